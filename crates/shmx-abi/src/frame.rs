@@ -1,0 +1,224 @@
+//! The payload of a frame: stream records, read and written (wire-format.md, section 1).
+
+use crate::consts::{FRAME_STREAM_HEADER_LEN, TLV_FRAME_STREAM, TLV_HEADER_LEN};
+use crate::tlv::{self, TlvError, Tlvs};
+use crate::wire::{FrameStreamHeader, TlvHeader, read_at};
+use zerocopy::IntoBytes;
+
+/// Bytes from the start of a stream's record to its data.
+pub const DATA_OFFSET: u32 = TLV_HEADER_LEN + FRAME_STREAM_HEADER_LEN;
+
+/// One stream's data in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamData<'a> {
+    /// The stream's number.
+    pub stream_id: u32,
+    /// Number of elements, as the producer counted them.
+    pub elem_count: u32,
+    /// The data; 8-byte aligned when the payload is.
+    pub data: &'a [u8],
+}
+
+/// Why a frame's payload could not be read on. The walk ends there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A record runs past the payload.
+    Truncated(TlvError),
+    /// A stream record is shorter than its fixed part, or than the data it claims.
+    BadStream {
+        /// Byte offset of the record in the payload.
+        offset: usize,
+        /// Bytes of its body.
+        length: usize,
+    },
+}
+
+impl core::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Truncated(e) => write!(f, "frame payload: {e}"),
+            Self::BadStream { offset, length } => {
+                write!(
+                    f,
+                    "frame payload: the stream at byte {offset} claims more data than its record of {length} bytes holds"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// Walks over the streams of a payload. Records of other types are skipped; ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Streams<'a> {
+    tlvs: Tlvs<'a>,
+    failed: bool,
+}
+
+impl<'a> Streams<'a> {
+    /// Walks over the `payload_bytes` bytes of a frame.
+    #[must_use]
+    pub const fn new(payload: &'a [u8]) -> Self {
+        Self { tlvs: Tlvs::new(payload), failed: false }
+    }
+}
+
+impl<'a> Iterator for Streams<'a> {
+    type Item = Result<StreamData<'a>, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.failed {
+            let tlv = match self.tlvs.next()? {
+                Ok(tlv) if tlv.ty == TLV_FRAME_STREAM => tlv,
+                Ok(_) => continue,
+                Err(e) => {
+                    self.failed = true;
+                    return Some(Err(FrameError::Truncated(e)));
+                }
+            };
+            let stream = parse_stream(tlv.body);
+            self.failed = stream.is_none();
+            return Some(stream.ok_or(FrameError::BadStream { offset: tlv.offset, length: tlv.body.len() }));
+        }
+        None
+    }
+}
+
+impl core::iter::FusedIterator for Streams<'_> {}
+
+fn parse_stream(body: &[u8]) -> Option<StreamData<'_>> {
+    let head: FrameStreamHeader = read_at(body, 0)?;
+    let data = body.get(size_of::<FrameStreamHeader>()..)?.get(..usize::try_from(head.bytes_payload).ok()?)?;
+    Some(StreamData { stream_id: head.stream_id, elem_count: head.elem_count, data })
+}
+
+/// Bytes that a stream with `data_len` bytes of data takes in a payload; `None` if that exceeds a `u32`.
+#[must_use]
+pub fn stream_len(data_len: usize) -> Option<u32> {
+    let body = u32::try_from(data_len).ok()?.checked_add(FRAME_STREAM_HEADER_LEN)?;
+    u32::try_from(tlv::step(body)).ok()
+}
+
+/// Builds a payload, one stream after the other, in memory that the caller holds.
+///
+/// The cursor keeps only the counts, so the same code serves a slot of a region and a buffer in a test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PayloadCursor {
+    used: u32,
+    tlv_count: u32,
+}
+
+/// A stream did not fit into what is left of a frame. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadFull {
+    /// Bytes the stream needs, header and padding included; `u64::MAX` when they cannot be counted in a `u32`.
+    pub needed: u64,
+    /// Bytes left.
+    pub available: u64,
+}
+
+impl core::fmt::Display for PayloadFull {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the stream needs {} bytes of the frame and {} are left", self.needed, self.available)
+    }
+}
+
+impl core::error::Error for PayloadFull {}
+
+impl PayloadCursor {
+    /// A cursor at the start of an empty payload.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { used: 0, tlv_count: 0 }
+    }
+
+    /// Bytes used so far: the frame's `payload_bytes`.
+    #[must_use]
+    pub const fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Records written so far: the frame's `tlv_count`.
+    #[must_use]
+    pub const fn tlv_count(&self) -> u32 {
+        self.tlv_count
+    }
+
+    /// Writes the record of a stream with `data_len` bytes of data and returns the place for the data.
+    ///
+    /// `buf` is the whole payload area of `frame_bytes_cap` bytes. The data bytes are left as they are; the padding
+    /// behind them is zeroed.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadFull`] if the record does not fit.
+    pub fn reserve<'b>(
+        &mut self,
+        buf: &'b mut [u8],
+        stream_id: u32,
+        elem_count: u32,
+        data_len: usize,
+    ) -> Result<&'b mut [u8], PayloadFull> {
+        let used = self.used as usize;
+        let room = buf.get_mut(used..).unwrap_or(&mut []);
+        let available = room.len() as u64;
+        let full = |needed: u64| PayloadFull { needed, available };
+        let need = stream_len(data_len).ok_or(full(u64::MAX))?;
+        let next = self.used.checked_add(need).ok_or(full(u64::from(need)))?;
+        let record = room.get_mut(..need as usize).ok_or(full(u64::from(need)))?;
+        let (head, rest) = record.split_at_mut(DATA_OFFSET as usize);
+        let (data, padding) = rest.split_at_mut(data_len);
+        // `stream_len` bounds data_len by u32::MAX, so the casts below keep every bit.
+        let tlv = TlvHeader { ty: TLV_FRAME_STREAM, length: FRAME_STREAM_HEADER_LEN + data_len as u32 };
+        let stream = FrameStreamHeader { stream_id, elem_count, bytes_payload: data_len as u32, reserved: 0 };
+        let (a, b) = head.split_at_mut(size_of::<TlvHeader>());
+        a.copy_from_slice(tlv.as_bytes());
+        b.copy_from_slice(stream.as_bytes());
+        padding.fill(0);
+        self.used = next;
+        self.tlv_count += 1;
+        Ok(data)
+    }
+
+    /// Appends a stream by copying its data.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadFull`] if it does not fit.
+    pub fn append(&mut self, buf: &mut [u8], stream_id: u32, elem_count: u32, data: &[u8]) -> Result<(), PayloadFull> {
+        self.reserve(buf, stream_id, elem_count, data.len())?.copy_from_slice(data);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_reads_back() {
+        let mut buf = [0xAA_u8; 128];
+        let mut cursor = PayloadCursor::new();
+        cursor.append(&mut buf, 42, 1, &8_u64.to_le_bytes()).unwrap();
+        cursor.append(&mut buf, 43, 3, b"abc").unwrap();
+        assert_eq!((cursor.used(), cursor.tlv_count()), (64, 2));
+        let mut streams = Streams::new(&buf[..64]);
+        assert_eq!(streams.next(), Some(Ok(StreamData { stream_id: 42, elem_count: 1, data: &8_u64.to_le_bytes() })));
+        assert_eq!(streams.next(), Some(Ok(StreamData { stream_id: 43, elem_count: 3, data: b"abc" })));
+        assert_eq!(streams.next(), None);
+        assert!(buf[59..64].iter().all(|&b| b == 0), "padding is zeroed");
+    }
+
+    #[test]
+    fn what_does_not_fit_changes_nothing() {
+        let mut buf = [0_u8; 64];
+        let mut cursor = PayloadCursor::new();
+        cursor.append(&mut buf, 1, 1, &[7; 8]).unwrap();
+        let before = (buf, cursor);
+        assert_eq!(cursor.append(&mut buf, 2, 1, &[9; 9]), Err(PayloadFull { needed: 48, available: 32 }));
+        assert_eq!((buf, cursor), before);
+        assert!(cursor.append(&mut buf, 2, 1, &[9; 8]).is_ok());
+    }
+}

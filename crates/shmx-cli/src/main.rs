@@ -1,0 +1,2 @@
+//! The `shmx` command.
+fn main() {}
