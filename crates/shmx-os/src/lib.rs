@@ -1,0 +1,108 @@
+//! Operating-system backend of SHMX: named shared memory, and what must come from the kernel with it.
+//!
+//! The crate knows nothing of rings, frames or headers. It offers
+//!
+//! * creation of an object that nobody can see until it is complete ([`Pending`]), with its file mode set and
+//!   every page reserved, so that a full filesystem is an error at creation and not a `SIGBUS` later;
+//! * opening without mapping ([`Existing`]), read-write mapping ([`Region`]) and read-only mapping
+//!   ([`ReadOnlyRegion`]);
+//! * liveness locks ([`LockByte`]) that the kernel releases when their holder dies, however it dies, and that
+//!   are not inherited by forked children;
+//! * sleeping on a word of shared memory ([`futex`]), the clock of the wire format ([`clock`]), random numbers and
+//!   the question whether a process lives.
+//!
+//! # Platforms
+//!
+//! | | Linux | macOS, FreeBSD | Windows | other |
+//! |---|---|---|---|---|
+//! | create, map, read-only | yes | yes | yes | no |
+//! | invisible until published | yes | no (see [`Pending`]) | no | – |
+//! | pages reserved | yes | no | yes (commit charge) | – |
+//! | liveness locks | yes | no | yes (named kernel objects) | – |
+//! | [`futex`] | yes | polling | polling | polling |
+//! | [`list`] | yes | no | no | no |
+//!
+//! Linux is tested; the others are compiled.
+//!
+//! # Memory that other processes write
+//!
+//! A mapping is seen as `&[AtomicU8]`. A plain `&[u8]` would promise that nobody writes, which a peer process can
+//! break at any time; atomic bytes make such a write an ordinary race between atomics. The base address is always a
+//! page boundary, so that wider atomics may be laid over it by whoever knows the layout.
+//!
+//! What cannot be prevented here: a peer with write permission can *shrink* the object, and touching a page past the
+//! new end is then a `SIGBUS`. [`Existing::read_at`] reads without a mapping for those who must be safe from that.
+//!
+//! # Example
+//!
+//! ```
+//! # #[cfg(target_os = "linux")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::atomic::Ordering;
+//! use shmx_os::{CreateOptions, LockByte, LockState, Pending, Region, RegionName};
+//!
+//! let name = RegionName::new(&format!("/shmx-doc-{}", shmx_os::process_id()))?;
+//! let pending = Pending::create(&name, &CreateOptions { len: 4096, ..CreateOptions::default() })?;
+//! pending.bytes()[0].store(7, Ordering::Relaxed); // nobody can see this yet
+//! let server = pending.publish()?;
+//! assert!(server.try_lock(LockByte::Server)?);
+//!
+//! let client = Region::open(&name)?;
+//! assert_eq!(client.bytes()[0].load(Ordering::Relaxed), 7);
+//! assert_eq!(client.lock_state(LockByte::Server), LockState::Held);
+//! assert!(server.remove()?);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(target_os = "linux"))]
+//! # fn main() {}
+//! ```
+
+pub mod clock;
+mod dump;
+mod error;
+pub mod futex;
+mod lock;
+mod name;
+mod process;
+mod region;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+mod shared_mapping;
+
+// The platform is chosen here and nowhere else. Every module offers the same items.
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as sys;
+
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+mod unix;
+#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+use unix as sys;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as sys;
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "freebsd",
+    windows
+)))]
+mod unsupported;
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "freebsd",
+    windows
+)))]
+use unsupported as sys;
+
+pub use error::{CreateError, OpenError, OsError, PublishError};
+pub use lock::{LOCK_BASE, LockByte, LockState};
+pub use name::{NAME_MAX_LEN, NameError, RegionName};
+pub use process::{process_alive, process_id, random_u64};
+pub use region::{
+    CreateOptions, Existing, MAX_DUMP_LEN, Pending, ReadOnlyRegion, Region, RegionEntry, list,
+};

@@ -1,0 +1,91 @@
+//! Mapped memory seen as atomic bytes.
+
+use std::ffi::c_void;
+use std::os::fd::AsFd;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::atomic::AtomicU8;
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::shared_mapping::SharedMapping;
+
+/// A mapping made by this crate.
+pub(super) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; any thread may unmap it.
+unsafe impl Send for Mapping {}
+// SAFETY: through `&Mapping` only the base and the length are read, which never change.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `fd`, shared. `len` is neither 0 nor above `isize::MAX`.
+    pub(super) fn new(fd: impl AsFd, len: usize, access: ProtFlags) -> Result<Self, Errno> {
+        // SAFETY: with a null address the kernel chooses a range that nothing uses, so no memory of this process is
+        // affected.
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, access, MapFlags::SHARED, fd, 0) }?;
+        match NonNull::new(base.cast()) {
+            Some(base) => Ok(Self { base, len }),
+            None => Err(Errno::NOMEM),
+        }
+    }
+
+    /// First byte, at a page boundary.
+    pub(super) fn base(&self) -> *mut c_void {
+        self.base.as_ptr().cast()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn bytes(&self) -> &[AtomicU8] {
+        // SAFETY: the mapping is `len` bytes at `base`, not null, readable, at most isize::MAX, and stays until `self`
+        // is dropped, which the returned lifetime prevents. `AtomicU8` has the layout of `u8`, every value is valid
+        // for it, and writes by others are allowed behind a shared reference to it.
+        unsafe { slice::from_raw_parts(self.base.as_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `new`, is unmapped only here, and no reference into it is left, because each
+        // borrows `self`.
+        let _ = unsafe { rustix::mm::munmap(self.base(), self.len) };
+    }
+}
+
+/// The memory of a region.
+pub(super) enum View {
+    /// Made at creation.
+    Own(Mapping),
+    /// Of an object that existed, cut to `len` bytes, which is neither 0 nor above `isize::MAX` nor the mapping's
+    /// length.
+    Shared { mapping: SharedMapping, len: usize },
+}
+
+impl View {
+    pub(super) fn bytes(&self) -> &[AtomicU8] {
+        match self {
+            Self::Own(mapping) => mapping.bytes(),
+            Self::Shared { mapping, len } => {
+                debug_assert!(*len <= mapping.len());
+                // SAFETY: as in `Mapping::bytes`: at least `len` bytes are mapped at the base for as long as `mapping`
+                // lives, which the returned lifetime ensures, and the type allows writes by others.
+                unsafe { slice::from_raw_parts(mapping.base().as_ptr().cast_const().cast(), *len) }
+            }
+        }
+    }
+
+    /// First byte, at a page boundary, writable.
+    pub(super) fn base(&self) -> *mut c_void {
+        match self {
+            Self::Own(mapping) => mapping.base(),
+            Self::Shared { mapping, .. } => mapping.base().as_ptr().cast(),
+        }
+    }
+}

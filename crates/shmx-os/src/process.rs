@@ -1,0 +1,60 @@
+//! Process identity and random numbers.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::sys;
+
+/// A random number from the operating system, never 0.
+///
+/// Meant for ids that must not repeat. Where the system's generator fails (it does not in practice), the number comes
+/// from the standard library's hash seed, the clock and the process id, so that there is always an answer.
+#[must_use]
+pub fn random_u64() -> u64 {
+    // A fair generator gives 0 once in 2^64 draws; three zeros mean it is broken.
+    (0..3)
+        .filter_map(|_| sys::random_u64())
+        .find(|&number| number != 0)
+        .unwrap_or_else(|| {
+            let mut hasher = RandomState::new().build_hasher();
+            hasher.write_u64(sys::ticks());
+            hasher.write_u32(process_id());
+            hasher.finish().max(1)
+        })
+}
+
+/// The id of this process.
+#[must_use]
+pub fn process_id() -> u32 {
+    std::process::id()
+}
+
+/// Whether a process with this id exists, as far as this process may see.
+///
+/// A weak sign: ids are re-used, a zombie counts as existing, and another pid namespace numbers its processes
+/// differently. Use [`LockByte`](crate::LockByte) to know whether a peer lives.
+#[must_use]
+pub fn process_alive(pid: u32) -> bool {
+    sys::process_alive(pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_differ_and_are_not_zero() {
+        let (a, b) = (random_u64(), random_u64());
+        assert_ne!(a, 0);
+        assert_ne!(b, 0);
+        assert_ne!(a, b);
+    }
+
+    #[cfg(any(unix, windows))]
+    #[test]
+    fn this_process_is_alive_and_impossible_ids_are_not() {
+        assert!(process_alive(process_id()));
+        assert!(!process_alive(0));
+        assert!(!process_alive(u32::MAX));
+        assert!(!process_alive(0x8000_0000));
+    }
+}

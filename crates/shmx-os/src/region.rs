@@ -1,0 +1,520 @@
+//! The objects of this crate, the same on every platform.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::AtomicU8;
+use std::time::SystemTime;
+
+use crate::dump::Dump;
+use crate::error::{CreateError, OpenError, OsError, PublishError};
+use crate::lock::{LockByte, LockState};
+use crate::name::RegionName;
+use crate::sys;
+
+/// Longest file that [`ReadOnlyRegion::from_file`] reads, in bytes: 4 GiB, the most that the wire format can address.
+pub const MAX_DUMP_LEN: u64 = 1 << 32;
+
+/// What [`Pending::create`] makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Length in bytes; must not be 0. It need not be a multiple of the page size.
+    pub len: u64,
+    /// The nine permission bits of the object, exactly: the umask does not apply. Default `0o600`, the owner alone.
+    /// Ignored on Windows, where the default security of the creator's token applies.
+    pub mode: u32,
+    /// Enter every page into this process's page table now instead of on first touch. Default true. The memory is
+    /// reserved either way; this moves the page faults out of the first lap.
+    pub prefault: bool,
+    /// Ask for huge pages. Default false. Best effort: on Linux `/sys/kernel/mm/transparent_hugepage/shmem_enabled`
+    /// must allow it, elsewhere it is ignored.
+    pub huge_pages: bool,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self {
+            len: 0,
+            mode: 0o600,
+            prefault: true,
+            huge_pages: false,
+        }
+    }
+}
+
+/// A new, zeroed object that nobody can see yet.
+///
+/// The creator writes what belongs into it and then makes it visible, whole, under its name: [`Pending::publish`].
+/// Dropping it instead gives the memory back.
+///
+/// # Platforms
+///
+/// On Linux the object has no name until it is published, so a creator that is killed leaves nothing behind. (Where
+/// the shared-memory filesystem has no `O_TMPFILE`, or `/proc` is not mounted, a random hidden name beginning with
+/// `.shmx-pending-` stands in; that one does stay behind after a kill.) On other platforms the name is visible from
+/// [`Pending::create`] on, a taken name is an error there, and openers must tell an unfinished object by its contents.
+pub struct Pending {
+    name: RegionName,
+    inner: sys::Pending,
+}
+
+impl Pending {
+    /// Makes an object of `options.len` bytes, all zero, and maps it read-write. All its memory is reserved.
+    ///
+    /// `name` is only remembered for [`Pending::publish`]; on Linux it may be taken at this point.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError::NoSpace`] where the memory cannot be reserved; see [`CreateError`] for the others. Nothing is
+    /// left behind.
+    pub fn create(name: &RegionName, options: &CreateOptions) -> Result<Self, CreateError> {
+        let limit = isize::MAX as u64;
+        if options.len == 0 || options.len > limit {
+            return Err(CreateError::InvalidLength {
+                len: options.len,
+                limit,
+            });
+        }
+        if options.mode & !0o777 != 0 {
+            return Err(CreateError::InvalidMode { mode: options.mode });
+        }
+        Ok(Self {
+            name: name.clone(),
+            inner: sys::Pending::create(name, options)?,
+        })
+    }
+
+    /// The name it is to be published under.
+    #[must_use]
+    pub fn name(&self) -> &RegionName {
+        &self.name
+    }
+
+    /// The memory: `options.len` bytes, starting at a page boundary.
+    #[must_use]
+    pub fn bytes(&self) -> &[AtomicU8] {
+        self.inner.bytes()
+    }
+
+    /// Takes a liveness lock before anybody can see the object, so that it is never seen without. The lock stays
+    /// with the [`Region`] that [`Pending::publish`] returns. Semantics and errors: [`Region::try_lock`].
+    pub fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
+        self.inner.try_lock(lock)
+    }
+
+    /// Makes the object visible under its name. An existing object is never replaced.
+    ///
+    /// What was stored before is seen by whoever opens the name afterwards. Of several processes that publish one
+    /// name at the same time exactly one succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Exists`] where the name is taken. Every error gives the object back for another try.
+    pub fn publish(self) -> Result<Region, PublishError> {
+        let Self { name, inner } = self;
+        match inner.publish(&name) {
+            Ok(inner) => Ok(Region { name, inner }),
+            Err(refusal) => {
+                let (inner, refused) = *refusal;
+                let pending = Box::new(Self {
+                    name: name.clone(),
+                    inner,
+                });
+                Err(match refused {
+                    None => PublishError::Exists { name, pending },
+                    Some(source) => PublishError::Os { source, pending },
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("name", &self.name)
+            .field("len", &self.bytes().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An existing object, opened for reading and writing but not mapped.
+///
+/// For looking before mapping: its length, its first bytes, whether its server lives. Dropping it releases the locks
+/// taken through it.
+pub struct Existing {
+    name: RegionName,
+    inner: sys::Existing,
+}
+
+impl Existing {
+    /// Opens the object that `name` leads to now. Its contents are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotFound`], [`OpenError::PermissionDenied`], [`OpenError::NotSharedMemory`] for a directory, a
+    /// link or the like, [`OpenError::Os`] otherwise. An empty object opens, but does not map.
+    pub fn open(name: &RegionName) -> Result<Self, OpenError> {
+        Ok(Self {
+            name: name.clone(),
+            inner: sys::Existing::open(name)?,
+        })
+    }
+
+    /// The name it was opened by.
+    #[must_use]
+    pub fn name(&self) -> &RegionName {
+        &self.name
+    }
+
+    /// The object's length in bytes now. On Windows it is rounded up to whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError::Forked`] in a forked child, [`OsError::Os`] when the system fails.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "the length is a question to the system that can fail, not a property"
+    )]
+    pub fn len(&self) -> Result<u64, OsError> {
+        self.inner.len()
+    }
+
+    /// Copies bytes out of the object without mapping it, so that an object that shrinks meanwhile gives a short
+    /// answer instead of a signal. Returns how many bytes were copied, 0 at or after the end.
+    ///
+    /// The copy is not atomic: another process may write meanwhile. On Windows and macOS it reads through a mapping.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or [`io::ErrorKind::Unsupported`] in a forked child.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.read_at(offset, buf)
+    }
+
+    /// Takes a liveness lock if it is free; see [`Region::try_lock`]. It stays with the [`Region`] that
+    /// [`Existing::map`] makes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Region::try_lock`].
+    pub fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
+        self.inner.try_lock(lock)
+    }
+
+    /// Whether somebody, this object included, holds the lock.
+    #[must_use]
+    pub fn lock_state(&self, lock: LockByte) -> LockState {
+        self.inner.lock_state(lock)
+    }
+
+    /// Whether the name still leads to this very object. False also when that cannot be found out.
+    ///
+    /// Can be stale when it returns, unless the caller excludes whoever could replace the object.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.inner.is_current(&self.name)
+    }
+
+    /// Removes the name if it still leads to this object, and releases the locks taken through it. See
+    /// [`Region::remove`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Region::remove`].
+    pub fn remove(self) -> Result<bool, OsError> {
+        self.inner.remove(&self.name)
+    }
+
+    /// Maps the object read-write, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Empty`] for an object of 0 bytes, [`OpenError::Replaced`] when the name does not lead to this
+    /// object any more (open it again), [`OpenError::TooLarge`], [`OpenError::Os`]. On an error the locks are released.
+    pub fn map(self) -> Result<Region, OpenError> {
+        let inner = self.inner.map(&self.name)?;
+        Ok(Region {
+            name: self.name,
+            inner,
+        })
+    }
+}
+
+impl fmt::Debug for Existing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Existing")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A read-write mapping of an object. It can be shared between threads.
+///
+/// Dropping it unmaps the memory and releases the locks taken through it; the name stays until [`Region::remove`].
+/// (On Windows the name goes with the last user.)
+///
+/// # Forked children
+///
+/// A child inherits the memory, and [`Region::bytes`] goes on working in it, but the locks stay with the parent alone
+/// (see [`LockByte`]). In the child [`Region::is_forked`] is true, locking and removing fail with
+/// [`OsError::Forked`], and dropping only unmaps: it changes nothing for the parent.
+pub struct Region {
+    name: RegionName,
+    inner: sys::Region,
+}
+
+impl Region {
+    /// [`Existing::open`] and [`Existing::map`] in one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the two.
+    pub fn open(name: &RegionName) -> Result<Self, OpenError> {
+        Existing::open(name)?.map()
+    }
+
+    /// The name it was opened or published by.
+    #[must_use]
+    pub fn name(&self) -> &RegionName {
+        &self.name
+    }
+
+    /// Bytes in [`Region::bytes`]: the object's length when it was mapped. Never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a region is never empty")]
+    pub fn len(&self) -> usize {
+        self.inner.bytes().len()
+    }
+
+    /// The memory, starting at a page boundary. Other processes may write it at any time, with any value.
+    #[must_use]
+    pub fn bytes(&self) -> &[AtomicU8] {
+        self.inner.bytes()
+    }
+
+    /// Takes a liveness lock if nobody else holds it. Never waits.
+    ///
+    /// Returns whether this region holds the lock afterwards; so a second call for a lock that this region already
+    /// holds returns true again. Another region counts as somebody else even when it is in this process. The lock is
+    /// held until [`Region::unlock`], the drop of the region, or the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError::Forked`] in a forked child, [`OsError::Unsupported`] where there are no such locks, [`OsError::Os`]
+    /// when the system fails (for example out of lock memory).
+    pub fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
+        self.inner.try_lock(lock)
+    }
+
+    /// Releases a lock. Does nothing when this region does not hold it, or in a forked child.
+    pub fn unlock(&self, lock: LockByte) {
+        self.inner.unlock(lock);
+    }
+
+    /// Whether somebody, this region included, holds the lock.
+    #[must_use]
+    pub fn lock_state(&self, lock: LockByte) -> LockState {
+        self.inner.lock_state(lock)
+    }
+
+    /// Whether the name still leads to this very object; see [`Existing::is_current`].
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.inner.is_current(&self.name)
+    }
+
+    /// Removes the name if it still leads to this object. Returns whether it did; false means that the name is gone
+    /// or another object's, or that the platform frees names by itself (Windows).
+    ///
+    /// Those who have the object mapped keep it. Comparing and removing are two steps: an object published under the
+    /// name between them would lose it. Callers keep that from happening by an agreement, such as removing and
+    /// publishing only while holding [`LockByte::Server`] of the object that the name leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError::Forked`] in a forked child; [`OsError::Os`], for example without permission.
+    pub fn remove(&self) -> Result<bool, OsError> {
+        self.inner.remove(&self.name)
+    }
+
+    /// Copies bytes out of the object without the mapping; see [`Existing::read_at`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Existing::read_at`].
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.read_at(offset, buf)
+    }
+
+    /// Makes the whole pages inside `range` (bytes, cut to the region) read-only in this mapping, so that a stray
+    /// store of this process faults instead of corrupting them. Pages that `range` covers only in part are left
+    /// alone; with no whole page nothing happens. Other mappings are not affected.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError::Os`] or [`OsError::Unsupported`]; the pages are then as before.
+    ///
+    /// # Safety
+    ///
+    /// From this call on no store, and no atomic read-modify-write, is made through [`Region::bytes`] to a page
+    /// inside `range`, by any thread: it would end the process by a signal, and [`Region::bytes`] hands out references
+    /// that otherwise permit it.
+    pub unsafe fn protect_read_only(&self, range: Range<usize>) -> Result<(), OsError> {
+        // SAFETY: the same contract, passed on.
+        unsafe { self.inner.protect_read_only(range) }
+    }
+
+    /// Whether this process is a child that was forked after the region was made.
+    #[must_use]
+    pub fn is_forked(&self) -> bool {
+        self.inner.is_forked()
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region")
+            .field("name", &self.name)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A mapping that cannot change the object, or the contents of a dump file.
+///
+/// Needs only read permission, and takes no locks.
+pub struct ReadOnlyRegion {
+    source: Source,
+}
+
+enum Source {
+    Object {
+        name: RegionName,
+        inner: sys::ReadOnly,
+    },
+    File(Dump),
+}
+
+impl ReadOnlyRegion {
+    /// Opens and maps the object that `name` leads to now, without write permission.
+    ///
+    /// # Errors
+    ///
+    /// As [`Existing::open`] and [`Existing::map`].
+    pub fn open(name: &RegionName) -> Result<Self, OpenError> {
+        Ok(Self {
+            source: Source::Object {
+                name: name.clone(),
+                inner: sys::ReadOnly::open(name)?,
+            },
+        })
+    }
+
+    /// Reads a whole file into memory that starts at a multiple of 64 bytes. The file is not mapped: what happens to
+    /// it later does no harm.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TooLarge`] above [`MAX_DUMP_LEN`], [`OpenError::Empty`], [`OpenError::NotSharedMemory`] for
+    /// anything but a regular file, and the system's errors.
+    pub fn from_file(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self {
+            source: Source::File(Dump::read(path)?),
+        })
+    }
+
+    /// Bytes in [`ReadOnlyRegion::bytes`]. Never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a region is never empty")]
+    pub fn len(&self) -> usize {
+        match &self.source {
+            Source::Object { inner, .. } => inner.bytes().len(),
+            Source::File(dump) => dump.bytes().len(),
+        }
+    }
+
+    /// The memory, starting at a page boundary (a file: at a multiple of 64 bytes).
+    ///
+    /// # Safety
+    ///
+    /// Through the slice, and through wider atomics laid over it, only loads with
+    /// [`Relaxed`](std::sync::atomic::Ordering::Relaxed) ordering may be made (followed by `fence(Acquire)` where one
+    /// is needed). A store or read-modify-write would fault, and the language permits no other atomic access to memory
+    /// that is mapped read-only.
+    #[must_use]
+    pub unsafe fn bytes(&self) -> &[AtomicU8] {
+        match &self.source {
+            Source::Object { inner, .. } => inner.bytes(),
+            Source::File(dump) => dump.bytes(),
+        }
+    }
+
+    /// Whether somebody holds the lock. [`LockState::Unsupported`] for files.
+    #[must_use]
+    pub fn lock_state(&self, lock: LockByte) -> LockState {
+        match &self.source {
+            Source::Object { name, inner } => inner.lock_state(name, lock),
+            Source::File(_) => LockState::Unsupported,
+        }
+    }
+
+    /// Whether the name still leads to this very object; see [`Existing::is_current`]. True for files, which nothing
+    /// can replace.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        match &self.source {
+            Source::Object { name, inner } => inner.is_current(name),
+            Source::File(_) => true,
+        }
+    }
+
+    /// The object's name; none for files.
+    #[must_use]
+    pub fn name(&self) -> Option<&RegionName> {
+        match &self.source {
+            Source::Object { name, .. } => Some(name),
+            Source::File(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for ReadOnlyRegion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadOnlyRegion")
+            .field("name", &self.name())
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One object found by [`list`], of whatever origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RegionEntry {
+    /// Its name.
+    pub name: RegionName,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When its file was last written by a call or truncated; stores through mappings mostly do not count.
+    pub modified: Option<SystemTime>,
+    /// The user that owns it.
+    pub uid: u32,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// All shared-memory objects of the machine (on Linux: the regular files of `/dev/shm`), sorted by name.
+///
+/// Whether an object is a SHMX region is for the caller to find out. Files whose names are not a [`RegionName`] (not
+/// UTF-8, say) are left out, and so are objects that vanish during the listing.
+///
+/// # Errors
+///
+/// [`OsError::Unsupported`] where the platform cannot list (Windows, macOS, FreeBSD); [`OsError::Os`] otherwise.
+pub fn list() -> Result<Vec<RegionEntry>, OsError> {
+    let mut entries = sys::list()?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
