@@ -23,27 +23,16 @@ impl Dump {
         let name = || path.display().to_string();
         let fail = |step, source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => OpenError::NotFound { name: name() },
-            io::ErrorKind::PermissionDenied => OpenError::PermissionDenied {
-                name: name(),
-                source,
-            },
-            _ => OpenError::Os {
-                name: name(),
-                source: OsError::Os { step, source },
-            },
+            io::ErrorKind::PermissionDenied => OpenError::PermissionDenied { name: name(), source },
+            _ => OpenError::Os { name: name(), source: OsError::Os { step, source } },
         };
         // Before opening, because opening a pipe would wait for its other end.
-        let metadata =
-            std::fs::metadata(path).map_err(|source| fail("look at the file", source))?;
+        let metadata = std::fs::metadata(path).map_err(|source| fail("look at the file", source))?;
         if !metadata.is_file() {
             return Err(OpenError::NotSharedMemory { name: name() });
         }
         let mut file = File::open(path).map_err(|source| fail("open the file", source))?;
-        let too_large = |len| OpenError::TooLarge {
-            name: name(),
-            len,
-            limit: MAX_DUMP_LEN,
-        };
+        let too_large = |len| OpenError::TooLarge { name: name(), len, limit: MAX_DUMP_LEN };
         let file_len = metadata.len();
         if file_len > MAX_DUMP_LEN {
             return Err(too_large(file_len));
@@ -51,13 +40,9 @@ impl Dump {
         let expected = usize::try_from(file_len).map_err(|_| too_large(file_len))?;
         let out_of_memory = || fail("hold the file in memory", io::ErrorKind::OutOfMemory.into());
         // Room to align the start, and to round the end up.
-        let capacity = expected
-            .checked_add(2 * ALIGNMENT)
-            .ok_or_else(out_of_memory)?;
+        let capacity = expected.checked_add(2 * ALIGNMENT).ok_or_else(out_of_memory)?;
         let mut storage = Vec::new();
-        storage
-            .try_reserve_exact(capacity)
-            .map_err(|_| out_of_memory())?;
+        storage.try_reserve_exact(capacity).map_err(|_| out_of_memory())?;
         storage.resize_with(capacity, || AtomicU8::new(0));
         // The vector neither grows nor shrinks from here on, so the alignment stays.
         let start = storage.as_ptr().align_offset(ALIGNMENT);
@@ -85,11 +70,7 @@ impl Dump {
         if len == 0 {
             return Err(OpenError::Empty { name: name() });
         }
-        Ok(Self {
-            storage,
-            start,
-            len,
-        })
+        Ok(Self { storage, start, len })
     }
 
     pub(crate) fn bytes(&self) -> &[AtomicU8] {

@@ -19,7 +19,9 @@ pub enum OsError {
         source: io::Error,
     },
     /// The object was opened before this process was forked off its parent.
-    #[error("cannot {step}: the object was opened before a fork and belongs to the parent; open it again in this process")]
+    #[error(
+        "cannot {step}: the object was opened before a fork and belongs to the parent; open it again in this process"
+    )]
     Forked {
         /// What was asked for, as a verb phrase.
         step: &'static str,
@@ -33,15 +35,8 @@ pub enum OsError {
 }
 
 impl OsError {
-    #[cfg_attr(
-        not(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows)),
-        expect(dead_code, reason = "the stub makes no system call")
-    )]
     pub(crate) fn os(step: &'static str, source: impl Into<io::Error>) -> Self {
-        Self::Os {
-            step,
-            source: source.into(),
-        }
+        Self::Os { step, source: source.into() }
     }
 }
 
@@ -111,7 +106,7 @@ pub enum CreateError {
 
 impl CreateError {
     #[cfg_attr(
-        not(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows)),
+        not(any(target_os = "linux", target_os = "macos", windows)),
         expect(dead_code, reason = "the stub makes no system call")
     )]
     pub(crate) fn os(step: &'static str, source: impl Into<io::Error>) -> Self {
@@ -218,7 +213,7 @@ pub enum OpenError {
 
 impl OpenError {
     #[cfg_attr(
-        not(any(target_os = "linux", target_os = "macos", target_os = "freebsd", windows)),
+        not(any(target_os = "linux", target_os = "macos", windows)),
         expect(dead_code, reason = "the stub makes no system call")
     )]
     pub(crate) fn os(name: &RegionName, step: &'static str, source: impl Into<io::Error>) -> Self {
@@ -227,10 +222,7 @@ impl OpenError {
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { name },
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { name, source },
-            _ => Self::Os {
-                name,
-                source: OsError::os(step, source),
-            },
+            _ => Self::Os { name, source: OsError::os(step, source) },
         }
     }
 }

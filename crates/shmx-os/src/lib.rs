@@ -13,7 +13,7 @@
 //!
 //! # Platforms
 //!
-//! | | Linux | macOS, FreeBSD | Windows | other |
+//! | | Linux | macOS | Windows | other |
 //! |---|---|---|---|---|
 //! | create, map, read-only | yes | yes | yes | no |
 //! | invisible until published | yes | no (see [`Pending`]) | no | – |
@@ -65,7 +65,7 @@ mod lock;
 mod name;
 mod process;
 mod region;
-#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod shared_mapping;
 
 // The platform is chosen here and nowhere else. Every module offers the same items.
@@ -74,9 +74,9 @@ mod linux;
 #[cfg(target_os = "linux")]
 use linux as sys;
 
-#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+#[cfg(target_os = "macos")]
 mod unix;
-#[cfg(any(target_os = "macos", target_os = "freebsd"))]
+#[cfg(target_os = "macos")]
 use unix as sys;
 
 #[cfg(windows)]
@@ -84,25 +84,13 @@ mod windows;
 #[cfg(windows)]
 use windows as sys;
 
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "macos",
-    target_os = "freebsd",
-    windows
-)))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod unsupported;
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "macos",
-    target_os = "freebsd",
-    windows
-)))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use unsupported as sys;
 
 pub use error::{CreateError, OpenError, OsError, PublishError};
 pub use lock::{LOCK_BASE, LockByte, LockState};
 pub use name::{NAME_MAX_LEN, NameError, RegionName};
 pub use process::{process_alive, process_id, random_u64};
-pub use region::{
-    CreateOptions, Existing, MAX_DUMP_LEN, Pending, ReadOnlyRegion, Region, RegionEntry, list,
-};
+pub use region::{CreateOptions, Existing, MAX_DUMP_LEN, Pending, ReadOnlyRegion, Region, RegionEntry, list};

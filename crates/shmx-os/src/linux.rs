@@ -42,10 +42,7 @@ const RESERVE_STEP: u64 = 16 << 20;
 const LOOK: &str = "look at the object";
 const PREPARE: &str = "prepare for forks";
 
-const OPEN_FLAGS: OFlags = OFlags::CLOEXEC
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY);
+const OPEN_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Which object: device and inode number. No other object can have it while this one is open or mapped somewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,10 +53,7 @@ struct ObjectId {
 
 impl ObjectId {
     fn of(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        }
+        Self { device: stat.st_dev, inode: stat.st_ino }
     }
 
     /// What the name leads to now; none if nothing.
@@ -95,9 +89,7 @@ fn is_regular(stat: &Stat) -> bool {
 
 /// Opens an existing object and makes sure that it is one.
 fn open_object(name: &RegionName, access: OFlags) -> Result<(OwnedFd, Stat), OpenError> {
-    let foreign = || OpenError::NotSharedMemory {
-        name: name.as_str().to_owned(),
-    };
+    let foreign = || OpenError::NotSharedMemory { name: name.as_str().to_owned() };
     // NONBLOCK: opening a pipe of that name must not wait for its other end. It means nothing for regular files.
     let fd = rustix::fs::open(name.os_path(), access | OPEN_FLAGS, Mode::empty()).map_err(|error| {
         match error {
@@ -106,8 +98,7 @@ fn open_object(name: &RegionName, access: OFlags) -> Result<(OwnedFd, Stat), Ope
             error => OpenError::os(name, "open the object", error),
         }
     })?;
-    let stat =
-        rustix::fs::fstat(&fd).map_err(|error| OpenError::os(name, LOOK, error))?;
+    let stat = rustix::fs::fstat(&fd).map_err(|error| OpenError::os(name, LOOK, error))?;
     if !is_regular(&stat) {
         return Err(foreign());
     }
@@ -118,24 +109,16 @@ fn open_object(name: &RegionName, access: OFlags) -> Result<(OwnedFd, Stat), Ope
 fn mappable_len(name: &RegionName, stat: &Stat) -> Result<usize, OpenError> {
     let len = u64::try_from(stat.st_size).unwrap_or(0);
     if len == 0 {
-        return Err(OpenError::Empty {
-            name: name.as_str().to_owned(),
-        });
+        return Err(OpenError::Empty { name: name.as_str().to_owned() });
     }
     match isize::try_from(len) {
         Ok(len) => Ok(len.unsigned_abs()),
-        Err(_) => Err(OpenError::TooLarge {
-            name: name.as_str().to_owned(),
-            len,
-            limit: isize::MAX as u64,
-        }),
+        Err(_) => Err(OpenError::TooLarge { name: name.as_str().to_owned(), len, limit: isize::MAX as u64 }),
     }
 }
 
 fn read_at(file: &LockFile, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-    let fd = file
-        .fd("read the object")
-        .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
+    let fd = file.fd("read the object").map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
     loop {
         match rustix::io::pread(fd, &mut *buf, offset) {
             // The kernel's offsets are signed; nothing is there.
@@ -217,14 +200,11 @@ impl Pending {
             rustix::fs::open(&reopen_path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(
                 |error| match strategy {
                     Strategy::Nameless => Attempt::NoSuchWay,
-                    Strategy::Hidden => {
-                        CreateError::os("open the new object a second time", error).into()
-                    }
+                    Strategy::Hidden => CreateError::os("open the new object a second time", error).into(),
                 },
             )
         })?;
-        let stat = rustix::fs::fstat(&memory)
-            .map_err(|error| CreateError::os(LOOK, error))?;
+        let stat = rustix::fs::fstat(&memory).map_err(|error| CreateError::os(LOOK, error))?;
         let again = file.fd(LOOK).map(|fd| rustix::fs::fstat(fd).ok());
         if !matches!(again, Ok(Some(again)) if ObjectId::of(&again) == ObjectId::of(&stat)) {
             // /proc is of another process namespace, or somebody replaced the hidden name.
@@ -256,12 +236,7 @@ impl Pending {
     }
 
     fn assemble(mapping: Mapping, file: LockFile, stat: &Stat, hidden: Option<HiddenName>) -> Self {
-        Self {
-            mapping,
-            file,
-            id: ObjectId::of(stat),
-            hidden,
-        }
+        Self { mapping, file, id: ObjectId::of(stat), hidden }
     }
 
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
@@ -320,9 +295,7 @@ fn open_invisible(strategy: Strategy) -> Result<(OwnedFd, Option<HiddenName>), A
         Strategy::Nameless => match rustix::fs::open(DIRECTORY, access | OFlags::TMPFILE, mode) {
             Ok(fd) => Ok((fd, None)),
             // What kernels and filesystems without it say.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => {
-                Err(Attempt::NoSuchWay)
-            }
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Err(Attempt::NoSuchWay),
             Err(error) => Err(CreateError::os(STEP, error).into()),
         },
         Strategy::Hidden => loop {
@@ -364,10 +337,9 @@ fn check_room(fd: BorrowedFd<'_>, needed: u64) -> Result<(), CreateError> {
 
 fn no_space_or(step: &'static str, error: Errno, fd: BorrowedFd<'_>, needed: u64) -> CreateError {
     match error {
-        Errno::NOSPC | Errno::DQUOT | Errno::NOMEM | Errno::FBIG => CreateError::NoSpace {
-            needed,
-            available: available(fd).unwrap_or(0),
-        },
+        Errno::NOSPC | Errno::DQUOT | Errno::NOMEM | Errno::FBIG => {
+            CreateError::NoSpace { needed, available: available(fd).unwrap_or(0) }
+        }
         error => CreateError::os(step, error),
     }
 }
@@ -421,8 +393,7 @@ fn advise_huge(mapping: &Mapping) {
 /// Enters all pages into the page table. They exist, so this takes no memory but that of the table.
 fn prefault(mapping: &Mapping) -> Result<(), CreateError> {
     // SAFETY: the range is exactly the mapping, which is writable; populating changes no contents.
-    let populated =
-        unsafe { rustix::mm::madvise(mapping.base(), mapping.len(), Advice::LinuxPopulateWrite) };
+    let populated = unsafe { rustix::mm::madvise(mapping.base(), mapping.len(), Advice::LinuxPopulateWrite) };
     match populated {
         Ok(()) => Ok(()),
         // INVAL before Linux 5.14; the others ask for another try.
@@ -447,10 +418,8 @@ pub(crate) struct Existing {
 impl Existing {
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         let mut id = None;
-        let ready = Ready::new().map_err(|error| OpenError::Os {
-            name: name.as_str().to_owned(),
-            source: OsError::os(PREPARE, error),
-        })?;
+        let ready = Ready::new()
+            .map_err(|error| OpenError::Os { name: name.as_str().to_owned(), source: OsError::os(PREPARE, error) })?;
         let file = LockFile::open(ready, || {
             let (fd, stat) = open_object(name, OFlags::RDWR)?;
             id = Some(ObjectId::of(&stat));
@@ -459,9 +428,7 @@ impl Existing {
         match id {
             Some(id) => Ok(Self { file, id }),
             // The closure ran, or there would be no file.
-            None => Err(OpenError::Replaced {
-                name: name.as_str().to_owned(),
-            }),
+            None => Err(OpenError::Replaced { name: name.as_str().to_owned() }),
         }
     }
 
@@ -500,13 +467,8 @@ impl Existing {
     /// someone who renames this object away and back in between could get past that; that takes write permission on
     /// the object's name, with which they could do worse.)
     pub(crate) fn map(self, name: &RegionName) -> Result<Region, OpenError> {
-        let failed = |source| OpenError::Os {
-            name: name.as_str().to_owned(),
-            source,
-        };
-        let replaced = || OpenError::Replaced {
-            name: name.as_str().to_owned(),
-        };
+        let failed = |source| OpenError::Os { name: name.as_str().to_owned(), source };
+        let replaced = || OpenError::Replaced { name: name.as_str().to_owned() };
         let len = mappable_len(name, &self.stat().map_err(failed)?)?;
         if !self.id.is_named(name) {
             return Err(replaced());
@@ -522,11 +484,7 @@ impl Existing {
         if !self.id.is_named(name) || mapping.len() < len {
             return Err(replaced());
         }
-        Ok(Region {
-            view: View::Shared { mapping, len },
-            file: self.file,
-            id: self.id,
-        })
+        Ok(Region { view: View::Shared { mapping, len }, file: self.file, id: self.id })
     }
 }
 
@@ -601,13 +559,9 @@ impl ReadOnly {
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         let (fd, stat) = open_object(name, OFlags::RDONLY)?;
         let len = mappable_len(name, &stat)?;
-        let mapping = Mapping::new(&fd, len, ProtFlags::READ)
-            .map_err(|error| OpenError::os(name, "map the object", error))?;
-        Ok(Self {
-            mapping,
-            fd,
-            id: ObjectId::of(&stat),
-        })
+        let mapping =
+            Mapping::new(&fd, len, ProtFlags::READ).map_err(|error| OpenError::os(name, "map the object", error))?;
+        Ok(Self { mapping, fd, id: ObjectId::of(&stat) })
     }
 
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
@@ -624,18 +578,11 @@ impl ReadOnly {
 }
 
 pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
-    let fail = |source| OsError::Os {
-        step: "list /dev/shm",
-        source,
-    };
+    let fail = |source| OsError::Os { step: "list /dev/shm", source };
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(DIRECTORY).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        let Some(name) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| RegionName::new(name).ok())
-        else {
+        let Some(name) = entry.file_name().to_str().and_then(|name| RegionName::new(name).ok()) else {
             continue;
         };
         // Does not follow links. An error means that it vanished.
@@ -683,9 +630,7 @@ pub(crate) fn futex_wake_all(word: &AtomicU32) -> usize {
 pub(crate) fn ticks() -> u64 {
     let now = rustix::time::clock_gettime(ClockId::Monotonic);
     // Neither is negative for this clock, and 2^64 ns are 584 years.
-    (now.tv_sec as u64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(now.tv_nsec as u64)
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 pub(crate) fn random_u64() -> Option<u64> {

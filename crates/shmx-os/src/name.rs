@@ -43,10 +43,7 @@ impl RegionName {
             return Err(NameError::Nul);
         }
         if cfg!(windows) {
-            let rest = bare
-                .strip_prefix("Local\\")
-                .or_else(|| bare.strip_prefix("Global\\"))
-                .unwrap_or(bare);
+            let rest = bare.strip_prefix("Local\\").or_else(|| bare.strip_prefix("Global\\")).unwrap_or(bare);
             if rest.is_empty() {
                 return Err(NameError::Empty);
             }
@@ -64,7 +61,7 @@ impl RegionName {
     }
 
     /// The name as `shm_open` takes it: with one leading slash.
-    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
     pub(crate) fn posix_name(&self) -> String {
         format!("/{}", self.0)
     }

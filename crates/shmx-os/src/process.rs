@@ -11,15 +11,12 @@ use crate::sys;
 #[must_use]
 pub fn random_u64() -> u64 {
     // A fair generator gives 0 once in 2^64 draws; three zeros mean it is broken.
-    (0..3)
-        .filter_map(|_| sys::random_u64())
-        .find(|&number| number != 0)
-        .unwrap_or_else(|| {
-            let mut hasher = RandomState::new().build_hasher();
-            hasher.write_u64(sys::ticks());
-            hasher.write_u32(process_id());
-            hasher.finish().max(1)
-        })
+    (0..3).filter_map(|_| sys::random_u64()).find(|&number| number != 0).unwrap_or_else(|| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(sys::ticks());
+        hasher.write_u32(process_id());
+        hasher.finish().max(1)
+    })
 }
 
 /// The id of this process.

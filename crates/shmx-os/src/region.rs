@@ -34,12 +34,7 @@ pub struct CreateOptions {
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self {
-            len: 0,
-            mode: 0o600,
-            prefault: true,
-            huge_pages: false,
-        }
+        Self { len: 0, mode: 0o600, prefault: true, huge_pages: false }
     }
 }
 
@@ -71,18 +66,12 @@ impl Pending {
     pub fn create(name: &RegionName, options: &CreateOptions) -> Result<Self, CreateError> {
         let limit = isize::MAX as u64;
         if options.len == 0 || options.len > limit {
-            return Err(CreateError::InvalidLength {
-                len: options.len,
-                limit,
-            });
+            return Err(CreateError::InvalidLength { len: options.len, limit });
         }
         if options.mode & !0o777 != 0 {
             return Err(CreateError::InvalidMode { mode: options.mode });
         }
-        Ok(Self {
-            name: name.clone(),
-            inner: sys::Pending::create(name, options)?,
-        })
+        Ok(Self { name: name.clone(), inner: sys::Pending::create(name, options)? })
     }
 
     /// The name it is to be published under.
@@ -117,10 +106,7 @@ impl Pending {
             Ok(inner) => Ok(Region { name, inner }),
             Err(refusal) => {
                 let (inner, refused) = *refusal;
-                let pending = Box::new(Self {
-                    name: name.clone(),
-                    inner,
-                });
+                let pending = Box::new(Self { name: name.clone(), inner });
                 Err(match refused {
                     None => PublishError::Exists { name, pending },
                     Some(source) => PublishError::Os { source, pending },
@@ -132,10 +118,7 @@ impl Pending {
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
-            .field("name", &self.name)
-            .field("len", &self.bytes().len())
-            .finish_non_exhaustive()
+        f.debug_struct("Pending").field("name", &self.name).field("len", &self.bytes().len()).finish_non_exhaustive()
     }
 }
 
@@ -156,10 +139,7 @@ impl Existing {
     /// [`OpenError::NotFound`], [`OpenError::PermissionDenied`], [`OpenError::NotSharedMemory`] for a directory, a
     /// link or the like, [`OpenError::Os`] otherwise. An empty object opens, but does not map.
     pub fn open(name: &RegionName) -> Result<Self, OpenError> {
-        Ok(Self {
-            name: name.clone(),
-            inner: sys::Existing::open(name)?,
-        })
+        Ok(Self { name: name.clone(), inner: sys::Existing::open(name)? })
     }
 
     /// The name it was opened by.
@@ -235,18 +215,13 @@ impl Existing {
     /// object any more (open it again), [`OpenError::TooLarge`], [`OpenError::Os`]. On an error the locks are released.
     pub fn map(self) -> Result<Region, OpenError> {
         let inner = self.inner.map(&self.name)?;
-        Ok(Region {
-            name: self.name,
-            inner,
-        })
+        Ok(Region { name: self.name, inner })
     }
 }
 
 impl fmt::Debug for Existing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Existing")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Existing").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -375,10 +350,7 @@ impl Region {
 
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Region")
-            .field("name", &self.name)
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Region").field("name", &self.name).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -390,10 +362,7 @@ pub struct ReadOnlyRegion {
 }
 
 enum Source {
-    Object {
-        name: RegionName,
-        inner: sys::ReadOnly,
-    },
+    Object { name: RegionName, inner: sys::ReadOnly },
     File(Dump),
 }
 
@@ -404,12 +373,7 @@ impl ReadOnlyRegion {
     ///
     /// As [`Existing::open`] and [`Existing::map`].
     pub fn open(name: &RegionName) -> Result<Self, OpenError> {
-        Ok(Self {
-            source: Source::Object {
-                name: name.clone(),
-                inner: sys::ReadOnly::open(name)?,
-            },
-        })
+        Ok(Self { source: Source::Object { name: name.clone(), inner: sys::ReadOnly::open(name)? } })
     }
 
     /// Reads a whole file into memory that starts at a multiple of 64 bytes. The file is not mapped: what happens to
@@ -420,9 +384,7 @@ impl ReadOnlyRegion {
     /// [`OpenError::TooLarge`] above [`MAX_DUMP_LEN`], [`OpenError::Empty`], [`OpenError::NotSharedMemory`] for
     /// anything but a regular file, and the system's errors.
     pub fn from_file(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self {
-            source: Source::File(Dump::read(path)?),
-        })
+        Ok(Self { source: Source::File(Dump::read(path)?) })
     }
 
     /// Bytes in [`ReadOnlyRegion::bytes`]. Never 0.
@@ -482,10 +444,7 @@ impl ReadOnlyRegion {
 
 impl fmt::Debug for ReadOnlyRegion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadOnlyRegion")
-            .field("name", &self.name())
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("ReadOnlyRegion").field("name", &self.name()).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -512,7 +471,7 @@ pub struct RegionEntry {
 ///
 /// # Errors
 ///
-/// [`OsError::Unsupported`] where the platform cannot list (Windows, macOS, FreeBSD); [`OsError::Os`] otherwise.
+/// [`OsError::Unsupported`] where the platform cannot list (Windows, macOS); [`OsError::Os`] otherwise.
 pub fn list() -> Result<Vec<RegionEntry>, OsError> {
     let mut entries = sys::list()?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));

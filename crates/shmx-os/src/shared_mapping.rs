@@ -26,14 +26,10 @@ unsafe impl Sync for SharedMapping {}
 impl SharedMapping {
     /// Maps whatever `name` leads to.
     pub(crate) fn open(name: &RegionName) -> io::Result<Self> {
-        let mut shmem = ShmemConf::new()
-            .os_id(name.posix_name())
-            .open()
-            .map_err(into_io)?;
+        let mut shmem = ShmemConf::new().os_id(name.posix_name()).open().map_err(into_io)?;
         // It says false already for an opened object; dropping it must never unlink.
         shmem.set_owner(false);
-        let base = NonNull::new(shmem.as_ptr())
-            .ok_or_else(|| io::Error::other("the mapping has no address"))?;
+        let base = NonNull::new(shmem.as_ptr()).ok_or_else(|| io::Error::other("the mapping has no address"))?;
         Ok(Self { shmem, base })
     }
 
@@ -50,21 +46,19 @@ impl SharedMapping {
 
 impl fmt::Debug for SharedMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedMapping")
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("SharedMapping").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 /// `shared_memory` carries the errno as a `u32` in three of its errors.
 fn into_io(error: ShmemError) -> io::Error {
     match error {
-        ShmemError::MapOpenFailed(code)
-        | ShmemError::MapCreateFailed(code)
-        | ShmemError::UnknownOsError(code) => match i32::try_from(code) {
-            Ok(code) => io::Error::from_raw_os_error(code),
-            Err(_) => io::Error::other("unknown error of the mapping library"),
-        },
+        ShmemError::MapOpenFailed(code) | ShmemError::MapCreateFailed(code) | ShmemError::UnknownOsError(code) => {
+            match i32::try_from(code) {
+                Ok(code) => io::Error::from_raw_os_error(code),
+                Err(_) => io::Error::other("unknown error of the mapping library"),
+            }
+        }
         other => io::Error::other(other.to_string()),
     }
 }

@@ -49,11 +49,7 @@ const AWAITED: u32 = 2;
 impl ListLock {
     fn take(&self) {
         // Acquire: sees what the last holder did, its Release in `give`.
-        if self
-            .0
-            .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-        {
+        if self.0.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return;
         }
         while self.0.swap(AWAITED, Ordering::Acquire) != FREE {
@@ -137,17 +133,11 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Opens a descriptor by `open` and lists it, in one step for forks.
-    pub(super) fn open<E>(
-        _ready: Ready,
-        open: impl FnOnce() -> Result<OwnedFd, E>,
-    ) -> Result<Self, E> {
+    pub(super) fn open<E>(_ready: Ready, open: impl FnOnce() -> Result<OwnedFd, E>) -> Result<Self, E> {
         with_list(|list| {
             let fd = open()?;
             list.push(fd.as_raw_fd());
-            Ok(Self {
-                fd: ManuallyDrop::new(fd),
-                generation: GENERATION.load(Ordering::Relaxed),
-            })
+            Ok(Self { fd: ManuallyDrop::new(fd), generation: GENERATION.load(Ordering::Relaxed) })
         })
     }
 

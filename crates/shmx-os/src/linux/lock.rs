@@ -23,14 +23,8 @@ pub(super) struct LockFile {
 
 impl LockFile {
     /// `open` must make a new description.
-    pub(super) fn open<E>(
-        ready: Ready,
-        open: impl FnOnce() -> Result<OwnedFd, E>,
-    ) -> Result<Self, E> {
-        Ok(Self {
-            file: Guarded::open(ready, open)?,
-            held: Mutex::new(BTreeSet::new()),
-        })
+    pub(super) fn open<E>(ready: Ready, open: impl FnOnce() -> Result<OwnedFd, E>) -> Result<Self, E> {
+        Ok(Self { file: Guarded::open(ready, open)?, held: Mutex::new(BTreeSet::new()) })
     }
 
     pub(super) fn fd(&self, step: &'static str) -> Result<BorrowedFd<'_>, OsError> {
@@ -105,11 +99,7 @@ pub(super) fn query(fd: BorrowedFd<'_>, lock: LockByte) -> LockState {
     if result == -1 {
         return LockState::Unsupported;
     }
-    if i32::from(request.l_type) == libc::F_UNLCK {
-        LockState::Free
-    } else {
-        LockState::Held
-    }
+    if i32::from(request.l_type) == libc::F_UNLCK { LockState::Free } else { LockState::Held }
 }
 
 fn request(kind: i32, start: u64, len: u8) -> Result<libc::flock, Errno> {

@@ -1,0 +1,166 @@
+//! Stub for platforms without a backend: everything compiles, nothing opens.
+
+use std::convert::Infallible;
+use std::io;
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::time::{Duration, Instant};
+
+use crate::error::{CreateError, OpenError, OsError, Refusal};
+use crate::futex::Wake;
+use crate::lock::{LockByte, LockState};
+use crate::name::RegionName;
+use crate::region::{CreateOptions, RegionEntry};
+
+fn unsupported(name: &RegionName) -> OpenError {
+    OpenError::Os { name: name.as_str().to_owned(), source: OsError::Unsupported { step: "open shared memory" } }
+}
+
+/// No value of any of these exists.
+macro_rules! uninhabited {
+    ($($name:ident),*) => {$(
+        pub(crate) struct $name(Infallible);
+    )*};
+}
+
+uninhabited!(Pending, Existing, Region, ReadOnly);
+
+impl Pending {
+    pub(crate) fn create(_name: &RegionName, _options: &CreateOptions) -> Result<Self, CreateError> {
+        Err(CreateError::Unsupported)
+    }
+
+    pub(crate) fn bytes(&self) -> &[AtomicU8] {
+        match self.0 {}
+    }
+
+    pub(crate) fn try_lock(&self, _lock: LockByte) -> Result<bool, OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn publish(self, _name: &RegionName) -> Result<Region, Refusal<Self>> {
+        match self.0 {}
+    }
+}
+
+impl Existing {
+    pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
+        Err(unsupported(name))
+    }
+
+    pub(crate) fn len(&self) -> Result<u64, OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn read_at(&self, _offset: u64, _buf: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub(crate) fn try_lock(&self, _lock: LockByte) -> Result<bool, OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn lock_state(&self, _lock: LockByte) -> LockState {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn remove(&self, _name: &RegionName) -> Result<bool, OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn map(self, _name: &RegionName) -> Result<Region, OpenError> {
+        match self.0 {}
+    }
+}
+
+impl Region {
+    pub(crate) fn bytes(&self) -> &[AtomicU8] {
+        match self.0 {}
+    }
+
+    pub(crate) fn try_lock(&self, _lock: LockByte) -> Result<bool, OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn unlock(&self, _lock: LockByte) {
+        match self.0 {}
+    }
+
+    pub(crate) fn lock_state(&self, _lock: LockByte) -> LockState {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn remove(&self, _name: &RegionName) -> Result<bool, OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn read_at(&self, _offset: u64, _buf: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    /// # Safety
+    ///
+    /// None: it cannot be called.
+    pub(crate) unsafe fn protect_read_only(&self, _range: Range<usize>) -> Result<(), OsError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_forked(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+impl ReadOnly {
+    pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
+        Err(unsupported(name))
+    }
+
+    pub(crate) fn bytes(&self) -> &[AtomicU8] {
+        match self.0 {}
+    }
+
+    pub(crate) fn lock_state(&self, _name: &RegionName, _lock: LockByte) -> LockState {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
+    Err(OsError::Unsupported { step: "list shared-memory objects" })
+}
+
+pub(crate) const FUTEX_SUPPORTED: bool = false;
+
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+    crate::futex::poll(word, expected, timeout)
+}
+
+pub(crate) fn futex_wake_all(_word: &AtomicU32) -> usize {
+    0
+}
+
+/// From the first call on: no other process can compare.
+pub(crate) fn ticks() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn random_u64() -> Option<u64> {
+    None
+}
+
+pub(crate) fn process_alive(_pid: u32) -> bool {
+    false
+}
