@@ -245,6 +245,10 @@ impl<'a> Iterator for ControlRing<'a> {
             };
             match self.geometry.record(self.read, header) {
                 Record::Skip(next) => self.read = next,
+                // A record that ends behind the write position was never written.
+                Record::Message { next, .. } if self.geometry.waiting(next, self.write).is_none() => {
+                    return self.corrupt();
+                }
                 Record::Message { ty, offset, len, next } => {
                     let Some(data) = self.bytes.get(offset..offset + len) else {
                         return self.corrupt();

@@ -182,7 +182,10 @@ where
     [T; N]: NoUninit + CheckedBitPattern,
 {
     const TYPE: ElementType = T::TYPE;
-    const COMPONENTS: u32 = T::COMPONENTS * N as u32;
+    const COMPONENTS: u32 = {
+        assert!(N > 0, "an element has at least one component");
+        T::COMPONENTS * N as u32
+    };
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ impl PublishTime {
     #[must_use]
     pub const fn from_ticks(ticks: u64) -> Self {
         let t = (ticks >> 10) as u32;
-        Self(if t == 0 { 1 } else { t })
+        // One unit early rather than one late: a publish time in the future would read as an age of 73 minutes.
+        Self(if t == 0 { u32::MAX } else { t })
     }
 
     /// The value found in a frame header; `None` if the producer gave none.
@@ -158,5 +159,8 @@ mod tests {
         let before = (1_u64 << 42) - 2048;
         let t = PublishTime::from_ticks(before);
         assert_eq!(t.age_ns(before + 10 * 1024), 10 * 1024);
+        let at_wrap = PublishTime::from_ticks(1 << 42);
+        assert_ne!(at_wrap.to_wire(), 0);
+        assert_eq!(at_wrap.age_ns(1 << 42), 1024);
     }
 }

@@ -186,14 +186,15 @@ impl RegionLayout {
         if static_bytes_cap != 0 && directory_bytes > static_bytes_cap {
             return Err(LayoutError::DirectoryTooLarge { needed: directory_bytes, capacity: static_bytes_cap });
         }
+        // Saturating: with extreme counts the products pass 2^64, and any value that large is refused by `narrow`.
         let static_cap = up64(u64::from(if static_bytes_cap == 0 { directory_bytes } else { static_bytes_cap }));
         let static_offset = up64(u64::from(GLOBAL_HEADER_LEN));
-        let readers_offset = up64(static_offset + static_cap);
-        let control_offset = up64(readers_offset + u64::from(reader_slots) * u64::from(READER_SLOT_LEN));
+        let readers_offset = static_offset + static_cap;
+        let control_offset = readers_offset + u64::from(reader_slots) * u64::from(READER_SLOT_LEN);
         let control_stride = up64(u64::from(control_per_reader));
-        let slots_offset = up64(control_offset + u64::from(reader_slots) * control_stride);
+        let slots_offset = control_offset.saturating_add(u64::from(reader_slots).saturating_mul(control_stride));
         let slot_stride = u64::from(FRAME_HEADER_LEN) + up64(u64::from(frame_bytes_cap));
-        let total = slots_offset + u64::from(slots) * slot_stride;
+        let total = slots_offset.saturating_add(u64::from(slots).saturating_mul(slot_stride));
         let total_bytes = narrow(total)?;
         // Every other value is at most `total`, except strides of sections without elements.
         Ok(Self {

@@ -55,3 +55,7 @@ pub use consts::*;
 pub use element::{Element, ElementLayout, ElementType};
 pub use layout::{LayoutError, RegionLayout, RegionParams};
 pub use wire::{FrameHeader, GlobalHeader, ReaderSlot};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

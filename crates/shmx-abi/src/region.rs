@@ -214,6 +214,8 @@ impl<'a> RegionRef<'a> {
 
 impl<'a> SlotRef<'a> {
     /// Whether the payload has the checksum that the header gives.
+    ///
+    /// Not to be asked in a region that announces [`FeatureWord::NO_CHECKSUM`]: its frames carry none.
     #[must_use]
     pub fn checksum_ok(&self) -> bool {
         hash::checksum32(self.payload) == self.header.checksum
