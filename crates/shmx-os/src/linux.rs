@@ -121,8 +121,10 @@ fn read_at(file: &LockFile, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     let fd = file.fd("read the object").map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
     loop {
         match rustix::io::pread(fd, &mut *buf, offset) {
-            // The kernel's offsets are signed; nothing is there.
-            Err(Errno::INVAL | Errno::OVERFLOW) if i64::try_from(offset).is_err() => return Ok(0),
+            // The kernel refuses ranges that leave its signed offsets. No object reaches that far.
+            Err(Errno::INVAL | Errno::OVERFLOW) if i64::try_from(offset.saturating_add(buf.len() as u64)).is_err() => {
+                return Ok(0);
+            }
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
