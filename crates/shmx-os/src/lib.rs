@@ -57,6 +57,10 @@
 //! # fn main() {}
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod clock;
 mod dump;
 mod error;

@@ -657,3 +657,49 @@ pub(crate) fn process_alive(pid: u32) -> bool {
         Err(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(strategy: Strategy) -> Pending {
+        let options = CreateOptions { len: 10_000, ..CreateOptions::default() };
+        match Pending::create_by(strategy, &options) {
+            Ok(pending) => pending,
+            Err(Attempt::NoSuchWay) => panic!("this system lacks what the test needs"),
+            Err(Attempt::Failed(error)) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn both_ways_of_creating_publish_the_same() {
+        for strategy in [Strategy::Nameless, Strategy::Hidden] {
+            let name = RegionName::new(&format!("shmx-unit-{}-{}", std::process::id(), strategy as u8)).unwrap();
+            let pending = created(strategy);
+            let hidden = pending.hidden.as_ref().map(|hidden| hidden.path.clone());
+            assert_eq!(hidden.is_some(), strategy == Strategy::Hidden);
+            pending.bytes()[1].store(1, Ordering::Relaxed);
+            let region = pending.publish(&name).unwrap_or_else(|refusal| panic!("{:?}", refusal.1));
+            assert!(hidden.is_none_or(|path| !path.exists()));
+            assert!(region.is_current(&name));
+            assert_eq!(region.bytes()[1].load(Ordering::Relaxed), 1);
+            // Taken: refused, and no trace is left.
+            let second = created(strategy);
+            let hidden = second.hidden.as_ref().map(|hidden| hidden.path.clone());
+            let Err(refusal) = second.publish(&name) else { panic!("it replaced the first") };
+            assert!(refusal.1.is_none());
+            drop(refusal);
+            assert!(hidden.is_none_or(|path| !path.exists()));
+            assert!(region.remove(&name).unwrap());
+        }
+    }
+
+    #[test]
+    fn writing_zeros_reserves_like_fallocate() {
+        let Ok((fd, _hidden)) = open_invisible(Strategy::Nameless) else { panic!("no file can be made") };
+        reserve_by_writing(fd.as_fd(), 0, 200_001).unwrap();
+        let stat = rustix::fs::fstat(&fd).unwrap();
+        assert_eq!(stat.st_size, 200_001);
+        assert!(stat.st_blocks * 512 >= 200_001);
+    }
+}

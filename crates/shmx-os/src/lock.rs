@@ -16,14 +16,16 @@ pub const LOCK_BASE: u64 = 0x4000_0000_0000_0000;
 /// # Forked children
 ///
 /// On Linux the locks are open-file-description locks. Left alone, a forked child would share the description and
-/// keep a dead parent's lock alive, so children close these descriptors in a `pthread_atfork` handler before any
-/// other code runs in them: a child never holds its parent's locks. Programs started by [`std::process::Command`]
-/// lose them by close-on-exec.
+/// keep a dead parent's lock alive, so children close these descriptors in a `pthread_atfork` handler, before `fork`
+/// returns in them. Programs started by [`std::process::Command`] lose them by close-on-exec.
+///
+/// What remains is the moment between the birth of the child and that handler, or that `exec`: a parent that is killed
+/// in it keeps its locks until the child has been scheduled. A parent that drops its object releases the locks
+/// explicitly and is not affected.
 ///
 /// Not covered, because no handler runs: a child made by the raw `clone`, `clone3`, `fork` or `vfork` system call
 /// that goes on without `exec`, and a descriptor passed on by `SCM_RIGHTS` or `pidfd_getfd`. Such a duplicate holds
-/// the lock for as long as it is open after the *death* of the holder; an orderly drop releases the lock explicitly
-/// even then.
+/// the lock for as long as it is open after the *death* of the holder; an orderly drop releases the lock even then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LockByte {
     /// The serving side, at [`LOCK_BASE`].

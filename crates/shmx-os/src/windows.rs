@@ -449,7 +449,6 @@ pub(crate) fn futex_wake_all(_word: &AtomicU32) -> usize {
 
 /// `counter` ticks of `frequency` per second as nanoseconds. Whole seconds and the rest apart, as the C++ library does,
 /// so that nothing overflows and the numbers are the same.
-#[cfg_attr(test, allow(dead_code))]
 fn scale(counter: u64, frequency: u64) -> u64 {
     const NANOS: u64 = 1_000_000_000;
     let frequency = frequency.max(1);

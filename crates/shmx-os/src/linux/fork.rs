@@ -14,6 +14,10 @@
 //! within a signal handler may deadlock, as with any library that uses `pthread_atfork` (POSIX no longer calls `fork`
 //! async-signal-safe).
 //!
+//! A child holds the descriptions from its birth until it is first scheduled and runs the handler. Whoever is killed in
+//! between is taken for alive that much longer; waiting for the child in `parent` would close that gap, but hang the
+//! parent on a child that is stopped.
+//!
 //! Mappings keep a description alive too, and children inherit mappings. Therefore the descriptor that is locked is
 //! never the one that was mapped; see [`super::Pending::create`].
 
