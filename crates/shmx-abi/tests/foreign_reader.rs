@@ -4,9 +4,9 @@
 #[allow(dead_code)]
 mod foreign_reader;
 
-use foreign_reader::{latest, show};
+use foreign_reader::show;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn golden(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -37,25 +37,26 @@ fn errors_are_words() {
     assert!(show(&mut Vec::new(), &File::open(path).unwrap()).is_err());
 }
 
-/// Removes the file when the test ends, however it ends.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// A writer stamps, scribbles and publishes as fast as it can; no frame taken may mix two of them.
 #[cfg(unix)]
 #[test]
 fn a_live_region_is_never_seen_torn() {
+    use foreign_reader::latest;
     use shmx_abi::extension::FeatureWord;
     use shmx_abi::frame::{PayloadCursor, Streams};
     use shmx_abi::{ENDIAN_TAG, FrameHeader, GlobalHeader, MAGIC, RegionLayout, RegionParams};
     use std::os::unix::fs::FileExt;
     use std::sync::atomic::{AtomicBool, Ordering};
     use zerocopy::IntoBytes;
+
+    /// Removes the file when the test ends, however it ends.
+    struct Scratch(std::path::PathBuf);
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
 
     const DATA: usize = 20_000;
     let params = RegionParams {

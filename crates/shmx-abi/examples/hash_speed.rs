@@ -1,0 +1,55 @@
+//! Prints how fast each hash kernel is on this machine, by input size.
+//!
+//! ```text
+//! cargo run --release -p shmx-abi --example hash_speed
+//! ```
+//!
+//! Figures are medians of interleaved runs, in GB/s (10^9 bytes per second); `copy` is `copy_and_update`, `memcpy` a
+//! plain copy for comparison. Every kernel sees the same warm buffer in turn.
+
+use shmx_abi::hash::{self, Kernel};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const SIZES: [usize; 12] = [16, 64, 128, 255, 256, 512, 1024, 4096, 16 << 10, 64 << 10, 1 << 20, 8 << 20];
+const RUNS: usize = 15;
+
+fn time(repeats: usize, mut what: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        what();
+    }
+    start.elapsed()
+}
+
+fn main() {
+    let kernels: Vec<_> = Kernel::ALL.into_iter().filter(|k| k.is_supported()).collect();
+    let names: Vec<_> = kernels.iter().map(|k| k.name()).chain(["update", "copy", "memcpy"]).collect();
+    println!("best kernel: {}; GB/s, median of {RUNS} interleaved runs", Kernel::best().name());
+    println!("{:>9} {}", "bytes", names.iter().map(|n| format!("{n:>10}")).collect::<String>());
+    for size in SIZES {
+        let src: Vec<u8> = (0..size).map(|i| (i * 7919 >> 3) as u8).collect();
+        let mut dst = vec![0; size];
+        let repeats = ((4 << 20) / size).clamp(1, 20_000);
+        let mut times = vec![Vec::new(); names.len()];
+        for _ in 0..RUNS {
+            let mut column = times.iter_mut();
+            let mut note = |t: Duration| {
+                if let Some(c) = column.next() {
+                    c.push(t.as_secs_f64());
+                }
+            };
+            for kernel in &kernels {
+                note(time(repeats, || _ = black_box(kernel.update(hash::SEED, black_box(&src)))));
+            }
+            note(time(repeats, || _ = black_box(hash::update(hash::SEED, black_box(&src)))));
+            note(time(repeats, || _ = black_box(hash::copy_and_update(hash::SEED, black_box(&src), &mut dst))));
+            note(time(repeats, || black_box(&mut dst).copy_from_slice(black_box(&src))));
+        }
+        let rate = |runs: &mut Vec<f64>| {
+            runs.sort_by(f64::total_cmp);
+            format!("{:>10.2}", (size * repeats) as f64 / runs[RUNS / 2] / 1e9)
+        };
+        println!("{size:>9} {}", times.iter_mut().map(rate).collect::<String>());
+    }
+}

@@ -1,0 +1,167 @@
+//! Vector kernels for x86-64, and which of them the machine can run.
+#![allow(unsafe_code)]
+
+mod avx2;
+mod avx512;
+mod weights;
+
+use super::{Kernel, PRIME, scalar};
+use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// Shortest rest that is worth a padded block.
+const SHORT_REST: usize = 144;
+
+/// Bits of [`SUPPORTED`], one per vector kernel; [`KNOWN`] says that the others are filled in.
+const KNOWN: u8 = 1;
+const AVX2: u8 = 2;
+const AVX2_GFNI: u8 = 4;
+const AVX512: u8 = 8;
+
+/// What the machine can run. Relaxed is enough: every thread that finds 0 computes the same value for itself.
+static SUPPORTED: AtomicU8 = AtomicU8::new(0);
+
+#[inline]
+fn supported() -> u8 {
+    match SUPPORTED.load(Ordering::Relaxed) {
+        0 => detect_and_keep(),
+        bits => bits,
+    }
+}
+
+#[cold]
+fn detect_and_keep() -> u8 {
+    let bits = detect() | KNOWN;
+    SUPPORTED.store(bits, Ordering::Relaxed);
+    bits
+}
+
+const fn bit(kernel: Kernel) -> u8 {
+    match kernel {
+        Kernel::Scalar => KNOWN,
+        Kernel::Avx2 => AVX2,
+        Kernel::Avx2Gfni => AVX2_GFNI,
+        Kernel::Avx512 => AVX512,
+    }
+}
+
+pub(super) fn is_supported(kernel: Kernel) -> bool {
+    supported() & bit(kernel) != 0
+}
+
+#[inline]
+pub(super) fn best() -> Kernel {
+    let bits = supported();
+    if bits & AVX512 != 0 {
+        Kernel::Avx512
+    } else if bits & AVX2_GFNI != 0 {
+        Kernel::Avx2Gfni
+    } else if bits & AVX2 != 0 {
+        Kernel::Avx2
+    } else {
+        Kernel::Scalar
+    }
+}
+
+/// Asks the processor what it has, and the operating system which registers it saves.
+fn detect() -> u8 {
+    const fn has(word: u32, bits: &[u32]) -> bool {
+        let mut i = 0;
+        while i < bits.len() {
+            if word >> bits[i] & 1 == 0 {
+                return false;
+            }
+            i += 1;
+        }
+        true
+    }
+    if __cpuid(0).eax < 7 {
+        return 0;
+    }
+    let (one, seven) = (__cpuid(1), __cpuid_count(7, 0));
+    // OSXSAVE and AVX.
+    if !has(one.ecx, &[27, 28]) {
+        return 0;
+    }
+    // SAFETY: OSXSAVE says that the instruction exists and that the operating system has enabled it.
+    let saved = unsafe { _xgetbv(0) };
+    let mut bits = 0;
+    // The operating system saves XMM and YMM; the processor has AVX2.
+    if saved & 0x06 == 0x06 && has(seven.ebx, &[5]) {
+        bits |= AVX2;
+        // GFNI and VPCLMULQDQ.
+        if has(seven.ecx, &[8, 10]) {
+            bits |= AVX2_GFNI;
+            // Also the mask registers and ZMM; AVX512F, DQ, BW, VL, VBMI and VNNI.
+            if saved & 0xE6 == 0xE6 && has(seven.ebx, &[16, 17, 30, 31]) && has(seven.ecx, &[1, 11]) {
+                bits |= AVX512;
+            }
+        }
+    }
+    bits
+}
+
+pub(super) fn update(kernel: Kernel, state: u64, bytes: &[u8]) -> Option<u64> {
+    if !is_supported(kernel) {
+        return None;
+    }
+    Some(match kernel {
+        Kernel::Scalar => scalar::update(state, bytes),
+        // SAFETY: the machine supports the kernel, so it has every feature that the kernel's functions enable.
+        Kernel::Avx2 => unsafe { avx2::plain::update(state, bytes) },
+        // SAFETY: as above.
+        Kernel::Avx2Gfni => unsafe { avx2::gfni::update(state, bytes) },
+        // SAFETY: as above.
+        Kernel::Avx512 => unsafe { avx512::update(state, bytes) },
+    })
+}
+
+/// `PRIME` to the power of `n`.
+const fn pow(mut n: u32) -> u64 {
+    let (mut result, mut square) = (1_u64, PRIME);
+    while n != 0 {
+        if n & 1 == 1 {
+            result = result.wrapping_mul(square);
+        }
+        square = square.wrapping_mul(square);
+        n >>= 1;
+    }
+    result
+}
+
+/// Hashes fewer than `N` bytes by means of a kernel for exactly `N`.
+///
+/// A zero byte multiplies the state by `PRIME` and does nothing else, so zeros behind the rest are taken back by
+/// multiplying with the inverse.
+#[inline]
+fn padded<const N: usize>(state: u64, rest: &[u8], kernel: impl FnOnce(u64, &[u8; N]) -> u64) -> u64 {
+    let mut block = [0; N];
+    let zeros = (N - rest.len()) as u32;
+    block[..rest.len()].copy_from_slice(rest);
+    // The group of odd numbers modulo 2^64 has the exponent 2^62.
+    kernel(state, &block).wrapping_mul(inverse_pow(zeros))
+}
+
+/// Inverse of `PRIME` to the power of `n`.
+const fn inverse_pow(mut n: u32) -> u64 {
+    // Newton's iteration doubles the number of right bits, from 5.
+    const INVERSE: u64 = {
+        let mut x = PRIME.wrapping_mul(3) ^ 2;
+        let mut i = 0;
+        while i < 4 {
+            x = x.wrapping_mul(2_u64.wrapping_sub(PRIME.wrapping_mul(x)));
+            i += 1;
+        }
+        assert!(PRIME.wrapping_mul(x) == 1);
+        x
+    };
+    let (mut result, mut square) = (1_u64, INVERSE);
+    while n != 0 {
+        if n & 1 == 1 {
+            result = result.wrapping_mul(square);
+        }
+        square = square.wrapping_mul(square);
+        n >>= 1;
+    }
+    result
+}

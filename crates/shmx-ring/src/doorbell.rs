@@ -1,0 +1,28 @@
+//! Who sleeps, and who must be woken.
+//!
+//! The doorbell is a counter: odd means that somebody may be asleep on it. A reader makes it odd, looks for news once
+//! more, and sleeps while it holds that very value. A writer that finds it odd after publishing makes it even and
+//! wakes everybody. A flag instead of a counter would lose wake-ups: cleared by the writer and set again by another
+//! reader, it would look to the first reader as if nothing had happened. A sleeper that dies leaves an odd value,
+//! which costs the writer one needless wake.
+
+use crate::sync::{AtomicU32, Ordering, fence};
+
+/// The value to sleep on. Look for news after this and before sleeping. `[P5 doorbell]`
+pub fn prepare_to_sleep(doorbell: &AtomicU32) -> u32 {
+    let seen = doorbell.fetch_or(1, Ordering::Relaxed) | 1;
+    // S2. SeqCst: the store above and the caller's look for news must not change places; pairs with `ring`.
+    fence(Ordering::SeqCst);
+    seen
+}
+
+/// After publishing: whether sleepers must be woken. `[P5 doorbell]`
+#[must_use]
+pub fn ring(doorbell: &AtomicU32) -> bool {
+    // W7. SeqCst: the stores that make the news visible and the load below must not change places; pairs with
+    // `prepare_to_sleep`.
+    fence(Ordering::SeqCst);
+    let seen = doorbell.load(Ordering::Relaxed);
+    // Relaxed: the value carries no data, the kernel orders the wake. A lost exchange means that another thread rang.
+    seen % 2 == 1 && doorbell.compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}

@@ -1,0 +1,150 @@
+//! A reader's side of the frame slot ring: find a frame, read it by copy or by lease.
+
+use crate::bytes::copy_out;
+use crate::sync::{Ordering, fence};
+use crate::view::{Slot, Slots};
+
+/// Lease bits per slot: readers with a higher index read by copy.
+pub const LEASABLE_READERS: u32 = 128;
+
+/// The header of a frame as a reader found it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameSnapshot {
+    /// The stamp under which it was read.
+    pub stamp: u64,
+    /// The session that wrote the frame.
+    pub session_id: u64,
+    /// The frame's id.
+    pub frame_id: u64,
+    /// Bits of the producer's time.
+    pub sim_time_bits: u64,
+    /// Bytes of the payload, not yet checked against anything.
+    pub payload_bytes: u32,
+    /// Records of the payload.
+    pub tlv_count: u32,
+    /// Hash of the payload.
+    pub checksum: u32,
+    /// Publish time; 0 means none.
+    pub publish_time: u32,
+}
+
+/// The slot is being written, or was written while it was read. Look for the newest frame again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disturbed;
+
+/// The newest frame's sequence number, 0 while there is none. `[P4 newest]`
+pub fn newest<S: Slots>(slots: &S) -> u32 {
+    // R0, relaxed load and acquire fence: an acquire load would do, but only a relaxed one is guaranteed to work on
+    // memory that is mapped read-only.
+    let number = slots.header().write_index.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    number
+}
+
+/// Number of frames published so far.
+pub fn published<S: Slots>(slots: &S) -> u64 {
+    let id = slots.header().frame_seq.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    id
+}
+
+/// Reads a frame's header. Valid only together with a later [`validate`] or a lease under the same stamp.
+///
+/// # Errors
+///
+/// [`Disturbed`] while the slot is being written.
+pub fn begin(slot: Slot<'_>) -> Result<FrameSnapshot, Disturbed> {
+    // R1 [P1 slot-published], relaxed and fence for the same reason as in `newest`.
+    let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    if stamp % 2 == 1 {
+        return Err(Disturbed);
+    }
+    Ok(snapshot(slot, stamp))
+}
+
+fn snapshot(slot: Slot<'_>, stamp: u64) -> FrameSnapshot {
+    let h = slot.head;
+    // The length first: a writer without stamps stores it before the id, so a length read before an id that then
+    // proves unchanged belongs to that frame.
+    let payload_bytes = h.payload_bytes.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    FrameSnapshot {
+        stamp,
+        session_id: h.session_id_copy.load(Ordering::Relaxed),
+        frame_id: h.frame_id.load(Ordering::Relaxed),
+        sim_time_bits: h.sim_time.load(Ordering::Relaxed),
+        payload_bytes,
+        tlv_count: h.tlv_count.load(Ordering::Relaxed),
+        checksum: h.checksum.load(Ordering::Relaxed),
+        publish_time: h.ext_publish_time.load(Ordering::Relaxed),
+    }
+}
+
+/// Whether nothing was written to the slot since [`begin`]: what was copied in between is whole. `[P2 torn]`
+///
+/// # Errors
+///
+/// [`Disturbed`]: throw away what was copied.
+pub fn validate(slot: Slot<'_>, seen: &FrameSnapshot) -> Result<(), Disturbed> {
+    // R5. Acquire: the copies above stay before the load of the stamp.
+    fence(Ordering::Acquire);
+    if slot.head.ext_stamp.load(Ordering::Relaxed) == seen.stamp && snapshot(slot, seen.stamp) == *seen {
+        Ok(())
+    } else {
+        Err(Disturbed)
+    }
+}
+
+/// Copies the payload, as many bytes as `dst` has, and validates.
+///
+/// # Errors
+///
+/// [`Disturbed`]: `dst` holds garbage then.
+pub fn copy_payload(slot: Slot<'_>, seen: &FrameSnapshot, dst: &mut [u8]) -> Result<(), Disturbed> {
+    copy_out(slot.payload, dst);
+    validate(slot, seen)
+}
+
+/// Sets the lease bit of reader `index` on a slot and makes sure that it holds. `[P3 lease-or-claim]`
+///
+/// While the bit is set no writer of ours touches the slot. The bit says nothing of how many leases the reader has
+/// on the slot; a reader with several counts them itself.
+///
+/// # Errors
+///
+/// [`Disturbed`] when a writer was faster; the bit is clear then. Also for an `index` without a bit.
+pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
+    let (word, bit) = lease_bit(index).ok_or(Disturbed)?;
+    let stamp = slot.head.ext_stamp.load(Ordering::Acquire);
+    if stamp % 2 == 1 {
+        return Err(Disturbed);
+    }
+    // R2. Relaxed: the fence below orders it.
+    slot.head.ext_lease[word].fetch_or(bit, Ordering::Relaxed);
+    // R3. SeqCst: the bit and the second look at the stamp must not change places; pairs with W2.
+    fence(Ordering::SeqCst);
+    if slot.head.ext_stamp.load(Ordering::Acquire) != stamp {
+        slot.head.ext_lease[word].fetch_and(!bit, Ordering::Release);
+        return Err(Disturbed);
+    }
+    Ok(snapshot(slot, stamp))
+}
+
+/// Clears the lease bit of reader `index`; the content must not be looked at any more.
+pub fn end_lease(slot: Slot<'_>, index: u32) {
+    if let Some((word, bit)) = lease_bit(index) {
+        // R6. Release: what was read stays before the overwrite by the writer that sees the bit clear.
+        slot.head.ext_lease[word].fetch_and(!bit, Ordering::Release);
+    }
+}
+
+/// The readers that lease a slot, as bits.
+pub fn leases(slot: Slot<'_>) -> u128 {
+    let [lo, hi] = &slot.head.ext_lease;
+    u128::from(lo.load(Ordering::Relaxed)) | u128::from(hi.load(Ordering::Relaxed)) << 64
+}
+
+const fn lease_bit(index: u32) -> Option<(usize, u64)> {
+    if index < LEASABLE_READERS { Some((index as usize / 64, 1 << (index % 64))) } else { None }
+}

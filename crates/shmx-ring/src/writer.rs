@@ -1,0 +1,247 @@
+//! The producer's side of the frame slot ring: claim, fill, publish or abandon.
+//!
+//! Several threads may claim at once; publishing needs `&mut` [`Publisher`], so the caller serialises it, which keeps
+//! frame ids dense and in the order in which frames appear. All counters are private and only mirrored into the
+//! region, so nothing that another process writes there can lead the producer astray.
+
+use crate::doorbell;
+use crate::sync::{AtomicU64, Ordering, fence};
+use crate::view::{Slot, Slots};
+
+/// Maps tickets (0, 1, 2, ...) to wire sequence numbers and slots.
+///
+/// Sequence numbers run from 1 to the largest multiple of the slot count that fits in 32 bits and start again at 1.
+/// So 0 is never used, and `(sequence - 1) % slots` steps evenly across the wrap whatever the slot count is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequence {
+    slots: u32,
+    period: u64,
+}
+
+impl Sequence {
+    /// For `slots` slots; 0 is taken as 1.
+    #[must_use]
+    pub const fn new(slots: u32) -> Self {
+        let slots = if slots == 0 { 1 } else { slots };
+        Self { slots, period: (u32::MAX / slots * slots) as u64 }
+    }
+
+    /// Number of different sequence numbers.
+    #[must_use]
+    pub const fn period(&self) -> u64 {
+        self.period
+    }
+
+    /// The sequence number of a ticket, never 0.
+    #[must_use]
+    pub const fn number(&self, ticket: u64) -> u32 {
+        (ticket % self.period) as u32 + 1
+    }
+
+    /// The slot of a ticket.
+    #[must_use]
+    pub const fn slot(&self, ticket: u64) -> u32 {
+        (ticket % self.slots as u64) as u32
+    }
+}
+
+/// Hands out slots.
+#[derive(Debug)]
+pub struct Claimer {
+    sequence: Sequence,
+    next_ticket: AtomicU64,
+}
+
+/// A slot that the caller owns: its stamp is odd.
+///
+/// Not clonable; give it to [`Publisher::publish`] or [`Claim::abandon`]. Dropping it leaves the slot odd for ever,
+/// which costs one slot and harms nobody.
+#[derive(Debug)]
+#[must_use = "a claim that is neither published nor abandoned costs its slot"]
+pub struct Claim {
+    ticket: u64,
+    slot: u32,
+    stamp: u64,
+}
+
+/// No slot can be had now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoFreeSlot {
+    /// Slots that readers hold by lease.
+    pub leased: u32,
+    /// Slots that other claims of this producer hold.
+    pub writing: u32,
+}
+
+/// What goes into the frame header.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FrameMeta {
+    /// The region's session.
+    pub session_id: u64,
+    /// Bits of the producer's time.
+    pub sim_time_bits: u64,
+    /// Bytes of the payload.
+    pub payload_bytes: u32,
+    /// Records of the payload.
+    pub tlv_count: u32,
+    /// Hash of the payload, or 0.
+    pub checksum: u32,
+    /// Publish time, or 0.
+    pub publish_time: u32,
+}
+
+impl Claimer {
+    /// A claimer that starts at ticket 0.
+    #[must_use]
+    pub fn new(slots: u32) -> Self {
+        Self::starting_at(slots, 0)
+    }
+
+    /// A claimer that starts at `ticket`; for tests near the wrap.
+    #[must_use]
+    pub fn starting_at(slots: u32, ticket: u64) -> Self {
+        Self { sequence: Sequence::new(slots), next_ticket: AtomicU64::new(ticket) }
+    }
+
+    /// The sequence arithmetic.
+    #[must_use]
+    pub const fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// Takes the next slot that nobody leases and nobody writes. Tries each slot at most once; never waits.
+    ///
+    /// The slot's `payload_bytes` is 0 afterwards, so that readers without stamps refuse it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoFreeSlot`] when every slot is leased or being written.
+    pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
+        let mut refused = NoFreeSlot { leased: 0, writing: 0 };
+        for _ in 0..slots.slot_count() {
+            // Relaxed: the ticket is only a number, the stamp decides who owns the slot.
+            let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+            let index = self.sequence.slot(ticket);
+            match try_claim(slots.slot(index)) {
+                Ok(stamp) => return Ok(Claim { ticket, slot: index, stamp }),
+                Err(Busy::Leased) => refused.leased += 1,
+                Err(Busy::Writing) => refused.writing += 1,
+            }
+        }
+        Err(refused)
+    }
+}
+
+enum Busy {
+    Leased,
+    Writing,
+}
+
+fn leased(slot: &Slot<'_>) -> bool {
+    // Acquire, pairs with R6: the reads of a lease that ended stay before what we write.
+    slot.head.ext_lease.iter().any(|w| w.load(Ordering::Acquire) != 0)
+}
+
+fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
+    let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
+    if stamp % 2 == 1 {
+        return Err(Busy::Writing);
+    }
+    if leased(&slot) {
+        return Err(Busy::Leased); // a look ahead that spares readers the sight of an odd stamp
+    }
+    // W1. Acquire: the previous owner's writes stay before ours.
+    if slot.head.ext_stamp.compare_exchange(stamp, stamp.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed).is_err()
+    {
+        return Err(Busy::Writing);
+    }
+    // W2 [P3 lease-or-claim]. SeqCst: the stamp store above and the load of the bits must not change places.
+    fence(Ordering::SeqCst);
+    if leased(&slot) {
+        slot.head.ext_stamp.store(stamp, Ordering::Release);
+        return Err(Busy::Leased);
+    }
+    // W3 [P2 torn]. Release: no content store below becomes visible before the odd stamp.
+    fence(Ordering::Release);
+    slot.head.payload_bytes.store(0, Ordering::Relaxed);
+    slot.head.frame_id.store(0, Ordering::Relaxed);
+    // The same for readers that know payload_bytes only: content follows the zero.
+    fence(Ordering::Release);
+    Ok(stamp)
+}
+
+impl Claim {
+    /// Number of the claimed slot.
+    #[must_use]
+    pub const fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Gives the slot back empty. No reader ever sees it as a frame.
+    pub fn abandon<S: Slots>(self, slots: &S) {
+        let head = slots.slot(self.slot).head;
+        // Release: whoever claims next sees our writes as past.
+        head.ext_stamp.store(self.stamp.wrapping_add(2), Ordering::Release);
+    }
+}
+
+/// Makes claimed slots visible, in order.
+#[derive(Debug)]
+pub struct Publisher {
+    sequence: Sequence,
+    frame_id: u64,
+    newest: Option<u64>,
+}
+
+/// A frame became visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "sleeping readers must be woken when `wake` says so"]
+pub struct Published {
+    /// The frame's id.
+    pub frame_id: u64,
+    /// Whether somebody may be asleep on the doorbell.
+    pub wake: bool,
+}
+
+impl Publisher {
+    /// A publisher that has published nothing.
+    #[must_use]
+    pub const fn new(slots: u32) -> Self {
+        Self { sequence: Sequence::new(slots), frame_id: 0, newest: None }
+    }
+
+    /// Frames published so far.
+    #[must_use]
+    pub const fn published(&self) -> u64 {
+        self.frame_id
+    }
+
+    /// Writes the frame header and makes the frame visible. Wait-free.
+    ///
+    /// `write_index` moves only forward: a frame whose slot was claimed before the newest one's becomes visible in
+    /// its slot without becoming the newest.
+    pub fn publish<S: Slots>(&mut self, slots: &S, claim: Claim, meta: &FrameMeta) -> Published {
+        self.frame_id += 1;
+        let head = slots.slot(claim.slot).head;
+        head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
+        head.sim_time.store(meta.sim_time_bits, Ordering::Relaxed);
+        head.tlv_count.store(meta.tlv_count, Ordering::Relaxed);
+        head.checksum.store(meta.checksum, Ordering::Relaxed);
+        head.ext_publish_time.store(meta.publish_time, Ordering::Relaxed);
+        head.frame_id.store(self.frame_id, Ordering::Relaxed);
+        // W4. Release: readers without stamps that see the length see the rest.
+        head.payload_bytes.store(meta.payload_bytes, Ordering::Release);
+        // W5 [P1 slot-published]. Release: who sees the even stamp sees the frame.
+        head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Release);
+        let header = slots.header();
+        if self.newest.is_none_or(|n| n < claim.ticket) {
+            self.newest = Some(claim.ticket);
+            let number = self.sequence.number(claim.ticket);
+            header.reserve_index.store(number, Ordering::Relaxed); // for display only
+            // W6 [P4 newest]. Release: who sees the number finds the slot published.
+            header.write_index.store(number, Ordering::Release);
+        }
+        header.frame_seq.store(self.frame_id, Ordering::Release);
+        Published { frame_id: self.frame_id, wake: doorbell::ring(&header.ext_doorbell) }
+    }
+}

@@ -1,0 +1,196 @@
+//! A frame under construction.
+
+use crate::error::{AppendError, PublishError};
+use crate::region::claimed_payload;
+use crate::server::Server;
+use crate::stream::{StaticState, StreamInfo};
+use bytemuck::Pod;
+use shmx_abi::extension::PublishTime;
+use shmx_abi::frame::{PayloadCursor, Streams};
+use shmx_abi::{Element, ElementType, hash};
+use shmx_ring::writer::{Claim, FrameMeta};
+use std::sync::Arc;
+
+/// A claimed slot: append streams, then publish. Dropping it gives the slot back and publishes nothing.
+#[derive(Debug)]
+#[must_use = "a frame that is dropped is not published"]
+pub struct Frame<'a> {
+    server: &'a Server,
+    claim: Option<Claim>,
+    slot: u32,
+    cursor: PayloadCursor,
+    directory: Arc<StaticState>,
+}
+
+impl<'a> Frame<'a> {
+    pub(crate) fn new(server: &'a Server, claim: Claim) -> Self {
+        let slot = claim.slot();
+        let directory = server.static_state();
+        Self { server, claim: Some(claim), slot, cursor: PayloadCursor::new(), directory }
+    }
+
+    /// The slot's number.
+    #[must_use]
+    pub const fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Bytes of the payload used so far, record headers and padding included.
+    #[must_use]
+    pub const fn used(&self) -> u32 {
+        self.cursor.used()
+    }
+
+    /// Streams appended so far.
+    #[must_use]
+    pub const fn stream_count(&self) -> u32 {
+        self.cursor.tlv_count()
+    }
+
+    fn payload(&mut self) -> &mut [u8] {
+        claimed_payload(&self.server.region, self.slot)
+    }
+
+    fn declared(&self, id: u32) -> Result<&StreamInfo, AppendError> {
+        self.directory.stream(id).ok_or(AppendError::UnknownStream { id })
+    }
+
+    fn check_type<T: Element>(&self, id: u32, values: usize) -> Result<u32, AppendError> {
+        let s = self.declared(id)?;
+        let expected = s.element_type();
+        // A vector stream takes whole vectors or a flat slice of their components.
+        let fits = expected == Some(T::TYPE) && (T::COMPONENTS == s.components || T::COMPONENTS == 1);
+        if !fits {
+            return Err(AppendError::TypeMismatch {
+                id,
+                expected: expected.unwrap_or(ElementType::U8),
+                expected_components: s.components,
+                found: T::TYPE,
+                found_components: T::COMPONENTS,
+            });
+        }
+        let bytes = (values as u64).saturating_mul(size_of::<T>() as u64);
+        let per = u64::from(s.bytes_per_elem).max(1);
+        let elem_count = u32::try_from(bytes / per).unwrap_or(u32::MAX);
+        if !bytes.is_multiple_of(per) || u64::from(elem_count) * per != bytes {
+            return Err(AppendError::Length { id, bytes, elem_count, bytes_per_elem: s.bytes_per_elem });
+        }
+        Ok(elem_count)
+    }
+
+    fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
+        let used = self.cursor.used() as usize;
+        // A frame has a handful of streams, so looking through them beats keeping a set.
+        if Streams::new(self.payload().get(..used).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
+            return Err(AppendError::DuplicateStream { id });
+        }
+        let mut cursor = self.cursor;
+        let payload = claimed_payload(&self.server.region, self.slot);
+        let data = cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })?;
+        self.cursor = cursor;
+        Ok(data)
+    }
+
+    /// Copies values into the frame, checked against the directory.
+    ///
+    /// A stream of vectors takes arrays (`&[[f32; 3]]`) or a flat slice (`&[f32]`) of whole vectors.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn append_stream<T: Element>(&mut self, id: u32, values: &[T]) -> Result<(), AppendError> {
+        let elem_count = self.check_type::<T>(id, values.len())?;
+        self.reserve_bytes(id, elem_count, size_of_val(values))?.copy_from_slice(bytemuck::cast_slice(values));
+        Ok(())
+    }
+
+    /// Copies raw bytes into the frame; their number must be `elem_count` times the stream's element size.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn append_raw(&mut self, id: u32, elem_count: u32, bytes: &[u8]) -> Result<(), AppendError> {
+        let bytes_per_elem = self.declared(id)?.bytes_per_elem;
+        if bytes.len() as u64 != u64::from(elem_count) * u64::from(bytes_per_elem) {
+            return Err(AppendError::Length { id, bytes: bytes.len() as u64, elem_count, bytes_per_elem });
+        }
+        self.reserve_bytes(id, elem_count, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Makes room for `len` values and returns it for writing in place: no copy lies between you and the reader.
+    ///
+    /// The room holds whatever an earlier frame left there; write all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn reserve_stream<T: Element + Pod>(&mut self, id: u32, len: usize) -> Result<&mut [T], AppendError> {
+        let elem_count = self.check_type::<T>(id, len)?;
+        let bytes = len.saturating_mul(size_of::<T>());
+        let data = self.reserve_bytes(id, elem_count, bytes)?;
+        // Stream data is 8-byte aligned and no element needs more, so the cast cannot fail.
+        Ok(bytemuck::cast_slice_mut(data))
+    }
+
+    /// Makes room for `elem_count` elements of the stream's own size and returns the bytes for writing in place.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn reserve_raw(&mut self, id: u32, elem_count: u32) -> Result<&mut [u8], AppendError> {
+        let len = u64::from(elem_count) * u64::from(self.declared(id)?.bytes_per_elem);
+        self.reserve_bytes(id, elem_count, usize::try_from(len).unwrap_or(usize::MAX))
+    }
+
+    /// Appends a stream that the directory does not list. Readers get its bytes without a description.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn append_undeclared(&mut self, id: u32, elem_count: u32, bytes: &[u8]) -> Result<(), AppendError> {
+        self.reserve_bytes(id, elem_count, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Publishes the frame and returns its id. `sim_time` is the producer's own time; unit and origin are its own.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; the slot is given back then.
+    pub fn publish_frame(mut self, sim_time: f64) -> Result<u64, PublishError> {
+        let used = self.cursor.used();
+        if used == 0 {
+            return Err(PublishError::Empty);
+        }
+        let server = self.server;
+        server.check_region()?;
+        let payload = &self.payload()[..used as usize];
+        let checksum = if server.checksum { hash::checksum32(payload) } else { 0 };
+        let publish_time =
+            if server.publish_time { PublishTime::from_ticks(shmx_os::clock::ticks()).to_wire() } else { 0 };
+        let meta = FrameMeta {
+            session_id: server.session_id,
+            sim_time_bits: sim_time.to_bits(),
+            payload_bytes: used,
+            tlv_count: self.cursor.tlv_count(),
+            checksum,
+            publish_time,
+        };
+        let Some(claim) = self.claim.take() else { return Err(PublishError::Empty) };
+        let published = server.publisher.lock().publish(&server.region, claim, &meta);
+        server.wake(published.wake);
+        Ok(published.frame_id)
+    }
+
+    /// Gives the slot back without publishing. The same as dropping the frame.
+    pub fn abandon(self) {}
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            claim.abandon(&self.server.region);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Views into a mapped region. The only file of the facade with unsafe code.
+
+use crate::error::DirectoryReadError;
+use shmx_abi::wire::{self, GlobalHeader};
+use shmx_abi::{FRAME_HEADER_LEN, RegionLayout, hash};
+use shmx_ring::bytes;
+use shmx_ring::control::RingMemory;
+use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering, fence};
+use shmx_ring::view::{ControlHead, FrameView, HeaderView, ReaderView, Slot, Slots, cast, words};
+use std::ops::Range;
+
+/// Memory that a region lies in.
+pub(crate) trait Backing {
+    fn shared(&self) -> &[AtomicU8];
+}
+
+impl Backing for shmx_os::Region {
+    fn shared(&self) -> &[AtomicU8] {
+        self.bytes()
+    }
+}
+
+impl Backing for shmx_os::Pending {
+    fn shared(&self) -> &[AtomicU8] {
+        self.bytes()
+    }
+}
+
+/// A read-only mapping; the inspector only loads through it, with relaxed loads and fences.
+#[derive(Debug)]
+pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
+
+#[allow(unsafe_code)]
+impl Backing for ReadOnly {
+    fn shared(&self) -> &[AtomicU8] {
+        // SAFETY: the users of this type are the inspector and the functions of `shmx_ring::reader` it calls
+        // (`newest`, `published`, `begin`, `copy_payload`, `leases`), which do relaxed loads and fences only.
+        unsafe { self.0.bytes() }
+    }
+}
+
+/// A mapping together with a layout that was checked against its length.
+#[derive(Debug)]
+pub(crate) struct Mapped<B> {
+    pub(crate) os: B,
+    pub(crate) layout: RegionLayout,
+}
+
+/// What `RegionLayout` and a page-aligned mapping of at least `total_bytes` bytes guarantee.
+const CHECKED: &str = "the layout was checked against the mapping";
+
+impl<B: Backing> Mapped<B> {
+    /// `None` if the mapping is shorter than the layout.
+    pub(crate) fn new(os: B, layout: RegionLayout) -> Option<Self> {
+        (os.shared().len() >= layout.total_bytes() as usize).then_some(Self { os, layout })
+    }
+
+    pub(crate) fn reader(&self, index: u32) -> Option<&ReaderView> {
+        cast(self.os.shared(), self.layout.reader_slot(index)?)
+    }
+
+    pub(crate) fn control(&self, index: u32) -> Option<RingMemory<'_>> {
+        let start = self.layout.control_ring(index)?;
+        let bytes = self.os.shared().get(start..start + self.layout.control_per_reader() as usize)?;
+        Some(RingMemory { head: cast::<ControlHead>(bytes, 0)?, bytes })
+    }
+
+    pub(crate) fn copy(&self, range: Range<usize>) -> Vec<u8> {
+        let src = self.os.shared().get(range).unwrap_or(&[]);
+        let mut dst = vec![0; src.len()];
+        bytes::load_bytes(src, &mut dst);
+        dst
+    }
+
+    pub(crate) fn header_copy(&self) -> GlobalHeader {
+        header_of(self.os.shared()).unwrap_or_default()
+    }
+
+    pub(crate) fn static_area(&self) -> &[AtomicU8] {
+        let start = self.layout.static_offset() as usize;
+        self.os.shared().get(start..start + self.layout.static_bytes_cap() as usize).unwrap_or(&[])
+    }
+
+    /// A consistent copy of the directory's used bytes with its generation and hash.
+    pub(crate) fn directory_copy(&self) -> Result<(u32, u64, Vec<u8>), DirectoryReadError> {
+        let h = self.header();
+        let mut error = DirectoryReadError::Unstable;
+        for _ in 0..100 {
+            let generation = h.static_gen.load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            let used = h.static_bytes_used.load(Ordering::Relaxed);
+            let hash = h.static_hash.load(Ordering::Relaxed);
+            let Some(src) = self.static_area().get(..used as usize) else {
+                error = DirectoryReadError::Oversize { used, capacity: self.layout.static_bytes_cap() };
+                std::thread::yield_now();
+                continue;
+            };
+            let mut copy = vec![0; src.len()];
+            bytes::load_bytes(src, &mut copy);
+            fence(Ordering::Acquire);
+            if h.static_gen.load(Ordering::Relaxed) != generation {
+                error = DirectoryReadError::Unstable;
+                continue;
+            }
+            if copy.is_empty() || hash::fnv1a64(&copy) == hash {
+                return Ok((generation, hash, copy));
+            }
+            // An append in progress changes the bytes used, the hash and the generation one after the other.
+            error = DirectoryReadError::HashMismatch;
+            std::thread::yield_now();
+        }
+        Err(error)
+    }
+}
+
+impl<B: Backing> Slots for Mapped<B> {
+    fn header(&self) -> &HeaderView {
+        cast(self.os.shared(), 0).expect(CHECKED)
+    }
+
+    fn slot_count(&self) -> u32 {
+        self.layout.slots()
+    }
+
+    fn slot(&self, index: u32) -> Slot<'_> {
+        let start = self.layout.frame_slot(index % self.layout.slots()).expect(CHECKED);
+        let head = cast::<FrameView>(self.os.shared(), start).expect(CHECKED);
+        let len = (self.layout.frame_bytes_cap() as usize).next_multiple_of(size_of::<AtomicU64>());
+        let payload = words(self.os.shared(), start + FRAME_HEADER_LEN as usize, len).expect(CHECKED);
+        Slot { head, payload }
+    }
+}
+
+/// A copy of the header at the start of `shared`; `None` if that is too short.
+pub(crate) fn header_of(shared: &[AtomicU8]) -> Option<GlobalHeader> {
+    let mut copy = [0; size_of::<GlobalHeader>()];
+    bytes::load_bytes(shared.get(..copy.len())?, &mut copy);
+    wire::read_at(&copy, 0)
+}
+
+/// The payload of a slot that the caller holds by lease.
+///
+/// Not public and called in one place, [`crate::FrameView::payload`], whose value owns the lease.
+#[allow(unsafe_code)]
+pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usize) -> &[u8] {
+    // SAFETY: the caller owns a lease on the slot for as long as it lends the slice (`client::Lease`), and no writer
+    // that follows the protocol writes a leased slot. A process that ignores the protocol can write any mapped byte
+    // whatever we do; docs/reliability.md says so.
+    unsafe { bytes::leased(region.slot(slot).payload, len) }
+}
+
+/// The payload area of a slot that the caller has claimed.
+///
+/// Not public and called in one place, [`crate::Frame`], which owns the claim and borrows the slice through `&mut`.
+#[allow(unsafe_code, clippy::mut_from_ref)]
+pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
+    let len = region.layout.frame_bytes_cap() as usize;
+    // SAFETY: the caller owns the claim, which the stamp makes exclusive among writers, and keeps one slice at a time
+    // (it hands it out through `&mut self` only). Readers load atomically and discard.
+    unsafe { bytes::claimed(region.slot(slot).payload, len) }
+}

@@ -1,0 +1,659 @@
+//! The producer: creates the region, publishes frames, hears its readers.
+
+use crate::error::{BeginError, CreateError, StaticError};
+use crate::frame::Frame;
+use crate::region::{Mapped, header_of};
+use crate::stream::{StaticState, StaticStream, StreamInfo};
+use parking_lot::{Mutex, RwLock};
+use shmx_abi::control::RingGeometry;
+use shmx_abi::extension::{FeatureWord, ReaderExtension};
+use shmx_abi::wire::{self, GlobalHeader};
+use shmx_abi::{LayoutError, RegionLayout, RegionParams, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
+use shmx_os::{CreateOptions, Existing, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
+use shmx_ring::control::Receiver;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
+use shmx_ring::writer::{Claimer, Publisher};
+use shmx_ring::{bytes, doorbell, reader, readers};
+use std::sync::Arc;
+
+/// What a server chooses about its region. The capacities' defaults are those of the reference's Python package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the region, with or without a leading `/`.
+    pub name: String,
+    /// Frame slots; a reader that holds `n` leases needs `n` more to leave the producer free. Default 3.
+    pub slots: u32,
+    /// Readers that can attach. Default 16.
+    pub reader_slots: u32,
+    /// Bytes for the stream directory; 0 means exactly what it needs at creation. Default 4096.
+    pub static_bytes_cap: u32,
+    /// Largest payload of a frame in bytes. Default 65536.
+    pub frame_bytes_cap: u32,
+    /// Bytes of each reader's control ring, 16 of them for its positions; 0 means none. Default 4096.
+    pub control_per_reader: u32,
+    /// Whether frames carry a checksum. Without one, readers of the reference refuse every frame. Default true.
+    pub checksum: bool,
+    /// Whether frames carry their publish time. Default true.
+    pub publish_time: bool,
+    /// Permission bits of the object (Unix). Default 0o600.
+    pub mode: u32,
+    /// Replace what has the name even if it is a region without liveness lock, or no region at all. A region whose
+    /// server lives is never replaced, one whose server died always is. Default false.
+    pub replace: bool,
+    /// Ask for huge pages where the system has them. Default false.
+    pub huge_pages: bool,
+}
+
+impl Config {
+    /// The defaults under a name.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            slots: 3,
+            reader_slots: 16,
+            static_bytes_cap: 4096,
+            frame_bytes_cap: 65536,
+            control_per_reader: 4096,
+            checksum: true,
+            publish_time: true,
+            mode: 0o600,
+            replace: false,
+            huge_pages: false,
+        }
+    }
+
+    fn params(&self) -> RegionParams {
+        RegionParams {
+            slots: self.slots,
+            reader_slots: self.reader_slots,
+            static_bytes_cap: self.static_bytes_cap,
+            frame_bytes_cap: self.frame_bytes_cap,
+            control_per_reader: self.control_per_reader,
+        }
+    }
+}
+
+/// A message from a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlMsg {
+    /// Id of the reader that owns the ring now.
+    pub reader_id: u64,
+    /// Index of its reader slot.
+    pub reader_index: u32,
+    /// Type of the message.
+    pub ty: u32,
+    /// Its body.
+    pub data: Vec<u8>,
+}
+
+/// What a poll of the control rings brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlBatch {
+    /// Messages, ring by ring, in order within each.
+    pub messages: Vec<ControlMsg>,
+    /// Rings that were damaged; what waited behind the damage is lost.
+    pub damaged: Vec<DamagedRing>,
+}
+
+/// A control ring whose positions or records were impossible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DamagedRing {
+    /// Index of the reader slot.
+    pub reader_index: u32,
+    /// Bytes given up, as far as the ring's positions can be believed.
+    pub lost: u64,
+}
+
+/// A reader slot at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderInfo {
+    /// Index of the slot.
+    pub index: u32,
+    /// Id of the reader; 0 while free.
+    pub reader_id: u64,
+    /// Wire clock of its last sign of life, nanoseconds.
+    pub heartbeat: u64,
+    /// Id of the last frame it took.
+    pub last_frame_seen: u64,
+    /// Whether the slot is taken.
+    pub in_use: bool,
+    /// Liveness lock of the slot.
+    pub lock: LockState,
+    /// Counters of a reader that keeps them.
+    pub extension: Option<ReaderExtension>,
+    /// Frame slots that it leases.
+    pub leased_slots: u32,
+}
+
+pub(crate) fn reader_info<B: crate::region::Backing>(
+    region: &Mapped<B>,
+    index: u32,
+    lock: LockState,
+    extended: bool,
+) -> Option<ReaderInfo> {
+    let at = region.layout.reader_slot(index)?;
+    let slot: wire::ReaderSlot = wire::read_at(&region.copy(at..at + size_of::<wire::ReaderSlot>()), 0)?;
+    let leased_slots = if extended && index < reader::LEASABLE_READERS {
+        (0..region.slot_count()).filter(|&s| reader::leases(region.slot(s)) >> index & 1 == 1).count() as u32
+    } else {
+        0
+    };
+    Some(ReaderInfo {
+        index,
+        reader_id: slot.reader_id,
+        heartbeat: slot.heartbeat,
+        last_frame_seen: slot.last_frame_seen,
+        in_use: slot.in_use != 0,
+        lock,
+        extension: ReaderExtension::of(&slot),
+        leased_slots,
+    })
+}
+
+/// The producer's end of a region.
+///
+/// Threads share a server by reference: every method takes `&self`. With one producing thread publishing is
+/// wait-free; several take turns for the few stores that put their frames in order.
+///
+/// Dropping the server tells the readers and removes the region's name; what readers have mapped stays theirs.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) region: Mapped<Region>,
+    pub(crate) session_id: u64,
+    pub(crate) checksum: bool,
+    pub(crate) publish_time: bool,
+    pub(crate) claimer: Claimer,
+    pub(crate) publisher: Mutex<Publisher>,
+    pub(crate) directory: RwLock<Arc<StaticState>>,
+    static_lock: Mutex<()>,
+    control: Mutex<Vec<Receiver>>,
+    /// When the reaper first saw a taken slot without any sign of life, per slot.
+    unclaimed_since: Mutex<Vec<Option<u64>>>,
+}
+
+/// A slot that is taken but shows neither lock nor heartbeat gets this long before it is taken back, nanoseconds.
+const GRACE: u64 = 1_000_000_000;
+
+impl Server {
+    /// Creates the region and makes it visible in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; nothing is left behind then.
+    pub fn create(config: &Config, streams: &[StaticStream]) -> Result<Self, CreateError> {
+        let name = RegionName::new(&config.name)?;
+        let mut dir_bytes = Vec::new();
+        let mut infos: Vec<StreamInfo> = Vec::new();
+        for s in streams {
+            s.append_to(&infos, &mut dir_bytes)?;
+            infos.push(info_of(s));
+        }
+        // `append_to` keeps the length within 32 bits.
+        let layout = RegionLayout::for_params(&config.params(), dir_bytes.len() as u32)?;
+        let options = CreateOptions {
+            len: u64::from(layout.total_bytes()),
+            mode: config.mode,
+            huge_pages: config.huge_pages,
+            ..CreateOptions::default()
+        };
+        let session_id = shmx_os::random_u64();
+        let mut pending = None;
+        for _ in 0..16 {
+            let made = match pending.take() {
+                Some(p) => p,
+                None => match Pending::create(&name, &options) {
+                    Ok(p) => Self::prepare(p, layout, config, session_id, &dir_bytes)?,
+                    Err(shmx_os::CreateError::Exists { .. }) => {
+                        clear_name(&name, config.replace)?;
+                        continue;
+                    }
+                    Err(e) => return Err(e.into()),
+                },
+            };
+            match made.publish() {
+                Ok(region) => return Ok(Self::assemble(region, layout, config, session_id, dir_bytes, infos)?),
+                Err(PublishError::Exists { pending: p, .. }) => {
+                    pending = Some(*p);
+                    clear_name(&name, config.replace)?;
+                }
+                Err(PublishError::Os { source, .. }) => return Err(source.into()),
+                Err(_) => break,
+            }
+        }
+        Err(CreateError::Contended { name: name.to_string() })
+    }
+
+    /// Fills an object that nobody can open yet, and locks it.
+    fn prepare(
+        pending: Pending,
+        layout: RegionLayout,
+        config: &Config,
+        session_id: u64,
+        dir: &[u8],
+    ) -> Result<Pending, CreateError> {
+        let available = pending.bytes().len() as u64;
+        let locks = match pending.try_lock(LockByte::Server) {
+            Ok(_) => true, // nobody else can know the object yet
+            Err(shmx_os::OsError::Unsupported { .. }) => false,
+            Err(e) => return Err(e.into()),
+        };
+        let total = u64::from(layout.total_bytes());
+        let mapped = Mapped::new(pending, layout).ok_or(LayoutError::Truncated { total, available })?;
+        for i in 0..mapped.slot_count() {
+            mapped.slot(i).head.session_id_copy.store(session_id, Ordering::Relaxed);
+        }
+        bytes::store_bytes(dir, mapped.static_area());
+        let h = mapped.header();
+        let mut plain = GlobalHeader::default();
+        layout.fill_header(&mut plain);
+        h.ver_major.store(VERSION_MAJOR, Ordering::Relaxed);
+        h.ver_minor.store(VERSION_MINOR, Ordering::Relaxed);
+        h.endianness.store(shmx_abi::ENDIAN_TAG, Ordering::Relaxed);
+        let mut flags = FeatureWord::STAMPS;
+        for (on, flag) in [
+            (futex::SUPPORTED, FeatureWord::DOORBELL),
+            (locks, FeatureWord::LOCKS),
+            (config.publish_time, FeatureWord::PUBLISH_TIME),
+            (!config.checksum, FeatureWord::NO_CHECKSUM),
+        ] {
+            flags |= if on { flag } else { 0 };
+        }
+        h.ext_features.store(FeatureWord::new(session_id, flags).to_wire(), Ordering::Relaxed);
+        h.ext_server_pid.store(shmx_os::process_id(), Ordering::Relaxed);
+        h.session_id.store(session_id, Ordering::Relaxed);
+        for (field, value) in [
+            (&h.static_offset, plain.static_offset),
+            (&h.static_bytes_cap, plain.static_bytes_cap),
+            (&h.slots, plain.slots),
+            (&h.slot_stride, plain.slot_stride),
+            (&h.slots_offset, plain.slots_offset),
+            (&h.frame_bytes_cap, plain.frame_bytes_cap),
+            (&h.reader_slots, plain.reader_slots),
+            (&h.reader_slot_stride, plain.reader_slot_stride),
+            (&h.readers_offset, plain.readers_offset),
+            (&h.control_offset, plain.control_offset),
+            (&h.control_per_reader, plain.control_per_reader),
+            (&h.control_stride, plain.control_stride),
+        ] {
+            field.store(value, Ordering::Relaxed);
+        }
+        if !dir.is_empty() {
+            h.static_bytes_used.store(dir.len() as u32, Ordering::Relaxed);
+            h.static_hash.store(hash::fnv1a64(dir), Ordering::Relaxed);
+            h.static_gen.store(1, Ordering::Relaxed);
+        }
+        // Release and last: where objects are visible from the start, who sees the magic sees the rest.
+        h.magic.store(shmx_abi::MAGIC, Ordering::Release);
+        Ok(mapped.os)
+    }
+
+    fn assemble(
+        region: Region,
+        layout: RegionLayout,
+        config: &Config,
+        session_id: u64,
+        bytes: Vec<u8>,
+        streams: Vec<StreamInfo>,
+    ) -> Result<Self, LayoutError> {
+        let total = u64::from(layout.total_bytes());
+        let available = region.len() as u64;
+        let region = Mapped::new(region, layout).ok_or(LayoutError::Truncated { total, available })?;
+        let geometry = RingGeometry::new(layout.control_per_reader());
+        let receivers = geometry.map_or(Vec::new(), |g| (0..layout.reader_slots()).map(|_| Receiver::new(g)).collect());
+        let (static_gen, static_hash) = if bytes.is_empty() { (0, 0) } else { (1, hash::fnv1a64(&bytes)) };
+        let state = StaticState { session_id, static_gen, static_hash, bytes, streams };
+        tracing::info!(name = %region.os.name(), session_id, bytes = total, "region created");
+        Ok(Self {
+            session_id,
+            checksum: config.checksum,
+            publish_time: config.publish_time,
+            claimer: Claimer::new(layout.slots()),
+            publisher: Mutex::new(Publisher::new(layout.slots())),
+            directory: RwLock::new(Arc::new(state)),
+            static_lock: Mutex::new(()),
+            control: Mutex::new(receivers),
+            unclaimed_since: Mutex::new(vec![None; layout.reader_slots() as usize]),
+            region,
+        })
+    }
+
+    /// Name of the region, without leading `/`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.region.os.name().as_str()
+    }
+
+    /// Identifies this server's life.
+    #[must_use]
+    pub const fn session_id(&self) -> u64 {
+        self.session_id
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub const fn layout(&self) -> &RegionLayout {
+        &self.region.layout
+    }
+
+    /// A copy of the header as it is now. Other processes can write it; nothing here depends on it.
+    #[must_use]
+    pub fn header(&self) -> GlobalHeader {
+        self.region.header_copy()
+    }
+
+    /// Frames published so far.
+    #[must_use]
+    pub fn frames_published(&self) -> u64 {
+        self.publisher.lock().published()
+    }
+
+    /// The stream directory as this server has written it.
+    #[must_use]
+    pub fn static_state(&self) -> Arc<StaticState> {
+        self.directory.read().clone()
+    }
+
+    pub(crate) fn check_region(&self) -> Result<(), BeginError> {
+        if self.region.os.is_forked() {
+            return Err(BeginError::Forked);
+        }
+        let found = self.region.header().session_id.load(Ordering::Relaxed);
+        if found != self.session_id {
+            return Err(BeginError::SessionLost { found, expected: self.session_id });
+        }
+        Ok(())
+    }
+
+    /// Claims a slot for a new frame. Never waits and never overwrites a leased slot.
+    ///
+    /// When no slot is free, the leases of readers that died are cleared and the claim is tried once more.
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError`].
+    pub fn begin_frame(&self) -> Result<Frame<'_>, BeginError> {
+        self.check_region()?;
+        let claim = match self.claimer.claim(&self.region) {
+            Ok(claim) => claim,
+            Err(_) => {
+                self.reap_dead_readers();
+                self.clear_ownerless_leases();
+                self.claimer.claim(&self.region).map_err(|e| self.no_free_slot(e.leased, e.writing))?
+            }
+        };
+        Ok(Frame::new(self, claim))
+    }
+
+    fn lease_holders(&self) -> u128 {
+        (0..self.region.slot_count()).fold(0, |all, i| all | reader::leases(self.region.slot(i)))
+    }
+
+    fn no_free_slot(&self, leased: u32, writing: u32) -> BeginError {
+        let bits = self.lease_holders();
+        let holders = (0..reader::LEASABLE_READERS).filter(|i| bits >> i & 1 == 1).collect();
+        BeginError::NoFreeSlot { leased, writing, holders }
+    }
+
+    /// Bits that no attached reader can have set: past the last reader slot, or of a slot that is free.
+    fn clear_ownerless_leases(&self) {
+        let bits = self.lease_holders();
+        for i in (0..reader::LEASABLE_READERS).filter(|i| bits >> i & 1 == 1) {
+            let owner = self.region.reader(i).filter(|r| r.in_use.load(Ordering::Acquire) != 0);
+            let lock = LockByte::Reader(i);
+            // With the lock in hand no reader of ours can be about to attach or to leave.
+            if owner.is_none() && self.region.os.try_lock(lock).unwrap_or(false) {
+                readers::clear_leases(&self.region, i);
+                self.region.os.unlock(lock);
+            }
+        }
+    }
+
+    pub(crate) fn wake(&self, needed: bool) {
+        if needed {
+            futex::wake_all(&self.region.header().ext_doorbell);
+        }
+    }
+
+    /// Adds a stream to the directory; readers see it at their next refresh.
+    ///
+    /// # Errors
+    ///
+    /// [`StaticError`].
+    pub fn add_stream(&self, stream: &StaticStream) -> Result<(), StaticError> {
+        let _order = self.static_lock.lock();
+        let mut bytes = Vec::new();
+        stream.append_to(&self.static_state().streams, &mut bytes)?;
+        self.append_static(&bytes)
+    }
+
+    /// Appends raw records to the static area: directory entries, or records of types of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`StaticError`]; the bytes must be whole records padded to 16 bytes.
+    pub fn write_static_append(&self, records: &[u8]) -> Result<(), StaticError> {
+        let _order = self.static_lock.lock();
+        let mut sum = 0;
+        for record in tlv::Tlvs::new(records) {
+            let record = record.map_err(|_| StaticError::Malformed)?;
+            sum += tlv::step(record.body.len() as u32);
+        }
+        if sum != records.len() as u64 {
+            return Err(StaticError::Malformed);
+        }
+        self.append_static(records)
+    }
+
+    /// The caller holds `static_lock`.
+    fn append_static(&self, records: &[u8]) -> Result<(), StaticError> {
+        self.check_region()?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let old = self.static_state();
+        let used = old.bytes.len();
+        let capacity = self.region.layout.static_bytes_cap();
+        let full = StaticError::Full { needed: records.len() as u64, used: used as u32, capacity };
+        let place = self.region.static_area().get(used..used + records.len()).ok_or(full)?;
+        let mut all = old.bytes.clone();
+        all.extend_from_slice(records);
+        let (generation, hash) = (old.static_gen.wrapping_add(1), hash::fnv1a64(&all));
+        let state = StaticState::parse(self.session_id, (generation, hash, all)).map_err(|_| StaticError::Malformed)?;
+        let mut ids: Vec<u32> = state.streams.iter().map(|s| s.id).collect();
+        ids.sort_unstable();
+        if let Some(w) = ids.windows(2).find(|w| w[0] == w[1]) {
+            return Err(crate::error::StreamError::DuplicateId { id: w[0] }.into());
+        }
+        bytes::store_bytes(records, place);
+        let h = self.region.header();
+        // Release each: a reader that sees the length sees the bytes; it checks the hash and the generation as well.
+        h.static_bytes_used.store(state.bytes.len() as u32, Ordering::Release);
+        h.static_hash.store(hash, Ordering::Release);
+        h.static_gen.store(generation, Ordering::Release);
+        *self.directory.write() = Arc::new(state);
+        Ok(())
+    }
+
+    /// Takes at most `max` messages out of the control rings, never waiting.
+    ///
+    /// A damaged ring is reported and goes on behind the damage; it never affects the others.
+    pub fn poll_control(&self, max: usize) -> ControlBatch {
+        let mut batch = ControlBatch::default();
+        if self.region.os.is_forked() {
+            return batch;
+        }
+        for (index, receiver) in self.control.lock().iter_mut().enumerate() {
+            let reader_index = index as u32;
+            let (Some(ring), Some(slot)) = (self.region.control(reader_index), self.region.reader(reader_index)) else {
+                break;
+            };
+            let result = receiver.poll(ring, |m| {
+                if batch.messages.len() >= max {
+                    return false;
+                }
+                let mut data = vec![0; m.len()];
+                m.body(&mut data);
+                let reader_id = slot.reader_id.load(Ordering::Acquire);
+                batch.messages.push(ControlMsg { reader_id, reader_index, ty: m.ty, data });
+                true
+            });
+            if let Err(e) = result {
+                tracing::warn!(reader_index, lost = e.lost, "control ring damaged");
+                batch.damaged.push(DamagedRing { reader_index, lost: e.lost });
+            }
+        }
+        batch
+    }
+
+    /// Attached readers, as the header counts them. Any process can write that word.
+    #[must_use]
+    pub fn readers_connected(&self) -> u32 {
+        self.region.header().readers_connected.load(Ordering::Acquire)
+    }
+
+    /// Every reader slot as it is now.
+    #[must_use]
+    pub fn snapshot_readers(&self) -> Vec<ReaderInfo> {
+        (0..self.region.layout.reader_slots())
+            .filter_map(|i| reader_info(&self.region, i, self.region.os.lock_state(LockByte::Reader(i)), true))
+            .collect()
+    }
+
+    /// Frees the slots of readers whose process has died, at once and with their leases. Returns their indices.
+    ///
+    /// Readers of other implementations hold no lock; see [`Server::reap_stale_readers`].
+    pub fn reap_dead_readers(&self) -> Vec<u32> {
+        self.reap(None)
+    }
+
+    /// The same, and also frees slots of readers without a lock whose heartbeat is older than `timeout_ticks` at
+    /// `now_ticks` (nanoseconds of the wire clock, [`shmx_os::clock::ticks`]).
+    ///
+    /// A reader that holds its lock is alive whatever its heartbeat says. A slot that is taken without lock or
+    /// heartbeat is given a second from when it was first seen so. Returns the indices freed.
+    pub fn reap_stale_readers(&self, now_ticks: u64, timeout_ticks: u64) -> Vec<u32> {
+        self.reap(Some((now_ticks, timeout_ticks)))
+    }
+
+    fn reap(&self, stale: Option<(u64, u64)>) -> Vec<u32> {
+        let mut reaped = Vec::new();
+        if self.region.os.is_forked() {
+            return reaped;
+        }
+        let mut unclaimed = self.unclaimed_since.lock();
+        for index in 0..self.region.layout.reader_slots() {
+            let Some(slot) = self.region.reader(index) else { break };
+            let since = &mut unclaimed[index as usize];
+            if slot.in_use.load(Ordering::Acquire) == 0 {
+                *since = None;
+                continue;
+            }
+            let lock = LockByte::Reader(index);
+            // Taking the lock proves that no reader of ours lives here, and keeps new ones out meanwhile.
+            if !self.region.os.try_lock(lock).unwrap_or(false) {
+                *since = None;
+                continue;
+            }
+            let id = slot.reader_id.load(Ordering::Acquire);
+            let heartbeat = slot.heartbeat.load(Ordering::Acquire);
+            let dead = if id != 0 && slot.ext_tag.load(Ordering::Acquire) == id {
+                true
+            } else if heartbeat != 0 {
+                stale.is_some_and(|(now, timeout)| now > heartbeat && now - heartbeat > timeout)
+            } else {
+                let now = clock::ticks();
+                now.saturating_sub(*since.get_or_insert(now)) > GRACE
+            };
+            if dead && slot.in_use.load(Ordering::Acquire) != 0 {
+                readers::clear_leases(&self.region, index);
+                readers::detach(self.region.header(), slot);
+                *since = None;
+                reaped.push(index);
+                tracing::info!(index, reader_id = id, "reader reaped");
+            }
+            self.region.os.unlock(lock);
+        }
+        reaped
+    }
+
+    /// Ends the server: readers are told, the name is removed. The same as dropping it.
+    pub fn destroy(self) {}
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.region.os.is_forked() {
+            return;
+        }
+        if self.check_region().is_ok() {
+            let h = self.region.header();
+            h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::AcqRel);
+            self.wake(doorbell::ring(&h.ext_doorbell));
+        }
+        if let Err(error) = self.region.os.remove() {
+            tracing::warn!(%error, "the region's name could not be removed");
+        }
+    }
+}
+
+fn info_of(s: &StaticStream) -> StreamInfo {
+    StreamInfo {
+        id: s.id,
+        element_type_code: s.element_type.to_wire(),
+        components: s.components,
+        layout_code: s.layout.to_wire(),
+        bytes_per_elem: s.bytes_per_elem,
+        name: s.name.clone().into_bytes(),
+        extra: s.extra.clone(),
+    }
+}
+
+/// Removes what has the name if that is allowed; Ok means try again.
+fn clear_name(name: &RegionName, replace: bool) -> Result<(), CreateError> {
+    let existing = match Existing::open(name) {
+        Ok(e) => e,
+        Err(shmx_os::OpenError::NotFound { .. }) => return Ok(()),
+        Err(shmx_os::OpenError::NotSharedMemory { .. }) => {
+            return Err(CreateError::NotARegion { name: name.to_string() });
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut head = [0; size_of::<GlobalHeader>()];
+    let have = existing.read_at(0, &mut head).unwrap_or(0);
+    let header: Option<GlobalHeader> = if have == head.len() { wire::read_at(&head, 0) } else { None };
+    let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && FeatureWord::of(&h).has(FeatureWord::LOCKS));
+    let is_region = header.is_some_and(|h| h.magic == shmx_abi::MAGIC);
+    // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
+    if !existing.try_lock(LockByte::Server)? {
+        let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
+        return Err(CreateError::HeldByLiveServer { name: name.to_string(), pid });
+    }
+    if !ours && !replace {
+        let name = name.to_string();
+        return Err(if is_region { CreateError::ReferenceMade { name } } else { CreateError::NotARegion { name } });
+    }
+    if !existing.is_current() {
+        return Ok(());
+    }
+    if ours {
+        tell_readers(name);
+    }
+    existing.remove()?;
+    tracing::info!(%name, "the region of a dead server is replaced");
+    Ok(())
+}
+
+/// Marks a dead server's region as closed and wakes its readers.
+fn tell_readers(name: &RegionName) {
+    let Ok(region) = Region::open(name) else { return };
+    let Some(header) = header_of(region.bytes()) else { return };
+    let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
+    let Some(mapped) = Mapped::new(region, layout) else { return };
+    let h = mapped.header();
+    h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::AcqRel);
+    if doorbell::ring(&h.ext_doorbell) {
+        futex::wake_all(&h.ext_doorbell);
+    }
+}

@@ -1,0 +1,153 @@
+//! A frame as a reader has it.
+
+use crate::client::Lease;
+use crate::error::TypedError;
+use bytemuck::checked;
+use shmx_abi::Element;
+use shmx_abi::extension::PublishTime;
+use shmx_abi::frame::{FrameError, StreamData, Streams};
+use shmx_ring::reader::FrameSnapshot;
+
+/// What is known about a frame's checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumState {
+    /// Computed and equal to the producer's.
+    Verified,
+    /// Computed and not equal; only the inspector hands out such a frame.
+    Mismatch,
+    /// Not computed, because the reader switched verification off.
+    Unverified,
+    /// The producer writes none.
+    Absent,
+}
+
+/// A whole frame that cannot change any more: held by lease in shared memory, or copied and validated.
+///
+/// A leased frame keeps its slot from being reused until it is dropped. It may be kept as long as one likes, but every
+/// frame kept is one slot less for the producer. It stays valid after the client is dropped.
+#[derive(Debug)]
+pub struct FrameView {
+    pub(crate) meta: FrameSnapshot,
+    pub(crate) slot: u32,
+    pub(crate) checksum: ChecksumState,
+    pub(crate) data: Data,
+}
+
+#[derive(Debug)]
+pub(crate) enum Data {
+    Leased(Lease),
+    /// Words, so that stream data is 8-byte aligned as in a slot.
+    Copied(Box<[u64]>),
+}
+
+impl FrameView {
+    /// The frame's id: 1 for the first one published, one more for each.
+    #[must_use]
+    pub const fn frame_id(&self) -> u64 {
+        self.meta.frame_id
+    }
+
+    /// The producer's own time.
+    #[must_use]
+    pub const fn sim_time(&self) -> f64 {
+        f64::from_bits(self.meta.sim_time_bits)
+    }
+
+    /// Session that wrote the frame.
+    #[must_use]
+    pub const fn session_id(&self) -> u64 {
+        self.meta.session_id
+    }
+
+    /// Slot the frame lies or lay in.
+    #[must_use]
+    pub const fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Number of records, as the producer counted them.
+    #[must_use]
+    pub const fn tlv_count(&self) -> u32 {
+        self.meta.tlv_count
+    }
+
+    /// The checksum that the producer wrote.
+    #[must_use]
+    pub const fn stored_checksum(&self) -> u32 {
+        self.meta.checksum
+    }
+
+    /// What is known about the checksum.
+    #[must_use]
+    pub const fn checksum(&self) -> ChecksumState {
+        self.checksum
+    }
+
+    /// Whether the payload lies in shared memory, without a copy.
+    #[must_use]
+    pub const fn is_leased(&self) -> bool {
+        matches!(self.data, Data::Leased(_))
+    }
+
+    /// Nanoseconds from publishing until now, in steps of 1024; `None` if the producer gives no time.
+    #[must_use]
+    pub fn age_ns(&self) -> Option<u64> {
+        PublishTime::from_wire(self.meta.publish_time).map(|t| t.age_ns(shmx_os::clock::ticks()))
+    }
+
+    /// The payload: records of streams.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        let len = self.meta.payload_bytes as usize;
+        match &self.data {
+            Data::Leased(lease) => lease.payload(len),
+            Data::Copied(words) => bytemuck::cast_slice(words).get(..len).unwrap_or(&[]),
+        }
+    }
+
+    /// The streams in the order in which they were appended.
+    #[must_use]
+    pub fn streams(&self) -> Streams<'_> {
+        Streams::new(self.payload())
+    }
+
+    /// All streams at once: the reference's `decode`.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] if the payload is damaged although its checksum is right.
+    pub fn decode(&self) -> Result<Vec<StreamData<'_>>, FrameError> {
+        self.streams().collect()
+    }
+
+    /// The stream with this id; `None` if the frame has none.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] if the payload is damaged before the stream is found.
+    pub fn stream(&self, id: u32) -> Result<Option<StreamData<'_>>, FrameError> {
+        for s in self.streams() {
+            let s = s?;
+            if s.stream_id == id {
+                return Ok(Some(s));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The values of a stream, without a copy.
+    ///
+    /// The Rust type is the caller's claim; compare it with the directory first if it is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`TypedError`]: no such stream, not whole elements, or bytes that are no value of `T` (a bool of 2).
+    pub fn get<T: Element>(&self, id: u32) -> Result<&[T], TypedError> {
+        let s = self.stream(id)?.ok_or(TypedError::NoSuchStream { id })?;
+        checked::try_cast_slice(s.data).map_err(|_| TypedError::Cast {
+            id,
+            bytes: s.data.len(),
+            ty: std::any::type_name::<T>(),
+        })
+    }
+}

@@ -1,0 +1,351 @@
+//! The facade within one process: what each operation promises, and what bad input gets.
+
+use shmx::error::{AppendError, BeginError, CreateError, OpenError, PublishError, ReadError, SendError, StaticError};
+use shmx::{ChecksumState, Client, ClientOptions, Config, Element, ElementType, Inspector, Server, StaticStream};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+fn unique(tag: &str) -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    format!("shmx-t-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn small(tag: &str) -> (Server, String) {
+    let name = unique(tag);
+    let config = Config { frame_bytes_cap: 1024, ..Config::new(&name) };
+    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "tick")]).unwrap();
+    (server, name)
+}
+
+fn publish(server: &Server, value: u64) -> u64 {
+    let mut f = server.begin_frame().unwrap();
+    f.append_stream(1, &[value]).unwrap();
+    f.publish_frame(value as f64).unwrap()
+}
+
+fn round_trip<T: Element + PartialEq + std::fmt::Debug>(values: &[T]) {
+    let name = unique("types");
+    let server = Server::create(&Config::new(&name), &[StaticStream::of::<T>(9, "s")]).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(9, values).unwrap();
+    frame.publish_frame(1.5).unwrap();
+    let view = client.latest().unwrap().unwrap();
+    assert_eq!(view.get::<T>(9).unwrap(), values);
+    assert_eq!(view.sim_time(), 1.5);
+    assert_eq!(view.stream(9).unwrap().unwrap().elem_count as usize, values.len());
+}
+
+#[test]
+fn all_element_types_and_vectors_round_trip() {
+    use shmx::{bf16, f16};
+    round_trip(&[true, false, true]);
+    round_trip(&[-1_i8, 2]);
+    round_trip(&[1_u8, 255]);
+    round_trip(&[-300_i16, 300]);
+    round_trip(&[65535_u16]);
+    round_trip(&[i32::MIN, 7]);
+    round_trip(&[u32::MAX]);
+    round_trip(&[i64::MIN, 3]);
+    round_trip(&[u64::MAX, 4]);
+    round_trip(&[f16::from_f32(1.5), f16::from_f32(-2.0)]);
+    round_trip(&[bf16::from_f32(1.5)]);
+    round_trip(&[1.25_f32, -3.5]);
+    round_trip(&[1e300_f64]);
+    round_trip(&[[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    round_trip(&[[1_u8, 2, 3, 4]]);
+}
+
+#[test]
+fn leases_pin_their_frame_while_the_producer_goes_on() {
+    let (server, name) = small("lease");
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 41);
+    let held = client.latest().unwrap().unwrap();
+    assert!(held.is_leased());
+    assert_eq!(held.checksum(), ChecksumState::Verified);
+    for v in 0..100 {
+        publish(&server, v);
+    }
+    assert_eq!(held.get::<u64>(1).unwrap(), [41], "the held frame did not change");
+    let newest = client.latest().unwrap().unwrap();
+    assert_eq!(newest.get::<u64>(1).unwrap(), [99]);
+    assert_ne!(held.slot(), newest.slot());
+    let again = client.latest().unwrap().unwrap();
+    assert_eq!(again.frame_id(), newest.frame_id());
+    drop(newest);
+    for v in 0..10 {
+        publish(&server, v);
+    }
+    assert_eq!(again.get::<u64>(1).unwrap(), [99], "the second reference still holds the slot");
+    drop(client);
+    assert_eq!(held.get::<u64>(1).unwrap(), [41], "a frame outlives its client");
+    assert_eq!(server.readers_connected(), 1);
+    drop((held, again));
+    assert_eq!(server.readers_connected(), 0);
+}
+
+#[test]
+fn all_slots_leased_is_an_error_that_names_the_holders() {
+    let (server, name) = small("full");
+    let mut client = Client::open(&name).unwrap();
+    let mut held = Vec::new();
+    for v in 0..3 {
+        publish(&server, v);
+        held.push(client.latest().unwrap().unwrap());
+    }
+    let expected = BeginError::NoFreeSlot { leased: 3, writing: 0, holders: vec![0] };
+    assert_eq!(server.begin_frame().err(), Some(expected));
+    held.remove(0);
+    publish(&server, 9);
+    assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [9]);
+}
+
+#[test]
+fn abandoned_and_empty_frames_are_never_seen() {
+    let (server, name) = small("abandon");
+    let mut client = Client::open(&name).unwrap();
+    let first = publish(&server, 1);
+    drop(server.begin_frame().unwrap());
+    assert_eq!(server.begin_frame().unwrap().publish_frame(0.0), Err(PublishError::Empty));
+    assert_eq!(client.latest().unwrap().unwrap().frame_id(), first);
+    assert_eq!(publish(&server, 2), first + 1, "ids stay dense");
+    assert_eq!(client.latest().unwrap().unwrap().frame_id(), first + 1);
+    assert_eq!(client.stats().dropped, 0);
+}
+
+#[test]
+fn next_delivers_every_frame_in_order_and_counts_the_missed() {
+    let (server, name) = small("next");
+    let mut client = Client::open(&name).unwrap();
+    for v in 1..=3 {
+        publish(&server, v);
+    }
+    for v in 1..=3_u64 {
+        assert_eq!(client.next(SECOND).unwrap().unwrap().get::<u64>(1).unwrap(), [v]);
+    }
+    for v in 4..=13 {
+        publish(&server, v);
+    }
+    let view = client.next(SECOND).unwrap().unwrap();
+    assert_eq!(view.frame_id(), 11, "the oldest of the three in the ring");
+    assert_eq!(client.stats().dropped, 7);
+    assert!(client.next(Duration::ZERO).unwrap().is_some());
+    assert!(client.read_id(11).unwrap().is_some());
+    assert!(client.read_id(5).unwrap().is_none());
+}
+
+#[test]
+fn wait_sleeps_until_a_frame_comes() {
+    let (server, name) = small("wait");
+    let mut client = Client::open(&name).unwrap();
+    assert!(client.wait(Duration::from_millis(5)).unwrap().is_none());
+    std::thread::scope(|s| {
+        let t = s.spawn(move || client.wait(Duration::from_secs(20)).unwrap().unwrap().get::<u64>(1).unwrap()[0]);
+        // The reader shows in its slot that it sleeps.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !server.snapshot_readers()[0].extension.is_some_and(|e| e.waiting) {
+            assert!(std::time::Instant::now() < deadline, "the reader never went to sleep");
+            std::thread::yield_now();
+        }
+        publish(&server, 5);
+        assert_eq!(t.join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn threads_share_a_server_and_frames_never_mix() {
+    let name = unique("threads");
+    let config = Config { slots: 8, ..Config::new(&name) };
+    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "a"), StaticStream::of::<u64>(2, "b")]).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    const EACH: u64 = 3000;
+    std::thread::scope(|s| {
+        for t in 0..3 {
+            let server = &server;
+            s.spawn(move || {
+                for i in 0..EACH {
+                    let mut f = loop {
+                        match server.begin_frame() {
+                            Ok(f) => break f,
+                            Err(BeginError::NoFreeSlot { .. }) => std::thread::yield_now(),
+                            Err(e) => panic!("{e}"),
+                        }
+                    };
+                    let mark = t * EACH + i;
+                    f.append_stream(1, &[mark; 16]).unwrap();
+                    f.append_stream(2, &[!mark; 16]).unwrap();
+                    f.publish_frame(mark as f64).unwrap();
+                }
+            });
+        }
+        let mut last = 0;
+        while last < 3 * EACH {
+            let view = client.next(Duration::from_secs(20)).unwrap().expect("producers are at work");
+            assert!(view.frame_id() > last);
+            last = view.frame_id();
+            let mark = view.sim_time() as u64;
+            assert_eq!(view.get::<u64>(1).unwrap(), [mark; 16]);
+            assert_eq!(view.get::<u64>(2).unwrap(), [!mark; 16]);
+        }
+    });
+    let stats = client.stats();
+    assert_eq!(stats.delivered + stats.dropped, 3 * EACH);
+    assert_eq!(stats.rejected, 0);
+    assert!(stats.delivered > 0);
+}
+
+#[test]
+fn append_refuses_what_does_not_fit() {
+    let (server, _name) = small("append");
+    let mut f = server.begin_frame().unwrap();
+    assert_eq!(f.append_stream(7, &[1_u64]), Err(AppendError::UnknownStream { id: 7 }));
+    assert!(matches!(
+        f.append_stream(1, &[1.0_f32]),
+        Err(AppendError::TypeMismatch { expected: ElementType::U64, found: ElementType::F32, .. })
+    ));
+    assert!(matches!(f.append_stream(1, &[0_u64; 200]), Err(AppendError::Full { id: 1, .. })));
+    assert!(matches!(f.append_raw(1, 2, &[0; 8]), Err(AppendError::Length { .. })));
+    f.reserve_stream::<u64>(1, 4).unwrap().copy_from_slice(&[1, 2, 3, 4]);
+    assert_eq!(f.append_stream(1, &[1_u64]), Err(AppendError::DuplicateStream { id: 1 }));
+    assert_eq!((f.used(), f.stream_count()), (64, 1));
+    f.publish_frame(0.0).unwrap();
+}
+
+#[test]
+fn creation_refuses_bad_input_and_leaves_nothing() {
+    let tick = StaticStream::of::<u64>(1, "tick");
+    let bad = |config: Config, streams: &[StaticStream]| Server::create(&config, streams).unwrap_err();
+    assert!(matches!(bad(Config::new(""), &[]), CreateError::Name(_)));
+    assert!(matches!(bad(Config::new("a/b"), &[]), CreateError::Name(_)));
+    assert!(matches!(bad(Config::new("x".repeat(300)), &[]), CreateError::Name(_)));
+    let n = unique("bad");
+    assert!(matches!(bad(Config { slots: 0, ..Config::new(&n) }, &[]), CreateError::Layout(_)));
+    assert!(matches!(bad(Config { frame_bytes_cap: 0, ..Config::new(&n) }, &[]), CreateError::Layout(_)));
+    assert!(matches!(bad(Config { frame_bytes_cap: u32::MAX, ..Config::new(&n) }, &[]), CreateError::Layout(_)));
+    let tiny = Config { static_bytes_cap: 16, ..Config::new(&n) };
+    assert!(matches!(bad(tiny, std::slice::from_ref(&tick)), CreateError::Layout(_)));
+    assert!(matches!(bad(Config::new(&n), &[tick.clone(), tick.clone()]), CreateError::Stream(_)));
+    let odd = StaticStream { bytes_per_elem: 3, ..tick };
+    assert!(matches!(bad(Config::new(&n), &[odd]), CreateError::Stream(_)));
+    assert!(matches!(Client::open(&n), Err(OpenError::Os(_))), "nothing was left behind");
+}
+
+#[test]
+fn a_live_name_is_refused_and_a_free_one_is_not() {
+    let (server, name) = small("live");
+    let err = Server::create(&Config::new(&name), &[]).unwrap_err();
+    assert!(matches!(err, CreateError::HeldByLiveServer { pid: Some(p), .. } if p == std::process::id()), "{err}");
+    let err = Server::create(&Config { replace: true, ..Config::new(&name) }, &[]).unwrap_err();
+    assert!(matches!(err, CreateError::HeldByLiveServer { .. }), "a live one is never replaced");
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    drop(server);
+    assert!(client.server_gone());
+    assert!(client.wait(SECOND).unwrap().is_some(), "the last frame can still be taken");
+    assert_eq!(client.wait(SECOND).err(), Some(ReadError::ServerGone));
+    assert!(client.reopen().is_err());
+    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "tick")]).unwrap();
+    client.reopen().unwrap();
+    publish(&server, 2);
+    assert_eq!(client.wait(SECOND).unwrap().unwrap().get::<u64>(1).unwrap(), [2]);
+}
+
+#[test]
+fn control_messages_flow_back_and_a_full_ring_says_so() {
+    let name = unique("control");
+    let config = Config { control_per_reader: 16 + 100, ..Config::new(&name) };
+    let server = Server::create(&config, &[]).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    let mut sent = Vec::new();
+    let mut got = Vec::new();
+    for i in 0..2000_u32 {
+        let body = vec![i as u8; (i % 60) as usize];
+        loop {
+            match client.control_send(0x3000 + i, &body) {
+                Ok(()) => break,
+                Err(SendError::Full) => got.extend(server.poll_control(1000).messages),
+                Err(e) => panic!("{e}"),
+            }
+        }
+        sent.push((0x3000 + i, body));
+    }
+    got.extend(server.poll_control(1000).messages);
+    let got: Vec<_> = got.into_iter().map(|m| (m.ty, m.data)).collect();
+    assert_eq!(got, sent);
+    assert!(matches!(client.control_send(0x3000, &[0; 200]), Err(SendError::TooLong { longest: 88, .. })));
+    assert_eq!(client.control_send(0, &[]), Err(SendError::ReservedType));
+}
+
+#[test]
+fn the_directory_grows_under_readers() {
+    let (server, name) = small("dir");
+    let client = Client::open(&name).unwrap();
+    let before = client.refresh_static().unwrap();
+    server.add_stream(&StaticStream::of::<[f32; 3]>(2, "pos").with_extra(*b"m")).unwrap();
+    let after = client.refresh_static().unwrap();
+    assert_eq!(after.static_gen, before.static_gen + 1);
+    assert_eq!(after.by_name("pos").unwrap().extra, b"m");
+    assert!(matches!(server.add_stream(&StaticStream::of::<u8>(2, "x")), Err(StaticError::Stream(_))));
+    assert!(matches!(server.add_stream(&StaticStream::of::<u8>(3, "x".repeat(5000))), Err(StaticError::Full { .. })));
+    assert_eq!(server.write_static_append(&[1, 2, 3]), Err(StaticError::Malformed));
+    assert_eq!(client.refresh_static().unwrap(), after);
+}
+
+#[test]
+fn readers_beyond_the_slots_and_without_leases_read_copies() {
+    let name = unique("copies");
+    let server =
+        Server::create(&Config { reader_slots: 1, ..Config::new(&name) }, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let _first = Client::open(&name).unwrap();
+    let mut second = Client::open(&name).unwrap();
+    assert_eq!(second.reader_index(), None);
+    publish(&server, 3);
+    let view = second.latest().unwrap().unwrap();
+    assert!(!view.is_leased());
+    assert_eq!(view.get::<u64>(1).unwrap(), [3]);
+    assert_eq!(second.control_send(0x3000, &[]), Err(SendError::NoReaderSlot { reader_slots: 1 }));
+    let inspector = Inspector::open(&name).unwrap();
+    assert_eq!(inspector.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [3]);
+    assert_eq!(inspector.snapshot_readers().len(), 1);
+}
+
+#[test]
+fn checksums_can_be_switched_off_on_either_side() {
+    let name = unique("sum");
+    let config = Config { checksum: false, ..Config::new(&name) };
+    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    publish(&server, 3);
+    let mut client = Client::open(&name).unwrap();
+    assert_eq!(client.latest().unwrap().unwrap().checksum(), ChecksumState::Absent);
+    let (server, name) = small("sum2");
+    publish(&server, 3);
+    let mut options = ClientOptions::default();
+    options.verify = false;
+    let mut client = Client::open_with(&name, options).unwrap();
+    assert_eq!(client.latest().unwrap().unwrap().checksum(), ChecksumState::Unverified);
+}
+
+#[test]
+fn sequence_numbers_survive_their_wrap() {
+    use shmx::abi::RegionLayout;
+    for slots in [1_u32, 2, 3, 4, 7] {
+        let s = shmx_ring::writer::Sequence::new(slots);
+        for t in s.period() - 20..s.period() + 20 {
+            let n = s.number(t);
+            assert_ne!(n, 0);
+            let params = shmx::abi::RegionParams {
+                slots,
+                reader_slots: 0,
+                static_bytes_cap: 0,
+                frame_bytes_cap: 64,
+                control_per_reader: 0,
+            };
+            let layout = RegionLayout::for_params(&params, 0).unwrap();
+            assert_eq!(layout.slot_of_sequence(n), Some(s.slot(t)));
+            assert_eq!(s.slot(t + 1), (s.slot(t) + 1) % slots, "the order of slots never jumps");
+        }
+    }
+}
