@@ -284,7 +284,8 @@ impl Client {
         StaticState::parse(self.shared.session_id, copy)
     }
 
-    /// The newest frame, seen before or not; `None` while there is none. Never waits.
+    /// The newest frame, seen before or not; `None` while there is none, or while the producer is rewriting the very
+    /// slot that held it (it does so only when it has no other). Never waits.
     ///
     /// # Errors
     ///
@@ -303,7 +304,12 @@ impl Client {
             }
         }
         self.check_session()?;
-        Err(ReadError::Lapped { attempts: ATTEMPTS })
+        let region = &self.shared.region;
+        match region.layout.slot_of_sequence(reader::newest(region)) {
+            // With one slot, or all others leased, the newest frame's slot is where the next one is written.
+            Some(slot) if reader::begin(region.slot(slot)).is_err() => Ok(None),
+            _ => Err(ReadError::Lapped { attempts: ATTEMPTS }),
+        }
     }
 
     /// The frame with this id, if it is still in the ring. Counts as a delivery only if it is newer than any before.
@@ -370,6 +376,7 @@ impl Client {
     /// [`Client::latest`].
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<FrameView>, ReadError> {
         self.wait_with(timeout, |c| {
+            c.check_session()?;
             let before = c.last_id;
             if reader::published(&c.shared.region) <= before {
                 return Ok(None);
@@ -604,9 +611,10 @@ fn read_copied<B: Backing>(
 ) -> Result<FrameView, Miss> {
     let slot = region.slot(index);
     let slots = region.layout.slots();
-    let newest = reader::newest(region);
     // The sequence number of the frame in this slot, if the producer took one number after the other.
-    let number = newest.wrapping_sub((newest.wrapping_sub(1).wrapping_sub(index)) % slots);
+    let newest = reader::newest(region);
+    let behind = region.layout.slot_of_sequence(newest).map_or(0, |at| ((u64::from(at) + u64::from(slots - index % slots)) % u64::from(slots)) as u32);
+    let number = newest.wrapping_sub(behind);
     let meta = reader::begin(slot)?;
     check_meta(&meta, session_id, &region.layout).map_err(|e| match e {
         // Seen half-written; say so only if it stays.

@@ -1,0 +1,211 @@
+//! Models of the slot protocol, the doorbell and the control ring under every interleaving that loom explores.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p shmx-ring --test loom`
+#![cfg(loom)]
+
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use shmx_abi::control::RingGeometry;
+use shmx_ring::control::{Receiver, RingMemory, send};
+use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
+use shmx_ring::view::{ControlHead, FrameView, HeaderView, Slot, Slots};
+use shmx_ring::writer::{Claimer, FrameMeta, Publisher};
+use shmx_ring::{doorbell, reader};
+
+struct Ring {
+    header: HeaderView,
+    slots: Vec<(FrameView, [AtomicU64; 2])>,
+}
+
+impl Ring {
+    fn new(slots: u32) -> Self {
+        let slot = || (FrameView::new(), [AtomicU64::new(0), AtomicU64::new(0)]);
+        Self { header: HeaderView::new(), slots: (0..slots).map(|_| slot()).collect() }
+    }
+}
+
+impl Slots for Ring {
+    fn header(&self) -> &HeaderView {
+        &self.header
+    }
+    fn slot_count(&self) -> u32 {
+        self.slots.len() as u32
+    }
+    fn slot(&self, index: u32) -> Slot<'_> {
+        let (head, payload) = &self.slots[index as usize];
+        Slot { head, payload }
+    }
+}
+
+/// Publishes a frame whose two words and whose time are all `value`. False if no slot is free.
+fn publish(ring: &Ring, claimer: &Claimer, publisher: &Mutex<Publisher>, value: u64) -> bool {
+    let Ok(claim) = claimer.claim(&ring) else { return false };
+    for word in ring.slot(claim.slot()).payload {
+        word.store(value, Ordering::Relaxed);
+    }
+    let meta = FrameMeta { session_id: 1, sim_time_bits: value, payload_bytes: 16, ..FrameMeta::default() };
+    let _ = publisher.lock().unwrap().publish(&ring, claim, &meta);
+    true
+}
+
+fn newest_slot(ring: &Ring) -> Option<u32> {
+    reader::newest(&ring).checked_sub(1).map(|n| n % ring.slot_count())
+}
+
+#[test]
+fn a_copy_is_never_torn() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+                assert!(publish(&ring, &claimer, &publisher, 1));
+                assert!(publish(&ring, &claimer, &publisher, 2));
+            })
+        };
+        if let Some(slot) = newest_slot(&ring) {
+            let slot = ring.slot(slot);
+            if let Ok(seen) = reader::begin(slot) {
+                let mut copy = [0; 16];
+                if reader::copy_payload(slot, &seen, &mut copy).is_ok() && seen.payload_bytes != 0 {
+                    let expected = seen.sim_time_bits.to_ne_bytes();
+                    assert_eq!(copy[..8], expected, "first word");
+                    assert_eq!(copy[8..], expected, "second word");
+                    assert_ne!(seen.frame_id, 0);
+                }
+            }
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn who_sees_the_number_finds_the_frame() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(2));
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                let (claimer, publisher) = (Claimer::new(2), Mutex::new(Publisher::new(2)));
+                assert!(publish(&ring, &claimer, &publisher, 7));
+            })
+        };
+        if let Some(slot) = newest_slot(&ring) {
+            let seen = reader::begin(ring.slot(slot)).expect("published slots are stable");
+            assert_eq!((seen.frame_id, seen.sim_time_bits, seen.payload_bytes), (1, 7, 16));
+            let mut copy = [0; 16];
+            reader::copy_payload(ring.slot(slot), &seen, &mut copy).expect("nobody writes it again");
+            assert_eq!(copy[..8], 7_u64.to_ne_bytes());
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_lease_and_a_claim_never_both_succeed() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        assert!(publish(&ring, &claimer, &publisher, 1));
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || publish(&ring, &claimer, &publisher, 2))
+        };
+        let slot = ring.slot(0);
+        if let Ok(seen) = reader::lease(slot, 70) {
+            // While leased the content stays what the header says, however often it is looked at.
+            for _ in 0..2 {
+                for word in slot.payload {
+                    assert_eq!(word.load(Ordering::Relaxed), seen.sim_time_bits);
+                }
+            }
+            reader::end_lease(slot, 70);
+        }
+        let _ = writer.join().unwrap();
+        assert_eq!(reader::leases(ring.slot(0)), 0, "no bit is left behind");
+        assert_eq!(ring.slot(0).head.ext_stamp.load(Ordering::Relaxed) % 2, 0, "no slot is left odd");
+    });
+}
+
+#[test]
+fn two_writers_never_share_a_slot_and_ids_follow_each_other() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(2));
+        let claimer = Arc::new(Claimer::new(2));
+        let publisher = Arc::new(Mutex::new(Publisher::new(2)));
+        let other = {
+            let (ring, claimer, publisher) = (ring.clone(), claimer.clone(), publisher.clone());
+            thread::spawn(move || publish(&ring, &claimer, &publisher, 5))
+        };
+        let mine = publish(&ring, &claimer, &publisher, 6);
+        let theirs = other.join().unwrap();
+        assert!(mine && theirs);
+        let mut seen: Vec<_> = (0..2).map(|i| reader::begin(ring.slot(i)).unwrap()).map(|s| s.frame_id).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2]);
+        for i in 0..2 {
+            let head = reader::begin(ring.slot(i)).unwrap();
+            for word in ring.slot(i).payload {
+                assert_eq!(word.load(Ordering::Relaxed), head.sim_time_bits, "frames never mix");
+            }
+        }
+        assert_eq!(reader::newest(&*ring), 2, "the number never moves back");
+        assert_eq!(reader::published(&*ring), 2);
+    });
+}
+
+#[test]
+fn no_wake_up_is_lost() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                ring.header.frame_seq.store(1, Ordering::Release);
+                doorbell::ring(&ring.header.ext_doorbell)
+            })
+        };
+        let expected = doorbell::prepare_to_sleep(&ring.header.ext_doorbell);
+        let news = reader::published(&*ring) == 1;
+        let woken = writer.join().unwrap();
+        let word_changed = ring.header.ext_doorbell.load(Ordering::Relaxed) != expected;
+        assert!(news || (woken && word_changed), "the sleeper saw nothing and nobody wakes it");
+    });
+}
+
+#[test]
+fn control_messages_arrive_whole_and_in_order() {
+    loom::model(|| {
+        const CAP: u32 = 16 + 40; // room for two messages, the third wraps
+        let head = Arc::new(ControlHead::new());
+        let bytes: Arc<Vec<AtomicU8>> = Arc::new((0..CAP).map(|_| AtomicU8::new(0)).collect());
+        let geometry = RingGeometry::new(CAP).unwrap();
+        let sender = {
+            let (head, bytes) = (head.clone(), bytes.clone());
+            thread::spawn(move || {
+                let ring = RingMemory { head: &head, bytes: &bytes };
+                (1..=3_u8).take_while(|&i| send(geometry, ring, 0x3000 + u32::from(i), &[i]).is_ok()).count() as u32
+            })
+        };
+        let ring = RingMemory { head: &head, bytes: &bytes };
+        let mut receiver = Receiver::new(geometry);
+        let mut got = 0;
+        let mut poll = |receiver: &mut Receiver| {
+            receiver
+                .poll(ring, |m| {
+                    got += 1;
+                    let mut body = [0; 1];
+                    m.body(&mut body);
+                    assert_eq!((m.ty, u32::from(body[0])), (0x3000 + got, got));
+                    true
+                })
+                .expect("an honest sender never corrupts the ring");
+        };
+        poll(&mut receiver);
+        let sent = sender.join().unwrap();
+        poll(&mut receiver);
+        assert_eq!(got, sent);
+        assert!(sent >= 2);
+    });
+}
