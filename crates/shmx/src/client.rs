@@ -613,7 +613,10 @@ fn read_copied<B: Backing>(
     let slots = region.layout.slots();
     // The sequence number of the frame in this slot, if the producer took one number after the other.
     let newest = reader::newest(region);
-    let behind = region.layout.slot_of_sequence(newest).map_or(0, |at| ((u64::from(at) + u64::from(slots - index % slots)) % u64::from(slots)) as u32);
+    let behind = region
+        .layout
+        .slot_of_sequence(newest)
+        .map_or(0, |at| ((u64::from(at) + u64::from(slots - index % slots)) % u64::from(slots)) as u32);
     let number = newest.wrapping_sub(behind);
     let meta = reader::begin(slot)?;
     check_meta(&meta, session_id, &region.layout).map_err(|e| match e {
