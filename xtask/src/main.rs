@@ -1,2 +1,56 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask help`.
+#![forbid(unsafe_code)]
+
+mod interop;
+mod layers;
+mod step;
+mod tests;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+use step::Tally;
+
+const HELP: &str = "\
+usage: cargo xtask <command>
+
+test                every check in order, ending at the first that fails
+ci                  the same; what cannot be set up is a failure instead of a skip
+test-ipc [--quick] [--only TEXT]
+                    scenarios with real processes, and pairings with the reference package where Python can be set up
+layers              no crate depends on one above it
+help                this text
+
+With CI=true in the environment every command has the rules of `ci`.
+The last line sums up: `N passed, N failed, N skipped`.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut tally = Tally::default();
+    let result = dispatch(&args, &mut tally);
+    if let Err(e) = &result {
+        eprintln!("xtask: {e:#}");
+        tally.failed += u64::from(tally.failed == 0);
+    }
+    if tally.any() {
+        println!("{tally}");
+    }
+    if result.is_ok() && tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+    let in_ci = std::env::var("CI").is_ok_and(|v| v == "true");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["test"] => tests::all(tally, in_ci),
+        ["ci"] => tests::all(tally, true),
+        ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
+        ["layers"] => step::check(tally, "layers", layers::check),
+        ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        [] => bail!("no command\n{HELP}"),
+        _ => bail!("unknown arguments {args:?}\n{HELP}"),
+    }
+}

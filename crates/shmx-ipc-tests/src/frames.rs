@@ -1,0 +1,100 @@
+//! Frames whose every byte follows from a seed and a number, so that a reader can check all of them.
+
+use anyhow::{Context, Result, ensure};
+use shmx::{Element, Frame, FrameView, StaticStream, StreamInfo};
+
+pub(crate) const NUMBER: u32 = 1;
+pub(crate) const DATA: u32 = 2;
+/// Streams added later have ids from here on.
+pub(crate) const ADDED: u32 = 100;
+/// Producer thread in the upper bits of a number.
+pub(crate) const THREAD_SHIFT: u32 = 48;
+
+pub(crate) fn streams() -> Vec<StaticStream> {
+    vec![StaticStream::of::<u64>(NUMBER, "number"), StaticStream::of::<u8>(DATA, "data")]
+}
+
+/// `SplitMix64`.
+pub(crate) fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+pub(crate) fn len_of(seed: u64, number: u64, max_len: u32) -> usize {
+    (mix(seed ^ mix(number)) % (u64::from(max_len) + 1)) as usize
+}
+
+/// Fills with the bytes of frame `number`.
+pub(crate) fn fill(seed: u64, number: u64, out: &mut [u8]) {
+    let base = mix(seed.rotate_left(32) ^ number);
+    for (i, chunk) in out.chunks_mut(8).enumerate() {
+        let word = mix(base.wrapping_add(i as u64)).to_le_bytes();
+        chunk.copy_from_slice(&word[..chunk.len()]);
+    }
+}
+
+pub(crate) fn matches(seed: u64, number: u64, found: &[u8]) -> bool {
+    let base = mix(seed.rotate_left(32) ^ number);
+    found
+        .chunks(8)
+        .enumerate()
+        .all(|(i, chunk)| mix(base.wrapping_add(i as u64)).to_le_bytes()[..chunk.len()] == *chunk)
+}
+
+/// Appends the streams of frame `number`, and of the newest added stream.
+pub(crate) fn write(frame: &mut Frame<'_>, seed: u64, number: u64, max_len: u32, added: Option<u32>) -> Result<()> {
+    let len = len_of(seed, number, max_len);
+    frame.append_stream(NUMBER, &[number, max_len.into()])?;
+    fill(seed, number, frame.reserve_raw(DATA, len as u32)?);
+    if let Some(id) = added {
+        frame.append_stream(id, &[u64::from(id) ^ number])?;
+    }
+    Ok(())
+}
+
+/// Checks every byte and returns the frame's number and its added stream.
+pub(crate) fn check(view: &FrameView, seed: u64) -> Result<(u64, Option<u32>)> {
+    let found = view.decode()?;
+    ensure!(found.len() == view.tlv_count() as usize, "{} streams, {} announced", found.len(), view.tlv_count());
+    let [number, max_len] = *view.get::<u64>(NUMBER)? else { anyhow::bail!("not two numbers") };
+    ensure!(view.sim_time() == number as f64, "sim_time of another frame");
+    let data = view.stream(DATA)?.context("no data")?;
+    ensure!(data.data.len() == len_of(seed, number, max_len as u32), "length of another frame");
+    ensure!(data.elem_count as usize == data.data.len(), "element count of another frame");
+    ensure!(matches(seed, number, data.data), "bytes of another frame");
+    let mut added = None;
+    for s in found.iter().filter(|s| s.stream_id >= ADDED) {
+        ensure!(view.get::<u64>(s.stream_id)? == [u64::from(s.stream_id) ^ number], "added stream of another frame");
+        added = Some(s.stream_id);
+    }
+    ensure!(found.len() == 2 + usize::from(added.is_some()), "{} streams", found.len());
+    Ok((number, added))
+}
+
+pub(crate) fn added_stream(id: u32) -> StaticStream {
+    StaticStream::of::<u64>(id, format!("added {id}")).with_extra(id.to_le_bytes())
+}
+
+pub(crate) fn is_added_stream(s: &StreamInfo) -> bool {
+    s.element_type() == Some(<u64 as Element>::TYPE)
+        && s.name == format!("added {}", s.id).as_bytes()
+        && s.extra == s.id.to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_byte_is_noticed() {
+        let mut bytes = vec![0; 41];
+        fill(3, 9, &mut bytes);
+        assert!(matches(3, 9, &bytes));
+        assert!(!matches(3, 10, &bytes));
+        assert!(!matches(4, 9, &bytes));
+        bytes[40] ^= 1;
+        assert!(!matches(3, 9, &bytes));
+    }
+}

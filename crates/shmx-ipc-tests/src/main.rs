@@ -1,0 +1,58 @@
+//! Tests of SHMX with real processes. One program plays every part: `run` starts the others as its children.
+#![forbid(unsafe_code)]
+
+mod child;
+mod frames;
+mod interop;
+mod opts;
+mod peer;
+mod scenarios;
+
+use anyhow::{Result, bail};
+use opts::Opts;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: shmx-ipc-peer run [--quick] [--python PATH] [--only TEXT]
+       shmx-ipc-peer server NAME [--slots N] [--reader-slots N] [--threads N] [--frames N] [--seconds S] [--rate HZ]
+                     [--max-len N] [--seed N] [--await-readers N] [--append-every N]
+       shmx-ipc-peer reader NAME --mode latest|wait|next [--copy] [--keep N] [--seed N] [--directory] [--sessions N]
+       shmx-ipc-peer storm NAME --rounds N [--seed N]
+       shmx-ipc-peer ping NAME --count N [--seed N]
+       shmx-ipc-peer hold NAME --frames N
+       shmx-ipc-peer creator NAME
+
+run          every scenario; with --python, also those against the reference package in that interpreter
+the others   one part of a scenario; prints `ready ...` and `result ...` lines of key=value and ends with its stdin";
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("shmx-ipc-peer: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<bool> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    if matches!(command.as_str(), "-h" | "--help" | "help") {
+        println!("{HELP}");
+        return Ok(true);
+    }
+    let opts = Opts::parse(args)?;
+    match command.as_str() {
+        "run" => return scenarios::run(&opts),
+        "server" => peer::server(&opts)?,
+        "reader" => peer::reader(&opts)?,
+        "storm" => peer::storm(&opts)?,
+        "ping" => peer::ping(&opts)?,
+        "hold" => peer::hold(&opts)?,
+        "creator" => peer::creator(&opts)?,
+        _ => bail!("unknown command {command:?}\n{HELP}"),
+    }
+    Ok(true)
+}

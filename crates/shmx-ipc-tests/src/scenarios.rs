@@ -1,0 +1,548 @@
+//! The scenarios: each starts real processes, has a deadline for every answer and leaves nothing behind.
+
+use crate::child::{Figures, Proc};
+use crate::frames;
+use crate::interop;
+use crate::opts::Opts;
+use crate::peer::message_len;
+use anyhow::{Context, Result, bail, ensure};
+use shmx::abi::control::RingGeometry;
+use shmx::error::{BeginError, CreateError, ReadError};
+use shmx::{Client, Config, Inspector, Server, SlotState};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+const PREFIX: &str = "shmx-ipc-";
+
+/// What every scenario gets.
+pub(crate) struct Scale {
+    /// Shorter runs.
+    pub(crate) quick: bool,
+}
+
+impl Scale {
+    /// `full`, or a fifth of it in a quick run.
+    pub(crate) fn amount(&self, full: u64) -> u64 {
+        if self.quick { full.div_ceil(5) } else { full }
+    }
+}
+
+type Scenario = fn(&Scale) -> Result<String>;
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("one producer, four readers", four_readers),
+    ("paced producer, sleeping readers", paced),
+    ("the producer laps its readers", lapping),
+    ("two producer threads", two_producers),
+    ("attach and detach storm", attach_storm),
+    ("control rings wrap", control_rings),
+    ("the directory grows under readers", static_append),
+    ("a server leaves and another comes", sessions),
+    ("a second live server is refused", second_server),
+    ("inspector at full speed", inspector),
+    ("a killed reader gives its leases back", killed_reader),
+    ("a killed reader frees a full ring", killed_holder),
+    ("a killed producer is noticed", killed_producer),
+    ("killed creators leave nothing", killed_creators),
+];
+
+/// A name no other process uses.
+pub(crate) fn unique() -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    format!("{PREFIX}{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Shared-memory objects with our names; always empty where they are no files.
+pub(crate) fn objects(prefix: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| n.starts_with(prefix)).collect()
+}
+
+/// Runs everything and says whether all passed.
+pub(crate) fn run(opts: &Opts) -> Result<bool> {
+    let cx = Scale { quick: opts.has("quick") };
+    let only = opts.text("only").unwrap_or("");
+    let mine = format!("{PREFIX}{}-", std::process::id());
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let mut one = |name: &str, scenario: &mut dyn FnMut() -> Result<String>| {
+        if !name.contains(only) {
+            return;
+        }
+        let start = Instant::now();
+        let result = scenario().and_then(|figures| {
+            let left = objects(&mine);
+            ensure!(left.is_empty(), "left behind: {left:?}");
+            Ok(figures)
+        });
+        let took = start.elapsed().as_secs_f64();
+        match result {
+            Ok(figures) => {
+                passed += 1;
+                println!("ok {name} ({figures}) [{took:.1} s]");
+            }
+            Err(e) => {
+                failed += 1;
+                println!("FAILED {name}: {e:#} [{took:.1} s]");
+                // So that the next scenario is judged by itself.
+                for name in objects(&mine) {
+                    let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
+                }
+            }
+        }
+    };
+    for (name, scenario) in SCENARIOS {
+        one(name, &mut || scenario(&cx));
+    }
+    match opts.text("python") {
+        Some(python) => {
+            for (name, pairing) in interop::PAIRINGS {
+                one(name, &mut || pairing(python));
+            }
+        }
+        None => {
+            skipped += interop::PAIRINGS.len();
+            println!("skipped {} pairings with the reference package: no --python", interop::PAIRINGS.len());
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(failed == 0)
+}
+
+/// Readers' figures must be whole: nothing torn, and every frame either delivered or counted as dropped.
+fn whole(reader: &Figures, published: u64) -> Result<()> {
+    let get = |k| reader.get(k);
+    ensure!(get("torn")? == 0 && get("rejected")? == 0, "torn: {}", reader.line());
+    ensure!(get("delivered")? > 0, "nothing delivered: {}", reader.line());
+    let sum = get("delivered")? + get("dropped")?;
+    ensure!(sum == published, "{published} published, {sum} accounted for: {}", reader.line());
+    Ok(())
+}
+
+/// One server process and one reader process per argument list; returns the figures of all.
+fn stream(server: &[&str], readers: &[&[&str]]) -> Result<(Figures, Vec<Figures>)> {
+    let name = unique();
+    let count = readers.len().to_string();
+    let mut args = vec!["server", &name, "--await-readers", &count];
+    args.extend_from_slice(server);
+    let mut server = Proc::peer(&args)?;
+    server.expect("ready")?;
+    let mut procs = Vec::new();
+    for extra in readers {
+        let mut args = vec!["reader", &name];
+        args.extend_from_slice(extra);
+        procs.push(Proc::peer(&args)?);
+    }
+    for p in &mut procs {
+        p.expect("ready")?;
+    }
+    let produced = server.expect("result")?;
+    let mut figures = Vec::new();
+    for mut p in procs {
+        figures.push(p.expect("result")?);
+        p.finish()?;
+    }
+    server.finish()?;
+    for f in &figures {
+        whole(f, produced.get("published")?)?;
+    }
+    Ok((produced, figures))
+}
+
+fn summary(produced: &Figures, readers: &[Figures]) -> Result<String> {
+    let delivered: Vec<String> =
+        readers.iter().map(|r| r.get("delivered").map(|d| d.to_string())).collect::<Result<_>>()?;
+    let ms = produced.get("ms")?.max(1);
+    let published = produced.get("published")?;
+    Ok(format!(
+        "{published} published, {} kHz, ring full {} times, delivered {}, torn 0",
+        published / ms,
+        produced.get("full")?,
+        delivered.join(" ")
+    ))
+}
+
+const MODES: &[&[&str]] =
+    &[&["--mode", "latest"], &["--mode", "wait", "--keep", "1"], &["--mode", "next"], &["--mode", "next", "--copy"]];
+
+fn four_readers(cx: &Scale) -> Result<String> {
+    let seconds = cx.amount(5).to_string();
+    let (p, r) = stream(&["--seconds", &seconds, "--slots", "8"], MODES)?;
+    ensure!(p.get("published")? > 1000, "the producer hardly ran: {}", p.line());
+    summary(&p, &r)
+}
+
+fn paced(cx: &Scale) -> Result<String> {
+    let frames = cx.amount(1000);
+    let (p, r) = stream(&["--frames", &frames.to_string(), "--rate", "500", "--slots", "64"], &MODES[1..])?;
+    // With two thirds of a ring that lasts 128 ms, a reader that takes every frame misses none unless it is starved.
+    let next = r[1].get("delivered")?;
+    ensure!(next * 10 >= frames * 9, "of {frames} paced frames only {next} arrived");
+    summary(&p, &r)
+}
+
+fn lapping(cx: &Scale) -> Result<String> {
+    let seconds = cx.amount(5).to_string();
+    let mut all = Vec::new();
+    for readers in [MODES, &[&["--mode", "latest", "--copy"], &["--mode", "wait", "--copy"]]] {
+        let (p, r) = stream(&["--seconds", &seconds, "--slots", "2", "--max-len", "32"], readers)?;
+        let dropped: u64 = r.iter().map(|f| f.get("dropped")).sum::<Result<u64>>()?;
+        ensure!(dropped > 0, "no reader was lapped");
+        all.push(summary(&p, &r)?);
+    }
+    Ok(all.join("; copies only: "))
+}
+
+fn two_producers(cx: &Scale) -> Result<String> {
+    let seconds = cx.amount(5).to_string();
+    let (p, r) = stream(&["--seconds", &seconds, "--slots", "8", "--threads", "2", "--max-len", "500"], MODES)?;
+    summary(&p, &r)
+}
+
+fn attach_storm(cx: &Scale) -> Result<String> {
+    let name = unique();
+    let mut server = Proc::peer(&["server", &name, "--slots", "8", "--reader-slots", "2"])?;
+    server.expect("ready")?;
+    let rounds = cx.amount(1500).to_string();
+    let mut storms = Vec::new();
+    for _ in 0..4 {
+        storms.push(Proc::peer(&["storm", &name, "--rounds", &rounds])?);
+    }
+    let (mut slotless, mut delivered) = (0, 0);
+    for mut s in storms {
+        s.expect("ready")?;
+        let r = s.expect("result")?;
+        ensure!(r.get("torn")? == 0, "{}", r.line());
+        slotless += r.get("slotless")?;
+        delivered += r.get("delivered")?;
+        s.finish()?;
+    }
+    let inspector = Inspector::open(&name)?;
+    ensure!(inspector.header().readers_connected == 0, "{} readers left", inspector.header().readers_connected);
+    for r in inspector.snapshot_readers() {
+        ensure!(!r.in_use && r.reader_id == 0 && r.leased_slots == 0, "{r:?}");
+    }
+    // Every slot can be taken again.
+    let clients: Vec<_> = (0..2).map(|_| Client::open(&name)).collect::<Result<_, _>>()?;
+    ensure!(clients.iter().all(|c| c.reader_index().is_some()), "a reader slot is lost");
+    drop(clients);
+    server.stop();
+    let p = server.expect("result")?;
+    server.finish()?;
+    ensure!(delivered > 0, "nothing delivered");
+    let published = p.get("published")?;
+    Ok(format!("4 x {rounds} attachments, {slotless} without a slot, {delivered} of {published} frames read"))
+}
+
+fn control_rings(cx: &Scale) -> Result<String> {
+    let mut notes = Vec::new();
+    for capacity in [4096_u32, 117, 273, 1001, 64] {
+        let name = unique();
+        let config = Config { control_per_reader: capacity, reader_slots: 4, ..Config::new(&name) };
+        let server = Server::create(&config, &[])?;
+        let count = cx.amount(20_000) as u32;
+        let mut pings = Vec::new();
+        let mut expected = HashMap::new();
+        let longest = RingGeometry::new(capacity).and_then(|g| g.longest_message()).context("geometry")?;
+        for seed in 1..=3_u64 {
+            let text = (count.to_string(), seed.to_string());
+            let mut p = Proc::peer(&["ping", &name, "--count", &text.0, "--seed", &text.1])?;
+            let index = p.expect("ready")?.get("index")? as u32;
+            expected.insert(index, (seed, 0_u32));
+            pings.push(p);
+        }
+        let end = Instant::now() + 50 * SECOND;
+        let ids: HashMap<u32, u64> = server.snapshot_readers().iter().map(|r| (r.index, r.reader_id)).collect();
+        let mut bytes = 0;
+        while expected.values().any(|&(_, n)| n < count) {
+            ensure!(Instant::now() < end, "messages are missing: {expected:?}");
+            let batch = server.poll_control(64);
+            ensure!(batch.damaged.is_empty(), "{:?}", batch.damaged);
+            if batch.messages.is_empty() {
+                std::thread::yield_now();
+            }
+            for m in batch.messages {
+                let (seed, next) = expected.get_mut(&m.reader_index).context("a message from nobody")?;
+                ensure!(ids.get(&m.reader_index) == Some(&m.reader_id), "wrong reader id");
+                ensure!(m.ty == 0x3000 + *next, "message {} instead of {next}", m.ty - 0x3000);
+                ensure!(m.data.len() == message_len(*seed, *next, longest), "length of message {next}");
+                ensure!(frames::matches(*seed, u64::from(*next), &m.data), "bytes of message {next}");
+                bytes += m.data.len() + 8;
+                *next += 1;
+            }
+        }
+        let mut full = 0;
+        for mut p in pings {
+            full += p.expect("result")?.get("full")?;
+            p.finish()?;
+        }
+        ensure!(server.poll_control(10).messages.is_empty(), "more messages than were sent");
+        let laps = bytes / 3 / (capacity as usize - 16);
+        notes.push(format!("{capacity} bytes: 3 x {count}, {laps} laps, full {full} times"));
+    }
+    Ok(notes.join("; "))
+}
+
+fn static_append(cx: &Scale) -> Result<String> {
+    let frames = cx.amount(500).to_string();
+    let dir: &[&[&str]] = &[&["--mode", "next", "--directory"], &["--mode", "latest", "--directory"]];
+    let server = ["--frames", &frames, "--rate", "250", "--append-every", "5", "--slots", "8", "--max-len", "200"];
+    let (p, r) = stream(&server, dir)?;
+    for f in &r {
+        ensure!(f.get("unknown")? == 0, "a stream was not in the directory: {}", f.line());
+        ensure!(f.get("looked_up")? > 0, "no reader saw the directory grow: {}", f.line());
+    }
+    Ok(format!("{} streams added; {}", p.get("added")?, summary(&p, &r)?))
+}
+
+fn sessions(_: &Scale) -> Result<String> {
+    let name = unique();
+    let config = Config { slots: 4, static_bytes_cap: 65536, ..Config::new(&name) };
+    let publish = |server: &Server, number: u64| -> Result<()> {
+        let mut frame = server.begin_frame()?;
+        frames::write(&mut frame, 1, number, 1000, None)?;
+        frame.publish_frame(number as f64)?;
+        Ok(())
+    };
+    let rounds = 4_u64;
+    let mut server = Server::create(&config, &frames::streams())?;
+    let mut readers = Vec::new();
+    for mode in ["next", "wait", "latest"] {
+        let mut p = Proc::peer(&["reader", &name, "--mode", mode, "--sessions", &rounds.to_string()])?;
+        p.expect("ready")?;
+        readers.push(p);
+    }
+    let mut slowest = Duration::ZERO;
+    for round in 1..=rounds {
+        for number in 0..20 {
+            publish(&server, number)?;
+        }
+        let old = server.session_id();
+        drop(server);
+        if round == rounds {
+            break;
+        }
+        let left = Instant::now();
+        for p in &mut readers {
+            ensure!(p.expect("gone")?.get("session")? == old, "told of another session");
+        }
+        slowest = slowest.max(left.elapsed());
+        server = Server::create(&config, &frames::streams())?;
+        for p in &mut readers {
+            ensure!(p.expect("reopened")?.get("session")? == server.session_id(), "another session was opened");
+        }
+        if round == rounds - 1 {
+            server = replaced_in_good_order(server)?;
+        }
+    }
+    let mut delivered = 0;
+    for mut p in readers {
+        let f = p.expect("result")?;
+        whole(&f, rounds * 20)?;
+        delivered += f.get("delivered")?;
+        p.finish()?;
+    }
+    Ok(format!(
+        "{rounds} servers, 3 readers told within {:.1} ms, {delivered} frames delivered",
+        slowest.as_secs_f64() * 1e3
+    ))
+}
+
+/// Another server on the name of a live one is refused and changes nothing.
+fn replaced_in_good_order(server: Server) -> Result<Server> {
+    let again = Server::create(&Config { replace: true, ..Config::new(server.name()) }, &[]);
+    ensure!(matches!(again, Err(CreateError::HeldByLiveServer { .. })), "{again:?}");
+    Ok(server)
+}
+
+fn second_server(_: &Scale) -> Result<String> {
+    let name = unique();
+    let mut server = Proc::peer(&["server", &name, "--rate", "1000"])?;
+    server.expect("ready")?;
+    let mut client = Client::open(&name)?;
+    for replace in [false, true] {
+        match Server::create(&Config { replace, ..Config::new(&name) }, &[]) {
+            Err(CreateError::HeldByLiveServer { pid, .. }) => {
+                ensure!(pid == Some(server.id()), "held by {pid:?}, not by {}", server.id());
+            }
+            other => bail!("not refused: {other:?}"),
+        }
+    }
+    let view = client.wait(5 * SECOND)?.context("the first server stopped")?;
+    frames::check(&view, 1)?;
+    drop((view, client));
+    server.stop();
+    server.expect("result")?;
+    server.finish()?;
+    Ok("refused with the holder's process id, the stream goes on".to_owned())
+}
+
+fn inspector(cx: &Scale) -> Result<String> {
+    let name = unique();
+    let seconds = cx.amount(5);
+    let mut server = Proc::peer(&["server", &name, "--slots", "4", "--append-every", "100000"])?;
+    server.expect("ready")?;
+    let mut reader = Proc::peer(&["reader", &name, "--mode", "latest"])?;
+    reader.expect("ready")?;
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut looks, mut frames_seen, mut writing, mut other) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let mut attached = 0;
+    let inspector = Inspector::open(&name)?;
+    while Instant::now() < end {
+        looks += 1;
+        for slot in inspector.list_slots() {
+            match slot.state {
+                SlotState::Frame(view) => {
+                    frames::check(&view, 1).with_context(|| format!("slot {}", slot.index))?;
+                    frames_seen += 1;
+                }
+                SlotState::Writing => writing += 1,
+                SlotState::Empty => {}
+                state => {
+                    eprintln!("slot {}: {state:?}", slot.index);
+                    other += 1;
+                }
+            }
+        }
+        inspector.decode_static_dir()?;
+        attached += inspector.snapshot_readers().iter().filter(|r| r.in_use).count();
+        ensure!(inspector.header().readers_connected == 1, "the inspector was noticed");
+    }
+    ensure!(frames_seen > 0 && attached > 0 && other == 0, "{frames_seen} frames, {attached} readers, {other} bad");
+    server.stop();
+    let p = server.expect("result")?;
+    let r = reader.expect("result")?;
+    ensure!(r.get("torn")? == 0, "{}", r.line());
+    reader.finish()?;
+    server.finish()?;
+    Ok(format!("{looks} looks at {} frames, {frames_seen} checked, {writing} being written", p.get("published")?))
+}
+
+fn small(slots: u32) -> Result<(Server, String)> {
+    let name = unique();
+    Ok((Server::create(&Config { slots, ..Config::new(&name) }, &frames::streams())?, name))
+}
+
+fn publish(server: &Server, number: u64) -> Result<(u32, u64)> {
+    let mut frame = server.begin_frame()?;
+    let slot = frame.slot();
+    frames::write(&mut frame, 1, number, 1000, None)?;
+    Ok((slot, frame.publish_frame(number as f64)?))
+}
+
+fn killed_reader(cx: &Scale) -> Result<String> {
+    let (server, name) = small(4)?;
+    let rounds = cx.amount(25);
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let mut holder = Proc::peer(&["hold", &name, "--frames", "2"])?;
+        let index = holder.expect("ready")?.get("index")? as u32;
+        let mut held = BTreeSet::new();
+        for n in 0..2 {
+            publish(&server, round * 100 + n)?;
+            held.insert(holder.expect("holding")?.get("slot")? as u32);
+        }
+        // Neither a stale heartbeat nor the producer takes anything from a reader that lives.
+        ensure!(server.reap_stale_readers(u64::MAX, 1).is_empty(), "a live reader was reaped");
+        for n in 2..40 {
+            let (slot, _) = publish(&server, round * 100 + n)?;
+            ensure!(!held.contains(&slot), "a leased slot was used");
+        }
+        let info = server.snapshot_readers()[index as usize];
+        ensure!(info.leased_slots == held.len() as u32, "{info:?}");
+        holder.kill()?;
+        let dead = Instant::now();
+        let reaped = server.reap_dead_readers();
+        slowest = slowest.max(dead.elapsed());
+        ensure!(reaped == [index], "reaped {reaped:?}, not {index}");
+        ensure!(server.readers_connected() == 0, "{} readers connected", server.readers_connected());
+        let mut used = BTreeSet::new();
+        for n in 40..44 {
+            used.insert(publish(&server, round * 100 + n)?.0);
+        }
+        ensure!(held.is_subset(&used), "slots {held:?} did not come back, only {used:?}");
+    }
+    Ok(format!("{rounds} kills, reaped by the first call within {:.0} µs", slowest.as_secs_f64() * 1e6))
+}
+
+fn killed_holder(cx: &Scale) -> Result<String> {
+    let rounds = cx.amount(10);
+    let (server, name) = small(3)?;
+    for round in 0..rounds {
+        let mut holder = Proc::peer(&["hold", &name, "--frames", "3"])?;
+        let index = holder.expect("ready")?.get("index")? as u32;
+        for n in 0..3 {
+            publish(&server, round * 10 + n)?;
+            holder.expect("holding")?;
+        }
+        match server.begin_frame() {
+            Err(BeginError::NoFreeSlot { leased: 3, holders, .. }) => ensure!(holders == [index], "{holders:?}"),
+            other => bail!("not full: {other:?}"),
+        }
+        holder.kill()?;
+        publish(&server, round * 10 + 5).context("the first frame after the kill")?;
+        ensure!(server.readers_connected() == 0, "{} readers connected", server.readers_connected());
+    }
+    Ok(format!("{rounds} kills, the next frame found a slot each time"))
+}
+
+fn killed_producer(cx: &Scale) -> Result<String> {
+    let rounds = cx.amount(10);
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let name = unique();
+        let mut server = Proc::peer(&["server", &name, "--max-len", "5000"])?;
+        server.expect("ready")?;
+        let mut client = Client::open(&name)?;
+        for _ in 0..20 {
+            frames::check(&client.wait(10 * SECOND)?.context("no frame")?, 1)?;
+        }
+        let asleep = std::thread::spawn(move || -> Result<(Client, Instant)> {
+            loop {
+                match client.wait(20 * SECOND) {
+                    Ok(Some(view)) => drop(frames::check(&view, 1)?),
+                    Ok(None) => bail!("no end within 20 s"),
+                    Err(ReadError::ServerGone) => return Ok((client, Instant::now())),
+                    Err(ReadError::Lapped { .. }) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        });
+        std::thread::sleep(Duration::from_millis(5 + round % 7));
+        server.kill()?;
+        let dead = Instant::now();
+        let (mut client, told) = asleep.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+        slowest = slowest.max(told.saturating_duration_since(dead));
+        ensure!(Inspector::open(&name).is_ok(), "what is left cannot be inspected");
+        let mut next = Proc::peer(&["server", &name, "--rate", "1000", "--seed", "2"])?;
+        next.expect("ready")?;
+        client.reopen()?;
+        frames::check(&client.wait(10 * SECOND)?.context("no frame of the next server")?, 2)?;
+        next.stop();
+        next.expect("result")?;
+        next.finish()?;
+        ensure!(objects(&name).is_empty(), "the object is still there");
+    }
+    ensure!(slowest < SECOND, "told only after {slowest:?}");
+    Ok(format!("{rounds} kills, reader told within {:.1} ms, each replaced", slowest.as_secs_f64() * 1e3))
+}
+
+fn killed_creators(cx: &Scale) -> Result<String> {
+    let rounds = cx.amount(50);
+    let name = unique();
+    let mut caught = 0;
+    for round in 0..rounds {
+        let mut creator = Proc::peer(&["creator", &name])?;
+        creator.expect("ready")?;
+        std::thread::sleep(Duration::from_micros(frames::mix(round) % 5000));
+        creator.kill()?;
+        let found = objects(&name);
+        ensure!(found.len() <= 1, "more than the region itself: {found:?}");
+        caught += found.len();
+    }
+    let server = Server::create(&Config::new(&name), &frames::streams())?;
+    publish(&server, 1)?;
+    drop(server);
+    Ok(format!("{rounds} kills, {caught} of them with a region in place, which the next server replaced"))
+}

@@ -1,0 +1,53 @@
+//! A private Python environment with the reference package.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const REFERENCE: &str = "shmx==1.0.1";
+const BUILD_TOOLS: &[&str] = &["pybind11", "cmake", "setuptools", "wheel"];
+
+/// The interpreter of the environment, made on first use and kept under the target directory.
+pub(crate) fn python(target: &Path) -> Result<PathBuf> {
+    let venv = target.join("interop-venv");
+    let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let marker = venv.join("ready");
+    if std::fs::read_to_string(&marker).is_ok_and(|have| have == REFERENCE) && python.exists() {
+        return Ok(python);
+    }
+    println!("== setting up {}", venv.display());
+    if venv.exists() {
+        std::fs::remove_dir_all(&venv)?;
+    }
+    let host = if cfg!(windows) { "python" } else { "python3" };
+    output(Command::new(host).args(["-m", "venv"]).arg(&venv))?;
+    let pip = |args: &[&str]| {
+        let mut c = Command::new(&python);
+        c.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install"]).args(args);
+        c
+    };
+    output(pip(&[]).args(BUILD_TOOLS))?;
+    let cmake_dir = output(Command::new(&python).args(["-m", "pybind11", "--cmakedir"]))?;
+    let scripts = python.parent().context("no directory of scripts")?;
+    // The package's build calls the `cmake` on the path.
+    let mut path = vec![scripts.to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    output(
+        pip(&["--no-build-isolation", REFERENCE])
+            .env("CMAKE_PREFIX_PATH", cmake_dir.trim())
+            .env("PATH", std::env::join_paths(path)?),
+    )?;
+    output(Command::new(&python).args(["-c", "import shmx"]))?;
+    std::fs::write(&marker, REFERENCE)?;
+    Ok(python)
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let out = command.output().with_context(|| format!("start {command:?}"))?;
+    if !out.status.success() {
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        let last: Vec<&str> = stderr.lines().rev().take(3).collect();
+        bail!("{}: {command:?}: {}", out.status, last.into_iter().rev().collect::<Vec<_>>().join(" | "));
+    }
+    Ok(String::from_utf8(out.stdout)?)
+}

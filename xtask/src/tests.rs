@@ -1,0 +1,119 @@
+//! The checks of `cargo xtask test`.
+
+use crate::step::{self, Tally, cargo};
+use crate::{interop, layers};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+const BARE: &str = "x86_64-unknown-none";
+
+pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
+    let before = objects();
+    step::command(tally, "format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    step::command(tally, "clippy", &mut cargo(&clippy))?;
+    step::check(tally, "layers", layers::check)?;
+    step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
+    no_std(tally)?;
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+    step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    loom(tally)?;
+    ipc(tally, &[], in_ci)?;
+    let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
+    for name in unpublished()? {
+        package.args(["--exclude", &name]);
+    }
+    step::command(tally, "packages", &mut package)?;
+    step::check(tally, "nothing left in shared memory", || {
+        let left: Vec<String> = objects().difference(&before).cloned().collect();
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+}
+
+fn no_std(tally: &mut Tally) -> Result<()> {
+    let core = ["shmx-abi", "shmx-ring"];
+    step::check(tally, "no_std attributes", || {
+        for name in core {
+            let source = std::fs::read_to_string(format!("crates/{name}/src/lib.rs"))?;
+            ensure!(source.lines().any(|l| l == "#![no_std]"), "{name} is not #![no_std]");
+        }
+        Ok(())
+    })?;
+    let mut args = vec!["build", "-p", core[0], "-p", core[1], "--no-default-features"];
+    let bare = has_std_of(BARE);
+    if bare {
+        args.extend(["--target", BARE]);
+    }
+    let name = if bare { format!("no_std build for {BARE}") } else { "no_std build for the host".to_owned() };
+    step::command(tally, &name, &mut cargo(&args))
+}
+
+/// Whether the toolchain can build for `target`.
+fn has_std_of(target: &str) -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let out = std::process::Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
+    out.is_ok_and(|o| o.status.success() && Path::new(String::from_utf8_lossy(&o.stdout).trim()).exists())
+}
+
+fn loom(tally: &mut Tally) -> Result<()> {
+    if !Path::new("crates/shmx-ring/tests/loom.rs").exists() {
+        return step::skip(tally, "loom models", "there are none", false);
+    }
+    let target = target_dir()?.join("loom");
+    let mut c = cargo(&["test", "--release", "-p", "shmx-ring", "--test", "loom", "--target-dir"]);
+    c.arg(target).env("RUSTFLAGS", "--cfg loom");
+    if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
+        c.env("LOOM_MAX_PREEMPTIONS", "3");
+    }
+    step::counted(tally, "loom models", &mut c, |l| l.starts_with("test result:"))
+}
+
+pub(crate) fn ipc(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
+    match args {
+        [] | ["--quick"] | ["--only", _] | ["--quick", "--only", _] => {}
+        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
+    }
+    if !cfg!(target_os = "linux") {
+        // Killing without a chance to clean up and looking for leftovers is written for Linux.
+        return step::skip(tally, "test-ipc", "it is written for Linux", false);
+    }
+    step::command(tally, "build the peer", &mut cargo(&["build", "--release", "-p", "shmx-ipc-tests"]))?;
+    let target = target_dir()?;
+    let mut peer = std::process::Command::new(target.join("release/shmx-ipc-peer"));
+    peer.arg("run").args(args);
+    match interop::python(&target) {
+        Ok(python) => {
+            peer.arg("--python").arg(python);
+        }
+        Err(e) => step::skip(tally, "reference environment", &format!("{e:#}"), in_ci)?,
+    }
+    step::counted(tally, "test-ipc", &mut peer, |l| {
+        l.starts_with(|c: char| c.is_ascii_digit()) && l.ends_with(" skipped")
+    })
+}
+
+fn metadata() -> Result<Value> {
+    let out = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    ensure!(out.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(serde_json::from_slice(&out.stdout)?)
+}
+
+fn target_dir() -> Result<PathBuf> {
+    Ok(metadata()?["target_directory"].as_str().context("no target directory")?.into())
+}
+
+fn unpublished() -> Result<Vec<String>> {
+    let m = metadata()?;
+    let packages = m["packages"].as_array().context("no packages")?.iter();
+    let private = packages.filter(|p| p["publish"] == Value::Array(Vec::new()));
+    Ok(private.filter_map(|p| p["name"].as_str()).map(str::to_owned).collect())
+}
+
+/// Shared-memory objects that may be ours.
+fn objects() -> BTreeSet<String> {
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| n.starts_with("shmx-")).collect()
+}
