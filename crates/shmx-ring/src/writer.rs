@@ -165,8 +165,6 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     fence(Ordering::Release);
     slot.head.payload_bytes.store(0, Ordering::Relaxed);
     slot.head.frame_id.store(0, Ordering::Relaxed);
-    // The same for readers that know payload_bytes only: content follows the zero.
-    fence(Ordering::Release);
     Ok(stamp)
 }
 

@@ -3,6 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p shmx-ring --test loom`
 #![cfg(loom)]
 
+use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use shmx_abi::control::RingGeometry;
@@ -15,12 +16,21 @@ use shmx_ring::{doorbell, reader};
 struct Ring {
     header: HeaderView,
     slots: Vec<(FrameView, [AtomicU64; 2])>,
+    /// Per slot, a plain value that only the owner of a claim writes and only the holder of a lease reads. Loom
+    /// reports any access to it that the protocol does not order.
+    plain: Vec<UnsafeCell<u64>>,
 }
+
+// SAFETY: the cells are what the protocol under test must protect; loom checks every access to them.
+unsafe impl Sync for Ring {}
+// SAFETY: as above.
+unsafe impl Send for Ring {}
 
 impl Ring {
     fn new(slots: u32) -> Self {
         let slot = || (FrameView::new(), [AtomicU64::new(0), AtomicU64::new(0)]);
-        Self { header: HeaderView::new(), slots: (0..slots).map(|_| slot()).collect() }
+        let plain = (0..slots).map(|_| UnsafeCell::new(0)).collect();
+        Self { header: HeaderView::new(), slots: (0..slots).map(|_| slot()).collect(), plain }
     }
 }
 
@@ -43,9 +53,21 @@ fn publish(ring: &Ring, claimer: &Claimer, publisher: &Mutex<Publisher>, value: 
     for word in ring.slot(claim.slot()).payload {
         word.store(value, Ordering::Relaxed);
     }
+    ring.plain[claim.slot() as usize].with_mut(|p| {
+        // SAFETY: the claim makes us the only one; loom checks that.
+        unsafe { *p = value }
+    });
     let meta = FrameMeta { session_id: 1, sim_time_bits: value, payload_bytes: 16, ..FrameMeta::default() };
     let _ = publisher.lock().unwrap().publish(&ring, claim, &meta);
     true
+}
+
+/// The plain value of a leased slot.
+fn plain(ring: &Ring, slot: usize) -> u64 {
+    ring.plain[slot].with(|p| {
+        // SAFETY: the lease keeps writers away; loom checks that.
+        unsafe { *p }
+    })
 }
 
 fn newest_slot(ring: &Ring) -> Option<u32> {
@@ -114,6 +136,7 @@ fn a_lease_and_a_claim_never_both_succeed() {
         };
         let slot = ring.slot(0);
         if let Ok(seen) = reader::lease(slot, 70) {
+            assert_eq!(plain(&ring, 0), seen.sim_time_bits);
             // While leased the content stays what the header says, however often it is looked at.
             for _ in 0..2 {
                 for word in slot.payload {
@@ -129,7 +152,41 @@ fn a_lease_and_a_claim_never_both_succeed() {
 }
 
 #[test]
-fn two_writers_never_share_a_slot_and_ids_follow_each_other() {
+fn a_leased_frame_is_whole_and_writers_wait_for_its_end() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+                publish(&ring, &claimer, &publisher, 3) && publish(&ring, &claimer, &publisher, 4)
+            })
+        };
+        if let Ok(seen) = reader::lease(ring.slot(0), 0) {
+            assert_eq!(plain(&ring, 0), seen.sim_time_bits);
+            reader::end_lease(ring.slot(0), 0);
+        }
+        let _ = writer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_writers_take_turns_on_one_slot() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let claimer = Arc::new(Claimer::new(1));
+        // Each with a publisher of its own, so that nothing but the stamp orders their writes.
+        let other = {
+            let (ring, claimer) = (ring.clone(), claimer.clone());
+            thread::spawn(move || publish(&ring, &claimer, &Mutex::new(Publisher::new(1)), 5))
+        };
+        let mine = publish(&ring, &claimer, &Mutex::new(Publisher::new(1)), 6);
+        assert!(mine | other.join().unwrap(), "one of them finds the slot free");
+    });
+}
+
+#[test]
+fn two_writers_never_never_share_a_slot_and_ids_follow_each_other() {
     loom::model(|| {
         let ring = Arc::new(Ring::new(2));
         let claimer = Arc::new(Claimer::new(2));
@@ -179,33 +236,34 @@ fn control_messages_arrive_whole_and_in_order() {
     loom::model(|| {
         const CAP: u32 = 16 + 40; // room for two messages, the third wraps
         let head = Arc::new(ControlHead::new());
-        let bytes: Arc<Vec<AtomicU8>> = Arc::new((0..CAP).map(|_| AtomicU8::new(0)).collect());
+        let bytes: Arc<Vec<AtomicU8>> = Arc::new((0..CAP).map(|_| AtomicU8::new(0xEE)).collect());
         let geometry = RingGeometry::new(CAP).unwrap();
-        let sender = {
-            let (head, bytes) = (head.clone(), bytes.clone());
-            thread::spawn(move || {
-                let ring = RingMemory { head: &head, bytes: &bytes };
-                (1..=3_u8).take_while(|&i| send(geometry, ring, 0x3000 + u32::from(i), &[i]).is_ok()).count() as u32
-            })
-        };
-        let ring = RingMemory { head: &head, bytes: &bytes };
-        let mut receiver = Receiver::new(geometry);
-        let mut got = 0;
-        let mut poll = |receiver: &mut Receiver| {
+        let poll = |receiver: &mut Receiver, head: &ControlHead, bytes: &[AtomicU8], got: &mut u32| {
             receiver
-                .poll(ring, |m| {
-                    got += 1;
+                .poll(RingMemory { head, bytes }, |m| {
+                    *got += 1;
                     let mut body = [0; 1];
                     m.body(&mut body);
-                    assert_eq!((m.ty, u32::from(body[0])), (0x3000 + got, got));
+                    assert_eq!((m.ty, m.len(), u32::from(body[0])), (0x3000 + *got, 1, *got));
                     true
                 })
                 .expect("an honest sender never corrupts the ring");
         };
-        poll(&mut receiver);
-        let sent = sender.join().unwrap();
-        poll(&mut receiver);
-        assert_eq!(got, sent);
+        let receiver = {
+            let (head, bytes) = (head.clone(), bytes.clone());
+            thread::spawn(move || {
+                let (mut receiver, mut got) = (Receiver::new(geometry), 0);
+                poll(&mut receiver, &head, &bytes, &mut got);
+                poll(&mut receiver, &head, &bytes, &mut got);
+                (receiver, got)
+            })
+        };
+        let ring = RingMemory { head: &head, bytes: &bytes };
+        // The third message wraps and fits only if the receiver has taken the first two.
+        let sent = (1..=3_u8).take_while(|&i| send(geometry, ring, 0x3000 + u32::from(i), &[i]).is_ok()).count();
+        let (mut receiver, mut got) = receiver.join().unwrap();
+        poll(&mut receiver, &head, &bytes, &mut got);
+        assert_eq!(got as usize, sent);
         assert!(sent >= 2);
     });
 }
