@@ -186,7 +186,7 @@ fn two_writers_take_turns_on_one_slot() {
 }
 
 #[test]
-fn two_writers_never_never_share_a_slot_and_ids_follow_each_other() {
+fn two_writers_never_share_a_slot_and_ids_follow_each_other() {
     loom::model(|| {
         let ring = Arc::new(Ring::new(2));
         let claimer = Arc::new(Claimer::new(2));

@@ -1,7 +1,7 @@
 //! A reader: takes frames, learns the directory, sends control messages.
 
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
-use crate::region::{Backing, Mapped, header_of, leased_payload};
+use crate::region::{Backing, Mapped, header_of, leased_payload, protect_reader};
 use crate::stream::StaticState;
 use crate::view::{ChecksumState, Data, FrameView};
 use parking_lot::Mutex;
@@ -180,6 +180,7 @@ impl Client {
         let total = u64::from(layout.total_bytes());
         let region =
             Mapped::new(os, layout).ok_or_else(|| bad(shmx_abi::LayoutError::Truncated { total, available }))?;
+        protect_reader(&region);
         let (index, locked) = attach(&region);
         if index.is_none() && layout.reader_slots() > 0 {
             tracing::warn!(%name, reader_slots = layout.reader_slots(), "no free reader slot; reading without one");

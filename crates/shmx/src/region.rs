@@ -131,6 +131,33 @@ impl<B: Backing> Slots for Mapped<B> {
     }
 }
 
+/// Most slots for which payload pages are protected one by one; each costs the kernel two areas of address space.
+const PROTECTED_SLOTS: u32 = 1024;
+
+/// Makes the pages that a reader never writes read-only: those wholly within the directory or within a payload.
+///
+/// Frame headers stay writable, for the lease bits. Best effort: without it the reader works all the same.
+#[allow(unsafe_code)]
+pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>) {
+    let layout = &region.layout;
+    let directory = layout.static_offset() as usize;
+    let mut ranges = vec![directory..directory + layout.static_bytes_cap() as usize];
+    if layout.slots() <= PROTECTED_SLOTS {
+        ranges.extend((0..layout.slots()).filter_map(|i| {
+            let payload = layout.frame_slot(i)? + FRAME_HEADER_LEN as usize;
+            Some(payload..payload + layout.frame_bytes_cap() as usize)
+        }));
+    }
+    for range in ranges {
+        // SAFETY: this mapping belongs to a `Client`. It stores to reader slots, control rings, the header and frame
+        // headers only, none of which lies in these ranges: the layout's sections do not overlap.
+        if let Err(error) = unsafe { region.os.protect_read_only(range) } {
+            tracing::debug!(%error, "pages stay writable");
+            return;
+        }
+    }
+}
+
 /// A copy of the header at the start of `shared`; `None` if that is too short.
 pub(crate) fn header_of(shared: &[AtomicU8]) -> Option<GlobalHeader> {
     let mut copy = [0; size_of::<GlobalHeader>()];

@@ -349,3 +349,25 @@ fn sequence_numbers_survive_their_wrap() {
         }
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn payload_pages_are_read_only_in_clients() {
+    let name = unique("pages");
+    let config = Config { frame_bytes_cap: 1 << 20, ..Config::new(&name) };
+    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    let mut f = server.begin_frame().unwrap();
+    f.append_stream(1, &[7_u64; 100_000]).unwrap();
+    f.publish_frame(0.0).unwrap();
+    let view = client.latest().unwrap().unwrap();
+    let address = view.get::<u64>(1).unwrap()[50_000..].as_ptr() as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let rights = maps.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let (from, to) = fields.next()?.split_once('-')?;
+        let range = usize::from_str_radix(from, 16).ok()?..usize::from_str_radix(to, 16).ok()?;
+        range.contains(&address).then(|| fields.next().unwrap_or_default().to_owned())
+    });
+    assert_eq!(rights.as_deref(), Some("r--s"));
+}
