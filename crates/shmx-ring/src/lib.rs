@@ -20,7 +20,7 @@
 //! | W1 | stamp: even s to s+1 by compare-exchange | Acquire: what the previous owner did stays before |
 //! | W2 | fence SeqCst, load lease bits | `[P3 lease-or-claim]` with R3: one of the two sees the other |
 //! | W2' | any bit set: stamp back to s | Release |
-//! | W3 | fence Release, payload_bytes = 0, then content | `[P2 torn]` with R5: who sees content sees the odd stamp |
+//! | W3 | payload_bytes = 0, then content | `[P2 torn]` W2's fence with R5: who sees content sees the odd stamp |
 //! | W4 | frame header, then payload_bytes Release | for readers that know no stamps |
 //! | W5 | stamp = s+2, Release | `[P1 slot-published]` with R1 |
 //! | W6 | write_index, frame_seq, Release | `[P4 newest]` with R0: who sees the number finds the slot stable |

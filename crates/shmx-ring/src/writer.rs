@@ -161,8 +161,7 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
         slot.head.ext_stamp.store(stamp, Ordering::Release);
         return Err(Busy::Leased);
     }
-    // W3 [P2 torn]. Release: no content store below becomes visible before the odd stamp.
-    fence(Ordering::Release);
+    // W3 [P2 torn]. The fence of W2 is a release fence too: no store below becomes visible before the odd stamp.
     slot.head.payload_bytes.store(0, Ordering::Relaxed);
     slot.head.frame_id.store(0, Ordering::Relaxed);
     Ok(stamp)

@@ -12,7 +12,7 @@ pub const PRIME: u64 = 1_099_511_628_211;
 /// Inputs shorter than this are hashed byte by byte: setting up anything else would take longer.
 const SHORT: usize = 256;
 /// Bytes hashed at a time while copying; a block stays in the first-level cache in between.
-const COPY_BLOCK: usize = 8192;
+const COPY_BLOCK: usize = 524288;
 
 /// A way to compute the hash. All of them give the same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
