@@ -1,0 +1,212 @@
+//! What the commands share.
+
+use crate::stop;
+use anyhow::{Context, anyhow};
+use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
+use shmx::error::{OpenError, ReadError, SendError};
+use shmx::{Client, Config, FrameView, Server};
+use std::time::{Duration, Instant};
+
+/// Longest wait before the stop flag is looked at.
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
+/// Readers without a lock are reaped after this time without a sign of life, nanoseconds.
+const STALE: u64 = 5_000_000_000;
+
+/// Words for people. A closed stderr is no reason to fail.
+pub(crate) fn say(words: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{words}");
+}
+
+/// The error with its causes on one line; a cause that its parent already tells is not told twice.
+pub(crate) fn one_line(e: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in e.chain() {
+        let text = cause.to_string();
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line.replace('\n', " ")
+}
+
+pub(crate) fn is_broken_pipe(e: &anyhow::Error) -> bool {
+    e.chain().any(|c| c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+/// The configuration that the options ask for.
+pub(crate) fn config(name: &str, a: &crate::args::Region, frame_bytes_cap: u32) -> Config {
+    Config {
+        slots: a.slots,
+        reader_slots: a.readers,
+        control_per_reader: a.control_bytes,
+        replace: a.replace,
+        frame_bytes_cap,
+        ..Config::new(name)
+    }
+}
+
+pub(crate) fn create(config: &Config, streams: &[shmx::StaticStream]) -> anyhow::Result<Server> {
+    Server::create(config, streams).with_context(|| format!("cannot create region `{}`", config.name))
+}
+
+/// Opens a region, trying for a while if it is not there; `None` if the command is to end.
+pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Client>> {
+    let until = Instant::now() + wait;
+    loop {
+        match Client::open(name) {
+            Ok(client) => return Ok(Some(client)),
+            Err(OpenError::ServerGone { .. } | OpenError::Os(shmx::os::OpenError::NotFound { .. }))
+                if Instant::now() < until =>
+            {
+                if !stop::sleep_until(Instant::now() + Duration::from_millis(2)) {
+                    return Ok(None);
+                }
+            }
+            Err(e) => {
+                return Err(anyhow::Error::new(e).context(format!("cannot open region `{name}`")));
+            }
+        }
+    }
+}
+
+/// How a wait for a frame ended well.
+pub(crate) enum Taken {
+    Frame(FrameView),
+    /// The command is to end.
+    Stopped,
+    /// The server has said that it leaves.
+    Closed,
+    /// No frame in time.
+    TimedOut,
+}
+
+/// Waits for a frame in slices, so that signals and heartbeats come in between.
+pub(crate) fn take(client: &mut Client, hello: &mut Hello, all: bool, until: Instant) -> anyhow::Result<Taken> {
+    loop {
+        if stop::requested() {
+            return Ok(Taken::Stopped);
+        }
+        hello.beat(client);
+        let left = until.saturating_duration_since(Instant::now());
+        let got = if all { client.next(left.min(SLICE)) } else { client.wait(left.min(SLICE)) };
+        match got {
+            Ok(Some(frame)) => return Ok(Taken::Frame(frame)),
+            Ok(None) if left.is_zero() => return Ok(Taken::TimedOut),
+            Ok(None) => {}
+            Err(ReadError::ServerGone) if closed(client) => return Ok(Taken::Closed),
+            Err(ReadError::ServerGone) => {
+                return Err(anyhow!(
+                    "the server of `{}` died without leaving in order; start it again, or see `shmx inspect {0}`",
+                    client.name()
+                ));
+            }
+            Err(e @ (ReadError::Checksum { .. } | ReadError::Lapped { .. })) => {
+                tracing::warn!("frame refused: {e}");
+            }
+            Err(e) => return Err(anyhow::Error::new(e).context("cannot read on")),
+        }
+    }
+}
+
+fn closed(client: &Client) -> bool {
+    use shmx::abi::extension::FeatureWord;
+    FeatureWord::of(&client.header()).has(FeatureWord::CLOSED)
+}
+
+/// The reader's conversation: HELLO once, HEARTBEAT each second, BYE at the end.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    next: Instant,
+    on: bool,
+}
+
+impl Hello {
+    pub(crate) fn start(client: &mut Client) -> Self {
+        let mut hello = Self { next: Instant::now() + Duration::from_secs(1), on: true };
+        hello.send(client, CONTROL_HELLO);
+        hello
+    }
+
+    pub(crate) fn beat(&mut self, client: &mut Client) {
+        if Instant::now() >= self.next {
+            client.heartbeat();
+            self.send(client, CONTROL_HEARTBEAT);
+            self.next += Duration::from_secs(1);
+            if self.next < Instant::now() {
+                self.next = Instant::now() + Duration::from_secs(1);
+            }
+        }
+    }
+
+    pub(crate) fn end(mut self, client: &mut Client) {
+        self.send(client, CONTROL_BYE);
+    }
+
+    fn send(&mut self, client: &mut Client, ty: u32) {
+        if !self.on {
+            return;
+        }
+        let data = u64::from(std::process::id()).to_le_bytes();
+        match client.control_send(ty, if ty == CONTROL_BYE { &[] } else { &data }) {
+            Ok(()) | Err(SendError::Full) => {}
+            Err(SendError::NoControlRing | SendError::NoReaderSlot { .. }) => self.on = false,
+            Err(e) => tracing::debug!("control message not sent: {e}"),
+        }
+    }
+}
+
+/// Takes the control messages, tells the usual ones to the log, hands on the rest, and frees the slots of the dead.
+pub(crate) fn attend(server: &Server, mut other: impl FnMut(shmx::ControlMsg)) {
+    for m in server.poll_control(4096).messages {
+        let what = match m.ty {
+            CONTROL_HELLO => "HELLO",
+            CONTROL_HEARTBEAT => "HEARTBEAT",
+            CONTROL_BYE => "BYE",
+            _ => {
+                other(m);
+                continue;
+            }
+        };
+        tracing::info!(reader = m.reader_index, id = m.reader_id, "{what}");
+    }
+    for index in server.reap_stale_readers(shmx::os::clock::ticks(), STALE) {
+        tracing::info!(reader = index, "dead reader removed");
+    }
+}
+
+/// Drift-free pace: the n-th tick is due at start + n / hz, however long each takes.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    start: Instant,
+    hz: f64,
+    ticks: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(hz: f64) -> Self {
+        Self { start: Instant::now(), hz, ticks: 0 }
+    }
+
+    /// When the next tick is due. After more than a second's delay (a suspended machine) the pace starts anew.
+    pub(crate) fn next_due(&mut self) -> Instant {
+        let due = self.start + Duration::from_secs_f64(self.ticks as f64 / self.hz);
+        self.ticks += 1;
+        let now = Instant::now();
+        if now.saturating_duration_since(due) > Duration::from_secs(1) {
+            (self.start, self.ticks) = (now, 1);
+            return now;
+        }
+        due
+    }
+}

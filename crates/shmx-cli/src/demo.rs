@@ -1,0 +1,246 @@
+//! `shmx demo`: a producer, two consumers and an inspector, each what its command would be.
+
+use crate::args::{Demo, DemoReader};
+use crate::common::{self, Hello, Taken};
+use crate::serve::{ECHO, FILL, FILL_LEN, GRACE, TICK_SEQ, TICK_SIM, fill};
+use crate::stop;
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use shmx::abi::TLV_CONTROL_USER;
+use shmx::error::SendError;
+use shmx::{Config, FrameView, Inspector, Server};
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the slow consumer holds each frame.
+const HOLD_MS: u64 = 40;
+const OPEN_WAIT: Duration = Duration::from_secs(10);
+
+/// A process of ours that ends when its stdin closes, and is killed if it does not.
+struct Part {
+    what: &'static str,
+    child: Child,
+}
+
+impl Part {
+    fn start(what: &'static str, args: &[String]) -> anyhow::Result<Self> {
+        let exe = std::env::current_exe().context("cannot find the path of this program")?;
+        let mut command = Command::new(exe);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().with_context(|| format!("cannot start the {what}"))?;
+        Ok(Self { what, child })
+    }
+
+    fn ended_by(&mut self, until: Instant) -> anyhow::Result<bool> {
+        loop {
+            if self.child.try_wait()?.is_some() {
+                return Ok(true);
+            }
+            if Instant::now() >= until || !stop::sleep_until(Instant::now() + Duration::from_millis(2)) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Ends it if it has not ended, and takes its report.
+    fn report(mut self) -> anyhow::Result<Value> {
+        drop(self.child.stdin.take());
+        let until = Instant::now() + Duration::from_secs(2);
+        while self.child.try_wait()?.is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if self.child.try_wait()?.is_none() {
+            bail!("the {} did not end in time", self.what);
+        }
+        let (mut out, mut err) = (String::new(), String::new());
+        if let Some(mut pipe) = self.child.stdout.take() {
+            pipe.read_to_string(&mut out)?;
+        }
+        if let Some(mut pipe) = self.child.stderr.take() {
+            pipe.read_to_string(&mut err)?;
+        }
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("the {} failed ({status}): {}", self.what, err.trim());
+        }
+        serde_json::from_str(&out).with_context(|| format!("the report of the {} makes no sense: `{out}`", self.what))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let until = Instant::now() + Duration::from_secs(1);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Removes the region if the producer had to be killed.
+struct Cleanup(String);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        if Inspector::open(&self.0).is_ok() {
+            drop(Server::create(&Config { replace: true, ..Config::new(&self.0) }, &[]));
+        }
+    }
+}
+
+pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let name = format!("shmx-demo-{}-{:08x}", std::process::id(), shmx::os::random_u64() as u32);
+    let _cleanup = Cleanup(name.clone());
+    let hz = a.hz.to_string();
+    let secs = a.seconds.as_secs_f64();
+    let arg = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
+    let most = (secs + GRACE.as_secs_f64() * 3.0).to_string();
+    let bytes = "131072";
+    let (list, secs_arg, hold) = (["serve", &name, "--demo", "--hz", &hz], secs.to_string(), HOLD_MS.to_string());
+    let serve = [&list[..], &["--seconds", &most, "--slots", "6", "--frame-bytes", bytes]].concat();
+    let fast = ["demo-reader", &name, "--hz", &hz, "--seconds", &secs_arg];
+    let slow = [&fast[..], &["--hold-ms", &hold]].concat();
+    writeln!(out, "region `{name}`: a producer at {hz} Hz, a fast and a slow consumer, {secs} s")?;
+    let producer = Part::start("producer", &arg(&serve))?;
+    let mut consumers = [Part::start("fast consumer", &arg(&fast))?, Part::start("slow consumer", &arg(&slow))?];
+
+    let half = Instant::now() + a.seconds / 2;
+    stop::sleep_until(half);
+    let seen = look(&name);
+    let until = half + a.seconds / 2 + OPEN_WAIT + GRACE;
+    for c in &mut consumers {
+        c.ended_by(until)?;
+    }
+    if stop::requested() {
+        return Ok(());
+    }
+    let [fast, slow] = consumers;
+    let (fast, slow) = (fast.report()?, slow.report()?);
+    let producer = producer.report()?;
+    let n = |v: &Value, key: &str| v.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let ms = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+
+    writeln!(
+        out,
+        "producer       {} frames published, {} ticks skipped, {} messages heard, {} answered",
+        n(&producer, "published"),
+        n(&producer, "skipped"),
+        n(&producer, "messages"),
+        n(&producer, "echoed")
+    )?;
+    for (what, r) in [("fast consumer", &fast), ("slow consumer", &slow)] {
+        writeln!(
+            out,
+            "{what}  {} received, {} dropped, {:.1} frames/s, {} control round trips (median {:.2} ms, longest {:.2} ms), torn {}",
+            n(r, "received"),
+            n(r, "dropped"),
+            ms(r, "rate"),
+            n(r, "round_trips"),
+            ms(r, "median_ms"),
+            ms(r, "longest_ms"),
+            n(r, "torn")
+        )?;
+    }
+    let seen = seen.context("the inspector could not look midway")?;
+    writeln!(out, "inspector      {seen}")?;
+    let torn = n(&fast, "torn") + n(&slow, "torn");
+    let received = n(&fast, "received") + n(&slow, "received");
+    let trips = n(&fast, "round_trips") + n(&slow, "round_trips");
+    let verdict = if torn == 0 && n(&fast, "received") > 0 && n(&slow, "received") > 0 { "ok" } else { "FAILED" };
+    writeln!(
+        out,
+        "summary: {verdict}, {} frames published, {received} received, {trips} control round trips, {torn} torn",
+        n(&producer, "published")
+    )?;
+    for (what, r) in [("fast", &fast), ("slow", &slow)] {
+        if n(r, "received") == 0 {
+            bail!("the {what} consumer received no frames; try more --seconds");
+        }
+    }
+    if torn > 0 {
+        bail!("{torn} frames were torn");
+    }
+    Ok(())
+}
+
+/// A snapshot for people.
+fn look(name: &str) -> anyhow::Result<String> {
+    let until = Instant::now() + OPEN_WAIT;
+    let i = loop {
+        match Inspector::open(name) {
+            Ok(i) => break i,
+            Err(e) if Instant::now() >= until || stop::requested() => return Err(e.into()),
+            Err(_) => stop::sleep_until(Instant::now() + Duration::from_millis(5)),
+        };
+    };
+    let readers = i.snapshot_readers();
+    let seen: Vec<String> = readers
+        .iter()
+        .filter(|r| r.in_use)
+        .map(|r| format!("{} at frame {} holding {}", r.index, r.last_frame_seen, r.leased_slots))
+        .collect();
+    let newest = i.latest()?.map_or(0, |f| f.frame_id());
+    Ok(format!("midway: newest frame {newest}, {} readers attached (slot {})", seen.len(), seen.join(", slot ")))
+}
+
+pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
+    stop::when_stdin_closes();
+    let Some(mut client) = common::open(&a.name, OPEN_WAIT)? else { return Ok(()) };
+    let mut hello = Hello::start(&mut client);
+    let place = client.reader_index().context("no reader slot is free")? as usize;
+    let start = Instant::now();
+    let end = start + a.seconds;
+    let mut trips: Vec<Duration> = Vec::new();
+    let mut sent: Option<(u64, Instant)> = None;
+    let mut number = 0_u64;
+    let mut torn = 0_u64;
+    while Instant::now() < end {
+        if sent.is_none() {
+            match client.control_send(TLV_CONTROL_USER, &(number + 1).to_le_bytes()) {
+                Ok(()) => {
+                    number += 1;
+                    sent = Some((number, Instant::now()));
+                }
+                Err(SendError::Full) => {}
+                Err(e) => return Err(e).context("cannot send to the producer"),
+            }
+        }
+        let Taken::Frame(frame) = common::take(&mut client, &mut hello, false, end)? else { break };
+        if a.hold_ms > 0 && !stop::sleep_until(Instant::now() + Duration::from_millis(a.hold_ms)) {
+            break;
+        }
+        torn += u64::from(!whole(&frame, a.hz));
+        let echo = frame.get::<u64>(ECHO)?.get(place).copied();
+        if let Some((_, at)) = sent.filter(|&(n, _)| echo == Some(n)) {
+            trips.push(at.elapsed());
+            sent = None;
+        }
+    }
+    let rate = client.stats().delivered as f64 / start.elapsed().as_secs_f64();
+    hello.end(&mut client);
+    let stats = client.stats();
+    trips.sort_unstable();
+    let ms = |d: Option<&Duration>| d.map_or(0.0, |d| d.as_secs_f64() * 1e3);
+    let report = json!({
+        "received": stats.delivered, "dropped": stats.dropped, "rate": rate, "torn": torn + stats.rejected,
+        "round_trips": trips.len(), "median_ms": ms(trips.get(trips.len() / 2)), "longest_ms": ms(trips.last()),
+    });
+    writeln!(std::io::stdout(), "{report}")?;
+    Ok(())
+}
+
+/// Whether all of a frame is of one and the same tick.
+fn whole(frame: &FrameView, hz: f64) -> bool {
+    let (Ok([seq]), Ok([sim]), Ok(filling)) =
+        (frame.get::<u64>(TICK_SEQ), frame.get::<f64>(TICK_SIM), frame.get::<u64>(FILL))
+    else {
+        return false;
+    };
+    let expected = *seq as f64 / hz;
+    let value = fill(*seq);
+    *sim == expected && frame.sim_time() == expected && filling.len() == FILL_LEN && filling.iter().all(|&v| v == value)
+}

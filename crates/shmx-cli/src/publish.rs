@@ -1,0 +1,192 @@
+//! `shmx publish`: raw bytes from stdin as frames.
+
+use crate::args::Publish;
+use crate::common::{self, Pace, SLICE, say};
+use crate::stop;
+use anyhow::{Context, bail};
+use shmx::abi::frame::stream_len;
+use shmx::error::BeginError;
+use shmx::{Frame, Server};
+use std::io::Read;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// A stream's share of a frame.
+struct Part {
+    id: u32,
+    count: u32,
+    bytes: usize,
+}
+
+pub(crate) fn run(a: &Publish) -> anyhow::Result<()> {
+    let parts = parts(a)?;
+    let too_large = || anyhow::anyhow!("a frame of these streams is too large; a region has at most 4 GiB");
+    let cap = parts.iter().try_fold(0_u32, |n, p| n.checked_add(stream_len(p.bytes)?)).ok_or_else(too_large)?;
+    let frame_bytes: usize = parts.iter().map(|p| p.bytes).sum();
+    let streams: Vec<_> = a.streams.iter().map(|s| s.stream.clone()).collect();
+    let config = shmx::Config { static_bytes_cap: 0, ..common::config(&a.name, &a.region, cap) };
+    let server = common::create(&config, &streams)?;
+    say(format_args!("publishing `{}`, {frame_bytes} bytes of stdin a frame", server.name()));
+    let result = frames(&server, a, &parts, frame_bytes);
+    say(format_args!("published {} frames of `{}`", server.frames_published(), a.name));
+    result
+}
+
+fn parts(a: &Publish) -> anyhow::Result<Vec<Part>> {
+    for &(id, _) in &a.elems {
+        if a.streams.iter().all(|s| s.stream.id != id) {
+            bail!("--elems names stream {id}, which no --stream declares");
+        }
+    }
+    let part = |s: &crate::args::StreamSpec| {
+        let id = s.stream.id;
+        let count = a.elems.iter().rev().find(|e| e.0 == id).map_or(s.count, |e| e.1);
+        let bytes = usize::try_from(u64::from(count) * u64::from(s.stream.bytes_per_elem)).unwrap_or(usize::MAX);
+        Part { id, count, bytes: bytes.min(u32::MAX as usize) }
+    };
+    Ok(a.streams.iter().map(part).collect())
+}
+
+/// What stdin brought.
+enum Input {
+    Frame(Vec<u8>),
+    /// The end, and how many bytes lie behind the last whole frame.
+    End(usize),
+}
+
+/// Reads stdin on a thread of its own: a read cannot be cut short by a signal.
+fn input(frame_bytes: usize) -> (mpsc::Receiver<std::io::Result<Input>>, mpsc::Sender<Vec<u8>>) {
+    let (send, receive) = mpsc::sync_channel(2);
+    let (give_back, used) = mpsc::channel::<Vec<u8>>();
+    std::thread::spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        loop {
+            let mut buf = used.try_recv().unwrap_or_default();
+            buf.clear();
+            let item = match stdin.by_ref().take(frame_bytes as u64).read_to_end(&mut buf) {
+                Ok(n) if n == frame_bytes => Ok(Input::Frame(buf)),
+                Ok(n) => Ok(Input::End(n)),
+                Err(e) => Err(e),
+            };
+            let more = matches!(item, Ok(Input::Frame(_)));
+            if send.send(item).is_err() || !more {
+                break;
+            }
+        }
+    });
+    (receive, give_back)
+}
+
+fn frames(server: &Server, a: &Publish, parts: &[Part], frame_bytes: usize) -> anyhow::Result<()> {
+    let ready = wait_until(server, || attached(server).count() >= a.wait_readers as usize);
+    if !ready {
+        return Ok(());
+    }
+    let (items, give_back) = input(frame_bytes);
+    let mut pace = a.hz.map(Pace::new);
+    let mut seq = 0_u64;
+    let mut attended = Instant::now();
+    loop {
+        if attended.elapsed() > SLICE {
+            common::attend(server, |_| {});
+            attended = Instant::now();
+        }
+        let bytes = match items.recv_timeout(SLICE) {
+            Ok(Ok(Input::Frame(bytes))) => bytes,
+            Ok(Ok(Input::End(0))) => break,
+            Ok(Ok(Input::End(left))) => {
+                finish(server, a);
+                bail!("{left} bytes were left over after {seq} frames; a frame takes {frame_bytes} bytes");
+            }
+            Ok(Err(e)) => return Err(e).context("cannot read stdin"),
+            Err(RecvTimeoutError::Timeout) if stop::requested() => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => bail!("the thread that reads stdin is gone"),
+        };
+        if let Some(pace) = &mut pace {
+            let due = pace.next_due();
+            while Instant::now() < due {
+                if !stop::sleep_until(due.min(Instant::now() + SLICE)) {
+                    return Ok(());
+                }
+                common::attend(server, |_| {});
+            }
+        }
+        if a.lossless && !wait_until(server, || all_have_seen(server, seq)) {
+            return Ok(());
+        }
+        let Some(mut frame) = begin(server)? else { return Ok(()) };
+        let mut at = 0;
+        for p in parts {
+            frame.append_raw(p.id, p.count, bytes.get(at..at + p.bytes).unwrap_or(&[]))?;
+            at += p.bytes;
+        }
+        let sim = a.hz.map_or(seq as f64, |hz| seq as f64 / hz);
+        seq = frame.publish_frame(sim)?;
+        let _ = give_back.send(bytes);
+        if stop::requested() {
+            return Ok(());
+        }
+    }
+    finish(server, a);
+    Ok(())
+}
+
+/// Lets the readers have the last frame, and the region its time.
+fn finish(server: &Server, a: &Publish) {
+    let last = server.frames_published();
+    if a.lossless && !wait_until(server, || all_have_seen(server, last)) {
+        return;
+    }
+    let end = Instant::now() + a.keep;
+    while Instant::now() < end && stop::sleep_until(end.min(Instant::now() + SLICE)) {
+        common::attend(server, |_| {});
+    }
+}
+
+/// Readers may hold every slot for a while.
+fn begin(server: &Server) -> anyhow::Result<Option<Frame<'_>>> {
+    let mut told = false;
+    loop {
+        match server.begin_frame() {
+            Ok(frame) => return Ok(Some(frame)),
+            Err(e @ BeginError::NoFreeSlot { .. }) => {
+                if !told {
+                    tracing::info!("waiting: {e}");
+                    told = true;
+                }
+                if !stop::sleep_until(Instant::now() + Duration::from_micros(200)) {
+                    return Ok(None);
+                }
+            }
+            Err(e) => return Err(e).context("cannot publish on"),
+        }
+    }
+}
+
+fn attached(server: &Server) -> impl Iterator<Item = shmx::ReaderInfo> {
+    server.snapshot_readers().into_iter().filter(|r| r.in_use)
+}
+
+fn all_have_seen(server: &Server, frame_id: u64) -> bool {
+    attached(server).all(|r| r.last_frame_seen >= frame_id)
+}
+
+/// Waits, soon at first and then in longer steps; false if the command is to end. Dead readers are removed meanwhile.
+fn wait_until(server: &Server, done: impl Fn() -> bool) -> bool {
+    let mut pause = Duration::from_micros(10);
+    let mut attended = Instant::now();
+    loop {
+        if done() {
+            return true;
+        }
+        if !stop::sleep_until(Instant::now() + pause) {
+            return false;
+        }
+        pause = (pause * 2).min(Duration::from_millis(1));
+        if attended.elapsed() > SLICE {
+            common::attend(server, |_| {});
+            attended = Instant::now();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Ends on a signal: a flag that loops look at, and waits that the signal cuts short.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+static MAIN: OnceLock<Thread> = OnceLock::new();
+
+/// A main thread that a signal does not reach, because it writes to a full pipe, gets this long.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Hears SIGINT and SIGTERM (Windows: the console's events) from now on. Call it on the main thread.
+pub(crate) fn install() -> anyhow::Result<()> {
+    let _ = MAIN.set(std::thread::current());
+    ctrlc::set_handler(|| {
+        request();
+        std::thread::sleep(PATIENCE);
+        std::process::exit(1);
+    })?;
+    Ok(())
+}
+
+/// Asks the main thread to end.
+pub(crate) fn request() {
+    STOP.store(true, Ordering::Release);
+    if let Some(t) = MAIN.get() {
+        t.unpark();
+    }
+}
+
+/// Whether to end.
+pub(crate) fn requested() -> bool {
+    STOP.load(Ordering::Acquire)
+}
+
+/// Sleeps until then; false if the time was cut short because the command is to end.
+pub(crate) fn sleep_until(at: Instant) -> bool {
+    loop {
+        if requested() {
+            return false;
+        }
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::park_timeout(left);
+    }
+}
+
+/// Ends this process in order when stdin closes: how the demo ends its children, and how they notice its death.
+pub(crate) fn when_stdin_closes() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        request();
+    });
+}

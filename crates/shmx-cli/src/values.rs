@@ -1,0 +1,84 @@
+//! Stream bytes as values.
+
+use crate::common::hex;
+use serde_json::Value;
+use shmx::abi::frame::StreamData;
+use shmx::{ElementType, FrameView, StaticState, StreamInfo};
+
+fn float(v: f64) -> Value {
+    // JSON has no name for these.
+    serde_json::Number::from_f64(v).map_or_else(|| Value::from(v.to_string()), Value::Number)
+}
+
+fn component(ty: ElementType, b: &[u8]) -> Value {
+    fn le<const N: usize>(b: &[u8]) -> [u8; N] {
+        b.try_into().unwrap_or([0; N])
+    }
+    // The shortest text of the narrow type, so that 0.1 does not show as 0.10000000149.
+    let narrow = |v: f32| float(v.to_string().parse().unwrap_or(f64::from(v)));
+    match ty {
+        ElementType::Bool => match b.first() {
+            Some(0) => Value::from(false),
+            Some(1) => Value::from(true),
+            other => Value::from(other.copied()),
+        },
+        ElementType::I8 => i8::from_le_bytes(le(b)).into(),
+        ElementType::U8 => u8::from_le_bytes(le(b)).into(),
+        ElementType::I16 => i16::from_le_bytes(le(b)).into(),
+        ElementType::U16 => u16::from_le_bytes(le(b)).into(),
+        ElementType::I32 => i32::from_le_bytes(le(b)).into(),
+        ElementType::U32 => u32::from_le_bytes(le(b)).into(),
+        ElementType::I64 => i64::from_le_bytes(le(b)).into(),
+        ElementType::U64 => u64::from_le_bytes(le(b)).into(),
+        ElementType::F16 => narrow(shmx::f16::from_le_bytes(le(b)).to_f32()),
+        ElementType::Bf16 => narrow(shmx::bf16::from_le_bytes(le(b)).to_f32()),
+        ElementType::F32 => narrow(f32::from_le_bytes(le(b))),
+        ElementType::F64 => float(f64::from_le_bytes(le(b))),
+        _ => hex(b).into(),
+    }
+}
+
+/// At most `limit` elements: scalars as they are, vectors as arrays; hex digits if the directory does not fit.
+pub(crate) fn decode(info: Option<&StreamInfo>, data: &[u8], limit: usize) -> Value {
+    let raw = || Value::from(hex(data.get(..limit).unwrap_or(data)));
+    let Some(info) = info else { return raw() };
+    let Some(ty) = info.element_type() else { return raw() };
+    let (size, elem) = (ty.size() as usize, info.bytes_per_elem as usize);
+    if elem == 0 || elem as u64 != size as u64 * u64::from(info.components) || !data.len().is_multiple_of(elem) {
+        return raw();
+    }
+    let one = |e: &[u8]| {
+        if info.components == 1 { component(ty, e) } else { e.chunks_exact(size).map(|c| component(ty, c)).collect() }
+    };
+    data.chunks_exact(elem).take(limit).map(one).collect()
+}
+
+/// Streams of a frame under their names; a name that is missing or taken is made from the number.
+pub(crate) fn streams<'f>(
+    dir: &StaticState,
+    frame: &'f FrameView,
+) -> Result<Vec<(String, StreamData<'f>)>, shmx::abi::frame::FrameError> {
+    let mut named: Vec<(String, StreamData<'f>)> = Vec::new();
+    for s in frame.decode()? {
+        let name = dir.stream(s.stream_id).map(|i| i.name_lossy().into_owned());
+        let name = name.filter(|n| !n.is_empty() && named.iter().all(|(other, _)| other != n));
+        named.push((name.unwrap_or_else(|| format!("#{}", s.stream_id)), s));
+    }
+    Ok(named)
+}
+
+/// A frame's streams as text, long ones cut.
+pub(crate) fn text(dir: &StaticState, frame: &FrameView) -> Result<String, shmx::abi::frame::FrameError> {
+    const SHOWN: usize = 8;
+    let mut out = String::new();
+    for (name, s) in streams(dir, frame)? {
+        let value = decode(dir.stream(s.stream_id), s.data, SHOWN);
+        let shown = match value.as_array().map(Vec::as_slice) {
+            Some([one]) if s.elem_count == 1 => one.to_string(),
+            _ => value.to_string(),
+        };
+        let more = if s.elem_count as usize > SHOWN { format!("..({} elements)", s.elem_count) } else { String::new() };
+        out.push_str(&format!(" {name}={shown}{more}"));
+    }
+    Ok(out)
+}
