@@ -65,7 +65,6 @@ impl Proc {
     }
 
     /// Sends a line to the child's stdin.
-    #[allow(dead_code)]
     pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("stdin is closed")?;
         writeln!(stdin, "{line}")?;

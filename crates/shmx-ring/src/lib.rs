@@ -17,7 +17,7 @@
 //!
 //! | step | writer | ordering and what it forbids |
 //! |---|---|---|
-//! | W1 | stamp: even s to s+1 by compare-exchange | Acquire: what the previous owner did stays before |
+//! | W1 | stamp: even s to s+1 by compare-exchange | Relaxed; W2's fence keeps what the previous owner did before |
 //! | W2 | fence SeqCst, load lease bits | `[P3 lease-or-claim]` with R3: one of the two sees the other |
 //! | W2' | any bit set: stamp back to s | Release |
 //! | W3 | payload_bytes = 0, then content | `[P2 torn]` W2's fence with R5: who sees content sees the odd stamp |

@@ -150,8 +150,8 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     if leased(&slot) {
         return Err(Busy::Leased); // a look ahead that spares readers the sight of an odd stamp
     }
-    // W1. Acquire: the previous owner's writes stay before ours.
-    if slot.head.ext_stamp.compare_exchange(stamp, stamp.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed).is_err()
+    // W1. Relaxed: the fence below is an acquire fence as well, so the previous owner's writes stay before ours.
+    if slot.head.ext_stamp.compare_exchange(stamp, stamp.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_err()
     {
         return Err(Busy::Writing);
     }

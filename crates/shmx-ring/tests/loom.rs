@@ -125,6 +125,23 @@ fn who_sees_the_number_finds_the_frame() {
 }
 
 #[test]
+fn who_sees_the_stamp_finds_the_header() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || publish(&ring, &Claimer::new(1), &Mutex::new(Publisher::new(1)), 7))
+        };
+        if let Ok(seen) = reader::begin(ring.slot(0))
+            && seen.stamp == 2
+        {
+            assert_eq!((seen.frame_id, seen.sim_time_bits, seen.payload_bytes), (1, 7, 16));
+        }
+        assert!(writer.join().unwrap());
+    });
+}
+
+#[test]
 fn a_lease_and_a_claim_never_both_succeed() {
     loom::model(|| {
         let ring = Arc::new(Ring::new(1));
