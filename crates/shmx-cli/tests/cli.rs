@@ -1,0 +1,349 @@
+//! The command as its users run it: real processes, their output and exit codes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A name of its own for each test. When it goes, what a killed server has left under it goes too.
+struct Name(String);
+
+impl std::ops::Deref for Name {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if !gone(self) {
+            let _ = shmx::Server::create(&shmx::Config::new(&self.0), &[]);
+        }
+    }
+}
+
+fn unique(tag: &str) -> Name {
+    static N: AtomicU32 = AtomicU32::new(0);
+    Name(format!("shmx-cli-t-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed)))
+}
+
+fn shmx(args: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_shmx"));
+    c.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    c
+}
+
+/// A child that does not outlive its test.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|l| send.send(l)));
+        Self { child, lines }
+    }
+
+    /// The next line of stderr: how a server says that it is there.
+    fn line(&mut self) -> String {
+        self.lines.recv_timeout(DEADLINE).expect("a line on stderr in time")
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "the command did not end in time");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits for the end while both pipes are drained.
+    fn output(mut self) -> Output {
+        let stdout = self.child.stdout.take();
+        let out = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = stdout {
+                pipe.read_to_end(&mut bytes).unwrap();
+            }
+            bytes
+        });
+        let status = self.wait();
+        let stderr: String = self.lines.iter().map(|l| l + "\n").collect();
+        Output { status, stdout: out.join().unwrap(), stderr: stderr.into_bytes() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(args: &[&str]) -> Output {
+    Running::start(shmx(args)).output()
+}
+
+fn words(o: &Output) -> String {
+    String::from_utf8_lossy(&o.stderr).into_owned()
+}
+
+fn gone(name: &str) -> bool {
+    matches!(shmx::Inspector::open(name), Err(shmx::error::OpenError::Os(_)))
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn golden_dumps_are_inspected_as_the_reference_describes_them() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shmx-abi/tests/golden");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&dir).expect("the golden files are in the workspace") {
+        let bin = entry.unwrap().path();
+        if bin.extension().is_none_or(|e| e != "bin") {
+            continue;
+        }
+        let file = bin.to_str().unwrap();
+        let o = run(&["inspect", "--file", file, "--json"]);
+        assert!(o.status.success(), "{file}: {}", words(&o));
+        let mut found: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+        let extension = found.as_object_mut().unwrap().remove("extension").unwrap();
+        assert_eq!(extension["extended"], false, "{file}");
+        let expected = std::fs::read(bin.with_extension("json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+        assert_eq!(found, expected, "{file}");
+        let o = run(&["inspect", "--file", file, "--once"]);
+        assert!(o.status.success() && String::from_utf8_lossy(&o.stdout).contains("\nslots: "), "{file}");
+        seen += 1;
+    }
+    assert!(seen >= 5, "{seen} golden dumps");
+}
+
+#[test]
+fn the_demo_works_and_leaves_nothing() {
+    let o = run(&["demo", "--seconds", "1"]);
+    let text = String::from_utf8(o.stdout.clone()).unwrap();
+    assert!(o.status.success(), "{text}{}", words(&o));
+    let summary = text.lines().last().unwrap();
+    assert!(summary.starts_with("summary: ok, ") && summary.ends_with(" 0 torn"), "{text}");
+    assert!(text.contains("midway: newest frame"), "{text}");
+    let name = text.split('`').nth(1).unwrap();
+    assert!(gone(name));
+}
+
+#[test]
+fn wrong_usage_is_2_and_failure_is_1_with_words() {
+    for bad in [
+        &[][..],
+        &["frobnicate"],
+        &["serve"],
+        &["serve", "x", "--hz", "0"],
+        &["inspect"],
+        &["publish", "x"],
+        &["publish", "x", "--stream", "1:a:u9"],
+        &["read", "x", "--timeout", "-1"],
+    ] {
+        assert_eq!(run(bad).status.code(), Some(2), "{bad:?}");
+    }
+    let name = unique("unknown");
+    for args in [&["read", &name][..], &["cat", &name, "--stream", "s"], &["inspect", &name]] {
+        let o = run(args);
+        assert_eq!(o.status.code(), Some(1), "{args:?}");
+        assert!(o.stdout.is_empty(), "{args:?}");
+        let text = words(&o);
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with("shmx: ") && last.contains(&*name) && last.contains("check the name"), "{text}");
+    }
+    let o = run(&["inspect", "--file", "/nonexistent/dump"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert_eq!(words(&o).lines().count(), 1, "{}", words(&o));
+    for command in ["demo", "serve", "read", "inspect", "publish", "cat"] {
+        let o = run(&[command, "--help"]);
+        assert!(o.status.success() && String::from_utf8_lossy(&o.stdout).contains("Examples:"), "{command}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_a_server_and_a_reader_in_order() {
+    for name_of_signal in ["INT", "TERM"] {
+        let name = unique("signal");
+        let mut serve = Running::start(shmx(&["serve", &name, "--hz", "200", "-v"]));
+        while !serve.line().contains("serving") {}
+        let o = run(&["read", &name, "--frames", "5", "--all", "--json"]);
+        assert!(o.status.success(), "{}", words(&o));
+        let frames: Vec<serde_json::Value> = o
+            .stdout
+            .split(|&b| b == b'\n')
+            .filter(|l| !l.is_empty())
+            .map(|l| serde_json::from_slice(l).unwrap())
+            .collect();
+        assert_eq!(frames.len(), 5);
+        for f in &frames {
+            let seq = f["streams"]["tick_seq"][0].as_u64().unwrap();
+            assert_eq!(f["frame_id"], seq + 1);
+            assert_eq!(f["streams"]["tick_sim"][0].as_f64().unwrap(), seq as f64 / 200.0);
+            assert_eq!(f["sim_time"], f["streams"]["tick_sim"][0]);
+        }
+        while !serve.line().contains("BYE") {}
+
+        let mut reader = Running::start(shmx(&["read", &name]));
+        let mut line = String::new();
+        let mut out = BufReader::new(reader.child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        assert!(line.starts_with("frame ") && line.contains(" tick_seq="), "{line}");
+        signal(&reader.child, name_of_signal);
+        // Read on, or the reader could wait for room in the pipe.
+        std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+        assert_eq!(reader.wait().code(), Some(0));
+
+        signal(&serve.child, name_of_signal);
+        let o = serve.output();
+        assert_eq!(o.status.code(), Some(0), "{}", words(&o));
+        assert!(gone(&name));
+    }
+}
+
+#[test]
+fn a_reader_says_why_it_ends() {
+    let name = unique("ends");
+    let mut serve = Running::start(shmx(&["serve", &name, "--hz", "0.001"]));
+    assert!(serve.line().contains(&*name));
+    // The first frame is there at once, the second not for a long time.
+    let o = run(&["read", &name, "--frames", "2", "--timeout", "0.2"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(words(&o).contains("no frame of"), "{}", words(&o));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_says_that_its_server_left_or_died() {
+    for (how, says) in [("TERM", "has left"), ("KILL", "died without leaving in order")] {
+        let name = unique("left");
+        let mut reader = Running::start(shmx(&["read", &name, "--all", "--wait-server", "20"]));
+        let mut serve = Running::start(shmx(&["serve", &name, "--hz", "100"]));
+        assert!(serve.line().contains(&*name));
+        let mut out = BufReader::new(reader.child.stdout.take().unwrap());
+        out.read_line(&mut String::new()).unwrap();
+        signal(&serve.child, how);
+        std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+        let o = reader.output();
+        assert_eq!(o.status.code(), Some(1));
+        assert!(words(&o).contains(says), "{}", words(&o));
+        serve.wait();
+        assert_eq!(gone(&name), how == "TERM");
+    }
+}
+
+#[test]
+fn a_live_region_is_inspected_and_dumped() {
+    let name = unique("inspect");
+    let mut serve = Running::start(shmx(&["serve", &name, "--slots", "5"]));
+    serve.line();
+    assert!(run(&["read", &name, "--frames", "1"]).status.success());
+    let o = run(&["inspect", &name, "--json"]);
+    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    assert_eq!(v["header"]["slots"], 5);
+    assert_eq!(v["directory"].as_array().unwrap().len(), 2);
+    assert_eq!(v["extension"]["extended"], true);
+    assert_eq!(v["extension"]["server_pid"], serve.child.id());
+    let dump = std::env::temp_dir().join(format!("{name}.bin"));
+    let o = run(&["inspect", &name, "--dump", dump.to_str().unwrap()]);
+    assert!(o.status.success() && o.stdout.is_empty(), "{}", words(&o));
+    let o = run(&["inspect", "--file", dump.to_str().unwrap(), "--json"]);
+    std::fs::remove_file(&dump).unwrap();
+    let dumped: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    assert_eq!(dumped["header"]["session_id"], v["header"]["session_id"]);
+    let o = run(&["inspect", &name]);
+    assert!(String::from_utf8_lossy(&o.stdout).contains("latest frame"), "{}", words(&o));
+    let o = run(&["serve", &name, "--replace"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(words(&o).contains("held by a live server"), "{}", words(&o));
+}
+
+/// A sequence of RGB images, with no two frames alike.
+fn images(frames: usize, width: usize, height: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frames * width * height * 3);
+    for f in 0..frames {
+        for y in 0..height {
+            for x in 0..width {
+                bytes.extend([(x + f) as u8, (y * 3 + f) as u8, (x * y + f * 7) as u8]);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn published_bytes_come_out_of_cat_unchanged() {
+    const FRAMES: usize = 40;
+    let name = unique("bytes");
+    let data = images(FRAMES, 160, 120);
+    let args = ["publish", &name, "--stream", "1:image:u8x3*19200", "--lossless", "--wait-readers", "2"];
+    let mut command = shmx(&args);
+    command.stdin(Stdio::piped());
+    let mut publish = Running::start(command);
+    assert!(publish.line().contains("57600 bytes"));
+    let cats: Vec<_> = ["image", "1"]
+        .iter()
+        .map(|stream| {
+            let c = Running::start(shmx(&["cat", &name, "--stream", stream]));
+            std::thread::spawn(move || c.output())
+        })
+        .collect();
+    let mut stdin = publish.child.stdin.take().unwrap();
+    stdin.write_all(&data).unwrap();
+    drop(stdin);
+    for c in cats {
+        let o = c.join().unwrap();
+        assert_eq!(o.status.code(), Some(0), "{}", words(&o));
+        assert!(o.stdout == data, "{} of {} bytes, {}", o.stdout.len(), data.len(), words(&o));
+        assert!(words(&o).contains(&format!("{FRAMES} frames received, 0 missed")), "{}", words(&o));
+    }
+    assert_eq!(publish.wait().code(), Some(0));
+    assert!(gone(&name));
+}
+
+#[test]
+fn a_partial_frame_is_an_error_that_counts_the_bytes() {
+    let name = unique("partial");
+    let mut command = shmx(&["publish", &name, "--stream", "1:a:u16x2", "2:b:f64", "--elems", "1=3", "--replace"]);
+    command.stdin(Stdio::piped());
+    let mut publish = Running::start(command);
+    publish.child.stdin.take().unwrap().write_all(&[7; 2 * 20 + 13]).unwrap();
+    let o = publish.output();
+    assert_eq!(o.status.code(), Some(1));
+    assert!(words(&o).contains("13 bytes were left over after 2 frames; a frame takes 20 bytes"), "{}", words(&o));
+    assert!(gone(&name));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let name = unique("pipe");
+    let mut serve = Running::start(shmx(&["serve", &name, "--hz", "500"]));
+    serve.line();
+    let mut reader = Running::start(shmx(&["read", &name]));
+    drop(reader.child.stdout.take());
+    assert_eq!(reader.wait().code(), Some(0));
+}
