@@ -28,7 +28,7 @@ fn main() {
     println!("best kernel: {}; GB/s, median of {RUNS} interleaved runs", Kernel::best().name());
     println!("{:>9} {}", "bytes", names.iter().map(|n| format!("{n:>10}")).collect::<String>());
     for size in SIZES {
-        let src: Vec<u8> = (0..size).map(|i| (i * 7919 >> 3) as u8).collect();
+        let src: Vec<u8> = (0..size).map(|i| ((i * 7919) >> 3) as u8).collect();
         let mut dst = vec![0; size];
         let repeats = ((4 << 20) / size).clamp(1, 20_000);
         let mut times = vec![Vec::new(); names.len()];

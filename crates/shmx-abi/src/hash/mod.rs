@@ -1,8 +1,16 @@
 //! The hash of the format: FNV-1a with 64 bits of state and a starting value of its own (wire-format.md, section 1).
 
 mod scalar;
-#[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
-mod x86;
+// Interpreters and freestanding targets cannot ask the processor, or must not use its vector registers.
+#[cfg_attr(
+    all(target_arch = "x86_64", not(any(miri, target_env = "sgx", target_os = "none", target_os = "uefi"))),
+    path = "x86/mod.rs"
+)]
+#[cfg_attr(
+    not(all(target_arch = "x86_64", not(any(miri, target_env = "sgx", target_os = "none", target_os = "uefi")))),
+    path = "portable.rs"
+)]
+mod machine;
 
 /// The starting value. It is not the offset basis of the published FNV-1a, and it must not be "corrected".
 pub const SEED: u64 = 1_469_598_103_934_665_603;
@@ -11,8 +19,8 @@ pub const PRIME: u64 = 1_099_511_628_211;
 
 /// Inputs shorter than this are hashed byte by byte: setting up anything else would take longer.
 const SHORT: usize = 256;
-/// Bytes hashed at a time while copying; a block stays in the first-level cache in between.
-const COPY_BLOCK: usize = 524288;
+/// Bytes hashed at a time while copying; a block stays in a fast cache in between.
+const COPY_BLOCK: usize = 32 * 1024;
 
 /// A way to compute the hash. All of them give the same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +54,19 @@ impl Kernel {
     /// Whether this machine can run it.
     #[must_use]
     pub fn is_supported(self) -> bool {
-        #[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
-        return self == Self::Scalar || x86::is_supported(self);
-        #[cfg(not(all(target_arch = "x86_64", not(miri), not(target_env = "sgx"))))]
-        return self == Self::Scalar;
+        machine::is_supported(self)
     }
 
-    /// The kernel that [`update`] uses for inputs that are not short.
+    /// The kernel that [`update`] uses for inputs of 256 bytes and more.
     #[must_use]
     pub fn best() -> Self {
-        #[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
-        return x86::best();
-        #[cfg(not(all(target_arch = "x86_64", not(miri), not(target_env = "sgx"))))]
-        return Self::Scalar;
+        machine::best()
     }
 
     /// [`update`] with this kernel whatever the length; `None` if the machine cannot run it.
     #[must_use]
     pub fn update(self, state: u64, bytes: &[u8]) -> Option<u64> {
-        #[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
-        if self != Self::Scalar {
-            return x86::update(self, state, bytes);
-        }
-        (self == Self::Scalar).then(|| scalar::update(state, bytes))
+        machine::update(self, state, bytes)
     }
 }
 
@@ -88,7 +86,7 @@ pub fn update(state: u64, bytes: &[u8]) -> u64 {
     Kernel::best().update(state, bytes).unwrap_or_else(|| scalar::update(state, bytes))
 }
 
-/// Copies `src` to `dst` and continues a hash with it, going over memory once.
+/// Copies `src` to `dst` and continues a hash with it, block by block, so that large inputs come from memory once.
 ///
 /// # Panics
 ///

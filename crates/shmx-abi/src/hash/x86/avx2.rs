@@ -24,7 +24,7 @@ static MASKS: Masks = {
     let mut table = [[0; 4]; 16];
     let mut m = 0;
     while m < 64 {
-        table[m / 4][m % 4] = -((m / 4 >> (m % 4) & 1) as i64);
+        table[m / 4][m % 4] = -((((m / 4) >> (m % 4)) & 1) as i64);
         m += 1;
     }
     Masks(table)

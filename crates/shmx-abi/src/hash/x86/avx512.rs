@@ -392,17 +392,6 @@ fn three_at_once(
     sums
 }
 
-/// Fetches the block that lies `AHEAD` blocks behind this one, if there is one.
-#[inline]
-fn prefetch(block: &Block<LARGE>) {
-    const AHEAD: usize = 4;
-    let ahead = core::ptr::from_ref(block).wrapping_add(AHEAD).cast::<[u8; 64]>();
-    for line in 0..LANES * LARGE {
-        // SAFETY: a hint, which does nothing where there is no memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast()) };
-    }
-}
-
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
 fn large(mut state: u64, blocks: &[Block<LARGE>]) -> u64 {
     const FACTOR: u64 = pow(512 * LARGE as u32);
@@ -423,7 +412,6 @@ fn large(mut state: u64, blocks: &[Block<LARGE>]) -> u64 {
         begin(second, b);
         lower_levels(b, &mut low);
         for first in blocks {
-            prefetch(first);
             begin(first, a);
             let sums = three_at_once(a, b, (third, c), &mut low);
             state = state.wrapping_mul(FACTOR).wrapping_add(total(sums));

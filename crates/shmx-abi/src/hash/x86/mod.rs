@@ -1,5 +1,7 @@
 //! Vector kernels for x86-64, and which of them the machine can run.
 #![allow(unsafe_code)]
+// Loops over words and planes go through several arrays at a time.
+#![allow(clippy::needless_range_loop)]
 
 mod avx2;
 mod avx512;
@@ -9,7 +11,7 @@ use super::{Kernel, PRIME, scalar};
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// Shortest rest that is worth a padded block.
+/// Shortest rest that is worth a padded block; measured, and not critical.
 const SHORT_REST: usize = 144;
 
 /// Bits of [`SUPPORTED`], one per vector kernel; [`KNOWN`] says that the others are filled in.
@@ -45,10 +47,12 @@ const fn bit(kernel: Kernel) -> u8 {
     }
 }
 
+/// Whether the machine can run a kernel.
 pub(super) fn is_supported(kernel: Kernel) -> bool {
     supported() & bit(kernel) != 0
 }
 
+/// The fastest kernel that the machine can run.
 #[inline]
 pub(super) fn best() -> Kernel {
     let bits = supported();
@@ -101,6 +105,7 @@ fn detect() -> u8 {
     bits
 }
 
+/// Runs a kernel; `None` if the machine cannot.
 pub(super) fn update(kernel: Kernel, state: u64, bytes: &[u8]) -> Option<u64> {
     if !is_supported(kernel) {
         return None;
@@ -138,7 +143,6 @@ fn padded<const N: usize>(state: u64, rest: &[u8], kernel: impl FnOnce(u64, &[u8
     let mut block = [0; N];
     let zeros = (N - rest.len()) as u32;
     block[..rest.len()].copy_from_slice(rest);
-    // The group of odd numbers modulo 2^64 has the exponent 2^62.
     kernel(state, &block).wrapping_mul(inverse_pow(zeros))
 }
 

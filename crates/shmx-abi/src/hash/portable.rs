@@ -1,0 +1,15 @@
+//! Machines without vector kernels.
+
+use super::{Kernel, scalar};
+
+pub(super) const fn is_supported(kernel: Kernel) -> bool {
+    matches!(kernel, Kernel::Scalar)
+}
+
+pub(super) const fn best() -> Kernel {
+    Kernel::Scalar
+}
+
+pub(super) fn update(kernel: Kernel, state: u64, bytes: &[u8]) -> Option<u64> {
+    is_supported(kernel).then(|| scalar::update(state, bytes))
+}
