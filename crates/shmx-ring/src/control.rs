@@ -1,7 +1,8 @@
 //! The control ring from one reader to the producer: single producer, single consumer, records of bytes.
 //!
-//! Each side keeps its own position privately and mirrors it; the other side's position is input and checked. Records
-//! may start at odd offsets (see wire-format.md), so the bytes are copied one by one.
+//! The receiver keeps its position privately and mirrors it, the sender finds its own in the ring, since senders follow
+//! each other there. Both check the distance of the two positions before they believe them. A ring's capacity need not
+//! be a multiple of anything, so the bytes are copied one by one.
 
 use crate::bytes::{load_bytes, store_bytes};
 use crate::sync::{AtomicU8, Ordering};

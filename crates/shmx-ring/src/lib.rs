@@ -28,8 +28,8 @@
 //!
 //! | step | reader | ordering and what it forbids |
 //! |---|---|---|
-//! | R0 | load write_index | Acquire, pairs with W6 |
-//! | R1 | load stamp, must be even | Acquire, pairs with W5 |
+//! | R0 | load write_index | Relaxed and a fence Acquire, pairs with W6 |
+//! | R1 | load stamp, must be even | Relaxed and a fence Acquire (for a lease R3's), pairs with W5 |
 //! | R2 | lease only: set own bit | Relaxed, the fence orders it |
 //! | R3 | lease only: fence SeqCst, load stamp, must be unchanged, else clear the bit | pairs with W2 |
 //! | R4 | read content | Relaxed, word by word, when copying; plain while leased |

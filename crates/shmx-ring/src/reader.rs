@@ -63,6 +63,12 @@ pub fn begin(slot: Slot<'_>) -> Result<FrameSnapshot, Disturbed> {
     Ok(snapshot(slot, stamp))
 }
 
+/// Like [`begin`] for a region whose server writes no stamps: whatever stands in their place is padding.
+pub fn begin_unstamped(slot: Slot<'_>) -> FrameSnapshot {
+    let padding = slot.head.ext_stamp.load(Ordering::Relaxed);
+    snapshot(slot, padding)
+}
+
 fn snapshot(slot: Slot<'_>, stamp: u64) -> FrameSnapshot {
     let h = slot.head;
     // The length first: a writer without stamps stores it before the id, so a length read before an id that then
@@ -116,7 +122,8 @@ pub fn copy_payload(slot: Slot<'_>, seen: &FrameSnapshot, dst: &mut [u8]) -> Res
 /// [`Disturbed`] when a writer was faster; the bit is clear then. Also for an `index` without a bit.
 pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
     let (word, bit) = lease_bit(index).ok_or(Disturbed)?;
-    let stamp = slot.head.ext_stamp.load(Ordering::Acquire);
+    // R1. Relaxed: the fence below is an acquire fence as well.
+    let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
     if stamp % 2 == 1 {
         return Err(Disturbed);
     }
@@ -124,7 +131,7 @@ pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
     slot.head.ext_lease[word].fetch_or(bit, Ordering::Relaxed);
     // R3. SeqCst: the bit and the second look at the stamp must not change places; pairs with W2.
     fence(Ordering::SeqCst);
-    if slot.head.ext_stamp.load(Ordering::Acquire) != stamp {
+    if slot.head.ext_stamp.load(Ordering::Relaxed) != stamp {
         slot.head.ext_lease[word].fetch_and(!bit, Ordering::Release);
         return Err(Disturbed);
     }

@@ -109,7 +109,8 @@ impl Claimer {
         self.sequence
     }
 
-    /// Takes the next slot that nobody leases and nobody writes. Tries each slot at most once; never waits.
+    /// Takes the next slot that nobody leases and nobody writes. Tries each slot at most twice, the newest
+    /// frame's last; never waits.
     ///
     /// The slot's `payload_bytes` is 0 afterwards, so that readers without stamps refuse it.
     ///
@@ -117,11 +118,22 @@ impl Claimer {
     ///
     /// [`NoFreeSlot`] when every slot is leased or being written.
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
+        // Relaxed: only a preference, which another process may falsify at the cost of its own frames.
+        let newest = slots.header().write_index.load(Ordering::Relaxed);
+        let newest = newest.checked_sub(1).map(|n| n % slots.slot_count());
+        // The slot of the newest frame comes last, so that readers lose it only when there is no other.
+        self.claim_except(slots, newest).or_else(|_| self.claim_except(slots, None))
+    }
+
+    fn claim_except<S: Slots>(&self, slots: &S, spared: Option<u32>) -> Result<Claim, NoFreeSlot> {
         let mut refused = NoFreeSlot { leased: 0, writing: 0 };
         for _ in 0..slots.slot_count() {
             // Relaxed: the ticket is only a number, the stamp decides who owns the slot.
             let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
             let index = self.sequence.slot(ticket);
+            if spared == Some(index) {
+                continue;
+            }
             match try_claim(slots.slot(index)) {
                 Ok(stamp) => return Ok(Claim { ticket, slot: index, stamp }),
                 Err(Busy::Leased) => refused.leased += 1,
@@ -164,6 +176,8 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     // W3 [P2 torn]. The fence of W2 is a release fence too: no store below becomes visible before the odd stamp.
     slot.head.payload_bytes.store(0, Ordering::Relaxed);
     slot.head.frame_id.store(0, Ordering::Relaxed);
+    // For readers without stamps, which know no more than that length: the zero leaves before the content.
+    fence(Ordering::Release);
     Ok(stamp)
 }
 

@@ -308,7 +308,7 @@ impl Client {
         let region = &self.shared.region;
         match region.layout.slot_of_sequence(reader::newest(region)) {
             // With one slot, or all others leased, the newest frame's slot is where the next one is written.
-            Some(slot) if reader::begin(region.slot(slot)).is_err() => Ok(None),
+            Some(slot) if self.shared.features.is_extended() && reader::begin(region.slot(slot)).is_err() => Ok(None),
             _ => Err(ReadError::Lapped { attempts: ATTEMPTS }),
         }
     }
@@ -349,7 +349,7 @@ impl Client {
                 return Ok(None);
             }
             let oldest = (0..region.slot_count())
-                .filter_map(|i| reader::begin(region.slot(i)).ok().map(|s| (s.frame_id, i)))
+                .map(|i| (region.slot(i).head.frame_id.load(Ordering::Relaxed), i))
                 .filter(|&(id, _)| id > self.last_id)
                 .min();
             let Some((id, slot)) = oldest else { continue };
@@ -619,7 +619,7 @@ fn read_copied<B: Backing>(
         .slot_of_sequence(newest)
         .map_or(0, |at| ((u64::from(at) + u64::from(slots - index % slots)) % u64::from(slots)) as u32);
     let number = newest.wrapping_sub(behind);
-    let meta = reader::begin(slot)?;
+    let meta = if features.is_extended() { reader::begin(slot)? } else { reader::begin_unstamped(slot) };
     check_meta(&meta, session_id, &region.layout).map_err(|e| match e {
         // Seen half-written; say so only if it stays.
         Miss::Error(_) if reader::validate(slot, &meta).is_err() => Miss::Disturbed,

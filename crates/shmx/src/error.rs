@@ -138,6 +138,9 @@ pub enum AppendError {
         /// The id.
         id: u32,
     },
+    /// The frame was begun before a fork and belongs to the parent.
+    #[error("this frame belongs to the process that forked us; create a server of our own")]
+    Forked,
     /// The frame has this stream already.
     #[error("stream {id} is in this frame already; a frame carries each stream once")]
     DuplicateStream {

@@ -79,6 +79,9 @@ impl<'a> Frame<'a> {
     }
 
     fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
+        if self.server.region.os.is_forked() {
+            return Err(AppendError::Forked);
+        }
         let used = self.cursor.used() as usize;
         // A frame has a handful of streams, so looking through them beats keeping a set.
         if Streams::new(self.payload().get(..used).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
@@ -189,7 +192,10 @@ impl<'a> Frame<'a> {
 
 impl Drop for Frame<'_> {
     fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
+        // In a forked child the slot is still the parent's to fill.
+        if !self.server.region.os.is_forked()
+            && let Some(claim) = self.claim.take()
+        {
             claim.abandon(&self.server.region);
         }
     }

@@ -141,14 +141,12 @@ const PROTECTED_SLOTS: u32 = 1024;
 pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>) {
     let layout = &region.layout;
     let directory = layout.static_offset() as usize;
-    let mut ranges = vec![directory..directory + layout.static_bytes_cap() as usize];
-    if layout.slots() <= PROTECTED_SLOTS {
-        ranges.extend((0..layout.slots()).filter_map(|i| {
-            let payload = layout.frame_slot(i)? + FRAME_HEADER_LEN as usize;
-            Some(payload..payload + layout.frame_bytes_cap() as usize)
-        }));
-    }
-    for range in ranges {
+    let slots = if layout.slots() <= PROTECTED_SLOTS { layout.slots() } else { 0 };
+    let payloads = (0..slots).filter_map(|i| {
+        let payload = layout.frame_slot(i)? + FRAME_HEADER_LEN as usize;
+        Some(payload..payload + layout.frame_bytes_cap() as usize)
+    });
+    for range in payloads.chain([directory..directory + layout.static_bytes_cap() as usize]) {
         // SAFETY: this mapping belongs to a `Client`. It stores to reader slots, control rings, the header and frame
         // headers only, none of which lies in these ranges: the layout's sections do not overlap.
         if let Err(error) = unsafe { region.os.protect_read_only(range) } {

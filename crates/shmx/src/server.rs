@@ -168,7 +168,8 @@ pub struct Server {
     pub(crate) publisher: Mutex<Publisher>,
     pub(crate) directory: RwLock<Arc<StaticState>>,
     static_lock: Mutex<()>,
-    control: Mutex<Vec<Receiver>>,
+    /// The receivers, and the ring to begin with at the next poll.
+    control: Mutex<(Vec<Receiver>, usize)>,
     /// When the reaper first saw a taken slot without any sign of life, per slot.
     unclaimed_since: Mutex<Vec<Option<u64>>>,
 }
@@ -313,7 +314,7 @@ impl Server {
             publisher: Mutex::new(Publisher::new(layout.slots())),
             directory: RwLock::new(Arc::new(state)),
             static_lock: Mutex::new(()),
-            control: Mutex::new(receivers),
+            control: Mutex::new((receivers, 0)),
             unclaimed_since: Mutex::new(vec![None; layout.reader_slots() as usize]),
             region,
         })
@@ -484,7 +485,14 @@ impl Server {
         if self.region.os.is_forked() {
             return batch;
         }
-        for (index, receiver) in self.control.lock().iter_mut().enumerate() {
+        let mut control = self.control.lock();
+        let (receivers, first) = &mut *control;
+        let count = receivers.len();
+        // Each poll begins one ring further, so that a busy reader and a small `max` starve nobody.
+        let start = *first;
+        *first = (start + 1) % count.max(1);
+        for index in (0..count).map(|i| (start + i) % count) {
+            let receiver = &mut receivers[index];
             let reader_index = index as u32;
             let (Some(ring), Some(slot)) = (self.region.control(reader_index), self.region.reader(reader_index)) else {
                 break;
@@ -552,12 +560,17 @@ impl Server {
             }
             let lock = LockByte::Reader(index);
             // Taking the lock proves that no reader of ours lives here, and keeps new ones out meanwhile.
-            if !self.region.os.try_lock(lock).unwrap_or(false) {
-                *since = None;
-                continue;
+            match self.region.os.try_lock(lock) {
+                // Without locks on this platform, heartbeats must do.
+                Ok(true) | Err(shmx_os::OsError::Unsupported { .. }) => {}
+                Ok(false) | Err(_) => {
+                    *since = None;
+                    continue;
+                }
             }
             let id = slot.reader_id.load(Ordering::Acquire);
             let heartbeat = slot.heartbeat.load(Ordering::Acquire);
+            // The tag is set by owners that hold the lock, so it is 0 where there are none.
             let dead = if id != 0 && slot.ext_tag.load(Ordering::Acquire) == id {
                 true
             } else if heartbeat != 0 {

@@ -111,6 +111,10 @@ fn abandoned_and_empty_frames_are_never_seen() {
     drop(server.begin_frame().unwrap());
     assert_eq!(server.begin_frame().unwrap().publish_frame(0.0), Err(PublishError::Empty));
     assert_eq!(client.latest().unwrap().unwrap().frame_id(), first);
+    for _ in 0..10 {
+        server.begin_frame().unwrap().abandon();
+        assert_eq!(client.latest().unwrap().unwrap().frame_id(), first, "the newest frame's slot is spared");
+    }
     assert_eq!(publish(&server, 2), first + 1, "ids stay dense");
     assert_eq!(client.latest().unwrap().unwrap().frame_id(), first + 1);
     assert_eq!(client.stats().dropped, 0);
