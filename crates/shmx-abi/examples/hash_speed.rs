@@ -12,7 +12,6 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const SIZES: [usize; 13] = [16, 64, 128, 255, 256, 512, 1024, 4096, 16 << 10, 64 << 10, 1 << 20, 8 << 20, 64 << 20];
-const RUNS: usize = 15;
 
 fn time(repeats: usize, mut what: impl FnMut()) -> Duration {
     let start = Instant::now();
@@ -25,14 +24,16 @@ fn time(repeats: usize, mut what: impl FnMut()) -> Duration {
 fn main() {
     let kernels: Vec<_> = Kernel::ALL.into_iter().filter(|k| k.is_supported()).collect();
     let names: Vec<_> = kernels.iter().map(|k| k.name()).chain(["update", "copy", "memcpy"]).collect();
-    println!("best kernel: {}; GB/s, median of {RUNS} interleaved runs", Kernel::best().name());
+    println!("best kernel: {}; GB/s, medians of interleaved runs", Kernel::best().name());
     println!("{:>9} {}", "bytes", names.iter().map(|n| format!("{n:>10}")).collect::<String>());
     for size in SIZES {
         let src: Vec<u8> = (0..size).map(|i| ((i * 7919) >> 3) as u8).collect();
         let mut dst = vec![0; size];
-        let repeats = ((4 << 20) / size).clamp(1, 20_000);
+        // Short intervals, so that on a busy machine most of them are not interrupted.
+        let repeats = ((256 << 10) / size).clamp(1, 2000);
+        let runs = if size <= 1 << 20 { 101 } else { 9 };
         let mut times = vec![Vec::new(); names.len()];
-        for _ in 0..RUNS {
+        for _ in 0..runs {
             let mut column = times.iter_mut();
             let mut note = |t: Duration| {
                 if let Some(c) = column.next() {
@@ -46,9 +47,9 @@ fn main() {
             note(time(repeats, || _ = black_box(hash::copy_and_update(hash::SEED, black_box(&src), &mut dst))));
             note(time(repeats, || black_box(&mut dst).copy_from_slice(black_box(&src))));
         }
-        let rate = |runs: &mut Vec<f64>| {
-            runs.sort_by(f64::total_cmp);
-            format!("{:>10.2}", (size * repeats) as f64 / runs[RUNS / 2] / 1e9)
+        let rate = |seconds: &mut Vec<f64>| {
+            seconds.sort_by(f64::total_cmp);
+            format!("{:>10.2}", (size * repeats) as f64 / seconds[runs / 2] / 1e9)
         };
         println!("{size:>9} {}", times.iter_mut().map(rate).collect::<String>());
     }

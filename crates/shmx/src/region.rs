@@ -146,7 +146,7 @@ pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>) {
         let payload = layout.frame_slot(i)? + FRAME_HEADER_LEN as usize;
         Some(payload..payload + layout.frame_bytes_cap() as usize)
     });
-    for range in payloads.chain([directory..directory + layout.static_bytes_cap() as usize]) {
+    for range in payloads.chain(std::iter::once(directory..directory + layout.static_bytes_cap() as usize)) {
         // SAFETY: this mapping belongs to a `Client`. It stores to reader slots, control rings, the header and frame
         // headers only, none of which lies in these ranges: the layout's sections do not overlap.
         if let Err(error) = unsafe { region.os.protect_read_only(range) } {

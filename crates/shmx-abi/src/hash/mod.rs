@@ -1,4 +1,43 @@
 //! The hash of the format: FNV-1a with 64 bits of state and a starting value of its own (wire-format.md, section 1).
+//!
+//! # How it is computed
+//!
+//! Byte by byte, each step waits for a xor and a multiplication: four cycles per byte on any recent machine. Inputs of
+//! 256 bytes and more take another way, with the same result bit for bit.
+//!
+//! With state `h`, its low byte `L`, input byte `b` and prime `p`, a step is `h' = (h xor b) * p`. The xor changes the
+//! low byte only, so with `x = L xor b` it is an addition: `h' = (h + x - L) * p`. After `n` bytes
+//!
+//! ```text
+//! h[n] = h[0] * p^n + sum of (x[i] - L[i]) * p^(n - i)        modulo 2^64
+//! ```
+//!
+//! which is a dot product with constants, provided that every `L[i]` is known. Those follow from the low byte alone:
+//! `L[i + 1] = 0xB3 * x[i]` modulo 256, and as 0xB3 is odd, bit `k` of that is bit `k` of `x[i]`, xor something that
+//! depends on lower bits of `x[i]` only. So bit 0 of all `L[i]` is a running xor over bit 0 of the input; given that,
+//! bit 1 is a running xor over known bits, and so on. A block of input is transposed into eight bit planes, and on each
+//! plane in turn:
+//!
+//! 1. full adders on whole registers give the carries from the planes below (0xB3 * x = 3x + 16 * 3x + 128x),
+//! 2. a carry-less multiplication by all ones, or six shifts and xors, gives the running xor within each 64 positions,
+//! 3. the parities of the 64-position words are carried along the block, the last one into the next block.
+//!
+//! The planes are transposed back to bytes. The differences `x - L` are multiplied by powers of `p` cut into signed
+//! 16-bit digits, with 32-bit sums that a block cannot overflow.
+//!
+//! # Figures
+//!
+//! GB/s (10^9 bytes per second), medians of interleaved runs of
+//! `cargo run --release -p shmx-abi --example hash_speed` on one core of an AMD EPYC of the Zen 4 generation at about
+//! 3.6 GHz, other work going on beside it. From 8 MiB on they depend on what else uses the memory.
+//!
+//! | bytes | scalar | AVX2 | AVX2 + GFNI | AVX-512 | `copy_and_update` |
+//! |------:|-------:|-----:|------------:|--------:|------------------:|
+//! |   256 |   0.98 | 1.53 |        2.12 |    2.04 |              1.75 |
+//! |  1 Ki |   0.94 | 2.69 |        4.09 |    4.23 |              3.79 |
+//! |  4 Ki |   0.93 | 2.81 |        4.31 |    5.88 |              5.16 |
+//! | 64 Ki |   0.92 | 2.84 |        4.39 |    7.61 |              6.52 |
+//! |  1 Mi |   0.92 | 2.81 |        4.34 |    7.36 |              4.84 |
 
 mod scalar;
 // Interpreters and freestanding targets cannot ask the processor, or must not use its vector registers.
@@ -86,7 +125,10 @@ pub fn update(state: u64, bytes: &[u8]) -> u64 {
     Kernel::best().update(state, bytes).unwrap_or_else(|| scalar::update(state, bytes))
 }
 
-/// Copies `src` to `dst` and continues a hash with it, block by block, so that large inputs come from memory once.
+/// Copies `src` to `dst` and continues a hash with it, block by block, so that each block comes from memory once.
+///
+/// Hashing takes most of the time: this is about as fast as [`update`] and a copy after it, not faster, unless memory
+/// is the narrow place.
 ///
 /// # Panics
 ///
