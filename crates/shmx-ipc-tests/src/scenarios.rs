@@ -468,8 +468,9 @@ fn killed_reader(cx: &Scale) -> Result<String> {
 
 fn killed_holder(cx: &Scale) -> Result<String> {
     let rounds = cx.amount(10);
-    let (server, name) = small(3)?;
     for round in 0..rounds {
+        // A region of its own, so that the reader can take nothing but the frames of this round.
+        let (server, name) = small(3)?;
         let mut holder = Proc::peer(&["hold", &name, "--frames", "3"])?;
         let index = holder.expect("ready")?.get("index")? as u32;
         for n in 0..3 {
