@@ -42,7 +42,7 @@ pub(crate) fn python(target: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let out = command.output().with_context(|| format!("start {command:?}"))?;
     if !out.status.success() {
         let stderr = String::from_utf8_lossy(&out.stderr);

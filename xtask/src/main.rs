@@ -5,6 +5,7 @@ mod interop;
 mod layers;
 mod step;
 mod tests;
+mod video;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ test                every check in order, ending at the first that fails
 ci                  the same; what cannot be set up is a failure instead of a skip
 test-ipc [--quick] [--only TEXT]
                     scenarios with real processes, and pairings with the reference package where Python can be set up
+video               a real clip through shmx publish and shmx cat, compared byte by byte
 layers              no crate depends on one above it
 help                this text
 
@@ -45,6 +47,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["test"] => tests::all(tally, in_ci),
         ["ci"] => tests::all(tally, true),
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
+        ["video"] => tests::video(tally, in_ci),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

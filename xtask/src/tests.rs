@@ -21,6 +21,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     loom(tally)?;
     ipc(tally, &[], in_ci)?;
+    video(tally, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);
@@ -92,6 +93,22 @@ pub(crate) fn ipc(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
     }
     step::counted(tally, "test-ipc", &mut peer, |l| {
         l.starts_with(|c: char| c.is_ascii_digit()) && l.ends_with(" skipped")
+    })
+}
+
+pub(crate) fn video(tally: &mut Tally, in_ci: bool) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return step::skip(tally, "video", "it is written for Linux", false);
+    }
+    let target = target_dir()?;
+    let raw = match crate::video::decode(&target) {
+        Ok(raw) => raw,
+        Err(e) => return step::skip(tally, "video", &format!("{e:#}"), in_ci),
+    };
+    step::command(tally, "build the command", &mut cargo(&["build", "--release", "-p", "shmx-cli"]))?;
+    step::check(tally, "video", || {
+        println!("   {}", crate::video::round_trip(&target, &raw)?);
+        Ok(())
     })
 }
 

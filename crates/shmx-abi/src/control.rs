@@ -57,7 +57,8 @@ pub struct Placement {
 pub struct Wrap {
     /// Padding record to write: byte offset and header. `None` when fewer than eight bytes are left.
     pub pad: Option<(usize, TlvHeader)>,
-    /// Write position after it; to be stored before the message is placed.
+    /// Write position after it. Store it before the message is placed if there is a padding record; without one it
+    /// must become visible only together with the message, or receivers of the reference read a stale record.
     pub position: u64,
 }
 

@@ -30,10 +30,13 @@ pub fn send(geometry: RingGeometry, ring: RingMemory<'_>, ty: u32, data: &[u8]) 
     // Relaxed: only senders store it, and senders follow each other by attaching (Acquire) after detaching (Release).
     let write = ring.head.write.load(Ordering::Relaxed);
     let placement = geometry.send(read, write, data.len())?;
-    if let Some(wrap) = placement.wrap {
-        if let Some((offset, pad)) = wrap.pad {
-            store_header(ring, offset, pad);
-        }
+    // Without a padding record the skip becomes visible together with the message: a receiver of the reference that
+    // finds fewer than eight bytes left skips them and reads a record at the start without looking at the write
+    // position again, so the position must never stand there without one.
+    if let Some(wrap) = placement.wrap
+        && let Some((offset, pad)) = wrap.pad
+    {
+        store_header(ring, offset, pad);
         // Release: who sees the position sees the padding.
         ring.head.write.store(wrap.position, Ordering::Release);
     }
