@@ -375,3 +375,41 @@ fn payload_pages_are_read_only_in_clients() {
     });
     assert_eq!(rights.as_deref(), Some("r--s"));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_not_a_readable_region_is_refused_by_name() {
+    use shmx::abi::LayoutError;
+    let (server, name) = small("source");
+    publish(&server, 1);
+    let whole = Inspector::open(&name).unwrap().dump();
+    let open = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        let name = unique("bytes");
+        let path = format!("/dev/shm/{name}");
+        std::fs::write(&path, bytes).unwrap();
+        let results = (Client::open(&name).err(), Inspector::open(&name).err());
+        std::fs::remove_file(path).unwrap();
+        match results {
+            (Some(OpenError::Layout { source, .. }), Some(OpenError::Layout { source: same, .. })) => {
+                assert_eq!(source, same);
+                Some(source)
+            }
+            (Some(OpenError::ServerGone { .. }), None) => None, // a whole region without a server
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(open(&|_| {}), None);
+    assert!(matches!(open(&|b| b[0] ^= 1), Some(LayoutError::BadMagic { .. })));
+    assert_eq!(open(&|b| b[8] = 3), Some(LayoutError::BadVersion { major: 3, minor: 0 }));
+    assert_eq!(open(&|b| b[12] = 1), Some(LayoutError::BadVersion { major: 2, minor: 1 }));
+    assert!(matches!(open(&|b| b[16..20].reverse()), Some(LayoutError::BadEndianness { found: 0x0403_0201 })));
+    assert!(matches!(open(&|b| b.truncate(100)), Some(LayoutError::ShorterThanHeader { available: 100 })));
+    assert!(matches!(open(&|b| b.truncate(9000)), Some(LayoutError::Truncated { available: 9000, .. })));
+    assert!(matches!(open(&|b| b[60..64].fill(0)), Some(LayoutError::Zero { field: "slots" })));
+    assert!(matches!(open(&|b| b[60..64].fill(0xFF)), Some(LayoutError::TooLarge { .. })));
+    assert!(matches!(open(&|b| b[84] = 1), Some(LayoutError::Misaligned { field: "readers_offset", .. })));
+    assert!(matches!(open(&|b| b[84..88].fill(0)), Some(LayoutError::Overlap { .. })));
+    assert!(matches!(open(&|b| b[72..76].fill(0xFF)), Some(LayoutError::StrideTooSmall { .. })));
+}
