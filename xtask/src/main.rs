@@ -3,6 +3,7 @@
 
 mod interop;
 mod layers;
+mod orderings;
 mod step;
 mod tests;
 mod video;
@@ -19,6 +20,7 @@ ci                  the same; what cannot be set up is a failure instead of a sk
 test-ipc [--quick] [--only TEXT]
                     scenarios with real processes, and pairings with the reference package where Python can be set up
 video               a real clip through shmx publish and shmx cat, compared byte by byte
+orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
 layers              no crate depends on one above it
 help                this text
 
@@ -48,6 +50,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["ci"] => tests::all(tally, true),
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
         ["video"] => tests::video(tally, in_ci),
+        ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

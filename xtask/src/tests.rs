@@ -118,7 +118,7 @@ fn metadata() -> Result<Value> {
     Ok(serde_json::from_slice(&out.stdout)?)
 }
 
-fn target_dir() -> Result<PathBuf> {
+pub(crate) fn target_dir() -> Result<PathBuf> {
     Ok(metadata()?["target_directory"].as_str().context("no target directory")?.into())
 }
 

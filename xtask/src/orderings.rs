@@ -1,0 +1,140 @@
+//! Weakens one memory ordering of `shmx-ring` at a time and looks whether a loom model notices.
+//!
+//! The work is done on a copy under the target directory. An ordering that no model can miss is either justified in
+//! `UNSEEN` or should not be there.
+
+use crate::step::{Tally, cargo, check};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::Path;
+
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const fn m(name: &'static str, file: &'static str, from: &'static str, to: &'static str) -> Mutant {
+    Mutant { name, file, from, to }
+}
+
+/// Every ordering of the protocol tables that loom can see.
+const MUTANTS: &[Mutant] = &[
+    m("W2 fence", "writer", "    fence(Ordering::SeqCst);\n    if leased", "    if leased"),
+    m("W2 acquire of the lease bits", "writer", "w.load(Ordering::Acquire) != 0", "w.load(Ordering::Relaxed) != 0"),
+    m(
+        "W5 stamp release",
+        "writer",
+        "head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Release)",
+        "head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Relaxed)",
+    ),
+    m(
+        "W6 write_index release",
+        "writer",
+        "header.write_index.store(number, Ordering::Release)",
+        "header.write_index.store(number, Ordering::Relaxed)",
+    ),
+    m("R0 fence", "reader", "    fence(Ordering::Acquire);\n    number", "    number"),
+    m("R1 fence", "reader", "    fence(Ordering::Acquire);\n    if stamp", "    if stamp"),
+    m("R3 fence", "reader", "    fence(Ordering::SeqCst);\n", ""),
+    m("R5 fence", "reader", "    fence(Ordering::Acquire);\n    if slot.head.ext_stamp", "    if slot.head.ext_stamp"),
+    m(
+        "R6 bit release",
+        "reader",
+        "fetch_and(!bit, Ordering::Release);\n    }\n}",
+        "fetch_and(!bit, Ordering::Relaxed);\n    }\n}",
+    ),
+    m("S2 fence", "doorbell", "    fence(Ordering::SeqCst);\n    seen\n", "    seen\n"),
+    m("W7 fence", "doorbell", "    fence(Ordering::SeqCst);\n    let seen", "    let seen"),
+    m(
+        "control write release",
+        "control",
+        "ring.head.write.store(placement.next, Ordering::Release)",
+        "ring.head.write.store(placement.next, Ordering::Relaxed)",
+    ),
+    m(
+        "control wrap release",
+        "control",
+        "ring.head.write.store(wrap.position, Ordering::Release)",
+        "ring.head.write.store(wrap.position, Ordering::Relaxed)",
+    ),
+    m("control write acquire", "control", "write.load(Ordering::Acquire)", "write.load(Ordering::Relaxed)"),
+];
+
+/// Orderings that stay although no model fails without them, and why.
+const UNSEEN: &[&str] = &[
+    "W2' stamp release after a lease was seen: nothing was written, the order is for readers of the code",
+    "W3 fence behind payload_bytes = 0: for readers without stamps, which no model plays",
+    "W4 payload_bytes release: the same readers; ours are served by W5",
+    "control read release and acquire: they keep loads before later stores, which loom never reorders",
+    "readers attach and detach: exercised by processes in test-ipc",
+];
+
+pub(crate) fn replay(tally: &mut Tally, target: &Path) -> Result<()> {
+    let copy = target.join("orderings/tree");
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    for krate in ["shmx-abi", "shmx-ring"] {
+        copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
+    }
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    let lines = manifest.lines().filter(|l| !l.starts_with("default-members"));
+    let lines = lines.map(|l| if l.starts_with("members") { "members = [\"crates/*\"]" } else { l });
+    fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
+    fs::copy("Cargo.lock", copy.join("Cargo.lock"))?;
+    check(tally, "models pass unchanged", || {
+        ensure!(models_pass(&copy, target)?, "a model fails before anything was weakened");
+        Ok(())
+    })?;
+    let mut survivors = Vec::new();
+    for mutant in MUTANTS {
+        let path = copy.join(format!("crates/shmx-ring/src/{}.rs", mutant.file));
+        let source = fs::read_to_string(&path)?;
+        ensure!(source.matches(mutant.from).count() == 1, "{}: the text to weaken is not there once", mutant.name);
+        fs::write(&path, source.replacen(mutant.from, mutant.to, 1))?;
+        let survived = models_pass(&copy, target)?;
+        fs::write(&path, source)?;
+        println!("{} {}", if survived { "SURVIVED" } else { "noticed " }, mutant.name);
+        if survived {
+            tally.failed += 1;
+            survivors.push(mutant.name);
+        } else {
+            tally.passed += 1;
+        }
+    }
+    for reason in UNSEEN {
+        println!("not seen by loom: {reason}");
+    }
+    if !survivors.is_empty() {
+        bail!("no model notices: {}", survivors.join(", "));
+    }
+    Ok(())
+}
+
+fn models_pass(copy: &Path, target: &Path) -> Result<bool> {
+    let base = ["--release", "-p", "shmx-ring", "--test", "loom"];
+    let run = |extra: &[&str]| {
+        let mut c = cargo(&["test"]);
+        c.args(base).args(extra).current_dir(copy).env("CARGO_TARGET_DIR", target.join("orderings/target"));
+        c.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3").output().context("start cargo")
+    };
+    let built = run(&["--no-run"])?;
+    ensure!(built.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&built.stderr));
+    Ok(run(&[])?.status.success())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
