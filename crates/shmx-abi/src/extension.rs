@@ -55,12 +55,14 @@ impl FeatureWord {
 
     /// Whether every flag in `flags` is set.
     #[must_use]
+    #[inline]
     pub const fn has(self, flags: u32) -> bool {
         self.0 & flags == flags
     }
 
     /// Whether the server speaks the extension at all.
     #[must_use]
+    #[inline]
     pub const fn is_extended(self) -> bool {
         self.has(Self::STAMPS)
     }

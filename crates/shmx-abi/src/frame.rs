@@ -88,6 +88,7 @@ impl<'a> Iterator for Streams<'a> {
 
 impl core::iter::FusedIterator for Streams<'_> {}
 
+#[inline]
 fn parse_stream(body: &[u8]) -> Option<StreamData<'_>> {
     let head: FrameStreamHeader = read_at(body, 0)?;
     let data = body.get(size_of::<FrameStreamHeader>()..)?.get(..usize::try_from(head.bytes_payload).ok()?)?;
@@ -96,6 +97,7 @@ fn parse_stream(body: &[u8]) -> Option<StreamData<'_>> {
 
 /// Bytes that a stream with `data_len` bytes of data takes in a payload; `None` if that exceeds a `u32`.
 #[must_use]
+#[inline]
 pub fn stream_len(data_len: usize) -> Option<u32> {
     let body = u32::try_from(data_len).ok()?.checked_add(FRAME_STREAM_HEADER_LEN)?;
     u32::try_from(tlv::step(body)).ok()
@@ -154,6 +156,7 @@ impl PayloadCursor {
     /// # Errors
     ///
     /// [`PayloadFull`] if the record does not fit.
+    #[inline]
     pub fn reserve<'b>(
         &mut self,
         buf: &'b mut [u8],

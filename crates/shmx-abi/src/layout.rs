@@ -379,6 +379,7 @@ impl RegionLayout {
 
     /// Start of reader slot `index` in bytes; `None` past the last one.
     #[must_use]
+    #[inline]
     pub const fn reader_slot(&self, index: u32) -> Option<usize> {
         if index < self.reader_slots {
             Some(self.readers_offset as usize + index as usize * self.reader_slot_stride as usize)
@@ -399,6 +400,7 @@ impl RegionLayout {
 
     /// Start of frame slot `index` (its header) in bytes; `None` past the last one.
     #[must_use]
+    #[inline]
     pub const fn frame_slot(&self, index: u32) -> Option<usize> {
         if index < self.slots {
             Some(self.slots_offset as usize + index as usize * self.slot_stride as usize)
@@ -409,6 +411,7 @@ impl RegionLayout {
 
     /// The slot that holds the frame with this sequence number; `None` for 0, which means no frame.
     #[must_use]
+    #[inline]
     pub const fn slot_of_sequence(&self, sequence: u32) -> Option<u32> {
         match sequence.checked_sub(1) {
             Some(s) => Some(s % self.slots),

@@ -39,6 +39,7 @@ impl core::error::Error for TlvError {}
 
 /// Bytes from a record with a body of `length` to the next one: `round_up(8 + length, 16)`.
 #[must_use]
+#[inline]
 pub const fn step(length: u32) -> u64 {
     (TLV_HEADER_LEN as u64 + length as u64).next_multiple_of(TLV_ALIGN as u64)
 }

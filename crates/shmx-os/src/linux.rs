@@ -241,6 +241,7 @@ impl Pending {
         Self { mapping, file, id: ObjectId::of(stat), hidden }
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
         self.mapping.bytes()
     }
@@ -497,6 +498,7 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    #[inline]
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
         self.view.bytes()
     }
@@ -545,6 +547,7 @@ impl Region {
         protected.map_err(|error| OsError::os("write-protect pages", error))
     }
 
+    #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         self.file.is_forked()
     }
@@ -566,6 +569,7 @@ impl ReadOnly {
         Ok(Self { mapping, fd, id: ObjectId::of(&stat) })
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
         self.mapping.bytes()
     }

@@ -82,6 +82,7 @@ impl Pending {
 
     /// The memory: `options.len` bytes, starting at a page boundary.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[AtomicU8] {
         self.inner.bytes()
     }
@@ -265,6 +266,7 @@ impl Region {
 
     /// The memory, starting at a page boundary. Other processes may write it at any time, with any value.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[AtomicU8] {
         self.inner.bytes()
     }
@@ -343,6 +345,7 @@ impl Region {
 
     /// Whether this process is a child that was forked after the region was made.
     #[must_use]
+    #[inline]
     pub fn is_forked(&self) -> bool {
         self.inner.is_forked()
     }
@@ -406,6 +409,7 @@ impl ReadOnlyRegion {
     /// is needed). A store or read-modify-write would fault, and the language permits no other atomic access to memory
     /// that is mapped read-only.
     #[must_use]
+    #[inline]
     pub unsafe fn bytes(&self) -> &[AtomicU8] {
         match &self.source {
             Source::Object { inner, .. } => inner.bytes(),

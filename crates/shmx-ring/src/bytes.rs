@@ -7,6 +7,7 @@ use crate::sync::{AtomicU8, AtomicU64, Ordering};
 /// # Panics
 ///
 /// Never; bytes beyond the words stay as they are.
+#[inline]
 pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
     let (chunks, tail) = dst.as_chunks_mut::<8>();
     for (d, s) in chunks.iter_mut().zip(src) {
@@ -44,6 +45,7 @@ mod plain {
     ///
     /// Nobody may write the words while the slice lives: the caller holds a lease on their slot (lib.rs, R2 to R6).
     #[must_use]
+    #[inline]
     pub unsafe fn leased(words: &[AtomicU64], len: usize) -> &[u8] {
         let len = len.min(size_of_val(words));
         // SAFETY: `len` bytes lie within the words, u8 has no alignment or invalid values, and the caller promises
@@ -59,6 +61,7 @@ mod plain {
     /// Readers without a lease may still load the words; they discard what they got when they see the stamp.
     #[allow(clippy::mut_from_ref)]
     #[must_use]
+    #[inline]
     pub unsafe fn claimed(words: &[AtomicU64], len: usize) -> &mut [u8] {
         let len = len.min(size_of_val(words));
         let ptr = words.as_ptr().cast_mut().cast::<u8>();

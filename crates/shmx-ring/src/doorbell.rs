@@ -6,7 +6,7 @@
 //! reader, it would look to the first reader as if nothing had happened. A sleeper that dies leaves an odd value,
 //! which costs the writer one needless wake.
 
-use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU32, Ordering, fence, sc_access_fence};
 
 /// The value to sleep on. Look for news after this and before sleeping. `[P5 doorbell]`
 pub fn prepare_to_sleep(doorbell: &AtomicU32) -> u32 {
@@ -17,12 +17,14 @@ pub fn prepare_to_sleep(doorbell: &AtomicU32) -> u32 {
 }
 
 /// After publishing: whether sleepers must be woken. `[P5 doorbell]`
+///
+/// The access that made the news visible must have been a `SeqCst` read-modify-write.
 #[must_use]
+#[inline]
 pub fn ring(doorbell: &AtomicU32) -> bool {
-    // W7. SeqCst: the stores that make the news visible and the load below must not change places; pairs with
-    // `prepare_to_sleep`.
-    fence(Ordering::SeqCst);
-    let seen = doorbell.load(Ordering::Relaxed);
+    // W7. SeqCst: that access and the load below must not change places; pairs with `prepare_to_sleep`.
+    sc_access_fence();
+    let seen = doorbell.load(Ordering::SeqCst);
     // Relaxed: the value carries no data, the kernel orders the wake. A lost exchange means that another thread rang.
     seen % 2 == 1 && doorbell.compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }

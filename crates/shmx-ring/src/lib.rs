@@ -9,6 +9,7 @@
 //! * [`control`]: the ring from a reader back to the producer;
 //! * [`readers`]: attaching, detaching, and clearing after the dead;
 //! * [`doorbell`]: who sleeps and who must be woken;
+//! * `prefetch`: asking for cache lines early;
 //! * [`bytes`]: copies between shared and private memory.
 //!
 //! # Slot protocol
@@ -17,24 +18,30 @@
 //!
 //! | step | writer | ordering and what it forbids |
 //! |---|---|---|
-//! | W1 | stamp: even s to s+1 by compare-exchange | Relaxed; W2's fence keeps what the previous owner did before |
-//! | W2 | fence SeqCst, load lease bits | `[P3 lease-or-claim]` with R3: one of the two sees the other |
+//! | W1 | stamp: even s to s+1 by compare-exchange | SeqCst `[P3 lease-or-claim]`; Acquire: the last owner is done |
+//! | W2 | load lease bits | SeqCst `[P3 lease-or-claim]` with R2 and R3: one of the two sees the other |
 //! | W2' | any bit set: stamp back to s | Release |
-//! | W3 | payload_bytes = 0, then content | `[P2 torn]` W2's fence with R5: who sees content sees the odd stamp |
+//! | W3 | fence, payload_bytes = 0, then content | Release `[P2 torn]` with R5: who sees content sees the odd stamp |
 //! | W4 | frame header, then payload_bytes Release | for readers that know no stamps |
 //! | W5 | stamp = s+2, Release | `[P1 slot-published]` with R1 |
-//! | W6 | write_index, frame_seq, Release | `[P4 newest]` with R0: who sees the number finds the slot stable |
-//! | W7 | fence SeqCst, load doorbell | `[P5 doorbell]` with S2: either the sleeper sees the frame or we see the sleeper |
+//! | W6 | write_index, Release | `[P4 newest]` with R0: who sees the number finds the slot stable |
+//! | W7 | frame_seq by swap, load doorbell | SeqCst `[P5 doorbell]` with S2: one of the two sees the other |
 //!
 //! | step | reader | ordering and what it forbids |
 //! |---|---|---|
-//! | R0 | load write_index | Relaxed and a fence Acquire, pairs with W6 |
-//! | R1 | load stamp, must be even | Relaxed and a fence Acquire (for a lease R3's), pairs with W5 |
-//! | R2 | lease only: set own bit | Relaxed, the fence orders it |
-//! | R3 | lease only: fence SeqCst, load stamp, must be unchanged, else clear the bit | pairs with W2 |
+//! | R0 | load write_index or frame_seq | Relaxed and a fence Acquire, pairs with W6 and W7 |
+//! | R1 | load stamp, must be even | Relaxed and a fence Acquire (for a lease R3), pairs with W5 |
+//! | R2 | lease only: set own bit | SeqCst `[P3 lease-or-claim]` |
+//! | R3 | lease only: load stamp, must be unchanged, else clear the bit | SeqCst `[P3 lease-or-claim]`; as R1 |
 //! | R4 | read content | Relaxed, word by word, when copying; plain while leased |
 //! | R5 | copy only: fence Acquire, load stamp, must be unchanged | pairs with W3 |
-//! | R6 | lease only: clear own bit | Release, pairs with the Acquire load of W2: reads stay before the overwrite |
+//! | R6 | lease only: clear own bit | Release, pairs with W2: reads stay before the overwrite |
+//!
+//! Why one of the two sees the other (P3): W1, W2, R2 and R3 are sequentially consistent and so have one order. If W2
+//! came before R2, then W1, which is before W2, came before R3, which therefore finds the odd stamp; otherwise W2 finds
+//! the bit. The doorbell (P5) is the same with a fence on the sleeper's side, where its cost does not matter. No fence
+//! stands on the producer's way because a full one takes longer there than all the rest of a claim: the atomic
+//! exchanges that are needed anyway order what they must.
 #![no_std]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -45,6 +52,8 @@ extern crate std;
 pub mod bytes;
 pub mod control;
 pub mod doorbell;
+#[cfg(not(loom))]
+pub mod prefetch;
 pub mod reader;
 pub mod readers;
 pub mod sync;

@@ -1,7 +1,7 @@
 //! A reader's side of the frame slot ring: find a frame, read it by copy or by lease.
 
 use crate::bytes::copy_out;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 
 /// Lease bits per slot: readers with a higher index read by copy.
@@ -33,6 +33,7 @@ pub struct FrameSnapshot {
 pub struct Disturbed;
 
 /// The newest frame's sequence number, 0 while there is none. `[P4 newest]`
+#[inline]
 pub fn newest<S: Slots>(slots: &S) -> u32 {
     // R0, relaxed load and acquire fence: an acquire load would do, but only a relaxed one is guaranteed to work on
     // memory that is mapped read-only.
@@ -42,6 +43,7 @@ pub fn newest<S: Slots>(slots: &S) -> u32 {
 }
 
 /// Number of frames published so far.
+#[inline]
 pub fn published<S: Slots>(slots: &S) -> u64 {
     let id = slots.header().frame_seq.load(Ordering::Relaxed);
     fence(Ordering::Acquire);
@@ -53,6 +55,7 @@ pub fn published<S: Slots>(slots: &S) -> u64 {
 /// # Errors
 ///
 /// [`Disturbed`] while the slot is being written.
+#[inline]
 pub fn begin(slot: Slot<'_>) -> Result<FrameSnapshot, Disturbed> {
     // R1 [P1 slot-published], relaxed and fence for the same reason as in `newest`.
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
@@ -69,6 +72,7 @@ pub fn begin_unstamped(slot: Slot<'_>) -> FrameSnapshot {
     snapshot(slot, padding)
 }
 
+#[inline]
 fn snapshot(slot: Slot<'_>, stamp: u64) -> FrameSnapshot {
     let h = slot.head;
     // The length first: a writer without stamps stores it before the id, so a length read before an id that then
@@ -92,6 +96,7 @@ fn snapshot(slot: Slot<'_>, stamp: u64) -> FrameSnapshot {
 /// # Errors
 ///
 /// [`Disturbed`]: throw away what was copied.
+#[inline]
 pub fn validate(slot: Slot<'_>, seen: &FrameSnapshot) -> Result<(), Disturbed> {
     // R5. Acquire: the copies above stay before the load of the stamp.
     fence(Ordering::Acquire);
@@ -107,6 +112,7 @@ pub fn validate(slot: Slot<'_>, seen: &FrameSnapshot) -> Result<(), Disturbed> {
 /// # Errors
 ///
 /// [`Disturbed`]: `dst` holds garbage then.
+#[inline]
 pub fn copy_payload(slot: Slot<'_>, seen: &FrameSnapshot, dst: &mut [u8]) -> Result<(), Disturbed> {
     copy_out(slot.payload, dst);
     validate(slot, seen)
@@ -120,18 +126,19 @@ pub fn copy_payload(slot: Slot<'_>, seen: &FrameSnapshot, dst: &mut [u8]) -> Res
 /// # Errors
 ///
 /// [`Disturbed`] when a writer was faster; the bit is clear then. Also for an `index` without a bit.
+#[inline]
 pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
     let (word, bit) = lease_bit(index).ok_or(Disturbed)?;
-    // R1. Relaxed: the fence below is an acquire fence as well.
+    // R1. Relaxed: R3 says whether this was still true, and orders what follows.
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
     if stamp % 2 == 1 {
         return Err(Disturbed);
     }
-    // R2. Relaxed: the fence below orders it.
-    slot.head.ext_lease[word].fetch_or(bit, Ordering::Relaxed);
-    // R3. SeqCst: the bit and the second look at the stamp must not change places; pairs with W2.
-    fence(Ordering::SeqCst);
-    if slot.head.ext_stamp.load(Ordering::Relaxed) != stamp {
+    // R2 [P3 lease-or-claim]. SeqCst, see W1.
+    slot.head.ext_lease[word].fetch_or(bit, Ordering::SeqCst);
+    sc_access_fence();
+    // R3 [P3 lease-or-claim]. SeqCst, which includes Acquire: the frame is read after it; pairs with W5 too.
+    if slot.head.ext_stamp.load(Ordering::SeqCst) != stamp {
         slot.head.ext_lease[word].fetch_and(!bit, Ordering::Release);
         return Err(Disturbed);
     }
@@ -139,6 +146,7 @@ pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
 }
 
 /// Clears the lease bit of reader `index`; the content must not be looked at any more.
+#[inline]
 pub fn end_lease(slot: Slot<'_>, index: u32) {
     if let Some((word, bit)) = lease_bit(index) {
         // R6. Release: what was read stays before the overwrite by the writer that sees the bit clear.
@@ -152,6 +160,7 @@ pub fn leases(slot: Slot<'_>) -> u128 {
     u128::from(lo.load(Ordering::Relaxed)) | u128::from(hi.load(Ordering::Relaxed)) << 64
 }
 
+#[inline]
 const fn lease_bit(index: u32) -> Option<(usize, u64)> {
     if index < LEASABLE_READERS { Some((index as usize / 64, 1 << (index % 64))) } else { None }
 }

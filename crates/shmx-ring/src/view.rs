@@ -238,6 +238,7 @@ mod mapped {
 
     /// Lays a view over the bytes at `offset`; `None` if they end before it does or are not aligned for it.
     #[must_use]
+    #[inline]
     pub fn cast<T: View>(bytes: &[AtomicU8], offset: usize) -> Option<&T> {
         let part = bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
         let ptr = part.as_ptr().cast::<T>();
@@ -253,6 +254,7 @@ mod mapped {
     /// Lays words of eight bytes over `len` bytes at `offset`; `None` if out of range, not aligned, or `len` is not a
     /// multiple of eight.
     #[must_use]
+    #[inline]
     pub fn words(bytes: &[AtomicU8], offset: usize, len: usize) -> Option<&[AtomicU64]> {
         let part = bytes.get(offset..offset.checked_add(len)?)?;
         let ptr = part.as_ptr().cast::<AtomicU64>();

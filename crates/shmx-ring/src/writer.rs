@@ -5,7 +5,7 @@
 //! region, so nothing that another process writes there can lead the producer astray.
 
 use crate::doorbell;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 
 /// Maps tickets (0, 1, 2, ...) to wire sequence numbers and slots.
@@ -34,12 +34,14 @@ impl Sequence {
 
     /// The sequence number of a ticket, never 0.
     #[must_use]
+    #[inline]
     pub const fn number(&self, ticket: u64) -> u32 {
         (ticket % self.period) as u32 + 1
     }
 
     /// The slot of a ticket.
     #[must_use]
+    #[inline]
     pub const fn slot(&self, ticket: u64) -> u32 {
         (ticket % self.slots as u64) as u32
     }
@@ -50,6 +52,8 @@ impl Sequence {
 pub struct Claimer {
     sequence: Sequence,
     next_ticket: AtomicU64,
+    /// Number of the newest frame's slot and 1 more, 0 before the first. Kept here because readers poll the header.
+    newest_slot: AtomicU32,
 }
 
 /// A slot that the caller owns: its stamp is odd.
@@ -100,13 +104,21 @@ impl Claimer {
     /// A claimer that starts at `ticket`; for tests near the wrap.
     #[must_use]
     pub fn starting_at(slots: u32, ticket: u64) -> Self {
-        Self { sequence: Sequence::new(slots), next_ticket: AtomicU64::new(ticket) }
+        Self { sequence: Sequence::new(slots), next_ticket: AtomicU64::new(ticket), newest_slot: AtomicU32::new(0) }
     }
 
     /// The sequence arithmetic.
     #[must_use]
     pub const fn sequence(&self) -> Sequence {
         self.sequence
+    }
+
+    /// The slot that the next claim looks at first, unless another thread is faster.
+    #[must_use]
+    #[inline]
+    pub fn next_slot(&self) -> u32 {
+        // Relaxed: a hint.
+        self.sequence.slot(self.next_ticket.load(Ordering::Relaxed))
     }
 
     /// Takes the next slot that nobody leases and nobody writes. Tries each slot at most twice, the newest
@@ -117,14 +129,35 @@ impl Claimer {
     /// # Errors
     ///
     /// [`NoFreeSlot`] when every slot is leased or being written.
+    #[inline]
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
-        // Relaxed: only a preference, which another process may falsify at the cost of its own frames.
-        let newest = slots.header().write_index.load(Ordering::Relaxed);
-        let newest = newest.checked_sub(1).map(|n| n % slots.slot_count());
+        // Relaxed: only a preference.
+        let newest = self.newest_slot.load(Ordering::Relaxed).checked_sub(1);
         // The slot of the newest frame comes last, so that readers lose it only when there is no other.
         self.claim_except(slots, newest).or_else(|_| self.claim_except(slots, None))
     }
 
+    /// The same for a thread that has the claimer to itself, which saves an atomic step.
+    ///
+    /// # Errors
+    ///
+    /// [`NoFreeSlot`] as above.
+    #[inline]
+    pub fn claim_mut<S: Slots>(&mut self, slots: &S) -> Result<Claim, NoFreeSlot> {
+        let newest = self.newest_slot.load(Ordering::Relaxed).checked_sub(1);
+        // Relaxed: `&mut` says that nobody else counts.
+        let ticket = self.next_ticket.load(Ordering::Relaxed);
+        let index = self.sequence.slot(ticket);
+        if newest != Some(index)
+            && let Ok(stamp) = try_claim(slots.slot(index))
+        {
+            self.next_ticket.store(ticket + 1, Ordering::Relaxed);
+            return Ok(Claim { ticket, slot: index, stamp });
+        }
+        self.claim(slots)
+    }
+
+    #[inline]
     fn claim_except<S: Slots>(&self, slots: &S, spared: Option<u32>) -> Result<Claim, NoFreeSlot> {
         let mut refused = NoFreeSlot { leased: 0, writing: 0 };
         for _ in 0..slots.slot_count() {
@@ -149,31 +182,35 @@ enum Busy {
     Writing,
 }
 
-fn leased(slot: &Slot<'_>) -> bool {
-    // Acquire, pairs with R6: the reads of a lease that ended stay before what we write.
-    slot.head.ext_lease.iter().any(|w| w.load(Ordering::Acquire) != 0)
+/// `order` is at least Acquire, which pairs with R6: the reads of a lease that ended stay before what we write.
+#[inline]
+fn leased(slot: &Slot<'_>, order: Ordering) -> bool {
+    slot.head.ext_lease.iter().any(|w| w.load(order) != 0)
 }
 
+#[inline]
 fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
     if stamp % 2 == 1 {
         return Err(Busy::Writing);
     }
-    if leased(&slot) {
+    if leased(&slot, Ordering::Acquire) {
         return Err(Busy::Leased); // a look ahead that spares readers the sight of an odd stamp
     }
-    // W1. Relaxed: the fence below is an acquire fence as well, so the previous owner's writes stay before ours.
-    if slot.head.ext_stamp.compare_exchange(stamp, stamp.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_err()
-    {
+    // W1 [P3 lease-or-claim]. SeqCst, like the loads of W2 and R3 and the store of R2: the four have one order, so
+    // either we see the lease or the reader sees the odd stamp. Includes Acquire: the last owner's writes stay before.
+    let odd = stamp.wrapping_add(1);
+    if slot.head.ext_stamp.compare_exchange(stamp, odd, Ordering::SeqCst, Ordering::Relaxed).is_err() {
         return Err(Busy::Writing);
     }
-    // W2 [P3 lease-or-claim]. SeqCst: the stamp store above and the load of the bits must not change places.
-    fence(Ordering::SeqCst);
-    if leased(&slot) {
+    sc_access_fence();
+    // W2 [P3 lease-or-claim].
+    if leased(&slot, Ordering::SeqCst) {
         slot.head.ext_stamp.store(stamp, Ordering::Release);
         return Err(Busy::Leased);
     }
-    // W3 [P2 torn]. The fence of W2 is a release fence too: no store below becomes visible before the odd stamp.
+    // W3 [P2 torn]. Release: no store below becomes visible before the odd stamp.
+    fence(Ordering::Release);
     slot.head.payload_bytes.store(0, Ordering::Relaxed);
     slot.head.frame_id.store(0, Ordering::Relaxed);
     // For readers without stamps, which know no more than that length: the zero leaves before the content.
@@ -184,6 +221,7 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
 impl Claim {
     /// Number of the claimed slot.
     #[must_use]
+    #[inline]
     pub const fn slot(&self) -> u32 {
         self.slot
     }
@@ -231,7 +269,8 @@ impl Publisher {
     ///
     /// `write_index` moves only forward: a frame whose slot was claimed before the newest one's becomes visible in
     /// its slot without becoming the newest.
-    pub fn publish<S: Slots>(&mut self, slots: &S, claim: Claim, meta: &FrameMeta) -> Published {
+    #[inline]
+    pub fn publish<S: Slots>(&mut self, slots: &S, claimer: &Claimer, claim: Claim, meta: &FrameMeta) -> Published {
         self.frame_id += 1;
         let head = slots.slot(claim.slot).head;
         head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
@@ -248,11 +287,14 @@ impl Publisher {
         if self.newest.is_none_or(|n| n < claim.ticket) {
             self.newest = Some(claim.ticket);
             let number = self.sequence.number(claim.ticket);
-            header.reserve_index.store(number, Ordering::Relaxed); // for display only
-            // W6 [P4 newest]. Release: who sees the number finds the slot published.
+            // W6 [P4 newest]. Release: who sees the number finds the slot published. First of the stores to this line,
+            // because it is what readers poll.
             header.write_index.store(number, Ordering::Release);
+            header.reserve_index.store(number, Ordering::Relaxed); // for display only
+            claimer.newest_slot.store(claim.slot + 1, Ordering::Relaxed);
         }
-        header.frame_seq.store(self.frame_id, Ordering::Release);
+        // W7 [P5 doorbell], with the load in `ring`.
+        header.frame_seq.swap(self.frame_id, Ordering::SeqCst);
         Published { frame_id: self.frame_id, wake: doorbell::ring(&header.ext_doorbell) }
     }
 }

@@ -1,9 +1,10 @@
 //! A reader: takes frames, learns the directory, sends control messages.
 
+use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
 use crate::region::{Backing, Mapped, header_of, leased_payload, protect_reader};
 use crate::stream::StaticState;
-use crate::view::{ChecksumState, Data, FrameView};
+use crate::view::{ChecksumState, Data, FrameView, SMALL_WORDS};
 use parking_lot::Mutex;
 use shmx_abi::control::{PlaceError, RingGeometry};
 use shmx_abi::extension::{FeatureWord, READER_WAITING, REJECTED_MASK};
@@ -13,7 +14,7 @@ use shmx_os::{LockByte, LockState, Region, RegionName, clock, futex};
 use shmx_ring::reader::{self, Disturbed, FrameSnapshot};
 use shmx_ring::sync::{Ordering, fence};
 use shmx_ring::view::Slots;
-use shmx_ring::{control, doorbell, readers};
+use shmx_ring::{control, doorbell, prefetch, readers};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,11 +26,18 @@ pub struct ClientOptions {
     pub verify: bool,
     /// Hold frames by lease where the region allows it, instead of copying them. Default true.
     pub lease: bool,
+    /// Frames of at most this many bytes of payload are copied nevertheless. For small frames that is faster than a
+    /// lease, which makes the cache line of the frame's header travel once more, and a small frame that is kept
+    /// costs the producer no slot. Default 192, which needs no memory outside the [`FrameView`].
+    pub copy_up_to: u32,
+    /// How long [`Client::wait`] and [`Client::next`] look for a frame before they sleep. Waking up takes the kernel
+    /// some microseconds, so a short look costs little more than it saves. Default 5 microseconds.
+    pub spin: Duration,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { verify: true, lease: true }
+        Self { verify: true, lease: true, copy_up_to: SMALL_WORDS as u32 * 8, spin: Duration::from_micros(5) }
     }
 }
 
@@ -121,6 +129,41 @@ pub struct Client {
     stats: ClientStats,
     /// Id of the newest frame delivered or, before the first, the last one that does not count as missed.
     last_id: u64,
+    /// Slot that frame lay in.
+    last_slot: u32,
+    /// The sequence number at the last look for a frame.
+    seen: u32,
+    heartbeat: Heartbeat,
+    buffers: Arc<Pool>,
+}
+
+/// When to write the heartbeat: reading the clock for every frame would take longer than taking a small frame.
+#[derive(Debug, Default)]
+struct Heartbeat {
+    mark: Option<u32>,
+    skipped: u32,
+}
+
+/// Steps of a frame's publish time (1024 ns) that share one heartbeat, as a shift: 16.8 ms.
+const BEAT_SHIFT: u32 = 14;
+/// Frames without a publish time that share one heartbeat.
+const BEAT_FRAMES: u32 = 32;
+
+impl Heartbeat {
+    /// Whether this frame is due for one.
+    fn due(&mut self, extended: bool, publish_time: u32) -> bool {
+        // A server of the reference reaps by nothing else.
+        if !extended {
+            return true;
+        }
+        let mark = Some(publish_time >> BEAT_SHIFT).filter(|_| publish_time != 0);
+        self.skipped += 1;
+        let due = mark != self.mark || (mark.is_none() && self.skipped >= BEAT_FRAMES);
+        if due {
+            *self = Self { mark, skipped: 0 };
+        }
+        due
+    }
 }
 
 enum Miss {
@@ -138,6 +181,8 @@ impl From<Disturbed> for Miss {
 }
 
 const ATTEMPTS: u32 = 64;
+/// Looks at the header between looks at the clock.
+const PROBES: u32 = 64;
 /// Longest sleep before the server's life is looked at again.
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -187,10 +232,12 @@ impl Client {
         }
         // The newest frame that is there already counts as one to deliver.
         let last_id = reader::published(&region).saturating_sub(1);
+        let last_slot = layout.slots() - 1;
         let leases = Mutex::new(vec![Held::default(); layout.slots() as usize]);
         let session_id = header.session_id;
         let shared = Arc::new(Attachment { region, session_id, features, index, locked, leases });
-        Ok(Self { shared, options, stats: ClientStats::default(), last_id })
+        let (stats, heartbeat, buffers) = (ClientStats::default(), Heartbeat::default(), Arc::default());
+        Ok(Self { shared, options, stats, last_id, last_slot, seen: 0, heartbeat, buffers })
     }
 
     /// Leaves the region and opens what has its name now.
@@ -263,6 +310,7 @@ impl Client {
         !self.shared.region.os.is_current()
     }
 
+    #[inline]
     fn check_session(&self) -> Result<(), ReadError> {
         let a = &self.shared;
         if a.region.os.is_forked() {
@@ -292,19 +340,22 @@ impl Client {
     ///
     /// [`ReadError`].
     pub fn latest(&mut self) -> Result<Option<FrameView>, ReadError> {
+        self.check_session()?;
         for attempt in 0..ATTEMPTS {
-            self.check_session()?;
             let number = reader::newest(&self.shared.region);
             let Some(slot) = self.shared.region.layout.slot_of_sequence(number) else { return Ok(None) };
             match self.read_slot(slot) {
-                Ok(view) => return Ok(Some(self.deliver(view))),
+                Ok(view) => {
+                    self.deliver(&view);
+                    return Ok(Some(view));
+                }
                 Err(Miss::Empty) => return Ok(None),
                 Err(Miss::Error(e)) => return Err(self.reject(e)),
                 Err(Miss::Disturbed) if attempt > 8 => std::thread::yield_now(),
                 Err(Miss::Disturbed) => std::hint::spin_loop(),
             }
+            self.check_session()?;
         }
-        self.check_session()?;
         let region = &self.shared.region;
         match region.layout.slot_of_sequence(reader::newest(region)) {
             // With one slot, or all others leased, the newest frame's slot is where the next one is written.
@@ -325,7 +376,10 @@ impl Client {
                 continue;
             }
             match self.read_slot(slot) {
-                Ok(view) if view.frame_id() == frame_id => return Ok(Some(self.deliver(view))),
+                Ok(view) if view.frame_id() == frame_id => {
+                    self.deliver(&view);
+                    return Ok(Some(view));
+                }
                 Ok(_) | Err(Miss::Disturbed | Miss::Empty) => {}
                 Err(Miss::Error(e)) => return Err(self.reject(e)),
             }
@@ -341,6 +395,14 @@ impl Client {
     ///
     /// [`ReadError`].
     pub fn try_next(&mut self) -> Result<Option<FrameView>, ReadError> {
+        self.check_session()?;
+        if self.news().is_none() {
+            return Ok(None);
+        }
+        // The next frame usually lies in the next slot; looking there first leaves the other headers alone.
+        if let Some(view) = self.take_following() {
+            return Ok(Some(view));
+        }
         for _ in 0..ATTEMPTS {
             self.check_session()?;
             let region = &self.shared.region;
@@ -354,7 +416,10 @@ impl Client {
                 .min();
             let Some((id, slot)) = oldest else { continue };
             match self.read_slot(slot) {
-                Ok(view) if view.frame_id() == id => return Ok(Some(self.deliver(view))),
+                Ok(view) if view.frame_id() == id => {
+                    self.deliver(&view);
+                    return Ok(Some(view));
+                }
                 Ok(_) | Err(Miss::Disturbed | Miss::Empty) => std::hint::spin_loop(),
                 Err(Miss::Error(e)) => {
                     // Step over it, or the same frame would be refused for ever.
@@ -367,23 +432,53 @@ impl Client {
         Ok(None)
     }
 
+    /// The newest frame if it is newer than the last one delivered. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    #[inline]
+    pub fn try_wait(&mut self) -> Result<Option<FrameView>, ReadError> {
+        self.check_session()?;
+        let before = self.last_id;
+        let Some(number) = self.news() else { return Ok(None) };
+        let Some(slot) = self.shared.region.layout.slot_of_sequence(number) else { return Ok(None) };
+        match self.read_slot(slot) {
+            Ok(view) if view.frame_id() > before => {
+                self.deliver(&view);
+                Ok(Some(view))
+            }
+            Ok(_) | Err(Miss::Empty) => Ok(None),
+            Err(Miss::Error(e)) => Err(self.reject(e)),
+            Err(Miss::Disturbed) => Ok(self.latest()?.filter(|v| v.frame_id() > before)),
+        }
+    }
+
+    /// The newest sequence number if there may be a frame newer than the last one delivered.
+    ///
+    /// The producer stores the number first and the id after it, so the number alone tells sooner; the id tells of
+    /// frames that came late and did not become the newest.
+    #[inline]
+    fn news(&mut self) -> Option<u32> {
+        let region = &self.shared.region;
+        let number = reader::newest(region);
+        let news = number != self.seen || reader::published(region) > self.last_id;
+        self.seen = number;
+        news.then_some(number)
+    }
+
     /// Waits for a frame newer than the last one delivered and takes the newest; `None` when the time is up.
     ///
-    /// Sleeps on the doorbell of a server of ours, polls one of the reference.
+    /// Looks for [`ClientOptions::spin`], then sleeps on the doorbell of a server of ours, or polls one of the
+    /// reference.
     ///
     /// # Errors
     ///
     /// [`ReadError::ServerGone`] when there is none and the server is gone; other [`ReadError`]s as for
     /// [`Client::latest`].
+    #[inline]
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<FrameView>, ReadError> {
-        self.wait_with(timeout, |c| {
-            c.check_session()?;
-            let before = c.last_id;
-            if reader::published(&c.shared.region) <= before {
-                return Ok(None);
-            }
-            Ok(c.latest()?.filter(|v| v.frame_id() > before))
-        })
+        self.wait_with(timeout, Self::try_wait)
     }
 
     /// Waits for the next frame in order: every frame still in the ring, one after the other.
@@ -395,23 +490,37 @@ impl Client {
         self.wait_with(timeout, Self::try_next)
     }
 
+    #[inline]
     fn wait_with(
         &mut self,
         timeout: Duration,
         mut take: impl FnMut(&mut Self) -> Result<Option<FrameView>, ReadError>,
     ) -> Result<Option<FrameView>, ReadError> {
+        if let Some(view) = take(self)? {
+            return Ok(Some(view));
+        }
+        self.wait_longer(timeout, take)
+    }
+
+    fn wait_longer(
+        &mut self,
+        timeout: Duration,
+        mut take: impl FnMut(&mut Self) -> Result<Option<FrameView>, ReadError>,
+    ) -> Result<Option<FrameView>, ReadError> {
         let start = Instant::now();
+        self.spin(start, timeout)?;
         let bell = self.shared.features.has(FeatureWord::DOORBELL) && futex::SUPPORTED;
         let mut pause = Duration::from_micros(20);
         loop {
             if let Some(view) = take(self)? {
                 return Ok(Some(view));
             }
-            // Looked at before the last look for a frame, so that a frame published just before the end is taken.
-            let gone = self.server_gone();
             let a = self.shared.clone();
             let word = &a.region.header().ext_doorbell;
             let expected = if bell { doorbell::prepare_to_sleep(word) } else { 0 };
+            // Looked at before the last look for a frame, so that a frame published just before the end is taken, and
+            // after `prepare_to_sleep`, so that an end in between wakes us.
+            let gone = self.server_gone();
             if let Some(view) = take(self)? {
                 return Ok(Some(view));
             }
@@ -433,6 +542,53 @@ impl Client {
         }
     }
 
+    /// Looks at the header until it tells of a frame or the time for looking is up.
+    fn spin(&self, start: Instant, timeout: Duration) -> Result<(), ReadError> {
+        let limit = self.options.spin.min(timeout);
+        if limit.is_zero() {
+            return Ok(());
+        }
+        let header = self.shared.region.header();
+        loop {
+            for _ in 0..PROBES {
+                // Relaxed: only a hint, whoever takes the frame looks properly. The producer stores the number first.
+                if header.write_index.load(Ordering::Relaxed) != self.seen
+                    || header.frame_seq.load(Ordering::Relaxed) > self.last_id
+                {
+                    return Ok(());
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() >= limit {
+                return Ok(());
+            }
+            self.check_session()?;
+        }
+    }
+
+    fn following_slot(&self) -> u32 {
+        let next = self.last_slot + 1;
+        if next == self.shared.region.slot_count() { 0 } else { next }
+    }
+
+    /// The frame after the last one delivered, if it lies in the slot after that one's.
+    #[inline]
+    fn take_following(&mut self) -> Option<FrameView> {
+        let slot = self.following_slot();
+        let wanted = self.last_id.wrapping_add(1);
+        if self.shared.region.slot(slot).head.frame_id.load(Ordering::Relaxed) != wanted {
+            return None;
+        }
+        match self.read_slot(slot) {
+            Ok(view) if view.frame_id() == wanted => {
+                self.deliver(&view);
+                Some(view)
+            }
+            // What is wrong with it is found again, and said, by the look at the whole ring.
+            _ => None,
+        }
+    }
+
     fn set_waiting(&self, waiting: bool) {
         let flags = self.stats.rejected & REJECTED_MASK | if waiting { READER_WAITING } else { 0 };
         if let Some(slot) = self.slot() {
@@ -444,20 +600,24 @@ impl Client {
         self.shared.index.and_then(|i| self.shared.region.reader(i))
     }
 
-    fn deliver(&mut self, view: FrameView) -> FrameView {
+    #[inline]
+    fn deliver(&mut self, view: &FrameView) {
         let id = view.frame_id();
         if id > self.last_id {
             self.stats.delivered += 1;
             self.stats.dropped += id - self.last_id - 1;
             self.last_id = id;
+            self.last_slot = view.slot;
         }
+        let due = self.heartbeat.due(self.shared.features.is_extended(), view.meta.publish_time);
         if let Some(slot) = self.slot() {
             slot.ext_delivered.store(self.stats.delivered, Ordering::Relaxed);
             slot.ext_dropped.store(self.stats.dropped, Ordering::Relaxed);
             slot.last_frame_seen.store(id, Ordering::Release);
-            slot.heartbeat.store(clock::ticks(), Ordering::Release);
+            if due {
+                slot.heartbeat.store(clock::ticks(), Ordering::Release);
+            }
         }
-        view
     }
 
     fn reject(&mut self, error: ReadError) -> ReadError {
@@ -466,19 +626,32 @@ impl Client {
         error
     }
 
+    #[inline]
     fn read_slot(&self, index: u32) -> Result<FrameView, Miss> {
         let a = &self.shared;
+        prefetch::will_read(a.region.slot(index));
         match a.index {
             Some(reader) if self.options.lease && a.features.is_extended() && reader < reader::LEASABLE_READERS => {
                 self.read_leased(index, reader)
             }
-            _ => read_copied(&a.region, index, a.session_id, a.features, self.options.verify, true),
+            _ => self.read_copied(index),
         }
+    }
+
+    #[inline]
+    fn read_copied(&self, index: u32) -> Result<FrameView, Miss> {
+        let a = &self.shared;
+        read_copied(&a.region, index, a.session_id, a.features, self.options.verify, true, &self.buffers)
     }
 
     fn read_leased(&self, index: u32, reader: u32) -> Result<FrameView, Miss> {
         let a = &self.shared;
         let slot = a.region.slot(index);
+        // Relaxed: only a preference; what is read is checked on either way.
+        let payload_bytes = slot.head.payload_bytes.load(Ordering::Relaxed);
+        if payload_bytes <= self.options.copy_up_to {
+            return self.read_copied(index);
+        }
         let mut leases = a.leases.lock();
         let held = leases.get_mut(index as usize).ok_or(Miss::Empty)?;
         let meta = if held.count > 0 { reader::begin(slot)? } else { reader::lease(slot, reader)? };
@@ -575,6 +748,7 @@ fn checksum_state(verified: bool, features: FeatureWord) -> ChecksumState {
     }
 }
 
+#[inline]
 fn check_meta(meta: &FrameSnapshot, session_id: u64, layout: &RegionLayout) -> Result<(), Miss> {
     if meta.payload_bytes == 0 {
         return Err(Miss::Empty);
@@ -597,11 +771,21 @@ fn check_sum(meta: &FrameSnapshot, payload: &[u8]) -> Result<(), ReadError> {
     Err(ReadError::Checksum { frame_id: meta.frame_id, stored: meta.checksum, computed })
 }
 
+/// The sequence number of the frame in a slot, if the producer took one number after the other.
+fn number_in<B: Backing>(region: &Mapped<B>, index: u32) -> u32 {
+    let slots = u64::from(region.layout.slots());
+    let newest = reader::newest(region);
+    let at = region.layout.slot_of_sequence(newest);
+    let behind = at.map_or(0, |at| (u64::from(at) + slots - u64::from(index) % slots) % slots);
+    newest.wrapping_sub(behind as u32)
+}
+
 /// Copies a frame and proves that the copy is whole.
 ///
 /// Against a server with stamps the stamp proves it. A server of the reference announces a rewrite of a slot only by
 /// moving `reserve_index` first; if after the copy it has not yet come round to the slot, nobody can have written it.
 /// The checksum of the private copy stands behind that.
+#[inline]
 fn read_copied<B: Backing>(
     region: &Mapped<B>,
     index: u32,
@@ -609,30 +793,30 @@ fn read_copied<B: Backing>(
     features: FeatureWord,
     verify: bool,
     refuse_mismatch: bool,
+    buffers: &Arc<Pool>,
 ) -> Result<FrameView, Miss> {
     let slot = region.slot(index);
-    let slots = region.layout.slots();
-    // The sequence number of the frame in this slot, if the producer took one number after the other.
-    let newest = reader::newest(region);
-    let behind = region
-        .layout
-        .slot_of_sequence(newest)
-        .map_or(0, |at| ((u64::from(at) + u64::from(slots - index % slots)) % u64::from(slots)) as u32);
-    let number = newest.wrapping_sub(behind);
-    let meta = if features.is_extended() { reader::begin(slot)? } else { reader::begin_unstamped(slot) };
+    let extended = features.is_extended();
+    let number = if extended { 0 } else { number_in(region, index) };
+    let meta = if extended { reader::begin(slot)? } else { reader::begin_unstamped(slot) };
     check_meta(&meta, session_id, &region.layout).map_err(|e| match e {
         // Seen half-written; say so only if it stays.
         Miss::Error(_) if reader::validate(slot, &meta).is_err() => Miss::Disturbed,
         other => other,
     })?;
-    let mut words = vec![0_u64; (meta.payload_bytes as usize).div_ceil(8)].into_boxed_slice();
-    let payload = bytemuck::cast_slice_mut(&mut words);
-    let payload = payload.get_mut(..meta.payload_bytes as usize).unwrap_or(&mut []);
+    let words = (meta.payload_bytes as usize).div_ceil(8);
+    let mut data = if words <= SMALL_WORDS { Data::Small([0; SMALL_WORDS]) } else { Data::Copied(buffers.take(words)) };
+    let payload: &mut [u64] = match &mut data {
+        Data::Small(words) => words,
+        Data::Copied(words) => words,
+        Data::Leased(_) => &mut [],
+    };
+    let payload = bytemuck::cast_slice_mut(payload).get_mut(..meta.payload_bytes as usize).unwrap_or(&mut []);
     reader::copy_payload(slot, &meta, payload)?;
-    if !features.is_extended() {
+    if !extended {
         fence(Ordering::Acquire);
         let reserved = region.header().reserve_index.load(Ordering::Relaxed);
-        if reserved.wrapping_sub(number) >= slots {
+        if reserved.wrapping_sub(number) >= region.layout.slots() {
             return Err(Miss::Disturbed);
         }
     }
@@ -644,7 +828,7 @@ fn read_copied<B: Backing>(
         }
         checksum = ChecksumState::Mismatch;
     }
-    Ok(FrameView { meta, slot: index, checksum, data: Data::Copied(words) })
+    Ok(FrameView { meta, slot: index, checksum, data })
 }
 
 /// The inspector's way to a frame: by copy, and a wrong checksum is shown instead of refused.
@@ -653,9 +837,10 @@ pub(crate) fn inspect_slot<B: Backing>(
     index: u32,
     session_id: u64,
     features: FeatureWord,
+    buffers: &Arc<Pool>,
 ) -> Result<Option<FrameView>, ReadError> {
     for _ in 0..ATTEMPTS {
-        match read_copied(region, index, session_id, features, true, false) {
+        match read_copied(region, index, session_id, features, true, false, buffers) {
             Ok(view) => return Ok(Some(view)),
             Err(Miss::Empty) => return Ok(None),
             Err(Miss::Error(e)) => return Err(e),

@@ -1,32 +1,60 @@
 //! A frame under construction.
 
 use crate::error::{AppendError, PublishError};
-use crate::region::claimed_payload;
-use crate::server::Server;
+use crate::region::{Mapped, claimed_payload};
+use crate::server::{Producing, check_region, wake};
 use crate::stream::{StaticState, StreamInfo};
 use bytemuck::Pod;
+use parking_lot::Mutex;
 use shmx_abi::extension::PublishTime;
 use shmx_abi::frame::{PayloadCursor, Streams};
 use shmx_abi::{Element, ElementType, hash};
-use shmx_ring::writer::{Claim, FrameMeta};
+use shmx_os::Region;
+use shmx_ring::prefetch;
+use shmx_ring::view::Slots;
+use shmx_ring::writer::{Claim, Claimer, FrameMeta, Publisher};
 use std::sync::Arc;
 
 /// A claimed slot: append streams, then publish. Dropping it gives the slot back and publishes nothing.
 #[derive(Debug)]
 #[must_use = "a frame that is dropped is not published"]
 pub struct Frame<'a> {
-    server: &'a Server,
+    region: &'a Mapped<Region>,
+    producing: Producing,
+    claimer: &'a Claimer,
+    order: Order<'a>,
     claim: Option<Claim>,
     slot: u32,
     cursor: PayloadCursor,
-    directory: Arc<StaticState>,
+    directory: Directory<'a>,
+}
+
+/// The publisher, which puts frames in order: behind a lock, or ours alone.
+#[derive(Debug)]
+pub(crate) enum Order<'a> {
+    Shared(&'a Mutex<Publisher>),
+    Alone(&'a mut Publisher),
+}
+
+/// The directory as it was when the frame was begun.
+#[derive(Debug)]
+pub(crate) enum Directory<'a> {
+    Shared(Arc<StaticState>),
+    Alone(&'a StaticState),
 }
 
 impl<'a> Frame<'a> {
-    pub(crate) fn new(server: &'a Server, claim: Claim) -> Self {
+    #[inline]
+    pub(crate) fn new(
+        region: &'a Mapped<Region>,
+        producing: Producing,
+        claimer: &'a Claimer,
+        claim: Claim,
+        order: Order<'a>,
+        directory: Directory<'a>,
+    ) -> Self {
         let slot = claim.slot();
-        let directory = server.static_state();
-        Self { server, claim: Some(claim), slot, cursor: PayloadCursor::new(), directory }
+        Self { region, producing, claimer, order, claim: Some(claim), slot, cursor: PayloadCursor::new(), directory }
     }
 
     /// The slot's number.
@@ -47,14 +75,21 @@ impl<'a> Frame<'a> {
         self.cursor.tlv_count()
     }
 
+    #[inline]
     fn payload(&mut self) -> &mut [u8] {
-        claimed_payload(&self.server.region, self.slot)
+        claimed_payload(self.region, self.slot)
     }
 
+    #[inline]
     fn declared(&self, id: u32) -> Result<&StreamInfo, AppendError> {
-        self.directory.stream(id).ok_or(AppendError::UnknownStream { id })
+        let directory = match &self.directory {
+            Directory::Shared(d) => d,
+            Directory::Alone(d) => *d,
+        };
+        directory.stream(id).ok_or(AppendError::UnknownStream { id })
     }
 
+    #[inline]
     fn check_type<T: Element>(&self, id: u32, values: usize) -> Result<u32, AppendError> {
         let s = self.declared(id)?;
         let expected = s.element_type();
@@ -78,8 +113,9 @@ impl<'a> Frame<'a> {
         Ok(elem_count)
     }
 
+    #[inline]
     fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
-        if self.server.region.os.is_forked() {
+        if self.region.os.is_forked() {
             return Err(AppendError::Forked);
         }
         let used = self.cursor.used() as usize;
@@ -88,7 +124,7 @@ impl<'a> Frame<'a> {
             return Err(AppendError::DuplicateStream { id });
         }
         let mut cursor = self.cursor;
-        let payload = claimed_payload(&self.server.region, self.slot);
+        let payload = claimed_payload(self.region, self.slot);
         let data = cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })?;
         self.cursor = cursor;
         Ok(data)
@@ -101,6 +137,7 @@ impl<'a> Frame<'a> {
     /// # Errors
     ///
     /// [`AppendError`]; the frame is as before then.
+    #[inline]
     pub fn append_stream<T: Element>(&mut self, id: u32, values: &[T]) -> Result<(), AppendError> {
         let elem_count = self.check_type::<T>(id, values.len())?;
         self.reserve_bytes(id, elem_count, size_of_val(values))?.copy_from_slice(bytemuck::cast_slice(values));
@@ -128,6 +165,7 @@ impl<'a> Frame<'a> {
     /// # Errors
     ///
     /// [`AppendError`]; the frame is as before then.
+    #[inline]
     pub fn reserve_stream<T: Element + Pod>(&mut self, id: u32, len: usize) -> Result<&mut [T], AppendError> {
         let elem_count = self.check_type::<T>(id, len)?;
         let bytes = len.saturating_mul(size_of::<T>());
@@ -161,19 +199,19 @@ impl<'a> Frame<'a> {
     /// # Errors
     ///
     /// [`PublishError`]; the slot is given back then.
+    #[inline]
     pub fn publish_frame(mut self, sim_time: f64) -> Result<u64, PublishError> {
         let used = self.cursor.used();
         if used == 0 {
             return Err(PublishError::Empty);
         }
-        let server = self.server;
-        server.check_region()?;
+        let Producing { session_id, checksum, publish_time } = self.producing;
+        check_region(self.region, session_id)?;
         let payload = &self.payload()[..used as usize];
-        let checksum = if server.checksum { hash::checksum32(payload) } else { 0 };
-        let publish_time =
-            if server.publish_time { PublishTime::from_ticks(shmx_os::clock::ticks()).to_wire() } else { 0 };
+        let checksum = if checksum { hash::checksum32(payload) } else { 0 };
+        let publish_time = if publish_time { PublishTime::from_ticks(shmx_os::clock::ticks()).to_wire() } else { 0 };
         let meta = FrameMeta {
-            session_id: server.session_id,
+            session_id,
             sim_time_bits: sim_time.to_bits(),
             payload_bytes: used,
             tlv_count: self.cursor.tlv_count(),
@@ -181,8 +219,12 @@ impl<'a> Frame<'a> {
             publish_time,
         };
         let Some(claim) = self.claim.take() else { return Err(PublishError::Empty) };
-        let published = server.publisher.lock().publish(&server.region, claim, &meta);
-        server.wake(published.wake);
+        let published = match &mut self.order {
+            Order::Shared(publisher) => publisher.lock().publish(self.region, self.claimer, claim, &meta),
+            Order::Alone(publisher) => publisher.publish(self.region, self.claimer, claim, &meta),
+        };
+        wake(self.region, published.wake);
+        prefetch::will_write(self.region.slot(self.claimer.next_slot()));
         Ok(published.frame_id)
     }
 
@@ -191,12 +233,13 @@ impl<'a> Frame<'a> {
 }
 
 impl Drop for Frame<'_> {
+    #[inline]
     fn drop(&mut self) {
         // In a forked child the slot is still the parent's to fill.
-        if !self.server.region.os.is_forked()
+        if !self.region.os.is_forked()
             && let Some(claim) = self.claim.take()
         {
-            claim.abandon(&self.server.region);
+            claim.abandon(self.region);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Looks at a region without being noticed: a read-only mapping, no reader slot, no lock.
 
+use crate::buffer::Pool;
 use crate::client::inspect_slot;
 use crate::error::{DirectoryReadError, OpenError, ReadError};
 use crate::region::{Backing, Mapped, ReadOnly, header_of};
@@ -14,6 +15,7 @@ use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName};
 use shmx_ring::reader;
 use shmx_ring::view::Slots;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A message seen in a control ring and left there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,7 @@ pub struct PeekedMsg {
 /// What a slot holds.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // most slots hold a frame
 pub enum SlotState {
     /// No frame.
     Empty,
@@ -57,6 +60,7 @@ pub struct SlotView {
 #[derive(Debug)]
 pub struct Inspector {
     region: Mapped<ReadOnly>,
+    buffers: Arc<Pool>,
 }
 
 impl Inspector {
@@ -87,7 +91,7 @@ impl Inspector {
         let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
         let total = u64::from(layout.total_bytes());
         let region = Mapped::new(os, layout).ok_or_else(|| bad(LayoutError::Truncated { total, available }))?;
-        Ok(Self { region })
+        Ok(Self { region, buffers: Arc::default() })
     }
 
     /// A copy of the header as it is now.
@@ -152,7 +156,7 @@ impl Inspector {
 
     fn frame(&self, slot: u32) -> Result<Option<FrameView>, ReadError> {
         let h = self.header();
-        inspect_slot(&self.region, slot, h.session_id, FeatureWord::of(&h))
+        inspect_slot(&self.region, slot, h.session_id, FeatureWord::of(&h), &self.buffers)
     }
 
     /// A slot with what it holds; `None` past the last one.

@@ -34,6 +34,7 @@
 
 pub mod error;
 
+mod buffer;
 mod client;
 mod frame;
 mod inspector;

@@ -15,12 +15,14 @@ pub(crate) trait Backing {
 }
 
 impl Backing for shmx_os::Region {
+    #[inline]
     fn shared(&self) -> &[AtomicU8] {
         self.bytes()
     }
 }
 
 impl Backing for shmx_os::Pending {
+    #[inline]
     fn shared(&self) -> &[AtomicU8] {
         self.bytes()
     }
@@ -32,6 +34,7 @@ pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
 
 #[allow(unsafe_code)]
 impl Backing for ReadOnly {
+    #[inline]
     fn shared(&self) -> &[AtomicU8] {
         // SAFETY: the users of this type are the inspector and the functions of `shmx_ring::reader` it calls
         // (`newest`, `published`, `begin`, `copy_payload`, `leases`), which do relaxed loads and fences only.
@@ -114,16 +117,23 @@ impl<B: Backing> Mapped<B> {
 }
 
 impl<B: Backing> Slots for Mapped<B> {
+    #[inline]
     fn header(&self) -> &HeaderView {
         cast(self.os.shared(), 0).expect(CHECKED)
     }
 
+    #[inline]
     fn slot_count(&self) -> u32 {
         self.layout.slots()
     }
 
+    #[inline]
     fn slot(&self, index: u32) -> Slot<'_> {
-        let start = self.layout.frame_slot(index % self.layout.slots()).expect(CHECKED);
+        let start = self
+            .layout
+            .frame_slot(index)
+            .or_else(|| self.layout.frame_slot(index % self.layout.slots()))
+            .expect(CHECKED);
         let head = cast::<FrameView>(self.os.shared(), start).expect(CHECKED);
         let len = (self.layout.frame_bytes_cap() as usize).next_multiple_of(size_of::<AtomicU64>());
         let payload = words(self.os.shared(), start + FRAME_HEADER_LEN as usize, len).expect(CHECKED);

@@ -1,7 +1,7 @@
 //! The producer: creates the region, publishes frames, hears its readers.
 
 use crate::error::{BeginError, CreateError, StaticError};
-use crate::frame::Frame;
+use crate::frame::{Directory, Frame, Order};
 use crate::region::{Mapped, header_of};
 use crate::stream::{StaticState, StaticStream, StreamInfo};
 use parking_lot::{Mutex, RwLock};
@@ -13,7 +13,7 @@ use shmx_os::{CreateOptions, Existing, LockByte, LockState, Pending, PublishErro
 use shmx_ring::control::Receiver;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
-use shmx_ring::writer::{Claimer, Publisher};
+use shmx_ring::writer::{Claim, Claimer, Publisher};
 use shmx_ring::{bytes, doorbell, reader, readers};
 use std::sync::Arc;
 
@@ -160,18 +160,24 @@ pub(crate) fn reader_info<B: crate::region::Backing>(
 /// Dropping the server tells the readers and removes the region's name; what readers have mapped stays theirs.
 #[derive(Debug)]
 pub struct Server {
-    pub(crate) region: Mapped<Region>,
-    pub(crate) session_id: u64,
-    pub(crate) checksum: bool,
-    pub(crate) publish_time: bool,
-    pub(crate) claimer: Claimer,
-    pub(crate) publisher: Mutex<Publisher>,
-    pub(crate) directory: RwLock<Arc<StaticState>>,
+    region: Mapped<Region>,
+    producing: Producing,
+    claimer: Claimer,
+    publisher: Mutex<Publisher>,
+    directory: RwLock<Arc<StaticState>>,
     static_lock: Mutex<()>,
     /// The receivers, and the ring to begin with at the next poll.
     control: Mutex<(Vec<Receiver>, usize)>,
     /// When the reaper first saw a taken slot without any sign of life, per slot.
     unclaimed_since: Mutex<Vec<Option<u64>>>,
+}
+
+/// What every frame of a server has in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Producing {
+    pub(crate) session_id: u64,
+    pub(crate) checksum: bool,
+    pub(crate) publish_time: bool,
 }
 
 /// A slot that is taken but shows neither lock nor heartbeat gets this long before it is taken back, nanoseconds.
@@ -307,9 +313,7 @@ impl Server {
         let state = StaticState { session_id, static_gen, static_hash, bytes, streams };
         tracing::info!(name = %region.os.name(), session_id, bytes = total, "region created");
         Ok(Self {
-            session_id,
-            checksum: config.checksum,
-            publish_time: config.publish_time,
+            producing: Producing { session_id, checksum: config.checksum, publish_time: config.publish_time },
             claimer: Claimer::new(layout.slots()),
             publisher: Mutex::new(Publisher::new(layout.slots())),
             directory: RwLock::new(Arc::new(state)),
@@ -329,7 +333,7 @@ impl Server {
     /// Identifies this server's life.
     #[must_use]
     pub const fn session_id(&self) -> u64 {
-        self.session_id
+        self.producing.session_id
     }
 
     /// Where everything lies.
@@ -356,15 +360,9 @@ impl Server {
         self.directory.read().clone()
     }
 
-    pub(crate) fn check_region(&self) -> Result<(), BeginError> {
-        if self.region.os.is_forked() {
-            return Err(BeginError::Forked);
-        }
-        let found = self.region.header().session_id.load(Ordering::Relaxed);
-        if found != self.session_id {
-            return Err(BeginError::SessionLost { found, expected: self.session_id });
-        }
-        Ok(())
+    #[inline]
+    fn check_region(&self) -> Result<(), BeginError> {
+        check_region(&self.region, self.producing.session_id)
     }
 
     /// Claims a slot for a new frame. Never waits and never overwrites a leased slot.
@@ -374,17 +372,51 @@ impl Server {
     /// # Errors
     ///
     /// [`BeginError`].
+    #[inline]
     pub fn begin_frame(&self) -> Result<Frame<'_>, BeginError> {
+        let claim = self.claim()?;
+        let order = Order::Shared(&self.publisher);
+        Ok(Frame::new(
+            &self.region,
+            self.producing,
+            &self.claimer,
+            claim,
+            order,
+            Directory::Shared(self.static_state()),
+        ))
+    }
+
+    /// The same for a thread that has the server to itself: publishing takes no lock then.
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError`].
+    #[inline]
+    pub fn begin_frame_mut(&mut self) -> Result<Frame<'_>, BeginError> {
         self.check_region()?;
-        let claim = match self.claimer.claim(&self.region) {
+        let claim = match self.claimer.claim_mut(&self.region) {
             Ok(claim) => claim,
-            Err(_) => {
-                self.reap_dead_readers();
-                self.clear_ownerless_leases();
-                self.claimer.claim(&self.region).map_err(|e| self.no_free_slot(e.leased, e.writing))?
-            }
+            Err(_) => self.claim_after_reaping()?,
         };
-        Ok(Frame::new(self, claim))
+        let order = Order::Alone(self.publisher.get_mut());
+        let directory = Directory::Alone(self.directory.get_mut());
+        Ok(Frame::new(&self.region, self.producing, &self.claimer, claim, order, directory))
+    }
+
+    #[inline]
+    fn claim(&self) -> Result<Claim, BeginError> {
+        self.check_region()?;
+        match self.claimer.claim(&self.region) {
+            Ok(claim) => Ok(claim),
+            Err(_) => self.claim_after_reaping(),
+        }
+    }
+
+    #[cold]
+    fn claim_after_reaping(&self) -> Result<Claim, BeginError> {
+        self.reap_dead_readers();
+        self.clear_ownerless_leases();
+        self.claimer.claim(&self.region).map_err(|e| self.no_free_slot(e.leased, e.writing))
     }
 
     fn lease_holders(&self) -> u128 {
@@ -408,12 +440,6 @@ impl Server {
                 readers::clear_leases(&self.region, i);
                 self.region.os.unlock(lock);
             }
-        }
-    }
-
-    pub(crate) fn wake(&self, needed: bool) {
-        if needed {
-            futex::wake_all(&self.region.header().ext_doorbell);
         }
     }
 
@@ -461,7 +487,8 @@ impl Server {
         let mut all = old.bytes.clone();
         all.extend_from_slice(records);
         let (generation, hash) = (old.static_gen.wrapping_add(1), hash::fnv1a64(&all));
-        let state = StaticState::parse(self.session_id, (generation, hash, all)).map_err(|_| StaticError::Malformed)?;
+        let state = StaticState::parse(self.producing.session_id, (generation, hash, all))
+            .map_err(|_| StaticError::Malformed)?;
         let mut ids: Vec<u32> = state.streams.iter().map(|s| s.id).collect();
         ids.sort_unstable();
         if let Some(w) = ids.windows(2).find(|w| w[0] == w[1]) {
@@ -602,12 +629,34 @@ impl Drop for Server {
         }
         if self.check_region().is_ok() {
             let h = self.region.header();
-            h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::AcqRel);
-            self.wake(doorbell::ring(&h.ext_doorbell));
+            // SeqCst: `ring` looks for sleepers after it, as after a frame.
+            h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
+            wake(&self.region, doorbell::ring(&h.ext_doorbell));
         }
         if let Err(error) = self.region.os.remove() {
             tracing::warn!(%error, "the region's name could not be removed");
         }
+    }
+}
+
+/// Whether the region is still this server's: not inherited by a fork, not taken over in place by somebody else.
+#[inline]
+pub(crate) fn check_region(region: &Mapped<Region>, session_id: u64) -> Result<(), BeginError> {
+    if region.os.is_forked() {
+        return Err(BeginError::Forked);
+    }
+    let found = region.header().session_id.load(Ordering::Relaxed);
+    if found != session_id {
+        return Err(BeginError::SessionLost { found, expected: session_id });
+    }
+    Ok(())
+}
+
+/// Wakes the readers that sleep on the doorbell, if there may be any.
+#[inline]
+pub(crate) fn wake(region: &Mapped<Region>, needed: bool) {
+    if needed {
+        futex::wake_all(&region.header().ext_doorbell);
     }
 }
 
@@ -665,7 +714,8 @@ fn tell_readers(name: &RegionName) {
     let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
     let Some(mapped) = Mapped::new(region, layout) else { return };
     let h = mapped.header();
-    h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::AcqRel);
+    // SeqCst: `ring` looks for sleepers after it, as after a frame.
+    h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
     if doorbell::ring(&h.ext_doorbell) {
         futex::wake_all(&h.ext_doorbell);
     }

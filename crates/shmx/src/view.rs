@@ -1,5 +1,6 @@
 //! A frame as a reader has it.
 
+use crate::buffer::Buffer;
 use crate::client::Lease;
 use crate::error::TypedError;
 use bytemuck::checked;
@@ -36,9 +37,13 @@ pub struct FrameView {
 #[derive(Debug)]
 pub(crate) enum Data {
     Leased(Lease),
+    Copied(Buffer),
     /// Words, so that stream data is 8-byte aligned as in a slot.
-    Copied(Box<[u64]>),
+    Small([u64; SMALL_WORDS]),
 }
+
+/// Frames of up to this many words are copied into the view itself.
+pub(crate) const SMALL_WORDS: usize = 24;
 
 impl FrameView {
     /// The frame's id: 1 for the first one published, one more for each.
@@ -101,7 +106,8 @@ impl FrameView {
         let len = self.meta.payload_bytes as usize;
         match &self.data {
             Data::Leased(lease) => lease.payload(len),
-            Data::Copied(words) => bytemuck::cast_slice(words).get(..len).unwrap_or(&[]),
+            Data::Copied(words) => bytemuck::cast_slice::<u64, u8>(words).get(..len).unwrap_or(&[]),
+            Data::Small(words) => bytemuck::cast_slice(words).get(..len).unwrap_or(&[]),
         }
     }
 

@@ -25,6 +25,13 @@ fn publish(server: &Server, value: u64) -> u64 {
     f.publish_frame(value as f64).unwrap()
 }
 
+/// Leases frames of every size.
+fn leasing(name: &str) -> Client {
+    let mut options = ClientOptions::default();
+    options.copy_up_to = 0;
+    Client::open_with(name, options).unwrap()
+}
+
 fn round_trip<T: Element + PartialEq + std::fmt::Debug>(values: &[T]) {
     let name = unique("types");
     let server = Server::create(&Config::new(&name), &[StaticStream::of::<T>(9, "s")]).unwrap();
@@ -61,7 +68,7 @@ fn all_element_types_and_vectors_round_trip() {
 #[test]
 fn leases_pin_their_frame_while_the_producer_goes_on() {
     let (server, name) = small("lease");
-    let mut client = Client::open(&name).unwrap();
+    let mut client = leasing(&name);
     publish(&server, 41);
     let held = client.latest().unwrap().unwrap();
     assert!(held.is_leased());
@@ -88,9 +95,71 @@ fn leases_pin_their_frame_while_the_producer_goes_on() {
 }
 
 #[test]
+fn small_frames_are_copied_and_pin_nothing() {
+    let (mut server, name) = small("copied");
+    let mut client = Client::open(&name).unwrap();
+    let mut held = Vec::new();
+    for v in 0..20_u64 {
+        let mut frame = server.begin_frame_mut().unwrap();
+        frame.append_stream(1, &[v; 21]).unwrap(); // with its record 192 bytes
+        frame.publish_frame(0.0).unwrap();
+        held.push(client.wait(SECOND).unwrap().unwrap());
+    }
+    for (v, view) in held.iter().enumerate() {
+        assert!(!view.is_leased());
+        assert_eq!(view.get::<u64>(1).unwrap(), [v as u64; 21]);
+    }
+    let mut frame = server.begin_frame_mut().unwrap();
+    frame.append_stream(1, &[7_u64; 22]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    assert!(client.wait(SECOND).unwrap().unwrap().is_leased(), "one byte more is leased");
+}
+
+#[test]
+fn shared_and_exclusive_frames_alternate() {
+    let (mut server, name) = small("mut");
+    let mut client = Client::open(&name).unwrap();
+    for v in 0..10_u64 {
+        let id = publish(&server, 2 * v);
+        let mut frame = server.begin_frame_mut().unwrap();
+        frame.append_stream(1, &[2 * v + 1]).unwrap();
+        assert_eq!(frame.publish_frame(0.0), Ok(id + 1));
+        drop(server.begin_frame_mut().unwrap());
+        for expected in [2 * v, 2 * v + 1] {
+            assert_eq!(client.try_next().unwrap().unwrap().get::<u64>(1).unwrap(), [expected]);
+        }
+        assert!(client.try_next().unwrap().is_none() && client.try_wait().unwrap().is_none());
+    }
+    server.add_stream(&StaticStream::of::<u8>(2, "more")).unwrap();
+    let mut frame = server.begin_frame_mut().unwrap();
+    frame.append_stream(2, &[1_u8]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    assert_eq!(client.try_wait().unwrap().unwrap().get::<u8>(2).unwrap(), [1]);
+    assert_eq!(client.stats().dropped, 0);
+}
+
+#[test]
+fn copies_reuse_their_memory() {
+    let (server, name) = small("reuse");
+    let mut options = ClientOptions::default();
+    options.lease = false;
+    let mut client = Client::open_with(&name, options).unwrap();
+    let mut places = std::collections::BTreeSet::new();
+    for v in 0..10 {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(1, &[v; 100]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+        let view = client.wait(SECOND).unwrap().unwrap();
+        assert_eq!(view.get::<u64>(1).unwrap(), [v; 100]);
+        places.insert(view.payload().as_ptr() as usize);
+    }
+    assert_eq!(places.len(), 1, "no new memory for each frame");
+}
+
+#[test]
 fn all_slots_leased_is_an_error_that_names_the_holders() {
     let (server, name) = small("full");
-    let mut client = Client::open(&name).unwrap();
+    let mut client = leasing(&name);
     let mut held = Vec::new();
     for v in 0..3 {
         publish(&server, v);

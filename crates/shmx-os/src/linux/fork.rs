@@ -146,6 +146,7 @@ impl Guarded {
     }
 
     /// Whether this is the copy of a descriptor of the parent's, and closed.
+    #[inline]
     pub(super) fn is_forked(&self) -> bool {
         // Relaxed: it changes in the child handler only, when the process has one thread.
         self.generation != GENERATION.load(Ordering::Relaxed)

@@ -43,6 +43,7 @@ impl Mapping {
         self.len
     }
 
+    #[inline]
     pub(super) fn bytes(&self) -> &[AtomicU8] {
         // SAFETY: the mapping is `len` bytes at `base`, not null, readable, at most isize::MAX, and stays until `self`
         // is dropped, which the returned lifetime prevents. `AtomicU8` has the layout of `u8`, every value is valid
@@ -69,6 +70,7 @@ pub(super) enum View {
 }
 
 impl View {
+    #[inline]
     pub(super) fn bytes(&self) -> &[AtomicU8] {
         match self {
             Self::Own(mapping) => mapping.bytes(),
