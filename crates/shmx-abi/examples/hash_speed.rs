@@ -11,7 +11,8 @@ use shmx_abi::hash::{self, Kernel};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-const SIZES: [usize; 13] = [16, 64, 128, 255, 256, 512, 1024, 4096, 16 << 10, 64 << 10, 1 << 20, 8 << 20, 64 << 20];
+const SIZES: [usize; 15] =
+    [16, 40, 64, 96, 128, 255, 256, 512, 1024, 4096, 16 << 10, 64 << 10, 1 << 20, 8 << 20, 64 << 20];
 
 fn time(repeats: usize, mut what: impl FnMut()) -> Duration {
     let start = Instant::now();

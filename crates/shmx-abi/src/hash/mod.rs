@@ -56,7 +56,8 @@ pub const SEED: u64 = 1_469_598_103_934_665_603;
 /// The 64-bit FNV prime, 2^40 + 0x1B3.
 pub const PRIME: u64 = 1_099_511_628_211;
 
-/// Inputs shorter than this are hashed byte by byte: setting up anything else would take longer.
+/// Inputs shorter than this are hashed byte by byte where there is no kernel for them: setting up one of the others
+/// would take longer.
 const SHORT: usize = 256;
 /// Bytes hashed at a time while copying; a block stays in a fast cache in between.
 const COPY_BLOCK: usize = 32 * 1024;
@@ -119,7 +120,7 @@ pub fn fnv1a64(bytes: &[u8]) -> u64 {
 #[must_use]
 pub fn update(state: u64, bytes: &[u8]) -> u64 {
     if bytes.len() < SHORT {
-        return scalar::update(state, bytes);
+        return machine::short(state, bytes);
     }
     // `best` is always supported, so the fallback only keeps this function free of panics.
     Kernel::best().update(state, bytes).unwrap_or_else(|| scalar::update(state, bytes))

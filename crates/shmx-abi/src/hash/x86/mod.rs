@@ -105,6 +105,16 @@ fn detect() -> u8 {
     bits
 }
 
+/// Hashes fewer than 256 bytes.
+#[inline]
+pub(super) fn short(state: u64, bytes: &[u8]) -> u64 {
+    if bytes.len() >= avx512::TINY && is_supported(Kernel::Avx512) {
+        // SAFETY: the machine supports the kernel, so it has every feature that the function enables.
+        return unsafe { avx512::short(state, bytes) };
+    }
+    scalar::update(state, bytes)
+}
+
 /// Runs a kernel; `None` if the machine cannot.
 pub(super) fn update(kernel: Kernel, state: u64, bytes: &[u8]) -> Option<u64> {
     if !is_supported(kernel) {
