@@ -51,8 +51,14 @@ const MUTANTS: &[Mutant] = &[
     m(
         "W6 write_index release",
         "writer",
-        "header.write_index.store(number, Ordering::Release)",
-        "header.write_index.store(number, Ordering::Relaxed)",
+        "header.write_index.swap(number, Ordering::SeqCst)",
+        "header.write_index.swap(number, Ordering::Relaxed)",
+    ),
+    m(
+        "W6 frame_seq release",
+        "writer",
+        "header.frame_seq.store(self.frame_id, Ordering::Release)",
+        "header.frame_seq.store(self.frame_id, Ordering::Relaxed)",
     ),
     m("R0 fence", "reader", "    fence(Ordering::Acquire);\n    number", "    number"),
     m("R1 fence", "reader", "    fence(Ordering::Acquire);\n    if stamp", "    if stamp"),
@@ -71,7 +77,7 @@ const MUTANTS: &[Mutant] = &[
         "fetch_and(!bit, Ordering::Relaxed);\n    }\n}",
     ),
     m("S2 fence", "doorbell", "    fence(Ordering::SeqCst);\n    seen\n", "    seen\n"),
-    m("frame_seq before W7", "doorbell", "    sc_access_fence();\n    let seen", "    let seen"),
+    m("W6 before W7", "doorbell", "    sc_access_fence();\n    let seen", "    let seen"),
     m(
         "control write release",
         "control",

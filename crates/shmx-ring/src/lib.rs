@@ -24,12 +24,12 @@
 //! | W3 | fence, payload_bytes = 0, then content | Release `[P2 torn]` with R5: who sees content sees the odd stamp |
 //! | W4 | frame header, then payload_bytes Release | for readers that know no stamps |
 //! | W5 | stamp = s+2, Release | `[P1 slot-published]` with R1 |
-//! | W6 | write_index, Release | `[P4 newest]` with R0: who sees the number finds the slot stable |
-//! | W7 | frame_seq by swap, load doorbell | SeqCst `[P5 doorbell]` with S2: one of the two sees the other |
+//! | W6 | frame_seq, then write_index by swap | Release `[P4 newest]` with R0: who sees them finds the slot stable |
+//! | W7 | the swap of W6, then load doorbell | SeqCst `[P5 doorbell]` with S2: one of the two sees the other |
 //!
 //! | step | reader | ordering and what it forbids |
 //! |---|---|---|
-//! | R0 | load write_index or frame_seq | Relaxed and a fence Acquire, pairs with W6 and W7 |
+//! | R0 | load write_index or frame_seq | Relaxed and a fence Acquire, pairs with W6 |
 //! | R1 | load stamp, must be even | Relaxed and a fence Acquire (for a lease R3), pairs with W5 |
 //! | R2 | lease only: set own bit | SeqCst `[P3 lease-or-claim]` |
 //! | R3 | lease only: load stamp, must be unchanged, else clear the bit | SeqCst `[P3 lease-or-claim]`; as R1 |

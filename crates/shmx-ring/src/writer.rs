@@ -284,17 +284,19 @@ impl Publisher {
         // W5 [P1 slot-published]. Release: who sees the even stamp sees the frame.
         head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Release);
         let header = slots.header();
+        // Readers poll the line that these four words share, so they are stored without a pause in between.
+        // W6 [P4 newest]. Release: who sees the id or the number finds the slot published.
+        // W7 [P5 doorbell]. SeqCst for the last of them, with the load in `ring`.
         if self.newest.is_none_or(|n| n < claim.ticket) {
             self.newest = Some(claim.ticket);
-            let number = self.sequence.number(claim.ticket);
-            // W6 [P4 newest]. Release: who sees the number finds the slot published. First of the stores to this line,
-            // because it is what readers poll.
-            header.write_index.store(number, Ordering::Release);
-            header.reserve_index.store(number, Ordering::Relaxed); // for display only
             claimer.newest_slot.store(claim.slot + 1, Ordering::Relaxed);
+            let number = self.sequence.number(claim.ticket);
+            header.reserve_index.store(number, Ordering::Relaxed); // for display only
+            header.frame_seq.store(self.frame_id, Ordering::Release);
+            header.write_index.swap(number, Ordering::SeqCst);
+        } else {
+            header.frame_seq.swap(self.frame_id, Ordering::SeqCst);
         }
-        // W7 [P5 doorbell], with the load in `ring`.
-        header.frame_seq.swap(self.frame_id, Ordering::SeqCst);
         Published { frame_id: self.frame_id, wake: doorbell::ring(&header.ext_doorbell) }
     }
 }

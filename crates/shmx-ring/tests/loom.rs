@@ -130,6 +130,24 @@ fn who_sees_the_number_finds_the_frame() {
 }
 
 #[test]
+fn who_sees_the_id_finds_the_frame() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let reader = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                if reader::published(&*ring) == 1 {
+                    let seen = reader::begin(ring.slot(0)).expect("published slots are stable");
+                    assert_eq!((seen.frame_id, seen.sim_time_bits, seen.payload_bytes), (1, 7, 16));
+                }
+            })
+        };
+        assert!(publish(&ring, &Claimer::new(1), &Mutex::new(Publisher::new(1)), 7));
+        reader.join().unwrap();
+    });
+}
+
+#[test]
 fn who_sees_the_stamp_finds_the_header() {
     loom::model(|| {
         let ring = Arc::new(Ring::new(1));
