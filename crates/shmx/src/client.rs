@@ -131,6 +131,8 @@ pub struct Client {
     last_id: u64,
     /// Slot that frame lay in.
     last_slot: u32,
+    /// Its bytes of payload; the next frame will often have as many.
+    last_bytes: u32,
     /// The sequence number at the last look for a frame.
     seen: u32,
     heartbeat: Heartbeat,
@@ -237,7 +239,7 @@ impl Client {
         let session_id = header.session_id;
         let shared = Arc::new(Attachment { region, session_id, features, index, locked, leases });
         let (stats, heartbeat, buffers) = (ClientStats::default(), Heartbeat::default(), Arc::default());
-        Ok(Self { shared, options, stats, last_id, last_slot, seen: 0, heartbeat, buffers })
+        Ok(Self { shared, options, stats, last_id, last_slot, last_bytes: 0, seen: 0, heartbeat, buffers })
     }
 
     /// Leaves the region and opens what has its name now.
@@ -608,6 +610,7 @@ impl Client {
             self.stats.dropped += id - self.last_id - 1;
             self.last_id = id;
             self.last_slot = view.slot;
+            self.last_bytes = view.meta.payload_bytes;
         }
         let due = self.heartbeat.due(self.shared.features.is_extended(), view.meta.publish_time);
         if let Some(slot) = self.slot() {
@@ -629,7 +632,7 @@ impl Client {
     #[inline]
     fn read_slot(&self, index: u32) -> Result<FrameView, Miss> {
         let a = &self.shared;
-        prefetch::will_read(a.region.slot(index));
+        prefetch::will_read(a.region.slot(index), self.last_bytes);
         match a.index {
             Some(reader) if self.options.lease && a.features.is_extended() && reader < reader::LEASABLE_READERS => {
                 self.read_leased(index, reader)

@@ -224,7 +224,7 @@ impl<'a> Frame<'a> {
             Order::Alone(publisher) => publisher.publish(self.region, self.claimer, claim, &meta),
         };
         wake(self.region, published.wake);
-        prefetch::will_write(self.region.slot(self.claimer.next_slot()));
+        prefetch::will_write(self.region.slot(self.claimer.next_slot()), used);
         Ok(published.frame_id)
     }
 
