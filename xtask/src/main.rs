@@ -3,6 +3,7 @@
 
 mod interop;
 mod layers;
+mod litmus;
 mod orderings;
 mod step;
 mod tests;
@@ -21,6 +22,7 @@ test-ipc [--quick] [--only TEXT]
                     scenarios with real processes, and pairings with the reference package where Python can be set up
 video               a real clip through shmx publish and shmx cat, compared byte by byte
 orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
+litmus              the orderings under the full memory model, in fragments, where herd7 is installed
 layers              no crate depends on one above it
 help                this text
 
@@ -51,6 +53,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
         ["video"] => tests::video(tally, in_ci),
         ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
+        ["litmus"] => litmus::run(tally, &tests::target_dir()?),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");
