@@ -96,7 +96,7 @@ const MUTANTS: &[Mutant] = &[
 /// Orderings that stay although no model fails without them, and why.
 const UNSEEN: &[&str] = &[
     "W2' stamp release after a lease was seen: nothing was written, the order is for readers of the code",
-    "W1, W2, R2, R3, W6, W7 as sequentially consistent: loom knows no such order, a fence stands for it; `cargo xtask litmus`",
+    "W1, W2, R2, R3, W6, W7 as sequentially consistent: loom knows no such order; see `cargo xtask litmus`",
     "W3 second fence, behind payload_bytes = 0: for readers without stamps, which no model plays",
     "W4 payload_bytes release: the same readers; ours are served by W5",
     "control read release and acquire: they keep loads before later stores, which loom never reorders",
