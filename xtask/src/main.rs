@@ -1,9 +1,11 @@
 //! Project tasks: `cargo xtask help`.
 #![forbid(unsafe_code)]
 
+mod fuzz;
 mod interop;
 mod layers;
 mod litmus;
+mod nightly;
 mod orderings;
 mod step;
 mod tests;
@@ -23,6 +25,8 @@ test-ipc [--quick] [--only TEXT]
 video               a real clip through shmx publish and shmx cat, compared byte by byte
 orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
+fuzz [--minutes N] [--target T] [--reproduce FILE]
+                    libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
 layers              no crate depends on one above it
 help                this text
 
@@ -54,6 +58,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["video"] => tests::video(tally, in_ci),
         ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),
+        ["fuzz", rest @ ..] => fuzz::command(tally, rest),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

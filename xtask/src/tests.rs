@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{interop, layers};
+use crate::{fuzz, interop, layers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -20,6 +20,8 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     loom(tally)?;
+    fuzz::replay(tally)?;
+    fuzz::bounded(tally)?;
     ipc(tally, &[], in_ci)?;
     video(tally, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);

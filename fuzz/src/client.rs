@@ -1,0 +1,193 @@
+//! A client on a live object made of arbitrary bytes, which also change while the client works.
+
+use crate::live::{Live, load, store};
+use crate::ops::Ops;
+use crate::region::{LONGEST, PREFIX, flag, repaired};
+use shmx::error::{OpenError, ReadError};
+use shmx::{ChecksumState, Client, ClientOptions, FrameView};
+use shmx_abi::extension::FeatureWord;
+use shmx_abi::region::RegionRef;
+use shmx_abi::{RegionLayout, hash};
+use std::time::Duration;
+
+/// Bytes of operations between the flags and the region.
+pub const OPS: usize = 64;
+
+/// Runs the target.
+///
+/// # Panics
+///
+/// On a finding.
+pub fn run(data: &[u8]) {
+    let Some((flags, rest)) = data.split_at_checked(PREFIX) else { return };
+    let flags = u16::from_le_bytes([flags[0], flags[1]]);
+    let (script, bytes) = rest.split_at(OPS.min(rest.len()));
+    let bytes = repaired(flags, bytes.get(..LONGEST.min(bytes.len())).unwrap_or(&[]).to_vec());
+    if bytes.is_empty() {
+        return;
+    }
+    let locked = flags & flag::LOCKED != 0;
+    let live = Live::new(&bytes, locked);
+    let mut options = ClientOptions::default();
+    (options.verify, options.lease) = (flags & flag::VERIFY != 0, flags & flag::LEASE != 0);
+    options.spin = Duration::ZERO;
+    if flags & flag::COPY_SMALL == 0 {
+        options.copy_up_to = 0;
+    }
+    let opened = Client::open_with(&live.name, options);
+    let parsed = RegionRef::parse(&bytes);
+    let client = match (opened, &parsed) {
+        (Ok(client), Ok(_)) => client,
+        (Err(OpenError::Layout { source, .. }), Err(e)) => {
+            assert_eq!(source, *e);
+            return;
+        }
+        (Err(OpenError::ServerGone { .. }), Ok(region)) => {
+            let f = region.features();
+            assert!(f.has(FeatureWord::CLOSED) || f.has(FeatureWord::LOCKS) && !locked);
+            assert_eq!(load(live.bytes()), bytes, "a refused client changes nothing");
+            return;
+        }
+        (opened, parsed) => panic!("client {opened:?}, parser {parsed:?}"),
+    };
+    let region = parsed.expect("matched above");
+    let mut neighbour = Neighbour { expected: bytes.clone(), scribbled: false };
+    let index = client.reader_index();
+    drive(client, &live, options, &mut neighbour, Ops::new(script));
+    if !neighbour.scribbled {
+        let after = load(live.bytes());
+        stayed(region.layout(), &bytes, &after, index);
+    } else if let Some(at) = outside(region.layout(), &neighbour.expected, &load(live.bytes())) {
+        panic!("the client wrote byte {at}, which is no client's");
+    }
+}
+
+struct Neighbour {
+    expected: Vec<u8>,
+    scribbled: bool,
+}
+
+fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mut Neighbour, mut ops: Ops<'_>) {
+    let mut held: Vec<FrameView> = Vec::new();
+    let mut last = 0;
+    while !ops.is_empty() {
+        match ops.below(11) {
+            0 => keep(client.latest(), options, &mut held),
+            op @ (1 | 6) => {
+                let got = if op == 1 { client.try_next() } else { client.next(Duration::ZERO) };
+                if let Ok(Some(view)) = &got {
+                    assert!(view.frame_id() > last, "in order, whatever the neighbour writes");
+                    last = view.frame_id();
+                }
+                keep(got, options, &mut held);
+            }
+            2 => {
+                let id = u64::from(ops.u8());
+                let got = client.read_id(id);
+                if let Ok(Some(view)) = &got {
+                    assert_eq!(view.frame_id(), id);
+                }
+                keep(got, options, &mut held);
+            }
+            3 => {
+                if let Ok(state) = client.refresh_static() {
+                    assert!(state.bytes.is_empty() || hash::fnv1a64(&state.bytes) == state.static_hash);
+                    let _ = (state.stream(1), state.by_name("tick"));
+                }
+            }
+            4 => {
+                let (ty, len) = (ops.word(), usize::from(ops.u8()));
+                let _ = client.control_send(ty, &[0xA5; 256][..len]);
+            }
+            5 => keep(client.wait(Duration::ZERO), options, &mut held),
+            7 if !held.is_empty() => drop(held.swap_remove(usize::from(ops.u8()) % held.len())),
+            8 => client.heartbeat(),
+            9 => {
+                let (at, word) = (usize::from(ops.u16()) % live.bytes().len(), ops.word().to_ne_bytes());
+                store(live.bytes(), at, &word);
+                for (cell, byte) in neighbour.expected.iter_mut().skip(at).zip(word) {
+                    *cell = byte;
+                }
+                neighbour.scribbled = true;
+                assert!(held.iter().all(|view| view.decode().is_ok() || !view.payload().is_empty()));
+            }
+            _ => drop((client.server_gone(), client.is_replaced(), client.header())),
+        }
+        let stats = client.stats();
+        assert!(stats.rejected < 1000 && stats.delivered < 1000);
+    }
+    let kept = held.pop();
+    drop(client);
+    if let Some(view) = kept {
+        let _ = view.payload().first(); // a frame outlives its client
+    }
+}
+
+fn keep(got: Result<Option<FrameView>, ReadError>, options: ClientOptions, held: &mut Vec<FrameView>) {
+    let Ok(Some(view)) = got else { return };
+    assert!(!view.payload().is_empty());
+    match view.checksum() {
+        ChecksumState::Verified => {
+            assert!(options.verify);
+            assert!(view.is_leased() || hash::checksum32(view.payload()) == view.stored_checksum());
+        }
+        ChecksumState::Unverified => assert!(!options.verify),
+        state => assert_eq!(state, ChecksumState::Absent),
+    }
+    assert!(options.lease && view.payload().len() > options.copy_up_to as usize || !view.is_leased());
+    let _ = (view.decode().is_ok(), view.get::<u64>(1).is_ok(), view.get::<bool>(2).is_ok(), view.age_ns());
+    if held.len() < 4 {
+        held.push(view);
+    }
+}
+
+/// The first byte that differs and that no client may write.
+fn outside(layout: &RegionLayout, before: &[u8], after: &[u8]) -> Option<usize> {
+    let clients = |at: usize| {
+        let slots = layout.slots_offset() as usize;
+        let lease = at >= slots && {
+            let within = (at - slots) % layout.slot_stride() as usize;
+            (40..56).contains(&within)
+        };
+        let readers = layout.readers_offset() as usize..slots;
+        (116..120).contains(&at) || (124..128).contains(&at) || lease || readers.contains(&at)
+    };
+    before.iter().zip(after).enumerate().position(|(at, (b, a))| b != a && !clients(at))
+}
+
+/// Nobody else wrote: all that is left of the client is the doorbell's and the ring's state.
+fn stayed(layout: &RegionLayout, before: &[u8], after: &[u8], index: Option<u32>) {
+    if let Some(at) = outside(layout, before, after) {
+        panic!("the client wrote byte {at}, which is no client's");
+    }
+    for i in 0..layout.reader_slots() {
+        let slot = layout.reader_slot(i).expect("in range");
+        let (b, a) = (&before[slot..slot + 64], &after[slot..slot + 64]);
+        if Some(i) == index {
+            let free = (0..40).filter(|at| !(28..32).contains(at)).all(|at| a[at] == 0);
+            assert!(free, "the client's reader slot is free again");
+        } else {
+            assert_eq!(b, a, "reader slot {i} is somebody else's");
+        }
+        if let Some(ring) = layout.control_ring(i) {
+            let ring = ring..ring + layout.control_per_reader() as usize;
+            if Some(i) == index {
+                assert_eq!(
+                    before[ring.start..ring.start + 8],
+                    after[ring.start..ring.start + 8],
+                    "not a sender's word"
+                );
+            } else {
+                assert_eq!(before[ring.clone()], after[ring], "ring {i} is somebody else's");
+            }
+        }
+    }
+    for i in 0..layout.slots() {
+        let at = layout.frame_slot(i).expect("in range") + 40;
+        for byte in 0..16 {
+            let own = index.filter(|i| *i as usize / 8 == byte).map_or(0, |i| 1 << (i % 8));
+            let (b, a) = (before[at + byte], after[at + byte]);
+            assert!(a == b || a == b & !own, "lease bits of slot {i}: {b:#x} became {a:#x}");
+        }
+    }
+}
