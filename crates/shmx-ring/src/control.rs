@@ -140,11 +140,12 @@ impl Receiver {
         write: u64,
         take: &mut impl FnMut(Received<'_>) -> bool,
     ) -> Result<(), RingCorrupt> {
+        let mut corrupt = RingCorrupt { lost: write.wrapping_sub(self.read) };
         loop {
-            let corrupt = RingCorrupt { lost: write.wrapping_sub(self.read) };
             match self.geometry.waiting(self.read, write) {
                 Some(0) => return Ok(()),
-                Some(_) => {}
+                Some(waiting) => corrupt.lost = waiting,
+                // Padding that reaches past what was sent leads here too: lost is what waited before it.
                 None => return Err(corrupt),
             }
             let offset = match self.geometry.place(self.read) {
