@@ -298,8 +298,12 @@ proptest! {
     }
 
     #[test]
-    fn ages_are_right_for_over_an_hour(published in any::<u64>(), age in 0..(1_u64 << 42) - 4096) {
-        let published = published % (u64::MAX - (1 << 43));
+    fn ages_are_right_for_over_an_hour(
+        anywhere in any::<u64>(), lap in 0..1000_u64, near in 0..4096_u64, at_lap in any::<bool>(),
+        age in 0..(1_u64 << 42) - 4096,
+    ) {
+        // Where the 32 bits of the wire come round to 0, and anywhere.
+        let published = if at_lap { (lap << 42) + near } else { anywhere % (u64::MAX - (1 << 43)) };
         let time = PublishTime::from_ticks(published);
         prop_assert_ne!(time.to_wire(), 0);
         prop_assert_eq!(PublishTime::from_wire(time.to_wire()), Some(time));

@@ -310,7 +310,7 @@ proptest! {
     fn sequence_numbers_fit_the_format(slots in prop_oneof![1..9_u32, any::<u32>()], ticket in any::<u64>(), near in 0..64_u64) {
         prop_assume!(slots > 0);
         let s = Sequence::new(slots);
-        prop_assert!(s.period() <= u64::from(u32::MAX) && s.period() % u64::from(slots) == 0);
+        prop_assert!(s.period() <= u64::from(u32::MAX) && s.period().is_multiple_of(u64::from(slots)));
         prop_assert!(s.period() + u64::from(slots) > u64::from(u32::MAX), "the largest such");
         for ticket in [ticket, near, (s.period() + near).saturating_sub(32)] {
             let number = s.number(ticket);

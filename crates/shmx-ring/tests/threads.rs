@@ -1,0 +1,188 @@
+//! Real threads over plain data that only the protocol protects.
+//!
+//! On their own these runs look at values. Under ThreadSanitizer (`cargo xtask tsan`) they look at order: it reports
+//! every access to the plain cells that the atomics do not put in order. It does not understand fences: what rests on
+//! them (a copy under a stamp, the sleeper's side of the doorbell) is for `loom.rs`.
+#![cfg(not(loom))]
+
+use shmx_abi::control::{PlaceError, RingGeometry};
+use shmx_ring::control::{Receiver, RingMemory, send};
+use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
+use shmx_ring::view::{ControlHead, FrameView, HeaderView, ReaderView, Slot, Slots};
+use shmx_ring::writer::{Claimer, FrameMeta, Publisher};
+use shmx_ring::{reader, readers};
+use std::cell::UnsafeCell;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+/// A value without any protection of its own.
+struct Plain(UnsafeCell<u64>);
+
+// SAFETY: the protocols under test say who may touch the value when; a mistake of theirs is what is looked for.
+unsafe impl Sync for Plain {}
+
+impl Plain {
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    fn set(&self, value: u64) {
+        // SAFETY: the caller is the only one by the protocol under test.
+        unsafe { *self.0.get() = value }
+    }
+
+    fn get(&self) -> u64 {
+        // SAFETY: nobody writes meanwhile, by the protocol under test.
+        unsafe { *self.0.get() }
+    }
+}
+
+/// The sender fills a cell before it sends its number; the receiver reads it. The cell is filled again only when the
+/// ring had room, that is when the receiver is known to be past it.
+#[test]
+fn a_control_ring_orders_what_is_around_it() {
+    const MESSAGES: u64 = 20_000;
+    for cap in [48_u32, 71, 80, 400] {
+        let geometry = RingGeometry::new(cap).unwrap();
+        let (head, bytes) = (ControlHead::new(), (0..cap).map(|_| AtomicU8::new(0)).collect::<Vec<_>>());
+        let memory = RingMemory { head: &head, bytes: &bytes };
+        // A message takes 16 bytes, so the ring holds no more than this many.
+        let cells: Vec<_> = (0..=geometry.usable() / 16).map(|_| Plain::new()).collect();
+        let cell = |n: u64| &cells[n as usize % cells.len()];
+        thread::scope(|s| {
+            s.spawn(|| {
+                for n in 0..MESSAGES {
+                    cell(n).set(n * 3);
+                    loop {
+                        match send(geometry, memory, 1 + (n % 7) as u32, &n.to_ne_bytes()) {
+                            Ok(()) => break,
+                            Err(PlaceError::Full) => thread::yield_now(),
+                            Err(e) => panic!("{e:?}"),
+                        }
+                    }
+                }
+            });
+            let mut receiver = Receiver::new(geometry);
+            let mut next = 0;
+            while next < MESSAGES {
+                let before = next;
+                let result = receiver.poll(memory, |m| {
+                    let mut body = [0; 8];
+                    m.body(&mut body);
+                    assert_eq!((m.ty, u64::from_ne_bytes(body)), (1 + (next % 7) as u32, next));
+                    assert_eq!(cell(next).get(), next * 3);
+                    next += 1;
+                    true
+                });
+                result.expect("an honest sender");
+                if next == before {
+                    thread::yield_now();
+                }
+            }
+        });
+    }
+}
+
+/// Who has attached owns what belongs to the slot until it detaches.
+#[test]
+fn a_reader_slot_has_one_owner_at_a_time() {
+    const ROUNDS: u64 = 5_000;
+    let (header, slot, owned) = (HeaderView::new(), ReaderView::new(), Plain::new());
+    thread::scope(|s| {
+        for id in 1..=3 {
+            let (header, slot, owned) = (&header, &slot, &owned);
+            s.spawn(move || {
+                for _ in 0..ROUNDS {
+                    while !readers::attach(header, slot, id, id as u32, 1, true) {
+                        thread::yield_now();
+                    }
+                    owned.set(owned.get() + 1);
+                    assert_eq!(slot.reader_id.load(Ordering::Relaxed), id);
+                    readers::detach(header, slot);
+                }
+            });
+        }
+    });
+    assert_eq!(owned.get(), 3 * ROUNDS);
+    assert_eq!(header.readers_connected.load(Ordering::Relaxed), 0);
+}
+
+struct Ring {
+    header: HeaderView,
+    slots: Vec<(FrameView, [AtomicU64; 1])>,
+    cells: Vec<Plain>,
+}
+
+impl Slots for Ring {
+    fn header(&self) -> &HeaderView {
+        &self.header
+    }
+    fn slot_count(&self) -> u32 {
+        self.slots.len() as u32
+    }
+    fn slot(&self, index: u32) -> Slot<'_> {
+        let (head, payload) = &self.slots[index as usize];
+        Slot { head, payload }
+    }
+}
+
+/// Two producers and two readers by lease, over plain cells.
+#[test]
+fn leases_and_claims_exclude_each_other() {
+    const FRAMES: u64 = 20_000;
+    let ring = Ring {
+        header: HeaderView::new(),
+        slots: (0..4).map(|_| (FrameView::new(), [AtomicU64::new(0)])).collect(),
+        cells: (0..4).map(|_| Plain::new()).collect(),
+    };
+    let (claimer, publisher) = (Claimer::new(4), Mutex::new(Publisher::new(4)));
+    let done = AtomicBool::new(false);
+    thread::scope(|s| {
+        let mut producers = Vec::new();
+        for mine in 1..=2_u64 {
+            let (ring, claimer, publisher) = (&ring, &claimer, &publisher);
+            producers.push(s.spawn(move || {
+                let mut published = 0;
+                while published < FRAMES {
+                    let Ok(claim) = claimer.claim(&ring) else {
+                        thread::yield_now();
+                        continue;
+                    };
+                    let value = published << 2 | mine;
+                    ring.cells[claim.slot() as usize].set(value);
+                    let meta = FrameMeta { sim_time_bits: value, payload_bytes: 8, ..FrameMeta::default() };
+                    let _ = publisher.lock().unwrap().publish(&ring, claimer, claim, &meta);
+                    published += 1;
+                }
+            }));
+        }
+        for index in 0..2 {
+            let (ring, done) = (&ring, &done);
+            s.spawn(move || {
+                let mut seen = 0_u64;
+                loop {
+                    let last = done.load(Ordering::Relaxed);
+                    if let Some(n) = reader::newest(&ring).checked_sub(1) {
+                        let slot = n % ring.slot_count();
+                        if let Ok(frame) = reader::lease(ring.slot(slot), index) {
+                            if frame.payload_bytes != 0 {
+                                assert_eq!(ring.cells[slot as usize].get(), frame.sim_time_bits);
+                                seen += 1;
+                            }
+                            reader::end_lease(ring.slot(slot), index);
+                        }
+                    }
+                    if last && seen > 0 {
+                        break;
+                    }
+                }
+            });
+        }
+        for producer in producers {
+            producer.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(publisher.lock().unwrap().published(), 2 * FRAMES);
+}
