@@ -9,6 +9,7 @@ mod nightly;
 mod orderings;
 mod step;
 mod tests;
+mod tsan;
 mod video;
 
 use anyhow::{Result, bail};
@@ -27,6 +28,7 @@ orderings           weaken each memory ordering of shmx-ring in turn; a loom mod
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
 fuzz [--minutes N] [--target T] [--reproduce FILE]
                     libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
+tsan                threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
 layers              no crate depends on one above it
 help                this text
 
@@ -59,6 +61,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),
         ["fuzz", rest @ ..] => fuzz::command(tally, rest),
+        ["tsan"] => tsan::run(tally),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

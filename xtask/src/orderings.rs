@@ -161,7 +161,7 @@ fn models_pass(copy: &Path, target: &Path, weak_sc: bool) -> Result<bool> {
     Ok(run(&[])?.status.success())
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

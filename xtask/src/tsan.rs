@@ -1,0 +1,181 @@
+//! Threads under ThreadSanitizer, and a replay of weakened orderings that it must notice.
+//!
+//! Needs the nightly toolchain and the source of its standard library, because the prebuilt library is not
+//! instrumented and gives false alarms. Where the toolchain does not bring the source, Debian's package of the same
+//! version is unpacked under the target directory; nothing is installed.
+
+use crate::orderings::copy_tree;
+use crate::step::{self, Tally};
+use crate::tests::target_dir;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Each run meets other interleavings.
+const ROUNDS: usize = 4;
+
+/// What runs: threads of one process that share one mapping, or what the facade guards by locks.
+const SUITES: &[(&str, &str)] =
+    &[("shmx-ring", "threads"), ("shmx", "threads"), ("shmx", "facade"), ("shmx-os", "conformance")];
+
+/// Orderings of `shmx-ring` that order plain data around them: file, what stands there, and the weaker form.
+const WEAKENED: &[(&str, &str, &str)] = &[
+    ("control", "write.store(placement.next, Ordering::Release)", "write.store(placement.next, Ordering::Relaxed)"),
+    ("control", "head.write.load(Ordering::Acquire)", "head.write.load(Ordering::Relaxed)"),
+    ("control", "head.read.store(self.read, Ordering::Release)", "head.read.store(self.read, Ordering::Relaxed)"),
+    ("control", "head.read.load(Ordering::Acquire)", "head.read.load(Ordering::Relaxed)"),
+    ("readers", "(0, 1, Ordering::AcqRel, Ordering::Relaxed)", "(0, 1, Ordering::Relaxed, Ordering::Relaxed)"),
+    ("readers", "slot.in_use.store(0, Ordering::Release)", "slot.in_use.store(0, Ordering::Relaxed)"),
+];
+
+/// `cargo xtask tsan`.
+pub(crate) fn run(tally: &mut Tally) -> Result<()> {
+    let folder = target_dir()?.join("tsan");
+    let library = match library(&folder) {
+        Ok(library) => library,
+        // Also in CI: it is a second look at what loom models and the tests cover.
+        Err(e) => return step::skip(tally, "tsan", &format!("{e:#}"), false),
+    };
+    for round in 1..=ROUNDS {
+        for (package, suite) in SUITES {
+            let mut c = test(&library, &folder, Path::new("."), package, suite)?;
+            step::counted(tally, &format!("{package} {suite}, round {round} of {ROUNDS}"), &mut c, |l| {
+                l.starts_with("test result:")
+            })?;
+        }
+    }
+    weakened(tally, &library, &folder)
+}
+
+fn test(library: &Source, folder: &Path, place: &Path, package: &str, suite: &str) -> Result<Command> {
+    let triple = crate::nightly::host()?;
+    let mut c = crate::nightly::cargo(&["test", "-Zbuild-std", "--target", &triple, "-p", package, "--test", suite]);
+    c.current_dir(place).env("RUSTFLAGS", "-Zsanitizer=thread").env("CARGO_TARGET_DIR", folder.join("build"));
+    // Nothing is suppressed: one report fails the run.
+    c.env("TSAN_OPTIONS", "halt_on_error=0 second_deadlock_stack=1");
+    if let Source::Unpacked(path) = library {
+        c.env("__CARGO_TESTS_ONLY_SRC_ROOT", path);
+    }
+    Ok(c)
+}
+
+/// Weakens one ordering at a time in a copy; ThreadSanitizer must report it.
+fn weakened(tally: &mut Tally, library: &Source, folder: &Path) -> Result<()> {
+    let copy = folder.join("tree");
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    for krate in ["shmx-abi", "shmx-ring"] {
+        copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
+    }
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    let lines = manifest.lines().filter(|l| !l.starts_with("default-members"));
+    let lines = lines.map(|l| if l.starts_with("members") { "members = [\"crates/*\"]" } else { l });
+    fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
+    fs::copy("Cargo.lock", copy.join("Cargo.lock"))?;
+    let mut missed = Vec::new();
+    for (file, from, to) in WEAKENED {
+        let path = copy.join(format!("crates/shmx-ring/src/{file}.rs"));
+        let source = fs::read_to_string(&path)?;
+        ensure!(source.matches(from).count() == 1, "{file}: `{from}` is not there once");
+        fs::write(&path, source.replacen(from, to, 1))?;
+        let mut reported = false;
+        for _ in 0..ROUNDS {
+            let out = test(library, folder, &copy, "shmx-ring", "threads")?.output().context("start cargo")?;
+            let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+            ensure!(!text.contains("could not compile"), "{file}: the weakened copy does not build\n{text}");
+            reported = text.contains("WARNING: ThreadSanitizer: data race");
+            if reported {
+                break;
+            }
+        }
+        fs::write(&path, source)?;
+        println!("{} {file}: {from}", if reported { "noticed " } else { "SURVIVED" });
+        if reported {
+            tally.passed += 1;
+        } else {
+            tally.failed += 1;
+            missed.push(*from);
+        }
+    }
+    ensure!(missed.is_empty(), "ThreadSanitizer does not notice: {}", missed.join(", "));
+    Ok(())
+}
+
+/// Where the standard library's source is.
+enum Source {
+    /// In the toolchain, where cargo finds it.
+    Toolchain,
+    /// In this folder.
+    Unpacked(PathBuf),
+}
+
+fn library(folder: &Path) -> Result<Source> {
+    ensure!(cfg!(all(target_os = "linux", target_arch = "x86_64")), "it is set up for Linux on x86-64 only");
+    ensure!(crate::nightly::is_installed(), crate::nightly::MISSING);
+    let out = crate::nightly::program("rustc").args(["--print", "sysroot"]).output()?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&out.stdout).trim());
+    if sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists() {
+        return Ok(Source::Toolchain);
+    }
+    debian(folder).map(Source::Unpacked).context(
+        "the nightly toolchain has no rust-src (`rustup component add --toolchain nightly rust-src` brings it), and \
+         Debian's cannot be had",
+    )
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let out = command.output().with_context(|| format!("start {command:?}"))?;
+    ensure!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Debian's rust-src of the nightly's version, unpacked. Uses package lists of its own beside the system's.
+fn debian(folder: &Path) -> Result<PathBuf> {
+    let release = crate::nightly::rustc_says("release:")?;
+    let version = release.split('-').next().and_then(|v| v.rsplit_once('.')).context("an odd version")?.0.to_owned();
+    let unpacked = folder.join("src");
+    let found = || {
+        let entries = fs::read_dir(unpacked.join("usr/src")).into_iter().flatten().flatten();
+        let mut paths = entries.map(|e| e.path().join("library"));
+        paths.find(|p| p.to_string_lossy().contains(&format!("rustc-{version}.")) && p.join("Cargo.lock").exists())
+    };
+    if let Some(library) = found() {
+        return Ok(library);
+    }
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    ensure!(Path::new(keys).exists(), "this is no Debian system");
+    // The archive that the system itself uses, so that none need be named here.
+    let targets = output(Command::new("apt-get").args(["indextargets", "--format", "$(LABEL) $(REPO_URI)"]))?;
+    let archive = targets.lines().find_map(|l| l.strip_prefix("Debian ")).context("run `apt-get update` first")?;
+    let apt = folder.join("apt");
+    for needed in ["lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(apt.join(needed))?;
+    }
+    fs::write(apt.join("sources.list"), format!("deb [signed-by={keys}] {archive} sid main\n"))?;
+    let with = |program: &str| {
+        let mut c = Command::new(program);
+        c.current_dir(&apt).args(["-q", "-o", "Dir::Etc::sourceparts=/dev/null"]);
+        for (option, place) in
+            [("Dir::Etc::sourcelist", "sources.list"), ("Dir::State::lists", "lists"), ("Dir::Cache", "cache")]
+        {
+            c.arg("-o").arg(format!("{option}={}", apt.join(place).display()));
+        }
+        c
+    };
+    output(with("apt-get").arg("update"))?;
+    let offered = output(with("apt-cache").args(["madison", "rust-src"]))?;
+    let wanted = offered.split('|').map(str::trim).find(|v| v.starts_with(&format!("{version}.")));
+    let wanted = wanted.with_context(|| format!("Debian has no rust-src of version {version}"))?;
+    output(with("apt-get").args(["download", &format!("rust-src={wanted}")]))?;
+    let packages = fs::read_dir(&apt)?.flatten().map(|e| e.path());
+    let package =
+        packages.into_iter().find(|p| p.to_string_lossy().contains("/rust-src_")).context("no package came")?;
+    output(Command::new("dpkg").arg("-x").arg(&package).arg(&unpacked))?;
+    fs::remove_file(&package)?;
+    match found() {
+        Some(library) => Ok(library),
+        None => bail!("the package holds no library"),
+    }
+}
