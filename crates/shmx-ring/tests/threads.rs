@@ -145,7 +145,7 @@ fn leases_and_claims_exclude_each_other() {
         for mine in 1..=2_u64 {
             let (ring, claimer, publisher) = (&ring, &claimer, &publisher);
             producers.push(s.spawn(move || {
-                let mut published = 0;
+                let (mut published, mut abandoned) = (0, false);
                 while published < FRAMES {
                     let Ok(claim) = claimer.claim(&ring) else {
                         thread::yield_now();
@@ -153,6 +153,12 @@ fn leases_and_claims_exclude_each_other() {
                     };
                     let value = published << 2 | mine;
                     ring.cells[claim.slot() as usize].set(value);
+                    if published % 8 == 3 && !abandoned {
+                        claim.abandon(&ring);
+                        abandoned = true;
+                        continue;
+                    }
+                    abandoned = false;
                     let meta = FrameMeta { sim_time_bits: value, payload_bytes: 8, ..FrameMeta::default() };
                     let _ = publisher.lock().unwrap().publish(&ring, claimer, claim, &meta);
                     published += 1;
