@@ -71,10 +71,11 @@ fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mu
     let mut held: Vec<FrameView> = Vec::new();
     let mut last = 0;
     while !ops.is_empty() {
+        let before = held.len();
         match ops.below(11) {
             0 => keep(client.latest(), options, &mut held),
             op @ (1 | 6) => {
-                let got = if op == 1 { client.try_next() } else { client.next(Duration::ZERO) };
+                let got = if op == 1 { client.try_next() } else { client.next(Duration::from_nanos(1)) };
                 if let Ok(Some(view)) = &got {
                     assert!(view.frame_id() > last, "in order, whatever the neighbour writes");
                     last = view.frame_id();
@@ -113,6 +114,8 @@ fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mu
             }
             _ => drop((client.server_gone(), client.is_replaced(), client.header())),
         }
+        let capacity = client.layout().frame_bytes_cap() as usize;
+        assert!(held.iter().skip(before).all(|view| view.payload().len() <= capacity));
         let stats = client.stats();
         assert!(stats.rejected < 1000 && stats.delivered < 1000);
     }

@@ -14,6 +14,9 @@ pub const PREFIX: usize = 2;
 /// Most bytes of a region. Longer inputs are cut: they reach nothing new and cost time.
 pub const LONGEST: usize = 16 << 10;
 
+/// How far repaired lengths may still go beyond what is there: the check itself must stay within reach.
+const BEYOND: u32 = 16;
+
 /// Repairs, as bits of the flags.
 pub mod flag {
     /// Magic, byte order and version.
@@ -107,18 +110,20 @@ pub fn repaired(flags: u16, mut bytes: Vec<u8>) -> Vec<u8> {
 fn inner(header: &mut GlobalHeader, layout: &RegionLayout, flags: u16, bytes: &mut [u8]) {
     let on = |f: u16| flags & f != 0;
     if on(flag::DIRECTORY) {
-        header.static_bytes_used %= layout.static_bytes_cap() + 1;
+        header.static_bytes_used %= layout.static_bytes_cap() + 1 + BEYOND;
         let at = layout.static_offset() as usize;
-        header.static_hash = hash::fnv1a64(&bytes[at..at + header.static_bytes_used as usize]);
+        let used = header.static_bytes_used.min(layout.static_bytes_cap()) as usize;
+        header.static_hash = hash::fnv1a64(&bytes[at..at + used]);
     }
     for at in (0..layout.slots()).filter_map(|i| layout.frame_slot(i)) {
         let Some(mut frame) = read_at::<FrameHeader>(bytes, at) else { continue };
         if on(flag::FRAMES) {
             frame.session_id_copy = header.session_id;
-            frame.payload_bytes %= layout.frame_bytes_cap() + 1;
+            frame.payload_bytes %= layout.frame_bytes_cap() + 1 + BEYOND;
             frame.ext_stamp &= !1;
             let payload = at + size_of::<FrameHeader>();
-            frame.checksum = hash::checksum32(&bytes[payload..payload + frame.payload_bytes as usize]);
+            let len = frame.payload_bytes.min(layout.frame_bytes_cap()) as usize;
+            frame.checksum = hash::checksum32(&bytes[payload..payload + len]);
         }
         if on(flag::LEASES) {
             (frame.ext_lease_lo, frame.ext_lease_hi) = (0, 0);
@@ -140,7 +145,7 @@ fn inner(header: &mut GlobalHeader, layout: &RegionLayout, flags: u16, bytes: &m
             let usable = u64::from(layout.control_per_reader()) - 16;
             let (read, write) = (read_at::<u64>(bytes, at), read_at::<u64>(bytes, at + 8));
             let (Some(read), Some(write)) = (read, write) else { continue };
-            put(bytes, at + 8, &read.wrapping_add(write.wrapping_sub(read) % (usable + 1)));
+            put(bytes, at + 8, &read.wrapping_add(write.wrapping_sub(read) % (usable + 2)));
         }
     }
     put(bytes, 0, header);

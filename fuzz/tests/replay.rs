@@ -1,4 +1,5 @@
-//! Every target over its seeds and over past findings, on the stable toolchain.
+//! Every target over its seeds and over past findings, on the stable toolchain; over another corpus too, if
+//! `SHMX_FUZZ_CORPUS` names its folder (`target/fuzz/corpus` after a fuzzing run).
 
 use shmx_fuzz::TARGETS;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,10 @@ fn seeds_and_findings_pass() {
             }
             replayed += 25;
         }
-        for corpus in ["corpus", "regressions"] {
-            for path in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(corpus).join(target.name)) {
+        let more = std::env::var_os("SHMX_FUZZ_CORPUS").map(PathBuf::from);
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+        for folder in more.iter().chain([&kept]) {
+            for path in files(&folder.join(target.name)) {
                 println!("{} {}", target.name, path.display());
                 (target.run)(&std::fs::read(&path).expect("it is readable"));
                 replayed += 1;

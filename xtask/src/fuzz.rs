@@ -158,7 +158,7 @@ fn all(tally: &mut Tally, each: Duration, only: Option<&'static str>) -> Result<
                 continue;
             }
             let job = running.swap_remove(i);
-            match finish(&folder, job) {
+            match finish(job) {
                 Ok(n) => {
                     tally.passed += 1;
                     executions += n;
@@ -186,11 +186,9 @@ fn start(folder: &Path, bin: &Path, target: &'static str, each: Duration) -> Res
     let log = folder.join(format!("{target}.log"));
     let mut c = Command::new(bin.join(target));
     c.arg(&corpus).arg(folder.join("seeds").join(target));
-    for kept in ["corpus", "regressions"] {
-        let kept = Path::new("fuzz").join(kept).join(target);
-        if kept.is_dir() {
-            c.arg(kept);
-        }
+    let kept = Path::new("fuzz/regressions").join(target);
+    if kept.is_dir() {
+        c.arg(kept);
     }
     c.arg("-dict=fuzz/shmx.dict")
         .arg(format!("-artifact_prefix={}/{target}-", findings.display()))
@@ -207,7 +205,7 @@ fn start(folder: &Path, bin: &Path, target: &'static str, each: Duration) -> Res
 }
 
 /// Executions of a target that found nothing.
-fn finish(folder: &Path, mut job: Job) -> Result<u64> {
+fn finish(mut job: Job) -> Result<u64> {
     let status = job.child.wait()?;
     let log = String::from_utf8_lossy(&fs::read(&job.log)?).into_owned();
     let left = clear(job.child.id());
@@ -237,7 +235,6 @@ fn finish(folder: &Path, mut job: Job) -> Result<u64> {
         s.seeds,
         job.log.display()
     );
-    let _ = folder;
     Ok(s.executions)
 }
 
