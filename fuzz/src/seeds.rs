@@ -120,6 +120,10 @@ pub fn servers() -> Vec<(String, Vec<u8>)> {
         ("session", &[12, 6, 0, 0, 1, 0, 1, 0, 12, 28, 3, 2, 9, 1, 1, 24, 2, 4, 1, 0]),
     ];
     let mut list: Vec<_> = scripts.iter().map(|(name, ops)| ((*name).to_owned(), [&small, *ops].concat())).collect();
+    // A directory entry of 48 bytes for stream 5, twice: the second is refused.
+    let mut entry = [0_u8; 50];
+    (entry[0], entry[1], entry[3], entry[6], entry[10]) = (7, 48, 0x10, 32, 5);
+    list.push(("raw_entries".to_owned(), [&small[..], &entry, &entry, &[6, 5]].concat()));
     let tiny: [u8; 7] = [0, 0, 0, 40, 0, 0, 0];
     list.push(("one_slot".to_owned(), [&tiny[..], &[0, 1, 0, 0, 1, 0, 1, 0, 0, 2, 5, 3, 4]].concat()));
     list

@@ -6,6 +6,7 @@ use crate::live::{load, neighbour, remove, store, unique};
 use crate::ops::Ops;
 use shmx::error::BeginError;
 use shmx::{Config, Server, StaticStream};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU8;
 
 /// Runs the target.
@@ -37,6 +38,8 @@ pub fn run(data: &[u8]) {
         let state = server.static_state();
         assert_eq!(state.static_hash, shmx_abi::hash::fnv1a64(&state.bytes));
         assert_eq!(state.session_id, server.session_id());
+        let ids: BTreeSet<u32> = state.streams.iter().map(|s| s.id).collect();
+        assert_eq!(ids.len(), state.streams.len(), "stream ids are unique");
     }
     drop(server);
     remove(&name);
