@@ -101,8 +101,11 @@ fn word(bytes: &[u8], at: usize) -> u128 {
     u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap()).into()
 }
 
-/// Section 5.1: offset, type and body of each record, and whether the walk ended well.
-fn section_5(bytes: &[u8]) -> (Vec<(usize, u128, &[u8])>, bool) {
+/// Offset, type and body of a record.
+type Found<'a> = (usize, u128, &'a [u8]);
+
+/// Section 5.1: each record, and whether the walk ended well.
+fn section_5(bytes: &[u8]) -> (Vec<Found<'_>>, bool) {
     let (mut found, mut at) = (Vec::new(), 0);
     while at + 8 <= bytes.len() {
         let (ty, len) = (word(bytes, at), word(bytes, at + 4));
@@ -214,7 +217,8 @@ proptest! {
                 break;
             }
             let stream = stream.unwrap();
-            prop_assert_eq!((u128::from(stream.stream_id), u128::from(stream.elem_count)), (word(body, 0), word(body, 4)));
+            let numbers = (u128::from(stream.stream_id), u128::from(stream.elem_count));
+            prop_assert_eq!(numbers, (word(body, 0), word(body, 4)));
             prop_assert_eq!(stream.data, &body[16..16 + word(body, 8) as usize]);
         }
         prop_assert_eq!(streams.next().is_some(), !whole && !ended);
@@ -239,7 +243,8 @@ proptest! {
             return Ok(());
         };
         let usable = u128::from(cap) - 16;
-        let waiting = if near { usable.saturating_sub(off as u128) } else { waiting.index(usable as usize + 1) as u128 };
+        let somewhere = waiting.index(usable as usize + 1) as u128;
+        let waiting = if near { usable.saturating_sub(off as u128) } else { somewhere };
         let len = if near { (usable as usize).saturating_sub(off) } else { len.index(usable as usize + 9) };
         let read = write.wrapping_sub(waiting as u64);
         let (left, free) = (usable - u128::from(write) % usable, usable - waiting);
@@ -285,7 +290,9 @@ proptest! {
     }
 
     #[test]
-    fn feature_words_are_believed_in_their_session_only(session in any::<u64>(), other in any::<u64>(), flags in 1..256_u32) {
+    fn feature_words_are_believed_in_their_session_only(
+        session in any::<u64>(), other in any::<u64>(), flags in 1..256_u32,
+    ) {
         let digest = |s: u64| ((u128::from(s) * 0x9E37_79B9_7F4A_7C15 % (1 << 64)) >> 40) as u32;
         let word = FeatureWord::new(session, flags << 24);
         prop_assert_eq!(word.to_wire(), flags << 24 | digest(session));

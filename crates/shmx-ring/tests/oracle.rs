@@ -74,7 +74,8 @@ fn op() -> impl Strategy<Value = Op> {
     let n = || 0..16_usize;
     prop_oneof![
         4 => any::<bool>().prop_map(|alone| Op::Claim { alone }),
-        4 => (n(), any::<u64>(), 0..=(WORDS as u32 * 8)).prop_map(|(which, value, len)| Op::Publish { which, value, len }),
+        4 => (n(), any::<u64>(), 0..=(WORDS as u32 * 8))
+            .prop_map(|(which, value, len)| Op::Publish { which, value, len }),
         1 => n().prop_map(|which| Op::Abandon { which }),
         3 => (n(), n()).prop_map(|(slot, reader)| Op::Lease { slot, reader }),
         3 => (n(), n()).prop_map(|(slot, reader)| Op::EndLease { slot, reader }),
@@ -307,7 +308,9 @@ proptest! {
     }
 
     #[test]
-    fn sequence_numbers_fit_the_format(slots in prop_oneof![1..9_u32, any::<u32>()], ticket in any::<u64>(), near in 0..64_u64) {
+    fn sequence_numbers_fit_the_format(
+        slots in prop_oneof![1..9_u32, any::<u32>()], ticket in any::<u64>(), near in 0..64_u64,
+    ) {
         prop_assume!(slots > 0);
         let s = Sequence::new(slots);
         prop_assert!(s.period() <= u64::from(u32::MAX) && s.period().is_multiple_of(u64::from(slots)));
@@ -316,7 +319,8 @@ proptest! {
             let number = s.number(ticket);
             prop_assert!(number >= 1 && u64::from(number) <= s.period());
             prop_assert_eq!((number - 1) % slots, s.slot(ticket));
-            prop_assert_eq!(s.number(ticket.wrapping_add(1)) == 1, u64::from(number) == s.period() || ticket == u64::MAX);
+            let ended = u64::from(number) == s.period() || ticket == u64::MAX;
+            prop_assert_eq!(s.number(ticket.wrapping_add(1)) == 1, ended);
         }
     }
 
@@ -533,7 +537,8 @@ proptest! {
 
     #[test]
     fn a_forged_ring_ends_and_goes_on(
-        cap in 17..300_u32, noise in vec(any::<u8>(), 300), read in any::<u64>(), ahead in prop_oneof![0..320_u64, any::<u64>()],
+        cap in 17..300_u32, noise in vec(any::<u8>(), 300), read in any::<u64>(),
+        ahead in prop_oneof![0..320_u64, any::<u64>()],
     ) {
         let geometry = RingGeometry::new(cap).unwrap();
         let head = ControlHead::new();

@@ -62,7 +62,7 @@ fn everything_at_once_from_many_threads() {
         }
         // Frames are taken by one thread and looked at and dropped by another.
         let (pass, passed) = mpsc::sync_channel::<FrameView>(2);
-        s.spawn(move || passed.into_iter().map(|view| whole(&view)).count());
+        s.spawn(move || passed.into_iter().for_each(|view| assert!(whole(&view) < FRAMES * PRODUCERS)));
         for c in 0..CLIENTS {
             let pass = pass.clone();
             s.spawn(move || {
