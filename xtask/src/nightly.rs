@@ -7,7 +7,10 @@ pub(crate) const MISSING: &str = "the nightly toolchain is not installed; `rustu
 
 pub(crate) fn is_installed() -> bool {
     let out = Command::new("rustup").args(["toolchain", "list"]).output();
-    out.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).lines().any(|l| l.starts_with("nightly-")))
+    // `nightly-TRIPLE`; one with a date in between is another toolchain.
+    let current =
+        |l: &str| l.strip_prefix("nightly-").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    out.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).lines().any(current))
 }
 
 /// A program of the nightly toolchain, free of what cargo has set for the pinned one.
