@@ -31,12 +31,17 @@ pub fn attach(header: &HeaderView, slot: &ReaderView, id: u64, pid: u32, now: u6
 /// Frees a slot: the owner's last act, or the reaper's.
 ///
 /// The lease bits of the index must be clear before; see [`clear_leases`].
+///
+/// An owner that dies within leaves what a reaper recognises: an id that the tag confirms, or neither id nor
+/// heartbeat. A heartbeat without tag would look like a reader of another implementation, which only time may reap;
+/// hence the order: heartbeat, id, tag.
 pub fn detach(header: &HeaderView, slot: &ReaderView) {
-    slot.ext_tag.store(0, Ordering::Relaxed);
-    slot.ext_pid.store(0, Ordering::Relaxed);
-    slot.reader_id.store(0, Ordering::Release);
+    // Release each: no store overtakes an earlier one.
     slot.heartbeat.store(0, Ordering::Release);
     slot.last_frame_seen.store(0, Ordering::Release);
+    slot.reader_id.store(0, Ordering::Release);
+    slot.ext_tag.store(0, Ordering::Release);
+    slot.ext_pid.store(0, Ordering::Release);
     // Release: whoever takes the slot next finds it cleared.
     slot.in_use.store(0, Ordering::Release);
     decrement(&header.readers_connected);

@@ -170,6 +170,8 @@ pub struct Server {
     control: Mutex<(Vec<Receiver>, usize)>,
     /// When the reaper first saw a taken slot without any sign of life, per slot.
     unclaimed_since: Mutex<Vec<Option<u64>>>,
+    /// By how much the header's count of readers is off, and since when.
+    miscounted_since: Mutex<Option<(i64, u64)>>,
 }
 
 /// What every frame of a server has in common.
@@ -320,6 +322,7 @@ impl Server {
             static_lock: Mutex::new(()),
             control: Mutex::new((receivers, 0)),
             unclaimed_since: Mutex::new(vec![None; layout.reader_slots() as usize]),
+            miscounted_since: Mutex::new(None),
             region,
         })
     }
@@ -615,7 +618,36 @@ impl Server {
             }
             self.region.os.unlock(lock);
         }
+        self.mend_count();
         reaped
+    }
+
+    /// Sets the header's count of readers right. A reader that dies between taking its slot and counting itself, or
+    /// between leaving it and uncounting itself, leaves the count wrong for ever; one that lives is done in less than
+    /// the time of grace.
+    fn mend_count(&self) {
+        let counted = &self.region.header().readers_connected;
+        let seen = counted.load(Ordering::Acquire);
+        let slots = (0..self.region.layout.reader_slots()).filter_map(|i| self.region.reader(i));
+        let used = slots.filter(|r| r.in_use.load(Ordering::Acquire) != 0).count() as u32;
+        let off = i64::from(seen) - i64::from(used);
+        let mut since = self.miscounted_since.lock();
+        if off == 0 {
+            *since = None;
+            return;
+        }
+        let now = clock::ticks();
+        match *since {
+            Some((before, at)) if before == off => {
+                // A count that changes now is looked at again the next time.
+                if now.saturating_sub(at) > GRACE
+                    && counted.compare_exchange(seen, used, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+                {
+                    *since = None;
+                }
+            }
+            _ => *since = Some((off, now)),
+        }
     }
 
     /// Ends the server: readers are told, the name is removed. The same as dropping it.

@@ -1,0 +1,126 @@
+//! What the dead leave behind, step by step, and how it is cleared.
+
+use shmx::os::{LockByte, Region, RegionName, clock};
+use shmx::{Client, Config, Server, StaticStream};
+use shmx_ring::readers;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::{HeaderView, ReaderView, cast};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::{Duration, Instant};
+
+fn unique(tag: &str) -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    format!("shmx-live-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+}
+
+fn server(tag: &str) -> (Server, Region) {
+    let name = unique(tag);
+    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
+    (server, region)
+}
+
+fn slot<'a>(server: &Server, region: &'a Region, index: u32) -> &'a ReaderView {
+    cast(region.bytes(), server.layout().reader_slot(index).unwrap()).unwrap()
+}
+
+fn within(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while !done() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+/// A slot never shows a heartbeat without the tag that says that the reader holds a lock: whoever died there would
+/// be taken for a reader of another implementation and keep the slot for ever.
+#[test]
+fn a_heartbeat_is_never_seen_without_its_tag() {
+    let (server, region) = server("order");
+    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let reader = slot(&server, &region, 0);
+    let stop = AtomicBool::new(false);
+    let rounds = std::thread::scope(|s| {
+        let t = s.spawn(|| {
+            let mut round = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                round += 1;
+                assert!(readers::attach(header, reader, round, 1, round, true));
+                readers::detach(header, reader);
+            }
+            round
+        });
+        let (mut seen, end) = (0, Instant::now() + Duration::from_secs(20));
+        let mut wrong = 0;
+        while seen < 20_000 && Instant::now() < end {
+            let before = reader.heartbeat.load(Ordering::Acquire);
+            let tag = reader.ext_tag.load(Ordering::Acquire);
+            if before != 0 && reader.heartbeat.load(Ordering::Acquire) == before {
+                seen += 1;
+                wrong += u32::from(tag != before);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let rounds = t.join().unwrap();
+        assert!(seen > 100, "the slot was hardly seen taken: {seen} times");
+        assert_eq!(wrong, 0, "of {seen} looks");
+        rounds
+    });
+    assert!(rounds > 100, "only {rounds} attachments");
+}
+
+/// Every state that a reader of ours can die in while it attaches or detaches is cleared, in time.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_reader_that_died_in_any_step_is_reaped() {
+    let (server, region) = server("steps");
+    // id, tag and heartbeat as a kill can leave them, and whether they show at once that the owner is dead.
+    let states = [(0, 0, 0, false), (0, 9, 0, false), (9, 9, 0, true), (9, 9, 5, true)];
+    for (index, &(id, tag, heartbeat, _)) in states.iter().enumerate() {
+        let r = slot(&server, &region, index as u32);
+        r.in_use.store(1, Ordering::Relaxed);
+        r.reader_id.store(id, Ordering::Relaxed);
+        r.ext_tag.store(tag, Ordering::Relaxed);
+        r.heartbeat.store(heartbeat, Ordering::Relaxed);
+    }
+    let at_once: Vec<u32> = (0..).zip(states).filter(|(_, s)| s.3).map(|(i, _)| i).collect();
+    assert_eq!(server.reap_dead_readers(), at_once);
+    let mut later = Vec::new();
+    assert!(within(20, || {
+        later.extend(server.reap_dead_readers());
+        later.len() + at_once.len() == states.len()
+    }));
+    assert!(server.snapshot_readers().iter().all(|r| !r.in_use && r.reader_id == 0));
+    // A reader of another implementation shows a heartbeat and no tag; it is left alone until time is asked for.
+    let r = slot(&server, &region, 0);
+    r.reader_id.store(9, Ordering::Relaxed);
+    r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
+    r.in_use.store(1, Ordering::Relaxed);
+    assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_stale_readers(u64::MAX, 1), [0]);
+}
+
+/// The header's count of readers is wrong after a kill between two steps; it does not stay so.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_wrong_count_of_readers_is_mended() {
+    let (server, region) = server("count");
+    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let client = Client::open(server.name()).unwrap();
+    for wrong in [0, 5] {
+        header.readers_connected.store(wrong, Ordering::Relaxed);
+        server.reap_dead_readers();
+        assert_eq!(server.readers_connected(), wrong, "not before it was seen for a while");
+        assert!(within(20, || {
+            server.reap_dead_readers();
+            server.readers_connected() == 1
+        }));
+    }
+    drop(client);
+    assert_eq!(server.readers_connected(), 0);
+    let lock = LockByte::Reader(0);
+    assert!(region.try_lock(lock).unwrap(), "and the lock is free");
+}
