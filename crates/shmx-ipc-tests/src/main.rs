@@ -1,6 +1,8 @@
 //! Tests of SHMX with real processes. One program plays every part: `run` starts the others as its children.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+mod chaos;
 mod child;
 mod frames;
 mod interop;
@@ -21,8 +23,10 @@ usage: shmx-ipc-peer run [--quick] [--python PATH] [--only TEXT]
        shmx-ipc-peer ping NAME --count N [--seed N]
        shmx-ipc-peer hold NAME --frames N
        shmx-ipc-peer creator NAME
+       shmx-ipc-peer chaos [--seconds N] [--seed N]
 
 run          every scenario; with --python, also those against the reference package in that interpreter
+chaos        kills and stops producers and readers at random and counts what that broke (Linux)
 the others   one part of a scenario; prints `ready ...` and `result ...` lines of key=value and ends with its stdin";
 
 fn main() -> ExitCode {
@@ -42,6 +46,16 @@ fn dispatch() -> Result<bool> {
     if matches!(command.as_str(), "-h" | "--help" | "help") {
         println!("{HELP}");
         return Ok(true);
+    }
+    #[cfg(target_os = "linux")]
+    match command.as_str() {
+        // Parts of chaos, which are started by it alone.
+        "chaos-part" => return chaos::part(&args.next().unwrap_or_default(), &Opts::parse(args)?).map(|()| true),
+        "chaos-drill" => {
+            return chaos::drill_part(&args.next().unwrap_or_default(), &Opts::parse(args)?).map(|()| true);
+        }
+        "chaos" => return chaos::run(&Opts::parse(args)?),
+        _ => {}
     }
     let opts = Opts::parse(args)?;
     match command.as_str() {

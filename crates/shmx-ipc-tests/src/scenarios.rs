@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-const PREFIX: &str = "shmx-ipc-";
+pub(crate) const PREFIX: &str = "shmx-ipc-";
 
 /// What every scenario gets.
 pub(crate) struct Scale {

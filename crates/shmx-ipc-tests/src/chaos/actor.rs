@@ -1,0 +1,317 @@
+//! The parts that are stopped and killed: producers that succeed one another, and readers of every kind.
+
+use crate::chaos::board::{Board, Count, Line};
+use crate::chaos::dice::Dice;
+use crate::chaos::victim::die_with_parent;
+use crate::frames::{self, THREAD_SHIFT, fill, matches, mix};
+use crate::opts::Opts;
+use anyhow::{Context, Result, bail};
+use shmx::error::{BeginError, CreateError, OpenError, ReadError, SendError};
+use shmx::os::clock::ticks;
+use shmx::{Client, ClientOptions, Config, FrameView, Server};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const PAUSE: Duration = Duration::from_micros(300);
+/// Type of the control messages.
+const NOTE: u32 = 0x3001;
+
+/// `chaos-part ROLE NAME --board NAME --line N --seed N ...`
+pub(crate) fn run(role: &str, opts: &Opts) -> Result<()> {
+    die_with_parent()?;
+    let board = Board::open(opts.text("board").context("--board")?)?;
+    let line = board.line(opts.num("line", 0)?)?;
+    let dice = Dice::new(opts.num("seed", 1)?);
+    line.set(Count::Session, 0);
+    match role {
+        "producer" => producer(opts, line, dice),
+        _ => Reader { line, dice, mode: role.to_owned(), threads: opts.num("threads", 1)? }.run(opts.name()?),
+    }
+}
+
+/// Reports what nothing explains.
+fn unexpected(line: Line<'_>, what: &str, e: &dyn std::fmt::Display) {
+    eprintln!("unexpected, process {}: {what}: {e}", std::process::id());
+    line.add(Count::Unexpected, 1);
+}
+
+// ---------------------------------------------------------------------------------------------------- producers
+
+pub(crate) fn config(opts: &Opts) -> Result<Config> {
+    let max_len = opts.num("max-len", 3000_u32)?;
+    Ok(Config {
+        slots: opts.num("slots", 4)?,
+        reader_slots: opts.num("reader-slots", 16)?,
+        control_per_reader: opts.num("control", 4096)?,
+        frame_bytes_cap: max_len + 256,
+        ..Config::new(opts.name()?)
+    })
+}
+
+fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
+    let config = config(opts)?;
+    let max_len = opts.num("max-len", 3000_u32)?;
+    let threads = opts.num("threads", 1_u64)?;
+    while line.turn() {
+        match Server::create(&config, &frames::streams()) {
+            Ok(server) => {
+                line.set(Count::Session, server.session_id());
+                line.add(Count::Sessions, 1);
+                let added = AtomicU32::new(0);
+                std::thread::scope(|s| {
+                    for thread in 1..threads {
+                        let (server, dice, added) = (&server, Dice::new(dice.next()), &added);
+                        s.spawn(move || produce(server, line, dice, max_len, thread, added));
+                    }
+                    produce(&server, line, dice.clone(), max_len, 0, &added);
+                });
+                line.set(Count::Session, 0);
+            }
+            Err(CreateError::HeldByLiveServer { .. } | CreateError::Contended { .. }) => {
+                line.add(Count::Refused, 1);
+                std::thread::sleep(PAUSE);
+            }
+            Err(e) => {
+                unexpected(line, "create", &e);
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Publishes in bursts until told to end; the first thread also hears and reaps readers.
+fn produce(server: &Server, line: Line<'_>, mut dice: Dice, max_len: u32, thread: u64, added: &AtomicU32) {
+    let session = server.session_id();
+    let mut number = thread << THREAD_SHIFT;
+    let mut heard = HashMap::new();
+    let mut reaped = Instant::now();
+    while line.turn() {
+        for _ in 0..dice.below(60) {
+            // Before the frame, which knows the directory as it is when it begins.
+            let newest = added.load(Ordering::Relaxed).checked_sub(1).map(|n| frames::ADDED + n);
+            let mut frame = match server.begin_frame() {
+                Ok(frame) => frame,
+                Err(BeginError::NoFreeSlot { .. }) => {
+                    line.add(Count::Full, 1);
+                    break;
+                }
+                Err(e) => return unexpected(line, "begin_frame", &e),
+            };
+            if dice.one_in(40) {
+                frame.abandon();
+                continue;
+            }
+            let written = frames::write(&mut frame, session, number, max_len, newest)
+                .and_then(|()| Ok(frame.publish_frame(number as f64)?));
+            match written {
+                Ok(_) => line.add(Count::Frames, 1),
+                Err(e) => return unexpected(line, "publish", &e),
+            }
+            number += 1;
+        }
+        if thread == 0 {
+            hear(server, line, &mut heard);
+            if reaped.elapsed() > Duration::from_millis(2) {
+                line.add(Count::Reaped, server.reap_dead_readers().len() as u64);
+                reaped = Instant::now();
+            }
+            if dice.one_in(50) {
+                let next = added.load(Ordering::Relaxed);
+                // An error means that the directory is full.
+                if server.add_stream(&frames::added_stream(frames::ADDED + next)).is_ok() {
+                    added.store(next + 1, Ordering::Relaxed);
+                }
+            }
+        }
+        std::thread::sleep(dice.micros(1500));
+    }
+}
+
+/// Every message must be whole, and in order without a gap for each sender.
+fn hear(server: &Server, line: Line<'_>, heard: &mut HashMap<u64, u64>) {
+    let batch = server.poll_control(1000);
+    for d in &batch.damaged {
+        eprintln!("damaged ring: {d:?}");
+        line.add(Count::BadMessages, 1);
+    }
+    for m in batch.messages {
+        let word = |at: usize| m.data.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        let (Some(sender), Some(number)) = (word(0), word(8)) else {
+            line.add(Count::BadMessages, 1);
+            continue;
+        };
+        let expected = heard.entry(sender).or_insert(0);
+        if m.ty == NOTE && number == *expected && note(sender, number) == m.data {
+            line.add(Count::Messages, 1);
+        } else {
+            eprintln!("message {number} of sender {sender:#x} with {} bytes, {expected} expected", m.data.len());
+            line.add(Count::BadMessages, 1);
+        }
+        *expected = number + 1;
+    }
+}
+
+/// Body of a sender's message: both, and bytes that follow from them.
+pub(crate) fn note(sender: u64, number: u64) -> Vec<u8> {
+    let mut body = vec![0; 16 + frames::len_of(sender, number, 60)];
+    body[..8].copy_from_slice(&sender.to_le_bytes());
+    body[8..16].copy_from_slice(&number.to_le_bytes());
+    fill(sender, number, &mut body[16..]);
+    debug_assert!(matches(sender, number, &body[16..]));
+    body
+}
+
+// ------------------------------------------------------------------------------------------------------ readers
+
+struct Reader<'a> {
+    line: Line<'a>,
+    dice: Dice,
+    mode: String,
+    threads: u64,
+}
+
+impl Reader<'_> {
+    fn run(mut self, name: &str) -> Result<()> {
+        if !["latest", "wait", "next", "copy", "hold", "control", "storm"].contains(&self.mode.as_str()) {
+            bail!("unknown part {:?}", self.mode);
+        }
+        let mut options = ClientOptions::default();
+        options.lease = self.mode != "copy";
+        while self.line.turn() {
+            match Client::open_with(name, options) {
+                Ok(client) => self.attached(client),
+                Err(OpenError::Os(_) | OpenError::ServerGone { .. }) => std::thread::sleep(PAUSE),
+                Err(e) => {
+                    unexpected(self.line, "open", &e);
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the session ends.
+    fn attached(&mut self, mut client: Client) {
+        let line = self.line;
+        line.add(Count::Sessions, 1);
+        line.add(Count::Slotless, u64::from(client.reader_index().is_none()));
+        let mut held: VecDeque<(FrameView, Instant)> = VecDeque::new();
+        let mut last = 0;
+        let mut sent = (mix(self.dice.next()), 0);
+        while line.turn() {
+            let taken = match self.mode.as_str() {
+                "latest" | "storm" => client.latest(),
+                "next" | "control" => client.next(Duration::from_millis(300)),
+                _ if self.dice.one_in(2) => client.next(Duration::from_millis(100)),
+                _ => client.wait(Duration::from_millis(100)),
+            };
+            let mut over = false;
+            match taken {
+                Ok(Some(view)) => {
+                    self.check(&client, &view, last);
+                    last = view.frame_id();
+                    if self.mode == "hold" {
+                        held.push_back((view, Instant::now() + self.dice.micros(15_000)));
+                    } else if self.dice.one_in(8) {
+                        self.check_again(&view);
+                    }
+                }
+                Ok(None) => {}
+                Err(ReadError::Lapped { .. }) => line.add(Count::Lapped, 1),
+                Err(ReadError::ServerGone) => over = true,
+                Err(e) => self.refused(&e),
+            }
+            while held.len() > 1 || held.front().is_some_and(|(_, until)| Instant::now() > *until) {
+                if let Some((view, until)) = held.pop_front() {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                    self.check_again(&view);
+                }
+            }
+            if self.dice.one_in(200) && client.refresh_static().is_err() {
+                line.add(Count::HalfDirectory, 1);
+            }
+            match self.mode.as_str() {
+                "storm" => break,
+                "control" => self.send(&mut client, &mut sent),
+                "latest" => {
+                    over |= client.server_gone();
+                    std::thread::sleep(self.dice.micros(300));
+                }
+                _ => {}
+            }
+            if over {
+                line.set(Count::GoneSession, client.session_id());
+                break;
+            }
+        }
+        held.iter().for_each(|(view, _)| self.check_again(view));
+        line.set(Count::Session, 0);
+    }
+
+    fn refused(&self, e: &ReadError) {
+        match e {
+            ReadError::Checksum { .. } | ReadError::Oversize { .. } | ReadError::ForeignSession { .. } => {
+                eprintln!("process {}: {e}", std::process::id());
+                self.line.add(Count::Torn, 1);
+            }
+            e => unexpected(self.line, "read", e),
+        }
+    }
+
+    fn check(&self, client: &Client, view: &FrameView, last: u64) {
+        let (line, id, session) = (self.line, view.frame_id(), client.session_id());
+        if id == last {
+            return; // the newest frame once more
+        }
+        match frames::check(view, session) {
+            Ok((number, _)) if self.threads > 1 || number + 1 == id => {}
+            Ok((number, _)) => {
+                eprintln!("frame {id} carries number {number}");
+                line.add(Count::Torn, 1);
+            }
+            Err(e) => {
+                eprintln!("frame {id}, leased {}: {e:#}", view.is_leased());
+                line.add(Count::Torn, 1);
+            }
+        }
+        // Kept over the reader's death: its successor must not see an older frame.
+        if line.get(Count::LastSession) == session && id < line.get(Count::LastId).max(last) {
+            eprintln!("{}: frame {id} after {} and {last}", self.mode, line.get(Count::LastId));
+            line.add(Count::Backwards, 1);
+        }
+        line.set(Count::LastId, id);
+        line.set(Count::LastSession, session);
+        if line.get(Count::Session) != session {
+            line.set(Count::FirstAt, ticks());
+            line.set(Count::Session, session);
+        }
+        line.add(Count::Bytes, view.payload().len() as u64);
+        line.add(Count::Frames, 1);
+    }
+
+    fn check_again(&self, view: &FrameView) {
+        if let Err(e) = frames::check(view, view.session_id()) {
+            eprintln!("frame {} changed while held: {e:#}", view.frame_id());
+            self.line.add(Count::Torn, 1);
+        }
+        self.line.add(Count::Held, 1);
+    }
+
+    fn send(&self, client: &mut Client, sent: &mut (u64, u64)) {
+        for _ in 0..3 {
+            match client.control_send(NOTE, &note(sent.0, sent.1)) {
+                Ok(()) => {
+                    sent.1 += 1;
+                    self.line.add(Count::Messages, 1);
+                }
+                Err(SendError::Full | SendError::NoReaderSlot { .. }) => return,
+                Err(e) => {
+                    unexpected(self.line, "send", &e);
+                    return;
+                }
+            }
+        }
+    }
+}
