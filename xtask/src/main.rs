@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod fuzz;
+mod chaos;
 mod interop;
 mod layers;
 mod litmus;
@@ -23,6 +24,9 @@ test                every check in order, ending at the first that fails
 ci                  the same; what cannot be set up is a failure instead of a skip
 test-ipc [--quick] [--only TEXT]
                     scenarios with real processes, and pairings with the reference package where Python can be set up
+chaos [--seconds N] [--seed N]
+                    kill and stop producers and readers at random, thousands of times; nothing may be torn, lost, stuck
+                    or left behind (60 s)
 video               a real clip through shmx publish and shmx cat, compared byte by byte
 orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
@@ -57,6 +61,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["test"] => tests::all(tally, in_ci),
         ["ci"] => tests::all(tally, true),
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
+        ["chaos", rest @ ..] => chaos::run(tally, rest),
         ["video"] => tests::video(tally, in_ci),
         ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),

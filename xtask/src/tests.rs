@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{fuzz, interop, layers};
+use crate::{chaos, fuzz, interop, layers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     fuzz::replay(tally)?;
     fuzz::bounded(tally)?;
     ipc(tally, &[], in_ci)?;
+    chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
