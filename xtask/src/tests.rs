@@ -14,10 +14,16 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::command(tally, "format", &mut cargo(&["fmt", "--all", "--check"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step::command(tally, "clippy", &mut cargo(&clippy))?;
+    let clippy = ["clippy", "-p", "shmx", "--features", "async", "--all-targets", "--", "-D", "warnings"];
+    step::command(tally, "clippy with async", &mut cargo(&clippy))?;
     step::check(tally, "layers", layers::check)?;
     step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
+    for target in [["--test", "frames"].as_slice(), &["--doc"]] {
+        let mut c = cargo(&["test", "-p", "shmx", "--features", "async"]);
+        step::counted(tally, "tests of async", c.args(target), |l| l.starts_with("test result:"))?;
+    }
     no_std(tally)?;
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/async"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     loom(tally)?;
     fuzz::replay(tally)?;

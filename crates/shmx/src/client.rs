@@ -1,5 +1,11 @@
 //! A reader: takes frames, learns the directory, sends control messages.
 
+#[cfg(feature = "async")]
+mod frames;
+
+#[cfg(feature = "async")]
+pub use frames::{FrameStream, IntoStreamError, Order};
+
 use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
 use crate::region::{Backing, Mapped, header_of, leased_payload, protect_reader};

@@ -30,6 +30,10 @@
 //! assert_eq!(frame.get::<[f32; 3]>(2)?[1], [3.0, 4.0, 5.0]);
 //! # Ok(()) }
 //! ```
+//!
+//! # Features
+//!
+//! * `async` (off by default): `Client::into_stream`, frames as a `futures_core::Stream` for any executor.
 #![deny(unsafe_code)]
 
 pub mod error;
@@ -44,6 +48,8 @@ mod stream;
 mod view;
 
 pub use client::{Client, ClientOptions, ClientStats};
+#[cfg(feature = "async")]
+pub use client::{FrameStream, IntoStreamError, Order};
 pub use frame::Frame;
 pub use inspector::{Inspector, PeekedMsg, SlotState, SlotView};
 pub use server::{Config, ControlBatch, ControlMsg, DamagedRing, ReaderInfo, Server};
