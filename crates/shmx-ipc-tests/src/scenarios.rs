@@ -478,7 +478,10 @@ fn killed_holder(cx: &Scale) -> Result<String> {
             holder.expect("holding")?;
         }
         match server.begin_frame() {
-            Err(BeginError::NoFreeSlot { leased: 3, holders, .. }) => ensure!(holders == [index], "{holders:?}"),
+            Err(BeginError::NoFreeSlot { leased: 3, holders, .. }) => {
+                let named: Vec<_> = holders.iter().map(|h| (h.index, h.pid, h.leased)).collect();
+                ensure!(named == [(index, Some(holder.id()), 3)], "{named:?}");
+            }
             other => bail!("not full: {other:?}"),
         }
         holder.kill()?;

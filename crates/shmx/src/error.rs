@@ -98,22 +98,43 @@ fn pid_text(pid: Option<u32>) -> String {
     pid.map(|p| format!(" (process {p})")).unwrap_or_default()
 }
 
+/// A reader that holds slots by lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaseHolder {
+    /// Index of its reader slot.
+    pub index: u32,
+    /// Its id; 0 where nobody is attached, so that the leases are nobody's.
+    pub reader_id: u64,
+    /// Its process, if it says so.
+    pub pid: Option<u32>,
+    /// Frame slots that it leases.
+    pub leased: u32,
+}
+
+fn holders_text(holders: &[LeaseHolder]) -> String {
+    let texts: Vec<String> =
+        holders.iter().map(|h| format!("reader {}{}: {}", h.index, pid_text(h.pid), h.leased)).collect();
+    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join(", ")) }
+}
+
 /// [`crate::Server::begin_frame`] failed.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BeginError {
     /// Every slot is leased by a reader or being written by another thread.
     #[error(
-        "no free slot: {leased} leased (reader slots {holders:?}), {writing} being written; drop frames sooner or \
-         configure more slots"
+        "no free slot: {leased} leased{}, {writing} being written; let the readers drop frames sooner, or configure \
+         more slots",
+        holders_text(holders)
     )]
     NoFreeSlot {
         /// Slots held by leases.
         leased: u32,
         /// Slots held by other frames of this server.
         writing: u32,
-        /// Indices of the reader slots that hold leases.
-        holders: Vec<u32>,
+        /// The readers that hold the leases, by reader slot.
+        holders: Vec<LeaseHolder>,
     },
     /// Another server has re-initialised the region in place.
     #[error("another server has taken the region over (session {found:#x} instead of {expected:#x}); create a new one")]

@@ -1,6 +1,6 @@
 //! The producer: creates the region, publishes frames, hears its readers.
 
-use crate::error::{BeginError, CreateError, StaticError};
+use crate::error::{BeginError, CreateError, LeaseHolder, StaticError};
 use crate::frame::{Directory, Frame, Order};
 use crate::region::{Mapped, header_of};
 use crate::stream::{StaticState, StaticStream, StreamInfo};
@@ -428,7 +428,19 @@ impl Server {
 
     fn no_free_slot(&self, leased: u32, writing: u32) -> BeginError {
         let bits = self.lease_holders();
-        let holders = (0..reader::LEASABLE_READERS).filter(|i| bits >> i & 1 == 1).collect();
+        let holders = (0..reader::LEASABLE_READERS).filter(|i| bits >> i & 1 == 1).map(|index| {
+            // The lock does not matter here.
+            let info = reader_info(&self.region, index, LockState::Unsupported, true);
+            LeaseHolder {
+                index,
+                reader_id: info.map_or(0, |r| r.reader_id),
+                pid: info.and_then(|r| r.extension).map(|e| e.pid).filter(|&p| p != 0),
+                leased: (0..self.region.slot_count())
+                    .filter(|&s| reader::leases(self.region.slot(s)) >> index & 1 == 1)
+                    .count() as u32,
+            }
+        });
+        let holders = holders.collect();
         BeginError::NoFreeSlot { leased, writing, holders }
     }
 

@@ -165,8 +165,13 @@ fn all_slots_leased_is_an_error_that_names_the_holders() {
         publish(&server, v);
         held.push(client.latest().unwrap().unwrap());
     }
-    let expected = BeginError::NoFreeSlot { leased: 3, writing: 0, holders: vec![0] };
-    assert_eq!(server.begin_frame().err(), Some(expected));
+    let err = server.begin_frame().unwrap_err();
+    let BeginError::NoFreeSlot { leased: 3, writing: 0, holders } = &err else { panic!("{err:?}") };
+    assert_eq!((holders.len(), holders[0].index, holders[0].leased), (1, 0, 3));
+    assert_eq!(holders[0].reader_id, server.snapshot_readers()[0].reader_id);
+    assert_eq!(holders[0].pid, Some(std::process::id()));
+    let expected = format!("no free slot: 3 leased (reader 0 (process {}): 3), 0 being written; ", std::process::id());
+    assert!(err.to_string().starts_with(&expected), "{err}");
     held.remove(0);
     publish(&server, 9);
     assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [9]);
