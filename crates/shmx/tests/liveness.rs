@@ -100,7 +100,45 @@ fn a_reader_that_died_in_any_step_is_reaped() {
     r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
     r.in_use.store(1, Ordering::Relaxed);
     assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), []);
     assert_eq!(server.reap_stale_readers(u64::MAX, 1), [0]);
+    // A heartbeat that lies in the future is nobody's.
+    r.reader_id.store(9, Ordering::Relaxed);
+    r.heartbeat.store(u64::MAX / 2, Ordering::Relaxed);
+    r.in_use.store(1, Ordering::Relaxed);
+    assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), [0]);
+}
+
+/// An id that a neighbour wrote over a frame spoils that frame, and not the reader.
+#[test]
+fn a_reader_recovers_from_an_impossible_frame_id() {
+    let (server, region) = server("id");
+    let mut client = Client::open(server.name()).unwrap();
+    let publish = || {
+        let mut f = server.begin_frame().unwrap();
+        f.append_stream(1, &[1_u64]).unwrap();
+        f.publish_frame(0.0).unwrap()
+    };
+    for every in [false, true] {
+        let id = publish();
+        let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+        for slot in 0..server.layout().slots() {
+            let at = server.layout().frame_slot(slot).unwrap();
+            let head: &shmx_ring::view::FrameView = cast(region.bytes(), at).unwrap();
+            if head.frame_id.load(Ordering::Relaxed) == id {
+                head.frame_id.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+        header.frame_seq.store(u64::MAX, Ordering::Relaxed);
+        let take = |client: &mut Client| {
+            let wait = Duration::from_millis(50);
+            if every { client.next(wait) } else { client.wait(wait) }.unwrap().map(|v| v.frame_id())
+        };
+        assert_eq!(take(&mut client), Some(u64::MAX));
+        let id = publish();
+        assert_eq!(take(&mut client), Some(id));
+    }
 }
 
 /// The header's count of readers is wrong after a kill between two steps; it does not stay so.
