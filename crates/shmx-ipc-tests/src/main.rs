@@ -5,6 +5,8 @@
 mod chaos;
 mod child;
 mod frames;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod interop;
 mod opts;
 mod peer;
@@ -54,6 +56,7 @@ fn dispatch() -> Result<bool> {
         "chaos-drill" => {
             return chaos::drill_part(&args.next().unwrap_or_default(), &Opts::parse(args)?).map(|()| true);
         }
+        "hostile-part" => return hostile::part(&args.next().unwrap_or_default(), &Opts::parse(args)?).map(|()| true),
         "chaos" => return chaos::run(&Opts::parse(args)?),
         _ => {}
     }

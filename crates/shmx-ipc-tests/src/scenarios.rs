@@ -46,6 +46,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a killed reader frees a full ring", killed_holder),
     ("a killed producer is noticed", killed_producer),
     ("killed creators leave nothing", killed_creators),
+    #[cfg(target_os = "linux")]
+    ("a neighbour scribbles where readers write", crate::hostile::where_readers_write),
+    #[cfg(target_os = "linux")]
+    ("a neighbour scribbles everywhere", crate::hostile::everywhere),
 ];
 
 /// A name no other process uses.

@@ -5,12 +5,12 @@
 //! loop, so that they are caught in the middle of it.
 
 mod actor;
-mod board;
-mod dice;
+pub(crate) mod board;
+pub(crate) mod dice;
 mod drill;
 mod look;
 mod stage;
-mod victim;
+pub(crate) mod victim;
 
 use crate::opts::Opts;
 use crate::scenarios::{PREFIX, objects};
