@@ -18,7 +18,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::command(tally, "clippy with async", &mut cargo(&clippy))?;
     step::check(tally, "layers", layers::check)?;
     step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
-    for target in [["--test", "frames"].as_slice(), &["--doc"]] {
+    for target in [["--test", "frames", "--test", "fork"].as_slice(), &["--doc"]] {
         let mut c = cargo(&["test", "-p", "shmx", "--features", "async"]);
         step::counted(tally, "tests of async", c.args(target), |l| l.starts_with("test result:"))?;
     }
