@@ -650,6 +650,10 @@ impl Client {
 
     fn reject(&mut self, error: ReadError) -> ReadError {
         self.stats.rejected += 1;
+        if let Some(slot) = self.slot() {
+            // Stepping over a refused frame may have counted others as missed.
+            slot.ext_dropped.store(self.stats.dropped, Ordering::Relaxed);
+        }
         self.set_waiting(false);
         error
     }

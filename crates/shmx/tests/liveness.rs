@@ -162,3 +162,96 @@ fn a_wrong_count_of_readers_is_mended() {
     let lock = LockByte::Reader(0);
     assert!(region.try_lock(lock).unwrap(), "and the lock is free");
 }
+
+/// The counters in the reader slot, which an inspector shows, are those of the client, whatever happened last.
+#[test]
+fn the_inspector_sees_the_clients_own_counts() {
+    use shmx::error::ReadError;
+    use shmx::{ClientOptions, ClientStats, Inspector};
+    let (server, region) = server("counts");
+    let inspector = Inspector::open(server.name()).unwrap();
+    let mut copying = ClientOptions::default();
+    copying.lease = false;
+    let mut clients: Vec<Client> = [ClientOptions::default(), copying]
+        .into_iter()
+        .map(|options| Client::open_with(server.name(), options).unwrap())
+        .collect();
+    let publish = |value: u64| {
+        let mut f = server.begin_frame().unwrap();
+        f.append_stream(1, &[value; 8]).unwrap();
+        let slot = f.slot();
+        f.publish_frame(0.0).unwrap();
+        slot
+    };
+    let spoil = |slot: u32| {
+        let at = server.layout().frame_slot(slot).unwrap() + 64 + 40;
+        region.bytes()[at].fetch_xor(1, Ordering::Relaxed);
+    };
+    let seen = |client: &Client| {
+        let info = inspector.snapshot_readers()[client.reader_index().unwrap() as usize];
+        let e = info.extension.expect("attached");
+        assert_eq!(e.pid, std::process::id());
+        ClientStats { delivered: e.delivered, dropped: e.dropped, rejected: e.rejected }
+    };
+    let mut agree = |clients: &[Client], expected: [u64; 3]| {
+        for c in clients {
+            let [delivered, dropped, rejected] = expected;
+            assert_eq!(c.stats(), ClientStats { delivered, dropped, rejected });
+            assert_eq!(seen(c), c.stats());
+        }
+    };
+    agree(&clients, [0, 0, 0]);
+    let take_next = |clients: &mut [Client]| clients.iter_mut().map(|c| c.try_next()).collect::<Vec<_>>();
+    for v in 0..5 {
+        publish(v);
+    }
+    assert!(take_next(&mut clients).iter().all(|r| r.as_ref().is_ok_and(Option::is_some)));
+    agree(&clients, [1, 2, 0]);
+    assert!(clients.iter_mut().all(|c| c.latest().is_ok_and(|v| v.is_some())));
+    agree(&clients, [2, 3, 0]);
+    // A spoiled frame, and three lost before it.
+    for v in 0..3 {
+        publish(v);
+    }
+    let slots = [publish(9), publish(9), publish(9)];
+    slots.into_iter().for_each(spoil);
+    for result in take_next(&mut clients) {
+        assert!(matches!(result, Err(ReadError::Checksum { .. })), "{result:?}");
+    }
+    agree(&clients, [2, 6, 1]);
+    assert!(clients.iter_mut().all(|c| c.latest().is_err()));
+    agree(&clients, [2, 6, 2]);
+    // Neither looking nor waiting in vain changes a count.
+    publish(1);
+    assert!(clients.iter_mut().all(|c| c.latest().is_ok()));
+    assert!(clients.iter_mut().all(|c| c.wait(Duration::from_millis(2)).unwrap().is_none()));
+    agree(&clients, [3, 8, 2]);
+}
+
+/// What is there and holds no lock may be in use by another implementation: it is replaced only when asked.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_holds_no_lock_is_replaced_only_when_asked() {
+    use shmx::error::CreateError;
+    let golden = include_bytes!("../../shmx-abi/tests/golden/demo.bin").as_slice();
+    for (bytes, is_region) in [(golden, true), (b"no region at all".as_slice(), false)] {
+        let name = unique("made");
+        let path = format!("/dev/shm/{name}");
+        std::fs::write(&path, bytes).unwrap();
+        let config = Config::new(&name);
+        match Server::create(&config, &[]) {
+            Err(CreateError::ReferenceMade { name: n }) if is_region => assert_eq!(n, name),
+            Err(CreateError::NotARegion { name: n }) if !is_region => assert_eq!(n, name),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing was touched");
+        // Somebody maps it: the object lives on for them, unchanged, while the name leads to the new one.
+        let old = Region::open(&RegionName::new(&name).unwrap()).unwrap();
+        let server = Server::create(&Config { replace: true, ..config }, &[]).unwrap();
+        assert!(!old.is_current());
+        let kept: Vec<u8> = old.bytes().iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        assert_eq!(kept, bytes);
+        drop(server);
+        assert!(!std::fs::exists(&path).unwrap());
+    }
+}
