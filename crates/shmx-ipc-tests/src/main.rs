@@ -8,6 +8,8 @@ mod frames;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod interop;
+#[cfg(target_os = "linux")]
+mod liveness;
 mod opts;
 mod peer;
 mod scenarios;

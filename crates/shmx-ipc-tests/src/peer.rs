@@ -315,7 +315,9 @@ pub(crate) fn hold(opts: &Opts) -> Result<()> {
         held.push(view);
     }
     wait_for(&stop);
-    Ok(())
+    let seed = opts.num("seed", 1)?;
+    held.iter().try_for_each(|view| frames::check(view, seed).map(|_| ()))?;
+    say(&format!("result unchanged={}", held.len()))
 }
 
 pub(crate) fn creator(opts: &Opts) -> Result<()> {

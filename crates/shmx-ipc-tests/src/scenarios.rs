@@ -47,6 +47,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a killed producer is noticed", killed_producer),
     ("killed creators leave nothing", killed_creators),
     #[cfg(target_os = "linux")]
+    ("a stopped reader keeps its slot and leases", crate::liveness::stopped_reader),
+    #[cfg(target_os = "linux")]
+    ("sleeping readers are told of a killed producer", crate::liveness::sleepers_are_told),
+    #[cfg(target_os = "linux")]
     ("a neighbour scribbles where readers write", crate::hostile::where_readers_write),
     #[cfg(target_os = "linux")]
     ("a neighbour scribbles everywhere", crate::hostile::everywhere),
@@ -423,12 +427,12 @@ fn inspector(cx: &Scale) -> Result<String> {
     Ok(format!("{looks} looks at {} frames, {frames_seen} checked, {writing} being written", p.get("published")?))
 }
 
-fn small(slots: u32) -> Result<(Server, String)> {
+pub(crate) fn small(slots: u32) -> Result<(Server, String)> {
     let name = unique();
     Ok((Server::create(&Config { slots, ..Config::new(&name) }, &frames::streams())?, name))
 }
 
-fn publish(server: &Server, number: u64) -> Result<(u32, u64)> {
+pub(crate) fn publish(server: &Server, number: u64) -> Result<(u32, u64)> {
     let mut frame = server.begin_frame()?;
     let slot = frame.slot();
     frames::write(&mut frame, 1, number, 1000, None)?;

@@ -193,7 +193,7 @@ fn the_inspector_sees_the_clients_own_counts() {
         assert_eq!(e.pid, std::process::id());
         ClientStats { delivered: e.delivered, dropped: e.dropped, rejected: e.rejected }
     };
-    let mut agree = |clients: &[Client], expected: [u64; 3]| {
+    let agree = |clients: &[Client], expected: [u64; 3]| {
         for c in clients {
             let [delivered, dropped, rejected] = expected;
             assert_eq!(c.stats(), ClientStats { delivered, dropped, rejected });
