@@ -748,9 +748,28 @@ fn server_gone(os: &Region, features: FeatureWord) -> bool {
         || features.has(FeatureWord::LOCKS) && os.lock_state(LockByte::Server) == LockState::Free
 }
 
+/// Longest look for a reader slot while one is free and its lock is still taken.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Takes the first free reader slot, and its lock first.
 fn attach(region: &Mapped<Region>) -> (Option<u32>, bool) {
+    let start = Instant::now();
+    loop {
+        match try_attach(region) {
+            // The last owner of a free slot is about to give its lock back, or a reaper is at work: microseconds.
+            Err(LockTaken) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_micros(50)),
+            Err(LockTaken) => return (None, false),
+            Ok(taken) => return taken,
+        }
+    }
+}
+
+/// No slot could be had, but the lock alone was in the way.
+struct LockTaken;
+
+fn try_attach(region: &Mapped<Region>) -> Result<(Option<u32>, bool), LockTaken> {
     let id = shmx_os::random_u64();
+    let mut lock_taken = false;
     for index in 0..region.layout.reader_slots() {
         let Some(slot) = region.reader(index) else { break };
         if slot.in_use.load(Ordering::Relaxed) != 0 {
@@ -759,17 +778,20 @@ fn attach(region: &Mapped<Region>) -> (Option<u32>, bool) {
         let lock = LockByte::Reader(index);
         let locked = match region.os.try_lock(lock) {
             Ok(true) => true,
-            Ok(false) => continue, // its last owner is about to leave, or a reaper is at work
-            Err(_) => false,       // no locks here: the heartbeat must do
+            Ok(false) => {
+                lock_taken = true;
+                continue;
+            }
+            Err(_) => false, // no locks here: the heartbeat must do
         };
         if readers::attach(region.header(), slot, id, shmx_os::process_id(), clock::ticks(), locked) {
-            return (Some(index), locked);
+            return Ok((Some(index), locked));
         }
         if locked {
             region.os.unlock(lock);
         }
     }
-    (None, false)
+    if lock_taken { Err(LockTaken) } else { Ok((None, false)) }
 }
 
 fn checksum_state(verified: bool, features: FeatureWord) -> ChecksumState {

@@ -255,3 +255,28 @@ fn what_holds_no_lock_is_replaced_only_when_asked() {
         assert!(!std::fs::exists(&path).unwrap());
     }
 }
+
+/// A free slot whose last owner is still letting go of the lock can be had: the reader looks again.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_slot_that_is_just_left_can_be_had() {
+    let name = unique("left");
+    let _server = Server::create(&Config { reader_slots: 1, ..Config::new(&name) }, &[]).unwrap();
+    // The lock is free after a millisecond, if the machine is not busy elsewhere; so there are several tries.
+    let had = (0..20).any(|_| {
+        let leaving = Region::open(&RegionName::new(&name).unwrap()).unwrap();
+        assert!(leaving.try_lock(LockByte::Reader(0)).unwrap());
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                std::thread::sleep(Duration::from_millis(1));
+                leaving.unlock(LockByte::Reader(0));
+            });
+            Client::open(&name).unwrap().reader_index() == Some(0)
+        })
+    });
+    assert!(had);
+    // A lock that stays taken is not waited for.
+    let stays = Region::open(&RegionName::new(&name).unwrap()).unwrap();
+    assert!(stays.try_lock(LockByte::Reader(0)).unwrap());
+    assert_eq!(Client::open(&name).unwrap().reader_index(), None);
+}
