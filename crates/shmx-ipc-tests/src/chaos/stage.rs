@@ -117,11 +117,12 @@ pub(crate) fn play(set: &Set, dice: &mut Dice, start: Instant, end: Instant) -> 
         orphaned: None,
         totals: Totals::default(),
     };
-    let played = stage.run(dice, end);
+    if let Err(e) = stage.run(dice, end) {
+        Totals::complain(&mut stage.totals.unexpected, &format!("stage: {e:#}"));
+    }
     // Whatever went wrong: nobody is left behind (children die with their handles), nor is the board.
     stage.actors.iter_mut().for_each(|a| a.victim = None);
     stage.board.remove()?;
-    played?;
     Ok(stage.totals)
 }
 
