@@ -42,6 +42,8 @@ fn open(name: &str, lease: bool) -> Result<Client> {
     let end = Instant::now() + 20 * SECOND;
     let mut options = ClientOptions::default();
     options.lease = lease;
+    // The one takes a lease on small frames too, the other on none.
+    options.copy_up_to = 0;
     loop {
         match Client::open_with(name, options) {
             Ok(c) => return Ok(c),

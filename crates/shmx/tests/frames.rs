@@ -30,7 +30,7 @@ fn serve(slots: u32) -> (Server, String) {
 
 fn publish(server: &Server, value: u64) {
     let mut f = server.begin_frame().unwrap();
-    f.append_stream(1, &[value; 20]).unwrap();
+    f.append_stream(1, &[value; 50]).unwrap();
     f.publish_frame(0.0).unwrap();
 }
 
@@ -41,7 +41,7 @@ fn stream(name: &str, order: Order) -> FrameStream {
 fn value(taken: Option<Result<shmx::FrameView, ReadError>>) -> u64 {
     let view = taken.expect("the stream goes on").expect("a frame");
     let values = view.get::<u64>(1).unwrap();
-    assert_eq!(values, [values[0]; 20]);
+    assert_eq!(values, [values[0]; 50]);
     values[0]
 }
 
@@ -267,7 +267,7 @@ fn tasks_of_an_executor_share_a_server_that_dies_and_comes_back() {
                     match frames.next().await {
                         Some(Ok(view)) => {
                             let v = view.get::<u64>(1).unwrap();
-                            assert_eq!(v, [v[0]; 20]);
+                            assert_eq!(v, [v[0]; 50]);
                             seen += 1;
                         }
                         Some(Err(ReadError::ServerGone)) => sessions += 1,

@@ -180,6 +180,12 @@ impl Reader<'_> {
         let mut options = ClientOptions::default();
         options.lease = self.mode != "copy";
         while self.line.turn() {
+            // Small frames by lease as well, or copied as they are by default.
+            if self.mode == "hold" || self.dice.one_in(2) {
+                options.copy_up_to = 0;
+            } else {
+                options.copy_up_to = ClientOptions::default().copy_up_to;
+            }
             match Client::open_with(name, options) {
                 Ok(client) => self.attached(client),
                 Err(OpenError::Os(_) | OpenError::ServerGone { .. }) => std::thread::sleep(PAUSE),

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use shmx::error::{CreateError, DirectoryReadError, OpenError, SendError};
 use shmx::os::clock::ticks;
 use shmx::os::{LockByte, LockState, Region, RegionName};
-use shmx::{Client, Config, Inspector, Server, SlotState};
+use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView, cast};
@@ -41,7 +41,9 @@ pub(crate) fn part(role: &str, opts: &Opts) -> Result<()> {
         }
         "slot" => attach_and_detach(name, line)?,
         "lease" => {
-            let mut client = Client::open(name)?;
+            let mut options = ClientOptions::default();
+            options.copy_up_to = 0;
+            let mut client = Client::open_with(name, options)?;
             while line.turn() {
                 drop(client.latest()?);
             }

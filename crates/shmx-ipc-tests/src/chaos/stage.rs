@@ -347,14 +347,24 @@ impl Stage<'_> {
                 (actor.loops.1, actor.frames.1) = (now, now);
                 Totals::complain(&mut self.totals.stuck, &what);
             }
-            // Told of an end that was none?
-            if !self.actors[i].is_producer() && gone != 0 && !self.dead.contains(&gone) {
+            // Told of an end that was none? Only if its producer is at work: one that was killed before it could say
+            // its session is in nobody's book.
+            if gone != 0 && !self.dead.contains(&gone) && self.is_served(gone)? {
                 self.dead.insert(gone); // once is enough
                 let what = format!("a reader was told that session {gone:#x} is over, and its producer lives");
                 Totals::complain(&mut self.totals.false_alarms, &what);
             }
         }
         Ok(())
+    }
+
+    fn is_served(&self, session: u64) -> Result<bool> {
+        for i in 0..PRODUCERS {
+            if self.actors[i].victim.is_some() && self.board.line(i)?.get(Count::Session) == session {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Everybody leaves in good order; then nothing may be taken any more.
