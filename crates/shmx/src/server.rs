@@ -616,7 +616,7 @@ impl Server {
             let dead = if id != 0 && slot.ext_tag.load(Ordering::Acquire) == id {
                 true
             } else if heartbeat != 0 {
-                // A heartbeat from the future was not written by a reader; a little ahead is one that is just coming in.
+                // One from the future was not written by a reader; a little ahead is one that is just coming in.
                 stale.is_some_and(|(now, timeout)| {
                     now.saturating_sub(heartbeat) > timeout || heartbeat.saturating_sub(now) > timeout.max(GRACE)
                 })
