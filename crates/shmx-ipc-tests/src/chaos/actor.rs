@@ -143,7 +143,7 @@ fn hear(server: &Server, line: Line<'_>, heard: &mut HashMap<u64, u64>) {
             continue;
         };
         let expected = heard.entry(sender).or_insert(0);
-        if m.ty == NOTE && number == *expected && note(sender, number) == m.data {
+        if m.ty == NOTE && number == *expected && note(sender, number, NOTE_LEN) == m.data {
             line.add(Count::Messages, 1);
         } else {
             eprintln!("message {number} of sender {sender:#x} with {} bytes, {expected} expected", m.data.len());
@@ -153,9 +153,12 @@ fn hear(server: &Server, line: Line<'_>, heard: &mut HashMap<u64, u64>) {
     }
 }
 
-/// Body of a sender's message: both, and bytes that follow from them.
-pub(crate) fn note(sender: u64, number: u64) -> Vec<u8> {
-    let mut body = vec![0; 16 + frames::len_of(sender, number, 60)];
+/// Longest message of an actor, less its first two words.
+const NOTE_LEN: u32 = 60;
+
+/// Body of a sender's message: both, and up to `longest` bytes that follow from them.
+pub(crate) fn note(sender: u64, number: u64, longest: u32) -> Vec<u8> {
+    let mut body = vec![0; 16 + frames::len_of(sender, number, longest)];
     body[..8].copy_from_slice(&sender.to_le_bytes());
     body[8..16].copy_from_slice(&number.to_le_bytes());
     fill(sender, number, &mut body[16..]);
@@ -307,7 +310,7 @@ impl Reader<'_> {
 
     fn send(&self, client: &mut Client, sent: &mut (u64, u64)) {
         for _ in 0..3 {
-            match client.control_send(NOTE, &note(sent.0, sent.1)) {
+            match client.control_send(NOTE, &note(sent.0, sent.1, NOTE_LEN)) {
                 Ok(()) => {
                     sent.1 += 1;
                     self.line.add(Count::Messages, 1);

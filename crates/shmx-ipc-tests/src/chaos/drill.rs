@@ -22,6 +22,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const MAX_LEN: u32 = 2000;
+/// Longest message: most of the time its sender is in the middle of one.
+const LONG: u32 = 8000;
 /// Time for one kind of drill before the next has its turn.
 const SLICE: Duration = Duration::from_millis(1500);
 
@@ -52,7 +54,7 @@ pub(crate) fn part(role: &str, opts: &Opts) -> Result<()> {
             let mut client = Client::open(name)?;
             let (sender, mut number) = (opts.num("seed", 1)?, 0);
             while line.turn() {
-                match client.control_send(0x3001, &note(sender, number)) {
+                match client.control_send(0x3001, &note(sender, number, LONG)) {
                     Ok(()) => number += 1,
                     Err(SendError::Full) => std::thread::yield_now(),
                     Err(e) => return Err(e.into()),
@@ -438,7 +440,7 @@ impl Drill {
 
     /// A reader that dies while it sends: the ring goes on with its next owner, without damage or loss.
     fn sending(&mut self, end: Instant) -> Result<()> {
-        let config = Config { reader_slots: 1, control_per_reader: 257, ..Config::new(&self.name) };
+        let config = Config { reader_slots: 1, control_per_reader: 20_001, ..Config::new(&self.name) };
         let server = Server::create(&config, &frames::streams())?;
         let mut heard: HashMap<u64, u64> = HashMap::new();
         let mut hear = |totals: &mut Totals| {
@@ -449,7 +451,7 @@ impl Drill {
             for m in batch.messages {
                 let sender = m.data.get(..8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
                 let next = heard.entry(sender).or_insert(0);
-                if m.data == note(sender, *next) {
+                if m.data == note(sender, *next, LONG) {
                     totals.messages += 1;
                 } else {
                     Totals::complain(&mut totals.bad_messages, &format!("not message {next} of {sender:#x}"));

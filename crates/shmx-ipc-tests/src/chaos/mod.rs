@@ -56,6 +56,8 @@ pub(crate) struct Totals {
     /// From a producer's kill to its successor's first frame at a reader; from a reader's kill to its slot being free.
     pub(crate) successor: Times,
     pub(crate) freed: Times,
+    /// From a pause in the killing to the moment when every process had got on and every reader had a frame.
+    pub(crate) all_well: Times,
 }
 
 impl Totals {
@@ -99,6 +101,7 @@ impl Totals {
         self.half_directories += other.half_directories;
         self.successor.merge(other.successor);
         self.freed.merge(other.freed);
+        self.all_well.merge(other.all_well);
     }
 
     /// A violation that is explained on the standard error output.
@@ -153,6 +156,7 @@ fn close(mut t: Totals, seed: u64) -> bool {
         ("successors", t.successor.len() as u64),
         ("readers reaped", t.freed.len() as u64),
         ("slots found odd", t.odd),
+        ("pauses", t.all_well.len() as u64),
     ];
     let mut good = t.violations() == 0;
     for (what, _) in idle.iter().filter(|(_, n)| *n == 0) {
@@ -168,7 +172,8 @@ fn close(mut t: Totals, seed: u64) -> bool {
         "chaos: {}, seed {seed}: {} kills, {} stops, {} servers, {} attachments, {} frames published, {} delivered \
          ({} MB checked byte for byte, {} again at the end of a lease), {} messages; torn {}, backwards {}, bad \
          messages {}, stuck {}, false alarms {}, live readers reaped {}, leaked slots {}, leaked leases {}, leaked \
-         objects {}, unexpected {}; recovery median/max: successor {}, slot and leases {}",
+         objects {}, unexpected {}; recovery median/max: successor {}, slot and leases \
+         {}, everybody {}",
         if good { "ok" } else { "FAILED" },
         t.kills,
         t.stops,
@@ -190,7 +195,8 @@ fn close(mut t: Totals, seed: u64) -> bool {
         t.leaked_objects,
         t.unexpected,
         t.successor.show(),
-        t.freed.show()
+        t.freed.show(),
+        t.all_well.show()
     );
     good
 }

@@ -131,8 +131,12 @@ impl Stage<'_> {
         for i in 0..self.actors.len() {
             self.start(i, dice)?;
         }
-        let mut checked = Instant::now();
+        let (mut checked, mut called) = (Instant::now(), Instant::now());
         while Instant::now() < end {
+            if called.elapsed() > Duration::from_secs(3) {
+                self.roll_call(dice)?;
+                called = Instant::now();
+            }
             std::thread::sleep(dice.micros(8000));
             self.continue_stopped(false)?;
             self.see_recoveries()?;
@@ -316,6 +320,46 @@ impl Stage<'_> {
             }
             false
         });
+        Ok(())
+    }
+
+    /// A pause in which nobody is killed: everybody must get on, and every reader must get frames. At the pace of the
+    /// kills hardly anybody would live long enough to be found stuck.
+    fn roll_call(&mut self, dice: &mut Dice) -> Result<()> {
+        self.continue_stopped(true)?;
+        for i in 0..self.actors.len() {
+            if self.actors[i].victim.is_none() {
+                self.start(i, dice)?;
+            }
+        }
+        let start = Instant::now();
+        let counts = |s: &Self, i: usize| -> Result<(u64, u64)> {
+            let line = s.board.line(i)?;
+            Ok((line.get(Count::Loops), line.get(Count::Frames)))
+        };
+        let before: Vec<_> = (0..self.actors.len()).map(|i| counts(self, i)).collect::<Result<_>>()?;
+        let mut waited_for: Vec<usize> = (0..self.actors.len()).collect();
+        while !waited_for.is_empty() && start.elapsed() < DEADLINE {
+            std::thread::sleep(Duration::from_millis(1));
+            self.see_recoveries()?;
+            self.check_progress()?;
+            let mut left = Vec::new();
+            for i in waited_for {
+                let (loops, frames) = counts(self, i)?;
+                let well = loops > before[i].0 && (self.actors[i].is_producer() || frames > before[i].1);
+                if !well && self.actors[i].victim.is_some() {
+                    left.push(i);
+                }
+            }
+            waited_for = left;
+        }
+        self.totals.all_well.add_ns(start.elapsed().as_nanos() as u64);
+        for i in waited_for {
+            let (loops, frames) = counts(self, i)?;
+            let what = format!("{} makes no progress: {loops} loops and {frames} frames", self.actors[i].role);
+            Totals::complain(&mut self.totals.stuck, &what);
+            self.kill(i)?;
+        }
         Ok(())
     }
 
