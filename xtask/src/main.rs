@@ -1,8 +1,8 @@
 //! Project tasks: `cargo xtask help`.
 #![forbid(unsafe_code)]
 
-mod fuzz;
 mod chaos;
+mod fuzz;
 mod interop;
 mod layers;
 mod litmus;

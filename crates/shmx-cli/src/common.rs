@@ -81,6 +81,7 @@ pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Client>>
 }
 
 /// How a wait for a frame ended well.
+#[allow(clippy::large_enum_variant)] // one at a time, and on the stack
 pub(crate) enum Taken {
     Frame(FrameView),
     /// The command is to end.
