@@ -71,6 +71,7 @@ mod process;
 mod region;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod shared_mapping;
+mod space;
 
 // The platform is chosen here and nowhere else. Every module offers the same items.
 #[cfg(target_os = "linux")]
@@ -96,5 +97,6 @@ use unsupported as sys;
 pub use error::{CreateError, OpenError, OsError, PublishError};
 pub use lock::{LOCK_BASE, LockByte, LockState};
 pub use name::{NAME_MAX_LEN, NameError, RegionName};
-pub use process::{process_alive, process_id, random_u64};
-pub use region::{CreateOptions, Existing, MAX_DUMP_LEN, Pending, ReadOnlyRegion, Region, RegionEntry, list};
+pub use process::{process_alive, process_id, process_name, random_u64};
+pub use region::{CreateOptions, Existing, MAX_DUMP_LEN, Pending, ReadOnlyRegion, Region, RegionEntry, list, peek};
+pub use space::{Space, page_size, space};

@@ -28,6 +28,7 @@ use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::region::{CreateOptions, RegionEntry};
 use crate::shared_mapping::SharedMapping;
+use crate::space::Space;
 
 /// Where the objects are.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
@@ -581,6 +582,47 @@ impl ReadOnly {
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
         self.id.is_named(name)
     }
+
+    pub(crate) fn len_now(&self) -> Option<u64> {
+        rustix::fs::fstat(&self.fd).ok().map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
+    }
+}
+
+pub(crate) fn peek(name: &RegionName, buf: &mut [u8]) -> Result<(usize, u64), OpenError> {
+    let (fd, stat) = open_object(name, OFlags::RDONLY)?;
+    let len = u64::try_from(stat.st_size).unwrap_or(0);
+    let mut have = 0;
+    while have < buf.len() {
+        match rustix::io::pread(&fd, &mut buf[have..], have as u64) {
+            Ok(0) => break,
+            Ok(count) => have += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(OpenError::os(name, "read the object", error)),
+        }
+    }
+    Ok((have, len))
+}
+
+pub(crate) fn space() -> Result<Space, OsError> {
+    let fail = |error: Errno| OsError::os("look at /dev/shm", error);
+    let fs = rustix::fs::statvfs(DIRECTORY).map_err(fail)?;
+    let limited = fs.f_blocks != 0;
+    Ok(Space {
+        directory: DIRECTORY,
+        total: limited.then(|| fs.f_blocks.saturating_mul(fs.f_frsize)),
+        available: limited.then(|| fs.f_bavail.saturating_mul(fs.f_frsize)),
+        file_size_limit: rustix::process::getrlimit(Resource::Fsize).current,
+        nameless_objects: open_invisible(Strategy::Nameless).is_ok(),
+    })
+}
+
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+pub(crate) fn process_name(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned()).filter(|name| !name.is_empty())
 }
 
 pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {

@@ -34,6 +34,15 @@ pub fn process_alive(pid: u32) -> bool {
     sys::process_alive(pid)
 }
 
+/// The name of a process's program, cut by the system to a few bytes; for display only.
+///
+/// None where the process does not exist, may not be looked at, or the platform has no simple way (Windows, macOS). Ids
+/// are re-used: the name may be another process's than the one that wrote the id down.
+#[must_use]
+pub fn process_name(pid: u32) -> Option<String> {
+    sys::process_name(pid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +53,13 @@ mod tests {
         assert_ne!(a, 0);
         assert_ne!(b, 0);
         assert_ne!(a, b);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_has_a_name_and_impossible_ids_have_none() {
+        assert!(process_name(process_id()).is_some_and(|name| !name.is_empty()));
+        assert_eq!(process_name(u32::MAX), None);
     }
 
     #[cfg(any(unix, windows))]

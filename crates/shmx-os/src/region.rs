@@ -436,6 +436,17 @@ impl ReadOnlyRegion {
         }
     }
 
+    /// The object's length in bytes now, which another process may have changed since it was mapped; none for files
+    /// and where the platform does not tell. Touching the mapping beyond it ends the process by a signal, so whoever
+    /// watches an object for long asks before each look (and remains exposed to what happens right after the answer).
+    #[must_use]
+    pub fn len_now(&self) -> Option<u64> {
+        match &self.source {
+            Source::Object { inner, .. } => inner.len_now(),
+            Source::File(_) => None,
+        }
+    }
+
     /// The object's name; none for files.
     #[must_use]
     pub fn name(&self) -> Option<&RegionName> {
@@ -480,4 +491,16 @@ pub fn list() -> Result<Vec<RegionEntry>, OsError> {
     let mut entries = sys::list()?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// Copies the first bytes of an object and tells its length, without write permission and (on Linux) without mapping
+/// it: an object that shrinks meanwhile gives a short answer instead of a signal.
+///
+/// Returns how many bytes were copied and the object's length. An empty object is no error here.
+///
+/// # Errors
+///
+/// As [`Existing::open`].
+pub fn peek(name: &RegionName, buf: &mut [u8]) -> Result<(usize, u64), OpenError> {
+    sys::peek(name, buf)
 }

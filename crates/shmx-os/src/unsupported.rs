@@ -12,6 +12,7 @@ use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::region::{CreateOptions, RegionEntry};
+use crate::space::Space;
 
 fn unsupported(name: &RegionName) -> OpenError {
     OpenError::Os { name: name.as_str().to_owned(), source: OsError::Unsupported { step: "open shared memory" } }
@@ -135,6 +136,27 @@ impl ReadOnly {
     pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
         match self.0 {}
     }
+
+    /// Lengths of objects are not known here after mapping.
+    pub(crate) fn len_now(&self) -> Option<u64> {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn peek(name: &RegionName, _buf: &mut [u8]) -> Result<(usize, u64), OpenError> {
+    Err(unsupported(name))
+}
+
+pub(crate) fn space() -> Result<Space, OsError> {
+    Err(OsError::Unsupported { step: "tell the room for shared memory" })
+}
+
+pub(crate) fn process_name(_pid: u32) -> Option<String> {
+    None
+}
+
+pub(crate) fn page_size() -> usize {
+    4096
 }
 
 pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {

@@ -43,6 +43,7 @@ use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::region::{CreateOptions, RegionEntry};
+use crate::space::Space;
 
 const LOCK_STEP: &str = "make the lock's kernel object";
 
@@ -429,6 +430,34 @@ impl ReadOnly {
     pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
         true
     }
+
+    /// Lengths of objects are not known here after mapping.
+    pub(crate) fn len_now(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Through a mapping, because there is no other way.
+pub(crate) fn peek(name: &RegionName, buf: &mut [u8]) -> Result<(usize, u64), OpenError> {
+    let object = ReadOnly::open(name)?;
+    let bytes = object.bytes();
+    for (to, from) in buf.iter_mut().zip(bytes) {
+        // Relaxed: the copy as a whole is not atomic anyway.
+        *to = from.load(Ordering::Relaxed);
+    }
+    Ok((buf.len().min(bytes.len()), bytes.len() as u64))
+}
+
+pub(crate) fn space() -> Result<Space, OsError> {
+    Err(OsError::Unsupported { step: "tell the room for shared memory" })
+}
+
+pub(crate) fn process_name(_pid: u32) -> Option<String> {
+    None
+}
+
+pub(crate) fn page_size() -> usize {
+    PAGE
 }
 
 pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {

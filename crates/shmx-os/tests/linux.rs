@@ -690,3 +690,33 @@ fn ticks_are_the_monotonic_clock() {
     let (before, ticks, after) = (monotonic(), clock::ticks(), monotonic());
     assert!(before <= ticks && ticks <= after, "{before} {ticks} {after}");
 }
+
+#[test]
+fn peeking_copies_without_mapping_and_tells_the_length() {
+    let scratch = Scratch::new();
+    let mut buf = [7_u8; 16];
+    assert!(matches!(shmx_os::peek(&scratch.0, &mut buf), Err(OpenError::NotFound { .. })));
+    let region = scratch.create(10_000);
+    region.bytes()[3].store(9, Ordering::Relaxed);
+    assert_eq!(shmx_os::peek(&scratch.0, &mut buf).unwrap(), (16, 10_000));
+    assert_eq!(buf[..5], [0, 0, 0, 9, 0]);
+    let mut long = vec![0; 20_000];
+    assert_eq!(shmx_os::peek(&scratch.0, &mut long).unwrap(), (10_000, 10_000));
+    let read_only = shmx_os::ReadOnlyRegion::open(&scratch.0).unwrap();
+    assert_eq!(read_only.len_now(), Some(10_000));
+    let file = std::fs::OpenOptions::new().write(true).open(format!("/dev/shm/{}", scratch.0)).unwrap();
+    file.set_len(5).unwrap();
+    assert_eq!(shmx_os::peek(&scratch.0, &mut buf).unwrap(), (5, 5));
+    assert_eq!(read_only.len_now(), Some(5));
+    file.set_len(0).unwrap();
+    assert_eq!(shmx_os::peek(&scratch.0, &mut buf).unwrap(), (0, 0));
+}
+
+#[test]
+fn the_room_for_shared_memory_is_told() {
+    let space = shmx_os::space().unwrap();
+    assert_eq!(space.directory, "/dev/shm");
+    assert!(space.total.is_none_or(|total| total >= space.available.unwrap_or(0)));
+    assert!(space.nameless_objects);
+    assert!(shmx_os::page_size().is_power_of_two());
+}

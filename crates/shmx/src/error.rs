@@ -94,6 +94,63 @@ pub enum CreateError {
     Step(#[from] shmx_os::OsError),
 }
 
+impl From<RemoveError> for CreateError {
+    fn from(e: RemoveError) -> Self {
+        match e {
+            RemoveError::Name(e) => Self::Name(e),
+            RemoveError::HeldByLiveServer { name, pid } => Self::HeldByLiveServer { name, pid },
+            RemoveError::ReferenceMade { name } => Self::ReferenceMade { name },
+            RemoveError::NotARegion { name } | RemoveError::NotAnObject { name } => Self::NotARegion { name },
+            RemoveError::Open(e) => Self::Existing(e),
+            RemoveError::Step(e) => Self::Step(e),
+        }
+    }
+}
+
+/// [`crate::remove()`] failed. Nothing was changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// The name is not usable.
+    #[error("bad region name")]
+    Name(#[from] shmx_os::NameError),
+    /// A live server has the name.
+    #[error("region `{name}` is held by a live server{}; stop it, and the region goes with it", pid_text(*pid))]
+    HeldByLiveServer {
+        /// The name.
+        name: String,
+        /// Its process, if it says so.
+        pid: Option<u32>,
+    },
+    /// A region without a liveness lock: made by another implementation, perhaps in use.
+    #[error(
+        "region `{name}` was made by another SHMX implementation that holds no lock, so nobody can tell whether it is \
+         in use; stop its server, then remove it by force"
+    )]
+    ReferenceMade {
+        /// The name.
+        name: String,
+    },
+    /// Something else has this name.
+    #[error("`{name}` is not an SHMX region; remove it by force if you know what it is")]
+    NotARegion {
+        /// The name.
+        name: String,
+    },
+    /// The name leads to a directory, a link or the like.
+    #[error("`{name}` is not a shared-memory object but something else of that name; remove it by other means")]
+    NotAnObject {
+        /// The name.
+        name: String,
+    },
+    /// The object cannot be opened.
+    #[error(transparent)]
+    Open(#[from] shmx_os::OpenError),
+    /// A step of the operating system failed.
+    #[error("cannot remove the name")]
+    Step(#[from] shmx_os::OsError),
+}
+
 fn pid_text(pid: Option<u32>) -> String {
     pid.map(|p| format!(" (process {p})")).unwrap_or_default()
 }

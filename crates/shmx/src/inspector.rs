@@ -6,14 +6,19 @@ use crate::error::{DirectoryReadError, OpenError, ReadError};
 use crate::region::{Backing, Mapped, ReadOnly, header_of};
 use crate::server::{ReaderInfo, reader_info};
 use crate::stream::StaticState;
-use crate::view::FrameView;
-use shmx_abi::control::{ControlCorrupt, ControlRing};
-use shmx_abi::extension::FeatureWord;
-use shmx_abi::wire::{self, FrameHeader, GlobalHeader};
-use shmx_abi::{LayoutError, RegionLayout};
-use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName};
-use shmx_ring::reader;
+use crate::view::{ChecksumState, FrameView};
+use shmx_abi::control::{ControlCorrupt, ControlRing, RingGeometry};
+use shmx_abi::extension::{FeatureWord, PublishTime};
+use shmx_abi::frame::FrameError;
+use shmx_abi::tlv::{self, TlvError};
+use shmx_abi::wire::{self, FrameHeader, FrameStreamHeader, GlobalHeader, TlvHeader};
+use shmx_abi::{CONTROL_HEAD_LEN, LayoutError, RegionLayout, TLV_FRAME_STREAM, hash};
+use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName, clock};
+use shmx_ring::bytes::copy_out;
+use shmx_ring::reader::{self, FrameSnapshot};
+use shmx_ring::sync::{AtomicU64, Ordering, fence};
 use shmx_ring::view::Slots;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,6 +58,114 @@ pub struct SlotView {
     /// What it holds.
     pub state: SlotState,
 }
+
+/// What is known about a region's server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerState {
+    /// It holds its lock.
+    Alive,
+    /// Its lock is free although it did not say that it leaves.
+    Dead,
+    /// It said that it leaves, or a successor said so for it.
+    Closed,
+    /// The region was made by an implementation without locks; nobody can tell.
+    Reference,
+    /// It cannot be known: a dump, or a platform without locks.
+    Unknown,
+}
+
+/// How full a control ring is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlFill {
+    /// Bytes there are for messages.
+    pub capacity: u64,
+    /// Bytes that wait for the server; none if the ring's positions are impossible.
+    pub waiting: Option<u64>,
+    /// Bytes that were ever sent: the sender's position.
+    pub sent: u64,
+}
+
+/// What a slot's header says, without a look at its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlotContent {
+    /// No frame.
+    Empty,
+    /// A frame is being written.
+    Writing,
+    /// A frame.
+    Frame,
+    /// Something that cannot be a frame of this session.
+    Bad(ReadError),
+}
+
+/// A slot's header at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotBrief {
+    /// Number of the slot.
+    pub index: u32,
+    /// Its header. Consistent in itself if the content is a frame and the server writes stamps.
+    pub header: FrameHeader,
+    /// Reader slots that lease it, as bits.
+    pub leases: u128,
+    /// What it holds.
+    pub content: SlotContent,
+}
+
+/// A frame's streams with a part of each one's bytes, read from the slot without copying the whole frame.
+#[derive(Clone, Debug)]
+pub struct FrameOutline {
+    /// Slot the frame lies in.
+    pub slot: u32,
+    /// Its header.
+    pub header: FrameHeader,
+    /// The streams in the order in which they were appended.
+    pub streams: Vec<StreamPart>,
+    /// Why the streams end early, if they do.
+    pub error: Option<FrameError>,
+    /// Whether there are more records than were looked at ([`FrameOutline::MOST_RECORDS`]).
+    pub cut: bool,
+}
+
+impl FrameOutline {
+    /// Records looked at.
+    pub const MOST_RECORDS: usize = 4096;
+    /// Bytes of one stream that are copied at most.
+    pub const MOST_BYTES: u32 = 1 << 20;
+
+    /// The producer's own time.
+    #[must_use]
+    pub const fn sim_time(&self) -> f64 {
+        self.header.sim_time
+    }
+
+    /// Nanoseconds from publishing until now, in steps of 1024; `None` if the producer gives no time.
+    #[must_use]
+    pub fn age_ns(&self) -> Option<u64> {
+        PublishTime::from_wire(self.header.ext_publish_time).map(|t| t.age_ns(clock::ticks()))
+    }
+}
+
+/// A part of a stream in a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPart {
+    /// The stream's number.
+    pub stream_id: u32,
+    /// Number of elements, as the producer counted them.
+    pub elem_count: u32,
+    /// Bytes of the whole stream.
+    pub bytes: u32,
+    /// Where `part` begins, in bytes from the start of the stream's data.
+    pub start: u32,
+    /// The bytes asked for, as far as there are such.
+    pub part: Vec<u8>,
+}
+
+/// Tries to see a slot undisturbed. Few, because the callers come back anyway.
+const TRIES: u32 = 8;
+/// Bytes hashed between two looks at the stamp.
+const HASH_STEP: usize = 256 * 1024;
 
 /// A read-only view of a live region or of a dump.
 ///
@@ -124,6 +237,30 @@ impl Inspector {
         self.region.os.0.is_current()
     }
 
+    /// What is known about the server.
+    #[must_use]
+    pub fn server_state(&self) -> ServerState {
+        let features = self.features();
+        if !features.is_extended() {
+            return ServerState::Reference;
+        }
+        if features.has(FeatureWord::CLOSED) {
+            return ServerState::Closed;
+        }
+        match self.server_lock() {
+            LockState::Held if features.has(FeatureWord::LOCKS) => ServerState::Alive,
+            LockState::Free if features.has(FeatureWord::LOCKS) => ServerState::Dead,
+            _ => ServerState::Unknown,
+        }
+    }
+
+    /// Whether the object still has all bytes of the region. If another process has cut it, touching the mapping ends
+    /// this process by a signal; whoever watches for long asks this before each look.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.region.os.0.len_now().is_none_or(|len| len >= u64::from(self.region.layout.total_bytes()))
+    }
+
     /// The stream directory.
     ///
     /// # Errors
@@ -193,9 +330,246 @@ impl Inspector {
         ring.map(|m| m.map(|m| PeekedMsg { ty: m.ty, data: m.data.to_vec() })).collect()
     }
 
+    /// How full a reader's control ring is; `None` past the last one or without rings. Looks at the positions only.
+    #[must_use]
+    pub fn control_fill(&self, reader_index: u32) -> Option<ControlFill> {
+        let at = self.region.layout.control_ring(reader_index)?;
+        let geometry = RingGeometry::new(self.region.layout.control_per_reader())?;
+        // One after the other: the read position first, so that the difference is never too large on its account.
+        let head = self.region.copy(at..at + CONTROL_HEAD_LEN as usize);
+        let (read, write): (u64, u64) = (wire::read_at(&head, 0)?, wire::read_at(&head, 8)?);
+        Some(ControlFill { capacity: geometry.usable(), waiting: geometry.waiting(read, write), sent: write })
+    }
+
+    /// A slot by its header alone; `None` past the last one. Costs the same whatever the frame's size.
+    #[must_use]
+    pub fn slot_brief(&self, index: u32) -> Option<SlotBrief> {
+        self.region.layout.frame_slot(index)?;
+        let mut found = self.brief_once(index);
+        for _ in 1..TRIES {
+            if found.content != SlotContent::Writing {
+                break;
+            }
+            // Perhaps only between two looks.
+            std::thread::yield_now();
+            found = self.brief_once(index);
+        }
+        Some(found)
+    }
+
+    /// Every slot by its header alone.
+    #[must_use]
+    pub fn slot_briefs(&self) -> Vec<SlotBrief> {
+        (0..self.region.layout.slots()).filter_map(|i| self.slot_brief(i)).collect()
+    }
+
+    fn brief_once(&self, index: u32) -> SlotBrief {
+        let h = self.header();
+        let extended = FeatureWord::of(&h).is_extended();
+        let slot = self.region.slot(index);
+        let leases = if extended { reader::leases(slot) } else { 0 };
+        let meta = if extended { reader::begin(slot).ok() } else { Some(reader::begin_unstamped(slot)) };
+        let content = match &meta {
+            None => SlotContent::Writing,
+            Some(m) if reader::validate(slot, m).is_err() => SlotContent::Writing,
+            Some(m) => self.content_of(m, h.session_id),
+        };
+        let header = meta.as_ref().map_or_else(|| self.raw_header(index), |m| header_from(m, leases));
+        SlotBrief { index, header, leases, content }
+    }
+
+    fn raw_header(&self, index: u32) -> FrameHeader {
+        let at = self.region.layout.frame_slot(index).unwrap_or(0);
+        wire::read_at(&self.region.copy(at..at + size_of::<FrameHeader>()), 0).unwrap_or_default()
+    }
+
+    fn content_of(&self, m: &FrameSnapshot, session_id: u64) -> SlotContent {
+        let capacity = self.region.layout.frame_bytes_cap();
+        if m.payload_bytes == 0 {
+            SlotContent::Empty
+        } else if m.payload_bytes > capacity {
+            SlotContent::Bad(ReadError::Oversize { payload_bytes: m.payload_bytes, capacity })
+        } else if m.session_id != session_id {
+            SlotContent::Bad(ReadError::ForeignSession { found: m.session_id, expected: session_id })
+        } else {
+            SlotContent::Frame
+        }
+    }
+
+    /// Runs `look` on a slot's frame until nobody has written the slot meanwhile.
+    fn undisturbed<T>(
+        &self,
+        index: u32,
+        mut look: impl FnMut(&FrameSnapshot, &[AtomicU64]) -> Option<T>,
+    ) -> Result<Option<(FrameSnapshot, T)>, ReadError> {
+        let slots = self.region.layout.slots();
+        if index >= slots {
+            return Ok(None);
+        }
+        for _ in 0..TRIES {
+            let h = self.header();
+            let extended = FeatureWord::of(&h).is_extended();
+            let slot = self.region.slot(index);
+            // Without stamps a rewrite shows in `reserve_index` only; see `read_copied` in client.rs.
+            let newest = reader::newest(&self.region);
+            let at = self.region.layout.slot_of_sequence(newest).unwrap_or(index);
+            let number = newest.wrapping_sub((at + (slots - index)) % slots);
+            let meta = if extended { reader::begin(slot).ok() } else { Some(reader::begin_unstamped(slot)) };
+            if let Some(meta) = meta {
+                let found = match self.content_of(&meta, h.session_id) {
+                    SlotContent::Empty => Ok(None),
+                    SlotContent::Bad(e) => Err(e),
+                    _ => Ok(look(&meta, slot.payload)),
+                };
+                let gave_up = matches!(found, Ok(None)) && meta.payload_bytes != 0;
+                let reserved = || {
+                    fence(Ordering::Acquire);
+                    self.region.header().reserve_index.load(Ordering::Relaxed).wrapping_sub(number)
+                };
+                if !gave_up && reader::validate(slot, &meta).is_ok() && (extended || newest == 0 || reserved() < slots)
+                {
+                    return Ok(found?.map(|t| (meta, t)));
+                }
+            }
+            std::thread::yield_now();
+        }
+        Err(ReadError::Lapped { attempts: TRIES })
+    }
+
+    /// The streams of the frame in a slot with a part of each one's bytes; `Ok(None)` if there is no frame.
+    ///
+    /// `want` gets a stream's number and its bytes, and says which of them to copy, at most
+    /// [`FrameOutline::MOST_BYTES`]. What is handed out is of one frame. The checksum is not looked at; see
+    /// [`Inspector::checksum_of`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if what is there cannot be a frame, or is being overwritten all the time.
+    pub fn outline(&self, slot: u32, want: impl Fn(u32, u32) -> Range<u32>) -> Result<Option<FrameOutline>, ReadError> {
+        let found = self.undisturbed(slot, |meta, payload| Some(walk(payload, meta.payload_bytes, &want)))?;
+        Ok(found.map(|(meta, (streams, error, cut))| FrameOutline {
+            slot,
+            header: header_from(&meta, 0),
+            streams,
+            error,
+            cut,
+        }))
+    }
+
+    /// Computes the checksum of the frame in a slot, piece by piece and without a copy of the frame, and tells which
+    /// frame it was; `Ok(None)` if there is none. Takes time in proportion to the frame.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if what is there cannot be a frame, or was overwritten meanwhile.
+    pub fn checksum_of(&self, slot: u32) -> Result<Option<(u64, ChecksumState)>, ReadError> {
+        if self.features().has(FeatureWord::NO_CHECKSUM) {
+            let found = self.undisturbed(slot, |_, _| Some(()))?;
+            return Ok(found.map(|(m, ())| (m.frame_id, ChecksumState::Absent)));
+        }
+        let view = (slot < self.region.layout.slots()).then(|| self.region.slot(slot));
+        let found = self.undisturbed(slot, |meta, payload| {
+            let len = meta.payload_bytes as usize;
+            let mut state = hash::SEED;
+            let mut piece = vec![0; HASH_STEP.min(len)];
+            for at in (0..len).step_by(HASH_STEP) {
+                let piece = &mut piece[..HASH_STEP.min(len - at)];
+                copy_out(payload.get(at / 8..).unwrap_or(&[]), piece);
+                state = hash::update(state, piece);
+                if view.is_some_and(|s| reader::validate(s, meta).is_err()) {
+                    return None;
+                }
+            }
+            Some(hash::fold32(state))
+        })?;
+        Ok(found.map(|(m, sum)| {
+            (m.frame_id, if sum == m.checksum { ChecksumState::Verified } else { ChecksumState::Mismatch })
+        }))
+    }
+
+    /// Copies bytes of the region from `offset` on, as many as `buf` has and the region has left; returns how many.
+    /// Taken while others write, so frames in it may be half-written.
+    pub fn read_at(&self, offset: usize, buf: &mut [u8]) -> usize {
+        let total = self.region.layout.total_bytes() as usize;
+        let end = offset.saturating_add(buf.len()).min(total);
+        let copy = self.region.copy(offset.min(end)..end);
+        buf[..copy.len()].copy_from_slice(&copy);
+        copy.len()
+    }
+
     /// A copy of all bytes of the region, for a dump. Taken while others write, so frames in it may be half-written.
     #[must_use]
     pub fn dump(&self) -> Vec<u8> {
         self.region.copy(0..self.region.layout.total_bytes() as usize)
     }
+}
+
+fn header_from(m: &FrameSnapshot, leases: u128) -> FrameHeader {
+    FrameHeader {
+        session_id_copy: m.session_id,
+        frame_id: m.frame_id,
+        sim_time: f64::from_bits(m.sim_time_bits),
+        payload_bytes: m.payload_bytes,
+        tlv_count: m.tlv_count,
+        checksum: m.checksum,
+        ext_publish_time: m.publish_time,
+        ext_lease_lo: leases as u64,
+        ext_lease_hi: (leases >> 64) as u64,
+        ext_stamp: m.stamp,
+    }
+}
+
+/// Copies `len` bytes from any offset of shared words, as far as there are such.
+fn part_of(words: &[AtomicU64], at: usize, len: usize) -> Vec<u8> {
+    let len = len.min(size_of_val(words).saturating_sub(at));
+    let skip = at % 8;
+    let mut bytes = vec![0; skip + len];
+    copy_out(words.get(at / 8..).unwrap_or(&[]), &mut bytes);
+    bytes.drain(..skip);
+    bytes
+}
+
+type Walked = (Vec<StreamPart>, Option<FrameError>, bool);
+
+/// Walks over a payload's records where they lie. Every length is checked against `len`, the payload's bytes.
+fn walk(words: &[AtomicU64], len: u32, want: impl Fn(u32, u32) -> Range<u32>) -> Walked {
+    let head = size_of::<TlvHeader>() as u64;
+    let fixed = size_of::<FrameStreamHeader>() as u64;
+    let end = u64::from(len);
+    let mut streams = Vec::new();
+    let mut at = 0_u64;
+    for _ in 0..FrameOutline::MOST_RECORDS {
+        if at + head > end {
+            return (streams, None, false);
+        }
+        let bytes = part_of(words, at as usize, (head + fixed) as usize);
+        let Some(record) = wire::read_at::<TlvHeader>(&bytes, 0) else { return (streams, None, false) };
+        let body = u64::from(record.length);
+        let (offset, length) = (at as usize, record.length);
+        if at + head + body > end {
+            let available = (end - at - head) as usize;
+            let e = FrameError::Truncated(TlvError { offset, length, available });
+            return (streams, Some(e), false);
+        }
+        if record.ty == TLV_FRAME_STREAM {
+            let stream: Option<FrameStreamHeader> = wire::read_at(&bytes, head as usize);
+            let Some(s) = stream.filter(|s| fixed + u64::from(s.bytes_payload) <= body) else {
+                let e = FrameError::BadStream { offset, length: length as usize };
+                return (streams, Some(e), false);
+            };
+            let wanted = want(s.stream_id, s.bytes_payload);
+            let start = wanted.start.min(s.bytes_payload);
+            let count = wanted.end.min(s.bytes_payload).saturating_sub(start).min(FrameOutline::MOST_BYTES);
+            let data = at + head + fixed + u64::from(start);
+            streams.push(StreamPart {
+                stream_id: s.stream_id,
+                elem_count: s.elem_count,
+                bytes: s.bytes_payload,
+                start,
+                part: part_of(words, data as usize, count as usize),
+            });
+        }
+        at += tlv::step(record.length);
+    }
+    (streams, None, at + head <= end)
 }

@@ -41,8 +41,11 @@ pub mod error;
 mod buffer;
 mod client;
 mod frame;
+mod header_report;
 mod inspector;
+mod listing;
 mod region;
+mod remove;
 mod server;
 mod stream;
 mod view;
@@ -51,7 +54,13 @@ pub use client::{Client, ClientOptions, ClientStats};
 #[cfg(feature = "async")]
 pub use client::{FrameStream, IntoStreamError, Order};
 pub use frame::Frame;
-pub use inspector::{Inspector, PeekedMsg, SlotState, SlotView};
+pub use header_report::{HeaderField, HeaderReport};
+pub use inspector::{
+    ControlFill, FrameOutline, Inspector, PeekedMsg, ServerState, SlotBrief, SlotContent, SlotState, SlotView,
+    StreamPart,
+};
+pub use listing::{Listed, RegionKind, list};
+pub use remove::{Removed, remove};
 pub use server::{Config, ControlBatch, ControlMsg, DamagedRing, ReaderInfo, Server};
 pub use stream::{StaticState, StaticStream, StreamInfo};
 pub use view::{ChecksumState, FrameView};

@@ -36,8 +36,9 @@ pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
 impl Backing for ReadOnly {
     #[inline]
     fn shared(&self) -> &[AtomicU8] {
-        // SAFETY: the users of this type are the inspector and the functions of `shmx_ring::reader` it calls
-        // (`newest`, `published`, `begin`, `copy_payload`, `leases`), which do relaxed loads and fences only.
+        // SAFETY: the users of this type are the inspector and the functions of `shmx_ring` it calls (`newest`,
+        // `published`, `begin`, `begin_unstamped`, `validate`, `copy_payload`, `leases`; `copy_out`, `load_bytes`),
+        // which do relaxed loads and fences only.
         unsafe { self.0.bytes() }
     }
 }
@@ -69,9 +70,17 @@ impl<B: Backing> Mapped<B> {
     }
 
     pub(crate) fn copy(&self, range: Range<usize>) -> Vec<u8> {
-        let src = self.os.shared().get(range).unwrap_or(&[]);
+        let shared = self.os.shared();
+        let src = shared.get(range.clone()).unwrap_or(&[]);
         let mut dst = vec![0; src.len()];
-        bytes::load_bytes(src, &mut dst);
+        // In words as far as possible, which is several times as fast.
+        let whole = src.len() / 8 * 8;
+        let (words, tail) = match words(shared, range.start, whole) {
+            Some(words) => (words, whole),
+            None => (&[][..], 0),
+        };
+        bytes::copy_out(words, &mut dst[..tail]);
+        bytes::load_bytes(&src[tail..], &mut dst[tail..]);
         dst
     }
 

@@ -2,14 +2,15 @@
 
 use crate::error::{BeginError, CreateError, LeaseHolder, StaticError};
 use crate::frame::{Directory, Frame, Order};
-use crate::region::{Mapped, header_of};
+use crate::region::Mapped;
+use crate::remove;
 use crate::stream::{StaticState, StaticStream, StreamInfo};
 use parking_lot::{Mutex, RwLock};
 use shmx_abi::control::RingGeometry;
 use shmx_abi::extension::{FeatureWord, ReaderExtension};
 use shmx_abi::wire::{self, GlobalHeader};
 use shmx_abi::{LayoutError, RegionLayout, RegionParams, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
-use shmx_os::{CreateOptions, Existing, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
+use shmx_os::{CreateOptions, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
 use shmx_ring::control::Receiver;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
@@ -721,49 +722,6 @@ fn info_of(s: &StaticStream) -> StreamInfo {
 
 /// Removes what has the name if that is allowed; Ok means try again.
 fn clear_name(name: &RegionName, replace: bool) -> Result<(), CreateError> {
-    let existing = match Existing::open(name) {
-        Ok(e) => e,
-        Err(shmx_os::OpenError::NotFound { .. }) => return Ok(()),
-        Err(shmx_os::OpenError::NotSharedMemory { .. }) => {
-            return Err(CreateError::NotARegion { name: name.to_string() });
-        }
-        Err(e) => return Err(e.into()),
-    };
-    let mut head = [0; size_of::<GlobalHeader>()];
-    let have = existing.read_at(0, &mut head).unwrap_or(0);
-    let header: Option<GlobalHeader> = if have == head.len() { wire::read_at(&head, 0) } else { None };
-    let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && FeatureWord::of(&h).has(FeatureWord::LOCKS));
-    let is_region = header.is_some_and(|h| h.magic == shmx_abi::MAGIC);
-    // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
-    if !existing.try_lock(LockByte::Server)? {
-        let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
-        return Err(CreateError::HeldByLiveServer { name: name.to_string(), pid });
-    }
-    if !ours && !replace {
-        let name = name.to_string();
-        return Err(if is_region { CreateError::ReferenceMade { name } } else { CreateError::NotARegion { name } });
-    }
-    if !existing.is_current() {
-        return Ok(());
-    }
-    if ours {
-        tell_readers(name);
-    }
-    existing.remove()?;
-    tracing::info!(%name, "the region of a dead server is replaced");
+    remove::clear(name, replace)?;
     Ok(())
-}
-
-/// Marks a dead server's region as closed and wakes its readers.
-fn tell_readers(name: &RegionName) {
-    let Ok(region) = Region::open(name) else { return };
-    let Some(header) = header_of(region.bytes()) else { return };
-    let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
-    let Some(mapped) = Mapped::new(region, layout) else { return };
-    let h = mapped.header();
-    // SeqCst: `ring` looks for sleepers after it, as after a frame.
-    h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
-    if doorbell::ring(&h.ext_doorbell) {
-        futex::wake_all(&h.ext_doorbell);
-    }
 }

@@ -1,0 +1,102 @@
+//! Taking a region's name away: for servers that follow a dead one, and for tools that tidy up.
+
+use crate::error::RemoveError;
+use crate::region::{Mapped, header_of};
+use shmx_abi::RegionLayout;
+use shmx_abi::extension::FeatureWord;
+use shmx_abi::wire::{self, GlobalHeader};
+use shmx_os::{Existing, LockByte, OsError, Region, RegionName, futex};
+use shmx_ring::doorbell;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
+
+/// What a name led to that has been removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Removed {
+    /// What a dead server left.
+    Dead,
+    /// A region that holds no lock, removed because the caller insisted.
+    Unlocked,
+    /// No region at all, removed because the caller insisted.
+    Foreign,
+    /// Nothing: it was gone already, or has just been replaced by another object.
+    Nothing,
+}
+
+/// Removes what a dead server has left under a name; its readers are told. What they have mapped stays theirs.
+///
+/// The region of a live server is never removed. With `force` goes what has no lock as well: regions made by other
+/// implementations, whose servers may be running, and objects that are no regions.
+///
+/// # Errors
+///
+/// [`RemoveError`]; nothing was changed then.
+pub fn remove(name: &str, force: bool) -> Result<Removed, RemoveError> {
+    let name = RegionName::new(name)?;
+    if let Err(e @ shmx_os::OpenError::NotFound { .. }) = shmx_os::peek(&name, &mut []) {
+        return Err(e.into());
+    }
+    let removed = clear(&name, force)?;
+    if cfg!(windows) && removed != Removed::Nothing {
+        return Err(
+            OsError::Unsupported { step: "remove names: they go with the last process that has them open" }.into()
+        );
+    }
+    Ok(removed)
+}
+
+/// Removes what has the name if that is allowed.
+pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveError> {
+    let existing = match Existing::open(name) {
+        Ok(e) => e,
+        Err(shmx_os::OpenError::NotFound { .. }) => return Ok(Removed::Nothing),
+        Err(shmx_os::OpenError::NotSharedMemory { .. }) => {
+            return Err(RemoveError::NotAnObject { name: name.to_string() });
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut head = [0; size_of::<GlobalHeader>()];
+    let have = existing.read_at(0, &mut head).unwrap_or(0);
+    let header: Option<GlobalHeader> = if have == head.len() { wire::read_at(&head, 0) } else { None };
+    let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && FeatureWord::of(&h).has(FeatureWord::LOCKS));
+    let is_region = header.is_some_and(|h| h.magic == shmx_abi::MAGIC);
+    // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
+    if !existing.try_lock(LockByte::Server)? {
+        let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
+        return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
+    }
+    if !ours && !force {
+        let name = name.to_string();
+        return Err(if is_region { RemoveError::ReferenceMade { name } } else { RemoveError::NotARegion { name } });
+    }
+    if !existing.is_current() {
+        return Ok(Removed::Nothing);
+    }
+    if ours {
+        tell_readers(name);
+    }
+    existing.remove()?;
+    tracing::info!(%name, "the name of a region without live server is removed");
+    Ok(if ours {
+        Removed::Dead
+    } else if is_region {
+        Removed::Unlocked
+    } else {
+        Removed::Foreign
+    })
+}
+
+/// Marks a dead server's region as closed and wakes its readers.
+fn tell_readers(name: &RegionName) {
+    let Ok(region) = Region::open(name) else { return };
+    let Some(header) = header_of(region.bytes()) else { return };
+    let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
+    let Some(mapped) = Mapped::new(region, layout) else { return };
+    let h = mapped.header();
+    // SeqCst: `ring` looks for sleepers after it, as after a frame.
+    h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
+    if doorbell::ring(&h.ext_doorbell) {
+        futex::wake_all(&h.ext_doorbell);
+    }
+}
