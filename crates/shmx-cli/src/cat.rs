@@ -1,37 +1,28 @@
 //! `shmx cat`: a stream's raw bytes.
 
 use crate::args::Cat;
-use crate::common::{self, Hello, Taken};
+use crate::common::{self, Taken};
+use crate::source::Source;
+use crate::values;
 use anyhow::{Context, bail};
-use shmx::{Client, StaticState};
 use std::io::Write;
 use std::time::Instant;
 
 pub(crate) fn run(a: &Cat) -> anyhow::Result<()> {
-    let Some(mut client) = common::open(&a.name, a.wait_server)? else { return Ok(()) };
-    let mut hello = Hello::start(&mut client);
-    let result = copy(a, &mut client, &mut hello);
-    hello.end(&mut client);
-    let s = client.stats();
-    common::say(format_args!("{} frames received, {} missed, {} refused", s.delivered, s.dropped, s.rejected));
+    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach)? else { return Ok(()) };
+    let result = copy(a, &mut source);
+    let s = source.end();
+    common::say(format_args!("{} frames received, {} missed, {} refused", s.received, s.missed, s.refused));
     result
 }
 
-fn find(dir: &StaticState, stream: &str) -> Option<u32> {
-    let by_number = || stream.parse().ok().filter(|&id| dir.stream(id).is_some());
-    dir.by_name(stream).map(|s| s.id).or_else(by_number)
-}
-
-fn copy(a: &Cat, client: &mut Client, hello: &mut Hello) -> anyhow::Result<()> {
-    let dir = client.refresh_static().context("cannot read the stream directory")?;
-    let Some(id) = find(&dir, &a.stream) else {
-        let names: Vec<_> = dir.streams.iter().map(|s| s.name_lossy().into_owned()).collect();
-        bail!("`{}` has no stream `{}`; it has: {}", a.name, a.stream, names.join(", "));
-    };
+fn copy(a: &Cat, source: &mut Source) -> anyhow::Result<()> {
+    let dir = source.directory().context("cannot read the stream directory")?;
+    let id = values::find_stream(&a.name, &dir, &a.stream)?;
     let mut out = std::io::stdout().lock();
     let mut got = 0;
     while a.frames.is_none_or(|n| got < n) {
-        match common::take(client, hello, true, Instant::now() + a.timeout)? {
+        match source.take(true, Instant::now() + a.timeout)? {
             Taken::Frame(frame) => {
                 if let Some(s) = frame.stream(id)? {
                     out.write_all(s.data)?;

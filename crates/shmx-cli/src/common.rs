@@ -44,6 +44,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Bytes from hex digits; blanks between them are allowed.
+pub(crate) fn hex_bytes(s: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<char> = s.chars().filter(|c| !c.is_whitespace()).collect();
+    if digits.len() % 2 == 1 {
+        return Err(format!("`{s}` has an odd number of hex digits"));
+    }
+    let byte = |pair: &[char]| Some((pair[0].to_digit(16)? * 16 + pair[1].to_digit(16)?) as u8);
+    digits.chunks_exact(2).map(byte).collect::<Option<_>>().ok_or_else(|| format!("`{s}` holds more than hex digits"))
+}
+
 /// The configuration that the options ask for.
 pub(crate) fn config(name: &str, a: &crate::args::Region, frame_bytes_cap: u32) -> Config {
     Config {
@@ -106,18 +116,55 @@ pub(crate) fn take(client: &mut Client, hello: &mut Hello, all: bool, until: Ins
             Ok(None) if left.is_zero() => return Ok(Taken::TimedOut),
             Ok(None) => {}
             Err(ReadError::ServerGone) if closed(client) => return Ok(Taken::Closed),
-            Err(ReadError::ServerGone) => {
-                return Err(anyhow!(
-                    "the server of `{}` died without leaving in order; start it again, or see `shmx inspect {0}`",
-                    client.name()
-                ));
-            }
+            Err(ReadError::ServerGone) => return Err(died(client.name())),
             Err(e @ (ReadError::Checksum { .. } | ReadError::Lapped { .. })) => {
                 tracing::warn!("frame refused: {e}");
             }
             Err(e) => return Err(anyhow::Error::new(e).context("cannot read on")),
         }
     }
+}
+
+pub(crate) fn died(name: &str) -> anyhow::Error {
+    anyhow!("the server of `{name}` died without leaving in order; start it again, or see `shmx inspect {name}`")
+}
+
+/// The command line made no sense: exit code 2.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// What is wrong with a command line, on one line, and where to read on.
+pub(crate) fn usage_line(e: &clap::Error) -> String {
+    let text = e.render().to_string();
+    let mut usage = "shmx";
+    let mut words = Vec::new();
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        if let Some(line) = line.strip_prefix("Usage: ") {
+            // The command without its arguments.
+            let end = line.find([' ', '[', '<']).and_then(|at| {
+                let rest = &line[at..];
+                let word =
+                    rest.trim_start().split(' ').next().filter(|w| w.starts_with(|c: char| c.is_ascii_lowercase()))?;
+                Some(at + rest.find(word)? + word.len())
+            });
+            usage = end.map_or("shmx", |end| &line[..end]);
+        } else if !line.starts_with("For more information") {
+            words.push(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    format!("{}; see `{usage} --help`", words.join(" "))
+}
+
+pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {
+    Usage(words.into()).into()
 }
 
 fn closed(client: &Client) -> bool {

@@ -1,23 +1,51 @@
-//! The `shmx` command: a demo, a test producer and reader, an inspector, and raw bytes in and out of a region.
+//! The `shmx` command: look at regions, measure them, talk to them, feed them.
 #![forbid(unsafe_code)]
 
 mod args;
 mod cat;
 mod common;
+mod completions;
+mod dashboard;
 mod demo;
+mod doctor;
+mod dump;
+mod hz;
 mod inspect;
+mod look;
+mod ls;
+mod progress;
 mod publish;
 mod read;
+mod report;
+mod rm;
+#[cfg(test)]
+mod scratch;
+mod send;
 mod serve;
+mod source;
 mod stop;
+mod units;
 mod values;
+mod watch;
 
 use args::{Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version.
+        Err(e) if !e.use_stderr() || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            e.exit()
+        }
+        Err(e) => {
+            common::say(format_args!("shmx: {}", common::usage_line(&e)));
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
     let level = match cli.verbose {
         0 => "warn",
         1 => "info",
@@ -26,21 +54,33 @@ fn main() -> ExitCode {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let result = stop::install().and_then(|()| match &cli.command {
-        Command::Demo(a) => demo::run(a),
-        Command::Serve(a) => serve::run(a),
-        Command::Read(a) => read::run(a),
-        Command::Inspect(a) => inspect::run(a),
-        Command::Publish(a) => publish::run(a),
-        Command::Cat(a) => cat::run(a),
-        Command::DemoReader(a) => demo::reader(a),
-    });
-    match result {
+    match stop::install().and_then(|()| run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if common::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             common::say(format_args!("shmx: {}", common::one_line(&e)));
-            ExitCode::FAILURE
+            if e.is::<common::Usage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Ls(a) => ls::run(a),
+        Command::Inspect(a) => inspect::run(a),
+        Command::Read(a) => read::run(a),
+        Command::Cat(a) => cat::run(a),
+        Command::Hz(a) => hz::run(a),
+        Command::Send(a) => send::run(a),
+        Command::Dump(a) => dump::run(a),
+        Command::Rm(a) => rm::run(a),
+        Command::Prune(a) => rm::prune(a),
+        Command::Doctor(a) => doctor::run(a),
+        Command::Demo(a) => demo::run(a),
+        Command::Serve(a) => serve::run(a),
+        Command::Publish(a) => publish::run(a),
+        Command::Completions(a) => completions::run(a),
+        Command::Man(a) => completions::man(a),
+        Command::DemoReader(a) => demo::reader(a),
     }
 }

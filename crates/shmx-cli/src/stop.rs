@@ -1,12 +1,13 @@
 //! Ends on a signal: a flag that loops look at, and waits that the signal cuts short.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static MAIN: OnceLock<Thread> = OnceLock::new();
+static BEFORE_EXIT: Mutex<Option<fn()>> = Mutex::new(None);
 
 /// A main thread that a signal does not reach, because it writes to a full pipe, gets this long.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -17,9 +18,17 @@ pub(crate) fn install() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         request();
         std::thread::sleep(PATIENCE);
+        if let Some(tidy) = *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner) {
+            tidy();
+        }
         std::process::exit(1);
     })?;
     Ok(())
+}
+
+/// What is to be done if a signal ends the process because the main thread does not hear it.
+pub(crate) fn before_exit(tidy: fn()) {
+    *BEFORE_EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(tidy);
 }
 
 /// Asks the main thread to end.

@@ -67,11 +67,54 @@ pub(crate) fn streams<'f>(
     Ok(named)
 }
 
-/// A frame's streams as text, long ones cut.
-pub(crate) fn text(dir: &StaticState, frame: &FrameView) -> Result<String, shmx::abi::frame::FrameError> {
+/// The number of a stream given by name or number.
+pub(crate) fn find_stream(region: &str, dir: &StaticState, stream: &str) -> anyhow::Result<u32> {
+    let by_number = || stream.parse().ok().filter(|&id| dir.stream(id).is_some());
+    dir.by_name(stream).map(|s| s.id).or_else(by_number).ok_or_else(|| {
+        let names: Vec<_> = dir.streams.iter().map(|s| s.name_lossy().into_owned()).collect();
+        anyhow::anyhow!("`{region}` has no stream `{stream}`; it has: {}", names.join(", "))
+    })
+}
+
+/// The type of a stream's elements, as in `f32x3`.
+pub(crate) fn type_text(s: &StreamInfo) -> String {
+    let ty = s.element_type().map_or_else(|| format!("type {}", s.element_type_code), |t| t.to_string());
+    if s.components == 1 { ty } else { format!("{ty}x{}", s.components) }
+}
+
+/// One component of an element as a number; none where the stream is not numeric or has no such place.
+///
+/// `part` are bytes of the stream from `start` on.
+pub(crate) fn number(info: &StreamInfo, part: &[u8], start: u32, element: u32, component_at: u32) -> Option<f64> {
+    let ty = info.element_type()?;
+    let size = u64::from(ty.size());
+    let whole = u64::from(info.bytes_per_elem);
+    if component_at >= info.components || size * u64::from(info.components) != whole {
+        return None;
+    }
+    let at = (u64::from(element) * whole + u64::from(component_at) * size).checked_sub(u64::from(start))?;
+    let at = usize::try_from(at).ok()?;
+    let b = part.get(at..at.checked_add(size as usize)?)?;
+    match component(ty, b) {
+        Value::Number(n) => n.as_f64(),
+        Value::Bool(b) => Some(u8::from(b).into()),
+        Value::String(s) => s.parse().ok(), // not a number, or infinite
+        _ => None,
+    }
+}
+
+/// A frame's streams as text, long ones cut; `only` those with these numbers.
+pub(crate) fn text(
+    dir: &StaticState,
+    frame: &FrameView,
+    only: Option<&[u32]>,
+) -> Result<String, shmx::abi::frame::FrameError> {
     const SHOWN: usize = 8;
     let mut out = String::new();
     for (name, s) in streams(dir, frame)? {
+        if only.is_some_and(|ids| !ids.contains(&s.stream_id)) {
+            continue;
+        }
         let value = decode(dir.stream(s.stream_id), s.data, SHOWN);
         let shown = match value.as_array().map(Vec::as_slice) {
             Some([one]) if s.elem_count == 1 => one.to_string(),

@@ -1,0 +1,55 @@
+//! `shmx completions` and `shmx man`: made from the same definition as the command line itself.
+
+use crate::args::{Cli, Completions, Man};
+use crate::common::{say, usage};
+use anyhow::Context;
+use clap::CommandFactory;
+use std::io::Write;
+
+pub(crate) fn run(a: &Completions) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(a.shell, &mut Cli::command(), "shmx", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(())
+}
+
+/// A command's page, under its full name.
+fn page(command: &clap::Command, name: &str) -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+
+    let command = command.clone().display_name(name.to_owned());
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Ok(page)
+}
+
+pub(crate) fn man(a: &Man) -> anyhow::Result<()> {
+    let mut cli = Cli::command();
+    cli.build();
+    let pages = |c: &clap::Command| -> Vec<(String, clap::Command)> {
+        let subs = c.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help");
+        std::iter::once(("shmx".to_owned(), c.clone()))
+            .chain(subs.map(|s| (format!("shmx-{}", s.get_name()), s.clone())))
+            .collect()
+    };
+    let pages = pages(&cli);
+    if let Some(dir) = &a.dir {
+        let shown = dir.display();
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder `{shown}`"))?;
+        for (name, command) in &pages {
+            let path = dir.join(format!("{name}.1"));
+            let page = page(command, name)?;
+            std::fs::write(&path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        say(format_args!("{} manual pages written to `{shown}`", pages.len()));
+        return Ok(());
+    }
+    let wanted = a.command.as_ref().map_or_else(|| "shmx".to_owned(), |c| format!("shmx-{c}"));
+    let found = pages.iter().find(|(name, _)| *name == wanted);
+    let Some((name, command)) = found else {
+        let all: Vec<_> = pages.iter().skip(1).map(|(n, _)| n.trim_start_matches("shmx-")).collect();
+        let asked = a.command.as_deref().unwrap_or("");
+        return Err(usage(format!("there is no command `{asked}`; there are {}", all.join(", "))));
+    };
+    std::io::stdout().lock().write_all(&page(command, name)?)?;
+    Ok(())
+}

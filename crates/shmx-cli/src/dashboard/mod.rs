@@ -1,0 +1,173 @@
+//! `shmx inspect`: the live dashboard.
+//!
+//! `model` knows, `view` draws, `input` reads keys; here is the loop that feeds them. Regions are looked at through
+//! read-only mappings only.
+
+mod input;
+mod memory;
+mod model;
+#[cfg(test)]
+mod scenes;
+#[cfg(test)]
+mod svg;
+mod theme;
+mod view;
+
+use crate::look::{self, Look, Lookout, Target};
+use crate::ls;
+use crate::stop;
+use crate::watch::{News, Seen, Tracker};
+use anyhow::Context;
+use model::{Effect, Model};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event};
+use std::time::{Duration, Instant};
+use theme::Theme;
+
+/// Longest wait for a key, so that signals are heard.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Time between two listings for the picker.
+const LISTING: Duration = Duration::from_secs(1);
+/// New frames of one poll that are looked into for the plot.
+const PLOTTED: usize = 16;
+
+pub(crate) fn run(target: Option<Target>, interval: Duration) -> anyhow::Result<()> {
+    // Restores the terminal after a panic as well.
+    let terminal = ratatui::try_init();
+    stop::before_exit(ratatui::restore);
+    let result = terminal.context("cannot take the terminal over").and_then(|mut terminal| {
+        let mut dashboard = Dashboard::new(target, interval);
+        dashboard.run(&mut terminal)
+    });
+    ratatui::restore();
+    result
+}
+
+struct Dashboard {
+    model: Model,
+    theme: Theme,
+    interval: Duration,
+    lookout: Option<Lookout>,
+    /// With the session that it follows.
+    tracker: Option<(u64, Tracker)>,
+    listed: Option<Instant>,
+}
+
+impl Dashboard {
+    fn new(target: Option<Target>, interval: Duration) -> Self {
+        Self {
+            lookout: target.clone().map(Lookout::new),
+            model: Model::new(target),
+            theme: Theme::from_environment(),
+            interval,
+            tracker: None,
+            listed: None,
+        }
+    }
+
+    fn run(&mut self, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+        let mut next_draw = Instant::now();
+        while !stop::requested() {
+            let now = Instant::now();
+            if now >= next_draw {
+                self.refresh();
+                terminal.draw(|f| view::draw(f, &self.model, self.theme)).context("cannot draw")?;
+                next_draw = now + self.interval;
+            }
+            self.poll();
+            let pause = self.tracker.as_ref().map_or(PATIENCE, |t| t.1.pause());
+            let wait = pause.min(PATIENCE).min(next_draw.saturating_duration_since(Instant::now()));
+            if !event::poll(wait).context("cannot read keys")? {
+                continue;
+            }
+            // All that have come, then one picture.
+            while event::poll(Duration::ZERO).context("cannot read keys")? {
+                if let Event::Key(key) = event::read().context("cannot read keys")?
+                    && let Some(action) = input::action(&key)
+                    && self.act(action)
+                {
+                    return Ok(());
+                }
+            }
+            next_draw = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// True to end.
+    fn act(&mut self, action: model::Action) -> bool {
+        match self.model.apply(action) {
+            Effect::Nothing => {}
+            Effect::Quit => return true,
+            Effect::Pick => {
+                self.model.watch(None);
+                (self.lookout, self.tracker, self.listed) = (None, None, None);
+            }
+            Effect::Open(name) => {
+                let target = Target::Region(name);
+                self.lookout = Some(Lookout::new(target.clone()));
+                self.tracker = None;
+                self.model.watch(Some(target));
+            }
+        }
+        false
+    }
+
+    /// Looks anew, at the region or at the list of regions.
+    fn refresh(&mut self) {
+        let Some(lookout) = &mut self.lookout else {
+            if self.listed.is_none_or(|at| at.elapsed() >= LISTING) {
+                // The rates come from publish times; waiting here would hold up the keys.
+                let rows = ls::rows(|| {}).map(|mut rows| {
+                    rows.retain(|r| r.state != ls::State::Foreign);
+                    rows
+                });
+                self.model.picker.rows = Some(rows.map_err(|e| e.to_string()));
+                self.listed = Some(Instant::now());
+                self.model.apply(model::Action::Up(0));
+            }
+            return;
+        };
+        if self.model.paused {
+            return;
+        }
+        let look = lookout.look(self.model.focus(), false);
+        self.model.see(look, shmx::os::clock::ticks());
+    }
+
+    /// Counts the frames that have come since the last time.
+    fn poll(&mut self) {
+        let Some(i) = self.lookout.as_ref().and_then(Lookout::inspector) else { return };
+        if !i.is_whole() {
+            return;
+        }
+        let session = i.header().session_id;
+        if self.tracker.as_ref().is_none_or(|t| t.0 != session) {
+            self.tracker = Some((session, Tracker::new(i, true)));
+        }
+        let Some((_, tracker)) = &mut self.tracker else { return };
+        let now = shmx::os::clock::ticks();
+        let frames = match tracker.poll(i, now) {
+            News::Frames(frames) => frames,
+            News::Restarted => return,
+        };
+        self.model.history.note(now, &frames, i.header().frame_seq, tracker.missed);
+        if !self.model.paused {
+            for (at, v) in points(&self.model, i, &frames) {
+                self.model.plot_point(at, v);
+            }
+        }
+    }
+}
+
+/// The number in focus in each of the newest of these frames.
+fn points(m: &Model, i: &shmx::Inspector, frames: &[Seen]) -> Vec<(u64, f64)> {
+    let (Some(Look::Region(facts)), focus) = (&m.look, m.focus()) else { return Vec::new() };
+    let Some(dir) = facts.directory.as_ref().ok().filter(|_| focus.stream.is_some()) else { return Vec::new() };
+    let number = |f: &Seen| {
+        let frame = look::frame(i, f.slot, Some(dir), focus, None, None)?.ok().filter(|n| n.id == f.id)?;
+        let s = frame.streams.iter().find(|s| Some(s.id) == focus.stream)?;
+        Some((f.published.unwrap_or(f.seen), s.number(m.element, m.component)?))
+    };
+    frames.iter().rev().take(PLOTTED).rev().filter_map(number).collect()
+}

@@ -1,0 +1,351 @@
+//! `shmx doctor`: what this machine offers, and what stands in the way.
+
+use crate::args::Doctor;
+use crate::common::say;
+use crate::ls;
+use crate::units;
+use anyhow::bail;
+use serde_json::json;
+use shmx::abi::hash::Kernel;
+use shmx::os::{LockByte, LockState, Pending, ReadOnlyRegion, RegionName, clock, futex};
+use std::io::Write;
+use std::time::Instant;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    /// Worth knowing.
+    Note,
+    /// Works, but not well.
+    Warning,
+    Broken,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Broken => "BROKEN",
+        }
+    }
+}
+
+struct Finding {
+    area: &'static str,
+    state: State,
+    text: String,
+    remedy: Option<String>,
+}
+
+fn good(area: &'static str, text: impl Into<String>) -> Finding {
+    Finding { area, state: State::Good, text: text.into(), remedy: None }
+}
+
+fn finding(area: &'static str, state: State, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding { area, state, text: text.into(), remedy: Some(remedy.into()) }
+}
+
+pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
+    let mut all = Vec::new();
+    all.extend(space());
+    all.extend(trial());
+    all.extend(containers());
+    all.extend(regions());
+    all.extend(clocks());
+    all.extend(processor());
+    all.extend(pages());
+    all.extend(terminal());
+    let mut out = std::io::stdout().lock();
+    if a.json {
+        let list: Vec<_> = (all.iter())
+            .map(|f| json!({"area": f.area, "state": f.state.word(), "text": f.text, "remedy": f.remedy}))
+            .collect();
+        writeln!(out, "{:#}", serde_json::Value::from(list))?;
+    } else {
+        for f in &all {
+            writeln!(out, "{:<8} {:<13} {}", f.state.word(), f.area, f.text)?;
+            if let Some(r) = &f.remedy {
+                writeln!(out, "{:22} {r}", "")?;
+            }
+        }
+    }
+    let n = |s| all.iter().filter(|f| f.state == s).count();
+    let (warnings, broken) = (n(State::Warning), n(State::Broken));
+    say(format_args!("{}, {broken} broken", units::count(warnings as u64, "warning")));
+    if broken > 0 {
+        bail!("this machine cannot be used as it is; the findings say what to do");
+    }
+    Ok(())
+}
+
+/// The first line of a small file of the system's; none elsewhere than on Linux.
+fn system_file(path: &str) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+fn space() -> Vec<Finding> {
+    const AREA: &str = "memory";
+    let mut found = Vec::new();
+    match shmx::os::space() {
+        Ok(s) => {
+            let limit = |n: Option<u64>| n.map_or_else(|| "unlimited".to_owned(), units::bytes);
+            let text = format!("{}: {} free of {}", s.directory, limit(s.available), limit(s.total));
+            let small = s.total.is_some_and(|t| t <= 64 << 20);
+            let full = s.available.is_some_and(|n| n < 16 << 20);
+            found.push(if small {
+                finding(
+                    AREA,
+                    State::Warning,
+                    format!("{text}, the small default of containers"),
+                    "start the container with --shm-size=1g or --ipc=host; elsewhere: mount -o remount,size=1g /dev/shm",
+                )
+            } else if full {
+                finding(AREA, State::Warning, text, "remove what is not needed: `shmx ls --all`, `shmx prune`")
+            } else {
+                good(AREA, text)
+            });
+            if let Some(limit) = s.file_size_limit {
+                let text = format!("this process may make objects of at most {}", units::bytes(limit));
+                found.push(finding(AREA, State::Warning, text, "raise `ulimit -f`"));
+            }
+            found.push(if s.nameless_objects {
+                good(AREA, "regions are made without a name first: a creator that is killed leaves nothing")
+            } else {
+                finding(
+                    AREA,
+                    State::Note,
+                    "no O_TMPFILE: regions are made under a hidden name first",
+                    "a creator that is killed may leave a file .shmx-pending-* in /dev/shm; remove it by hand",
+                )
+            });
+        }
+        Err(e) if cfg!(target_os = "linux") => {
+            let e = crate::common::one_line(&e.into());
+            found.push(finding(AREA, State::Broken, e, "mount it: mount -t tmpfs -o mode=1777 tmpfs /dev/shm"));
+        }
+        Err(e) => found.push(finding(AREA, State::Note, e.to_string(), "the system's own tools tell the memory left")),
+    }
+    let group = system_file("/sys/fs/cgroup/memory.max").filter(|m| m != "max");
+    if let Some(max) = group.and_then(|m| m.parse::<u64>().ok()) {
+        let used = system_file("/sys/fs/cgroup/memory.current").and_then(|m| m.parse::<u64>().ok()).unwrap_or(0);
+        let left = max.saturating_sub(used);
+        let text =
+            format!("control group: {} of {} left, shared memory included", units::bytes(left), units::bytes(max));
+        let tight = left < 64 << 20;
+        found.push(if tight {
+            finding(AREA, State::Warning, text, "raise the group's memory limit, or use smaller regions")
+        } else {
+            good(AREA, text)
+        });
+    }
+    found
+}
+
+/// Makes a small object and tries on it what servers and readers need.
+fn trial() -> Vec<Finding> {
+    const AREA: &str = "trial";
+    let mut found = Vec::new();
+    let name = format!("shmx-doctor-{}-{:08x}", std::process::id(), shmx::os::random_u64() as u32);
+    let result = (|| -> anyhow::Result<(LockState, bool)> {
+        let name = RegionName::new(&name)?;
+        let options = shmx::os::CreateOptions { len: 4096, ..Default::default() };
+        let pending = Pending::create(&name, &options)?;
+        let _ = pending.try_lock(LockByte::Server);
+        let region = pending.publish()?;
+        let seen = ReadOnlyRegion::open(&name).map(|r| r.lock_state(LockByte::Server));
+        let removed = region.remove();
+        Ok((seen?, removed?))
+    })();
+    match result {
+        Ok((lock, removed)) => {
+            found.push(good(AREA, "a region was made, opened read-only and removed again"));
+            if !removed && !cfg!(windows) {
+                found.push(finding(
+                    AREA,
+                    State::Warning,
+                    "its name went away by itself",
+                    "see what tidies /dev/shm up",
+                ));
+            }
+            found.push(match lock {
+                LockState::Held => good("locks", "the death of a process is known at once"),
+                _ => finding(
+                    "locks",
+                    State::Warning,
+                    "no liveness locks: the death of a process is not known",
+                    "use a local tmpfs and a Linux of this decade, or let servers reap readers by heartbeat",
+                ),
+            });
+        }
+        Err(e) => {
+            let e = crate::common::one_line(&e);
+            found.push(finding(AREA, State::Broken, format!("no region can be made: {e}"), "see the findings above"));
+        }
+    }
+    found.push(if futex::SUPPORTED {
+        good("waiting", "readers sleep on a doorbell")
+    } else {
+        finding("waiting", State::Note, "readers poll on this platform", "allow them some processor time")
+    });
+    found
+}
+
+fn containers() -> Vec<Finding> {
+    const AREA: &str = "containers";
+    if !cfg!(target_os = "linux") {
+        return Vec::new();
+    }
+    let marks = ["/.dockerenv", "/run/.containerenv"];
+    let inside = marks.iter().any(|m| std::path::Path::new(m).exists())
+        || std::env::var_os("container").is_some()
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let mut found = vec![if inside {
+        finding(
+            AREA,
+            State::Note,
+            "this is a container: it sees its own regions only, and process ids of its own",
+            "to share regions, start the containers with --ipc=host, or --ipc=container:NAME, or one volume on /dev/shm",
+        )
+    } else {
+        good(AREA, "none noticed")
+    }];
+    if !std::path::Path::new("/proc/self/fd").exists() {
+        let remedy = "mount it: mount -t proc proc /proc";
+        found.push(finding(
+            AREA,
+            State::Warning,
+            "/proc is not there, so creators leave hidden files when killed",
+            remedy,
+        ));
+    }
+    found
+}
+
+fn regions() -> Vec<Finding> {
+    const AREA: &str = "regions";
+    let Ok(rows) = ls::rows(|| {}) else { return Vec::new() };
+    let n = |s| rows.iter().filter(|r| r.state == s).count() as u64;
+    let mut found = vec![good(AREA, format!("{} live", n(ls::State::Live)))];
+    let dead: Vec<_> = rows.iter().filter(|r| matches!(r.state, ls::State::Dead | ls::State::Closed)).collect();
+    if !dead.is_empty() {
+        let size = units::bytes(dead.iter().map(|r| r.size).sum());
+        let text = format!("{}, {size}", units::count(dead.len() as u64, "dead region"));
+        found.push(finding(AREA, State::Warning, text, "`shmx prune` removes them"));
+    }
+    for r in rows.iter().filter(|r| r.state == ls::State::Unreadable) {
+        let text = format!("`{}` is unreadable: {}", r.name, r.note.as_deref().unwrap_or("no reason known"));
+        let remedy = format!("see `shmx inspect {0} --once`; remove it with `shmx rm --force {0}`", r.name);
+        found.push(finding(AREA, State::Warning, text, remedy));
+    }
+    if n(ls::State::Reference) > 0 {
+        let text = format!("{} reference-made", n(ls::State::Reference));
+        found.push(finding(
+            AREA,
+            State::Note,
+            text,
+            "they hold no lock; remove them with `shmx rm --force` when unused",
+        ));
+    }
+    let pending = rows.iter().filter(|r| r.name.starts_with(".shmx-pending-")).count();
+    if pending > 0 {
+        let text = units::count(pending as u64, "hidden object of a creator");
+        found.push(finding(AREA, State::Warning, text, "if no creator runs, remove /dev/shm/.shmx-pending-*"));
+    }
+    found
+}
+
+fn clocks() -> Vec<Finding> {
+    const AREA: &str = "clock";
+    const CALLS: u32 = 20_000;
+    let start = Instant::now();
+    let first = clock::ticks();
+    let mut last = first;
+    let mut backwards = false;
+    for _ in 0..CALLS {
+        let now = clock::ticks();
+        backwards |= now < last;
+        last = now;
+    }
+    let each = start.elapsed().as_nanos() as u64 / u64::from(CALLS);
+    let source = system_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    let text = format!("{} a look{}", units::ns(each), source.map(|s| format!(", source {s}")).unwrap_or_default());
+    let mut found = vec![if backwards {
+        finding(AREA, State::Broken, "the clock runs backwards", "update the system's kernel or its hypervisor")
+    } else if each > 500 {
+        finding(AREA, State::Warning, format!("{text}: slow"), "use the tsc clock source: clocksource=tsc at boot")
+    } else {
+        good(AREA, text)
+    }];
+    let offsets = system_file("/proc/self/timens_offsets").unwrap_or_default();
+    let shifted = offsets.lines().any(|l| l.split_whitespace().skip(1).any(|n| n != "0"));
+    if shifted {
+        let text = "this process is in a time namespace: its clock differs from other processes'";
+        found.push(finding(AREA, State::Warning, text, "run all parties in one time namespace"));
+    }
+    found
+}
+
+fn processor() -> Vec<Finding> {
+    const AREA: &str = "processor";
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = Kernel::best();
+    let text = format!("{}, hash by {}", units::count(cores as u64, "core"), kernel.name());
+    let mut found = vec![if cores < 2 {
+        finding(AREA, State::Warning, text, "producer and readers take turns on one core; allow two or more")
+    } else if kernel == Kernel::Scalar {
+        finding(AREA, State::Note, text, "without vector instructions the checksum takes about a second per GB")
+    } else {
+        good(AREA, text)
+    }];
+    if cfg!(target_endian = "big") {
+        let text = "big-endian: regions of this machine are read on such machines only";
+        found.push(finding(AREA, State::Note, text, "all processes of one machine agree anyway"));
+    }
+    found
+}
+
+fn pages() -> Vec<Finding> {
+    const AREA: &str = "pages";
+    let size = units::bytes(shmx::os::page_size() as u64);
+    let huge = system_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    let chosen = huge.as_deref().and_then(|h| Some(h.split_once('[')?.1.split_once(']')?.0.to_owned()));
+    let text = match &chosen {
+        Some(c) => format!("{size}; huge pages for shared memory: {c}"),
+        None => size,
+    };
+    vec![if matches!(chosen.as_deref(), Some("never" | "deny")) {
+        finding(
+            AREA,
+            State::Note,
+            text,
+            "for Config::huge_pages: echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+        )
+    } else {
+        good(AREA, text)
+    }]
+}
+
+fn terminal() -> Vec<Finding> {
+    const AREA: &str = "terminal";
+    use std::io::IsTerminal;
+    if !std::io::stdout().is_terminal() && !std::io::stderr().is_terminal() {
+        return Vec::new();
+    }
+    let Ok((w, h)) = ratatui::crossterm::terminal::size() else { return Vec::new() };
+    let text = format!("{w}x{h}");
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|v| std::env::var(v).ok().filter(|s| !s.is_empty()));
+    let utf8 = cfg!(windows) || locale.as_ref().is_some_and(|l| l.to_lowercase().replace('-', "").contains("utf8"));
+    vec![if w < 80 || h < 24 {
+        finding(AREA, State::Note, text, "the dashboard shows everything from 80x24 on")
+    } else if !utf8 {
+        let text = format!("{text}, locale {}", locale.unwrap_or_else(|| "not set".into()));
+        finding(AREA, State::Note, text, "the dashboard draws in UTF-8: set LANG=C.UTF-8 if lines look broken")
+    } else {
+        good(AREA, text)
+    }]
+}

@@ -1,0 +1,232 @@
+//! `shmx ls`: every region on the machine.
+
+use crate::args::Ls;
+use crate::common::say;
+use crate::stop;
+use crate::units;
+use serde_json::{Value, json};
+use shmx::abi::extension::PublishTime;
+use shmx::{Inspector, Listed, RegionKind, ServerState};
+use std::io::Write;
+use std::time::Instant;
+
+/// One line of the list; also what the dashboard's picker shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    /// What else is to be said about the state.
+    pub(crate) note: Option<String>,
+    pub(crate) size: u64,
+    pub(crate) pid: Option<u32>,
+    pub(crate) program: Option<String>,
+    pub(crate) rate: Option<f64>,
+    pub(crate) readers: Option<(u32, u32)>,
+    pub(crate) slots: Option<u32>,
+    pub(crate) frames: Option<u64>,
+    pub(crate) age_ns: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Live,
+    Dead,
+    Closed,
+    Reference,
+    Unknown,
+    Unreadable,
+    Foreign,
+}
+
+impl State {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Dead => "dead",
+            Self::Closed => "closed",
+            Self::Reference => "reference-made",
+            Self::Unknown => "unknown",
+            Self::Unreadable => "unreadable",
+            Self::Foreign => "no region",
+        }
+    }
+
+    pub(crate) const fn of(server: ServerState) -> Self {
+        match server {
+            ServerState::Alive => Self::Live,
+            ServerState::Dead => Self::Dead,
+            ServerState::Closed => Self::Closed,
+            ServerState::Reference => Self::Reference,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Frames and when they were counted.
+type Sample = (u64, Instant);
+
+fn sample(l: &Listed) -> Option<Sample> {
+    match &l.kind {
+        RegionKind::Region { inspector, .. } if inspector.is_whole() => {
+            Some((inspector.header().frame_seq, Instant::now()))
+        }
+        _ => None,
+    }
+}
+
+/// What the newest frames' publish times say about the rate; for regions too slow to count.
+fn rate_of_ring(i: &Inspector) -> Option<f64> {
+    let now = shmx::os::clock::ticks();
+    let mut frames: Vec<(u64, u64)> = (i.slot_briefs().iter())
+        .filter(|b| b.content == shmx::SlotContent::Frame)
+        .filter_map(|b| Some((b.header.frame_id, PublishTime::from_wire(b.header.ext_publish_time)?.age_ns(now))))
+        .collect();
+    frames.sort_unstable();
+    let (&(a, age_a), &(b, age_b)) = (frames.first()?, frames.last()?);
+    let span = age_a.checked_sub(age_b).filter(|&s| s > 0)?;
+    let interval = span as f64 / (b - a) as f64;
+    // A producer that has stopped has no rate.
+    ((age_b as f64) < interval * 3.0).then_some(1e9 / interval)
+}
+
+fn row(l: &Listed, before: Option<Sample>) -> Row {
+    let mut row = Row {
+        name: l.object.name.to_string(),
+        state: State::Foreign,
+        note: None,
+        size: l.object.len,
+        pid: None,
+        program: None,
+        rate: None,
+        readers: None,
+        slots: None,
+        frames: None,
+        age_ns: None,
+    };
+    match &l.kind {
+        RegionKind::Region { server, inspector } if inspector.is_whole() => {
+            let h = inspector.header();
+            row.state = State::of(*server);
+            row.pid = Some(h.ext_server_pid).filter(|&p| inspector.features().is_extended() && p != 0);
+            row.program = row.pid.filter(|_| *server == ServerState::Alive).and_then(shmx::os::process_name);
+            let taken = inspector.snapshot_readers().iter().filter(|r| r.in_use).count() as u32;
+            row.readers = Some((taken, inspector.layout().reader_slots()));
+            row.slots = Some(inspector.layout().slots());
+            row.frames = Some(h.frame_seq);
+            row.age_ns = (inspector.latest().ok().flatten()).and_then(|f| f.age_ns());
+            let counted = before.and_then(|(n, at)| {
+                let n = h.frame_seq.checked_sub(n)?;
+                Some((n, n as f64 / at.elapsed().as_secs_f64().max(1e-6)))
+            });
+            row.rate = match counted {
+                Some((n, rate)) if n >= 8 => Some(rate),
+                Some((_, rate)) => rate_of_ring(inspector).or(Some(rate)),
+                None => rate_of_ring(inspector),
+            };
+            if matches!(server, ServerState::Dead | ServerState::Closed) {
+                row.rate = None;
+            }
+        }
+        RegionKind::Region { .. } => {
+            (row.state, row.note) = (State::Unreadable, Some("cut short by another process".into()));
+        }
+        RegionKind::Damaged(e) => (row.state, row.note) = (State::Unreadable, Some(e.to_string())),
+        RegionKind::Unreadable(e) => (row.state, row.note) = (State::Unreadable, Some(e.to_string())),
+        _ => {}
+    }
+    row
+}
+
+/// The regions of this machine; rates are measured over the time between two calls with the same `before`.
+pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx::os::OsError> {
+    let all = shmx::list()?;
+    let before: Vec<_> = all.iter().map(sample).collect();
+    if before.iter().any(Option::is_some) {
+        wait();
+    }
+    Ok(all.iter().zip(before).map(|(l, before)| row(l, before)).collect())
+}
+
+pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
+    let mut rows = rows(|| {
+        stop::sleep_until(Instant::now() + a.seconds);
+    })?;
+    let others = rows.iter().filter(|r| r.state == State::Foreign).count();
+    if !a.all {
+        rows.retain(|r| r.state != State::Foreign);
+    }
+    let mut out = std::io::stdout().lock();
+    if a.json {
+        writeln!(out, "{:#}", rows.iter().map(json).collect::<Value>())?;
+        return Ok(());
+    }
+    if rows.is_empty() {
+        say(format_args!("no regions{}", others_text(others, a.all)));
+        return Ok(());
+    }
+    for line in table(&rows) {
+        writeln!(out, "{line}")?;
+    }
+    if others > 0 && !a.all {
+        say(format_args!("{} not shown; --all shows them", units::count(others as u64, "other object")));
+    }
+    Ok(())
+}
+
+fn others_text(n: usize, all: bool) -> String {
+    if n == 0 || all { String::new() } else { format!("; {n} other shared-memory objects, which --all shows") }
+}
+
+pub(crate) const HEADINGS: [&str; 9] =
+    ["NAME", "STATE", "PRODUCER", "RATE", "READERS", "SLOTS", "FRAMES", "SIZE", "NEWEST"];
+
+/// The cells of a line, under [`HEADINGS`].
+pub(crate) fn cells(r: &Row) -> [String; 9] {
+    let dash = || "-".to_owned();
+    let producer = match (r.pid, &r.program) {
+        (Some(pid), Some(program)) => format!("{pid} {program}"),
+        (Some(pid), None) => pid.to_string(),
+        _ => dash(),
+    };
+    [
+        r.name.clone(),
+        r.state.word().to_owned(),
+        producer,
+        r.rate.map_or_else(dash, units::rate),
+        r.readers.map_or_else(dash, |(n, of)| format!("{n}/{of}")),
+        r.slots.map_or_else(dash, |n| n.to_string()),
+        r.frames.map_or_else(dash, |n| n.to_string()),
+        units::bytes(r.size),
+        match &r.note {
+            Some(note) => note.clone(),
+            None => r.age_ns.map_or_else(dash, |n| format!("{} ago", units::ns(n))),
+        },
+    ]
+}
+
+fn table(rows: &[Row]) -> Vec<String> {
+    let body: Vec<[String; 9]> = rows.iter().map(cells).collect();
+    let width = |i: usize| body.iter().map(|c| c[i].chars().count()).chain([HEADINGS[i].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..9).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let mut s = String::new();
+        for (i, (cell, w)) in cells.iter().zip(&widths).enumerate() {
+            // Numbers to the right, the rest to the left.
+            let padded = if (3..=7).contains(&i) { format!("{cell:>w$}") } else { format!("{cell:<w$}") };
+            s.push_str(&padded);
+            s.push_str("  ");
+        }
+        s.trim_end().to_owned()
+    };
+    std::iter::once(line(HEADINGS.to_vec()))
+        .chain(body.iter().map(|c| line(c.iter().map(String::as_str).collect())))
+        .collect()
+}
+
+fn json(r: &Row) -> Value {
+    json!({
+        "name": r.name, "state": r.state.word(), "note": r.note, "bytes": r.size, "pid": r.pid, "program": r.program,
+        "rate_hz": r.rate, "readers": r.readers.map(|r| r.0), "reader_slots": r.readers.map(|r| r.1),
+        "slots": r.slots, "frames": r.frames, "newest_age_ns": r.age_ns,
+    })
+}

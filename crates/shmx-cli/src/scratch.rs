@@ -1,0 +1,61 @@
+//! Regions for unit tests.
+
+use shmx::{Config, Server, StaticStream};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A region of this process under a name of its own.
+pub(crate) struct Scratch {
+    pub(crate) name: String,
+    server: Option<Server>,
+}
+
+impl Scratch {
+    pub(crate) fn new(tag: &str, slots: u32) -> Self {
+        Self::with(&Config { slots, ..Config::new(Self::unique(tag)) })
+    }
+
+    pub(crate) fn unique(tag: &str) -> String {
+        static N: AtomicU32 = AtomicU32::new(0);
+        format!("shmx-cli-u-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn with(config: &Config) -> Self {
+        let streams = [
+            StaticStream::of::<u64>(1, "tick"),
+            StaticStream::of::<[f32; 3]>(2, "position"),
+            StaticStream::of::<f64>(3, "wave"),
+        ];
+        Self { name: config.name.clone(), server: Some(Server::create(config, &streams).unwrap()) }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Publishes this many frames and returns the last one's id.
+    pub(crate) fn publish(&self, frames: u64) -> u64 {
+        (0..frames).fold(0, |_, _| {
+            let server = self.server();
+            let tick = server.frames_published();
+            let mut frame = server.begin_frame().unwrap();
+            frame.append_stream(1, &[tick]).unwrap();
+            let t = tick as f32;
+            frame.append_stream(2, &[[t, 0.5, -1.0], [t + 1.0, 1.5, -2.0], [t + 2.0, 2.5, -3.0]]).unwrap();
+            frame.append_stream(3, &[(tick as f64 / 5.0).sin()]).unwrap();
+            frame.publish_frame(tick as f64 / 100.0).unwrap()
+        })
+    }
+
+    /// Writes into the object from outside, as a stray process would.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poke(&self, at: u64, bytes: &[u8]) {
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::OpenOptions::new().write(true).open(format!("/dev/shm/{}", self.name)).unwrap();
+        file.write_all_at(bytes, at).unwrap();
+    }
+
+    /// Ends the server in order.
+    pub(crate) fn end(&mut self) {
+        self.server = None;
+    }
+}

@@ -1,0 +1,63 @@
+//! `shmx send`: a control message to a region's server.
+
+use crate::args::Send;
+use crate::common::{self, say};
+use crate::stop;
+use crate::units;
+use anyhow::{Context, bail};
+use shmx::Inspector;
+use shmx::error::SendError;
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
+    let mut body = a.body.0.clone();
+    if let Some(path) = &a.file {
+        let what = path.display();
+        if path.as_os_str() == "-" {
+            std::io::stdin().lock().read_to_end(&mut body).context("cannot read stdin")?;
+        } else {
+            body.extend(std::fs::read(path).with_context(|| format!("cannot read `{what}`"))?);
+        }
+    }
+    let Some(mut client) = common::open(&a.name, a.wait_server)? else { return Ok(()) };
+    // Beside the client, for a look at how far the server has read.
+    let inspector = Inspector::open(&a.name).with_context(|| format!("cannot look at region `{}`", a.name))?;
+    let until = Instant::now() + a.timeout;
+    loop {
+        match client.control_send(a.ty, &body) {
+            Ok(()) => break,
+            Err(SendError::Full) if Instant::now() < until => {
+                if !stop::sleep_until(Instant::now() + Duration::from_millis(1)) {
+                    return Ok(());
+                }
+            }
+            Err(e) => return Err(e).with_context(|| format!("cannot send to `{}`", a.name)),
+        }
+    }
+    let index = client.reader_index().unwrap_or(0);
+    let (what, start) = (units::bytes(body.len() as u64), Instant::now());
+    if a.no_wait {
+        say(format_args!("{what} sent to `{}` as type {:#x} by reader slot {index}", a.name, a.ty));
+        return Ok(());
+    }
+    // The slot is kept until the server has taken the message, so that it knows the sender.
+    while inspector.control_fill(index).is_some_and(|f| f.waiting != Some(0)) {
+        if client.server_gone() {
+            bail!("the server of `{}` left before it took the message; start it again", a.name);
+        }
+        if Instant::now() >= until {
+            let time = a.timeout;
+            bail!(
+                "the server of `{}` has not taken the message within {time:?}; it waits in the ring (--no-wait does not wait)",
+                a.name
+            );
+        }
+        if !stop::sleep_until(Instant::now() + Duration::from_micros(200)) {
+            return Ok(());
+        }
+    }
+    let took = units::ns(start.elapsed().as_nanos() as u64);
+    say(format_args!("{what} sent to `{}` as type {:#x}, taken by the server after {took}", a.name, a.ty));
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Numbers for people.
+
+/// Bytes with a binary unit: `64 B`, `12.3 KiB`.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut v = n as f64 / 1024.0;
+    let mut unit = 0;
+    while v >= 1023.95 && unit + 1 < UNITS.len() {
+        v /= 1024.0;
+        unit += 1;
+    }
+    format!("{} {}", three(v), UNITS[unit])
+}
+
+/// At least three digits: `1.23`, `12.3`, `1234`.
+pub(crate) fn three(v: f64) -> String {
+    let size = v.abs();
+    if !v.is_finite() {
+        v.to_string()
+    } else if size < 9.995 {
+        format!("{v:.2}")
+    } else if size < 99.95 {
+        format!("{v:.1}")
+    } else {
+        format!("{v:.0}")
+    }
+}
+
+/// Nanoseconds with a fitting unit: `850 ns`, `12.3 µs`, `4.56 ms`, `1.23 s`, `2m05s`, `3h02m`.
+pub(crate) fn ns(n: u64) -> String {
+    let seconds = n / 1_000_000_000;
+    match n {
+        0..1_000 => format!("{n} ns"),
+        1_000..1_000_000 => format!("{} µs", three(n as f64 / 1e3)),
+        1_000_000..1_000_000_000 => format!("{} ms", three(n as f64 / 1e6)),
+        1_000_000_000..60_000_000_000 => format!("{} s", three(n as f64 / 1e9)),
+        _ if seconds < 3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ if seconds < 48 * 3600 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d", seconds / 86400),
+    }
+}
+
+/// Events per second: `29.9/s`, `12.3k/s`.
+pub(crate) fn rate(v: f64) -> String {
+    if v >= 99_950.0 { format!("{}k/s", three(v / 1e3)) } else { format!("{}/s", three(v)) }
+}
+
+/// Bytes per second.
+pub(crate) fn bandwidth(v: f64) -> String {
+    format!("{}/s", bytes(v.max(0.0) as u64))
+}
+
+/// A count with its noun.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(["0 B", "1023 B", "1.00 KiB"], [0, 1023, 1024].map(bytes).each_ref().map(String::as_str));
+        assert_eq!([bytes(65_536), bytes(1 << 20), bytes(u64::from(u32::MAX))], ["64.0 KiB", "1.00 MiB", "4.00 GiB"]);
+        assert_eq!(
+            [ns(999), ns(12_345), ns(33_333_333), ns(1_500_000_000)],
+            ["999 ns", "12.3 µs", "33.3 ms", "1.50 s"]
+        );
+        assert_eq!([ns(125_000_000_000), ns(7_260_000_000_000)], ["2m05s", "2h01m"]);
+        assert_eq!([rate(29.97), rate(1000.0), rate(123_456.0)], ["30.0/s", "1000/s", "123k/s"]);
+        assert_eq!([count(1, "frame"), count(0, "frame")], ["1 frame", "0 frames"]);
+    }
+}
