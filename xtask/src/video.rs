@@ -45,7 +45,7 @@ pub(crate) fn round_trip(target: &Path, raw: &Path) -> Result<String> {
     let out = target.join("video/received.rgb");
     let start = Instant::now();
     let mut cat = Command::new(&shmx)
-        .args(["cat", &name, "--stream", "image", "--wait-server", "20", "--timeout", "20"])
+        .args(["cat", &name, "--stream", "image", "--attach", "--wait-server", "20", "--timeout", "20"])
         .stdout(File::create(&out)?)
         .spawn()
         .context("start shmx cat")?;

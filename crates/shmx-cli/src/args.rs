@@ -139,13 +139,13 @@ Examples:
     Rm(Rm),
     /// Remove every region whose server died.
     #[command(after_help = "\
-Asks first. Regions of live servers and reference-made ones are left alone.
+Asks first. Regions of live servers and reference-made ones are left alone. A PREFIX keeps it to names that begin so.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or nobody to ask.
 
 Examples:
   shmx prune --dry-run
-  shmx prune --yes")]
+  shmx prune --yes robot-")]
     Prune(Prune),
     /// Check what this machine offers: space, limits, containers, clock, processor, pages.
     #[command(after_help = "\
@@ -344,6 +344,9 @@ pub(crate) struct Rm {
 
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
+    /// Only regions whose names begin with this.
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
     /// Do not ask.
     #[arg(long, short)]
     pub(crate) yes: bool,

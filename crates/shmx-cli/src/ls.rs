@@ -126,6 +126,10 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
             if matches!(server, ServerState::Dead | ServerState::Closed) {
                 row.rate = None;
             }
+            if row.state == State::Unknown {
+                row.note =
+                    row.pid.filter(|&p| !shmx::os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
+            }
         }
         RegionKind::Region { .. } => {
             (row.state, row.note) = (State::Unreadable, Some("cut short by another process".into()));

@@ -33,6 +33,7 @@ pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
 
 pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
     let dead: Vec<(String, u64)> = (shmx::list()?.iter())
+        .filter(|l| l.object.name.as_str().starts_with(a.prefix.trim_start_matches('/')))
         .filter(|l| matches!(l.kind, RegionKind::Region { server: ServerState::Dead | ServerState::Closed, .. }))
         .map(|l| (l.object.name.to_string(), l.object.len))
         .collect();

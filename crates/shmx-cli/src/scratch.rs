@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A region of this process under a name of its own.
 pub(crate) struct Scratch {
     pub(crate) name: String,
-    server: Option<Server>,
+    server: Server,
+    /// Bytes of the stream `cloud` in each frame; none of it if 0.
+    pub(crate) cloud: usize,
 }
 
 impl Scratch {
@@ -24,12 +26,13 @@ impl Scratch {
             StaticStream::of::<u64>(1, "tick"),
             StaticStream::of::<[f32; 3]>(2, "position"),
             StaticStream::of::<f64>(3, "wave"),
+            StaticStream::of::<[u8; 3]>(4, "cloud"),
         ];
-        Self { name: config.name.clone(), server: Some(Server::create(config, &streams).unwrap()) }
+        Self { name: config.name.clone(), server: Server::create(config, &streams).unwrap(), cloud: 0 }
     }
 
     pub(crate) fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
+        &self.server
     }
 
     /// Publishes this many frames and returns the last one's id.
@@ -42,6 +45,10 @@ impl Scratch {
             let t = tick as f32;
             frame.append_stream(2, &[[t, 0.5, -1.0], [t + 1.0, 1.5, -2.0], [t + 2.0, 2.5, -3.0]]).unwrap();
             frame.append_stream(3, &[(tick as f64 / 5.0).sin()]).unwrap();
+            if self.cloud > 0 {
+                let bytes: Vec<u8> = (0..self.cloud / 3 * 3).map(|i| (i as u64 * 7 + tick) as u8).collect();
+                frame.append_stream(4, &bytes).unwrap();
+            }
             frame.publish_frame(tick as f64 / 100.0).unwrap()
         })
     }
@@ -52,10 +59,5 @@ impl Scratch {
         use std::os::unix::fs::FileExt;
         let file = std::fs::OpenOptions::new().write(true).open(format!("/dev/shm/{}", self.name)).unwrap();
         file.write_all_at(bytes, at).unwrap();
-    }
-
-    /// Ends the server in order.
-    pub(crate) fn end(&mut self) {
-        self.server = None;
     }
 }

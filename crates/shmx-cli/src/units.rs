@@ -45,7 +45,13 @@ pub(crate) fn ns(n: u64) -> String {
 
 /// Events per second: `29.9/s`, `12.3k/s`.
 pub(crate) fn rate(v: f64) -> String {
-    if v >= 99_950.0 { format!("{}k/s", three(v / 1e3)) } else { format!("{}/s", three(v)) }
+    if v >= 1e9 {
+        format!("{v:.1e}/s")
+    } else if v >= 99_950.0 {
+        format!("{}k/s", three(v / 1e3))
+    } else {
+        format!("{}/s", three(v))
+    }
 }
 
 /// Bytes per second.

@@ -1,119 +1,13 @@
 //! The command as its users run it: real processes, their output and exit codes.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A name of its own for each test. When it goes, what a killed server has left under it goes too.
-struct Name(String);
-
-impl std::ops::Deref for Name {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        if !gone(self) {
-            let _ = shmx::Server::create(&shmx::Config::new(&self.0), &[]);
-        }
-    }
-}
-
-fn unique(tag: &str) -> Name {
-    static N: AtomicU32 = AtomicU32::new(0);
-    Name(format!("shmx-cli-t-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed)))
-}
-
-fn shmx(args: &[&str]) -> Command {
-    let mut c = Command::new(env!("CARGO_BIN_EXE_shmx"));
-    c.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    c
-}
-
-/// A child that does not outlive its test.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let err = BufReader::new(child.stderr.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|l| send.send(l)));
-        Self { child, lines }
-    }
-
-    /// The next line of stderr: how a server says that it is there.
-    fn line(&mut self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("a line on stderr in time")
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let until = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < until, "the command did not end in time");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Waits for the end while both pipes are drained.
-    fn output(mut self) -> Output {
-        let stdout = self.child.stdout.take();
-        let out = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut pipe) = stdout {
-                pipe.read_to_end(&mut bytes).unwrap();
-            }
-            bytes
-        });
-        let status = self.wait();
-        let stderr: String = self.lines.iter().map(|l| l + "\n").collect();
-        Output { status, stdout: out.join().unwrap(), stderr: stderr.into_bytes() }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn run(args: &[&str]) -> Output {
-    Running::start(shmx(args)).output()
-}
-
-fn words(o: &Output) -> String {
-    String::from_utf8_lossy(&o.stderr).into_owned()
-}
-
-fn gone(name: &str) -> bool {
-    matches!(shmx::Inspector::open(name), Err(shmx::error::OpenError::Os(_)))
-}
+mod common;
 
 #[cfg(unix)]
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
-}
+use common::signal;
+use common::{Folder, Running, gone, run, shmx, unique, words};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::Stdio;
 
 #[test]
 fn golden_dumps_are_inspected_as_the_reference_describes_them() {
@@ -160,6 +54,8 @@ fn wrong_usage_is_2_and_failure_is_1_with_words() {
         &["serve"],
         &["serve", "x", "--hz", "0"],
         &["inspect"],
+        &["send", "x", "0"],
+        &["man", "nothing"],
         &["publish", "x"],
         &["publish", "x", "--stream", "1:a:u9"],
         &["read", "x", "--timeout", "-1"],
@@ -191,7 +87,7 @@ fn signals_end_a_server_and_a_reader_in_order() {
         let name = unique("signal");
         let mut serve = Running::start(shmx(&["serve", &name, "--hz", "200", "-v"]));
         while !serve.line().contains("serving") {}
-        let o = run(&["read", &name, "--frames", "5", "--all", "--json"]);
+        let o = run(&["read", &name, "--frames", "5", "--all", "--attach", "--json"]);
         assert!(o.status.success(), "{}", words(&o));
         let frames: Vec<serde_json::Value> = o
             .stdout
@@ -268,11 +164,14 @@ fn a_live_region_is_inspected_and_dumped() {
     assert_eq!(v["directory"].as_array().unwrap().len(), 2);
     assert_eq!(v["extension"]["extended"], true);
     assert_eq!(v["extension"]["server_pid"], serve.child.id());
-    let dump = std::env::temp_dir().join(format!("{name}.bin"));
-    let o = run(&["inspect", &name, "--dump", dump.to_str().unwrap()]);
+    let folder = Folder::new("dump");
+    let dump = folder.path("region.bin");
+    let o = run(&["dump", &name, &dump]);
     assert!(o.status.success() && o.stdout.is_empty(), "{}", words(&o));
-    let o = run(&["inspect", "--file", dump.to_str().unwrap(), "--json"]);
-    std::fs::remove_file(&dump).unwrap();
+    let piped = run(&["dump", &name, "-"]);
+    assert_eq!(piped.stdout.len(), std::fs::read(&dump).unwrap().len());
+    let o = run(&["inspect", "--file", &dump, "--json"]);
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing half-written is left");
     let dumped: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
     assert_eq!(dumped["header"]["session_id"], v["header"]["session_id"]);
     let o = run(&["inspect", &name]);
@@ -308,7 +207,7 @@ fn published_bytes_come_out_of_cat_unchanged() {
     let cats: Vec<_> = ["image", "1"]
         .iter()
         .map(|stream| {
-            let c = Running::start(shmx(&["cat", &name, "--stream", stream]));
+            let c = Running::start(shmx(&["cat", &name, "--stream", stream, "--attach"]));
             std::thread::spawn(move || c.output())
         })
         .collect();

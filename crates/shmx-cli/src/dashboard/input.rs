@@ -6,8 +6,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 /// What the help shows.
 pub(crate) const HELP: [(&str, &str); 12] = [
     ("1-6, Tab", "pages"),
-    ("Up Down, k j", "stream, or line of a list"),
-    ("Left Right, h l", "element; with [ ] 100 at a time"),
+    ("↑ ↓, k j", "stream, or line of a list"),
+    ("← →, h l", "element; with [ ] 100 at a time"),
     ("Home End", "first and last element"),
     ("c", "component"),
     ("Enter", "plot the stream"),

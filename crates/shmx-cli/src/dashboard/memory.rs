@@ -96,11 +96,26 @@ pub(crate) fn line(cells: &[Cell], theme: Theme) -> Line<'static> {
     Line::from_iter(spans)
 }
 
+/// Cells of the bar that are slots.
+fn cells_of_slots(f: &Facts, width: usize) -> usize {
+    let sizes: Vec<u64> = sections(f).iter().map(|s| s.2).collect();
+    share(&sizes, width)[LETTERS.len()]
+}
+
+/// Whether the slots have so little room in the bar that they deserve one of their own.
+pub(crate) fn is_squeezed(f: &Facts, width: usize) -> bool {
+    let n = f.slots.len();
+    n <= width && cells_of_slots(f, width) < (n * 4).min(width / 2)
+}
+
+/// The slots alone, over the whole width.
+pub(crate) fn zoom(f: &Facts, width: usize) -> Vec<Cell> {
+    slot_cells(&f.slots, f.layout.frame_bytes_cap(), width)
+}
+
 /// Numbers of the slots under their first cells, the newest one with a mark.
 pub(crate) fn labels(f: &Facts, width: usize, theme: Theme) -> Line<'static> {
-    let sizes: Vec<u64> = sections(f).iter().map(|s| s.2).collect();
-    let shares = share(&sizes, width);
-    let cells = shares[LETTERS.len()];
+    let cells = if is_squeezed(f, width) { width } else { cells_of_slots(f, width) };
     let n = f.slots.len();
     let mut text = " ".repeat(width - cells);
     if n == 0 || n > cells {

@@ -32,13 +32,15 @@ const LISTING: Duration = Duration::from_secs(1);
 const PLOTTED: usize = 16;
 
 pub(crate) fn run(target: Option<Target>, interval: Duration) -> anyhow::Result<()> {
-    // Restores the terminal after a panic as well.
+    in_terminal(|terminal| Dashboard::new(target, interval).run(terminal))
+}
+
+/// Takes the terminal over, and gives it back whatever happens.
+fn in_terminal(work: impl FnOnce(&mut DefaultTerminal) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    // Its panic hook restores the terminal before the message is written.
     let terminal = ratatui::try_init();
     stop::before_exit(ratatui::restore);
-    let result = terminal.context("cannot take the terminal over").and_then(|mut terminal| {
-        let mut dashboard = Dashboard::new(target, interval);
-        dashboard.run(&mut terminal)
-    });
+    let result = terminal.context("cannot take the terminal over").and_then(|mut terminal| work(&mut terminal));
     ratatui::restore();
     result
 }
@@ -170,4 +172,42 @@ fn points(m: &Model, i: &shmx::Inspector, frames: &[Seen]) -> Vec<(u64, f64)> {
         Some((f.published.unwrap_or(f.seen), s.number(m.element, m.component)?))
     };
     frames.iter().rev().take(PLOTTED).rev().filter_map(number).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::io::Read;
+
+    const INSIDE: &str = "SHMX_TEST_PANIC";
+
+    /// This test program once more, in a terminal of its own.
+    #[test]
+    fn a_panic_restores_the_terminal() {
+        if std::env::var_os(INSIDE).is_some() {
+            let _ = super::in_terminal(|_| panic!("on purpose"));
+            return;
+        }
+        let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, ..PtySize::default() }).unwrap();
+        let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+        command.args(["dashboard::tests::a_panic_restores_the_terminal", "--exact", "--nocapture"]);
+        command.env(INSIDE, "1");
+        let before = format!("{:?}", pty.master.get_termios());
+        let mut reader = pty.master.try_clone_reader().unwrap();
+        let mut child = pty.slave.spawn_command(command).unwrap();
+        let status = child.wait().unwrap();
+        assert!(!status.success());
+        let after = format!("{:?}", pty.master.get_termios());
+        drop(pty.slave);
+        let mut bytes = Vec::new();
+        // Linux reports an error at the end of a terminal whose other side is closed.
+        let _ = reader.read_to_end(&mut bytes);
+        let mut screen = vt100::Parser::new(24, 80, 0);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("\u{1b}[?1049h"), "it was there: {text}");
+        screen.process(&bytes);
+        assert!(!screen.screen().alternate_screen() && !screen.screen().hide_cursor());
+        assert!(screen.screen().contents().contains("on purpose"), "{}", screen.screen().contents());
+        assert_eq!(before, after);
+    }
 }

@@ -127,13 +127,13 @@ fn tab_line(m: &Model, theme: Theme, area: Rect) -> Line<'static> {
 
 fn key_line(m: &Model, theme: Theme) -> Line<'static> {
     let keys: &[(&str, &str)] = if m.target.is_none() {
-        &[("Up Down", "choose"), ("Enter", "watch"), ("?", "help"), ("q", "quit")]
+        &[("↑↓", "choose"), ("Enter", "watch"), ("?", "help"), ("q", "quit")]
     } else {
         &[
             ("1-6", "pages"),
-            ("Up Down", "stream"),
-            ("Left Right", "element"),
-            ("c", "component"),
+            ("↑↓", "stream"),
+            ("←→", "element"),
+            ("c", "comp"),
             ("p", "hold"),
             ("o", "regions"),
             ("?", "help"),
@@ -153,18 +153,17 @@ fn key_line(m: &Model, theme: Theme) -> Line<'static> {
 fn overview(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
     let wide = area.width >= 120;
     let tall = area.height >= 34;
-    let legend = memory::legend(f, usize::from(area.width.saturating_sub(4)), theme).len() as u16;
-    let bar_rows = if tall { 2 } else { 1 };
+    let bar_height = memory_height(f, area, tall, theme);
     let rates_height = if tall { 8 } else { 5 };
-    let plot_height = if tall { (area.height - bar_rows - legend - 3 - rates_height) / 3 } else { 0 };
+    let plot_height = if tall { (area.height - bar_height - rates_height) / 3 } else { 0 };
     let [bar, rates, rest, below] = Layout::vertical([
-        Constraint::Length(bar_rows + 1 + legend + 2),
+        Constraint::Length(bar_height),
         Constraint::Length(rates_height),
         Constraint::Min(0),
         Constraint::Length(plot_height),
     ])
     .areas(area);
-    memory_panel(frame, bar, f, bar_rows, theme);
+    memory_panel(frame, bar, f, tall, theme);
     rates_panel(frame, rates, m, theme);
     let [left, right] = if wide {
         Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).areas(rest)
@@ -173,7 +172,8 @@ fn overview(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
     };
     newest_panel(frame, left, m, f, theme);
     if wide && right.height >= 14 {
-        let slots_height = (f.slots.len() as u16 + 3).min(right.height / 2);
+        let taken = f.readers.iter().filter(|r| r.in_use).count() as u16;
+        let slots_height = (f.slots.len() as u16 + 3).min(right.height - (taken + 3).clamp(4, right.height / 2));
         let [up, down] = Layout::vertical([Constraint::Min(0), Constraint::Length(slots_height)]).areas(right);
         readers_panel(frame, up, f, theme);
         let block = panel(slots_title(f), theme);
@@ -186,19 +186,37 @@ fn overview(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
     }
 }
 
-fn memory_panel(frame: &mut Frame, area: Rect, f: &Facts, rows: u16, theme: Theme) {
+/// Width of the memory bar in a panel of this width.
+fn bar_width(area: Rect) -> usize {
+    usize::from(area.width.saturating_sub(4))
+}
+
+fn memory_height(f: &Facts, area: Rect, tall: bool, theme: Theme) -> u16 {
+    let width = bar_width(area);
+    let legend = memory::legend(f, width, theme).len() as u16;
+    4 + legend + u16::from(tall || memory::is_squeezed(f, width))
+}
+
+/// The bar; where there is room, a second row, which shows the slots alone if they are narrow in the first.
+fn memory_panel(frame: &mut Frame, area: Rect, f: &Facts, tall: bool, theme: Theme) {
     let (n, total) = (f.slots.len() as u64, units::bytes(f.layout.total_bytes().into()));
     let each = units::bytes(f.layout.slot_stride().into());
-    let title = format!(" memory: {total}, {} of {each} ", units::count(n, "slot"));
+    let squeezed = memory::is_squeezed(f, bar_width(area));
+    let zoomed = if squeezed { ", enlarged below" } else { "" };
+    let title = format!(" memory: {total}, {} of {each}{zoomed} ", units::count(n, "slot"));
     let block = panel(title, theme);
-    let inner = block.inner(area);
-    let width = usize::from(inner.width.saturating_sub(2));
-    let cells = memory::bar(f, width);
+    let width = bar_width(area);
     let indent = |mut l: Line<'static>| {
         l.spans.insert(0, Span::raw(" "));
         l
     };
-    let mut lines: Vec<Line> = (0..rows).map(|_| indent(memory::line(&cells, theme))).collect();
+    let bar = memory::bar(f, width);
+    let mut lines = vec![indent(memory::line(&bar, theme))];
+    if squeezed {
+        lines.push(indent(memory::line(&memory::zoom(f, width), theme)));
+    } else if tall {
+        lines.push(indent(memory::line(&bar, theme)));
+    }
     lines.push(indent(memory::labels(f, width, theme)));
     lines.extend(memory::legend(f, width, theme).into_iter().map(indent));
     frame.render_widget(Paragraph::new(lines).block(block), area);
@@ -357,10 +375,13 @@ fn readers_title(f: &Facts) -> String {
     format!(" readers: {taken} of {} ", f.readers.len())
 }
 
-fn reader_state(r: &ReaderFact) -> (&'static str, bool) {
+/// In a word, and whether it is a bad one.
+fn reader_state(r: &ReaderFact, f: &Facts) -> (&'static str, bool) {
     match (r.in_use, r.is_dead(), r.own) {
         (false, ..) => ("free", false),
         (true, true, _) => ("DEAD", true),
+        (true, false, Some(_)) if r.last_frame == 0 => ("new", false),
+        (true, false, Some(_)) if r.lag >= f.slots.len() as u64 => ("LAPPED", true),
         (true, false, Some(e)) if e.waiting => ("waiting", false),
         (true, false, Some(_)) => ("reading", false),
         (true, false, None) => ("no lock", false),
@@ -399,9 +420,9 @@ fn readers_panel(frame: &mut Frame, area: Rect, f: &Facts, theme: Theme) {
         frame.render_widget(Paragraph::new(Line::styled(text, theme.dim())).block(block), area);
         return;
     }
-    let wide = area.width >= 60;
+    let wide = area.width >= 72;
     let rows = taken.iter().map(|r| {
-        let (state, bad) = reader_state(r);
+        let (state, bad) = reader_state(r, f);
         let style = if bad { theme.bad() } else { Style::new() };
         let mut cells = vec![
             Cell::from(r.index.to_string()),
@@ -470,7 +491,7 @@ fn readers_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Them
             }
             return Row::new(cells).style(theme.dim());
         }
-        let (state, bad) = reader_state(r);
+        let (state, bad) = reader_state(r, f);
         let own = |pick: fn(shmx::abi::extension::ReaderExtension) -> u64| {
             r.own.map_or_else(|| "-".to_owned(), |e| pick(e).to_string())
         };
@@ -535,7 +556,25 @@ fn slots_title(f: &Facts) -> String {
     title + " "
 }
 
-fn slot_row(s: &SlotFact, wide: bool, theme: Theme) -> Row<'static> {
+/// How much a slot table has room for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Room {
+    Small,
+    Middle,
+    Large,
+}
+
+impl Room {
+    const fn of(width: u16) -> Self {
+        match width {
+            0..72 => Self::Small,
+            72..100 => Self::Middle,
+            _ => Self::Large,
+        }
+    }
+}
+
+fn slot_row(s: &SlotFact, room: Room, theme: Theme) -> Row<'static> {
     let right = |s: String| Text::from(s).alignment(Alignment::Right);
     let state = if s.newest && s.kind != SlotKind::Newest {
         format!("{} {}, newest", glyph(s.kind), s.kind.word())
@@ -546,17 +585,19 @@ fn slot_row(s: &SlotFact, wide: bool, theme: Theme) -> Row<'static> {
     let some = |text: String| if s.has_frame() { text } else { String::new() };
     cells.push(Cell::from(right(some(s.frame_id.to_string()))));
     cells.push(Cell::from(right(some(ago_cell(s.age_ns)))));
-    cells.push(Cell::from(right(some(units_time(s.sim_time)))));
+    if room > Room::Small {
+        cells.push(Cell::from(right(some(units_time(s.sim_time)))));
+    }
     cells.push(Cell::from(right(some(units::bytes(s.bytes.into())))));
-    if wide {
+    if room == Room::Large {
         cells.push(Cell::from(right(some(s.tlvs.to_string()))));
     }
     let sum = if s.has_frame() { checksum_word(s.checksum) } else { "" };
     cells.push(Cell::from(Span::styled(sum, checksum_style(s.checksum, theme))));
     let last = match &s.why {
-        Some(why) => Span::styled(why.clone(), theme.bad()),
-        None if s.leased_by.is_empty() => Span::raw(""),
-        None => {
+        Some(why) if room == Room::Large => Span::styled(why.clone(), theme.bad()),
+        _ if s.leased_by.is_empty() => Span::raw(""),
+        _ => {
             let who: Vec<String> = s.leased_by.iter().map(ToString::to_string).collect();
             Span::styled(format!("reader {}", who.join(" ")), theme.slot(SlotKind::Leased))
         }
@@ -566,26 +607,43 @@ fn slot_row(s: &SlotFact, wide: bool, theme: Theme) -> Row<'static> {
 }
 
 fn slots_table<'a>(f: &Facts, skip: usize, area: Rect, theme: Theme) -> Table<'a> {
-    let wide = area.width >= 90;
-    let rows = f.slots.iter().skip(skip).map(|s| slot_row(s, wide, theme));
-    let mut head = vec!["#", "state", "frame", "age", "sim time", "bytes"];
-    let mut widths = [4, 16, 9, 8, 10, 9].map(Constraint::Length).to_vec();
-    if wide {
+    let room = Room::of(area.width);
+    let rows = f.slots.iter().skip(skip).map(|s| slot_row(s, room, theme));
+    let mut head = vec!["#", "state", "frame", "age"];
+    let mut widths = [4, 16, 9, 8].map(Constraint::Length).to_vec();
+    if room > Room::Small {
+        head.push("sim time");
+        widths.push(Constraint::Length(10));
+    }
+    head.push("bytes");
+    widths.push(Constraint::Length(9));
+    if room == Room::Large {
         head.push("records");
         widths.push(Constraint::Length(7));
     }
     let right = 2..head.len();
     head.extend(["sum", "leased by"]);
-    widths.extend([Constraint::Length(if wide { 11 } else { 5 }), Constraint::Min(8)]);
+    widths.extend([Constraint::Length(if room == Room::Large { 11 } else { 5 }), Constraint::Min(8)]);
     Table::new(rows.collect::<Vec<_>>(), widths).header(heading(&head, right, theme))
 }
 
 fn slots_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
-    let legend = memory::legend(f, usize::from(area.width.saturating_sub(4)), theme).len() as u16;
-    let [bar, list] = Layout::vertical([Constraint::Length(4 + legend), Constraint::Min(0)]).areas(area);
-    memory_panel(frame, bar, f, 1, theme);
+    let bar_height = memory_height(f, area, false, theme);
+    // What is wrong with bad slots goes below the table where it has no room for it.
+    let bad: Vec<&SlotFact> = f.slots.iter().filter(|s| s.why.is_some()).collect();
+    let notes = if Room::of(area.width) == Room::Large { 0 } else { bad.len() as u16 };
+    let notes = if notes == 0 { 0 } else { (notes * 2 + 2).min(area.height / 3) };
+    let [bar, list, below] =
+        Layout::vertical([Constraint::Length(bar_height), Constraint::Min(0), Constraint::Length(notes)]).areas(area);
+    memory_panel(frame, bar, f, false, theme);
     let table = slots_table(f, m.scroll, list, theme).block(panel(slots_title(f), theme));
     frame.render_widget(table, list);
+    if notes > 0 {
+        let why = |s: &&SlotFact| Line::from(format!("slot {}: {}", s.index, s.why.as_deref().unwrap_or("")));
+        let lines: Vec<Line> = bad.iter().map(why).collect();
+        let text = Paragraph::new(lines).style(theme.bad()).wrap(Wrap { trim: true });
+        frame.render_widget(text.block(panel(" bad slots ", theme)), below);
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ streams and plot
@@ -646,12 +704,16 @@ fn plain(v: f64) -> String {
     let size = v.abs();
     if v == 0.0 || !v.is_finite() {
         v.to_string()
-    } else if !(1e-3..1e7).contains(&size) {
+    } else if !(1e-3..1e8).contains(&size) {
         format!("{v:.3e}")
     } else if v.fract() == 0.0 {
         format!("{v:.0}")
-    } else {
+    } else if size < 1.0 {
         format!("{v:.4}")
+    } else if size < 1000.0 {
+        format!("{v:.2}")
+    } else {
+        format!("{v:.1}")
     }
 }
 
@@ -680,7 +742,8 @@ fn plot(frame: &mut Frame, area: Rect, m: &Model, theme: Theme) {
     // A constant gets some room around it.
     let pad = if high > low { (high - low) * 0.05 } else { (high.abs() * 0.01).max(1e-9) };
     let (bottom, top) = (low - pad, high + pad);
-    let label = |v: f64| Line::styled(plain(v), theme.dim());
+    // Next to nothing, beside what the axis spans, is nothing.
+    let label = |v: f64| Line::styled(plain(if v.abs() < (top - bottom) * 1e-4 { 0.0 } else { v }), theme.dim());
     let data = Dataset::default()
         .marker(Marker::Braille)
         .graph_type(if points.len() > 1 { GraphType::Line } else { GraphType::Scatter })
@@ -873,8 +936,9 @@ fn picker(frame: &mut Frame, area: Rect, m: &Model, theme: Theme) {
         let row = Row::new(list.collect::<Vec<_>>());
         if i == m.picker.selected { row.style(theme.selected()) } else { row }
     });
+    let longest = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0) as u16;
     let widths = columns.iter().map(|&c| match c {
-        0 => Constraint::Min(16),
+        0 => Constraint::Length(longest.clamp(10, area.width * 2 / 5)),
         1 => Constraint::Length(14),
         2 => Constraint::Length(18),
         8 => Constraint::Min(12),

@@ -1,0 +1,193 @@
+//! The dashboard as its users see it: in a terminal, with keys.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::pty::Terminal;
+use common::{run, serve, shmx, signal, unique, until};
+
+const UP: &str = "\x1b[A";
+const DOWN: &str = "\x1b[B";
+const RIGHT: &str = "\x1b[C";
+const ESC: &str = "\x1b";
+
+#[test]
+fn keys_show_every_page() {
+    let name = unique("keys");
+    let _serve = serve(&name, &["--echo", "--slots", "6"]);
+    let mut t = Terminal::start(&["inspect", &name], 100, 30, &[]);
+    t.shows(&[
+        &name,
+        "● live",
+        "memory:",
+        "rate",
+        "jitter",
+        "bandwidth",
+        "newest frame",
+        "checksum ok",
+        "nobody reads",
+    ]);
+    t.shows(&["> tick_seq", "tick_sim", "q quit"]);
+    // The rate is measured, not guessed.
+    t.shows(&["100/s"]);
+    t.press("2");
+    t.shows(&["tick_seq: stream 42, u64 [1]", "[0]"]);
+    t.press(DOWN);
+    t.shows(&["> 43", "tick_sim: stream 43, f64 [1]"]);
+    t.press(DOWN);
+    t.press(&RIGHT.repeat(3));
+    t.shows(&["echo: stream 44, u64 [16]", "[15]"]);
+    t.press(&UP.repeat(2));
+    t.press("\r");
+    t.shows(&["last 30 s", "tick_seq = "]);
+    t.press("+");
+    t.shows(&["last 60 s"]);
+    t.press("--");
+    t.shows(&["last 15 s"]);
+    t.press("4");
+    t.shows(&["slots: 6", "█ newest", "▒ frame", "leased by"]);
+    t.press("3");
+    t.shows(&["readers: 0 of 16", "control ring", "free"]);
+    t.press("6");
+    t.shows(&["sections of", "directory hash", "stamps doorbell locks publish_time"]);
+    t.press("\t");
+    t.shows(&["newest frame"]);
+    t.press("?");
+    t.shows(&["keys", "hold the picture", "the mapping is read-only"]);
+    t.press(ESC);
+    until(|| !t.text().contains("hold the picture"));
+    t.press("p");
+    t.shows(&["HELD"]);
+    let held = t.text();
+    let id = |text: &str| text.lines().find(|l| l.contains(" in slot ")).map(str::to_owned);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(id(&held), id(&t.text()));
+    t.press("p");
+    until(|| id(&held) != id(&t.text()));
+    t.press("q");
+    assert!(t.ends().success());
+}
+
+#[test]
+fn every_way_to_end_restores_the_terminal() {
+    let name = unique("ends");
+    let _serve = serve(&name, &[]);
+    for how in ["q", "\x03", "TERM", "INT", "HUP"] {
+        let mut t = Terminal::start(&["inspect", &name], 80, 24, &[]);
+        t.shows(&["newest frame"]);
+        match how.len() {
+            1 => t.press(how),
+            _ => {
+                let id = t.id().to_string();
+                assert!(std::process::Command::new("kill").args(["-s", how, &id]).status().unwrap().success());
+            }
+        }
+        assert!(t.ends().success(), "{how:?}");
+    }
+}
+
+#[test]
+fn any_size_will_do() {
+    let name = unique("size");
+    let _serve = serve(&name, &["--echo"]);
+    let mut t = Terminal::start(&["inspect", &name], 80, 24, &[]);
+    t.shows(&["memory:", "rate", "newest frame", "readers: 0 of 16", "q quit"]);
+    for (columns, rows) in [(200, 60), (40, 12), (120, 40), (25, 6), (10, 3), (1, 1), (300, 20), (80, 24)] {
+        t.resize(columns, rows);
+        if columns >= 40 {
+            t.shows(&["shmx", "● live", "1 overview"]);
+            let widest = || t.text().lines().map(|l| l.chars().count()).max().unwrap_or(0);
+            until(|| widest() >= columns as usize - 2);
+        }
+        assert!(t.is_running(), "{columns}x{rows}");
+    }
+    t.shows(&["memory:", "rate", "newest frame", "readers: 0 of 16", "q quit"]);
+    t.press("q");
+    assert!(t.ends().success());
+}
+
+#[test]
+fn it_waits_for_a_server_and_follows_the_next_one() {
+    let name = unique("follow");
+    let mut t = Terminal::start(&["inspect", &name], 100, 30, &[]);
+    t.shows(&["waiting for", "no shared-memory object is named", "○ not there"]);
+    let first = serve(&name, &[]);
+    t.shows(&["● live", "newest frame", "tick_seq"]);
+    signal(&first.child, "KILL");
+    t.shows(&["× dead"]);
+    drop(first);
+    let mut second = serve(&name, &["--slots", "5"]);
+    t.shows(&["● live", "restarted 1x", "5 slots"]);
+    signal(&second.child, "TERM");
+    t.shows(&["○ closed", "waiting for a new server"]);
+    second.wait();
+    let _third = serve(&name, &[]);
+    t.shows(&["● live", "restarted 2x"]);
+    t.press("q");
+    assert!(t.ends().success());
+}
+
+#[test]
+fn a_region_is_picked_from_the_list() {
+    let name = unique("pick");
+    let _serve = serve(&name, &[]);
+    let mut t = Terminal::start(&["inspect"], 120, 30, &[]);
+    t.shows(&["regions of this machine", "Enter watch"]);
+    // Other tests have regions too; they come and go.
+    until(|| {
+        let (selected, wanted) = t.selection(&name);
+        let key = match (selected, wanted) {
+            (Some(s), Some(w)) if s == w => return true,
+            (Some(s), Some(w)) if s > w => UP,
+            _ => DOWN,
+        };
+        t.press(key);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        false
+    });
+    t.press("\r");
+    t.shows(&["● live", "memory:"]);
+    t.press("o");
+    t.shows(&["regions of this machine"]);
+    t.press(ESC);
+    assert!(t.ends().success(), "from the list, Esc ends it");
+}
+
+#[test]
+fn colours_can_be_turned_off() {
+    let name = unique("colour");
+    let _serve = serve(&name, &[]);
+    for (env, coloured) in [(&[][..], true), (&[("NO_COLOR", "1")], false)] {
+        let mut t = Terminal::start(&["inspect", &name], 80, 24, env);
+        t.shows(&["● live", "newest frame"]);
+        assert_eq!(t.raw().contains("\x1b[38;5;"), coloured);
+        t.press("q");
+        assert!(t.ends().success());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_damaged_region_is_shown_field_by_field_and_comes_back() {
+    use std::os::unix::fs::FileExt;
+    let name = unique("damaged");
+    let _serve = serve(&name, &[]);
+    let mut t = Terminal::start(&["inspect", &name], 100, 36, &[]);
+    t.shows(&["newest frame"]);
+    t.press("q");
+    assert!(t.ends().success());
+    let file = std::fs::OpenOptions::new().write(true).open(format!("/dev/shm/{name}")).unwrap();
+    file.write_all_at(&1000_u32.to_ne_bytes(), 64).unwrap();
+    let mut t = Terminal::start(&["inspect", &name], 100, 36, &[]);
+    t.shows(&["X damaged", "slot_stride", "X not a multiple of 64", "frame_bytes_cap", "ok"]);
+    let o = run(&["inspect", &name, "--once"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&o.stdout).contains("slot_stride         1000  <-- not a multiple of 64"));
+    // A dump of it can be made by other means only, and is shown alike.
+    file.write_all_at(&65600_u32.to_ne_bytes(), 64).unwrap();
+    t.shows(&["● live", "newest frame"]);
+    t.press("q");
+    assert!(t.ends().success());
+    assert!(shmx(&["inspect", &name, "--once"]).status().unwrap().success());
+}
