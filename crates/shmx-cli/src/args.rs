@@ -184,7 +184,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 Examples:
   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 -s 640x480 - |
     shmx publish video --stream 1:image:u8x3*307200 --hz 30
-  shmx publish data --stream 1:pos:f32x3 2:mass:f32 --elems 1=100 2=100 --lossless --wait-readers 1 <data.bin")]
+  shmx publish data --stream 1:pos:f32x3*100 2:mass:f32*100 --lossless --wait-readers 1 <data.bin")]
     Publish(Publish),
     /// Print a script that completes shmx commands in your shell.
     #[command(after_help = "\
@@ -214,7 +214,7 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) all: bool,
     /// How long to count frames for the rate.
-    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Duration,
     /// Print as JSON.
     #[arg(long)]
@@ -226,10 +226,10 @@ pub(crate) struct Hz {
     /// Name of the region.
     pub(crate) name: String,
     /// End after this time. Without it, run until SIGINT.
-    #[arg(long, value_parser = positive_seconds)]
+    #[arg(long, value_parser = positive_seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Option<Duration>,
     /// Keep trying to open the region for this time.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) wait_server: Duration,
     /// Print the summary as JSON, and nothing before.
     #[arg(long)]
@@ -249,13 +249,13 @@ pub(crate) struct Send {
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Longest wait for room in the ring, and for the server to take the message.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// End as soon as the message is in the ring. The server may then not learn who sent it.
     #[arg(long)]
     pub(crate) no_wait: bool,
     /// Keep trying to open the region for this time.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) wait_server: Duration,
 }
 
@@ -380,10 +380,10 @@ pub(crate) struct Man {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How long the readers read.
-    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Duration,
     /// Frames per second.
-    #[arg(long, default_value = "100", value_parser = rate)]
+    #[arg(long, default_value = "100", value_parser = rate, allow_negative_numbers = true)]
     pub(crate) hz: f64,
 }
 
@@ -392,10 +392,10 @@ pub(crate) struct Serve {
     /// Name of the region.
     pub(crate) name: String,
     /// Frames per second.
-    #[arg(long, default_value = "30", value_parser = rate)]
+    #[arg(long, default_value = "30", value_parser = rate, allow_negative_numbers = true)]
     pub(crate) hz: f64,
     /// End after this time. Without it, run until SIGINT or SIGTERM.
-    #[arg(long, value_parser = seconds)]
+    #[arg(long, value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Option<Duration>,
     #[command(flatten)]
     pub(crate) region: Region,
@@ -413,7 +413,7 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct Region {
     /// Frame slots.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
     pub(crate) slots: u32,
     /// Readers that can attach.
     #[arg(long, value_name = "N", default_value_t = 16)]
@@ -434,10 +434,10 @@ pub(crate) struct Read {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) frames: Option<u64>,
     /// Longest time without a frame.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// Keep trying to open the region for this time.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) wait_server: Duration,
     /// Only this stream, by name or number; may be repeated.
     #[arg(long = "stream", value_name = "NAME")]
@@ -477,7 +477,7 @@ pub(crate) struct Inspect {
     #[arg(long)]
     pub(crate) json: bool,
     /// Time between two redraws of the dashboard.
-    #[arg(long, value_name = "SECONDS", default_value = "0.1", value_parser = interval)]
+    #[arg(long, value_name = "SECONDS", default_value = "0.1", value_parser = interval, allow_negative_numbers = true)]
     pub(crate) interval: Duration,
 }
 
@@ -492,13 +492,13 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "ID=COUNT", num_args = 1.., value_parser = elems_spec)]
     pub(crate) elems: Vec<(u32, u32)>,
     /// Frames per second. Without it, as fast as stdin gives them.
-    #[arg(long, value_parser = rate)]
+    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
     pub(crate) hz: Option<f64>,
     /// Publish nothing before this many readers are attached.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) wait_readers: u32,
     /// Keep the region for this time after the last frame.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) keep: Duration,
     /// Publish a frame only when every attached reader has taken the one before; no reader misses any then.
     #[arg(long)]
@@ -518,10 +518,10 @@ pub(crate) struct Cat {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) frames: Option<u64>,
     /// Longest time without a frame.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// Keep trying to open the region for this time.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) wait_server: Duration,
     /// Take a reader slot.
     #[arg(long)]
@@ -531,7 +531,7 @@ pub(crate) struct Cat {
 #[derive(Debug, Args)]
 pub(crate) struct DemoReader {
     pub(crate) name: String,
-    #[arg(long, value_parser = positive_seconds)]
+    #[arg(long, value_parser = positive_seconds, allow_negative_numbers = true)]
     pub(crate) seconds: Duration,
     #[arg(long)]
     pub(crate) hz: f64,

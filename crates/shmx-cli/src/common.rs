@@ -143,24 +143,16 @@ impl std::error::Error for Usage {}
 
 /// What is wrong with a command line, on one line, and where to read on.
 pub(crate) fn usage_line(e: &clap::Error) -> String {
+    use clap::CommandFactory;
     let text = e.render().to_string();
-    let mut usage = "shmx";
-    let mut words = Vec::new();
-    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        if let Some(line) = line.strip_prefix("Usage: ") {
-            // The command without its arguments.
-            let end = line.find([' ', '[', '<']).and_then(|at| {
-                let rest = &line[at..];
-                let word =
-                    rest.trim_start().split(' ').next().filter(|w| w.starts_with(|c: char| c.is_ascii_lowercase()))?;
-                Some(at + rest.find(word)? + word.len())
-            });
-            usage = end.map_or("shmx", |end| &line[..end]);
-        } else if !line.starts_with("For more information") {
-            words.push(line.strip_prefix("error: ").unwrap_or(line));
-        }
-    }
-    format!("{}; see `{usage} --help`", words.join(" "))
+    let said =
+        |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
+    let words: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
+    let words = words.join(" ");
+    let cli = crate::args::Cli::command();
+    let command = std::env::args().skip(1).find(|a| !a.starts_with('-')).filter(|a| cli.find_subcommand(a).is_some());
+    let command = command.map(|c| format!("{c} ")).unwrap_or_default();
+    format!("{}; see `shmx {command}--help`", words.strip_prefix("error: ").unwrap_or(&words))
 }
 
 pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {

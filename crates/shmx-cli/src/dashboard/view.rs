@@ -938,7 +938,7 @@ fn picker(frame: &mut Frame, area: Rect, m: &Model, theme: Theme) {
     });
     let longest = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0) as u16;
     let widths = columns.iter().map(|&c| match c {
-        0 => Constraint::Length(longest.clamp(10, area.width * 2 / 5)),
+        0 => Constraint::Length(longest.clamp(10, (area.width * 2 / 5).max(10))),
         1 => Constraint::Length(14),
         2 => Constraint::Length(18),
         8 => Constraint::Min(12),
