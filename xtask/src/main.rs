@@ -8,6 +8,7 @@ mod layers;
 mod litmus;
 mod nightly;
 mod orderings;
+mod screens;
 mod step;
 mod tests;
 mod tsan;
@@ -33,6 +34,7 @@ litmus              the orderings under the full memory model, in fragments, whe
 fuzz [--minutes N] [--target T] [--reproduce FILE]
                     libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
 tsan                threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
+screens             draw the pictures of docs/cli.md
 layers              no crate depends on one above it
 help                this text
 
@@ -67,6 +69,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),
         ["fuzz", rest @ ..] => fuzz::command(tally, rest),
         ["tsan"] => tsan::run(tally),
+        ["screens"] => screens::write(tally),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

@@ -18,7 +18,7 @@ mod publish;
 mod read;
 mod report;
 mod rm;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod scratch;
 mod send;
 mod serve;

@@ -54,7 +54,6 @@ impl Scratch {
     }
 
     /// Writes into the object from outside, as a stray process would.
-    #[cfg(target_os = "linux")]
     pub(crate) fn poke(&self, at: u64, bytes: &[u8]) {
         use std::os::unix::fs::FileExt;
         let file = std::fs::OpenOptions::new().write(true).open(format!("/dev/shm/{}", self.name)).unwrap();

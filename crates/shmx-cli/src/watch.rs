@@ -92,7 +92,7 @@ impl Tracker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use crate::scratch::Scratch;

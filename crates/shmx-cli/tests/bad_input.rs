@@ -1,5 +1,7 @@
 //! Bad input gets one line that says what is wrong and what to do, exit code 2 for usage and 1 for failure.
 
+#![cfg(target_os = "linux")]
+
 mod common;
 
 use common::{Folder, Running, run, serve, shmx, unique, words};
@@ -159,7 +161,6 @@ fn a_server_that_does_not_listen_is_told() {
 }
 
 /// Bytes of a region scrambled in many ways: every way of looking says something and none crashes.
-#[cfg(target_os = "linux")]
 #[test]
 fn damaged_dumps_are_shown_and_crash_nothing() {
     let name = unique("scramble");

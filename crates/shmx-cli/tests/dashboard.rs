@@ -1,6 +1,6 @@
 //! The dashboard as its users see it: in a terminal, with keys.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod common;
 
@@ -167,7 +167,6 @@ fn colours_can_be_turned_off() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_damaged_region_is_shown_field_by_field_and_comes_back() {
     use std::os::unix::fs::FileExt;

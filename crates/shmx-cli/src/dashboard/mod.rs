@@ -6,9 +6,9 @@
 mod input;
 mod memory;
 mod model;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod scenes;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod svg;
 mod theme;
 mod view;
@@ -174,7 +174,7 @@ fn points(m: &Model, i: &shmx::Inspector, frames: &[Seen]) -> Vec<(u64, f64)> {
     frames.iter().rev().take(PLOTTED).rev().filter_map(number).collect()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use portable_pty::{CommandBuilder, PtySize, native_pty_system};
     use std::io::Read;

@@ -1,7 +1,5 @@
 //! Screens: real regions in known states, drawn, and compared with what was approved.
 
-#![cfg(target_os = "linux")]
-
 use super::model::{Action, Model, Page, Picker};
 use super::theme::Theme;
 use super::{svg, view};

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // not every test program uses all of it
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub(crate) mod pty;
 
 use std::io::{BufRead, BufReader, Read};
