@@ -478,12 +478,13 @@ fn ring_text(r: &ReaderFact, width: usize, theme: Theme) -> Line<'static> {
 
 fn readers_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
     let wide = area.width >= 110;
+    let ids = area.width >= 140;
     let block = panel(readers_title(f), theme);
     let right = |s: String| Text::from(s).alignment(Alignment::Right);
     let rows = f.readers.iter().skip(m.scroll).map(|r| {
         if !r.in_use {
             let mut cells = vec![Cell::from(r.index.to_string()), Cell::from("free")];
-            cells.resize(if wide { 12 } else { 9 }, Cell::from(""));
+            cells.resize(9 + 2 * usize::from(wide) + usize::from(ids), Cell::from(""));
             let stale = r.ring.is_some_and(|ring| ring.waiting != Some(0));
             if stale {
                 let last = cells.len() - 1;
@@ -500,7 +501,7 @@ fn readers_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Them
             Cell::from(Span::styled(state, if bad { theme.bad() } else { theme.good() })),
             Cell::from(reader_name(r)),
         ];
-        if wide {
+        if ids {
             cells.push(Cell::from(format!("{:016x}", r.id)));
         }
         cells.push(Cell::from(right(r.last_frame.to_string())));
@@ -519,7 +520,7 @@ fn readers_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Them
     });
     let mut head = vec!["#", "state", "process"];
     let mut widths = vec![Constraint::Length(3), Constraint::Length(7), Constraint::Min(12)];
-    if wide {
+    if ids {
         head.push("reader id");
         widths.push(Constraint::Length(16));
     }
@@ -562,6 +563,8 @@ enum Room {
     Small,
     Middle,
     Large,
+    /// Also for the reasons of bad slots.
+    Huge,
 }
 
 impl Room {
@@ -569,7 +572,8 @@ impl Room {
         match width {
             0..72 => Self::Small,
             72..100 => Self::Middle,
-            _ => Self::Large,
+            100..160 => Self::Large,
+            _ => Self::Huge,
         }
     }
 }
@@ -589,13 +593,13 @@ fn slot_row(s: &SlotFact, room: Room, theme: Theme) -> Row<'static> {
         cells.push(Cell::from(right(some(units_time(s.sim_time)))));
     }
     cells.push(Cell::from(right(some(units::bytes(s.bytes.into())))));
-    if room == Room::Large {
+    if room >= Room::Large {
         cells.push(Cell::from(right(some(s.tlvs.to_string()))));
     }
     let sum = if s.has_frame() { checksum_word(s.checksum) } else { "" };
     cells.push(Cell::from(Span::styled(sum, checksum_style(s.checksum, theme))));
     let last = match &s.why {
-        Some(why) if room == Room::Large => Span::styled(why.clone(), theme.bad()),
+        Some(why) if room == Room::Huge => Span::styled(why.clone(), theme.bad()),
         _ if s.leased_by.is_empty() => Span::raw(""),
         _ => {
             let who: Vec<String> = s.leased_by.iter().map(ToString::to_string).collect();
@@ -617,13 +621,13 @@ fn slots_table<'a>(f: &Facts, skip: usize, area: Rect, theme: Theme) -> Table<'a
     }
     head.push("bytes");
     widths.push(Constraint::Length(9));
-    if room == Room::Large {
+    if room >= Room::Large {
         head.push("records");
         widths.push(Constraint::Length(7));
     }
     let right = 2..head.len();
     head.extend(["sum", "leased by"]);
-    widths.extend([Constraint::Length(if room == Room::Large { 11 } else { 5 }), Constraint::Min(8)]);
+    widths.extend([Constraint::Length(if room >= Room::Large { 11 } else { 5 }), Constraint::Min(8)]);
     Table::new(rows.collect::<Vec<_>>(), widths).header(heading(&head, right, theme))
 }
 
@@ -631,7 +635,7 @@ fn slots_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme)
     let bar_height = memory_height(f, area, false, theme);
     // What is wrong with bad slots goes below the table where it has no room for it.
     let bad: Vec<&SlotFact> = f.slots.iter().filter(|s| s.why.is_some()).collect();
-    let notes = if Room::of(area.width) == Room::Large { 0 } else { bad.len() as u16 };
+    let notes = if Room::of(area.width) == Room::Huge { 0 } else { bad.len() as u16 };
     let notes = if notes == 0 { 0 } else { (notes * 2 + 2).min(area.height / 3) };
     let [bar, list, below] =
         Layout::vertical([Constraint::Length(bar_height), Constraint::Min(0), Constraint::Length(notes)]).areas(area);
@@ -853,7 +857,7 @@ fn damaged(frame: &mut Frame, area: Rect, m: &Model, r: &HeaderReport, theme: Th
         Line::styled(why, theme.bad()),
         Line::styled("end its server and start it again, or remove the region", theme.dim()),
     ];
-    let title = format!(" cannot be opened: {} bytes that are no region ", r.available);
+    let title = format!(" cannot be opened as a region; its object has {} bytes ", r.available);
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }).block(panel(title, theme)), up);
     // Those with a problem first where not all fit.
     let room = usize::from(down.height.saturating_sub(3));
