@@ -5,7 +5,7 @@ use crate::common;
 use crate::source;
 use crate::stop;
 use crate::units;
-use crate::watch::{News, Seen, Tracker};
+use crate::watch::{News, PUBLISH_STEP, Seen, Tracker};
 use anyhow::{anyhow, bail};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -50,11 +50,15 @@ impl Times {
         if h.is_empty() {
             return "not known".into();
         }
-        let mut text = format!("mean {}, min {}", units::ns(h.mean() as u64), units::ns(h.min()));
+        // Publish times have steps, and nothing is known below them.
+        let time = |n: u64| {
+            if n < PUBLISH_STEP { format!("<{}", units::ns(PUBLISH_STEP)) } else { units::ns(n) }
+        };
+        let mut text = format!("mean {}, min {}", time(h.mean() as u64), time(h.min()));
         for (name, q) in Self::QUANTILES {
-            text.push_str(&format!(", {name} {}", units::ns(h.value_at_quantile(q))));
+            text.push_str(&format!(", {name} {}", time(h.value_at_quantile(q))));
         }
-        format!("{text}, max {}", units::ns(h.max()))
+        format!("{text}, max {}", time(h.max()))
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) enum News {
     Restarted,
 }
 
+/// Steps of publish times, nanoseconds.
+pub(crate) const PUBLISH_STEP: u64 = 1024;
+
 const SHORTEST: Duration = Duration::from_micros(200);
 const LONGEST: Duration = Duration::from_millis(10);
 
@@ -76,7 +79,8 @@ impl Tracker {
             .map(|b| Seen {
                 id: b.header.frame_id,
                 slot: b.index,
-                published: PublishTime::from_wire(b.header.ext_publish_time).map(|t| now.saturating_sub(t.age_ns(now))),
+                published: PublishTime::from_wire(b.header.ext_publish_time)
+                    .map(|t| now.saturating_sub(t.age_ns(now)) & !(PUBLISH_STEP - 1)),
                 seen: now,
                 bytes: b.header.payload_bytes,
             })
