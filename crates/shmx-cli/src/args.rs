@@ -27,7 +27,7 @@ Examples:
 )]
 pub(crate) struct Cli {
     /// Log to stderr: -v events, -vv more. The variable RUST_LOG overrides it.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 900)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -50,9 +50,9 @@ Examples:
     Ls(Ls),
     /// Watch a region in a live dashboard, or print it once.
     #[command(after_help = "\
-Without a name it lets you pick one. It waits for a server that is not there yet and follows one that restarts. Keys are
-shown on the screen, `?` explains them. With --once or --json, and where stdout is no terminal, it prints the same once
-and ends. A damaged region is shown field by field. Looks only: a read-only mapping, no reader slot.
+Without a name it lets you pick one. It waits for a server that is not there yet and follows one that restarts. Keys \
+are shown on the screen, `?` explains them. With --once or --json, and where stdout is no terminal, it prints the \
+same once and ends. A damaged region is shown field by field. Looks only: a read-only mapping, no reader slot. \
 NO_COLOR=1 turns colours off.
 
 Exit codes: 0 done, 1 failed or damaged region, 2 wrong usage.
@@ -66,8 +66,8 @@ Examples:
     Inspect(Inspect),
     /// Print the frames of a region, decoded, the newest one each time.
     #[command(after_help = "\
-Looks only, by polling a read-only mapping; with --attach it takes a reader slot, sleeps between frames, and the producer
-spares the frame being read. Frames that came and went unseen are counted as dropped.
+Looks only, by polling a read-only mapping; with --attach it takes a reader slot, sleeps between frames, and the \
+producer spares the frame being read. Frames that came and went unseen are counted as dropped.
 
 Exit codes: 0 after --frames or on SIGINT; 1 when the time is up, the server leaves or fails; 2 wrong usage.
 
@@ -81,8 +81,8 @@ Examples:
     #[command(after_help = "\
 Looks only; with --attach it takes a reader slot, which `publish --lossless` waits for.
 
-Exit codes: 0 after --frames, on SIGINT, or when the server has left in order after at least one frame; 1 failed; 2 wrong
-usage.
+Exit codes: 0 after --frames, on SIGINT, or when the server has left in order after at least one frame; 1 failed; 2 \
+wrong usage.
 
 Examples:
   shmx cat video --stream image | ffplay -f rawvideo -pixel_format rgb24 -video_size 640x480 -
@@ -90,11 +90,12 @@ Examples:
     Cat(Cat),
     /// Measure rate, jitter, latency, bandwidth and drops.
     #[command(after_help = "\
-A line each second, and a summary at the end of --seconds or on SIGINT. Interval: from publish to publish. Jitter:
-difference of an interval to the one before. Seen after: from publish until this command saw the frame, which includes
-the pause between its looks. Taken after: from publish until a reader had taken the frame, from the reader's own slot.
-Looks only: it polls a read-only mapping, often enough to see each frame before it is overwritten, and counts those that
-it did not see; of these, and of frames without publish time, it cannot know when they came.
+A line each second, and a summary at the end of --seconds or on SIGINT. Interval: from publish to publish. Jitter: \
+difference of an interval to the one before. Seen after: from publish until this command saw the frame, which \
+includes the pause between its looks. Taken after: from publish until a reader had taken the frame, from the \
+reader's own slot. Looks only: it polls a read-only mapping, often enough to see each frame before it is \
+overwritten, and counts those that it did not see; of these, and of frames without publish time, it cannot know when \
+they came.
 
 Exit codes: 0 done, 1 no frame or failed, 2 wrong usage.
 
@@ -105,8 +106,8 @@ Examples:
     Hz(Hz),
     /// Send a control message to the server of a region.
     #[command(after_help = "\
-Takes a reader slot for as long as it takes. TYPE is a number (0x3000 and above are the application's) or one of user,
-user+N, hello, heartbeat, bye. The body is made of the options in the order given, numbers in little-endian.
+Takes a reader slot for as long as it takes. TYPE is a number (0x3000 and above are the application's) or one of \
+user, user+N, hello, heartbeat, bye. The body is made of the options in the order given, numbers in little-endian.
 
 Exit codes: 0 taken by the server (with --no-wait: sent), 1 failed or not taken in time, 2 wrong usage.
 
@@ -139,7 +140,8 @@ Examples:
     Rm(Rm),
     /// Remove every region whose server died.
     #[command(after_help = "\
-Asks first. Regions of live servers and reference-made ones are left alone. A PREFIX keeps it to names that begin so.
+Asks first. Regions of live servers and reference-made ones are left alone. A PREFIX keeps it to names that begin \
+so.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or nobody to ask.
 
@@ -380,7 +382,7 @@ pub(crate) struct Man {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How long the readers read.
-    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds)]
     pub(crate) seconds: Duration,
     /// Frames per second.
     #[arg(long, default_value = "100", value_parser = rate, allow_negative_numbers = true)]
@@ -486,7 +488,13 @@ pub(crate) struct Publish {
     /// Name of the region.
     pub(crate) name: String,
     /// A stream: number, name, type (u8, f32x3, ...), and elements per frame if not 1.
-    #[arg(long = "stream", value_name = "ID:NAME:TYPE[xN][*COUNT]", required = true, num_args = 1.., value_parser = stream_spec)]
+    #[arg(
+        long = "stream",
+        value_name = "ID:NAME:TYPE[xN][*COUNT]",
+        required = true,
+        num_args = 1..,
+        value_parser = stream_spec
+    )]
     pub(crate) streams: Vec<StreamSpec>,
     /// Elements per frame of a stream.
     #[arg(long, value_name = "ID=COUNT", num_args = 1.., value_parser = elems_spec)]

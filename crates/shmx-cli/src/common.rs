@@ -54,6 +54,20 @@ pub(crate) fn hex_bytes(s: &str) -> Result<Vec<u8>, String> {
     digits.chunks_exact(2).map(byte).collect::<Option<_>>().ok_or_else(|| format!("`{s}` holds more than hex digits"))
 }
 
+/// Does what may wait for somebody on a thread of its own, so that a signal ends the command at once; `None` then.
+pub(crate) fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(work()));
+    loop {
+        match receive.recv_timeout(SLICE) {
+            Ok(done) => return Some(done),
+            Err(_) if stop::requested() => return None,
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
 /// The configuration that the options ask for.
 pub(crate) fn config(name: &str, a: &crate::args::Region, frame_bytes_cap: u32) -> Config {
     Config {

@@ -2,6 +2,7 @@
 
 use crate::args::{Demo, DemoReader};
 use crate::common::{self, Hello, Taken};
+use crate::progress::Progress;
 use crate::serve::{ECHO, FILL, FILL_LEN, GRACE, TICK_SEQ, TICK_SIM, fill};
 use crate::stop;
 use anyhow::{Context, bail};
@@ -108,10 +109,17 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     let producer = Part::start("producer", &arg(&serve))?;
     let mut consumers = [Part::start("fast consumer", &arg(&fast))?, Part::start("slow consumer", &arg(&slow))?];
 
+    let progress = Progress::of_time(a.seconds, "at work");
     let half = Instant::now() + a.seconds / 2;
-    stop::sleep_until(half);
+    while Instant::now() < half && stop::sleep_until(half.min(Instant::now() + common::SLICE)) {
+        progress.tick();
+    }
     let seen = look(&name);
     let until = half + a.seconds / 2 + OPEN_WAIT + GRACE;
+    while Instant::now() < half + a.seconds / 2 && stop::sleep_until(Instant::now() + common::SLICE) {
+        progress.tick();
+    }
+    drop(progress);
     for c in &mut consumers {
         c.ended_by(until)?;
     }
@@ -135,7 +143,8 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     for (what, r) in [("fast consumer", &fast), ("slow consumer", &slow)] {
         writeln!(
             out,
-            "{what}  {} received, {} dropped, {:.1} frames/s, {} control round trips (median {:.2} ms, longest {:.2} ms), torn {}",
+            "{what}  {} received, {} dropped, {:.1} frames/s, {} control round trips (median {:.2} ms, longest {:.2} ms), \
+             torn {}",
             n(r, "received"),
             n(r, "dropped"),
             ms(r, "rate"),

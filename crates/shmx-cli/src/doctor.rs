@@ -102,7 +102,7 @@ fn space() -> Vec<Finding> {
                     AREA,
                     State::Warning,
                     format!("{text}, the small default of containers"),
-                    "start the container with --shm-size=1g or --ipc=host; elsewhere: mount -o remount,size=1g /dev/shm",
+                    "containers: start with --shm-size=1g or --ipc=host; elsewhere: mount -o remount,size=1g /dev/shm",
                 )
             } else if full {
                 finding(AREA, State::Warning, text, "remove what is not needed: `shmx ls --all`, `shmx prune`")
@@ -209,7 +209,7 @@ fn containers() -> Vec<Finding> {
             AREA,
             State::Note,
             "this is a container: it sees its own regions only, and process ids of its own",
-            "to share regions, start the containers with --ipc=host, or --ipc=container:NAME, or one volume on /dev/shm",
+            "to share regions, start containers with --ipc=host, or --ipc=container:NAME, or one volume on /dev/shm",
         )
     } else {
         good(AREA, "none noticed")

@@ -2,6 +2,7 @@
 
 use crate::args::Hz;
 use crate::common;
+use crate::progress::Progress;
 use crate::source;
 use crate::stop;
 use crate::units;
@@ -217,11 +218,15 @@ fn measure(
     m: &mut Measure,
     end: Option<Instant>,
 ) -> anyhow::Result<()> {
+    let progress = a.seconds.filter(|_| a.json).map(|s| Progress::of_time(s, "measuring"));
     let mut told = (Instant::now(), 0_u64, 0_u64);
     let mut life = Instant::now();
     loop {
         let now = Instant::now();
         let state = if now >= life {
+            if let Some(p) = &progress {
+                p.tick();
+            }
             life = now + Duration::from_millis(20);
             if !inspector.is_whole() {
                 bail!("the object of `{}` was cut short by another process; end its server and start it again", a.name);

@@ -226,6 +226,9 @@ const SHOWN_BYTES: u32 = 4096;
 /// Elements in front of the one in focus that are copied too.
 const CONTEXT: u32 = 4;
 
+/// Frames larger than this are not checked while somebody waits for keys to be answered.
+const LONGEST_CHECKED: u32 = 128 << 20;
+
 /// Looks again and again at one target, and follows it when its server restarts.
 #[derive(Debug)]
 pub(crate) struct Lookout {
@@ -407,7 +410,8 @@ impl Lookout {
             }
             let key = (b.header.frame_id, b.header.ext_stamp);
             let known = self.sums.get(slot as usize).copied().flatten();
-            if known.is_some_and(|k| (k.0, k.1) == key) || (!patient && Instant::now() < self.rest_until) {
+            let later = Instant::now() < self.rest_until || b.header.payload_bytes > LONGEST_CHECKED;
+            if known.is_some_and(|k| (k.0, k.1) == key) || (!patient && later) {
                 continue;
             }
             let began = Instant::now();

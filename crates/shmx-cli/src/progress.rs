@@ -23,6 +23,20 @@ impl Progress {
         Self { bar, start: Instant::now(), shown: Cell::new(false) }
     }
 
+    /// For what takes a known time, in milliseconds.
+    pub(crate) fn of_time(total: Duration, what: &'static str) -> Self {
+        let progress = Self::new(total.as_millis() as u64, what);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {eta} left") {
+            progress.bar.set_style(style.progress_chars("##."));
+        }
+        progress
+    }
+
+    /// Says how far a thing of time is.
+    pub(crate) fn tick(&self) {
+        self.set(self.start.elapsed().as_millis() as u64);
+    }
+
     pub(crate) fn set(&self, done: u64) {
         self.bar.set_position(done);
         if !self.shown.get() && self.start.elapsed() > QUIET {

@@ -1,7 +1,7 @@
 //! `shmx rm` and `shmx prune`: names whose servers are gone.
 
 use crate::args::{Prune, Rm};
-use crate::common::{say, usage};
+use crate::common::{interruptible, say, usage};
 use crate::units;
 use anyhow::{Context, bail};
 use shmx::error::RemoveError;
@@ -57,8 +57,15 @@ pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
         let mut err = std::io::stderr();
         write!(err, "remove {what}, {total}? [y/N] ")?;
         err.flush()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+        let read = || {
+            let mut answer = String::new();
+            std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
+        };
+        let Some(answer) = interruptible(read) else {
+            say(format_args!("\nnothing was removed"));
+            return Ok(());
+        };
+        let answer = answer.context("cannot read the answer")?;
         if !matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") {
             say(format_args!("nothing was removed"));
             return Ok(());

@@ -15,7 +15,12 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
     if let Some(path) = &a.file {
         let what = path.display();
         if path.as_os_str() == "-" {
-            std::io::stdin().lock().read_to_end(&mut body).context("cannot read stdin")?;
+            let read = || {
+                let mut bytes = Vec::new();
+                std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+            };
+            let Some(bytes) = common::interruptible(read) else { return Ok(()) };
+            body.extend(bytes.context("cannot read stdin")?);
         } else {
             body.extend(std::fs::read(path).with_context(|| format!("cannot read `{what}`"))?);
         }
@@ -49,7 +54,8 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
         if Instant::now() >= until {
             let time = a.timeout;
             bail!(
-                "the server of `{}` has not taken the message within {time:?}; it waits in the ring (--no-wait does not wait)",
+                "the server of `{}` has not taken the message within {time:?}; it waits in the ring \
+                 (--no-wait does not wait)",
                 a.name
             );
         }

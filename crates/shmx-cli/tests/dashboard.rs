@@ -5,7 +5,7 @@
 mod common;
 
 use common::pty::Terminal;
-use common::{run, serve, shmx, signal, unique, until};
+use common::{run, serve, signal, unique, until};
 
 const UP: &str = "\x1b[A";
 const DOWN: &str = "\x1b[B";
@@ -171,7 +171,7 @@ fn colours_can_be_turned_off() {
 fn a_damaged_region_is_shown_field_by_field_and_comes_back() {
     use std::os::unix::fs::FileExt;
     let name = unique("damaged");
-    let _serve = serve(&name, &[]);
+    let serve = serve(&name, &[]);
     let mut t = Terminal::start(&["inspect", &name], 100, 36, &[]);
     t.shows(&["newest frame"]);
     t.press("q");
@@ -186,7 +186,32 @@ fn a_damaged_region_is_shown_field_by_field_and_comes_back() {
     // A dump of it can be made by other means only, and is shown alike.
     file.write_all_at(&65600_u32.to_ne_bytes(), 64).unwrap();
     t.shows(&["● live", "newest frame"]);
+    assert!(run(&["inspect", &name, "--once"]).status.success());
+    // Cut short under its eyes: no signal, but what is left.
+    signal(&serve.child, "STOP");
+    file.set_len(4096).unwrap();
+    t.shows(&["X damaged", "the object has 4096"]);
     t.press("q");
     assert!(t.ends().success());
-    assert!(shmx(&["inspect", &name, "--once"]).status().unwrap().success());
+}
+
+#[test]
+fn prune_asks() {
+    let name = unique("prune");
+    let mut serve = serve(&name, &[]);
+    let t = Terminal::start(&["prune", &name], 80, 24, &[]);
+    t.shows(&["no dead regions"]);
+    assert!(t.ends().success());
+    serve.child.kill().unwrap();
+    serve.wait();
+    for (answer, says) in
+        [("n\r", "nothing was removed"), ("\r", "nothing was removed"), ("y\r", "1 dead region removed")]
+    {
+        let mut t = Terminal::start(&["prune", &name], 80, 24, &[]);
+        t.shows(&[&name, "remove 1 dead region", "[y/N]"]);
+        t.press(answer);
+        t.shows(&[says]);
+        assert!(t.ends().success());
+    }
+    assert!(common::gone(&name));
 }

@@ -155,7 +155,7 @@ impl Stage {
             orphan(self.name("robot-"), clock, false);
         }
         std::fs::write(self.folder.path(&self.mine("data.bin")), [7; 16_000]).unwrap();
-        let pictures = "head -c 9216000 /dev/zero | shmx publish video --stream 1:image:u8x3*307200 --hz 30 --keep 20";
+        let pictures = "shmx publish video --stream 1:image:u8x3*307200 --hz 30 </dev/zero";
         let other = match example {
             e if e.starts_with("shmx cat video") => Some(pictures),
             e if e.starts_with("shmx cat data") => {
@@ -167,7 +167,8 @@ impl Stage {
             _ => None,
         };
         if let Some(line) = other {
-            running.push(Running::start(self.shell(&self.mine(line))));
+            // The shell becomes the command, so that ending it ends the command.
+            running.push(Running::start(self.shell(&format!("exec {}", self.mine(line)))));
             if starts("shmx cat video") {
                 until(|| shmx::Inspector::open(self.name("video")).is_ok_and(|i| i.header().frame_seq > 0));
             }

@@ -172,7 +172,7 @@ fn problem(name: &str, h: &GlobalHeader, available: u64) -> Option<String> {
             if total > u64::from(u32::MAX) {
                 Some(format!("with this stride the region would end at byte {total}; the format ends below 4 GiB"))
             } else if total > available {
-                Some(format!("with this stride they end at byte {total}; the object has {available}"))
+                Some(format!("they end at {total}, the object has {available}"))
             } else {
                 None
             }

@@ -305,6 +305,18 @@ fn pages() {
     }
 }
 
+/// `inspect --once` of the same regions.
+#[test]
+fn as_text() {
+    for (name, m) in [("busy", busy()), ("leased", leased()), ("corrupt", corrupt()), ("damaged", damaged())] {
+        let mut text = Vec::new();
+        crate::report::text(NAME, m.look.as_ref().unwrap(), &mut text).unwrap();
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("once-{name}"), String::from_utf8(text).unwrap());
+        });
+    }
+}
+
 #[test]
 fn picking_and_help() {
     let mut m = picker();
