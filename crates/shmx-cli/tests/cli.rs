@@ -246,3 +246,150 @@ fn a_closed_pipe_is_no_failure() {
     drop(reader.child.stdout.take());
     assert_eq!(reader.wait().code(), Some(0));
 }
+
+/// A region that nobody holds a lock on: what a killed server leaves.
+#[cfg(target_os = "linux")]
+fn orphan(like: &str, change: impl FnOnce(&mut Vec<u8>)) -> common::Name {
+    let name = unique("orphan");
+    let mut bytes = std::fs::read(Path::new("/dev/shm").join(like)).unwrap();
+    change(&mut bytes);
+    std::fs::write(Path::new("/dev/shm").join(&*name), bytes).unwrap();
+    name
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ls_tells_every_kind_of_object() {
+    let name = unique("ls");
+    let serve = common::serve(&name, &["--slots", "5"]);
+    let _client = shmx::Client::open(&name).unwrap();
+    let dead = orphan(&name, |_| {});
+    let reference = orphan(&name, |b| b[20..24].fill(0));
+    let damaged = orphan(&name, |b| b[60..64].fill(0));
+    let cut = orphan(&name, |b| b.truncate(5000));
+    let foreign = orphan(&name, |b| b[..8].copy_from_slice(b"whatever"));
+    let o = run(&["ls", "--json", "--all"]);
+    let rows: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    let row = |n: &str| rows.as_array().unwrap().iter().find(|r| r["name"] == n).unwrap().clone();
+    let live = row(&name);
+    assert_eq!((&live["state"], &live["pid"], &live["slots"]), (&"live".into(), &serve.child.id().into(), &5.into()));
+    assert_eq!((&live["readers"], &live["reader_slots"], &live["program"]), (&1.into(), &16.into(), &"shmx".into()));
+    let rate = live["rate_hz"].as_f64().unwrap();
+    assert!((50.0..150.0).contains(&rate), "about 100, and {rate}");
+    assert!(live["newest_age_ns"].as_u64().is_some());
+    assert_eq!((&row(&dead)["state"], &row(&dead)["rate_hz"]), (&"dead".into(), &serde_json::Value::Null));
+    assert_eq!(row(&reference)["state"], "reference-made");
+    for (n, why) in [(&damaged, "slots is 0"), (&cut, "the region has 5000")] {
+        assert_eq!(row(n)["state"], "unreadable");
+        assert!(row(n)["note"].as_str().unwrap().contains(why), "{}", row(n));
+    }
+    assert_eq!(row(&foreign)["state"], "no region");
+    // As a table, without what is no region.
+    let o = run(&["ls", "--seconds", "0"]);
+    let table = String::from_utf8(o.stdout.clone()).unwrap();
+    assert!(table.starts_with("NAME ") && table.contains(&*dead) && !table.contains(&*foreign), "{table}");
+    let line = table.lines().find(|l| l.starts_with(&*name)).unwrap();
+    assert!(line.contains(" live ") && line.contains(" 1/16 ") && line.ends_with(" ago"), "{line}");
+    assert!(words(&o).contains("--all shows them"), "{}", words(&o));
+
+    // The state of a region without a lock, in the text and in the data of the inspector.
+    let text = String::from_utf8(run(&["inspect", &reference, "--once"]).stdout).unwrap();
+    assert!(text.contains("server reference-made: no lock, no extension"), "{text}");
+    let o = run(&["inspect", &dead, "--json"]);
+    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    assert_eq!(v["extension"]["server_state"], "dead");
+    let o = run(&["inspect", &cut, "--json"]);
+    assert_eq!(o.status.code(), Some(1));
+    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    assert_eq!((&v["available_bytes"], v["fields"].as_array().unwrap().len()), (&5000.into(), 27));
+
+    // What has no lock goes by force only; several at once, and each refusal is told.
+    let o = run(&["rm", &dead, &reference, &damaged, &foreign]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(gone(&dead) && words(&o).contains("2 of 4 regions not removed"), "{}", words(&o));
+    assert_eq!(words(&o).matches("(--force)").count(), 2, "{}", words(&o));
+    assert!(run(&["rm", "--force", &reference, &foreign, &cut]).status.success());
+    assert!([&reference, &damaged, &foreign, &cut].iter().all(|n| !Path::new("/dev/shm").join(&***n).exists()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn hz_measures_what_is_there() {
+    let name = unique("hz");
+    let _serve = common::serve(&name, &["--slots", "8"]);
+    let mut reader = Running::start(shmx(&["cat", &name, "--stream", "42", "--attach", "--timeout", "600"]));
+    let mut out = BufReader::new(reader.child.stdout.take().unwrap());
+    assert!(!out.fill_buf().unwrap().is_empty());
+    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    let o = run(&["hz", &name, "--seconds", "2", "--json"]);
+    assert!(o.status.success(), "{}", words(&o));
+    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    let (frames, seen, unseen) = (&v["frames"], v["seen"].as_u64().unwrap(), v["not_seen"].as_u64().unwrap());
+    assert_eq!(frames.as_u64().unwrap(), seen + unseen);
+    assert!(seen > 50, "{v:#}");
+    let rate = v["rate_hz"].as_f64().unwrap();
+    assert!((50.0..150.0).contains(&rate), "{v:#}");
+    assert_eq!((&v["bytes_per_frame"], &v["publish_times"]), (&64.into(), &true.into()));
+    for what in ["interval", "jitter", "seen_after"] {
+        let t = &v[what];
+        let n = |k: &str| t[k].as_u64().unwrap();
+        assert!(n("count") > 20 && n("min_ns") <= n("p50_ns") && n("p50_ns") <= n("p99_ns"), "{what}: {t}");
+        assert!(n("p99_ns") <= n("max_ns"), "{what}: {t}");
+    }
+    assert!((5_000_000..20_000_000).contains(&v["interval"]["p50_ns"].as_u64().unwrap()), "{v:#}");
+    let readers = v["readers"].as_array().unwrap();
+    assert_eq!((readers.len(), &readers[0]["pid"]), (1, &reader.child.id().into()));
+    assert!(readers[0]["taken_after"]["count"].as_u64().unwrap() > 5, "{v:#}");
+    let o = run(&["hz", &name, "--seconds", "1.2"]);
+    let text = String::from_utf8(o.stdout).unwrap();
+    for line in ["region ", "rate ", "interval ", "jitter ", "seen after ", "reader 0 "] {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line}: {text}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn read_picks_streams_and_frames() {
+    let name = unique("pick");
+    let _serve = common::serve(&name, &["--echo", "--slots", "8"]);
+    let lines = |args: &[&str]| -> Vec<serde_json::Value> {
+        let o = run(&[&["read", &name, "--json"], args].concat());
+        assert!(o.status.success(), "{args:?}: {}", words(&o));
+        o.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
+    };
+    for attach in [&[][..], &["--attach"]] {
+        let all = lines(&[&["--all", "--frames", "20"], attach].concat());
+        let ids: Vec<u64> = all.iter().map(|f| f["frame_id"].as_u64().unwrap()).collect();
+        assert!(ids.windows(2).all(|w| w[1] > w[0]), "{ids:?}");
+        // What is not there has been counted.
+        let last = all.last().unwrap()["dropped"].as_u64().unwrap() - all[0]["dropped"].as_u64().unwrap();
+        assert_eq!(ids[19] - ids[0], 19 + last);
+        assert_eq!(all[0]["streams"].as_object().unwrap().len(), 3);
+        let tenth =
+            lines(&[&["--every", "10", "--frames", "3", "--stream", "tick_seq", "--stream", "43"], attach].concat());
+        let ids: Vec<u64> = tenth.iter().map(|f| f["frame_id"].as_u64().unwrap()).collect();
+        assert!(ids.windows(2).all(|w| w[1] >= w[0] + 10), "{ids:?}");
+        let names: Vec<&String> = tenth[0]["streams"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["tick_seq", "tick_sim"]);
+        let start = std::time::Instant::now();
+        let slow = lines(&[&["--every", "200ms", "--frames", "4"], attach].concat());
+        assert!(slow.len() == 4 && start.elapsed().as_millis() >= 500);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_doctor_finds_this_machine_usable() {
+    let o = run(&["doctor", "--json"]);
+    assert!(o.status.success(), "{}", words(&o));
+    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    let areas: Vec<&str> = v.as_array().unwrap().iter().map(|f| f["area"].as_str().unwrap()).collect();
+    for area in ["memory", "trial", "locks", "waiting", "containers", "regions", "clock", "processor", "pages"] {
+        assert!(areas.contains(&area), "{area} is not among {areas:?}");
+    }
+    for f in v.as_array().unwrap() {
+        assert!(f["state"] == "ok" || f["remedy"].is_string(), "no remedy: {f}");
+    }
+    let o = run(&["doctor"]);
+    assert!(String::from_utf8_lossy(&o.stdout).contains("a region was made, opened read-only and removed again"));
+}

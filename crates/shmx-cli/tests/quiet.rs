@@ -65,6 +65,9 @@ fn looking_changes_no_byte_of_a_region() {
     t.press("q");
     assert!(t.ends().success());
     assert!(before == bytes(&name), "leaving the dashboard changed the region");
+    // The comparison can fail: one that takes a slot is noticed.
+    assert_eq!(run(&["send", &name, "user", "--timeout", "0.2"]).status.code(), Some(1));
+    assert!(before != bytes(&name));
     signal(&serve.child, "CONT");
     signal(&reader.child, "CONT");
 }

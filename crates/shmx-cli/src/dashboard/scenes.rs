@@ -192,11 +192,8 @@ fn dead() -> Model {
 }
 
 fn reference() -> Model {
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shmx-abi/tests/golden");
-    let mut dumps: Vec<PathBuf> = std::fs::read_dir(golden).unwrap().map(|e| e.unwrap().path()).collect();
-    dumps.retain(|p| p.extension().is_some_and(|e| e == "bin"));
-    dumps.sort();
-    let mut lookout = Lookout::new(Target::File(dumps[0].clone()));
+    let dump = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shmx-abi/tests/golden/demo.bin");
+    let mut lookout = Lookout::new(Target::File(dump));
     let mut m = Model::new(Some(Target::File("reference.bin".into())));
     m.see(lookout.look(Focus::default(), true), NOW);
     m
