@@ -11,6 +11,17 @@ pub(crate) struct Scratch {
     pub(crate) cloud: usize,
 }
 
+/// Whether regions of this machine have liveness locks: screens look different without. Says so if not.
+pub(crate) fn has_locks() -> bool {
+    use shmx::abi::extension::FeatureWord;
+    let scratch = Scratch::new("locks", 3);
+    let found = FeatureWord::of(&scratch.server().header()).has(FeatureWord::LOCKS);
+    if !found {
+        eprintln!("not run: there are no liveness locks here");
+    }
+    found
+}
+
 impl Scratch {
     pub(crate) fn new(tag: &str, slots: u32) -> Self {
         Self::with(&Config { slots, ..Config::new(Self::unique(tag)) })

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Running, run, serve, shmx, unique, words};
+use common::{Folder, Running, cannot_run, run, serve, shmx, unique, words};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -27,6 +27,9 @@ fn check(cases: &[Case]) {
 
 #[test]
 fn wrong_usage_is_one_line_and_2() {
+    if cannot_run() {
+        return;
+    }
     check(&[
         (&["frobnicate"], 2, &["unrecognized subcommand 'frobnicate'", "shmx --help"]),
         (&["lss"], 2, &["unrecognized", "'ls'"]),
@@ -62,6 +65,9 @@ fn wrong_usage_is_one_line_and_2() {
 
 #[test]
 fn a_name_that_cannot_be_is_one_line_and_1() {
+    if cannot_run() {
+        return;
+    }
     let long = "x".repeat(300);
     for name in ["", "/", "a/b", "..", long.as_str()] {
         let mut cases: Vec<Case> =
@@ -83,6 +89,9 @@ fn a_name_that_cannot_be_is_one_line_and_1() {
 
 #[test]
 fn what_is_not_there_is_one_line_and_1() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("nobody");
     let folder = Folder::new("bad");
     let (text, missing) = (folder.path("text"), folder.path("missing"));
@@ -110,6 +119,9 @@ fn what_is_not_there_is_one_line_and_1() {
 
 #[test]
 fn what_does_not_fit_a_live_region_is_one_line_and_1() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("live");
     let mut server = serve(&name, &["--control-bytes", "64"]);
     let long = "x".repeat(100);
@@ -136,6 +148,9 @@ fn what_does_not_fit_a_live_region_is_one_line_and_1() {
 
 #[test]
 fn a_server_that_does_not_listen_is_told() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("deaf");
     let config = shmx::Config { control_per_reader: 64, ..shmx::Config::new(&*name) };
     let server = shmx::Server::create(&config, &[]).unwrap();
@@ -163,6 +178,9 @@ fn a_server_that_does_not_listen_is_told() {
 /// Bytes of a region scrambled in many ways: every way of looking says something and none crashes.
 #[test]
 fn damaged_dumps_are_shown_and_crash_nothing() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("scramble");
     let mut server = serve(&name, &["--echo", "--slots", "4"]);
     let folder = Folder::new("scramble");

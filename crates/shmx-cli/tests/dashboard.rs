@@ -5,7 +5,7 @@
 mod common;
 
 use common::pty::Terminal;
-use common::{run, serve, signal, unique, until};
+use common::{cannot_run, run, serve, signal, unique, until};
 
 const UP: &str = "\x1b[A";
 const DOWN: &str = "\x1b[B";
@@ -14,6 +14,9 @@ const ESC: &str = "\x1b";
 
 #[test]
 fn keys_show_every_page() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("keys");
     let _serve = serve(&name, &["--echo", "--slots", "6"]);
     let mut t = Terminal::start(&["inspect", &name], 100, 30, &[]);
@@ -71,6 +74,9 @@ fn keys_show_every_page() {
 
 #[test]
 fn every_way_to_end_restores_the_terminal() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("ends");
     let _serve = serve(&name, &[]);
     for how in ["q", "\x03", "TERM", "INT", "HUP"] {
@@ -89,6 +95,9 @@ fn every_way_to_end_restores_the_terminal() {
 
 #[test]
 fn any_size_will_do() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("size");
     let _serve = serve(&name, &["--echo"]);
     let mut t = Terminal::start(&["inspect", &name], 80, 24, &[]);
@@ -109,6 +118,9 @@ fn any_size_will_do() {
 
 #[test]
 fn it_waits_for_a_server_and_follows_the_next_one() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("follow");
     let mut t = Terminal::start(&["inspect", &name], 100, 30, &[]);
     t.shows(&["waiting for", "no shared-memory object is named", "○ not there"]);
@@ -130,6 +142,9 @@ fn it_waits_for_a_server_and_follows_the_next_one() {
 
 #[test]
 fn a_region_is_picked_from_the_list() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("pick");
     let _serve = serve(&name, &[]);
     let mut t = Terminal::start(&["inspect"], 120, 30, &[]);
@@ -156,6 +171,9 @@ fn a_region_is_picked_from_the_list() {
 
 #[test]
 fn colours_can_be_turned_off() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("colour");
     let _serve = serve(&name, &[]);
     for (env, coloured) in [(&[][..], true), (&[("NO_COLOR", "1")], false)] {
@@ -169,6 +187,9 @@ fn colours_can_be_turned_off() {
 
 #[test]
 fn a_damaged_region_is_shown_field_by_field_and_comes_back() {
+    if cannot_run() {
+        return;
+    }
     use std::os::unix::fs::FileExt;
     let name = unique("damaged");
     let serve = serve(&name, &[]);
@@ -197,6 +218,9 @@ fn a_damaged_region_is_shown_field_by_field_and_comes_back() {
 
 #[test]
 fn prune_asks() {
+    if cannot_run() {
+        return;
+    }
     let name = unique("prune");
     let mut serve = serve(&name, &[]);
     let t = Terminal::start(&["prune", &name], 80, 24, &[]);

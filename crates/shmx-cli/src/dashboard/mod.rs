@@ -184,6 +184,10 @@ mod tests {
     /// This test program once more, in a terminal of its own.
     #[test]
     fn a_panic_restores_the_terminal() {
+        if std::env::var_os("SHMX_RUNNER").is_some() {
+            eprintln!("not run: it starts itself, which an emulated program cannot");
+            return;
+        }
         if std::env::var_os(INSIDE).is_some() {
             let _ = super::in_terminal(|_| panic!("on purpose"));
             return;

@@ -41,8 +41,12 @@ pub(crate) fn unique(tag: &str) -> Name {
 }
 
 pub(crate) fn shmx(args: &[&str]) -> Command {
-    let mut c = Command::new(env!("CARGO_BIN_EXE_shmx"));
-    c.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let exe = env!("CARGO_BIN_EXE_shmx");
+    // Where the tests run in an emulator, the command needs it too.
+    let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([exe]);
+    let mut c = Command::new(words.next().unwrap());
+    c.args(words).args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     c
 }
 
@@ -115,6 +119,19 @@ pub(crate) fn gone(name: &str) -> bool {
 #[cfg(unix)]
 pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Whether this machine lacks what a test needs: programs that start by themselves, outside of an emulator, and locks
+/// that tell the living from the dead. Says so.
+pub(crate) fn cannot_run() -> bool {
+    let name = unique("able");
+    let server = shmx::Server::create(&shmx::Config::new(&*name), &[]).unwrap();
+    let locks = shmx::abi::extension::FeatureWord::of(&server.header()).has(shmx::abi::extension::FeatureWord::LOCKS);
+    let lacking = std::env::var_os("SHMX_RUNNER").is_some() || !locks;
+    if lacking {
+        eprintln!("not run: it needs liveness locks and programs outside of an emulator");
+    }
+    lacking
 }
 
 /// A server of `shmx serve` that publishes already.
