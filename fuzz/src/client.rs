@@ -1,13 +1,15 @@
-//! A client on a live object made of arbitrary bytes, which also change while the client works.
+//! A client on a live object made of arbitrary bytes, which also change between the client's calls; and a server that
+//! wants the object's name.
 
 use crate::live::{Live, load, store};
 use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
-use shmx::error::{OpenError, ReadError};
-use shmx::{ChecksumState, Client, ClientOptions, FrameView};
+use shmx::error::{CreateError, OpenError, ReadError};
+use shmx::{ChecksumState, Client, ClientOptions, Config, FrameView, Server, StaticStream};
 use shmx_abi::extension::FeatureWord;
 use shmx_abi::region::RegionRef;
-use shmx_abi::{RegionLayout, hash};
+use shmx_abi::wire::read_at;
+use shmx_abi::{GlobalHeader, MAGIC, RegionLayout, hash};
 use std::time::Duration;
 
 /// Bytes of operations between the flags and the region.
@@ -28,14 +30,22 @@ pub fn run(data: &[u8]) {
     }
     let locked = flags & flag::LOCKED != 0;
     let live = Live::new(&bytes, locked);
+    attach(&live, &bytes, flags, Ops::new(script));
+    if let Some(last) = script.get(OPS - 1).filter(|last| **last & 1 == 1) {
+        take_over(&live, locked, last & 2 != 0);
+    }
+}
+
+fn attach(live: &Live, bytes: &[u8], flags: u16, script: Ops<'_>) {
+    let locked = flags & flag::LOCKED != 0;
     let mut options = ClientOptions::default();
     (options.verify, options.lease) = (flags & flag::VERIFY != 0, flags & flag::LEASE != 0);
-    options.spin = Duration::ZERO;
+    options.spin = if flags & flag::COPY_SMALL == 0 { Duration::ZERO } else { Duration::from_nanos(500) };
     if flags & flag::COPY_SMALL == 0 {
         options.copy_up_to = 0;
     }
     let opened = Client::open_with(&live.name, options);
-    let parsed = RegionRef::parse(&bytes);
+    let parsed = RegionRef::parse(bytes);
     let client = match (opened, &parsed) {
         (Ok(client), Ok(_)) => client,
         (Err(OpenError::Layout { source, .. }), Err(e)) => {
@@ -51,15 +61,45 @@ pub fn run(data: &[u8]) {
         (opened, parsed) => panic!("client {opened:?}, parser {parsed:?}"),
     };
     let region = parsed.expect("matched above");
-    let mut neighbour = Neighbour { expected: bytes.clone(), scribbled: false };
+    let mut neighbour = Neighbour { expected: bytes.to_vec(), scribbled: false };
     let index = client.reader_index();
-    drive(client, &live, options, &mut neighbour, Ops::new(script));
+    drive(client, live, options, &mut neighbour, script);
     if !neighbour.scribbled {
         let after = load(live.bytes());
-        stayed(region.layout(), &bytes, &after, index);
+        stayed(region.layout(), bytes, &after, index);
     } else if let Some(at) = outside(region.layout(), &neighbour.expected, &load(live.bytes())) {
         panic!("the client wrote byte {at}, which is no client's");
     }
+}
+
+/// A server wants the name. It gets it if nobody holds the lock and the object is one that it may replace.
+fn take_over(live: &Live, locked: bool, replace: bool) {
+    let before = load(live.bytes());
+    let header: Option<GlobalHeader> = read_at(&before, 0);
+    let region = header.is_some_and(|h| h.magic == MAGIC);
+    let ours = region && header.is_some_and(|h| FeatureWord::of(&h).has(FeatureWord::LOCKS));
+    let config = Config { reader_slots: 1, frame_bytes_cap: 64, replace, ..Config::new(&live.name) };
+    let created = Server::create(&config, &[StaticStream::of::<u64>(1, "tick")]);
+    match created {
+        Err(CreateError::HeldByLiveServer { .. }) => assert!(locked),
+        Err(CreateError::ReferenceMade { .. }) => assert!(!locked && region && !ours && !replace),
+        Err(CreateError::NotARegion { .. }) => assert!(!locked && !region && !replace),
+        Err(e) => panic!("{e}"),
+        Ok(server) => {
+            assert!(!locked && (ours || replace));
+            let mut client = Client::open(&live.name).expect("the new region");
+            let mut frame = server.begin_frame().expect("a free slot");
+            frame.append_stream(1, &[7_u64]).expect("it fits");
+            frame.publish_frame(0.0).expect("the region is ours");
+            let view = client.latest().expect("a frame").expect("a frame");
+            assert_eq!(view.get::<u64>(1), Ok(&[7_u64][..]));
+        }
+    }
+    // Readers of the old object may be told that it is closed; nothing else of it changes.
+    let told = |at: usize| ours && !locked && ((20..24).contains(&at) || (124..128).contains(&at));
+    let after = load(live.bytes());
+    let changed = before.iter().zip(&after).enumerate().find(|(at, (b, a))| b != a && !told(*at));
+    assert_eq!(changed, None, "a successor leaves the old object alone");
 }
 
 struct Neighbour {
@@ -75,7 +115,7 @@ fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mu
         match ops.below(11) {
             0 => keep(client.latest(), options, &mut held),
             op @ (1 | 6) => {
-                let got = if op == 1 { client.try_next() } else { client.next(Duration::from_nanos(1)) };
+                let got = if op == 1 { client.try_next() } else { client.next(Duration::from_micros(20)) };
                 if let Ok(Some(view)) = &got {
                     assert!(view.frame_id() > last, "in order, whatever the neighbour writes");
                     last = view.frame_id();
