@@ -602,7 +602,8 @@ impl Client {
     #[inline]
     fn take_following(&mut self) -> Option<FrameView> {
         let slot = self.following_slot();
-        let wanted = self.last_id.wrapping_add(1);
+        // An id of 0 is no frame and follows none, not even the greatest id that somebody may have written.
+        let wanted = self.last_id.checked_add(1)?;
         if self.shared.region.slot(slot).head.frame_id.load(Ordering::Relaxed) != wanted {
             return None;
         }

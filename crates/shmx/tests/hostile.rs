@@ -116,3 +116,29 @@ proptest! {
         std::fs::remove_file(&path).unwrap();
     }
 }
+
+/// Found by fuzzing: id 0 was taken for the one that follows the greatest id there can be.
+#[test]
+fn no_frame_follows_the_greatest_id() {
+    let name = unique();
+    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    for n in 0..2_u64 {
+        let mut f = server.begin_frame().unwrap();
+        f.append_stream(1, &[n]).unwrap();
+        f.publish_frame(0.0).unwrap();
+    }
+    let neighbour = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
+    let write = |at: usize, bytes: &[u8]| {
+        for (cell, byte) in neighbour.bytes()[at..].iter().zip(bytes) {
+            cell.store(*byte, Ordering::Relaxed);
+        }
+    };
+    let frame_id = |slot: u32| server.layout().frame_slot(slot).unwrap() + 8;
+    write(frame_id(0), &u64::MAX.to_ne_bytes());
+    write(frame_id(1), &0_u64.to_ne_bytes());
+    write(104, &u64::MAX.to_ne_bytes()); // frame_seq
+    let mut client = Client::open(&name).unwrap();
+    assert_eq!(client.try_next().unwrap().map(|v| v.frame_id()), Some(u64::MAX));
+    write(112, &1_u32.to_ne_bytes()); // write_index, so that there seem to be news
+    assert_eq!(client.try_next().unwrap().map(|v| v.frame_id()), None);
+}
