@@ -119,6 +119,7 @@ fn build(tally: &mut Tally, folder: &Path) -> Result<PathBuf> {
 struct Job {
     target: &'static str,
     child: Child,
+    bin: PathBuf,
     log: PathBuf,
 }
 
@@ -201,7 +202,7 @@ fn start(folder: &Path, bin: &Path, target: &'static str, each: Duration) -> Res
         .stdout(File::create(&log)?)
         .stderr(File::options().append(true).open(&log)?);
     let child = c.spawn().with_context(|| format!("start the target {target}"))?;
-    Ok(Job { target, child, log })
+    Ok(Job { target, child, bin: bin.join(target), log })
 }
 
 /// Executions of a target that found nothing.
@@ -210,32 +211,55 @@ fn finish(mut job: Job) -> Result<u64> {
     let log = String::from_utf8_lossy(&fs::read(&job.log)?).into_owned();
     let left = clear(job.child.id());
     let target = job.target;
+    let s = stats(&log);
     if !status.success() {
+        let input =
+            log.lines().rev().find_map(|l| l.split_once("Test unit written to ").map(|p| PathBuf::from(p.1.trim())));
+        // Time alone decides nothing: on a busy machine a process may stand still for long. A hang hangs again.
+        if log.contains("libFuzzer: timeout")
+            && let Some(input) = &input
+            && let Some(seconds) = comes_back(&job.bin, input)?
+        {
+            println!(
+                "   {target}: ended after {} executions by an input that took over {HANG_SECONDS} s and then, alone, \
+                 {seconds:.1} s: the machine's doing, no finding",
+                s.executions
+            );
+            return Ok(s.executions);
+        }
         let lines: Vec<&str> = log.lines().collect();
         let first = lines.iter().position(|l| l.contains(" panicked at ") || l.contains("ERROR: "));
         for line in lines.iter().skip(first.unwrap_or(lines.len().saturating_sub(12))).take(12) {
             println!("   {line}");
         }
-        let input =
-            log.lines().rev().find_map(|l| l.split_once("Test unit written to ").map(|p| p.1.trim().to_owned()));
         let input = input.map_or("no input was written".to_owned(), |i| {
-            format!("reproduce with: cargo xtask fuzz --target {target} --reproduce {i}")
+            format!("reproduce with: cargo xtask fuzz --target {target} --reproduce {}", i.display())
         });
         bail!("{target}: {status}; {input}; log {}", job.log.display());
     }
     ensure!(left.is_empty(), "{target} left objects behind: {left:?}");
-    let s = stats(&log);
     println!(
         "   {target}: {} executions, coverage {} edges, {} features, corpus {}",
         s.executions, s.coverage, s.features, s.corpus
     );
     ensure!(
-        s.executions > s.seeds.max(1),
-        "{target} did not get past its {} seeds; log {}",
+        s.executions >= s.seeds.max(1) && s.coverage > 0,
+        "{target} did not get through its {} seeds; log {}",
         s.seeds,
         job.log.display()
     );
     Ok(s.executions)
+}
+
+/// The seconds that an input takes alone, if it ends well, with four times the time.
+fn comes_back(bin: &Path, input: &Path) -> Result<Option<f64>> {
+    let start = Instant::now();
+    let mut c = Command::new(bin);
+    c.arg(input).arg(format!("-timeout={}", HANG_SECONDS * 4)).env("ASAN_OPTIONS", "detect_odr_violation=0");
+    let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let status = child.wait()?;
+    clear(child.id());
+    Ok(status.success().then(|| start.elapsed().as_secs_f64()))
 }
 
 fn stats(log: &str) -> Stats {
