@@ -18,7 +18,6 @@ use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView, cast};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -198,21 +197,14 @@ impl Drill {
     }
 
     /// Stops the victim at random until `caught` says that it stands in the middle of something, and kills it there.
-    fn hunt(&mut self, victim: Victim, end: Instant, caught: impl FnMut(&mut Totals) -> Result<bool>) -> Result<u64> {
-        self.hunt_beside(victim, end, |_, pause| std::thread::sleep(pause), caught)
-    }
-
-    /// The same, with something to do while the victim runs.
-    fn hunt_beside(
+    fn hunt(
         &mut self,
         victim: Victim,
         end: Instant,
-        mut beside: impl FnMut(&mut Totals, Duration),
         mut caught: impl FnMut(&mut Totals) -> Result<bool>,
     ) -> Result<u64> {
         for _ in 0..400 {
-            let pause = self.dice.micros(200);
-            beside(&mut self.totals, pause);
+            std::thread::sleep(self.dice.micros(200));
             victim.stop()?;
             self.totals.stops += 1;
             if caught(&mut self.totals)? || self.dice.one_in(25) || Instant::now() > end {
@@ -448,11 +440,11 @@ impl Drill {
 
     /// A reader that dies while it sends: the ring goes on with its next owner, without damage or loss.
     fn sending(&mut self, end: Instant) -> Result<()> {
-        let config = Config { reader_slots: 1, control_per_reader: 20_001, ..Config::new(&self.name) };
+        // So large that the sender does not wait for room before it is stopped and everything is heard.
+        let config = Config { reader_slots: 1, control_per_reader: 4_000_001, ..Config::new(&self.name) };
         let server = Server::create(&config, &frames::streams())?;
-        let heard = RefCell::new(HashMap::<u64, u64>::new());
-        let hear = |totals: &mut Totals| {
-            let mut heard = heard.borrow_mut();
+        let mut heard = HashMap::<u64, u64>::new();
+        let mut hear = |totals: &mut Totals| {
             let batch = server.poll_control(1000);
             for d in batch.damaged {
                 Totals::complain(&mut totals.bad_messages, &format!("{d:?}"));
@@ -470,14 +462,7 @@ impl Drill {
         };
         while Instant::now() < end {
             let victim = self.start("send")?;
-            // Heard all the time, or the sender would wait for room most of it.
-            let beside = |totals: &mut Totals, pause| {
-                let until = Instant::now() + pause;
-                while Instant::now() < until {
-                    hear(totals);
-                }
-            };
-            self.hunt_beside(victim, end, beside, |totals| {
+            self.hunt(victim, end, |totals| {
                 hear(totals);
                 Ok(false)
             })?;
