@@ -1,6 +1,8 @@
 //! What the dead leave behind, step by step, and how it is cleared.
 
-use shmx::os::{LockByte, Region, RegionName, clock};
+#[cfg(target_os = "linux")]
+use shmx::os::{LockByte, clock};
+use shmx::os::{Region, RegionName};
 use shmx::{Client, Config, Server, StaticStream};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
@@ -24,6 +26,7 @@ fn slot<'a>(server: &Server, region: &'a Region, index: u32) -> &'a ReaderView {
     cast(region.bytes(), server.layout().reader_slot(index).unwrap()).unwrap()
 }
 
+#[cfg(target_os = "linux")]
 fn within(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(seconds);
     while !done() {
