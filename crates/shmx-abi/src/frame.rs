@@ -194,6 +194,22 @@ impl PayloadCursor {
         self.reserve(buf, stream_id, elem_count, data.len())?.copy_from_slice(data);
         Ok(())
     }
+
+    /// Appends bytes that are records already, `count` of them as their producer counted, unchecked and as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadFull`] if they do not fit.
+    pub fn append_records(&mut self, buf: &mut [u8], records: &[u8], count: u32) -> Result<(), PayloadFull> {
+        let used = self.used as usize;
+        let room = buf.get_mut(used..).unwrap_or(&mut []);
+        let full = PayloadFull { needed: records.len() as u64, available: room.len() as u64 };
+        let next = u32::try_from(records.len()).ok().and_then(|n| self.used.checked_add(n)).ok_or(full)?;
+        room.get_mut(..records.len()).ok_or(full)?.copy_from_slice(records);
+        self.used = next;
+        self.tlv_count = self.tlv_count.saturating_add(count);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ impl Heartbeat {
     }
 }
 
-enum Miss {
+pub(crate) enum Miss {
     /// The slot is being written or was while we read.
     Disturbed,
     /// The slot holds no frame.
@@ -818,7 +818,7 @@ fn check_meta(meta: &FrameSnapshot, session_id: u64, layout: &RegionLayout) -> R
     Ok(())
 }
 
-fn check_sum(meta: &FrameSnapshot, payload: &[u8]) -> Result<(), ReadError> {
+pub(crate) fn check_sum(meta: &FrameSnapshot, payload: &[u8]) -> Result<(), ReadError> {
     let computed = hash::checksum32(payload);
     if computed == meta.checksum {
         return Ok(());
@@ -835,11 +835,7 @@ fn number_in<B: Backing>(region: &Mapped<B>, index: u32) -> u32 {
     newest.wrapping_sub(behind as u32)
 }
 
-/// Copies a frame and proves that the copy is whole.
-///
-/// Against a server with stamps the stamp proves it. A server of the reference announces a rewrite of a slot only by
-/// moving `reserve_index` first; if after the copy it has not yet come round to the slot, nobody can have written it.
-/// The checksum of the private copy stands behind that.
+/// Copies a frame into memory of its own; a wrong checksum is refused or told.
 #[inline]
 fn read_copied<B: Backing>(
     region: &Mapped<B>,
@@ -850,6 +846,40 @@ fn read_copied<B: Backing>(
     refuse_mismatch: bool,
     buffers: &Arc<Pool>,
 ) -> Result<FrameView, Miss> {
+    let mut data = Data::Small([0; SMALL_WORDS]);
+    let place = &mut data;
+    let (meta, sum) = read_into(region, index, session_id, features, verify, move |words| {
+        if words > SMALL_WORDS {
+            *place = Data::Copied(buffers.take(words));
+        }
+        match place {
+            Data::Small(words) => words,
+            Data::Copied(words) => words,
+            Data::Leased(_) => &mut [],
+        }
+    })?;
+    let checksum = match sum {
+        Ok(state) => state,
+        Err(e) if refuse_mismatch => return Err(Miss::Error(e)),
+        Err(_) => ChecksumState::Mismatch,
+    };
+    Ok(FrameView { meta, slot: index, checksum, data })
+}
+
+/// Copies a frame into the memory that `memory` gives for so many words, and proves that the copy is whole.
+///
+/// Against a server with stamps the stamp proves it. A server of the reference announces a rewrite of a slot only by
+/// moving `reserve_index` first; if after the copy it has not yet come round to the slot, nobody can have written it.
+/// The checksum of the private copy stands behind that; what a wrong one means is the caller's to judge.
+#[inline]
+pub(crate) fn read_into<'m, B: Backing>(
+    region: &Mapped<B>,
+    index: u32,
+    session_id: u64,
+    features: FeatureWord,
+    verify: bool,
+    memory: impl FnOnce(usize) -> &'m mut [u64],
+) -> Result<(FrameSnapshot, Result<ChecksumState, ReadError>), Miss> {
     let slot = region.slot(index);
     let extended = features.is_extended();
     let number = if extended { 0 } else { number_in(region, index) };
@@ -859,14 +889,8 @@ fn read_copied<B: Backing>(
         Miss::Error(_) if reader::validate(slot, &meta).is_err() => Miss::Disturbed,
         other => other,
     })?;
-    let words = (meta.payload_bytes as usize).div_ceil(8);
-    let mut data = if words <= SMALL_WORDS { Data::Small([0; SMALL_WORDS]) } else { Data::Copied(buffers.take(words)) };
-    let payload: &mut [u64] = match &mut data {
-        Data::Small(words) => words,
-        Data::Copied(words) => words,
-        Data::Leased(_) => &mut [],
-    };
-    let payload = bytemuck::cast_slice_mut(payload).get_mut(..meta.payload_bytes as usize).unwrap_or(&mut []);
+    let len = meta.payload_bytes as usize;
+    let payload = bytemuck::cast_slice_mut(memory(len.div_ceil(8))).get_mut(..len).unwrap_or(&mut []);
     reader::copy_payload(slot, &meta, payload)?;
     if !extended {
         fence(Ordering::Acquire);
@@ -876,14 +900,8 @@ fn read_copied<B: Backing>(
         }
     }
     let verify = verify && !features.has(FeatureWord::NO_CHECKSUM);
-    let mut checksum = checksum_state(verify, features);
-    if verify && let Err(e) = check_sum(&meta, payload) {
-        if refuse_mismatch {
-            return Err(Miss::Error(e));
-        }
-        checksum = ChecksumState::Mismatch;
-    }
-    Ok(FrameView { meta, slot: index, checksum, data })
+    let sum = if verify { check_sum(&meta, payload) } else { Ok(()) };
+    Ok((meta, sum.map(|()| checksum_state(verify, features))))
 }
 
 /// The inspector's way to a frame: by copy, and a wrong checksum is shown instead of refused.

@@ -259,6 +259,12 @@ pub enum AppendError {
         /// How much is missing.
         full: shmx_abi::frame::PayloadFull,
     },
+    /// Records taken from elsewhere do not fit.
+    #[error("the records do not fit: {full}; raise frame_bytes_cap")]
+    Records {
+        /// How much is missing.
+        full: shmx_abi::frame::PayloadFull,
+    },
 }
 
 /// [`crate::Frame::publish_frame`] failed. The slot was given back, nothing became visible.

@@ -194,6 +194,23 @@ impl<'a> Frame<'a> {
         Ok(())
     }
 
+    /// Copies whole records into the frame as they are: what a recorder took out of another region. `count` is the
+    /// number of records as their producer counted them. The bytes are not checked; readers check what they read.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn append_records(&mut self, records: &[u8], count: u32) -> Result<(), AppendError> {
+        if self.region.os.is_forked() {
+            return Err(AppendError::Forked);
+        }
+        let mut cursor = self.cursor;
+        let payload = claimed_payload(self.region, self.slot);
+        cursor.append_records(payload, records, count).map_err(|full| AppendError::Records { full })?;
+        self.cursor = cursor;
+        Ok(())
+    }
+
     /// Publishes the frame and returns its id. `sim_time` is the producer's own time; unit and origin are its own.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::buffer::Pool;
 use crate::client::inspect_slot;
 use crate::error::{DirectoryReadError, OpenError, ReadError};
-use crate::region::{Backing, Mapped, ReadOnly, header_of};
+use crate::region::{Mapped, ReadOnly, map_read_only};
 use crate::server::{ReaderInfo, reader_info};
 use crate::stream::StaticState;
 use crate::view::{ChecksumState, FrameView};
@@ -12,7 +12,7 @@ use shmx_abi::extension::{FeatureWord, PublishTime};
 use shmx_abi::frame::FrameError;
 use shmx_abi::tlv::{self, TlvError};
 use shmx_abi::wire::{self, FrameHeader, FrameStreamHeader, GlobalHeader, TlvHeader};
-use shmx_abi::{CONTROL_HEAD_LEN, LayoutError, RegionLayout, TLV_FRAME_STREAM, hash};
+use shmx_abi::{CONTROL_HEAD_LEN, RegionLayout, TLV_FRAME_STREAM, hash};
 use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName, clock};
 use shmx_ring::bytes::copy_out;
 use shmx_ring::reader::{self, FrameSnapshot};
@@ -197,14 +197,7 @@ impl Inspector {
     }
 
     fn new(os: ReadOnlyRegion, name: &str) -> Result<Self, OpenError> {
-        let bad = |source| OpenError::Layout { name: name.to_owned(), source };
-        let available = os.len() as u64;
-        let os = ReadOnly(os);
-        let header = header_of(os.shared()).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
-        let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
-        let total = u64::from(layout.total_bytes());
-        let region = Mapped::new(os, layout).ok_or_else(|| bad(LayoutError::Truncated { total, available }))?;
-        Ok(Self { region, buffers: Arc::default() })
+        Ok(Self { region: map_read_only(os, name)?, buffers: Arc::default() })
     }
 
     /// A copy of the header as it is now.

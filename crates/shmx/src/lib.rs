@@ -2,7 +2,8 @@
 //!
 //! A [`Server`] publishes frames into a ring of slots; any number of [`Client`]s take the latest one, or each one;
 //! slow readers drop frames and never see a torn one. Each reader has a control ring back to the server. A directory
-//! makes the region self-describing, and an [`Inspector`] looks into everything without disturbing it.
+//! makes the region self-describing, an [`Inspector`] looks into everything without disturbing it, and a [`Tap`] follows
+//! every frame in the same way.
 //!
 //! The format is SHMX 2.0, shared with the C++ headers and the Python package `shmx`; see the project's
 //! `docs/wire-format.md` for the format and `docs/architecture.md` for how the crates fit together.
@@ -48,6 +49,7 @@ mod region;
 mod remove;
 mod server;
 mod stream;
+mod tap;
 mod view;
 
 pub use client::{Client, ClientOptions, ClientStats};
@@ -63,6 +65,7 @@ pub use listing::{Listed, RegionKind, list};
 pub use remove::{Removed, remove};
 pub use server::{Config, ControlBatch, ControlMsg, DamagedRing, ReaderInfo, Server};
 pub use stream::{StaticState, StaticStream, StreamInfo};
+pub use tap::{FrameBuf, Tap, TapOptions, TapState, TapStats};
 pub use view::{ChecksumState, FrameView};
 
 pub use half::{bf16, f16};

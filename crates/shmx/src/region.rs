@@ -1,8 +1,8 @@
 //! Views into a mapped region. The only file of the facade with unsafe code.
 
-use crate::error::DirectoryReadError;
+use crate::error::{DirectoryReadError, OpenError};
 use shmx_abi::wire::{self, GlobalHeader};
-use shmx_abi::{FRAME_HEADER_LEN, RegionLayout, hash};
+use shmx_abi::{FRAME_HEADER_LEN, LayoutError, RegionLayout, hash};
 use shmx_ring::bytes;
 use shmx_ring::control::RingMemory;
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering, fence};
@@ -36,11 +36,22 @@ pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
 impl Backing for ReadOnly {
     #[inline]
     fn shared(&self) -> &[AtomicU8] {
-        // SAFETY: the users of this type are the inspector and the functions of `shmx_ring` it calls (`newest`,
-        // `published`, `begin`, `begin_unstamped`, `validate`, `copy_payload`, `leases`; `copy_out`, `load_bytes`),
-        // which do relaxed loads and fences only.
+        // SAFETY: the users of this type are the inspector, the tap and the functions of `shmx_ring` they call
+        // (`newest`, `published`, `begin`, `begin_unstamped`, `validate`, `copy_payload`, `leases`; `copy_out`,
+        // `load_bytes`), which do relaxed loads and fences only.
         unsafe { self.0.bytes() }
     }
+}
+
+/// Maps a region for reading only, whatever the state of its server.
+pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<Mapped<ReadOnly>, OpenError> {
+    let bad = |source| OpenError::Layout { name: name.to_owned(), source };
+    let available = os.len() as u64;
+    let os = ReadOnly(os);
+    let header = header_of(os.shared()).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
+    let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
+    let total = u64::from(layout.total_bytes());
+    Mapped::new(os, layout).ok_or_else(|| bad(LayoutError::Truncated { total, available }))
 }
 
 /// A mapping together with a layout that was checked against its length.
