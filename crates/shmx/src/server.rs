@@ -193,13 +193,28 @@ impl Server {
     ///
     /// [`CreateError`]; nothing is left behind then.
     pub fn create(config: &Config, streams: &[StaticStream]) -> Result<Self, CreateError> {
-        let name = RegionName::new(&config.name)?;
         let mut dir_bytes = Vec::new();
         let mut infos: Vec<StreamInfo> = Vec::new();
         for s in streams {
             s.append_to(&infos, &mut dir_bytes)?;
             infos.push(info_of(s));
         }
+        Self::create_from(config, dir_bytes, infos)
+    }
+
+    /// The same with a directory that is there already, byte for byte: what a recorder took out of another region.
+    /// The bytes are not checked; readers check what they read. Streams behind a damaged entry cannot be appended.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; nothing is left behind then.
+    pub fn create_with_directory(config: &Config, directory: &[u8]) -> Result<Self, CreateError> {
+        let known = shmx_abi::directory::Directory::new(directory).map_while(Result::ok);
+        Self::create_from(config, directory.to_vec(), known.map(StreamInfo::from).collect())
+    }
+
+    fn create_from(config: &Config, dir_bytes: Vec<u8>, infos: Vec<StreamInfo>) -> Result<Self, CreateError> {
+        let name = RegionName::new(&config.name)?;
         // `append_to` keeps the length within 32 bits.
         let layout = RegionLayout::for_params(&config.params(), dir_bytes.len() as u32)?;
         let options = CreateOptions {
