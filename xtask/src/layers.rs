@@ -10,7 +10,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx-os", &[]),
     ("shmx-ring", &["shmx-abi"]),
     ("shmx", &["shmx-abi", "shmx-os", "shmx-ring"]),
-    ("shmx-cli", &["shmx"]),
+    ("shmx-record", &["shmx"]),
+    ("shmx-cli", &["shmx", "shmx-record"]),
 ];
 
 pub(crate) fn check() -> Result<()> {

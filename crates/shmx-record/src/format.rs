@@ -1,0 +1,471 @@
+//! What a recording holds: the records and messages of docs/recording.md, to and from Rust values.
+
+use crate::pb::{Reader, Value, Writer};
+use shmx::abi::extension::FeatureWord;
+use shmx::abi::hash;
+use shmx::{Config, FrameBuf, StaticState, Tap};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Name of the metadata record at the head of each file.
+pub(crate) const RECORDING: &str = "shmx.recording";
+/// Name of the metadata records that say what became of a region.
+pub(crate) const REGION: &str = "shmx.region";
+/// Version of all this.
+pub(crate) const VERSION: &str = "1";
+/// Profile in the header of the file.
+pub(crate) const PROFILE: &str = "shmx";
+
+/// Field numbers of `shmx.Frame`.
+pub(crate) mod frame {
+    pub(crate) const FRAME_ID: u32 = 1;
+    pub(crate) const SIM_TIME: u32 = 2;
+    pub(crate) const SESSION_ID: u32 = 3;
+    pub(crate) const SEGMENT: u32 = 4;
+    pub(crate) const TLV_COUNT: u32 = 5;
+    pub(crate) const CHECKSUM: u32 = 6;
+    pub(crate) const SLOT: u32 = 7;
+    pub(crate) const MISSED_BEFORE: u32 = 8;
+    pub(crate) const PUBLISH_TICKS: u32 = 9;
+    pub(crate) const TAKEN_TICKS: u32 = 10;
+    pub(crate) const PAYLOAD: u32 = 15;
+}
+
+/// The head of a recorded frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FrameHead {
+    /// Id the frame had in its region.
+    pub frame_id: u64,
+    /// Bits of the producer's own time.
+    pub sim_time_bits: u64,
+    /// Session that wrote it.
+    pub session_id: u64,
+    /// Segment of the recording it belongs to, from 1.
+    pub segment: u32,
+    /// Records, as the producer counted them.
+    pub tlv_count: u32,
+    /// Checksum that the producer wrote.
+    pub checksum: u32,
+    /// Slot it lay in.
+    pub slot: u32,
+    /// Frames lost between the one before and this one.
+    pub missed_before: u64,
+    /// Wire clock of publishing, nanoseconds; `None` if the producer gave none.
+    pub publish_ticks: Option<u64>,
+    /// Wire clock when the recorder took it, nanoseconds.
+    pub taken_ticks: u64,
+}
+
+impl FrameHead {
+    /// The producer's own time.
+    #[must_use]
+    pub const fn sim_time(&self) -> f64 {
+        f64::from_bits(self.sim_time_bits)
+    }
+
+    pub(crate) fn of(frame: &FrameBuf, segment: u32, taken_ticks: u64) -> Self {
+        Self {
+            frame_id: frame.frame_id(),
+            sim_time_bits: frame.sim_time().to_bits(),
+            session_id: frame.session_id(),
+            segment,
+            tlv_count: frame.tlv_count(),
+            checksum: frame.stored_checksum(),
+            slot: frame.slot(),
+            missed_before: frame.missed_before(),
+            publish_ticks: frame.published_ticks(),
+            taken_ticks,
+        }
+    }
+
+    pub(crate) fn encode(&self, payload: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        out.reserve(payload.len() + 128);
+        let mut w = Writer(out);
+        w.fixed64(frame::FRAME_ID, self.frame_id);
+        w.fixed64(frame::SIM_TIME, self.sim_time_bits);
+        w.fixed64(frame::SESSION_ID, self.session_id);
+        w.fixed32(frame::SEGMENT, self.segment);
+        w.fixed32(frame::TLV_COUNT, self.tlv_count);
+        w.fixed32(frame::CHECKSUM, self.checksum);
+        w.fixed32(frame::SLOT, self.slot);
+        w.fixed64(frame::MISSED_BEFORE, self.missed_before);
+        if let Some(t) = self.publish_ticks {
+            w.fixed64(frame::PUBLISH_TICKS, t);
+        }
+        w.fixed64(frame::TAKEN_TICKS, self.taken_ticks);
+        w.bytes(frame::PAYLOAD, payload);
+    }
+
+    /// The head and the payload's place in the message; `None` if it is no frame.
+    pub(crate) fn decode(message: &[u8]) -> Option<(Self, std::ops::Range<usize>)> {
+        let mut head = Self::default();
+        let mut payload = 0..0;
+        let mut reader = Reader(message);
+        while let Some(field) = reader.next() {
+            match field.ok()? {
+                (frame::FRAME_ID, Value::Fixed64(v)) => head.frame_id = v,
+                (frame::SIM_TIME, Value::Fixed64(v)) => head.sim_time_bits = v,
+                (frame::SESSION_ID, Value::Fixed64(v)) => head.session_id = v,
+                (frame::SEGMENT, Value::Fixed32(v)) => head.segment = v,
+                (frame::TLV_COUNT, Value::Fixed32(v)) => head.tlv_count = v,
+                (frame::CHECKSUM, Value::Fixed32(v)) => head.checksum = v,
+                (frame::SLOT, Value::Fixed32(v)) => head.slot = v,
+                (frame::MISSED_BEFORE, Value::Fixed64(v)) => head.missed_before = v,
+                (frame::PUBLISH_TICKS, Value::Fixed64(v)) => head.publish_ticks = Some(v),
+                (frame::TAKEN_TICKS, Value::Fixed64(v)) => head.taken_ticks = v,
+                (frame::PAYLOAD, Value::Bytes(b)) => {
+                    let end = message.len() - reader.0.len();
+                    payload = end - b.len()..end;
+                }
+                _ => {}
+            }
+        }
+        Some((head, payload))
+    }
+}
+
+/// A region's life that was recorded, or a part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// Name of the region, without leading `/`.
+    pub region: String,
+    /// Number of the segment among those of the region, from 1.
+    pub number: u32,
+    /// Session of the server.
+    pub session_id: u64,
+    /// Flags of the feature word.
+    pub features: u32,
+    /// Process id that the server gave; 0 for none.
+    pub server_pid: u32,
+    /// Frame slots.
+    pub slots: u32,
+    /// Reader slots.
+    pub reader_slots: u32,
+    /// Bytes for the stream directory.
+    pub static_bytes_cap: u32,
+    /// Largest payload of a frame.
+    pub frame_bytes_cap: u32,
+    /// Bytes of each control ring.
+    pub control_per_reader: u32,
+}
+
+impl Segment {
+    pub(crate) fn of(tap: &Tap, number: u32) -> Self {
+        let layout = tap.layout();
+        Self {
+            region: tap.name().to_owned(),
+            number,
+            session_id: tap.session_id(),
+            features: tap.features().to_wire(),
+            server_pid: if tap.features().is_extended() { tap.header().ext_server_pid } else { 0 },
+            slots: layout.slots(),
+            reader_slots: layout.reader_slots(),
+            static_bytes_cap: layout.static_bytes_cap(),
+            frame_bytes_cap: layout.frame_bytes_cap(),
+            control_per_reader: layout.control_per_reader(),
+        }
+    }
+
+    /// Whether frames of the segment carry a checksum.
+    #[must_use]
+    pub const fn has_checksums(&self) -> bool {
+        !FeatureWord::from_wire(self.features, self.session_id).has(FeatureWord::NO_CHECKSUM)
+    }
+
+    /// The configuration of a server that rebuilds the region under `name`.
+    #[must_use]
+    pub fn config(&self, name: &str) -> Config {
+        Config {
+            slots: self.slots,
+            reader_slots: self.reader_slots,
+            static_bytes_cap: self.static_bytes_cap,
+            frame_bytes_cap: self.frame_bytes_cap,
+            control_per_reader: self.control_per_reader,
+            checksum: self.has_checksums(),
+            ..Config::new(name)
+        }
+    }
+}
+
+/// Why a segment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The recorder was stopped.
+    Stopped,
+    /// The server left in order.
+    Closed,
+    /// The server's process died.
+    Died,
+    /// The name led to another region, or to none.
+    Replaced,
+    /// A server of the reference initialised the region anew.
+    SessionChanged,
+}
+
+impl EndReason {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Stopped, "recorder stopped"),
+        (Self::Closed, "server left"),
+        (Self::Died, "server died"),
+        (Self::Replaced, "region replaced"),
+        (Self::SessionChanged, "region initialised anew"),
+    ];
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, t)| *t == text).map(|(r, _)| *r)
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::ALL.iter().find(|(r, _)| r == self).map_or("", |(_, t)| t))
+    }
+}
+
+/// Counts of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames recorded.
+    pub frames: u64,
+    /// Frames lost: overwritten before the recorder came to them.
+    pub missed: u64,
+    /// Frames refused, because their checksum or length was wrong.
+    pub refused: u64,
+}
+
+/// A change of a region, in its place between the frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegionEvent {
+    /// A segment begins, or goes on at the head of a new file.
+    Begin {
+        /// When the recorder opened it, nanoseconds since 1970.
+        time: u64,
+        /// What it is.
+        segment: Segment,
+        /// The stream directory, byte for byte.
+        directory: Vec<u8>,
+        /// Whether an earlier file has the beginning.
+        continued: bool,
+        /// MCAP channel of the segment's frames.
+        channel: u16,
+    },
+    /// The server added to the directory.
+    Directory {
+        /// Region.
+        region: String,
+        /// Segment.
+        segment: u32,
+        /// Where the addition begins.
+        at: u32,
+        /// The bytes added.
+        bytes: Vec<u8>,
+    },
+    /// The segment ended.
+    End {
+        /// When the recorder noticed, nanoseconds since 1970.
+        time: u64,
+        /// Region.
+        region: String,
+        /// Segment.
+        segment: u32,
+        /// Why.
+        reason: EndReason,
+        /// What was recorded of it, over all files.
+        counts: Counts,
+    },
+}
+
+pub(crate) type Map = BTreeMap<String, String>;
+
+fn map<const N: usize>(pairs: [(&str, String); N]) -> Map {
+    pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |c: u8| char::from(c).to_digit(16);
+    let byte = |&[a, b]: &[u8; 2]| Some((digit(a)? << 4 | digit(b)?) as u8);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
+impl RegionEvent {
+    /// The region it is about.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        match self {
+            Self::Begin { segment, .. } => &segment.region,
+            Self::Directory { region, .. } | Self::End { region, .. } => region,
+        }
+    }
+
+    pub(crate) fn to_map(&self) -> Map {
+        match self {
+            Self::Begin { time, segment: s, directory, continued, channel } => map([
+                ("time", time.to_string()),
+                ("event", if *continued { "continue" } else { "begin" }.to_owned()),
+                ("region", s.region.clone()),
+                ("segment", s.number.to_string()),
+                ("session_id", format!("{:#018x}", s.session_id)),
+                ("features", format!("{:#010x}", s.features)),
+                ("server_pid", s.server_pid.to_string()),
+                ("slots", s.slots.to_string()),
+                ("reader_slots", s.reader_slots.to_string()),
+                ("static_bytes_cap", s.static_bytes_cap.to_string()),
+                ("frame_bytes_cap", s.frame_bytes_cap.to_string()),
+                ("control_per_reader", s.control_per_reader.to_string()),
+                ("channel", channel.to_string()),
+                ("directory", hex(directory)),
+                ("directory_hash", format!("{:#018x}", hash::fnv1a64(directory))),
+            ]),
+            Self::Directory { region, segment, at, bytes } => map([
+                ("event", "directory".to_owned()),
+                ("region", region.clone()),
+                ("segment", segment.to_string()),
+                ("at", at.to_string()),
+                ("bytes", hex(bytes)),
+            ]),
+            Self::End { time, region, segment, reason, counts } => map([
+                ("time", time.to_string()),
+                ("event", "end".to_owned()),
+                ("region", region.clone()),
+                ("segment", segment.to_string()),
+                ("reason", reason.to_string()),
+                ("frames", counts.frames.to_string()),
+                ("missed", counts.missed.to_string()),
+                ("refused", counts.refused.to_string()),
+            ]),
+        }
+    }
+
+    /// Reads an event; the error names the entry that is missing or wrong.
+    pub(crate) fn from_map(m: &Map) -> Result<Self, &'static str> {
+        fn get<'m>(m: &'m Map, key: &'static str) -> Result<&'m str, &'static str> {
+            m.get(key).map(String::as_str).ok_or(key)
+        }
+        fn num<T: std::str::FromStr>(m: &Map, key: &'static str) -> Result<T, &'static str> {
+            get(m, key)?.parse().map_err(|_| key)
+        }
+        fn hexnum(m: &Map, key: &'static str) -> Result<u64, &'static str> {
+            let digits = get(m, key)?.strip_prefix("0x").ok_or(key)?;
+            u64::from_str_radix(digits, 16).map_err(|_| key)
+        }
+        let region = get(m, "region")?.to_owned();
+        let number = num(m, "segment")?;
+        match get(m, "event")? {
+            event @ ("begin" | "continue") => {
+                let directory = unhex(get(m, "directory")?).ok_or("directory")?;
+                if hash::fnv1a64(&directory) != hexnum(m, "directory_hash")? {
+                    return Err("directory_hash");
+                }
+                let segment = Segment {
+                    region,
+                    number,
+                    session_id: hexnum(m, "session_id")?,
+                    features: u32::try_from(hexnum(m, "features")?).map_err(|_| "features")?,
+                    server_pid: num(m, "server_pid")?,
+                    slots: num(m, "slots")?,
+                    reader_slots: num(m, "reader_slots")?,
+                    static_bytes_cap: num(m, "static_bytes_cap")?,
+                    frame_bytes_cap: num(m, "frame_bytes_cap")?,
+                    control_per_reader: num(m, "control_per_reader")?,
+                };
+                let (time, channel) = (num(m, "time")?, num(m, "channel")?);
+                Ok(Self::Begin { time, segment, directory, continued: event == "continue", channel })
+            }
+            "directory" => {
+                let bytes = unhex(get(m, "bytes")?).ok_or("bytes")?;
+                Ok(Self::Directory { region, segment: number, at: num(m, "at")?, bytes })
+            }
+            "end" => Ok(Self::End {
+                time: num(m, "time")?,
+                region,
+                segment: number,
+                reason: EndReason::from_text(get(m, "reason")?).ok_or("reason")?,
+                counts: Counts { frames: num(m, "frames")?, missed: num(m, "missed")?, refused: num(m, "refused")? },
+            }),
+            _ => Err("event"),
+        }
+    }
+}
+
+/// The directory as a value, for readers of a recording.
+pub(crate) fn parse_directory(session_id: u64, bytes: &[u8]) -> StaticState {
+    let streams =
+        shmx::abi::directory::Directory::new(bytes).map_while(Result::ok).map(shmx::StreamInfo::from).collect();
+    StaticState { session_id, static_gen: 1, static_hash: hash::fnv1a64(bytes), bytes: bytes.to_vec(), streams }
+}
+
+/// Streams under their names; a name that is missing or taken is made from the number.
+pub(crate) fn stream_names(directory: &StaticState) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for s in &directory.streams {
+        let name = s.name_lossy().into_owned();
+        names.push(if name.is_empty() || names.contains(&name) { format!("#{}", s.id) } else { name });
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reads_back() {
+        for publish_ticks in [None, Some(0), Some(u64::MAX)] {
+            let head = FrameHead {
+                frame_id: 7,
+                sim_time_bits: f64::NAN.to_bits() | 0xDEAD,
+                session_id: u64::MAX,
+                segment: 2,
+                tlv_count: 3,
+                checksum: 4,
+                slot: 5,
+                missed_before: 6,
+                publish_ticks,
+                taken_ticks: 9,
+            };
+            let mut out = Vec::new();
+            head.encode(b"payload", &mut out);
+            let (read, at) = FrameHead::decode(&out).unwrap();
+            assert_eq!((read, &out[at]), (head, &b"payload"[..]));
+            for cut in 0..out.len() {
+                let _ = FrameHead::decode(&out[..cut]);
+            }
+        }
+    }
+
+    #[test]
+    fn events_read_back() {
+        let segment = Segment { region: "a b".into(), number: 3, session_id: 1 << 63, slots: 5, ..Segment::default() };
+        let events = [
+            RegionEvent::Begin { time: 5, segment, directory: (0..=255).collect(), continued: true, channel: 9 },
+            RegionEvent::Directory { region: "r".into(), segment: 1, at: 16, bytes: vec![0xAB; 32] },
+            RegionEvent::End {
+                time: u64::MAX,
+                region: "r".into(),
+                segment: 1,
+                reason: EndReason::Died,
+                counts: Counts { frames: 1, missed: 2, refused: 3 },
+            },
+        ];
+        for e in events {
+            let mut m = e.to_map();
+            assert_eq!(RegionEvent::from_map(&m).as_ref(), Ok(&e));
+            let key = m.keys().next().unwrap().clone();
+            m.insert(key, "zz".into());
+            assert!(RegionEvent::from_map(&m).is_err());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Records SHMX regions to [MCAP](https://mcap.dev) files without disturbing them, and replays them byte by byte.
+//!
+//! A [`Recorder`] follows any number of regions through read-only mappings and writes every frame once, whole and
+//! lossless, together with messages that MCAP viewers decode and plot by themselves: numbers, images, point clouds.
+//! [`Recording`] and [`Cursor`] read such files, damaged ones as far as they go. A [`Player`] rebuilds the regions and
+//! publishes their frames at their times. The project's `docs/recording.md` describes the files.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use shmx::{Config, Server, StaticStream};
+//! use shmx_record::{Recorder, RecorderOptions, Recording};
+//!
+//! let name = format!("doc-record-{}", std::process::id());
+//! let path = std::env::temp_dir().join(format!("{name}.mcap"));
+//! let server = Server::create(&Config::new(&name), &[StaticStream::of::<f64>(1, "value")])?;
+//! let recorder = Recorder::start(&[&name], &path, RecorderOptions::default())?;
+//! # while !recorder.status().regions[0].open { std::thread::yield_now(); }
+//! let mut frame = server.begin_frame()?;
+//! frame.append_stream(1, &[0.5_f64])?;
+//! frame.publish_frame(0.0)?;
+//! let written = recorder.finish()?;
+//! assert_eq!(written.frames, 1);
+//!
+//! let recording = Recording::open(&[&path])?;
+//! assert_eq!(recording.regions(), [name]);
+//! # std::fs::remove_file(path)?;
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod error;
+
+mod format;
+mod pb;
+mod play;
+mod read;
+mod recorder;
+mod schema;
+mod sink;
+mod views;
+mod writer;
+
+pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
+pub use play::{Next, PlayOptions, PlayStats, Played, Player};
+pub use read::{Cursor, Item, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
+pub use recorder::{Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
+pub use views::ImageInfo;
+pub use writer::{Compression, RecordWriter, RegionIndex, WriterOptions, Written};

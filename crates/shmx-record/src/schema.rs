@@ -1,0 +1,201 @@
+//! Protobuf schemas of the messages in a recording, as the descriptor sets that MCAP viewers read.
+
+use prost::Message;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    FileDescriptorSet,
+};
+
+/// Encoding of schemas and messages.
+pub(crate) const PROTOBUF: &str = "protobuf";
+
+/// A schema as an MCAP file carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schema {
+    pub(crate) name: String,
+    pub(crate) data: Vec<u8>,
+}
+
+fn field(name: &str, number: i32, ty: Type) -> FieldDescriptorProto {
+    FieldDescriptorProto {
+        name: Some(name.into()),
+        number: Some(number),
+        label: Some(Label::Optional.into()),
+        r#type: Some(ty.into()),
+        json_name: Some(name.into()),
+        ..FieldDescriptorProto::default()
+    }
+}
+
+fn typed(name: &str, number: i32, ty: Type, type_name: &str) -> FieldDescriptorProto {
+    FieldDescriptorProto { type_name: Some(type_name.into()), ..field(name, number, ty) }
+}
+
+fn repeated(f: FieldDescriptorProto) -> FieldDescriptorProto {
+    FieldDescriptorProto { label: Some(Label::Repeated.into()), ..f }
+}
+
+fn message(name: &str, fields: Vec<FieldDescriptorProto>) -> DescriptorProto {
+    DescriptorProto { name: Some(name.into()), field: fields, ..DescriptorProto::default() }
+}
+
+fn file(package: &str, name: &str, imports: &[&str], messages: Vec<DescriptorProto>) -> FileDescriptorProto {
+    FileDescriptorProto {
+        name: Some(name.into()),
+        package: Some(package.into()),
+        dependency: imports.iter().map(|&s| s.into()).collect(),
+        message_type: messages,
+        syntax: Some("proto3".into()),
+        ..FileDescriptorProto::default()
+    }
+}
+
+fn schema(name: &str, files: Vec<FileDescriptorProto>) -> Schema {
+    Schema { name: name.into(), data: FileDescriptorSet { file: files }.encode_to_vec() }
+}
+
+const TIMESTAMP: &str = "google/protobuf/timestamp.proto";
+
+fn timestamp() -> FileDescriptorProto {
+    let fields = vec![field("seconds", 1, Type::Int64), field("nanos", 2, Type::Int32)];
+    file("google.protobuf", TIMESTAMP, &[], vec![message("Timestamp", fields)])
+}
+
+fn time_field(number: i32) -> FieldDescriptorProto {
+    typed("timestamp", number, Type::Message, ".google.protobuf.Timestamp")
+}
+
+/// `shmx.Frame`: a whole frame as it was in its slot. Field numbers in `format.rs`.
+pub(crate) fn frame() -> Schema {
+    use crate::format::frame as f;
+    // A field that may be absent needs a synthetic choice of one in proto3.
+    let publish_ticks = FieldDescriptorProto {
+        proto3_optional: Some(true),
+        oneof_index: Some(0),
+        ..field("publish_ticks", f::PUBLISH_TICKS as i32, Type::Fixed64)
+    };
+    let mut m = message(
+        "Frame",
+        vec![
+            field("frame_id", f::FRAME_ID as i32, Type::Fixed64),
+            field("sim_time", f::SIM_TIME as i32, Type::Double),
+            field("session_id", f::SESSION_ID as i32, Type::Fixed64),
+            field("segment", f::SEGMENT as i32, Type::Fixed32),
+            field("tlv_count", f::TLV_COUNT as i32, Type::Fixed32),
+            field("checksum", f::CHECKSUM as i32, Type::Fixed32),
+            field("slot", f::SLOT as i32, Type::Fixed32),
+            field("missed_before", f::MISSED_BEFORE as i32, Type::Fixed64),
+            publish_ticks,
+            field("taken_ticks", f::TAKEN_TICKS as i32, Type::Fixed64),
+            field("payload", f::PAYLOAD as i32, Type::Bytes),
+        ],
+    );
+    let one = prost_types::OneofDescriptorProto { name: Some("_publish_ticks".into()), options: None };
+    m.oneof_decl = vec![one];
+    schema("shmx.Frame", vec![file("shmx", "shmx/Frame.proto", &[], vec![m])])
+}
+
+/// `shmx.FloatValues` and the like: the values of a numeric stream, flat.
+pub(crate) fn values(name: &str, ty: Type) -> Schema {
+    use crate::views::value as v;
+    let m = message(
+        name,
+        vec![
+            field("frame_id", v::FRAME_ID as i32, Type::Fixed64),
+            field("sim_time", v::SIM_TIME as i32, Type::Double),
+            field("components", v::COMPONENTS as i32, Type::Fixed32),
+            repeated(field("values", v::VALUES as i32, ty)),
+        ],
+    );
+    schema(&format!("shmx.{name}"), vec![file("shmx", &format!("shmx/{name}.proto"), &[], vec![m])])
+}
+
+/// `foxglove.RawImage`.
+pub(crate) fn raw_image() -> Schema {
+    let m = message(
+        "RawImage",
+        vec![
+            time_field(1),
+            field("frame_id", 7, Type::String),
+            field("width", 2, Type::Fixed32),
+            field("height", 3, Type::Fixed32),
+            field("encoding", 4, Type::String),
+            field("step", 5, Type::Fixed32),
+            field("data", 6, Type::Bytes),
+        ],
+    );
+    let main = file("foxglove", "foxglove/RawImage.proto", &[TIMESTAMP], vec![m]);
+    schema("foxglove.RawImage", vec![timestamp(), main])
+}
+
+/// `foxglove.CompressedImage`.
+pub(crate) fn compressed_image() -> Schema {
+    let m = message(
+        "CompressedImage",
+        vec![
+            time_field(1),
+            field("frame_id", 4, Type::String),
+            field("data", 2, Type::Bytes),
+            field("format", 3, Type::String),
+        ],
+    );
+    let main = file("foxglove", "foxglove/CompressedImage.proto", &[TIMESTAMP], vec![m]);
+    schema("foxglove.CompressedImage", vec![timestamp(), main])
+}
+
+/// `foxglove.PointCloud`.
+pub(crate) fn point_cloud() -> Schema {
+    let double = |name, n| field(name, n, Type::Double);
+    let vector = message("Vector3", vec![double("x", 1), double("y", 2), double("z", 3)]);
+    let turn = message("Quaternion", vec![double("x", 1), double("y", 2), double("z", 3), double("w", 4)]);
+    let pose = message(
+        "Pose",
+        vec![
+            typed("position", 1, Type::Message, ".foxglove.Vector3"),
+            typed("orientation", 2, Type::Message, ".foxglove.Quaternion"),
+        ],
+    );
+    let numeric_type = EnumDescriptorProto {
+        name: Some("NumericType".into()),
+        value: ["UNKNOWN", "UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "FLOAT32", "FLOAT64"]
+            .iter()
+            .zip(0..)
+            .map(|(&name, n)| EnumValueDescriptorProto { name: Some(name.into()), number: Some(n), options: None })
+            .collect(),
+        ..EnumDescriptorProto::default()
+    };
+    let mut packed = message(
+        "PackedElementField",
+        vec![
+            field("name", 1, Type::String),
+            field("offset", 2, Type::Fixed32),
+            typed("type", 3, Type::Enum, ".foxglove.PackedElementField.NumericType"),
+        ],
+    );
+    packed.enum_type = vec![numeric_type];
+    let cloud = message(
+        "PointCloud",
+        vec![
+            time_field(1),
+            field("frame_id", 2, Type::String),
+            typed("pose", 3, Type::Message, ".foxglove.Pose"),
+            field("point_stride", 4, Type::Fixed32),
+            repeated(typed("fields", 5, Type::Message, ".foxglove.PackedElementField")),
+            field("data", 6, Type::Bytes),
+        ],
+    );
+    let names = ["Vector3", "Quaternion", "Pose", "PackedElementField"].map(|n| format!("foxglove/{n}.proto"));
+    let [vector_file, turn_file, pose_file, packed_file] = names.each_ref().map(String::as_str);
+    schema(
+        "foxglove.PointCloud",
+        vec![
+            timestamp(),
+            file("foxglove", vector_file, &[], vec![vector]),
+            file("foxglove", turn_file, &[], vec![turn]),
+            file("foxglove", pose_file, &[vector_file, turn_file], vec![pose]),
+            file("foxglove", packed_file, &[], vec![packed]),
+            file("foxglove", "foxglove/PointCloud.proto", &[TIMESTAMP, pose_file, packed_file], vec![cloud]),
+        ],
+    )
+}

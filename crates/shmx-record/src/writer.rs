@@ -1,0 +1,661 @@
+//! Writes recordings: regions, their directories and frames, into one MCAP file or a row of them.
+
+use crate::error::RecordError;
+use crate::format::{
+    Counts, EndReason, FrameHead, PROFILE, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory,
+    stream_names,
+};
+use crate::schema::{self, PROTOBUF, Schema};
+use crate::sink::{Sink, SinkState};
+use crate::views::{self, Source, ViewChannel};
+use mcap::WriteOptions;
+use mcap::records::{MessageHeader, Metadata};
+use shmx::FrameBuf;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How chunks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all: the fastest.
+    #[default]
+    None,
+    /// lz4: fast, some gain.
+    Lz4,
+    /// zstd: slower, more gain.
+    Zstd,
+}
+
+impl Compression {
+    fn to_mcap(self) -> Result<Option<mcap::Compression>, RecordError> {
+        match self {
+            Self::None => Ok(None),
+            #[cfg(feature = "lz4")]
+            Self::Lz4 => Ok(Some(mcap::Compression::Lz4)),
+            #[cfg(not(feature = "lz4"))]
+            Self::Lz4 => Err(RecordError::Compression { name: "lz4" }),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Ok(Some(mcap::Compression::Zstd)),
+            #[cfg(not(feature = "zstd"))]
+            Self::Zstd => Err(RecordError::Compression { name: "zstd" }),
+        }
+    }
+}
+
+/// How a recording is written.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct WriterOptions {
+    /// Compression of chunks. Default none.
+    pub compression: Compression,
+    /// A chunk is finished when it has this many bytes, before compression. Default 4 MiB.
+    pub chunk_bytes: u64,
+    /// A chunk is finished when it is this old: what a killed recorder loses at most. Default 1 second.
+    pub flush_after: Duration,
+    /// Whether streams also get messages that viewers decode by themselves. Default true.
+    pub views: bool,
+    /// Streams with more values than this in a frame are in the whole frame only. Default 1 Mi. Images have no limit.
+    pub view_values: usize,
+    /// Begin a new file when one has this many bytes.
+    pub rotate_bytes: Option<u64>,
+    /// Begin a new file when one is this old.
+    pub rotate_after: Option<Duration>,
+    /// Remove the oldest files of this recording so that all together have at most this many bytes.
+    pub keep_bytes: Option<u64>,
+    /// Replace files that exist. Default false.
+    pub overwrite: bool,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            compression: Compression::None,
+            chunk_bytes: 4 << 20,
+            flush_after: Duration::from_secs(1),
+            views: true,
+            view_values: 1 << 20,
+            rotate_bytes: None,
+            rotate_after: None,
+            keep_bytes: None,
+            overwrite: false,
+        }
+    }
+}
+
+impl WriterOptions {
+    fn rotates(&self) -> bool {
+        self.rotate_bytes.is_some() || self.rotate_after.is_some() || self.keep_bytes.is_some()
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        let bad = |what: &str| Err(RecordError::Options(what.to_owned()));
+        if self.chunk_bytes == 0 {
+            return bad("a chunk needs at least one byte");
+        }
+        match (self.keep_bytes, self.rotate_bytes) {
+            (Some(keep), Some(one)) if one > keep / 2 => {
+                bad("the total size must be at least twice the size of one file; give a larger total or smaller files")
+            }
+            (Some(keep), _) if keep < 64 << 10 => bad("a total size below 64 KiB holds no recording; give more"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Size at which a file ends.
+    fn file_limit(&self) -> Option<u64> {
+        self.rotate_bytes.or(self.keep_bytes.map(|k| k / 4))
+    }
+}
+
+/// Identifies a region within a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegionIndex(usize);
+
+struct Viewed {
+    channel: ViewChannel,
+    /// Its channel in the present file, once it has a message.
+    id: Option<u16>,
+}
+
+struct Open {
+    segment: Segment,
+    directory: Vec<u8>,
+    views: Vec<Viewed>,
+    channel: u16,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Region {
+    open: Option<Open>,
+    segments: u32,
+    last_time: u64,
+}
+
+type Mcap = mcap::Writer<BufWriter<Sink>>;
+
+struct OpenFile {
+    mcap: Mcap,
+    handle: File,
+    state: Arc<SinkState>,
+    path: PathBuf,
+    opened: Instant,
+    /// Bytes of messages in the unfinished chunk, and when it was begun.
+    pending: u64,
+    pending_since: Option<Instant>,
+    /// Length at which all chunks were finished.
+    good: u64,
+    frames: u64,
+    /// Estimated bytes of the summary that comes at the end.
+    summary: u64,
+    channels: u64,
+}
+
+/// What was written so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Frames.
+    pub frames: u64,
+    /// Messages for viewers.
+    pub messages: u64,
+    /// Streams of frames that had no message because they have too many values or do not fit their description.
+    pub unviewed: u64,
+    /// Bytes of files, those removed meanwhile included.
+    pub bytes: u64,
+    /// Bytes of files that exist.
+    pub kept_bytes: u64,
+    /// Files begun.
+    pub files: u32,
+    /// Files removed to stay within the total size.
+    pub removed: u32,
+}
+
+/// Writes one recording. Memory is bounded by a chunk and a frame.
+///
+/// It does no waiting and has no threads; [`crate::Recorder`] feeds one from live regions.
+pub struct RecordWriter {
+    options: WriterOptions,
+    compression: Option<mcap::Compression>,
+    base: PathBuf,
+    file: Option<OpenFile>,
+    finished: VecDeque<(PathBuf, u64)>,
+    regions: Vec<Region>,
+    clock: WallClock,
+    written: Written,
+    /// Bytes of files that are finished, removed ones included.
+    before: u64,
+    message: Vec<u8>,
+    failed: bool,
+}
+
+impl std::fmt::Debug for RecordWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordWriter").field("base", &self.base).field("written", &self.written).finish_non_exhaustive()
+    }
+}
+
+/// The wall clock as it was when the recording began, carried on by the wire clock: steps of the wall clock do not
+/// reorder frames.
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    offset: i128,
+}
+
+impl WallClock {
+    fn now() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Self { offset: i128::try_from(wall).unwrap_or(0) - i128::from(shmx::os::clock::ticks()) }
+    }
+
+    fn now_wall(self) -> u64 {
+        self.of(shmx::os::clock::ticks())
+    }
+
+    fn of(self, ticks: u64) -> u64 {
+        u64::try_from(i128::from(ticks) + self.offset).unwrap_or(0)
+    }
+}
+
+impl RecordWriter {
+    /// Creates the first file of a recording. With rotation the files are numbered: `out.mcap` becomes
+    /// `out-0001.mcap` and so on.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn create(path: &Path, options: WriterOptions) -> Result<Self, RecordError> {
+        options.check()?;
+        let mut writer = Self {
+            compression: options.compression.to_mcap()?,
+            options,
+            base: path.to_owned(),
+            file: None,
+            finished: VecDeque::new(),
+            regions: Vec::new(),
+            clock: WallClock::now(),
+            written: Written::default(),
+            before: 0,
+            message: Vec::new(),
+            failed: false,
+        };
+        writer.open_file()?;
+        Ok(writer)
+    }
+
+    /// Adds a region that segments can be recorded of.
+    pub fn add_region(&mut self) -> RegionIndex {
+        self.regions.push(Region::default());
+        RegionIndex(self.regions.len() - 1)
+    }
+
+    /// What was written so far. Chunks that are not finished are not counted in the bytes.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let now = self.file.as_ref().map_or(0, |f| f.state.written());
+        let finished: u64 = self.finished.iter().map(|(_, n)| n).sum();
+        Written { bytes: self.before + now, kept_bytes: finished + now, ..self.written }
+    }
+
+    /// The file being written.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|f| f.path.as_path())
+    }
+
+    fn path_of(&self, number: u32) -> PathBuf {
+        if !self.options.rotates() {
+            return self.base.clone();
+        }
+        let stem = self.base.file_stem().unwrap_or_default().to_string_lossy();
+        let extension = self.base.extension().map_or("mcap".into(), |e| e.to_string_lossy());
+        self.base.with_file_name(format!("{stem}-{number:04}.{extension}"))
+    }
+
+    fn open_file(&mut self) -> Result<(), RecordError> {
+        let number = self.written.files + 1;
+        let path = self.path_of(number);
+        let fail = |source| RecordError::Create { path: path.clone(), source };
+        let mut open = OpenOptions::new();
+        open.read(true).write(true);
+        if self.options.overwrite {
+            open.create(true).truncate(true)
+        } else {
+            open.create_new(true)
+        };
+        let file = open.open(&path).map_err(fail)?;
+        let handle = file.try_clone().map_err(fail)?;
+        let (sink, state) = Sink::new(file);
+        let mcap = WriteOptions::new()
+            .compression(self.compression)
+            .profile(PROFILE)
+            .library(concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
+            // Chunks are finished by us, whole and in one go, and never come back to.
+            .chunk_size(None)
+            .disable_seeking(true)
+            // Chunks have checksums of their own; one more over everything costs a pass over all bytes.
+            .calculate_data_section_crc(false)
+            .create(BufWriter::with_capacity(64 << 10, sink));
+        self.written.files = number;
+        let created = match mcap {
+            Ok(mcap) => mcap,
+            Err(e) => return Err(write_error(&path, 0, e)),
+        };
+        self.file = Some(OpenFile {
+            mcap: created,
+            handle,
+            state,
+            path,
+            opened: Instant::now(),
+            pending: 0,
+            pending_since: None,
+            good: 0,
+            frames: 0,
+            summary: 1024,
+            channels: 0,
+        });
+        let about = [
+            ("version", VERSION.to_owned()),
+            ("file", number.to_string()),
+            ("ticks_to_wall_ns", self.clock.offset.to_string()),
+            ("pid", std::process::id().to_string()),
+        ];
+        let metadata = about.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        self.metadata(RECORDING, metadata)?;
+        for index in 0..self.regions.len() {
+            self.announce(index, true)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one operation of the MCAP writer; after a failure the file is cut behind its last finished chunk.
+    fn with<T>(&mut self, f: impl FnOnce(&mut Mcap) -> mcap::McapResult<T>) -> Result<T, RecordError> {
+        let Some(file) = self.file.as_mut().filter(|_| !self.failed) else { return Err(RecordError::Thread) };
+        match f(&mut file.mcap) {
+            Ok(v) => Ok(v),
+            Err(e) => {
+                self.failed = true;
+                file.state.fail();
+                if let Err(error) = file.handle.set_len(file.good) {
+                    tracing::warn!(%error, path = %file.path.display(), "the unfinished chunk could not be cut off");
+                }
+                Err(write_error(&file.path, file.good, e))
+            }
+        }
+    }
+
+    fn metadata(&mut self, name: &str, metadata: BTreeMap<String, String>) -> Result<(), RecordError> {
+        let record = Metadata { name: name.to_owned(), metadata };
+        self.with(|m| m.write_metadata(&record))?;
+        self.flush()
+    }
+
+    /// Finishes the chunk: what was written before is then readable whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn flush(&mut self) -> Result<(), RecordError> {
+        self.with(mcap::Writer::flush)?;
+        if let Some(file) = &mut self.file {
+            (file.pending, file.pending_since) = (0, None);
+            file.summary += 128 + 10 * file.channels;
+            file.good = file.state.written();
+        }
+        Ok(())
+    }
+
+    /// Finishes the chunk if it is old enough; call it when there is nothing else to do.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn tick(&mut self) -> Result<(), RecordError> {
+        let file = self.file.as_ref();
+        if file.and_then(|f| f.pending_since).is_some_and(|t| t.elapsed() >= self.options.flush_after) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn add_channel(&mut self, schema: &Schema, topic: &str, about: &[(&str, String)]) -> Result<u16, RecordError> {
+        let about = about.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        if let Some(file) = &mut self.file {
+            file.channels += 1;
+            file.summary += (schema.data.len() + topic.len()) as u64 + 256;
+        }
+        self.with(|m| {
+            let schema = m.add_schema(&schema.name, PROTOBUF, &schema.data)?;
+            m.add_channel(schema, topic, PROTOBUF, &about)
+        })
+    }
+
+    /// Writes the `begin` or `continue` of an open segment into the present file.
+    fn announce(&mut self, index: usize, continued: bool) -> Result<(), RecordError> {
+        let Some(open) = self.regions[index].open.as_ref() else { return Ok(()) };
+        let (segment, directory, time) = (open.segment.clone(), open.directory.clone(), self.clock.now_wall());
+        let about = [("region", segment.region.clone())];
+        let channel = self.add_channel(&schema::frame(), &format!("/{}", segment.region), &about)?;
+        if let Some(open) = self.regions[index].open.as_mut() {
+            open.channel = channel;
+            open.views.iter_mut().for_each(|v| v.id = None);
+        }
+        self.metadata(REGION, RegionEvent::Begin { time, segment, directory, continued, channel }.to_map())
+    }
+
+    /// Begins a segment: a region, or a new life of it. `segment.number` is set here.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn begin(&mut self, region: RegionIndex, segment: Segment, directory: &[u8]) -> Result<u32, RecordError> {
+        if self.regions[region.0].open.is_some() {
+            self.end(region, EndReason::Replaced, 0, 0)?;
+        }
+        let r = &mut self.regions[region.0];
+        r.segments += 1;
+        let number = r.segments;
+        let segment = Segment { number, ..segment };
+        let views = if self.options.views { make_views(&segment, directory) } else { Vec::new() };
+        let views = views.into_iter().map(|channel| Viewed { channel, id: None }).collect();
+        let directory = directory.to_vec();
+        r.open = Some(Open { segment, directory, views, channel: 0, counts: Counts::default() });
+        self.announce(region.0, false)?;
+        Ok(number)
+    }
+
+    /// Records that the directory now has these bytes. Only additions are possible; other bytes begin a new segment.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn directory(&mut self, region: RegionIndex, directory: &[u8]) -> Result<(), RecordError> {
+        let views = self.options.views;
+        let Some(open) = self.regions[region.0].open.as_mut() else { return Ok(()) };
+        if open.directory == directory {
+            return Ok(());
+        }
+        let Some(added) = directory.strip_prefix(open.directory.as_slice()) else {
+            let segment = open.segment.clone();
+            return self.begin(region, segment, directory).map(|_| ());
+        };
+        let event = RegionEvent::Directory {
+            region: open.segment.region.clone(),
+            segment: open.segment.number,
+            at: open.directory.len() as u32,
+            bytes: added.to_vec(),
+        };
+        open.directory = directory.to_vec();
+        if views {
+            let known = open.views.len();
+            let all = make_views(&open.segment, directory);
+            open.views.extend(all.into_iter().skip(known).map(|channel| Viewed { channel, id: None }));
+        }
+        self.metadata(REGION, event.to_map())
+    }
+
+    /// Records that frames were refused.
+    pub fn refused(&mut self, region: RegionIndex, count: u64) {
+        if let Some(open) = self.regions[region.0].open.as_mut() {
+            open.counts.refused += count;
+        }
+    }
+
+    /// Ends a segment. `missed` and `refused` are added to what its frames have told.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn end(
+        &mut self,
+        region: RegionIndex,
+        reason: EndReason,
+        missed: u64,
+        refused: u64,
+    ) -> Result<Counts, RecordError> {
+        let Some(open) = self.regions[region.0].open.take() else { return Ok(Counts::default()) };
+        let mut counts = open.counts;
+        counts.missed += missed;
+        counts.refused += refused;
+        let (region, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
+        self.metadata(REGION, RegionEvent::End { time, region, segment, reason, counts }.to_map())?;
+        Ok(counts)
+    }
+
+    /// Writes a frame taken at `taken_ticks` of the wire clock, and the messages of its streams.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn frame(&mut self, region: RegionIndex, frame: &FrameBuf, taken_ticks: u64) -> Result<(), RecordError> {
+        let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
+        let head = FrameHead::of(frame, segment, taken_ticks);
+        self.raw_frame(region, &head, frame.payload())
+    }
+
+    /// The same for a frame out of another recording.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn raw_frame(&mut self, region: RegionIndex, head: &FrameHead, payload: &[u8]) -> Result<(), RecordError> {
+        self.rotate_if_due(payload.len() as u64)?;
+        let r = &mut self.regions[region.0];
+        let Some(open) = r.open.as_mut() else { return Ok(()) };
+        open.counts.frames += 1;
+        open.counts.missed += head.missed_before;
+        // Times of a region never go back, whatever resolution its producer gives.
+        let time = self.clock.of(head.publish_ticks.unwrap_or(head.taken_ticks)).max(r.last_time);
+        r.last_time = time;
+        let channel = open.channel;
+        let mut message = std::mem::take(&mut self.message);
+        head.encode(payload, &mut message);
+        let mut result = self.message(channel, head, time, &message);
+        if result.is_ok() && self.options.views {
+            result = self.view_messages(region, head, time, payload, &mut message);
+        }
+        self.message = message;
+        result?;
+        self.written.frames += 1;
+        let chunk_bytes = self.options.chunk_bytes;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.frames += 1;
+        if file.pending >= chunk_bytes || file.pending_since.is_some_and(|t| t.elapsed() >= self.options.flush_after) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, channel_id: u16, head: &FrameHead, time: u64, data: &[u8]) -> Result<(), RecordError> {
+        let header = MessageHeader { channel_id, sequence: head.frame_id as u32, log_time: time, publish_time: time };
+        self.with(|m| m.write_to_known_channel(&header, data))?;
+        if let Some(file) = &mut self.file {
+            // Record head, message head, and its place in the index.
+            file.pending += data.len() as u64 + 47;
+            file.pending_since.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    fn view_messages(
+        &mut self,
+        region: RegionIndex,
+        head: &FrameHead,
+        time: u64,
+        payload: &[u8],
+        message: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
+        // Put back before this returns: the writer's methods are needed meanwhile.
+        let Some(mut open) = self.regions[region.0].open.take() else { return Ok(()) };
+        let mut result = Ok(());
+        let source = Source { region: &open.segment.region, frame_id: head.frame_id, sim_time: head.sim_time(), time };
+        'streams: for stream in shmx::abi::frame::Streams::new(payload).map_while(Result::ok) {
+            for viewed in open.views.iter_mut().filter(|v| v.channel.stream == stream.stream_id) {
+                let c = &viewed.channel;
+                if !views::encode(&c.view, source, &stream, self.options.view_values, message) {
+                    self.written.unviewed += 1;
+                    continue;
+                }
+                let id = match viewed.id {
+                    Some(id) => Ok(id),
+                    None => {
+                        let about = [("region", open.segment.region.clone()), ("stream_id", c.stream.to_string())];
+                        self.add_channel(&c.schema, &c.topic, &about)
+                    }
+                };
+                result = id.and_then(|id| {
+                    viewed.id = Some(id);
+                    self.message(id, head, time, message)
+                });
+                if result.is_err() {
+                    break 'streams;
+                }
+                self.written.messages += 1;
+            }
+        }
+        self.regions[region.0].open = Some(open);
+        result
+    }
+
+    fn rotate_if_due(&mut self, payload: u64) -> Result<(), RecordError> {
+        if !self.options.rotates() {
+            return Ok(());
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        // The messages of a frame take about as much as it does, point clouds once more.
+        let views = if self.options.views { 2 * payload } else { 0 };
+        let next = file.state.written() + file.pending + file.summary + payload + views + (8 << 10);
+        let large = self.options.file_limit().is_some_and(|limit| next > limit);
+        let old = self.options.rotate_after.is_some_and(|t| file.opened.elapsed() >= t);
+        if file.frames > 0 && (large || old) {
+            self.close_file()?;
+            self.remove_old()?;
+            self.open_file()?;
+        }
+        Ok(())
+    }
+
+    fn remove_old(&mut self) -> Result<(), RecordError> {
+        let Some(keep) = self.options.keep_bytes else { return Ok(()) };
+        // Room for the file that comes next.
+        let room = keep.saturating_sub(self.options.file_limit().unwrap_or(0));
+        let mut total: u64 = self.finished.iter().map(|(_, n)| n).sum();
+        while total > room {
+            let Some((path, len)) = self.finished.pop_front() else { break };
+            std::fs::remove_file(&path).map_err(|source| RecordError::Remove { path, source })?;
+            self.written.removed += 1;
+            total -= len;
+        }
+        Ok(())
+    }
+
+    fn close_file(&mut self) -> Result<(), RecordError> {
+        self.flush()?;
+        self.with(mcap::Writer::finish)?;
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let path = file.path;
+        // Flushes what the buffer still holds.
+        let sink = file.mcap.into_inner().into_inner();
+        if let Err(e) = sink {
+            let _ = file.handle.set_len(file.good);
+            self.failed = true;
+            return Err(RecordError::Write { path, kept: file.good, source: e.into_error() });
+        }
+        let len = file.state.written();
+        self.before += len;
+        self.finished.push_back((path, len));
+        Ok(())
+    }
+
+    /// Ends all segments, finishes the file, and says what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn finish(mut self) -> Result<Written, RecordError> {
+        for index in 0..self.regions.len() {
+            self.end(RegionIndex(index), EndReason::Stopped, 0, 0)?;
+        }
+        self.close_file()?;
+        Ok(self.written())
+    }
+}
+
+fn make_views(segment: &Segment, directory: &[u8]) -> Vec<ViewChannel> {
+    let directory = parse_directory(segment.session_id, directory);
+    let names = stream_names(&directory);
+    let streams = directory.streams.iter().zip(&names);
+    streams.flat_map(|(s, name)| views::views_of(&segment.region, name, s)).collect()
+}
+
+fn write_error(path: &Path, kept: u64, e: mcap::McapError) -> RecordError {
+    let path = path.to_owned();
+    match e {
+        mcap::McapError::Io(source) => RecordError::Write { path, kept, source },
+        e => RecordError::Mcap { path, kept, source: Box::new(e) },
+    }
+}
