@@ -205,6 +205,42 @@ Examples:
   shmx man inspect >shmx-inspect.1
   shmx man --dir man1")]
     Man(Man),
+    /// Record regions into an MCAP file, without disturbing them.
+    #[command(after_help = "\
+Every frame once, in order, or counted as missed. Regions need not be there yet and may restart, which begins a new
+segment in the same file. The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and
+points. A recorder that is killed leaves a file that is readable up to its last finished chunk, at most a second old.
+
+Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal; 1 failed (what was written is kept); 2 wrong usage.
+
+Examples:
+  shmx record clock -o clock.mcap --seconds 2
+  shmx record camera lidar -o run.mcap --compress lz4
+  shmx record camera -o run.mcap --rotate-size 1G --keep-size 20G")]
+    Record(crate::record::Record),
+    /// Replay a recording: rebuild its regions and publish their frames at their times.
+    #[command(after_help = "\
+Frames, their order and the directory are as recorded, byte for byte; frame ids count from 1. On a terminal, keys pause,
+step, seek and change the speed.
+
+Exit codes: 0 done or ended by a signal; 1 failed, or a part of the file could not be read; 2 wrong usage.
+
+Examples:
+  shmx play clock.mcap
+  shmx play clock.mcap --rate 0.5 --loop
+  shmx play clock.mcap --from 0.5 --to 1.5 --prefix old-
+  shmx play run-0001.mcap run-0002.mcap --region camera")]
+    Play(crate::play::Play),
+    /// Say what a recording holds.
+    #[command(after_help = "\
+Reads everything, and says what of a truncated or damaged file can be read and what cannot.
+
+Exit codes: 0 all of it is readable; 1 not all, or nothing; 2 wrong usage.
+
+Examples:
+  shmx info clock.mcap
+  shmx info clock.mcap --json | jq .regions[0].frames_read")]
+    Info(crate::info::Info),
     /// A consumer of the demo.
     #[command(hide = true)]
     DemoReader(DemoReader),

@@ -10,12 +10,17 @@ mod demo;
 mod doctor;
 mod dump;
 mod hz;
+mod info;
 mod inspect;
+mod keys;
 mod look;
 mod ls;
+mod play;
 mod progress;
 mod publish;
 mod read;
+mod record;
+mod recording;
 mod report;
 mod rm;
 #[cfg(all(test, target_os = "linux"))]
@@ -81,6 +86,9 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Publish(a) => publish::run(a),
         Command::Completions(a) => completions::run(a),
         Command::Man(a) => completions::man(a),
+        Command::Record(a) => record::run(a),
+        Command::Play(a) => play::run(a),
+        Command::Info(a) => info::run(a),
         Command::DemoReader(a) => demo::reader(a),
     }
 }

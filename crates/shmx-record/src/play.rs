@@ -26,8 +26,6 @@ pub struct PlayOptions {
     pub prefix: String,
     /// Replace regions that hold no liveness lock, or what is no region at all.
     pub replace: bool,
-    /// Publish a frame only when every attached reader has taken the one before; no reader misses any then.
-    pub lossless: bool,
 }
 
 impl Default for PlayOptions {
@@ -40,7 +38,6 @@ impl Default for PlayOptions {
             regions: Vec::new(),
             prefix: String::new(),
             replace: false,
-            lossless: false,
         }
     }
 }

@@ -132,6 +132,16 @@ struct Shared {
     ended: AtomicBool,
 }
 
+/// Tells that the writer has ended, however it did.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.broken.store(true, Ordering::Release);
+        self.0.ended.store(true, Ordering::Release);
+    }
+}
+
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -183,10 +193,8 @@ impl Recorder {
         let tell_writer = tell.clone();
         let flush_after = options.writer.flush_after;
         let writer = spawn("shmx-record-write", move || {
-            let result = write(writer, &indices, &names, &todo, &back, &s, &tell_writer, flush_after);
-            s.broken.store(true, Ordering::Release);
-            s.ended.store(true, Ordering::Release);
-            result
+            let _ended = Ended(&s);
+            write(writer, &indices, &names, &todo, &back, &s, &tell_writer, flush_after)
         })?;
         let s = shared.clone();
         let taker = spawn("shmx-record-take", move || take(sources, &options, &work, &free, &s, &tell))?;

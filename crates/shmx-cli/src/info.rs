@@ -1,0 +1,165 @@
+//! `shmx info`: what a recording holds.
+
+use crate::recording::{self, Files, Line};
+use crate::stop;
+use clap::Args;
+use serde_json::{Value, json};
+use shmx_record::{Counts, ImageInfo, Recording, SegmentSummary};
+use std::io::Write;
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    #[command(flatten)]
+    files: Files,
+    /// Do not read the frames: fast, but does not find damaged ones.
+    #[arg(long)]
+    quick: bool,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(a: &Info) -> anyhow::Result<()> {
+    let mut rec = a.files.open()?;
+    let read = if a.quick {
+        None
+    } else {
+        let mut line = Line::new(Some(rec.bytes()));
+        Some(rec.verify(|done| {
+            line.show("reading".into(), done);
+            !stop::requested()
+        }))
+    };
+    if stop::requested() {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    if a.json {
+        writeln!(out, "{}", as_json(&rec, read.as_deref()))?;
+    } else {
+        write!(out, "{}", as_text(&rec, read.as_deref()))?;
+    }
+    out.flush()?;
+    recording::judge(rec.problems())
+}
+
+/// `2026-11-24 06:30:22 UTC`.
+fn date(ns: u64) -> String {
+    let (days, seconds) = ((ns / 1_000_000_000 / 86400) as i64, ns / 1_000_000_000 % 86400);
+    // Days to a civil date, counting years from March.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day = z.rem_euclid(146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let m = (5 * of_year + 2) / 153;
+    let month = if m < 10 { m + 3 } else { m - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (h, min, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{:02} {h:02}:{min:02}:{s:02} UTC", of_year - (153 * m + 2) / 5 + 1)
+}
+
+fn kind(s: &shmx::StreamInfo) -> String {
+    let ty = s.element_type().map_or_else(|| format!("type {}", s.element_type_code), |t| t.name().to_owned());
+    let shape = if s.components == 1 { ty } else { format!("{ty}x{}", s.components) };
+    match ImageInfo::of(s) {
+        Some(i) => format!("{shape} image {}x{} {}", i.width, i.height, i.encoding),
+        None => shape,
+    }
+}
+
+fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
+    use std::fmt::Write;
+    let mut t = String::new();
+    let size = recording::bytes(rec.bytes());
+    if let Some((first, last)) = rec.times() {
+        let seconds = (last - first) as f64 / 1e9;
+        let _ = writeln!(t, "{} to {}, {seconds:.3} s, {size}", date(first), date(last));
+    } else {
+        let _ = writeln!(t, "no frames, {size}");
+    }
+    for (i, region) in rec.regions().iter().enumerate() {
+        let _ = write!(t, "region `{region}`");
+        if let Some(c) = read.and_then(|r| r.get(i)) {
+            let _ = write!(t, ": {} frames", c.frames);
+            if c.missed > 0 {
+                let _ = write!(t, ", {} missed between them", c.missed);
+            }
+        }
+        t.push('\n');
+        for s in rec.segments().iter().filter(|s| s.segment.region == *region) {
+            let g = &s.segment;
+            let _ = write!(
+                t,
+                "  segment {}, session {:#018x}, {} slots of {} bytes",
+                g.number, g.session_id, g.slots, g.frame_bytes_cap
+            );
+            match s.end {
+                Some((reason, c)) => {
+                    let _ = writeln!(t, ": {} frames, {} missed, {} refused, {reason}", c.frames, c.missed, c.refused);
+                }
+                None => t.push_str(": its end was not recorded\n"),
+            }
+            for stream in &s.directory.streams {
+                let _ = writeln!(t, "    {:>6}  {}  {}", stream.id, stream.name_lossy().escape_debug(), kind(stream));
+            }
+        }
+    }
+    t
+}
+
+fn segment_json(s: &SegmentSummary) -> Value {
+    let g = &s.segment;
+    let streams: Vec<Value> = s
+        .directory
+        .streams
+        .iter()
+        .map(|s| json!({"id": s.id, "name": s.name_lossy(), "type": kind(s), "bytes_per_elem": s.bytes_per_elem}))
+        .collect();
+    json!({
+        "segment": g.number,
+        "session_id": format!("{:#018x}", g.session_id),
+        "server_pid": g.server_pid,
+        "slots": g.slots,
+        "frame_bytes_cap": g.frame_bytes_cap,
+        "checksums": g.has_checksums(),
+        "ended": s.end.map(|(r, _)| r.to_string()),
+        "frames": s.end.map(|(_, c)| c.frames),
+        "missed": s.end.map(|(_, c)| c.missed),
+        "refused": s.end.map(|(_, c)| c.refused),
+        "streams": streams,
+    })
+}
+
+fn as_json(rec: &Recording, read: Option<&[Counts]>) -> Value {
+    let segments = rec.segments();
+    let regions: Vec<Value> = rec
+        .regions()
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            let own: Vec<Value> = segments.iter().filter(|s| s.segment.region == *name).map(segment_json).collect();
+            let c = read.and_then(|r| r.get(i));
+            json!({"region": name, "frames_read": c.map(|c| c.frames), "missed": c.map(|c| c.missed), "segments": own})
+        })
+        .collect();
+    let times = rec.times();
+    let problems: Vec<String> = rec.problems().iter().map(ToString::to_string).collect();
+    json!({
+        "bytes": rec.bytes(),
+        "first_ns": times.map(|t| t.0),
+        "last_ns": times.map(|t| t.1),
+        "regions": regions,
+        "problems": problems,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dates() {
+        assert_eq!(super::date(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(super::date(951_782_400_000_000_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(super::date(1_795_501_822_000_000_000), "2026-11-24 06:30:22 UTC");
+    }
+}

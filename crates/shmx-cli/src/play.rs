@@ -1,0 +1,221 @@
+//! `shmx play`: a recording becomes regions again.
+
+use crate::common::{SLICE, say};
+use crate::keys::Keys;
+use crate::recording::{self, Files};
+use crate::stop;
+use clap::Args;
+use hdrhistogram::Histogram;
+use ratatui::crossterm::event::KeyCode;
+use shmx_record::{Next, PlayOptions, Played, Player};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Args)]
+pub(crate) struct Play {
+    #[command(flatten)]
+    files: Files,
+    /// Speed: 1 as recorded, 0.1 ten times slower, `max` as fast as possible.
+    #[arg(long, value_name = "R", default_value = "1", value_parser = rate)]
+    rate: f64,
+    /// Begin again at the end.
+    #[arg(long = "loop")]
+    repeat: bool,
+    /// Begin at this time from the beginning of the recording.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
+    from: Duration,
+    /// End at this time from the beginning of the recording.
+    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    to: Option<Duration>,
+    /// Only these regions.
+    #[arg(long = "region", value_name = "NAME")]
+    regions: Vec<String>,
+    /// Put this before each region's name, so that it does not meet the one that was recorded.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+    /// Begin paused.
+    #[arg(long)]
+    paused: bool,
+    /// Begin when this many readers are attached.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    wait_readers: usize,
+    /// Publish a frame only when every attached reader has taken the one before; no reader misses any then.
+    #[arg(long)]
+    lossless: bool,
+    /// Keep the regions for this time after the last frame.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
+    keep: Duration,
+    /// Replace what has a region's name, unless its server lives.
+    #[arg(long)]
+    replace: bool,
+    /// Print a summary as JSON to stdout at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+fn rate(s: &str) -> Result<f64, String> {
+    if s == "max" {
+        return Ok(f64::INFINITY);
+    }
+    let v: f64 = s.parse().map_err(|_| "give a number, or `max`".to_owned())?;
+    if (1e-4..=1e6).contains(&v) { Ok(v) } else { Err("give between 0.0001 and 1000000, or `max`".into()) }
+}
+
+const KEYS: &str = "space pause, right/left step, up/down 5 s, +/- speed, home, q quit";
+
+pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
+    let mut options = PlayOptions::default();
+    options.rate = a.rate;
+    options.repeat = a.repeat;
+    options.from = a.from;
+    options.to = a.to;
+    options.regions.clone_from(&a.regions);
+    options.prefix.clone_from(&a.prefix);
+    options.replace = a.replace;
+    let mut player = Player::new(a.files.open()?, options)?;
+    let names: Vec<String> = player.live_regions().map(|n| format!("`{n}`")).collect();
+    say(format_args!("playing {}, {:.3} s", names.join(", "), player.duration().as_secs_f64()));
+    while player.readers() < a.wait_readers {
+        if !stop::sleep_until(Instant::now() + Duration::from_millis(1)) {
+            return Ok(());
+        }
+        player.attend();
+    }
+    let late = {
+        let keys = Keys::new();
+        if keys.on() {
+            say(format_args!("{KEYS}\r"));
+        }
+        play(a, &mut player, &keys)
+    }?;
+    if !stop::requested() {
+        finish(a, &mut player);
+    }
+    let s = player.stats();
+    let at = |q: f64| late.value_at_quantile(q) as f64 / 1e6;
+    say(format_args!(
+        "{} frames published, {} left out, late by {:.3} ms in the middle, {:.3} ms at 99 %, {:.3} ms at most",
+        s.published,
+        s.skipped,
+        at(0.5),
+        at(0.99),
+        late.max() as f64 / 1e6
+    ));
+    if a.json {
+        let summary = serde_json::json!({
+            "published": s.published, "skipped": s.skipped, "segments": s.segments, "loops": s.loops,
+            "late_ms": {"p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": late.max() as f64 / 1e6},
+        });
+        writeln!(std::io::stdout(), "{summary}")?;
+    }
+    recording::judge(player.recording().problems())
+}
+
+/// Plays to the end and returns how late each frame was, in nanoseconds.
+fn play(a: &Play, player: &mut Player, keys: &Keys) -> anyhow::Result<Histogram<u64>> {
+    let mut late = Histogram::new_with_max(60_000_000_000, 3)?;
+    let show = std::io::stderr().is_terminal() && keys.on();
+    let mut shown = Instant::now();
+    player.set_paused(a.paused);
+    player.start();
+    loop {
+        while let Some(key) = keys.next() {
+            if !press(player, key)? {
+                stop::request();
+            }
+        }
+        if stop::requested() {
+            break;
+        }
+        player.attend();
+        if show && shown.elapsed() > SLICE {
+            shown = Instant::now();
+            status(player);
+        }
+        let until = match player.next() {
+            Next::Due(at) => at,
+            Next::Paused => Instant::now() + SLICE / 2,
+            // With keys one may go back; without, it is over.
+            Next::End if keys.on() && player.is_paused() => Instant::now() + SLICE / 2,
+            _ => break,
+        };
+        // Keys and signals come in between.
+        let soon = Instant::now() + SLICE / 2;
+        if until > soon {
+            stop::sleep_until(soon);
+            continue;
+        }
+        if !stop::sleep_until(until) || player.is_paused() {
+            continue;
+        }
+        if a.lossless && !wait_for_readers(player) {
+            break;
+        }
+        let now = Instant::now();
+        if player.step()? == Played::Frame && a.rate.is_finite() && !a.lossless {
+            late.saturating_record(u64::try_from(now.saturating_duration_since(until).as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+    if show {
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    }
+    Ok(late)
+}
+
+fn wait_for_readers(player: &mut Player) -> bool {
+    while !player.all_seen() {
+        if !stop::sleep_until(Instant::now() + Duration::from_micros(50)) {
+            return false;
+        }
+        player.attend();
+    }
+    true
+}
+
+fn finish(a: &Play, player: &mut Player) {
+    if a.lossless {
+        wait_for_readers(player);
+    }
+    let end = Instant::now() + a.keep;
+    while Instant::now() < end && stop::sleep_until(end.min(Instant::now() + SLICE)) {
+        player.attend();
+    }
+}
+
+/// Does what a key means; false to end.
+fn press(player: &mut Player, key: KeyCode) -> anyhow::Result<bool> {
+    let jump = Duration::from_secs(5);
+    match key {
+        KeyCode::Char('q') | KeyCode::Esc => return Ok(false),
+        KeyCode::Char(' ') => player.set_paused(!player.is_paused()),
+        KeyCode::Right | KeyCode::Char('.') => {
+            player.set_paused(true);
+            player.step_frame()?;
+        }
+        KeyCode::Left | KeyCode::Char(',') => {
+            player.set_paused(true);
+            player.step_back()?;
+            player.step_frame()?;
+        }
+        KeyCode::Up | KeyCode::PageUp => player.seek(player.position() + jump)?,
+        KeyCode::Down | KeyCode::PageDown => player.seek(player.position().saturating_sub(jump))?,
+        KeyCode::Home => player.seek(Duration::ZERO)?,
+        KeyCode::Char('+' | '=') => player.set_rate((player.rate() * 2.0).min(1e6)),
+        KeyCode::Char('-') => player.set_rate((player.rate().min(1e6) / 2.0).max(1e-4)),
+        _ => {}
+    }
+    Ok(true)
+}
+
+fn status(player: &Player) {
+    let state = if player.is_paused() { "paused" } else { "playing" };
+    let _ = write!(
+        std::io::stderr(),
+        "\r\x1b[K{state} {:.3} of {:.3} s, x{}, {} frames, {} readers",
+        player.position().as_secs_f64(),
+        player.duration().as_secs_f64(),
+        player.rate(),
+        player.stats().published,
+        player.readers()
+    );
+}
