@@ -45,6 +45,9 @@ pub(crate) struct Record {
     /// Memory for frames that wait to be written; when it is full, frames are missed.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = recording::size)]
     backlog: u64,
+    /// Finish a chunk at least this often: what a killed recorder loses at most.
+    #[arg(long, value_name = "TIME", default_value = "1", value_parser = recording::time)]
+    flush: Duration,
     /// Only whole frames, no messages for viewers: half the size, and it can be replayed all the same.
     #[arg(long)]
     no_views: bool,
@@ -77,6 +80,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         Compress::Lz4 => Compression::Lz4,
         Compress::Zstd => Compression::Zstd,
     };
+    options.writer.flush_after = a.flush.max(Duration::from_millis(1));
     options.writer.views = !a.no_views;
     options.writer.rotate_bytes = a.rotate_size;
     options.writer.rotate_after = a.rotate_every;

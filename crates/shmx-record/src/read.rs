@@ -247,8 +247,17 @@ impl Recording {
         self.files.push((path.to_owned(), reader));
         self.channels.push(HashMap::new());
         self.bytes += len;
-        let mut scan = Scan { path, len, file: index, profile: String::new(), known: false };
+        let mut scan = Scan {
+            path,
+            len,
+            file: index,
+            profile: String::new(),
+            known: false,
+            index: Vec::new(),
+            metadata: Vec::new(),
+        };
         let end = scan.records(self).map_err(fail)?;
+        scan.compare(self);
         if let Some(version) = end.version.filter(|v| v != VERSION) {
             return Err(OpenRecordingError::Version { path: path.to_owned(), found: version });
         }
@@ -490,6 +499,10 @@ struct Scan<'a> {
     profile: String,
     /// Whether a record of ours was found.
     known: bool,
+    /// What the summary says: where chunks and metadata are, and the times of chunks.
+    index: Vec<(u64, u64, Option<(u64, u64)>)>,
+    /// Where metadata was found.
+    metadata: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -544,6 +557,15 @@ impl Scan<'_> {
                     reader.take(len).read_to_end(&mut body)?;
                     self.record(rec, opcode, &body, at, &mut end);
                 }
+            } else if opcode == op::CHUNK_INDEX || opcode == op::METADATA_INDEX {
+                let mut body = [0; 32];
+                let have = read_full(&mut reader.take(len.min(32)), &mut body)?;
+                let word = |i: usize| le64(&body, 8 * i).unwrap_or(0);
+                match opcode {
+                    op::CHUNK_INDEX if have == 32 => self.index.push((word(2), word(3), Some((word(0), word(1))))),
+                    op::METADATA_INDEX if have >= 16 => self.index.push((word(0), word(1), None)),
+                    _ => {}
+                }
             } else if opcode == op::FOOTER {
                 let tail = at + OP_LEN + len;
                 let mut magic = [0; 8];
@@ -562,12 +584,49 @@ impl Scan<'_> {
         }
     }
 
+    /// What the summary lists and the walk did not find was damaged so that it looked like something else.
+    fn compare(&self, rec: &mut Recording) {
+        let mut found: HashMap<u64, usize> = HashMap::new();
+        for (i, e) in rec.entries.iter().enumerate() {
+            if let Some(c) = e.chunk().filter(|c| c.file == self.file) {
+                found.insert(c.at, i);
+            }
+        }
+        let mut lost = Vec::new();
+        for &(at, len, times) in &self.index {
+            let chunk = found.get(&at).and_then(|&i| rec.entries.get_mut(i));
+            match (times, chunk) {
+                // Chunks without messages are no entries.
+                (Some((0, 0)), _) => {}
+                (Some((start, end)), Some(Entry::Chunk(c))) => {
+                    if (c.start, c.end) != (start, end) {
+                        (c.start, c.end) = (start, end.max(start));
+                        lost.push((at, 16, "other times than the index has"));
+                    }
+                }
+                (Some(_), _) => lost.push((at, len.saturating_sub(OP_LEN), "no chunk where the index has one")),
+                (None, _) if !self.metadata.contains(&at) => {
+                    lost.push((at, len.saturating_sub(OP_LEN), "no metadata where the index has some"));
+                }
+                (None, _) => {}
+            }
+        }
+        for (at, len, what) in lost {
+            if !rec.problems.iter().any(|p| matches!(p, Problem::Damaged { at: known, .. } if *known == at)) {
+                self.damaged(rec, at, len, what);
+            }
+        }
+    }
+
     fn damaged(&self, rec: &mut Recording, at: u64, len: u64, what: &str) {
         let what = what.to_owned();
         rec.problems.push(Problem::Damaged { path: self.path.to_owned(), at, len: len + OP_LEN, what });
     }
 
     fn record(&mut self, rec: &mut Recording, opcode: u8, body: &[u8], at: u64, end: &mut ScanEnd) {
+        if opcode == op::METADATA {
+            self.metadata.push(at);
+        }
         match mcap::read::parse_record(opcode, body) {
             Ok(Record::Header(h)) => self.profile = h.profile,
             Ok(Record::Channel(_)) => rec.learn_channel(self.file, body),
@@ -691,7 +750,7 @@ impl Cursor {
                 break;
             }
             let Some(entry) = (0..self.entry).rev().find(|&e| self.rec.entries[e].chunk().is_some()) else {
-                (self.entry, self.next) = (0, 0);
+                self.next = 0;
                 break;
             };
             self.entry = entry;

@@ -1,0 +1,212 @@
+//! record, play and info as processes: signals, kills, a disk that is full, files that are not whole.
+#![cfg(target_os = "linux")]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+fn unique(tag: &str) -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    format!("shmx-t-cr-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+}
+
+fn shmx(args: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_shmx"));
+    c.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    c
+}
+
+fn out(args: &[&str]) -> Output {
+    shmx(args).output().unwrap()
+}
+
+/// A process that is killed with its value.
+struct Proc(Child);
+
+impl Proc {
+    fn start(args: &[&str]) -> Self {
+        let mut c = shmx(args);
+        Self(c.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn signal(&self, sig: &str) {
+        let done = Command::new("kill").args([sig, &self.0.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(s) = self.0.try_wait().unwrap() {
+                return s.code();
+            }
+            assert!(Instant::now() < end, "the process does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Proc {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(tag: &str) -> Self {
+        let dir = std::env::temp_dir().join(unique(tag));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !so() {
+        assert!(Instant::now() < end, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn size(path: &str) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
+}
+
+fn info(path: &str) -> (Option<i32>, Value, String) {
+    let o = out(&["info", path, "--json"]);
+    let stderr = String::from_utf8(o.stderr).unwrap();
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (o.status.code(), serde_json::from_slice(&o.stdout).unwrap_or(Value::Null), stderr)
+}
+
+fn gone(name: &str) -> bool {
+    !Path::new("/dev/shm").join(name).exists()
+}
+
+#[test]
+fn a_recording_ends_in_order_by_signal_time_count_and_server() {
+    let folder = Folder::new("ends");
+    let name = unique("ends");
+    let mut server = Proc::start(&["serve", &name, "--hz", "500", "--slots", "64"]);
+    let file = folder.file("count.mcap");
+    let o = out(&["record", &name, "-o", &file, "--frames", "50", "--json"]);
+    assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+    let summary: Value = serde_json::from_slice(&o.stdout).unwrap();
+    assert_eq!(summary["frames"], 50);
+    let (code, about, _) = info(&file);
+    assert_eq!((code, &about["regions"][0]["frames_read"]), (Some(0), &Value::from(50)));
+    assert_eq!(about["regions"][0]["segments"][0]["streams"][0]["name"], "tick_seq");
+
+    let file = folder.file("signal.mcap");
+    let mut recorder = Proc::start(&["record", &name, "-o", &file, "--flush", "10ms"]);
+    until("something is written", || size(&file) > 3000);
+    recorder.signal("-INT");
+    assert_eq!(recorder.wait(), Some(0));
+    assert_eq!(info(&file).0, Some(0));
+
+    let file = folder.file("time.mcap");
+    assert_eq!(out(&["record", &name, "-o", &file, "--seconds", "0.2"]).status.code(), Some(0));
+
+    let file = folder.file("gone.mcap");
+    let mut recorder = Proc::start(&["record", &name, "-o", &file, "--until-gone", "--flush", "10ms"]);
+    until("something is written", || size(&file) > 3000);
+    server.signal("-TERM");
+    assert_eq!(recorder.wait(), Some(0));
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(info(&file).1["regions"][0]["segments"][0]["ended"], "server left");
+
+    let file = folder.file("none.mcap");
+    let o = out(&["record", &name, "-o", &file, "--wait-server", "0.1"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(gone(&name));
+}
+
+#[test]
+fn a_killed_recorder_leaves_what_it_had_finished_and_a_killed_player_no_trouble() {
+    let folder = Folder::new("kill");
+    let name = unique("kill");
+    let server = Proc::start(&["serve", &name, "--hz", "1000", "--slots", "64"]);
+    for round in 0..6 {
+        let file = folder.file(&format!("{round}.mcap"));
+        let mut recorder = Proc::start(&["record", &name, "-o", &file, "--flush", "20ms"]);
+        until("some chunks are written", || size(&file) > 20_000 + round * 7001);
+        recorder.signal("-KILL");
+        assert_eq!(recorder.wait(), None);
+        let (code, about, stderr) = info(&file);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains("not finished; readable up to byte"), "{stderr}");
+        let frames = about["regions"][0]["frames_read"].as_u64().unwrap();
+        assert!(frames > 20, "{frames} frames in {} bytes", size(&file));
+    }
+    drop(server);
+
+    // What is left plays; a player that is killed is followed by another one under the same name.
+    let file = folder.file("5.mcap");
+    let prefix = format!("{}-", unique("again"));
+    let replayed = format!("{prefix}{name}");
+    for _ in 0..4 {
+        let mut player = Proc::start(&["play", &file, "--prefix", &prefix, "--loop", "--replace"]);
+        let o = out(&["read", &replayed, "--frames", "20", "--all", "--wait-server", "30", "--timeout", "30"]);
+        assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+        player.signal("-KILL");
+        player.wait();
+    }
+    let o = out(&["play", &file, "--prefix", &prefix, "--rate", "max", "--json"]);
+    assert_eq!(o.status.code(), Some(1), "the file is not whole");
+    let summary: Value = serde_json::from_slice(&o.stdout).unwrap();
+    assert_eq!(summary["published"], info(&file).1["regions"][0]["frames_read"]);
+    assert!(gone(&replayed));
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_keeps_what_was_written() {
+    let folder = Folder::new("full");
+    let name = unique("full");
+    let _server = Proc::start(&["serve", &name, "--hz", "1000", "--slots", "64"]);
+    let file = folder.file("a.mcap");
+    // A limit on the size of files stands in for the disk; its signal is ignored, so that the write fails.
+    let script = r#"trap '' XFSZ; ulimit -f 64; exec "$0" record "$1" -o "$2" --flush 20ms --seconds 60"#;
+    let o = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx"), &name, &file]).output().unwrap();
+    let stderr = String::from_utf8(o.stderr).unwrap();
+    assert_eq!(o.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write to") && stderr.contains("are kept and readable"), "{stderr}");
+    let (code, about, stderr) = info(&file);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&format!("readable up to byte {}", size(&file))), "cut at a chunk's end: {stderr}");
+    assert!(about["regions"][0]["frames_read"].as_u64().unwrap() > 20);
+}
+
+#[test]
+fn bad_files_and_bad_usage_have_their_exit_codes() {
+    let folder = Folder::new("bad");
+    let file = folder.file("x.mcap");
+    std::fs::write(&file, "no recording").unwrap();
+    for command in ["info", "play"] {
+        let o = out(&[command, &file]);
+        let stderr = String::from_utf8(o.stderr).unwrap();
+        assert_eq!(o.status.code(), Some(1));
+        assert!(stderr.contains("is not an MCAP file") && stderr.lines().count() == 1, "{stderr}");
+        assert_eq!(out(&[command, &folder.file("none")]).status.code(), Some(1));
+        assert_eq!(out(&[command]).status.code(), Some(2));
+    }
+    assert_eq!(out(&["record", "a"]).status.code(), Some(2));
+    assert_eq!(out(&["record", "a", "-o", &file, "--compress", "rar"]).status.code(), Some(2));
+    assert_eq!(out(&["play", &file, "--rate", "0"]).status.code(), Some(2));
+    assert_eq!(out(&["record", "a", "-o", &file]).status.code(), Some(1), "it exists");
+    assert_eq!(std::fs::read(&file).unwrap(), b"no recording");
+}
