@@ -1,0 +1,319 @@
+//! A renderer for shmx-sim: attaches, draws at its own pace, and steers the simulation.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use ratatui::Frame;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Style, Stylize};
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
+use shmx::error::{ReadError, SendError};
+use shmx::{Client, FrameView};
+use shmx_patterns::control::Command;
+use shmx_patterns::picture::{Camera, Picture};
+use shmx_patterns::run::{self, Pace};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Draw the stars of shmx-sim in the terminal, or one picture of them into a file.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Keys: space pause, n one step, r reset, g/G less or more gravity, t/T smaller or larger time step, arrows turn, +/- zoom,
+m dots or blocks, q quit. It waits for a simulation that is not there yet and follows one that restarts.
+NO_COLOR=1 draws dots without colours.
+
+Examples:
+  shmx-render
+  shmx-render galaxies --fps 60
+  shmx-render --png stars.png --size 960x540"
+)]
+struct Args {
+    /// Name of the region.
+    #[arg(default_value = "galaxies")]
+    name: String,
+    /// Pictures per second, whatever the simulation's rate.
+    #[arg(long, default_value = "30", value_parser = run::rate)]
+    fps: f64,
+    /// Write one picture into this file instead.
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Size of the picture of --png.
+    #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = size)]
+    size: (usize, usize),
+    /// With --png: fail when there is no frame within this time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    wait: f64,
+    /// Turn of the camera in degrees.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    yaw: f32,
+}
+
+fn size(s: &str) -> Result<(usize, usize), String> {
+    let wrong = || "give a size as 1280x720, up to 8192x8192".to_owned();
+    let (w, h) = s.split_once('x').ok_or_else(wrong)?;
+    let side = |t: &str| t.parse().ok().filter(|v| (16..=8192).contains(v)).ok_or_else(wrong);
+    Ok((side(w)?, side(h)?))
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let run = |a: &Args| match &a.png {
+        Some(path) => still(a, path),
+        None => live(a),
+    };
+    match run::install().and_then(|()| run(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("shmx-render: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is drawn of a frame; kept when the simulation is gone.
+#[derive(Default)]
+struct Scene {
+    positions: Vec<[f32; 3]>,
+    velocities: Vec<[f32; 3]>,
+    frame_id: u64,
+    sim_time: f64,
+    age_ms: Option<f64>,
+    gravity: f64,
+    dt: f64,
+    paused: bool,
+    applied: u64,
+    energy: f64,
+}
+
+/// A stream by its name, so that any region with positions can be drawn.
+fn column<T: shmx::Element>(f: &FrameView, dir: &shmx::StaticState, name: &str) -> Option<Vec<T>> {
+    f.get::<T>(dir.by_name(name)?.id).ok().map(<[T]>::to_vec)
+}
+
+impl Scene {
+    fn take(&mut self, f: &FrameView, dir: &shmx::StaticState) {
+        let number = |name| column::<f64>(f, dir, name).and_then(|v| v.first().copied());
+        self.positions = column(f, dir, "position").unwrap_or_default();
+        self.velocities = column(f, dir, "velocity").unwrap_or_default();
+        self.frame_id = f.frame_id();
+        self.sim_time = f.sim_time();
+        self.age_ms = f.age_ns().map(|n| n as f64 / 1e6);
+        self.gravity = number("gravity").unwrap_or(f64::NAN);
+        self.dt = number("time_step").unwrap_or(f64::NAN);
+        self.energy = number("energy").unwrap_or(f64::NAN);
+        self.paused = column::<bool>(f, dir, "paused").and_then(|v| v.first().copied()).unwrap_or(false);
+        self.applied = column::<u64>(f, dir, "applied").and_then(|v| v.first().copied()).unwrap_or(0);
+    }
+
+    fn brightness(&self, pixels: usize) -> f32 {
+        // About the same light for many stars on few pixels as for few on many.
+        (pixels as f32 / self.positions.len().max(1) as f32 / 6.0).sqrt().clamp(0.05, 2.5)
+    }
+}
+
+fn still(a: &Args, path: &std::path::Path) -> anyhow::Result<()> {
+    let end = Instant::now() + Duration::from_secs_f64(a.wait.clamp(0.0, 1e9));
+    let mut scene = Scene::default();
+    while scene.positions.is_empty() {
+        if let Ok(mut client) = Client::open(&a.name)
+            && let Ok(dir) = client.refresh_static()
+        {
+            if dir.by_name("position").is_none() {
+                bail!("region `{}` has no stream `position`; give the name of a simulation", a.name);
+            }
+            if let Ok(Some(f)) = client.wait(Duration::from_millis(200)) {
+                scene.take(&f, &dir);
+            }
+        }
+        if scene.positions.is_empty()
+            && (Instant::now() >= end || !run::sleep_until(Instant::now() + Duration::from_millis(20)))
+        {
+            bail!("no frame of `{}` within {} s; start shmx-sim", a.name, a.wait);
+        }
+    }
+    let (width, height) = a.size;
+    let mut picture = Picture::new(width, height);
+    let camera = Camera { yaw: a.yaw.to_radians(), ..Camera::default() };
+    picture.stars(camera, &scene.positions, &scene.velocities, scene.brightness(width * height));
+    picture.write_png(path).with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("frame {} at {:.2}, {} stars, {}", scene.frame_id, scene.sim_time, scene.positions.len(), path.display());
+    Ok(())
+}
+
+struct Link {
+    name: String,
+    client: Option<(Client, shmx::StaticState)>,
+    next_try: Instant,
+    sessions: u64,
+    /// Of sessions before the present one.
+    dropped: u64,
+    sent: u64,
+    note: String,
+}
+
+impl Link {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            client: None,
+            next_try: Instant::now(),
+            sessions: 0,
+            dropped: 0,
+            sent: 0,
+            note: String::new(),
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped + self.client.as_ref().map_or(0, |(c, _)| c.stats().dropped)
+    }
+
+    fn lose(&mut self, why: String) {
+        self.dropped = self.dropped();
+        self.client = None;
+        self.next_try = Instant::now();
+        self.note = why;
+    }
+
+    /// Takes the newest frame if there is one that was not drawn yet.
+    fn look(&mut self, scene: &mut Scene) {
+        if self.client.is_none() && Instant::now() >= self.next_try {
+            self.next_try = Instant::now() + Duration::from_millis(100);
+            match Client::open(&self.name) {
+                Ok(client) => match client.refresh_static() {
+                    Ok(dir) => {
+                        self.sessions += 1;
+                        self.client = Some((client, dir));
+                        self.note.clear();
+                    }
+                    Err(e) => self.note = e.to_string(),
+                },
+                Err(e) => self.note = e.to_string(),
+            }
+        }
+        let Some((client, dir)) = self.client.as_mut() else { return };
+        match client.wait(Duration::ZERO) {
+            Ok(Some(f)) => scene.take(&f, dir),
+            Ok(None) | Err(ReadError::Lapped { .. }) => {}
+            Err(e) => self.lose(e.to_string()),
+        }
+    }
+
+    fn send(&mut self, c: Command) {
+        let Some((client, _)) = self.client.as_mut() else { return };
+        match client.control_send(c.ty(), &c.body()) {
+            Ok(()) => self.sent += 1,
+            Err(SendError::Full) => self.note = "the simulation does not take messages".into(),
+            Err(e) => self.note = e.to_string(),
+        }
+    }
+}
+
+fn live(a: &Args) -> anyhow::Result<()> {
+    let mut terminal = ratatui::try_init().context("cannot use the terminal; with --png no terminal is needed")?;
+    let result = draw_on(a, &mut terminal);
+    ratatui::restore();
+    result
+}
+
+fn draw_on(a: &Args, terminal: &mut ratatui::DefaultTerminal) -> anyhow::Result<()> {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let mut dots = no_colour;
+    let mut camera = Camera { yaw: a.yaw.to_radians(), ..Camera::default() };
+    let mut scene = Scene::default();
+    let mut picture = Picture::new(0, 0);
+    let mut link = Link::new(&a.name);
+    let mut pace = Pace::new(a.fps);
+    let (mut drawn, since) = (0_u64, Instant::now());
+    loop {
+        let due = pace.due();
+        // Keys are heard while waiting.
+        while event::poll(due.saturating_duration_since(Instant::now())).context("cannot read keys")? {
+            let Event::Key(key) = event::read().context("cannot read keys")? else { continue };
+            if key.kind == KeyEventKind::Release {
+                continue;
+            }
+            match key.code {
+                KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
+                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+                KeyCode::Char(' ' | 'p') => link.send(Command::Pause(!scene.paused)),
+                KeyCode::Char('n') => link.send(Command::Step),
+                KeyCode::Char('r') => link.send(Command::Reset),
+                KeyCode::Char('g') => link.send(Command::Gravity(scene.gravity * 0.8)),
+                KeyCode::Char('G') => link.send(Command::Gravity((scene.gravity * 1.25).min(100.0))),
+                KeyCode::Char('t') => link.send(Command::TimeStep((scene.dt * 0.8).max(1e-6))),
+                KeyCode::Char('T') => link.send(Command::TimeStep((scene.dt * 1.25).min(0.1))),
+                KeyCode::Char('m') => dots = !dots || no_colour,
+                KeyCode::Char('+' | '=') => camera.extent = (camera.extent / 1.2).max(0.1),
+                KeyCode::Char('-') => camera.extent = (camera.extent * 1.2).min(50.0),
+                KeyCode::Left => camera.yaw -= 0.1,
+                KeyCode::Right => camera.yaw += 0.1,
+                KeyCode::Up => camera.pitch += 0.1,
+                KeyCode::Down => camera.pitch -= 0.1,
+                _ => {}
+            }
+        }
+        if run::stopped() {
+            return Ok(());
+        }
+        link.look(&mut scene);
+        drawn += 1;
+        let fps = drawn as f64 / since.elapsed().as_secs_f64().max(1e-3);
+        terminal.draw(|f| draw(f, &scene, &link, camera, dots, no_colour, &mut picture, fps)).context("cannot draw")?;
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "all that is on the screen")]
+fn draw(
+    f: &mut Frame<'_>,
+    scene: &Scene,
+    link: &Link,
+    camera: Camera,
+    dots: bool,
+    no_colour: bool,
+    picture: &mut Picture,
+    fps: f64,
+) {
+    let [head, sky, foot] =
+        Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]).areas(f.area());
+    let (sx, sy) = if dots { (2, 4) } else { (1, 2) };
+    picture.clear(sky.width as usize * sx, sky.height as usize * sy);
+    let pixels = sky.width as usize * sx * sky.height as usize * sy;
+    picture.stars(camera, &scene.positions, &scene.velocities, scene.brightness(pixels));
+    if dots {
+        picture.show_dots(sky, f.buffer_mut())
+    } else {
+        picture.show(sky, f.buffer_mut())
+    }
+    let bold = if no_colour { Style::new().bold() } else { Style::new().light_cyan() };
+    let status = if link.client.is_some() {
+        let state = if scene.paused { "paused" } else { "running" };
+        let age = scene.age_ms.map_or(String::new(), |a| format!(", {a:.1} ms old"));
+        format!(
+            "`{}` {state}  frame {}{age}  t {:.2}  {fps:.0} fps, dropped {}  gravity {:.2}  dt {:.4}  applied {}/{}  energy {:.4}",
+            link.name,
+            scene.frame_id,
+            scene.sim_time,
+            link.dropped(),
+            scene.gravity,
+            scene.dt,
+            scene.applied,
+            link.sent,
+            scene.energy
+        )
+    } else {
+        format!("`{}` is not there; waiting. {}", link.name, link.note)
+    };
+    f.render_widget(Paragraph::new(Line::styled(status, bold)), head);
+    let keys = if link.client.is_some() && !link.note.is_empty() {
+        link.note.clone()
+    } else {
+        "space pause  n step  r reset  g/G gravity  t/T time step  arrows turn  +/- zoom  m mode  q quit".into()
+    };
+    f.render_widget(Paragraph::new(Line::from(keys).dim()), foot);
+}

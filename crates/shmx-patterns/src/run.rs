@@ -1,0 +1,89 @@
+//! Running until a signal, at a steady pace.
+
+use shmx::Server;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+static MAIN: OnceLock<Thread> = OnceLock::new();
+
+/// Hears SIGINT and SIGTERM from now on. Call it on the main thread.
+///
+/// # Errors
+///
+/// When the system refuses the handler.
+pub fn install() -> anyhow::Result<()> {
+    let _ = MAIN.set(std::thread::current());
+    ctrlc::set_handler(|| {
+        STOP.store(true, Ordering::Release);
+        if let Some(t) = MAIN.get() {
+            t.unpark();
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether to end.
+#[must_use]
+pub fn stopped() -> bool {
+    STOP.load(Ordering::Acquire)
+}
+
+/// Sleeps until then; false if the program is to end.
+#[must_use]
+pub fn sleep_until(at: Instant) -> bool {
+    loop {
+        if stopped() {
+            return false;
+        }
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::park_timeout(left);
+    }
+}
+
+/// Steady pace: the n-th tick is due at start + n / hz. Behind by more than a second it starts anew.
+#[derive(Debug)]
+pub struct Pace {
+    start: Instant,
+    hz: f64,
+    ticks: u64,
+}
+
+impl Pace {
+    /// A pace of `hz` ticks a second.
+    #[must_use]
+    pub fn new(hz: f64) -> Self {
+        Self { start: Instant::now(), hz, ticks: 0 }
+    }
+
+    /// When the next tick is due.
+    pub fn due(&mut self) -> Instant {
+        let due = self.start + Duration::from_secs_f64(self.ticks as f64 / self.hz);
+        self.ticks += 1;
+        if due.elapsed() > Duration::from_secs(1) {
+            (self.start, self.ticks) = (Instant::now(), 1);
+            return self.start;
+        }
+        due
+    }
+}
+
+/// Frames per second on a command line.
+///
+/// # Errors
+///
+/// What is wrong with the text.
+pub fn rate(s: &str) -> Result<f64, String> {
+    let v: f64 = s.parse().map_err(|_| "give a rate per second".to_owned())?;
+    if (0.01..=100_000.0).contains(&v) { Ok(v) } else { Err("give between 0.01 and 100000 per second".into()) }
+}
+
+/// Frees the slots of dead readers; those without a lock after five seconds without a sign of life.
+pub fn reap(server: &Server) {
+    let _ = server.reap_stale_readers(shmx::os::clock::ticks(), 5_000_000_000);
+}
