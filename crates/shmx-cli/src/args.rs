@@ -241,6 +241,20 @@ Examples:
   shmx info clock.mcap
   shmx info clock.mcap --json | jq .regions[0].frames_read")]
     Info(crate::info::Info),
+    /// Plot any numeric stream of a region or a recording; pause, step and scrub.
+    #[command(after_help = "\
+A live region is followed through a read-only mapping, from the oldest frame in its ring on; --history bounds the memory
+for what was seen since. Images and vectors have plots of their own; keys are shown on the screen.
+NO_COLOR=1 turns colours off, but for images.
+
+Exit codes: 0 done; 1 failed, or a part of the recording could not be read; 2 wrong usage.
+
+Examples:
+  shmx view clock
+  shmx view clock.mcap --stream tick_sim --at 0.5
+  shmx view clock.mcap --stream tick_sim --once --size 80x24
+  shmx view clock.mcap --svg clock.svg")]
+    View(crate::view::View),
     /// A consumer of the demo.
     #[command(hide = true)]
     DemoReader(DemoReader),

@@ -31,6 +31,7 @@ mod source;
 mod stop;
 mod units;
 mod values;
+mod view;
 mod watch;
 
 use args::{Cli, Command};
@@ -89,6 +90,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Record(a) => record::run(a),
         Command::Play(a) => play::run(a),
         Command::Info(a) => info::run(a),
+        Command::View(a) => view::run(a),
         Command::DemoReader(a) => demo::reader(a),
     }
 }

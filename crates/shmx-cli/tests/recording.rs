@@ -49,7 +49,16 @@ impl Proc {
 }
 
 impl Drop for Proc {
+    /// Lets it remove its regions; what does not end is killed.
     fn drop(&mut self) {
+        if self.0.try_wait().is_ok_and(|s| s.is_some()) {
+            return;
+        }
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end && self.0.try_wait().is_ok_and(|s| s.is_none()) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

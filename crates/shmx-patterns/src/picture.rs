@@ -78,6 +78,38 @@ impl Picture {
         }
     }
 
+    /// Lets light spread a little, as in a photograph; `radius` in pixels.
+    pub fn bloom(&mut self, radius: usize) {
+        let mut soft = self.light.clone();
+        let (w, h) = (self.width, self.height);
+        let mut line = Vec::new();
+        // Twice the mean over a window in each direction is nearly a bell curve.
+        for pass in 0..4 {
+            let (outer, inner) = if pass % 2 == 0 { (h, w) } else { (w, h) };
+            for o in 0..outer {
+                let at = |i: usize| if pass % 2 == 0 { o * w + i } else { i * w + o };
+                line.clear();
+                line.extend((0..inner).map(|i| soft[at(i)]));
+                let mut sum = [0.0_f32; 3];
+                let wide = (2 * radius + 1) as f32;
+                for i in 0..inner + radius {
+                    for c in 0..3 {
+                        sum[c] += line.get(i).map_or(0.0, |l| l[c]);
+                        sum[c] -= i.checked_sub(2 * radius + 1).map_or(0.0, |j| line[j][c]);
+                        if i >= radius {
+                            soft[at(i - radius)][c] = sum[c] / wide;
+                        }
+                    }
+                }
+            }
+        }
+        for (l, s) in self.light.iter_mut().zip(soft) {
+            for (l, s) in l.iter_mut().zip(s) {
+                *l += 1.5 * s.max(0.0);
+            }
+        }
+    }
+
     /// A pixel as it is shown: much light becomes white instead of more.
     fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let light = self.light.get(y * self.width + x).copied().unwrap_or_default();

@@ -42,7 +42,7 @@ mod writer;
 
 pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
-pub use read::{Cursor, Item, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
+pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
 pub use recorder::{Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
 pub use views::ImageInfo;
 pub use writer::{Compression, RecordWriter, RegionIndex, WriterOptions, Written};

@@ -491,6 +491,9 @@ fn read_full(reader: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     Ok(n)
 }
 
+/// A record that the summary lists: place, bytes, and times if it is a chunk.
+type Indexed = (u64, u64, Option<(u64, u64)>);
+
 /// The walk over the records of one file.
 struct Scan<'a> {
     path: &'a Path,
@@ -500,7 +503,7 @@ struct Scan<'a> {
     /// Whether a record of ours was found.
     known: bool,
     /// What the summary says: where chunks and metadata are, and the times of chunks.
-    index: Vec<(u64, u64, Option<(u64, u64)>)>,
+    index: Vec<Indexed>,
     /// Where metadata was found.
     metadata: Vec<u64>,
 }
@@ -669,6 +672,13 @@ pub enum Item {
     Frame(RecordedFrame),
 }
 
+/// Where a frame is in a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    entry: usize,
+    nth: usize,
+}
+
 /// Moves over a recording, forwards and backwards. Keeps one chunk in memory.
 #[derive(Debug)]
 pub struct Cursor {
@@ -698,6 +708,18 @@ impl Cursor {
             self.loaded = Some((entry, self.rec.load(entry)));
         }
         self.loaded.as_ref().map_or(&[], |(_, frames)| frames)
+    }
+
+    /// Where the frame is that [`Cursor::next_item`] has just returned.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place { entry: self.entry, nth: self.next.saturating_sub(1) }
+    }
+
+    /// The frame at a place. The cursor stays where it is.
+    pub fn frame_at(&mut self, place: Place) -> Option<RecordedFrame> {
+        self.rec.entries.get(place.entry)?.chunk()?;
+        self.load(place.entry).get(place.nth).cloned()
     }
 
     /// The next event or frame; `None` at the end.

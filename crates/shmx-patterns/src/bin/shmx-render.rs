@@ -140,6 +140,7 @@ fn still(a: &Args, path: &std::path::Path) -> anyhow::Result<()> {
     let mut picture = Picture::new(width, height);
     let camera = Camera { yaw: a.yaw.to_radians(), ..Camera::default() };
     picture.stars(camera, &scene.positions, &scene.velocities, scene.brightness(width * height));
+    picture.bloom((width.min(height) / 200).max(1));
     picture.write_png(path).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("frame {} at {:.2}, {} stars, {}", scene.frame_id, scene.sim_time, scene.positions.len(), path.display());
     Ok(())
@@ -280,7 +281,7 @@ fn draw(
     fps: f64,
 ) {
     let [head, sky, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]).areas(f.area());
+        Layout::vertical([Constraint::Length(2), Constraint::Fill(1), Constraint::Length(1)]).areas(f.area());
     let (sx, sy) = if dots { (2, 4) } else { (1, 2) };
     picture.clear(sky.width as usize * sx, sky.height as usize * sy);
     let pixels = sky.width as usize * sx * sky.height as usize * sy;
@@ -291,25 +292,21 @@ fn draw(
         picture.show(sky, f.buffer_mut())
     }
     let bold = if no_colour { Style::new().bold() } else { Style::new().light_cyan() };
-    let status = if link.client.is_some() {
+    let (first, second) = if link.client.is_some() {
         let state = if scene.paused { "paused" } else { "running" };
         let age = scene.age_ms.map_or(String::new(), |a| format!(", {a:.1} ms old"));
-        format!(
-            "`{}` {state}  frame {}{age}  t {:.2}  {fps:.0} fps, dropped {}  gravity {:.2}  dt {:.4}  applied {}/{}  energy {:.4}",
-            link.name,
-            scene.frame_id,
-            scene.sim_time,
-            link.dropped(),
-            scene.gravity,
-            scene.dt,
-            scene.applied,
-            link.sent,
-            scene.energy
+        let (id, dropped) = (scene.frame_id, link.dropped());
+        (
+            format!("`{}` {state}  frame {id}{age}  drawn {fps:.0}/s, dropped {dropped}", link.name),
+            format!(
+                "t {:.2}  gravity {:.2}  time step {:.4}  applied {} (sent {})  energy {:.4}",
+                scene.sim_time, scene.gravity, scene.dt, scene.applied, link.sent, scene.energy
+            ),
         )
     } else {
-        format!("`{}` is not there; waiting. {}", link.name, link.note)
+        (format!("`{}` is not there; waiting, {} frames dropped before", link.name, link.dropped()), link.note.clone())
     };
-    f.render_widget(Paragraph::new(Line::styled(status, bold)), head);
+    f.render_widget(Paragraph::new(vec![Line::styled(first, bold), Line::from(second)]), head);
     let keys = if link.client.is_some() && !link.note.is_empty() {
         link.note.clone()
     } else {

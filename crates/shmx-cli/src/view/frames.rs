@@ -1,0 +1,409 @@
+//! Where the frames of a view come from: a live region with a history, or a recording.
+
+use crate::recording::Line;
+use crate::stop;
+use anyhow::bail;
+use shmx::abi::frame::Streams;
+use shmx::error::OpenError;
+use shmx::{ElementType, FrameBuf, StaticState, StreamInfo, Tap, TapOptions, TapState};
+use shmx_record::{Cursor, Item, Place, Problem, Recording};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A frame in short: what a plot over time needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    pub(crate) id: u64,
+    /// Nanoseconds of whatever clock the source has.
+    pub(crate) time: u64,
+    pub(crate) sim_time: f64,
+    pub(crate) segment: u32,
+    pub(crate) missed: u64,
+    /// First values of each stream, by column.
+    pub(crate) values: Box<[f64]>,
+}
+
+/// A frame in full.
+#[derive(Clone, Debug)]
+pub(crate) struct Full {
+    pub(crate) payload: Arc<[u8]>,
+    pub(crate) directory: Arc<StaticState>,
+}
+
+/// First components of a stream's first element that are kept for plots over time.
+pub(crate) const COLUMNS: usize = 4;
+/// Frames in short that are kept.
+const MOST_POINTS: usize = 1_000_000;
+
+/// Which columns a stream has.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    first: HashMap<u32, (usize, usize)>,
+    count: usize,
+}
+
+impl Columns {
+    pub(crate) fn of(&self, stream: u32) -> std::ops::Range<usize> {
+        self.first.get(&stream).map_or(0..0, |&(first, n)| first..first + n)
+    }
+
+    fn note(&mut self, directory: &StaticState, payload: &[u8]) -> Box<[f64]> {
+        let mut values = vec![f64::NAN; self.count];
+        for s in Streams::new(payload).map_while(Result::ok) {
+            let Some(info) = directory.stream(s.stream_id) else { continue };
+            let Some(ty) = numeric(info) else { continue };
+            let n = (info.components as usize).min(COLUMNS);
+            let (first, n) = *self.first.entry(s.stream_id).or_insert_with(|| {
+                self.count += n;
+                (self.count - n, n)
+            });
+            values.resize(self.count, f64::NAN);
+            for (v, bytes) in values[first..first + n].iter_mut().zip(s.data.chunks_exact(ty.size() as usize)) {
+                *v = number(ty, bytes);
+            }
+        }
+        values.into_boxed_slice()
+    }
+}
+
+/// The type of a stream's components if it can be plotted.
+pub(crate) fn numeric(info: &StreamInfo) -> Option<ElementType> {
+    let ty = info.element_type()?;
+    let whole = u64::from(ty.size()) * u64::from(info.components) == u64::from(info.bytes_per_elem);
+    (whole && info.components > 0).then_some(ty)
+}
+
+pub(crate) fn number(ty: ElementType, b: &[u8]) -> f64 {
+    fn le<const N: usize>(b: &[u8]) -> [u8; N] {
+        b.first_chunk().copied().unwrap_or([0; N])
+    }
+    match ty {
+        ElementType::Bool | ElementType::U8 => f64::from(b.first().copied().unwrap_or(0)),
+        ElementType::I8 => f64::from(b.first().copied().unwrap_or(0) as i8),
+        ElementType::I16 => f64::from(i16::from_ne_bytes(le(b))),
+        ElementType::U16 => f64::from(u16::from_ne_bytes(le(b))),
+        ElementType::I32 => f64::from(i32::from_ne_bytes(le(b))),
+        ElementType::U32 => f64::from(u32::from_ne_bytes(le(b))),
+        ElementType::I64 => i64::from_ne_bytes(le(b)) as f64,
+        ElementType::U64 => u64::from_ne_bytes(le(b)) as f64,
+        ElementType::F16 => shmx::f16::from_ne_bytes(le(b)).to_f64(),
+        ElementType::Bf16 => shmx::bf16::from_ne_bytes(le(b)).to_f64(),
+        ElementType::F32 => f64::from(f32::from_ne_bytes(le(b))),
+        ElementType::F64 => f64::from_ne_bytes(le(b)),
+        _ => f64::NAN,
+    }
+}
+
+/// Frames that can be looked at in any order.
+pub(crate) trait Frames {
+    fn title(&self) -> String;
+    fn is_recording(&self) -> bool;
+    /// Takes what has come, and says how long it may wait before it is asked again.
+    fn gather(&mut self) -> Duration;
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    fn point(&self, i: usize) -> Option<&Point>;
+    /// A frame in full; `None` if only its short form was kept.
+    fn full(&mut self, i: usize) -> Option<Full>;
+    fn columns(&self) -> &Columns;
+    /// How many frames were dropped at the front so far: places move by it.
+    fn forgotten(&self) -> u64;
+    /// What there is to say about the source.
+    fn state(&self) -> String;
+    fn problems(&self) -> &[Problem];
+}
+
+/// A live region and the frames that were taken of it.
+pub(crate) struct Live {
+    name: String,
+    tap: Option<Tap>,
+    last_session: Option<u64>,
+    directory: Arc<StaticState>,
+    points: VecDeque<Point>,
+    /// The last of the points, in full.
+    fulls: VecDeque<Full>,
+    bytes: u64,
+    budget: u64,
+    columns: Columns,
+    forgotten: u64,
+    segment: u32,
+    missed: u64,
+    next_look: Instant,
+    note: String,
+    buf: FrameBuf,
+}
+
+impl Live {
+    pub(crate) fn new(name: &str, budget: u64) -> anyhow::Result<Self> {
+        shmx::os::RegionName::new(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            tap: None,
+            last_session: None,
+            directory: Arc::default(),
+            points: VecDeque::new(),
+            fulls: VecDeque::new(),
+            bytes: 0,
+            budget,
+            columns: Columns::default(),
+            forgotten: 0,
+            segment: 0,
+            missed: 0,
+            next_look: Instant::now(),
+            note: "waiting".into(),
+            buf: FrameBuf::new(),
+        })
+    }
+
+    fn open(&mut self) {
+        self.next_look = Instant::now() + Duration::from_millis(20);
+        match Tap::open(&self.name, TapOptions::default()) {
+            Ok(tap) if self.last_session == Some(tap.session_id()) => {}
+            Ok(mut tap) => match tap.directory_changed() {
+                Ok(d) => {
+                    self.directory = Arc::new(d.unwrap_or_default());
+                    self.last_session = Some(tap.session_id());
+                    self.segment += 1;
+                    self.note = "live".into();
+                    self.tap = Some(tap);
+                }
+                Err(e) => self.note = e.to_string(),
+            },
+            Err(OpenError::Os(shmx::os::OpenError::NotFound { .. })) if self.points.is_empty() => {
+                self.note = "waiting for its server".into();
+            }
+            Err(OpenError::Os(shmx::os::OpenError::NotFound { .. })) => {}
+            Err(e) => self.note = e.to_string(),
+        }
+    }
+
+    fn keep(&mut self) {
+        let payload: Arc<[u8]> = self.buf.payload().into();
+        let values = self.columns.note(&self.directory, &payload);
+        self.missed += self.buf.missed_before();
+        self.points.push_back(Point {
+            id: self.buf.frame_id(),
+            time: self.buf.published_ticks().unwrap_or_else(shmx::os::clock::ticks),
+            sim_time: self.buf.sim_time(),
+            segment: self.segment,
+            missed: self.buf.missed_before(),
+            values,
+        });
+        self.bytes += payload.len() as u64;
+        self.fulls.push_back(Full { payload, directory: self.directory.clone() });
+        while self.bytes > self.budget && self.fulls.len() > 1 {
+            self.bytes -= self.fulls.pop_front().map_or(0, |f| f.payload.len() as u64);
+        }
+        if self.points.len() > MOST_POINTS {
+            self.points.pop_front();
+            self.forgotten += 1;
+        }
+    }
+}
+
+impl Frames for Live {
+    fn title(&self) -> String {
+        format!("region `{}`", self.name)
+    }
+
+    fn is_recording(&self) -> bool {
+        false
+    }
+
+    fn gather(&mut self) -> Duration {
+        if self.tap.is_none() {
+            if Instant::now() >= self.next_look {
+                self.open();
+            }
+            if self.tap.is_none() {
+                return Duration::from_millis(20);
+            }
+        }
+        let until = Instant::now() + Duration::from_millis(20);
+        while let Some(tap) = self.tap.as_mut() {
+            match tap.try_next(&mut self.buf) {
+                Ok(true) => {
+                    if let Ok(Some(d)) = tap.directory_changed() {
+                        self.directory = Arc::new(d);
+                    }
+                    self.keep();
+                    if Instant::now() >= until {
+                        return Duration::ZERO;
+                    }
+                }
+                Ok(false) => {
+                    if Instant::now() >= self.next_look {
+                        self.next_look = Instant::now() + Duration::from_millis(50);
+                        let state = tap.state();
+                        if state != TapState::Live && tap.behind() == 0 {
+                            self.note = match state {
+                                TapState::Closed => "its server has left".into(),
+                                TapState::Dead => "its server died".into(),
+                                _ => "replaced".into(),
+                            };
+                            self.tap = None;
+                            return Duration::from_millis(20);
+                        }
+                    }
+                    return tap.pause();
+                }
+                Err(shmx::error::ReadError::SessionChanged) => {
+                    self.note = "initialised anew".into();
+                    self.tap = None;
+                }
+                Err(e) => self.note = e.to_string(),
+            }
+        }
+        Duration::from_millis(5)
+    }
+
+    fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    fn point(&self, i: usize) -> Option<&Point> {
+        self.points.get(i)
+    }
+
+    fn full(&mut self, i: usize) -> Option<Full> {
+        let lost = self.points.len() - self.fulls.len();
+        self.fulls.get(i.checked_sub(lost)?).cloned()
+    }
+
+    fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn state(&self) -> String {
+        if self.missed > 0 { format!("{}, {} missed", self.note, self.missed) } else { self.note.clone() }
+    }
+
+    fn problems(&self) -> &[Problem] {
+        &[]
+    }
+}
+
+/// A region of a recording.
+pub(crate) struct Recorded {
+    title: String,
+    cursor: Cursor,
+    points: Vec<Point>,
+    places: Vec<Place>,
+    directories: HashMap<u32, Arc<StaticState>>,
+    columns: Columns,
+    note: String,
+}
+
+impl Recorded {
+    pub(crate) fn open(files: &[String], region: Option<&str>) -> anyhow::Result<Self> {
+        let recording = Recording::open(files)?;
+        let names = recording.regions().to_vec();
+        let index = match region {
+            Some(name) => names.iter().position(|n| n == name),
+            None if names.len() == 1 => Some(0),
+            None => bail!("the recording has several regions; choose one by --region: {}", names.join(", ")),
+        };
+        let Some(index) = index else {
+            bail!("the recording has no region `{}`; it has: {}", region.unwrap_or_default(), names.join(", "));
+        };
+        let mut directories = HashMap::new();
+        for s in recording.segments().into_iter().filter(|s| s.segment.region == names[index]) {
+            directories.insert(s.segment.number, Arc::new(s.directory));
+        }
+        let mut line = Line::new(Some(recording.bytes()));
+        let mut me = Self {
+            title: format!("recording of `{}`", names[index]),
+            cursor: Cursor::new(recording),
+            points: Vec::new(),
+            places: Vec::new(),
+            directories,
+            columns: Columns::default(),
+            note: String::new(),
+        };
+        let mut read = 0;
+        while let Some(item) = me.cursor.next_item() {
+            let Item::Frame(f) = item else { continue };
+            read += f.payload().len() as u64;
+            if me.points.len().is_multiple_of(256) {
+                line.show("reading".into(), read);
+                if stop::requested() {
+                    break;
+                }
+            }
+            if f.region != index {
+                continue;
+            }
+            if me.points.len() >= MOST_POINTS {
+                me.note = format!("the first {MOST_POINTS} frames");
+                break;
+            }
+            let none = StaticState::default();
+            let directory = me.directories.get(&f.head.segment).map_or(&none, |d| d);
+            let values = me.columns.note(directory, f.payload());
+            me.places.push(me.cursor.place());
+            me.points.push(Point {
+                id: f.head.frame_id,
+                time: f.time,
+                sim_time: f.head.sim_time(),
+                segment: f.head.segment,
+                missed: f.head.missed_before,
+                values,
+            });
+        }
+        Ok(me)
+    }
+}
+
+impl Frames for Recorded {
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+
+    fn is_recording(&self) -> bool {
+        true
+    }
+
+    fn gather(&mut self) -> Duration {
+        Duration::from_millis(20)
+    }
+
+    fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    fn point(&self, i: usize) -> Option<&Point> {
+        self.points.get(i)
+    }
+
+    fn full(&mut self, i: usize) -> Option<Full> {
+        let frame = self.cursor.frame_at(*self.places.get(i)?)?;
+        let directory = self.directories.get(&frame.head.segment).cloned().unwrap_or_default();
+        Some(Full { payload: frame.payload().into(), directory })
+    }
+
+    fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    fn forgotten(&self) -> u64 {
+        0
+    }
+
+    fn state(&self) -> String {
+        match self.cursor.recording().problems().len() {
+            0 => self.note.clone(),
+            n => format!("{n} places unreadable {}", self.note),
+        }
+    }
+
+    fn problems(&self) -> &[Problem] {
+        self.cursor.recording().problems()
+    }
+}

@@ -1,0 +1,157 @@
+//! `shmx view`: plots of any numeric stream, live or from a recording, with pause, step and scrub.
+
+mod frames;
+mod screen;
+mod svg;
+
+use crate::common::say;
+use crate::recording;
+use crate::stop;
+use anyhow::{Context, bail};
+use clap::Args;
+use frames::{Frames, Live, Recorded};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use screen::{Mode, Screen};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Name of a region, or files made by `shmx record`.
+    #[arg(value_name = "NAME|FILE", required = true)]
+    source: Vec<String>,
+    /// The stream to begin with, by name or number.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// The region, where a recording has several.
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// How to plot it at first; the key m changes it.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Begin at this time from the beginning of the recording.
+    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    at: Option<Duration>,
+    /// Memory for frames to scrub through, of a live region.
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = recording::size)]
+    history: u64,
+    /// Print the screen as text once, and end.
+    #[arg(long, conflicts_with = "svg")]
+    once: bool,
+    /// Write the screen as an SVG picture, and end.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Size of the screen of --once and --svg.
+    #[arg(long, value_name = "WxH", default_value = "100x30", value_parser = screen_size)]
+    size: (u16, u16),
+    /// With --once and --svg of a region: frames to gather before.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    frames: u64,
+}
+
+fn screen_size(s: &str) -> Result<(u16, u16), String> {
+    let wrong = || "give a size as 100x30, from 40x12 to 500x200".to_owned();
+    let (w, h) = s.split_once('x').ok_or_else(wrong)?;
+    let w = w.parse().ok().filter(|v| (40..=500).contains(v)).ok_or_else(wrong)?;
+    let h = h.parse().ok().filter(|v| (12..=200).contains(v)).ok_or_else(wrong)?;
+    Ok((w, h))
+}
+
+/// Most waiting for the frames of --once and --svg.
+const ONCE_WAIT: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(a: &View) -> anyhow::Result<()> {
+    let files = a.source.iter().all(|s| Path::new(s).is_file());
+    let mut frames: Box<dyn Frames> = if files {
+        Box::new(Recorded::open(&a.source, a.region.as_deref())?)
+    } else {
+        let [name] = a.source.as_slice() else { bail!("give one region, or files; not all of these are files") };
+        Box::new(Live::new(name, a.history)?)
+    };
+    if stop::requested() {
+        return Ok(());
+    }
+    let mut screen = Screen::new(frames.title());
+    screen.wish(a.stream.clone(), a.mode);
+    if a.once || a.svg.is_some() {
+        return still(a, frames.as_mut(), &mut screen);
+    }
+    if files {
+        screen.begin_at(frames.as_mut(), a.at.unwrap_or_default());
+    }
+    let mut terminal = ratatui::try_init().context("cannot use the terminal; --once needs none")?;
+    let result = live(&mut terminal, frames.as_mut(), &mut screen);
+    ratatui::restore();
+    result?;
+    recording::judge(frames.problems())
+}
+
+fn still(a: &View, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Result<()> {
+    let end = Instant::now() + ONCE_WAIT;
+    loop {
+        frames.gather();
+        let enough = frames.len() as u64 >= a.frames || frames.is_recording();
+        if enough && !frames.is_empty() {
+            break;
+        }
+        if Instant::now() >= end {
+            bail!("no frame of `{}` within {ONCE_WAIT:?}; start its server, or see `shmx ls`", a.source.join(" "));
+        }
+        if !stop::sleep_until(Instant::now() + Duration::from_millis(5)) {
+            return Ok(());
+        }
+    }
+    match a.at {
+        Some(at) => screen.begin_at(frames, at),
+        None => screen.follow(frames),
+    }
+    let (w, h) = a.size;
+    let mut terminal = Terminal::new(TestBackend::new(w, h))?;
+    terminal.draw(|f| screen.draw(f, frames))?;
+    let buffer = terminal.backend().buffer();
+    match &a.svg {
+        Some(path) => {
+            std::fs::write(path, svg::picture(buffer)).with_context(|| format!("cannot write {}", path.display()))?;
+            say(format_args!("{} written", path.display()));
+        }
+        None => {
+            use std::io::Write;
+            let mut out = std::io::stdout().lock();
+            for row in buffer.content().chunks(w as usize) {
+                let line: String = row.iter().map(|c| c.symbol()).collect();
+                writeln!(out, "{}", line.trim_end())?;
+            }
+        }
+    }
+    recording::judge(frames.problems())
+}
+
+fn live(terminal: &mut ratatui::DefaultTerminal, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Result<()> {
+    const PICTURE: Duration = Duration::from_millis(33);
+    let mut next = Instant::now();
+    loop {
+        // Frames are gathered more often than drawn: the ring of a fast producer comes round quickly.
+        let pause = frames.gather().min(next.saturating_duration_since(Instant::now()));
+        if event::poll(pause).context("cannot read keys")?
+            && let Event::Key(key) = event::read().context("cannot read keys")?
+            && key.kind != KeyEventKind::Release
+        {
+            let end = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+            if end || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
+                return Ok(());
+            }
+            screen.press(key.code, frames);
+            next = Instant::now();
+        }
+        if stop::requested() {
+            return Ok(());
+        }
+        if Instant::now() >= next {
+            next = Instant::now() + PICTURE;
+            screen.advance(frames);
+            terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! The screen of a view: streams, a plot, a place in time.
+
+use super::frames::{COLUMNS, Frames, Full, number, numeric};
+use clap::ValueEnum;
+use ratatui::Frame;
+use ratatui::crossterm::event::KeyCode;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style, Stylize};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
+use shmx::abi::frame::Streams;
+use shmx::{ElementType, StreamInfo};
+use shmx_record::ImageInfo;
+use std::time::{Duration, Instant};
+
+/// How a stream is plotted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// The first element's values over the frames.
+    Time,
+    /// The values of one frame over their number.
+    Index,
+    /// Two components of each element against each other.
+    Xy,
+    /// An image.
+    Image,
+}
+
+impl Mode {
+    const ALL: [Self; 4] = [Self::Time, Self::Index, Self::Xy, Self::Image];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Time => "over time",
+            Self::Index => "over index",
+            Self::Xy => "x against y",
+            Self::Image => "image",
+        }
+    }
+}
+
+/// A palette that colour-blind eyes can tell apart.
+const SERIES: [Color; 4] =
+    [Color::Rgb(86, 180, 233), Color::Rgb(230, 159, 0), Color::Rgb(0, 158, 115), Color::Rgb(204, 121, 167)];
+/// Points of a plot; more would be drawn upon each other.
+const MOST_DRAWN: usize = 4096;
+
+/// A stream of the frame that is shown.
+struct Shown {
+    info: StreamInfo,
+    name: String,
+    ty: Option<ElementType>,
+    elements: u32,
+    data: Vec<u8>,
+}
+
+pub(crate) struct Screen {
+    title: String,
+    /// Which frame is shown, counted from the first that ever was.
+    at: u64,
+    /// Whether it follows the newest frame, or plays.
+    running: bool,
+    /// When playing began, and at which time of the recording.
+    since: Option<(Instant, u64)>,
+    stream: Option<u32>,
+    wish: Option<String>,
+    mode: Option<Mode>,
+    /// Frames on a plot over time.
+    window: u64,
+    colours: bool,
+    cache: Option<(u64, u64, Vec<Shown>)>,
+}
+
+impl Screen {
+    pub(crate) fn new(title: String) -> Self {
+        Self {
+            title,
+            at: 0,
+            running: true,
+            since: None,
+            stream: None,
+            wish: None,
+            mode: None,
+            window: 256,
+            colours: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            cache: None,
+        }
+    }
+
+    pub(crate) fn wish(&mut self, stream: Option<String>, mode: Option<Mode>) {
+        (self.wish, self.mode) = (stream, mode);
+    }
+
+    fn range(frames: &dyn Frames) -> (u64, u64) {
+        let first = frames.forgotten();
+        (first, first + (frames.len() as u64).saturating_sub(1))
+    }
+
+    /// Goes to the newest frame.
+    pub(crate) fn follow(&mut self, frames: &dyn Frames) {
+        self.at = Self::range(frames).1;
+    }
+
+    /// Goes to a time from the beginning, and stops there.
+    pub(crate) fn begin_at(&mut self, frames: &dyn Frames, at: Duration) {
+        let start = frames.point(0).map_or(0, |p| p.time);
+        let want = start + u64::try_from(at.as_nanos()).unwrap_or(u64::MAX - start);
+        self.at = frames.forgotten() + index_of_time(frames, want) as u64;
+        self.running = !frames.is_recording();
+    }
+
+    /// Moves on with the time.
+    pub(crate) fn advance(&mut self, frames: &dyn Frames) {
+        let (first, last) = Self::range(frames);
+        if self.running && !frames.is_recording() {
+            self.at = last;
+        } else if self.running {
+            let point = |i: u64| usize::try_from(i - first).ok().and_then(|i| frames.point(i));
+            let now = point(self.at.clamp(first, last)).map_or(0, |p| p.time);
+            let (since, time) = *self.since.get_or_insert((Instant::now(), now));
+            let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.at = first + index_of_time(frames, time.saturating_add(elapsed)) as u64;
+            if self.at >= last {
+                (self.running, self.since) = (false, None);
+            }
+        }
+        self.at = self.at.clamp(first, last);
+    }
+
+    pub(crate) fn press(&mut self, key: KeyCode, frames: &dyn Frames) {
+        let (first, last) = Self::range(frames);
+        let page = ((last - first) / 10).max(1);
+        let at = self.at;
+        let mut go = |to: u64| {
+            (self.running, self.since) = (false, None);
+            self.at = to.clamp(first, last);
+        };
+        match key {
+            KeyCode::Char(' ') => {
+                let restart = frames.is_recording() && !self.running && self.at >= last;
+                self.at = if restart { first } else { self.at };
+                (self.running, self.since) = (!self.running, None);
+            }
+            KeyCode::Right | KeyCode::Char('.') => go(at + 1),
+            KeyCode::Left | KeyCode::Char(',') => go(at.saturating_sub(1)),
+            KeyCode::PageDown => go(at + page),
+            KeyCode::PageUp => go(at.saturating_sub(page)),
+            KeyCode::Home => go(first),
+            KeyCode::End => {
+                go(last);
+                self.running = !frames.is_recording();
+            }
+            KeyCode::Down | KeyCode::Char('j') => self.choose(1),
+            KeyCode::Up | KeyCode::Char('k') => self.choose(-1),
+            KeyCode::Char('m') => self.next_mode(),
+            KeyCode::Char('+' | '=') => self.window = (self.window / 2).max(8),
+            KeyCode::Char('-') => self.window = (self.window * 2).min(1 << 20),
+            _ => {}
+        }
+    }
+
+    fn choose(&mut self, by: i32) {
+        let Some((_, _, shown)) = &self.cache else { return };
+        let now = shown.iter().position(|s| Some(s.info.id) == self.stream).unwrap_or(0);
+        let next = now.saturating_add_signed(by as isize).min(shown.len().saturating_sub(1));
+        self.stream = shown.get(next).map(|s| s.info.id);
+        self.mode = None;
+    }
+
+    fn next_mode(&mut self) {
+        let Some(shown) = self.chosen() else { return };
+        let (fit, now) = (fitting(shown), self.mode_of(shown));
+        let at = fit.iter().position(|&m| m == now).unwrap_or(0);
+        self.mode = fit.get((at + 1) % fit.len().max(1)).copied();
+    }
+
+    fn chosen(&self) -> Option<&Shown> {
+        self.cache.as_ref()?.2.iter().find(|s| Some(s.info.id) == self.stream)
+    }
+
+    fn mode_of(&self, s: &Shown) -> Mode {
+        let fit = fitting(s);
+        self.mode.filter(|m| fit.contains(m)).or_else(|| fit.first().copied()).unwrap_or(Mode::Index)
+    }
+
+    /// Unpacks the frame that is shown, once.
+    fn load(&mut self, frames: &mut dyn Frames) {
+        let i = usize::try_from(self.at - frames.forgotten()).unwrap_or(0);
+        let Some(id) = frames.point(i).map(|p| p.id) else { return };
+        if self.cache.as_ref().is_some_and(|(at, seen, _)| (*at, *seen) == (self.at, id)) {
+            return;
+        }
+        let shown = frames.full(i).map_or(Vec::new(), |f| unpack(&f));
+        if let Some(wish) = self.wish.as_ref() {
+            let found = shown.iter().find(|s| s.name == *wish || s.info.id.to_string() == *wish);
+            if let Some(s) = found {
+                (self.stream, self.wish) = (Some(s.info.id), None);
+            }
+        }
+        if !shown.is_empty() && !shown.iter().any(|s| Some(s.info.id) == self.stream) {
+            let first = shown.iter().find(|s| s.ty.is_some()).or(shown.first());
+            self.stream = self.stream.or(first.map(|s| s.info.id));
+        }
+        self.cache = Some((self.at, id, shown));
+    }
+
+    fn series(&self, n: usize) -> Style {
+        if self.colours { Style::new().fg(SERIES[n % SERIES.len()]) } else { Style::new() }
+    }
+
+    fn accent(&self) -> Style {
+        if self.colours { Style::new().fg(Color::LightCyan) } else { Style::new().bold() }
+    }
+
+    pub(crate) fn draw(&mut self, f: &mut Frame<'_>, frames: &mut dyn Frames) {
+        let [head, middle, bar, foot] = Layout::vertical([
+            Constraint::Length(1),
+            Constraint::Fill(1),
+            Constraint::Length(2),
+            Constraint::Length(1),
+        ])
+        .areas(f.area());
+        let keys =
+            "space pause  left/right step  PgUp/PgDn scrub  Home/End  up/down stream  m plot  +/- window  q quit";
+        f.render_widget(Paragraph::new(Line::from(keys).dim()), foot);
+        if frames.is_empty() {
+            f.render_widget(Paragraph::new(format!("{}: {}", self.title, frames.state())), head);
+            return;
+        }
+        self.load(frames);
+        let i = usize::try_from(self.at - frames.forgotten()).unwrap_or(0);
+        if let Some(p) = frames.point(i) {
+            let state = if !self.running {
+                "paused"
+            } else if frames.is_recording() {
+                "playing"
+            } else {
+                "following"
+            };
+            let segment = if p.segment > 1 { format!("  segment {}", p.segment) } else { String::new() };
+            let text = format!("{}  {state}  frame {}  sim time {}{segment}  ", self.title, p.id, short(p.sim_time));
+            let line = Line::from(vec![Span::styled(text, self.accent()), Span::from(frames.state())]);
+            f.render_widget(Paragraph::new(line), head);
+        }
+        let wide = middle.width >= 70;
+        let list_width = if wide { 30 } else { 22 };
+        let [list, plot] = Layout::horizontal([Constraint::Length(list_width), Constraint::Fill(1)]).areas(middle);
+        self.draw_list(f, list);
+        self.draw_plot(f, plot, frames, i);
+        self.draw_bar(f, bar, frames, i);
+    }
+
+    fn draw_list(&self, f: &mut Frame<'_>, area: Rect) {
+        let block = Block::bordered().title("streams");
+        let inner = block.inner(area);
+        f.render_widget(block, area);
+        let Some((_, _, shown)) = &self.cache else { return };
+        if shown.is_empty() {
+            f.render_widget(
+                Paragraph::new("this frame was not kept in full").wrap(ratatui::widgets::Wrap { trim: true }),
+                inner,
+            );
+            return;
+        }
+        let chosen = shown.iter().position(|s| Some(s.info.id) == self.stream).unwrap_or(0);
+        let rows = inner.height as usize;
+        let from = chosen.saturating_sub(rows.saturating_sub(1));
+        let lines = shown.iter().enumerate().skip(from).take(rows).map(|(i, s)| {
+            let room = (inner.width as usize).saturating_sub(1);
+            let value = summary(s);
+            let name: String = s.name.chars().take(room.saturating_sub(value.chars().count() + 1).max(6)).collect();
+            let gap = room.saturating_sub(name.chars().count() + value.chars().count()).max(1);
+            let line = Line::from(format!("{name}{}{value}", " ".repeat(gap)));
+            if i == chosen { line.style(Style::new().add_modifier(Modifier::REVERSED)) } else { line }
+        });
+        f.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), inner);
+    }
+
+    fn draw_plot(&self, f: &mut Frame<'_>, area: Rect, frames: &dyn Frames, i: usize) {
+        let Some(s) = self.chosen() else {
+            f.render_widget(Block::bordered(), area);
+            return;
+        };
+        let mode = self.mode_of(s);
+        let shape = s.ty.map_or_else(|| "unknown type".to_owned(), |t| t.name().to_owned());
+        let times = if s.info.components > 1 { format!("x{}", s.info.components) } else { String::new() };
+        let title = format!("{} ({shape}{times}, {} elements) {}", s.name, s.elements, mode.name());
+        let Some(ty) = s.ty else {
+            let words =
+                Paragraph::new("this stream has no numbers that are known").block(Block::bordered().title(title));
+            f.render_widget(words, area);
+            return;
+        };
+        match mode {
+            Mode::Image => self.draw_image(f, area, s, title),
+            Mode::Time => {
+                let columns = frames.columns().of(s.info.id);
+                let from = i.saturating_sub(usize::try_from(self.window).unwrap_or(usize::MAX) - 1);
+                let step = (i + 1 - from).div_ceil(MOST_DRAWN);
+                let sets: Vec<Vec<(f64, f64)>> = columns
+                    .map(|c| {
+                        let value = |n: usize| Some((frames.point(n)?.id as f64, *frames.point(n)?.values.get(c)?));
+                        (from..=i).step_by(step).filter_map(value).filter(|p| p.1.is_finite()).collect()
+                    })
+                    .collect();
+                self.chart(f, area, title, &sets, GraphType::Line, "frame");
+            }
+            Mode::Index => {
+                let n = s.info.components as usize;
+                let shown = n.min(COLUMNS);
+                let all: Vec<f64> = s.data.chunks_exact(ty.size() as usize).map(|b| number(ty, b)).collect();
+                let elements = all.len() / n.max(1);
+                let step = elements.div_ceil(MOST_DRAWN).max(1);
+                let sets: Vec<Vec<(f64, f64)>> = (0..shown)
+                    .map(|c| {
+                        let value = |e: usize| (e as f64, all[e * n + c]);
+                        (0..elements).step_by(step).map(value).filter(|p| p.1.is_finite()).collect()
+                    })
+                    .collect();
+                self.chart(f, area, title, &sets, GraphType::Line, "index");
+            }
+            Mode::Xy => {
+                let (n, size) = (s.info.components as usize, ty.size() as usize);
+                let elements = s.data.len() / (n * size).max(1);
+                let step = elements.div_ceil(4 * MOST_DRAWN).max(1);
+                let pair = |e: usize| {
+                    let at = |c: usize| s.data.get((e * n + c) * size..).map_or(f64::NAN, |b| number(ty, b));
+                    (at(0), at(1))
+                };
+                let points: Vec<_> =
+                    (0..elements).step_by(step).map(pair).filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
+                self.chart(f, area, title, &[points], GraphType::Scatter, "x");
+            }
+        }
+    }
+
+    fn chart(&self, f: &mut Frame<'_>, area: Rect, title: String, sets: &[Vec<(f64, f64)>], graph: GraphType, x: &str) {
+        let all = || sets.iter().flatten();
+        let bounds = |get: fn(&(f64, f64)) -> f64| {
+            let lo = all().map(get).fold(f64::INFINITY, f64::min);
+            let hi = all().map(get).fold(f64::NEG_INFINITY, f64::max);
+            match (lo.is_finite(), hi > lo) {
+                (false, _) => [0.0, 1.0],
+                (true, false) => [lo - 0.5 * lo.abs().max(1e-9), hi + 0.5 * hi.abs().max(1e-9)],
+                (true, true) => [lo, hi],
+            }
+        };
+        let (xs, mut ys) = (bounds(|p| p.0), bounds(|p| p.1));
+        let room = 0.04 * (ys[1] - ys[0]);
+        (ys[0], ys[1]) = (ys[0] - room, ys[1] + room);
+        let datasets = sets.iter().enumerate().map(|(n, points)| {
+            let name = ["x", "y", "z", "w"].get(n).filter(|_| sets.len() > 1).map_or("", |v| v);
+            let d = Dataset::default().marker(Marker::Braille).graph_type(graph).style(self.series(n)).data(points);
+            if name.is_empty() { d } else { d.name(name) }
+        });
+        let labels = |[lo, hi]: [f64; 2]| [short(lo), short((lo + hi) / 2.0), short(hi)];
+        let dim = Style::new().dim();
+        let chart = Chart::new(datasets.collect())
+            .block(Block::bordered().title(title))
+            .x_axis(Axis::default().title(Line::from(x.to_owned()).dim()).style(dim).bounds(xs).labels(labels(xs)))
+            .y_axis(Axis::default().style(dim).bounds(ys).labels(labels(ys)));
+        f.render_widget(chart, area);
+    }
+
+    fn draw_image(&self, f: &mut Frame<'_>, area: Rect, s: &Shown, title: String) {
+        let block = Block::bordered().title(title);
+        let inner = block.inner(area);
+        f.render_widget(block, area);
+        let Some(image) = ImageInfo::of(&s.info) else { return };
+        let (w, h) = (image.width as usize, image.height as usize);
+        // Two pixels in each cell, one above the other; the picture keeps its shape.
+        let (cols, rows) = (inner.width as usize, 2 * inner.height as usize);
+        let scale = (w as f64 / cols.max(1) as f64).max(h as f64 / rows.max(1) as f64);
+        let (cols, rows) = (((w as f64 / scale) as usize).min(cols), ((h as f64 / scale) as usize).min(rows));
+        let pixel = |x: usize, y: usize| {
+            let (x, y) = ((x as f64 * scale) as usize, (y as f64 * scale) as usize);
+            let at = |bytes: usize, c: usize| {
+                let i = y * image.step as usize + x * bytes + c;
+                s.data.get(i).copied().unwrap_or(0)
+            };
+            match image.encoding.as_str() {
+                "rgb8" | "8UC3" => Color::Rgb(at(3, 0), at(3, 1), at(3, 2)),
+                "bgr8" => Color::Rgb(at(3, 2), at(3, 1), at(3, 0)),
+                "rgba8" => Color::Rgb(at(4, 0), at(4, 1), at(4, 2)),
+                "bgra8" => Color::Rgb(at(4, 2), at(4, 1), at(4, 0)),
+                "mono16" | "16UC1" => Color::Rgb(at(2, 1), at(2, 1), at(2, 1)),
+                _ => Color::Rgb(at(1, 0), at(1, 0), at(1, 0)),
+            }
+        };
+        for row in 0..rows / 2 {
+            for column in 0..cols {
+                let Some(cell) = f.buffer_mut().cell_mut((inner.x + column as u16, inner.y + row as u16)) else {
+                    continue;
+                };
+                cell.set_symbol("▀").set_fg(pixel(column, 2 * row)).set_bg(pixel(column, 2 * row + 1));
+            }
+        }
+    }
+
+    /// Where in all frames this one is, and where some were missed or a segment began.
+    fn draw_bar(&self, f: &mut Frame<'_>, area: Rect, frames: &dyn Frames, i: usize) {
+        let n = frames.len();
+        let width = area.width as usize;
+        if n == 0 || width < 3 {
+            return;
+        }
+        let mut cells = vec!['─'; width];
+        let per = n.div_ceil(width).max(1);
+        for (c, cell) in cells.iter_mut().enumerate() {
+            // A look at a few frames of each cell is enough for a million of them.
+            let from = c * n / width;
+            let to = ((c + 1) * n / width).max(from + 1).min(n);
+            for k in (from..to).step_by(per.div_ceil(64)) {
+                let Some(p) = frames.point(k) else { break };
+                let begins = k > 0 && frames.point(k - 1).is_some_and(|q| q.segment != p.segment);
+                *cell = match *cell {
+                    _ if begins => '┃',
+                    '─' if p.missed > 0 => '·',
+                    other => other,
+                };
+            }
+        }
+        let at = (i * width / n).min(width - 1);
+        let (before, after): (String, String) = (cells[..at].iter().collect(), cells[at + 1..].iter().collect());
+        let line = Line::from(vec![
+            Span::styled(before, self.series(0)),
+            Span::styled("█", self.accent()),
+            Span::from(after).dim(),
+        ]);
+        let time = |k: usize| frames.point(k).map_or(0, |p| p.time);
+        let seconds = |a: u64, b: u64| b.saturating_sub(a) as f64 / 1e9;
+        let what = format!(
+            "{} of {n} frames, {:.3} of {:.3} s   · missed  ┃ restart",
+            i + 1,
+            seconds(time(0), time(i)),
+            seconds(time(0), time(n - 1))
+        );
+        f.render_widget(Paragraph::new(vec![line, Line::from(what).dim()]), area);
+    }
+}
+
+/// The last frame at or before a time.
+fn index_of_time(frames: &dyn Frames, time: u64) -> usize {
+    let (mut lo, mut hi) = (0, frames.len());
+    while lo < hi {
+        let mid = (lo + hi) / 2;
+        if frames.point(mid).is_some_and(|p| p.time <= time) { lo = mid + 1 } else { hi = mid }
+    }
+    lo.saturating_sub(1)
+}
+
+fn unpack(f: &Full) -> Vec<Shown> {
+    let mut shown: Vec<Shown> = Vec::new();
+    for s in Streams::new(&f.payload).map_while(Result::ok) {
+        let Some(info) = f.directory.stream(s.stream_id).cloned() else { continue };
+        let name = info.name_lossy().into_owned();
+        let name = if name.is_empty() { format!("#{}", info.id) } else { name };
+        shown.push(Shown { ty: numeric(&info), name, info, elements: s.elem_count, data: s.data.to_vec() });
+    }
+    shown
+}
+
+/// The plots that make sense for a stream, the likeliest first.
+fn fitting(s: &Shown) -> Vec<Mode> {
+    let Some(_) = s.ty else { return Vec::new() };
+    let image = ImageInfo::of(&s.info).is_some_and(|i| i.step > 0);
+    let mut fit: Vec<Mode> = Vec::new();
+    if image {
+        fit.push(Mode::Image);
+    }
+    if (2..=3).contains(&s.info.components) && s.elements > 1 {
+        fit.push(Mode::Xy);
+    }
+    if s.elements <= 1 {
+        fit.push(Mode::Time);
+    }
+    for m in Mode::ALL {
+        let possible = match m {
+            Mode::Image => false,
+            Mode::Xy => s.info.components >= 2,
+            _ => true,
+        };
+        if possible && !fit.contains(&m) {
+            fit.push(m);
+        }
+    }
+    fit
+}
+
+fn summary(s: &Shown) -> String {
+    match s.ty {
+        Some(ty) if s.elements <= 1 && s.info.components <= 2 => {
+            let values = s.data.chunks_exact(ty.size() as usize).map(|b| short(number(ty, b)));
+            values.collect::<Vec<_>>().join(" ")
+        }
+        Some(ty) if s.info.components > 1 => format!("{}x{} *{}", ty.name(), s.info.components, s.elements),
+        Some(ty) => format!("{} *{}", ty.name(), s.elements),
+        None => format!("? *{}", s.elements),
+    }
+}
+
+/// A number in few characters.
+fn short(v: f64) -> String {
+    let a = v.abs();
+    if v == 0.0 || !v.is_finite() {
+        return v.to_string();
+    }
+    if v.fract() == 0.0 && a < 1e7 {
+        format!("{v:.0}")
+    } else if (1e-3..1e6).contains(&a) {
+        let digits = (4 - a.log10().floor() as i32).clamp(0, 6) as usize;
+        let text = format!("{v:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{v:.2e}")
+    }
+}
