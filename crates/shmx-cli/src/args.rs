@@ -185,7 +185,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 Examples:
   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 -s 640x480 - |
-    shmx publish video --stream 1:image:u8x3*307200 --hz 30
+    shmx publish video --stream 1:image:u8x3*640x480 --hz 30
   shmx publish data --stream 1:pos:f32x3*100 2:mass:f32*100 --lossless --wait-readers 1 <data.bin")]
     Publish(Publish),
     /// Print a script that completes shmx commands in your shell.
@@ -537,10 +537,10 @@ pub(crate) struct Inspect {
 pub(crate) struct Publish {
     /// Name of the region.
     pub(crate) name: String,
-    /// A stream: number, name, type (u8, f32x3, ...), and elements per frame if not 1.
+    /// A stream: number, name, type (u8, f32x3, ...), and elements per frame if not 1; WxH for an image.
     #[arg(
         long = "stream",
-        value_name = "ID:NAME:TYPE[xN][*COUNT]",
+        value_name = "ID:NAME:TYPE[xN][*COUNT|*WxH]",
         required = true,
         num_args = 1..,
         value_parser = stream_spec
@@ -665,9 +665,16 @@ fn stream_spec(s: &str) -> Result<StreamSpec, String> {
     let (id, rest) = s.split_once(':').ok_or_else(form)?;
     let (name, ty) = rest.rsplit_once(':').ok_or_else(form)?;
     let id: u32 = id.parse().map_err(|_| form())?;
-    let (ty, count) = match ty.split_once('*') {
-        Some((ty, count)) => (ty, elem_count(count)?),
-        None => (ty, 1),
+    let (ty, count, extra) = match ty.split_once('*') {
+        Some((ty, count)) => match count.split_once('x') {
+            // The size of an image, which goes into the directory as well.
+            Some((w, h)) => {
+                let (w, h) = (elem_count(w)?, elem_count(h)?);
+                (ty, w.checked_mul(h).ok_or_else(form)?, format!(r#"{{"width":{w},"height":{h}}}"#))
+            }
+            None => (ty, elem_count(count)?, String::new()),
+        },
+        None => (ty, 1, String::new()),
     };
     let (ty, components) = match ty.split_once('x') {
         Some((ty, n)) => (ty, n.parse().ok().filter(|&n| n > 0).ok_or_else(form)?),
@@ -680,7 +687,7 @@ fn stream_spec(s: &str) -> Result<StreamSpec, String> {
         let names: Vec<_> = shmx::ElementType::ALL.iter().map(|t| t.name()).collect();
         format!("`{ty}` is no element type; there are {}", names.join(", "))
     })?;
-    Ok(StreamSpec { stream: shmx::StaticStream::vector(id, name, ty, components), count })
+    Ok(StreamSpec { stream: shmx::StaticStream::vector(id, name, ty, components).with_extra(extra), count })
 }
 
 fn elem_count(s: &str) -> Result<u32, String> {
@@ -707,7 +714,22 @@ mod tests {
         let s = stream_spec("1:a:b:u8x3*307200").unwrap();
         assert_eq!((s.stream.id, s.stream.name.as_str(), s.stream.components, s.count), (1, "a:b", 3, 307_200));
         assert_eq!(stream_spec("7:t:F64").unwrap().stream.bytes_per_elem, 8);
-        for bad in ["", "1", "1:a", "1:a:", "x:a:u8", "1::u8", "1:a:u9", "1:a:u8x0", "1:a:u8*0", "1:a:u8x"] {
+        let s = stream_spec("1:image:u8x3*640x480").unwrap();
+        assert_eq!((s.count, s.stream.extra.as_slice()), (307_200, &br#"{"width":640,"height":480}"#[..]));
+        for bad in [
+            "",
+            "1",
+            "1:a:u8*65536x65536",
+            "1:a:u8*2x",
+            "1:a",
+            "1:a:",
+            "x:a:u8",
+            "1::u8",
+            "1:a:u9",
+            "1:a:u8x0",
+            "1:a:u8*0",
+            "1:a:u8x",
+        ] {
             assert!(stream_spec(bad).is_err(), "{bad}");
         }
         assert!(rate("nan").is_err() && rate("0").is_err() && seconds("-1").is_err() && seconds("nan").is_err());

@@ -51,6 +51,9 @@ pub(crate) struct Record {
     /// Only whole frames, no messages for viewers: half the size, and it can be replayed all the same.
     #[arg(long)]
     no_views: bool,
+    /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = recording::size)]
+    view_limit: u64,
     /// Do not check the frames' checksums.
     #[arg(long)]
     no_verify: bool,
@@ -82,6 +85,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     };
     options.writer.flush_after = a.flush.max(Duration::from_millis(1));
     options.writer.views = !a.no_views;
+    options.writer.view_bytes = usize::try_from(a.view_limit).unwrap_or(usize::MAX);
     options.writer.rotate_bytes = a.rotate_size;
     options.writer.rotate_after = a.rotate_every;
     options.writer.keep_bytes = a.keep_size;

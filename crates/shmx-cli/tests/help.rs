@@ -155,7 +155,7 @@ impl Stage {
             orphan(self.name("robot-"), clock, false);
         }
         std::fs::write(self.folder.path(&self.mine("data.bin")), [7; 16_000]).unwrap();
-        let pictures = "shmx publish video --stream 1:image:u8x3*307200 --hz 30 </dev/zero";
+        let pictures = "shmx publish video --stream 1:image:u8x3*640x480 --hz 30 </dev/zero";
         let other = match example {
             e if e.starts_with("shmx cat video") => Some(pictures),
             e if e.starts_with("shmx cat data") => {

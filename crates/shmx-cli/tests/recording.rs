@@ -201,6 +201,37 @@ fn a_full_disk_is_an_error_that_keeps_what_was_written() {
 }
 
 #[test]
+fn a_view_shows_a_recording_and_a_region() {
+    let folder = Folder::new("view");
+    let name = unique("view");
+    let _server = Proc::start(&["serve", &name, "--hz", "500", "--slots", "64"]);
+    let file = folder.file("a.mcap");
+    assert_eq!(out(&["record", &name, "-o", &file, "--frames", "40"]).status.code(), Some(0));
+    let text = |args: &[&str]| {
+        let o = out(args);
+        assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+        String::from_utf8(o.stdout).unwrap()
+    };
+    for size in ["80x24", "200x60", "40x12"] {
+        let s = text(&["view", &file, "--stream", "tick_sim", "--once", "--size", size]);
+        let (w, h) = size.split_once('x').unwrap();
+        assert_eq!(s.lines().count(), h.parse::<usize>().unwrap());
+        assert!(s.lines().all(|l| l.chars().count() <= w.parse().unwrap()));
+        assert!(s.contains("tick_sim (f64") && s.contains("40 of 40 frames"), "{s}");
+    }
+    let s = text(&["view", &file, "--stream", "42", "--at", "0", "--once", "--mode", "index"]);
+    assert!(s.contains("tick_seq (u64, 1 elements) over index") && s.contains("1 of 40 frames"), "{s}");
+    let s = text(&["view", &name, "--stream", "tick_seq", "--once", "--frames", "30"]);
+    assert!(s.contains("tick_seq (u64") && s.contains("following"), "{s}");
+    let svg = folder.file("a.svg");
+    text(&["view", &file, "--svg", &svg]);
+    let picture = std::fs::read_to_string(&svg).unwrap();
+    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n") && picture.contains("tick_seq"));
+    assert_eq!(out(&["view", &file, "--region", "none", "--once"]).status.code(), Some(1));
+    assert_eq!(out(&["view", &file, "--size", "1x1", "--once"]).status.code(), Some(2));
+}
+
+#[test]
 fn bad_files_and_bad_usage_have_their_exit_codes() {
     let folder = Folder::new("bad");
     let file = folder.file("x.mcap");

@@ -141,7 +141,7 @@ pub(crate) struct Source<'a> {
     pub(crate) time: u64,
 }
 
-/// Replaces `out` by the message; false if the data does not fit the view, or has more than `limit` values.
+/// Replaces `out` by the message; false if the data does not fit the view, or the message would have more than `limit` bytes.
 pub(crate) fn encode(view: &View, from: Source<'_>, data: &StreamData<'_>, limit: usize, out: &mut Vec<u8>) -> bool {
     out.clear();
     match view {
@@ -154,18 +154,18 @@ pub(crate) fn encode(view: &View, from: Source<'_>, data: &StreamData<'_>, limit
 fn values(ty: ElementType, components: u32, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
     let size = ty.size() as usize;
     let count = data.len() / size;
-    if count > limit || !data.len().is_multiple_of(size) {
+    let wide = match ty {
+        ElementType::Bool => 1,
+        ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
+        _ => 4,
+    };
+    if count * wide > limit || !data.len().is_multiple_of(size) {
         return false;
     }
     let mut w = Writer(out);
     w.fixed64(value::FRAME_ID, from.frame_id);
     w.fixed64(value::SIM_TIME, from.sim_time.to_bits());
     w.fixed32(value::COMPONENTS, components);
-    let wide = match ty {
-        ElementType::Bool => 1,
-        ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
-        _ => 4,
-    };
     w.length(value::VALUES, count * wide);
     let le = cfg!(target_endian = "little");
     match ty {
@@ -231,7 +231,7 @@ fn picture(image: &ImageInfo, from: Source<'_>, data: &[u8], out: &mut Vec<u8>) 
 
 fn points(double: bool, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
     let size = if double { 8 } else { 4 };
-    if data.len() / size > limit || !data.len().is_multiple_of(3 * size) {
+    if data.len() > limit || !data.len().is_multiple_of(3 * size) {
         return false;
     }
     let mut w = Writer(out);

@@ -59,8 +59,9 @@ pub struct WriterOptions {
     pub flush_after: Duration,
     /// Whether streams also get messages that viewers decode by themselves. Default true.
     pub views: bool,
-    /// Streams with more values than this in a frame are in the whole frame only. Default 1 Mi. Images have no limit.
-    pub view_values: usize,
+    /// Streams whose message of numbers or points would be longer than this are in the whole frame only. Images have
+    /// no limit. Default 1 MiB.
+    pub view_bytes: usize,
     /// Begin a new file when one has this many bytes.
     pub rotate_bytes: Option<u64>,
     /// Begin a new file when one is this old.
@@ -78,7 +79,7 @@ impl Default for WriterOptions {
             chunk_bytes: 4 << 20,
             flush_after: Duration::from_secs(1),
             views: true,
-            view_values: 1 << 20,
+            view_bytes: 1 << 20,
             rotate_bytes: None,
             rotate_after: None,
             keep_bytes: None,
@@ -556,7 +557,7 @@ impl RecordWriter {
         'streams: for stream in shmx::abi::frame::Streams::new(payload).map_while(Result::ok) {
             for viewed in open.views.iter_mut().filter(|v| v.channel.stream == stream.stream_id) {
                 let c = &viewed.channel;
-                if !views::encode(&c.view, source, &stream, self.options.view_values, message) {
+                if !views::encode(&c.view, source, &stream, self.options.view_bytes, message) {
                     self.written.unviewed += 1;
                     continue;
                 }

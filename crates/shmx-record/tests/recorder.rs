@@ -232,7 +232,7 @@ fn damage_is_found_and_costs_its_chunk_only() {
             let mut copy = bytes.clone();
             copy[at] ^= 1 << (seed % 8);
             // Sometimes a whole run of bytes.
-            if seed % 5 == 0 {
+            if seed.is_multiple_of(5) {
                 let end = (at + 40).min(copy.len());
                 copy[at..end].fill((seed >> 20) as u8);
             }

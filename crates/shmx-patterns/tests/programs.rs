@@ -1,0 +1,180 @@
+//! The programs as processes: steering, killing and restarting, pictures.
+#![cfg(target_os = "linux")]
+
+use shmx::{Client, Element, FrameView};
+use shmx_patterns::control::Command as Control;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const SIM: &str = env!("CARGO_BIN_EXE_shmx-sim");
+const RENDER: &str = env!("CARGO_BIN_EXE_shmx-render");
+const OPTIMISE: &str = env!("CARGO_BIN_EXE_shmx-optimise");
+
+fn unique(tag: &str) -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    format!("shmx-t-pat-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+}
+
+struct Proc(Child);
+
+impl Proc {
+    fn start(program: &str, args: &[&str]) -> Self {
+        let mut c = Command::new(program);
+        Self(c.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        let mut code = None;
+        until("the process ends", || {
+            let done = self.0.try_wait().unwrap();
+            code = done.and_then(|s| s.code());
+            done.is_some()
+        });
+        code
+    }
+}
+
+impl Drop for Proc {
+    /// Lets it remove its region; what does not end is killed.
+    fn drop(&mut self) {
+        if self.0.try_wait().is_ok_and(|s| s.is_none()) {
+            let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+            let end = Instant::now() + Duration::from_secs(20);
+            while Instant::now() < end && self.0.try_wait().is_ok_and(|s| s.is_none()) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !so() {
+        assert!(Instant::now() < end, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn open(name: &str) -> Client {
+    let mut client = None;
+    until("the region is there", || {
+        client = Client::open(name).ok();
+        client.is_some()
+    });
+    client.unwrap()
+}
+
+fn value<T: Element + Copy>(client: &Client, f: &FrameView, name: &str) -> T {
+    let dir = client.refresh_static().unwrap();
+    f.get::<T>(dir.by_name(name).unwrap().id).unwrap()[0]
+}
+
+/// Waits until a frame is as it should be.
+fn see(client: &mut Client, what: &str, so: impl Fn(&Client, &FrameView) -> bool) {
+    until(what, || {
+        let frame = client.wait(Duration::from_secs(1)).unwrap();
+        frame.is_some_and(|f| so(client, &f))
+    });
+}
+
+fn send(client: &mut Client, c: Control) {
+    client.control_send(c.ty(), &c.body()).unwrap();
+}
+
+#[test]
+fn the_simulation_applies_what_it_is_told_and_reports_it() {
+    let name = unique("steer");
+    let _sim = Proc::start(SIM, &[&name, "--stars", "200", "--hz", "200"]);
+    let mut c = open(&name);
+    see(&mut c, "it runs", |c, f| value::<u64>(c, f, "step") > 5);
+    send(&mut c, Control::Gravity(2.5));
+    c.control_send(0x3001, b"nonsense bytes").unwrap();
+    c.control_send(0x3FFF, b"").unwrap();
+    see(&mut c, "gravity", |c, f| value::<f64>(c, f, "gravity") == 2.5 && value::<u64>(c, f, "applied") == 1);
+    send(&mut c, Control::Pause(true));
+    send(&mut c, Control::TimeStep(0.002));
+    see(&mut c, "a pause", |c, f| value::<bool>(c, f, "paused") && value::<f64>(c, f, "time_step") == 0.002);
+    let at = {
+        let f = c.wait(Duration::from_secs(10)).unwrap().unwrap();
+        value::<u64>(&c, &f, "step")
+    };
+    let still = c.wait(Duration::from_secs(10)).unwrap().unwrap();
+    assert_eq!(value::<u64>(&c, &still, "step"), at, "frames go on, steps do not");
+    drop(still);
+    send(&mut c, Control::Step);
+    see(&mut c, "one step", |c, f| value::<u64>(c, f, "step") == at + 1);
+    send(&mut c, Control::Reset);
+    see(&mut c, "a reset", |c, f| value::<u64>(c, f, "step") == 0 && value::<u64>(c, f, "applied") == 5);
+    send(&mut c, Control::Pause(false));
+    see(&mut c, "it runs again", |c, f| value::<u64>(c, f, "step") > 5);
+    let f = c.wait(Duration::from_secs(10)).unwrap().unwrap();
+    let dir = c.refresh_static().unwrap();
+    let id = |n: &str| dir.by_name(n).unwrap().id;
+    assert_eq!(f.get::<[f32; 3]>(id("position")).unwrap().len(), 200);
+    assert_eq!(f.get::<[f32; 3]>(id("velocity")).unwrap().len(), 200);
+    assert_eq!(f.get::<u32>(id("id")).unwrap()[199], 199);
+}
+
+#[test]
+fn a_simulation_that_is_killed_is_followed_by_the_next() {
+    let name = unique("kill");
+    for _ in 0..3 {
+        let mut sim = Proc::start(SIM, &[&name, "--stars", "50", "--hz", "500"]);
+        let mut c = open(&name);
+        see(&mut c, "it runs", |c, f| value::<u64>(c, f, "step") > 5);
+        sim.0.kill().unwrap();
+        sim.0.wait().unwrap();
+        until("the reader is told", || c.wait(Duration::from_millis(50)).is_err());
+    }
+    let _sim = Proc::start(SIM, &[&name, "--stars", "50"]);
+    let mut c = open(&name);
+    see(&mut c, "it runs", |c, f| value::<u64>(c, f, "step") > 1);
+}
+
+#[test]
+fn a_still_shows_stars() {
+    let name = unique("still");
+    let file = std::env::temp_dir().join(format!("{name}.png"));
+    let _sim = Proc::start(SIM, &[&name, "--stars", "2000", "--skip", "50"]);
+    let mut render =
+        Proc::start(RENDER, &[&name, "--png", file.to_str().unwrap(), "--size", "320x180", "--wait", "60"]);
+    assert_eq!(render.wait(), Some(0));
+    let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&file).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((info.width, info.height), (320, 180));
+    let lit = pixels.chunks_exact(3).filter(|p| p.iter().any(|&c| c > 60)).count();
+    assert!((500..40_000).contains(&lit), "{lit} lit pixels");
+    std::fs::remove_file(file).unwrap();
+    let mut none = Proc::start(RENDER, &["shmx-t-pat-none", "--png", "/dev/null", "--wait", "0.1"]);
+    assert_eq!(none.wait(), Some(1));
+}
+
+#[test]
+fn the_optimiser_finds_the_minimum_and_publishes_each_step() {
+    let name = unique("search");
+    let mut search = Proc::start(OPTIMISE, &[&name, "--once", "--hz", "2000", "--slots", "1024"]);
+    let mut c = open(&name);
+    let (mut best, mut generations) = (f64::INFINITY, 0);
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        match c.next(Duration::from_millis(100)) {
+            Ok(Some(f)) => {
+                let now: f64 = value(&c, &f, "log10_best");
+                assert!(now <= best, "the best never gets worse");
+                best = now;
+                let n: u64 = value(&c, &f, "generation");
+                assert!(n > generations);
+                generations = n;
+            }
+            Ok(None) => {}
+            Err(_) => break,
+        }
+    }
+    assert!(best < -12.0 && generations > 30, "10^{best} after {generations} generations");
+    assert_eq!(search.wait(), Some(0));
+}
