@@ -106,6 +106,7 @@ def main():
     with open(path, "rb") as f:
         events = [m.metadata["event"] for m in make_reader(f).iter_metadata() if m.name == "shmx.region"]
         assert events == ["begin", "end"], events
+    with open(path, "rb") as f:
         summary = make_reader(f).get_summary()
         assert summary.statistics.message_count == frames * len(topics)
     whole = 0
