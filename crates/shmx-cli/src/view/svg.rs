@@ -32,6 +32,34 @@ fn colour(c: Color, plain: &str) -> String {
     named.to_owned()
 }
 
+fn is_braille(c: char) -> bool {
+    ('\u{2800}'..='\u{28ff}').contains(&c)
+}
+
+/// Dots as squares: not every viewer has letters for them.
+fn braille(cells: &[ratatui::buffer::Cell], x: u32, y: u32) -> String {
+    // Bits of the dots, row after row.
+    const BITS: [(u32, u32, u32); 8] = [
+        (0x01, 0, 0),
+        (0x08, 1, 0),
+        (0x02, 0, 1),
+        (0x10, 1, 1),
+        (0x04, 0, 2),
+        (0x20, 1, 2),
+        (0x40, 0, 3),
+        (0x80, 1, 3),
+    ];
+    let mut path = String::new();
+    for (i, cell) in cells.iter().enumerate() {
+        let bits = cell.symbol().chars().next().filter(|&c| is_braille(c)).map_or(0, |c| u32::from(c) - 0x2800);
+        for (_, dx, dy) in BITS.iter().filter(|b| bits & b.0 != 0) {
+            let (px, py) = (x + i as u32 * CELL.0 + 1 + 4 * dx, y + 2 + 4 * dy);
+            let _ = write!(path, "M{px},{py}h2v2h-2z");
+        }
+    }
+    path
+}
+
 /// Cells of one look in a row become one text.
 pub(super) fn picture(buffer: &Buffer) -> String {
     let (w, h) = (u32::from(buffer.area.width), u32::from(buffer.area.height));
@@ -65,6 +93,12 @@ pub(super) fn picture(buffer: &Buffer) -> String {
                 let fill = colour(bg, PAPER);
                 let _ = writeln!(s, r#"<rect x="{px}" y="{py}" width="{len}" height="{ch}" fill="{fill}"/>"#);
             }
+            let dots = braille(&row[x..end], px, py);
+            if !dots.is_empty() {
+                let fill = colour(fg, INK);
+                let _ = writeln!(s, r#"<path d="{dots}" fill="{fill}"/>"#);
+            }
+            let text = text.replace(is_braille, " ");
             if !text.trim().is_empty() {
                 let fill = colour(fg, INK);
                 let weight = if modifier.contains(Modifier::BOLD) { r#" font-weight="bold""# } else { "" };

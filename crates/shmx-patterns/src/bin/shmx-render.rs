@@ -48,6 +48,9 @@ struct Args {
     /// With --png: fail when there is no frame within this time.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     wait: f64,
+    /// How close one looks at first.
+    #[arg(long, default_value_t = 1.0, value_parser = zoom)]
+    zoom: f32,
     /// Turn of the camera in degrees.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     yaw: f32,
@@ -58,6 +61,15 @@ fn size(s: &str) -> Result<(usize, usize), String> {
     let (w, h) = s.split_once('x').ok_or_else(wrong)?;
     let side = |t: &str| t.parse().ok().filter(|v| (16..=8192).contains(v)).ok_or_else(wrong);
     Ok((side(w)?, side(h)?))
+}
+
+fn zoom(s: &str) -> Result<f32, String> {
+    s.parse().ok().filter(|v| (0.05..=50.0).contains(v)).ok_or_else(|| "give a number between 0.05 and 50".into())
+}
+
+fn camera(a: &Args) -> Camera {
+    let usual = Camera::default();
+    Camera { yaw: a.yaw.to_radians(), extent: usual.extent / a.zoom, ..usual }
 }
 
 fn main() -> ExitCode {
@@ -112,7 +124,7 @@ impl Scene {
 
     fn brightness(&self, pixels: usize) -> f32 {
         // About the same light for many stars on few pixels as for few on many.
-        (pixels as f32 / self.positions.len().max(1) as f32 / 6.0).sqrt().clamp(0.05, 2.5)
+        (pixels as f32 / self.positions.len().max(1) as f32 / 20.0).sqrt().clamp(0.05, 2.5)
     }
 }
 
@@ -138,8 +150,7 @@ fn still(a: &Args, path: &std::path::Path) -> anyhow::Result<()> {
     }
     let (width, height) = a.size;
     let mut picture = Picture::new(width, height);
-    let camera = Camera { yaw: a.yaw.to_radians(), ..Camera::default() };
-    picture.stars(camera, &scene.positions, &scene.velocities, scene.brightness(width * height));
+    picture.stars(camera(a), &scene.positions, &scene.velocities, scene.brightness(width * height));
     picture.bloom((width.min(height) / 200).max(1));
     picture.write_png(path).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("frame {} at {:.2}, {} stars, {}", scene.frame_id, scene.sim_time, scene.positions.len(), path.display());
@@ -225,7 +236,7 @@ fn live(a: &Args) -> anyhow::Result<()> {
 fn draw_on(a: &Args, terminal: &mut ratatui::DefaultTerminal) -> anyhow::Result<()> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let mut dots = no_colour;
-    let mut camera = Camera { yaw: a.yaw.to_radians(), ..Camera::default() };
+    let mut camera = camera(a);
     let mut scene = Scene::default();
     let mut picture = Picture::new(0, 0);
     let mut link = Link::new(&a.name);
