@@ -31,7 +31,9 @@ chaos [--seconds N] [--seed N]
                     or left behind (60 s)
 video               a real clip through shmx publish and shmx cat, compared byte by byte
 record-test         recordings read back by the packages of others, and a real clip recorded, replayed, recorded
-record-bench        figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz
+record-bench [--realtime]
+                    figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz;
+                    with --realtime under `chrt -f 10`, for machines that have other work
 patterns-screens    draw the pictures of docs/patterns.md
 orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
@@ -70,7 +72,8 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["chaos", rest @ ..] => chaos::run(tally, rest),
         ["video"] => tests::video(tally, in_ci),
         ["record-test"] => record::test(tally, in_ci),
-        ["record-bench"] => record::bench(tally),
+        ["record-bench"] => record::bench(tally, false),
+        ["record-bench", "--realtime"] => record::bench(tally, true),
         ["patterns-screens"] => record::screens(tally),
         ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),

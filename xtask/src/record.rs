@@ -71,6 +71,7 @@ impl Drop for Running {
 }
 
 struct Setting {
+    realtime: bool,
     shmx: PathBuf,
     dir: PathBuf,
 }
@@ -81,12 +82,21 @@ impl Setting {
         let target = tests::target_dir()?;
         let dir = target.join("record");
         fs::create_dir_all(&dir)?;
-        Ok(Self { shmx: target.join("release/shmx"), dir })
+        Ok(Self { realtime: false, shmx: target.join("release/shmx"), dir })
     }
 
     fn shmx(&self, args: &[&str]) -> Command {
-        let mut c = Command::new(&self.shmx);
+        let mut c = self.program(&self.shmx);
         c.args(args).stdin(Stdio::null());
+        c
+    }
+
+    fn program(&self, path: &Path) -> Command {
+        if !self.realtime {
+            return Command::new(path);
+        }
+        let mut c = Command::new("chrt");
+        c.args(["-f", "10"]).arg(path);
         c
     }
 
@@ -243,9 +253,9 @@ fn clip_round_trip(s: &Setting, clip: &Path) -> Result<String> {
 }
 
 /// Figures, with nothing to pass or fail but the programs themselves.
-pub(crate) fn bench(tally: &mut Tally) -> Result<()> {
+pub(crate) fn bench(tally: &mut Tally, realtime: bool) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "the figures are taken on Linux only");
-    let s = Setting::new(tally)?;
+    let s = Setting { realtime, ..Setting::new(tally)? };
     let build = ["build", "--release", "-p", "shmx-record", "--example", "load"];
     step::command(tally, "build the load", &mut cargo(&build))?;
     let load = tests::target_dir()?.join("release/examples/load");
@@ -259,7 +269,7 @@ fn figures(s: &Setting, load: &Path) -> Result<()> {
     let shm = PathBuf::from(format!("/dev/shm/{name}.mcap"));
     let shm_text = shm.display().to_string();
     let produce = |bytes: &str, hz: &str, seconds: &str| -> Result<Value> {
-        let out = output(Command::new(load).args([&name, bytes, hz, seconds]))?;
+        let out = output(s.program(load).args([&name, bytes, hz, seconds]))?;
         Ok(serde_json::from_str(&out)?)
     };
     println!("   publish times in microseconds, with and without a recorder, in turns; recording to memory");
