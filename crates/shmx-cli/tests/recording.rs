@@ -121,6 +121,26 @@ fn a_recording_ends_in_order_by_signal_time_count_and_server() {
     assert_eq!((code, &about["regions"][0]["frames_read"]), (Some(0), &Value::from(50)));
     assert_eq!(about["regions"][0]["segments"][0]["streams"][0]["name"], "tick_seq");
 
+    let play = |more: &[&str]| -> Value {
+        let prefix = format!("{}-", unique("part"));
+        let o = out(&[&["play", &file, "--prefix", &prefix, "--json"], more].concat());
+        assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+        serde_json::from_slice(&o.stdout).unwrap()
+    };
+    assert_eq!(play(&["--rate", "10"])["published"], 50);
+    let some = play(&["--from", "30ms", "--to", "60ms", "--rate", "max"])["published"].as_u64().unwrap();
+    assert!((1..=30).contains(&some), "{some} frames in 30 ms at 500 Hz");
+    assert_eq!(out(&["play", &file, "--from", "1h"]).status.code(), Some(1));
+    assert_eq!(out(&["play", &file, "--region", "none"]).status.code(), Some(1));
+    let prefix = format!("{}-", unique("loop"));
+    let mut looping = Proc::start(&["play", &file, "--prefix", &prefix, "--loop", "--rate", "20"]);
+    let replayed = format!("{prefix}{name}");
+    let o = out(&["read", &replayed, "--frames", "200", "--all", "--wait-server", "30", "--timeout", "30"]);
+    assert_eq!(o.status.code(), Some(0), "it begins again");
+    looping.signal("-INT");
+    assert_eq!(looping.wait(), Some(0));
+    assert!(gone(&replayed));
+
     let file = folder.file("signal.mcap");
     let mut recorder = Proc::start(&["record", &name, "-o", &file, "--flush", "10ms"]);
     until("something is written", || size(&file) > 3000);

@@ -213,3 +213,42 @@ fn records_are_taken_over_as_they_are() {
     assert_eq!(copy.payload(), buf.payload());
     assert_eq!((copy.stored_checksum(), copy.tlv_count()), (buf.stored_checksum(), buf.tlv_count()));
 }
+
+/// Regions that the reference made, put where regions lie.
+#[cfg(target_os = "linux")]
+#[test]
+fn regions_of_the_reference_are_followed_too() {
+    use shmx::SlotState;
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../shmx-abi/tests/golden");
+    let mut frames = 0;
+    for entry in std::fs::read_dir(golden).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "bin") {
+            continue;
+        }
+        let name = unique("golden");
+        let object = std::path::Path::new("/dev/shm").join(&name);
+        std::fs::copy(&path, &object).unwrap();
+        let inspector = Inspector::open(&name).unwrap();
+        let mut tap = Tap::open(&name, TapOptions::default()).unwrap();
+        std::fs::remove_file(&object).unwrap();
+        assert!(!tap.features().is_extended());
+        let mut expected: Vec<(u64, Vec<u8>)> = Vec::new();
+        for slot in inspector.list_slots() {
+            if let SlotState::Frame(f) = slot.state {
+                expected.push((f.frame_id(), f.payload().to_vec()));
+            }
+        }
+        expected.sort();
+        let mut buf = FrameBuf::new();
+        for (id, payload) in &expected {
+            assert!(tap.try_next(&mut buf).unwrap(), "{}: frame {id}", path.display());
+            assert_eq!((buf.frame_id(), buf.payload()), (*id, payload.as_slice()));
+            assert_eq!(buf.published_ticks(), None);
+        }
+        assert!(!tap.try_next(&mut buf).unwrap());
+        assert_eq!(tap.state(), TapState::Replaced);
+        frames += expected.len();
+    }
+    assert!(frames > 5, "only {frames} frames in {golden}");
+}
