@@ -348,7 +348,7 @@ pub(crate) fn screens(tally: &mut Tally) -> Result<()> {
             let mut sim = quiet(sim.args([&name, "--stars", "20000", "--skip", "330", "--seconds", "60"]))?;
             let png = images.join("render.png");
             let mut c = Command::new(bin("shmx-render"));
-            output(c.args([&name, "--size", "720x405", "--zoom", "1.7", "--wait", "30", "--png"]).arg(png))?;
+            output(c.args([&name, "--size", "560x315", "--zoom", "1.7", "--wait", "30", "--png"]).arg(png))?;
             end(&mut sim)?;
         }
         let search = "search";

@@ -421,7 +421,7 @@ impl Screen {
                 };
             }
         }
-        let at = (i * width / n).min(width - 1);
+        let at = (i * (width - 1) / (n - 1).max(1)).min(width - 1);
         let (before, after): (String, String) = (cells[..at].iter().collect(), cells[at + 1..].iter().collect());
         let line = Line::from(vec![
             Span::styled(before, self.series(0)),
