@@ -338,7 +338,7 @@ pub(crate) fn screens(tally: &mut Tally) -> Result<()> {
     step::command(tally, "build the patterns", &mut cargo(&["build", "--release", "-p", "shmx-patterns"]))?;
     step::check(tally, "screens", || {
         let bin = |name: &str| s.shmx.with_file_name(name);
-        let images = Path::new("docs/images");
+        let images = Path::new("docs/img");
         fs::create_dir_all(images)?;
         let name = format!("shmx-screens-{}", std::process::id());
         let quiet =
@@ -358,7 +358,8 @@ pub(crate) fn screens(tally: &mut Tally) -> Result<()> {
         let population = ["--hz", "200", "--population", "60", "--once", "--seed", "3"];
         quiet(c.arg(search).args(population))?.wait("shmx-optimise")?;
         recorder.wait("shmx record")?;
-        for (stream, at, file) in [("population", "0.09", "population.svg"), ("log10_best", "1h", "best.svg")] {
+        for (stream, at, file) in [("population", "0.09", "view-population.svg"), ("log10_best", "1h", "view-best.svg")]
+        {
             let svg = images.join(file);
             let mut c = s.shmx(&["view", &text, "--size", "100x26", "--stream", stream, "--at", at, "--svg"]);
             output(c.arg(svg))?;
