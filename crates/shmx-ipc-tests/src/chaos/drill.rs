@@ -1,12 +1,13 @@
 //! Drills: a victim does one operation in a tight loop and is stopped at random, thousands of times a minute. Where it
 //! stands in the middle of something, or now and then anywhere, it is killed there.
 
+use crate::chaos::Totals;
 use crate::chaos::actor::note;
 use crate::chaos::board::{Board, Count, Line};
 use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
+use crate::chaos::patience::Patience;
 use crate::chaos::victim::{Victim, die_with_parent};
-use crate::chaos::{DEADLINE, Totals};
 use crate::frames;
 use crate::opts::Opts;
 use crate::scenarios::{objects, unique};
@@ -108,7 +109,7 @@ fn attach_and_detach(name: &str, line: Line<'_>) -> Result<()> {
 fn take_over(name: &str, static_bytes_cap: u32) -> Result<Server> {
     let config =
         Config { slots: 3, reader_slots: 2, static_bytes_cap, frame_bytes_cap: MAX_LEN + 256, ..Config::new(name) };
-    let end = Instant::now() + DEADLINE;
+    let end = Instant::now() + Duration::from_secs(300); // whoever started us looks at the progress
     loop {
         match Server::create(&config, &frames::streams()) {
             Err(CreateError::HeldByLiveServer { .. }) if Instant::now() < end => std::thread::yield_now(),
@@ -139,6 +140,8 @@ fn publish(server: &Server, line: Line<'_>) -> Result<()> {
 // -------------------------------------------------------------------------------------------------- the conductor
 
 struct Drill {
+    /// What the victim does.
+    role: String,
     name: String,
     board_name: String,
     board: Board,
@@ -152,7 +155,8 @@ struct Drill {
 pub(crate) fn all(dice: &mut Dice, end: Instant) -> Result<Totals> {
     let board_name = unique();
     let board = Board::create(&board_name, 1)?;
-    let mut drill = Drill { name: unique(), board_name, board, dice: dice.clone(), totals: Totals::default() };
+    let mut drill =
+        Drill { role: String::new(), name: unique(), board_name, board, dice: dice.clone(), totals: Totals::default() };
     let kinds: [fn(&mut Drill, Instant) -> Result<()>; 7] = [
         Drill::publishing,
         |d, end| d.attaching("slot", end),
@@ -182,15 +186,16 @@ impl Drill {
     fn start(&mut self, role: &str) -> Result<Victim> {
         let line = self.board.line(0)?;
         let before = line.get(Count::Loops);
+        self.role = role.to_owned();
         let seed = self.dice.next().to_string();
         let args = ["chaos-drill", role, &self.name, "--board", &self.board_name, "--seed", &seed];
         let mut victim = Victim::start(&args.map(str::to_owned))?;
-        let deadline = Instant::now() + DEADLINE;
+        let patience = Patience::new();
         while line.get(Count::Loops) < before + 3 {
             if let Some(status) = victim.ended()? {
                 bail!("{role} ended by itself: {status}");
             }
-            ensure!(Instant::now() < deadline, "{role} does not begin its work");
+            ensure!(!patience.is_over(), "{role} does not begin its work");
             std::thread::sleep(Duration::from_micros(200));
         }
         Ok(victim)
@@ -212,10 +217,10 @@ impl Drill {
             }
             let loops = self.board.line(0)?.get(Count::Loops);
             victim.go_on()?;
-            let deadline = Instant::now() + DEADLINE;
+            let patience = Patience::new();
             while self.board.line(0)?.get(Count::Loops) == loops {
-                if Instant::now() > deadline {
-                    Totals::complain(&mut self.totals.stuck, "a drill's victim makes no progress");
+                if patience.is_over() {
+                    Totals::complain(&mut self.totals.stuck, &format!("the victim of {} makes no progress", self.role));
                     break;
                 }
                 std::thread::yield_now();
@@ -291,8 +296,8 @@ impl Drill {
             }
             self.reap(&server, &eye, since, &mut half)?;
         }
-        let deadline = Instant::now() + DEADLINE;
-        while !half.is_empty() && Instant::now() < deadline {
+        let patience = Patience::new();
+        while !half.is_empty() && !patience.is_over() {
             std::thread::sleep(Duration::from_millis(5));
             self.reap(&server, &eye, 0, &mut half)?;
         }
@@ -326,9 +331,9 @@ impl Drill {
 
     /// The count of readers in the header is right again, within the time of grace.
     fn nobody_counted(&mut self, server: &Server) -> Result<()> {
-        let deadline = Instant::now() + DEADLINE;
+        let patience = Patience::new();
         while server.header().readers_connected != 0 {
-            if Instant::now() > deadline {
+            if patience.is_over() {
                 let what = format!("{} readers are counted, none is there", server.header().readers_connected);
                 Totals::complain(&mut self.totals.leaked_slots, &what);
                 break;
@@ -468,9 +473,9 @@ impl Drill {
             })?;
             hear(&mut self.totals);
             // The next sender needs the slot, whatever this one left of it.
-            let deadline = Instant::now() + DEADLINE;
+            let patience = Patience::new();
             while server.snapshot_readers().iter().any(|r| r.in_use || r.lock == LockState::Held) {
-                ensure!(Instant::now() < deadline, "the only reader slot is lost");
+                ensure!(!patience.is_over(), "the only reader slot is lost");
                 server.reap_dead_readers();
             }
         }

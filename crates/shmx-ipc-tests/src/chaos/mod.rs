@@ -9,6 +9,7 @@ pub(crate) mod board;
 pub(crate) mod dice;
 mod drill;
 mod look;
+mod patience;
 mod stage;
 pub(crate) mod victim;
 
@@ -20,9 +21,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) use actor::run as part;
 pub(crate) use drill::part as drill_part;
-
-/// Longest that anything alive may take to get on.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What was done and what came of it.
 #[derive(Default)]
@@ -123,13 +121,15 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
     let start = Instant::now() + Duration::from_secs_f64(seconds / 3.0);
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mut totals = Totals::default();
-    let results = std::thread::scope(|s| {
-        let mut parts = vec![s.spawn(|| drill::all(&mut Dice::new(seed), end))];
-        for (i, set) in stage::SETS.iter().enumerate() {
-            let mut dice = Dice::new(seed ^ (i as u64 + 1) << 32);
-            parts.push(s.spawn(move || stage::play(set, &mut dice, start, end)));
-        }
-        parts.into_iter().map(|p| p.join().unwrap_or_else(|_| bail!("a conductor panicked"))).collect::<Vec<_>>()
+    let results = patience::count_during(|| {
+        std::thread::scope(|s| {
+            let mut parts = vec![s.spawn(|| drill::all(&mut Dice::new(seed), end))];
+            for (i, set) in stage::SETS.iter().enumerate() {
+                let mut dice = Dice::new(seed ^ (i as u64 + 1) << 32);
+                parts.push(s.spawn(move || stage::play(set, &mut dice, start, end)));
+            }
+            parts.into_iter().map(|p| p.join().unwrap_or_else(|_| bail!("a conductor panicked"))).collect::<Vec<_>>()
+        })
     });
     for result in results {
         match result {
@@ -173,7 +173,7 @@ fn close(mut t: Totals, seed: u64) -> bool {
          ({} MB checked byte for byte, {} again at the end of a lease), {} messages; torn {}, backwards {}, bad \
          messages {}, stuck {}, false alarms {}, live readers reaped {}, leaked slots {}, leaked leases {}, leaked \
          objects {}, unexpected {}; recovery median/max: successor {}, slot and leases \
-         {}, everybody {}",
+         {}, everybody {}; longest standstill of a processor {} ms",
         if good { "ok" } else { "FAILED" },
         t.kills,
         t.stops,
@@ -196,7 +196,8 @@ fn close(mut t: Totals, seed: u64) -> bool {
         t.unexpected,
         t.successor.show(),
         t.freed.show(),
-        t.all_well.show()
+        t.all_well.show(),
+        patience::longest_standstill_ms()
     );
     good
 }

@@ -1,10 +1,11 @@
 //! One region with its actors, and the conductor that kills and stops them.
 
+use crate::chaos::Totals;
 use crate::chaos::board::{Board, Count};
 use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
+use crate::chaos::patience::Patience;
 use crate::chaos::victim::Victim;
-use crate::chaos::{DEADLINE, Totals};
 use crate::scenarios::{objects, unique};
 use anyhow::{Context, Result, ensure};
 use shmx::os::LockState;
@@ -54,8 +55,8 @@ struct Actor {
     /// Stands still until then, and the reader slot it holds meanwhile.
     stopped: Option<(Instant, Option<Place>)>,
     /// Loops and frames when they last moved, and when that was.
-    loops: (u64, Instant),
-    frames: (u64, Instant),
+    loops: (u64, Patience),
+    frames: (u64, Patience),
 }
 
 impl Actor {
@@ -77,6 +78,7 @@ struct Pending {
     index: u32,
     id: u64,
     since: u64,
+    patience: Patience,
 }
 
 struct Stage<'a> {
@@ -101,7 +103,7 @@ pub(crate) fn play(set: &Set, dice: &mut Dice, start: Instant, end: Instant) -> 
     let mut actors = Vec::new();
     let roles = std::iter::repeat_n("producer", PRODUCERS).chain(set.readers.iter().copied());
     for (line, role) in roles.enumerate() {
-        let now = Instant::now();
+        let now = Patience::new();
         actors.push(Actor { role, line, victim: None, stopped: None, loops: (0, now), frames: (0, now) });
     }
     let board = Board::create(&board_name, actors.len())?;
@@ -180,7 +182,7 @@ impl Stage<'_> {
         .collect();
         let args = [vec!["chaos-part".to_owned(), actor.role.to_owned(), self.name.clone()], text].concat();
         actor.victim = Some(Victim::start(&args)?);
-        let now = Instant::now();
+        let now = Patience::new();
         (actor.loops.1, actor.frames.1) = (now, now);
         Ok(())
     }
@@ -244,7 +246,8 @@ impl Stage<'_> {
                 }
                 self.totals.half_attached += u64::from(r.is_half());
                 self.totals.leases_left += u64::from(r.leases);
-                self.pending.push(Pending { index: index as u32, id: r.slot.reader_id, since });
+                let patience = Patience::new();
+                self.pending.push(Pending { index: index as u32, id: r.slot.reader_id, since, patience });
             }
         }
         Ok(())
@@ -281,7 +284,7 @@ impl Stage<'_> {
             if let Some(victim) = &self.actors[i].victim {
                 victim.go_on()?;
             }
-            let now = Instant::now();
+            let now = Patience::new();
             (self.actors[i].loops.1, self.actors[i].frames.1) = (now, now);
         }
         Ok(())
@@ -310,7 +313,7 @@ impl Stage<'_> {
             let Some(r) = look.readers.get(p.index as usize) else { return false };
             let same = r.slot.in_use != 0 && r.slot.reader_id == p.id && r.lock == LockState::Free;
             let waited = now.saturating_sub(p.since);
-            if same && waited < DEADLINE.as_nanos() as u64 {
+            if same && !p.patience.is_over() {
                 return true;
             }
             if same {
@@ -339,7 +342,8 @@ impl Stage<'_> {
         };
         let before: Vec<_> = (0..self.actors.len()).map(|i| counts(self, i)).collect::<Result<_>>()?;
         let mut waited_for: Vec<usize> = (0..self.actors.len()).collect();
-        while !waited_for.is_empty() && start.elapsed() < DEADLINE {
+        let patience = Patience::new();
+        while !waited_for.is_empty() && !patience.is_over() {
             std::thread::sleep(Duration::from_millis(1));
             self.see_recoveries()?;
             self.check_progress()?;
@@ -377,7 +381,7 @@ impl Stage<'_> {
                 let what = format!("{} ended by itself: {status}", actor.role);
                 Totals::complain(&mut self.totals.unexpected, &what);
             }
-            let now = Instant::now();
+            let now = Patience::new();
             if loops != actor.loops.0 || actor.victim.is_none() || actor.stopped.is_some() {
                 actor.loops = (loops, now);
             }
@@ -385,9 +389,8 @@ impl Stage<'_> {
             if frames != actor.frames.0 || actor.victim.is_none() || actor.stopped.is_some() || actor.is_producer() {
                 actor.frames = (frames, now);
             }
-            let late = actor.loops.1.elapsed().max(actor.frames.1.elapsed());
-            if late > DEADLINE {
-                let what = format!("{} makes no progress for {late:?}", actor.role);
+            if actor.loops.1.is_over() || actor.frames.1.is_over() {
+                let what = format!("{} makes no progress: {loops} loops, {frames} frames", actor.role);
                 (actor.loops.1, actor.frames.1) = (now, now);
                 Totals::complain(&mut self.totals.stuck, &what);
             }
@@ -421,7 +424,7 @@ impl Stage<'_> {
         }
         self.leave(PRODUCERS..self.actors.len())?;
         // A producer serves, so that the dead are reaped; each must be, within the deadline.
-        let deadline = Instant::now() + DEADLINE;
+        let patience = Patience::new();
         loop {
             let clear = self.eye().and_then(|e| e.look().ok()).filter(|l| {
                 l.readers.iter().all(|r| r.is_clear()) && l.header.readers_connected == 0 && l.leases() == 0
@@ -429,7 +432,7 @@ impl Stage<'_> {
             if clear.is_some() {
                 break;
             }
-            if Instant::now() > deadline {
+            if patience.is_over() {
                 let look = self.eye().context("no producer took over")?.look()?;
                 let taken = look.readers.iter().filter(|r| !r.is_clear()).count();
                 let (leases, counted) = (look.leases(), look.header.readers_connected);
@@ -475,7 +478,7 @@ impl Stage<'_> {
             self.board.line(i)?.set(Count::Quit, 1);
         }
         for i in who {
-            let deadline = Instant::now() + DEADLINE;
+            let patience = Patience::new();
             while let Some(victim) = &mut self.actors[i].victim {
                 if let Some(status) = victim.ended()? {
                     if !status.success() {
@@ -483,7 +486,7 @@ impl Stage<'_> {
                         Totals::complain(&mut self.totals.unexpected, &what);
                     }
                     self.actors[i].victim = None;
-                } else if Instant::now() > deadline {
+                } else if patience.is_over() {
                     let what = format!("{} does not end", self.actors[i].role);
                     Totals::complain(&mut self.totals.stuck, &what);
                     self.actors[i].victim = None;
