@@ -4,7 +4,7 @@
 use crate::live::{Live, load};
 use crate::region::{flag, split};
 use shmx::error::{DirectoryReadError, OpenError};
-use shmx::{ChecksumState, Inspector, SlotState};
+use shmx::{ChecksumState, FrameOutline, HeaderReport, Inspector, SlotContent, SlotState, SlotView};
 use shmx_abi::extension::FeatureWord;
 use shmx_abi::hash;
 use shmx_abi::region::RegionRef;
@@ -36,6 +36,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn look(opened: Result<Inspector, OpenError>, bytes: &[u8]) {
+    report(bytes);
     let (inspector, region) = match (opened, RegionRef::parse(bytes)) {
         (Ok(i), Ok(r)) => (i, r),
         (Err(OpenError::Layout { source, .. }), Err(e)) => {
@@ -52,6 +53,7 @@ fn look(opened: Result<Inspector, OpenError>, bytes: &[u8]) {
     let slots = inspector.list_slots();
     assert_eq!(slots.len(), region.layout().slots() as usize);
     for slot in &slots {
+        brief(&inspector, slot);
         let parsed = region.slot(slot.index);
         // By bytes: a time may be no number, which equals nothing.
         assert_eq!(Some(slot.header.as_bytes()), region.slot_header(slot.index).as_ref().map(IntoBytes::as_bytes));
@@ -87,6 +89,48 @@ fn look(opened: Result<Inspector, OpenError>, bytes: &[u8]) {
         rings(&inspector, &region, r.index);
     }
     rings(&inspector, &region, region.layout().reader_slots());
+}
+
+/// The report on a header agrees with the check, and finds fault with whatever that refuses.
+fn report(bytes: &[u8]) {
+    let report = HeaderReport::of_bytes(&bytes[..bytes.len().min(128)], bytes.len() as u64);
+    match RegionRef::parse(bytes) {
+        Ok(region) => assert_eq!(report.layout.as_ref(), Ok(region.layout())),
+        Err(e) => {
+            assert_eq!(report.layout, Err(e));
+            assert!(report.fields.iter().any(|f| f.problem.is_some()), "{e}");
+        }
+    }
+}
+
+/// The ways of looking that copy no whole frame agree with the one that does.
+fn brief(inspector: &Inspector, slot: &SlotView) {
+    let brief = inspector.slot_brief(slot.index).expect("a slot");
+    match (&slot.state, &brief.content) {
+        (SlotState::Empty, c) => assert_eq!(*c, SlotContent::Empty),
+        (SlotState::Bad(e), c) => assert_eq!(*c, SlotContent::Bad(e.clone())),
+        (SlotState::Frame(_), c) => assert_eq!(*c, SlotContent::Frame),
+        _ => {}
+    }
+    let outline = inspector.outline(slot.index, |_, n| 0..n);
+    let sum = inspector.checksum_of(slot.index);
+    let SlotState::Frame(view) = &slot.state else {
+        assert!(!matches!(outline, Ok(Some(_))) && !matches!(sum, Ok(Some(_))), "{outline:?}, {sum:?}");
+        return;
+    };
+    assert_eq!(sum, Ok(Some((view.frame_id(), view.checksum()))));
+    let outline = outline.expect("a frame").expect("a frame");
+    assert_eq!(outline.header.frame_id, view.frame_id());
+    assert_eq!(brief.header.frame_id, view.frame_id());
+    for (part, whole) in outline.streams.iter().zip(view.streams().flatten()) {
+        let data = &whole.data[..whole.data.len().min(FrameOutline::MOST_BYTES as usize)];
+        assert_eq!((part.stream_id, part.elem_count, part.start), (whole.stream_id, whole.elem_count, 0));
+        assert_eq!((part.bytes as usize, part.part.as_slice()), (whole.data.len(), data));
+    }
+    if !outline.cut {
+        assert_eq!(outline.streams.len(), view.streams().flatten().count());
+        assert_eq!(outline.error, view.streams().find_map(Result::err));
+    }
 }
 
 fn directory(inspector: &Inspector, region: &RegionRef<'_>) {

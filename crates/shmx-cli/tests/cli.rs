@@ -5,7 +5,9 @@ mod common;
 #[cfg(unix)]
 use common::signal;
 use common::{Folder, Running, gone, run, shmx, unique, words};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
+#[cfg(unix)]
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 

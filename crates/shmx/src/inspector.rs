@@ -419,8 +419,7 @@ impl Inspector {
                     fence(Ordering::Acquire);
                     self.region.header().reserve_index.load(Ordering::Relaxed).wrapping_sub(number)
                 };
-                if !gave_up && reader::validate(slot, &meta).is_ok() && (extended || newest == 0 || reserved() < slots)
-                {
+                if !gave_up && reader::validate(slot, &meta).is_ok() && (extended || reserved() < slots) {
                     return Ok(found?.map(|t| (meta, t)));
                 }
             }

@@ -95,7 +95,7 @@ fn model(look: Look) -> Model {
     m.see(look, NOW);
     if busy {
         m.stream = m.streams().iter().position(|s| s.name() == "wave").unwrap_or(0);
-        (0..600_u64).for_each(|i| m.plot_point(NOW - (600 - i) * 50_000_000, (i as f64 / 20.0).sin() * 40.0));
+        (0..600_u64).for_each(|i| m.plot_point(NOW - (600 - i) * 50_000_000, ((i as f64 - 599.0) / 20.0 + 7.8).sin()));
     }
     m
 }
