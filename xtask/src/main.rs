@@ -3,6 +3,7 @@
 
 mod chaos;
 mod fuzz;
+mod bench;
 mod interop;
 mod layers;
 mod litmus;
@@ -41,6 +42,8 @@ fuzz [--minutes N] [--target T] [--reproduce FILE]
                     libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
 tsan                threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
 screens             draw the pictures of docs/cli.md
+bench [--quick] [--only NAME,..] [--bytes N,..]
+                    two processes passing frames, SHMX beside its peers
 layers              no crate depends on one above it
 help                this text
 
@@ -80,6 +83,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["fuzz", rest @ ..] => fuzz::command(tally, rest),
         ["tsan"] => tsan::run(tally),
         ["screens"] => screens::write(tally),
+        ["bench", rest @ ..] => bench::compare(tally, &tests::target_dir()?, rest),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

@@ -1,0 +1,86 @@
+//! Figures out of samples.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// One round of one contender, nanoseconds for one way.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct RoundStat {
+    pub(crate) count: usize,
+    pub(crate) p50: f64,
+    /// Mean of the middle half: as steady as the median, and finer than the clock's steps.
+    pub(crate) middle: f64,
+    /// Whether the system took the processor from one of the two processes meanwhile.
+    pub(crate) disturbed: bool,
+}
+
+/// All rounds of one contender in one cell.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) rounds: Vec<RoundStat>,
+    /// All samples, in tenths of nanoseconds.
+    histogram: Histogram<u64>,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        // Three digits; grows as needed.
+        let histogram = Histogram::new(3).unwrap_or_else(|e| unreachable!("three digits are allowed: {e}"));
+        Self { rounds: Vec::new(), histogram }
+    }
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
+    }
+}
+
+/// Mean of the middle half of the values.
+fn middle(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let quarter = values.len() / 4;
+    let inner = &values[quarter..values.len() - quarter];
+    inner.iter().sum::<f64>() / inner.len() as f64
+}
+
+impl Outcome {
+    /// Takes a round's samples, nanoseconds each.
+    pub(crate) fn add(&mut self, mut samples: Vec<f64>, disturbed: bool) {
+        for ns in &samples {
+            // It grows as needed, so this cannot fail.
+            let _ = self.histogram.record((ns * 10.0) as u64);
+        }
+        self.rounds.push(RoundStat {
+            count: samples.len(),
+            middle: middle(&mut samples),
+            p50: median(samples),
+            disturbed,
+        });
+    }
+
+    /// Median over the rounds' medians.
+    pub(crate) fn p50(&self) -> f64 {
+        median(self.rounds.iter().map(|r| r.p50).collect())
+    }
+
+    /// Median over the rounds' middles.
+    pub(crate) fn middle(&self) -> f64 {
+        median(self.rounds.iter().map(|r| r.middle).collect())
+    }
+
+    pub(crate) fn percentile(&self, percent: f64) -> f64 {
+        self.histogram.value_at_percentile(percent) as f64 / 10.0
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        self.histogram.max() as f64 / 10.0
+    }
+
+    pub(crate) fn disturbed(&self) -> usize {
+        self.rounds.iter().filter(|r| r.disturbed).count()
+    }
+}

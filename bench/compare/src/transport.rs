@@ -1,0 +1,40 @@
+//! What a contender must be able to do: move frames one way between two processes.
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// Frames that a queue or ring holds, for every contender that lets one choose.
+pub(crate) const DEPTH: usize = 4;
+
+/// How one way between two processes is set up.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Opts {
+    /// Bytes of a payload, a multiple of 8.
+    pub(crate) bytes: usize,
+    /// Whether readers sleep.
+    pub(crate) block: bool,
+    /// Most readers of one sender.
+    pub(crate) readers: usize,
+}
+
+/// The sending end.
+pub(crate) trait Tx: Sized {
+    fn create(name: &str, opts: &Opts) -> Result<Self>;
+
+    /// Sends one frame of `words` words that `write` fills or leaves as they are.
+    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()>;
+}
+
+/// The receiving end.
+pub(crate) trait Rx: Sized {
+    fn open(name: &str, opts: &Opts) -> Result<Self>;
+
+    /// Takes the next frame if there is one. Never waits.
+    fn try_recv<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>>;
+
+    /// Sleeps until there is a frame and takes it; may return with none now and then.
+    fn recv_blocking<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        let _ = read;
+        bail!("it cannot sleep")
+    }
+}
