@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const REFERENCE: &str = "shmx==1.0.1";
+pub(crate) const REFERENCE: &str = "shmx==1.0.1";
 const BUILD_TOOLS: &[&str] = &["pybind11", "cmake", "setuptools", "wheel"];
 
 /// The interpreter of the environment, made on first use and kept under the target directory.

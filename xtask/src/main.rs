@@ -84,6 +84,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["tsan"] => tsan::run(tally),
         ["screens"] => screens::write(tally),
         ["bench", rest @ ..] => bench::compare(tally, &tests::target_dir()?, rest),
+        ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

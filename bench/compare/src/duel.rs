@@ -3,10 +3,10 @@
 use crate::contenders::Kind;
 use crate::end::{Board, End, Round};
 use crate::memory::Memory;
-use crate::peer::{Order, Peer, preemptions};
+use crate::peer::{Order, Peer, Switches};
 use crate::stats::Outcome;
 use crate::transport::Opts;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use quanta::Clock;
 use serde::{Deserialize, Serialize};
 
@@ -16,17 +16,31 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum What {
     /// Half a round trip between two processes.
     PingPong,
-    /// Frames one way, as fast as the reader takes them.
+    /// Time per frame one way, as fast as the reader takes them.
     OneWay,
+    /// From before sending until a sleeping reader has the frame.
+    WakeUp,
+    /// Time to publish while readers are attached that do nothing.
+    Publish,
+    /// From before sending until the last of several sleeping readers, on one processor, has read the frame.
+    FanOut,
 }
 
-/// One cell of the tables: the same for every contender in it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// One line of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: usize,
+    pub(crate) readers: usize,
+}
+
+/// What is compared with each other, interleaved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
     pub(crate) what: What,
-    pub(crate) bytes: usize,
     pub(crate) touch: bool,
     pub(crate) block: bool,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// How long to measure.
@@ -37,116 +51,143 @@ pub(crate) struct Effort {
     pub(crate) round_ns: f64,
 }
 
-/// Frames under way at once, one way; with one buffer there can be one only.
-const WINDOW: u64 = 2;
+/// Most readers of one sender.
+pub(crate) const MOST_READERS: usize = 8;
+/// Batches in a round: reading the clock shall cost little, and an interruption spoil one sample of many.
+const BATCHES: u64 = 64;
 
 pub(crate) struct Bench {
     pub(crate) clock: Clock,
     board: Board,
-    peer: Peer,
-    names: usize,
-}
-
-/// Frames timed together, so that reading the clock costs little and an interruption spoils one sample of many.
-const fn batch(cell: &Cell, count: u64) -> u64 {
-    match cell.what {
-        What::PingPong => 1,
-        What::OneWay if count > 64 => count / 64,
-        What::OneWay => 1,
-    }
+    board_name: String,
+    peer_core: usize,
+    peers: Vec<Peer>,
+    opened: usize,
 }
 
 struct Open {
     id: usize,
-    kind: Kind,
+    entry: Entry,
     end: Box<dyn End>,
     next: u64,
     per_round: u64,
-    window: u64,
+}
+
+/// What a sample of a round stands for, in ways from one process to the other.
+fn ways_per_sample(what: What, round: &Round) -> f64 {
+    match what {
+        What::PingPong => 2.0,
+        What::OneWay | What::Publish => round.batch as f64,
+        What::WakeUp | What::FanOut => 1.0,
+    }
 }
 
 impl Bench {
-    /// `cores` are the processors of the two processes; this one is pinned already.
+    /// The other processes run on `peer_core`; this one is pinned already.
     pub(crate) fn new(peer_core: usize) -> Result<Self> {
-        let name = format!("shmx-bench-{}-board", std::process::id());
-        let board = Board(Memory::create(&name, Board::LEN)?);
-        let peer = Peer::start(peer_core, &name)?;
-        Ok(Self { clock: Clock::new(), board, peer, names: 0 })
+        let board_name = format!("shmx-bench-{}-board", std::process::id());
+        let board = Board(Memory::create(&board_name, Board::LEN)?);
+        Ok(Self { clock: Clock::new(), board, board_name, peer_core, peers: Vec::new(), opened: 0 })
     }
 
-    fn open(&mut self, kind: Kind, cell: &Cell) -> Result<Open> {
-        let id = self.names;
-        self.names += 1;
-        let name = |way: &str| format!("shmx-bench-{}-{id}-{way}", std::process::id());
-        let (there, back) = (name("there"), name("back"));
-        let bytes = if kind.carries() { cell.bytes } else { 0 };
-        let opts = Opts { bytes, block: cell.block, readers: 1 };
-        let mut end = kind.end(&there, &back, &opts)?;
-        self.peer.order(&Order::Open { id, kind, out: back, back: there, opts })?;
-        self.peer.done()?;
+    fn open(&mut self, entry: Entry, cell: &Cell) -> Result<Open> {
+        let Entry { kind, bytes, readers } = entry;
+        ensure!(readers <= MOST_READERS, "at most {MOST_READERS} readers");
+        while self.peers.len() < readers.max(1) {
+            self.peers.push(Peer::start(self.peer_core, &self.board_name)?);
+        }
+        let id = self.opened;
+        self.opened += 1;
+        let name = |way: &str| Some(format!("shmx-bench-{}-{id}-{way}", std::process::id()));
+        let (there, back) = (name("there"), if cell.what == What::PingPong { name("back") } else { None });
+        let bytes = if kind.carries() { bytes } else { 0 };
+        let opts = Opts { bytes, block: cell.block, readers: readers.max(1) };
+        let mut end = kind.end(there.as_deref(), back.as_deref(), &opts)?;
+        for peer in &mut self.peers[..readers] {
+            peer.order(&Order::Open { id, kind, out: back.clone(), back: there.clone(), opts })?;
+            peer.done()?;
+        }
         end.connect()?;
-        let window = if kind == Kind::Raw { 1 } else { WINDOW };
-        Ok(Open { id, kind, end, next: 1, per_round: 1, window })
+        Ok(Open { id, entry, end, next: 1, per_round: 1 })
     }
 
-    /// One round; samples in ticks, and whether one of the two processes was interrupted.
-    fn round(&mut self, open: &mut Open, cell: &Cell, count: u64, samples: &mut Vec<u64>) -> Result<bool> {
+    /// One round; samples in nanoseconds for one way, and how the processes left their processors meanwhile.
+    fn round(&mut self, open: &mut Open, cell: &Cell, count: u64) -> Result<(Vec<f64>, Switches)> {
+        let Entry { kind, readers, .. } = open.entry;
+        let window = if cell.what == What::FanOut { 1 } else { kind.window() };
+        let batch = if matches!(cell.what, What::OneWay | What::Publish) { (count / BATCHES).max(1) } else { 1 };
+        let stamp = cell.what == What::WakeUp;
+        let reading = if cell.what == What::Publish { 0 } else { readers };
         let (touch, block) = (cell.touch, cell.block);
-        let batch = batch(cell, count);
-        let round = Round { first: open.next, count, touch, block, window: open.window, batch, counter: 0 };
+        let round = Round { first: open.next, count, touch, block, window, batch, readers: reading, stamp };
         open.next += count;
-        let before = preemptions();
-        match cell.what {
-            What::PingPong => {
-                self.peer.order(&Order::Echo { id: open.id, round })?;
-                self.peer.ready()?;
-                open.end.ping(&round, &self.clock, samples)?;
-            }
-            What::OneWay => {
-                self.peer.order(&Order::Drain { id: open.id, round })?;
-                self.peer.ready()?;
-                open.end.stream(&round, &self.board, &self.clock, samples)?;
-            }
+        let mut samples = Vec::new();
+        let before = Switches::now();
+        for (reader, peer) in self.peers[..reading].iter_mut().enumerate() {
+            peer.order(&match cell.what {
+                What::PingPong => Order::Echo { id: open.id, round },
+                _ => Order::Drain { id: open.id, round, reader },
+            })?;
+            peer.ready()?;
         }
-        Ok(self.peer.done()? + (preemptions() - before) > 0)
+        let result = match cell.what {
+            What::PingPong => open.end.ping(&round, &self.clock, &mut samples),
+            What::WakeUp => open.end.wake(&round, &self.board, &self.clock, &mut samples),
+            What::OneWay | What::Publish | What::FanOut => {
+                open.end.stream(&round, &self.board, &self.clock, &mut samples)
+            }
+        };
+        let mut switches = Switches { forced: before.since().forced, slept: 0 };
+        for peer in &mut self.peers[..reading] {
+            // What the peer says explains more than that it did not answer.
+            let there = peer.done()?;
+            switches.forced += there.forced;
+            switches.slept += there.slept;
+        }
+        result?;
+        let ways = ways_per_sample(cell.what, &round);
+        Ok((samples.iter().map(|&t| self.clock.delta_as_nanos(0, t) as f64 / ways).collect(), switches))
     }
 
-    /// Measures the contenders of one cell in turn, round after round.
-    pub(crate) fn cell(&mut self, cell: &Cell, kinds: &[Kind], effort: &Effort) -> Result<Vec<(Kind, Outcome)>> {
-        let mut all = Vec::new();
-        for &kind in kinds {
-            all.push(self.open(kind, cell).with_context(|| format!("open {}", kind.name()))?);
-        }
-        let mut samples = Vec::new();
-        let mut outcomes: Vec<_> = kinds.iter().map(|&kind| (kind, Outcome::default())).collect();
-        for open in &mut all {
-            // How long one takes, warm.
-            for count in [2, 4, 16] {
-                samples.clear();
-                let start = self.clock.raw();
-                self.round(open, cell, count, &mut samples).with_context(|| open.kind.name())?;
-                let spent = self.clock.delta_as_nanos(start, self.clock.raw()) as f64;
-                let best = samples.iter().min().copied().unwrap_or(0);
-                let each = self.clock.delta_as_nanos(0, best) as f64 / batch(cell, count) as f64;
-                open.per_round = (effort.round_ns / each.max(20.0)).clamp(2.0, 1e6) as u64;
-                if spent > effort.round_ns {
-                    break;
-                }
+    /// Finds out how many frames a round needs, and warms everything up.
+    fn calibrate(&mut self, open: &mut Open, cell: &Cell, effort: &Effort) -> Result<()> {
+        let mut count = 2;
+        loop {
+            let before = self.clock.raw();
+            self.round(open, cell, count)?;
+            let spent = self.clock.delta_as_nanos(before, self.clock.raw()) as f64;
+            // The orders to the peers take their time as well, so short rounds say little.
+            if spent > effort.round_ns / 4.0 || count >= 1 << 20 {
+                open.per_round = (count as f64 * effort.round_ns / spent).clamp(2.0, 2e6) as u64;
+                return Ok(());
             }
+            count *= 4;
         }
+    }
+
+    /// Measures the entries of one cell in turn, round after round.
+    pub(crate) fn cell(&mut self, cell: &Cell, effort: &Effort) -> Result<Vec<Outcome>> {
+        let mut all = Vec::new();
+        for &entry in &cell.entries {
+            let name = entry.kind.name();
+            let mut open = self.open(entry, cell).with_context(|| format!("open {name}"))?;
+            self.calibrate(&mut open, cell, effort).with_context(|| format!("first rounds of {name}"))?;
+            all.push(open);
+        }
+        let mut outcomes: Vec<_> = all.iter().map(|_| Outcome::default()).collect();
         for _ in 0..effort.rounds {
-            for (open, (_, outcome)) in all.iter_mut().zip(&mut outcomes) {
-                samples.clear();
+            for (open, outcome) in all.iter_mut().zip(&mut outcomes) {
                 let count = open.per_round;
-                let disturbed = self.round(open, cell, count, &mut samples).with_context(|| open.kind.name())?;
-                let per_sample = if cell.what == What::OneWay { batch(cell, count) as f64 } else { 2.0 };
-                let ns = samples.iter().map(|&t| self.clock.delta_as_nanos(0, t) as f64 / per_sample);
-                outcome.add(ns.collect(), disturbed);
+                let name = open.entry.kind.name();
+                let (samples, switches) = self.round(open, cell, count).with_context(|| format!("measure {name}"))?;
+                outcome.add(samples, count, &switches);
             }
         }
         for open in all {
-            self.peer.order(&Order::Close { id: open.id })?;
-            self.peer.done()?;
+            for peer in &mut self.peers[..open.entry.readers] {
+                peer.order(&Order::Close { id: open.id })?;
+                peer.done()?;
+            }
         }
         Ok(outcomes)
     }

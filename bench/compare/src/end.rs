@@ -6,7 +6,7 @@ use crate::transport::{Opts, Rx, Tx};
 use anyhow::{Context, Result, bail, ensure};
 use quanta::Clock;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A piece of work, short enough to be interleaved with the others'.
@@ -24,8 +24,10 @@ pub(crate) struct Round {
     pub(crate) window: u64,
     /// Frames timed together, one-way only.
     pub(crate) batch: u64,
-    /// Which counter of the board says what was read, one-way only.
-    pub(crate) counter: usize,
+    /// Readers that the sender waits for, one-way only.
+    pub(crate) readers: usize,
+    /// Whether readers note when they had the frame.
+    pub(crate) stamp: bool,
 }
 
 /// Nothing takes this long; whoever waits longer gives up.
@@ -40,10 +42,26 @@ const COUNTER: usize = 256;
 pub(crate) struct Board(pub(crate) Memory);
 
 impl Board {
-    pub(crate) const LEN: usize = 64 * COUNTER;
+    pub(crate) const LEN: usize = 16 * COUNTER;
 
-    pub(crate) fn counter(&self, index: usize) -> &std::sync::atomic::AtomicU64 {
-        self.0.u64(index * COUNTER)
+    /// Frames that a reader has read in this round.
+    pub(crate) fn read(&self, reader: usize) -> &AtomicU64 {
+        self.0.u64(reader * COUNTER)
+    }
+
+    /// When it had the last of them, in ticks of the clock, which is the same on both processors.
+    fn stamp(&self, reader: usize) -> &AtomicU64 {
+        self.0.u64(reader * COUNTER + 64)
+    }
+
+    fn wait_for(&self, readers: usize, at_least: u64) -> Result<()> {
+        let mut patience = Patience::default();
+        for reader in 0..readers {
+            while self.read(reader).load(Ordering::Acquire) < at_least {
+                patience.tick()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -75,24 +93,32 @@ pub(crate) trait End {
     fn ping(&mut self, round: &Round, clock: &Clock, samples: &mut Vec<u64>) -> Result<()>;
     /// The other end of `ping`.
     fn echo(&mut self, round: &Round) -> Result<()>;
-    /// Sends `count` frames, at most `window` ahead of what the reader's counter says. One sample for each batch.
+    /// Sends `count` frames, at most `window` ahead of the slowest reader. One sample for each batch.
     fn stream(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()>;
-    /// The other end of `stream`.
-    fn drain(&mut self, round: &Round, board: &Board) -> Result<()>;
+    /// Sends `count` frames, each to a reader that has had time to fall asleep. One sample each: from before sending
+    /// until the reader has it.
+    fn wake(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()>;
+    /// The other end of `stream` and `wake`, as reader number `reader`.
+    fn drain(&mut self, round: &Round, board: &Board, reader: usize, clock: &Clock) -> Result<()>;
 }
 
+/// A process's end: it sends, or receives, or both.
 pub(crate) struct Pair<T, R> {
-    tx: T,
+    tx: Option<T>,
     rx: Option<R>,
-    back: String,
+    back: Option<String>,
     opts: Opts,
     words: usize,
 }
 
 impl<T: Tx, R: Rx> Pair<T, R> {
-    pub(crate) fn new(out: &str, back: &str, opts: &Opts) -> Result<Self> {
-        let (back, opts) = (back.to_owned(), *opts);
-        Ok(Self { tx: T::create(out, &opts)?, rx: None, back, opts, words: payload::words(opts.bytes) })
+    pub(crate) fn new(out: Option<&str>, back: Option<&str>, opts: &Opts) -> Result<Self> {
+        let tx = out.map(|name| T::create(name, opts)).transpose()?;
+        Ok(Self { tx, rx: None, back: back.map(str::to_owned), opts: *opts, words: payload::words(opts.bytes) })
+    }
+
+    fn tx(&mut self) -> Result<&mut T> {
+        self.tx.as_mut().context("this end does not send")
     }
 }
 
@@ -120,14 +146,19 @@ fn receive<R: Rx>(rx: &mut R, words: usize, round: &Round, frame: u64) -> Result
     }
 }
 
+/// A sleeper is asleep after this.
+const NAP: Duration = Duration::from_micros(60);
+
 impl<T: Tx, R: Rx> End for Pair<T, R> {
     fn connect(&mut self) -> Result<()> {
-        self.rx = Some(R::open(&self.back, &self.opts)?);
+        self.rx = self.back.as_deref().map(|name| R::open(name, &self.opts)).transpose()?;
         Ok(())
     }
 
     fn ping(&mut self, round: &Round, clock: &Clock, samples: &mut Vec<u64>) -> Result<()> {
-        let (tx, rx, words) = (&mut self.tx, self.rx.as_mut().context("not connected")?, self.words);
+        let words = self.words;
+        let tx = self.tx.as_mut().context("this end does not send")?;
+        let rx = self.rx.as_mut().context("not connected")?;
         samples.reserve(round.count as usize);
         let mut before = clock.raw();
         for frame in round.first..round.first + round.count {
@@ -141,7 +172,9 @@ impl<T: Tx, R: Rx> End for Pair<T, R> {
     }
 
     fn echo(&mut self, round: &Round) -> Result<()> {
-        let (tx, rx, words) = (&mut self.tx, self.rx.as_mut().context("not connected")?, self.words);
+        let words = self.words;
+        let tx = self.tx.as_mut().context("this end does not send")?;
+        let rx = self.rx.as_mut().context("not connected")?;
         for frame in round.first..round.first + round.count {
             receive(rx, words, round, frame)?;
             send(tx, words, round.touch, frame)?;
@@ -150,33 +183,46 @@ impl<T: Tx, R: Rx> End for Pair<T, R> {
     }
 
     fn stream(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()> {
-        let (tx, words) = (&mut self.tx, self.words);
-        let read = board.counter(round.counter);
-        let wait_for = |at_least: u64| {
-            let mut patience = Patience::default();
-            while read.load(Ordering::Acquire) < at_least {
-                patience.tick()?;
-            }
-            Ok::<_, anyhow::Error>(())
-        };
+        let words = self.words;
+        let tx = self.tx()?;
+        samples.reserve((round.count / round.batch) as usize + 1);
         let mut before = clock.raw();
         for i in 0..round.count {
-            wait_for((i + 1).saturating_sub(round.window))?;
             send(tx, words, round.touch, round.first + i)?;
+            board.wait_for(round.readers, (i + 1).saturating_sub(round.window - 1))?;
             if (i + 1).is_multiple_of(round.batch) {
                 let now = clock.raw();
                 samples.push(now - before);
                 before = now;
             }
         }
-        wait_for(round.count)
+        board.wait_for(round.readers, round.count)
     }
 
-    fn drain(&mut self, round: &Round, board: &Board) -> Result<()> {
+    fn wake(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()> {
+        let words = self.words;
+        let tx = self.tx()?;
+        for i in 0..round.count {
+            let awake = Instant::now();
+            while awake.elapsed() < NAP {
+                std::hint::spin_loop();
+            }
+            let before = clock.raw();
+            send(tx, words, round.touch, round.first + i)?;
+            board.wait_for(1, i + 1)?;
+            samples.push(board.stamp(0).load(Ordering::Relaxed).saturating_sub(before));
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, round: &Round, board: &Board, reader: usize, clock: &Clock) -> Result<()> {
         let (rx, words) = (self.rx.as_mut().context("not connected")?, self.words);
-        let read = board.counter(round.counter);
+        let read = board.read(reader);
         for i in 0..round.count {
             receive(rx, words, round, round.first + i)?;
+            if round.stamp {
+                board.stamp(reader).store(clock.raw(), Ordering::Relaxed);
+            }
             read.store(i + 1, Ordering::Release);
         }
         Ok(())

@@ -1,18 +1,28 @@
-//! SHMX beside its peers: two processes on two processors, one transport after the other, in short rounds.
+//! SHMX beside its peers: processes on two processors, one transport after the other, in short rounds.
 
 mod contenders;
 mod duel;
 mod end;
+mod hashes;
+mod machine;
 mod memory;
 mod payload;
 mod peer;
+mod plan;
+mod report;
 mod stats;
+mod targets;
 mod transport;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use contenders::Kind;
 use duel::{Bench, Cell, Effort, What};
+use report::{CellReport, EntryReport, Report, Skip, Verdict};
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Instant;
+use targets::{size, time};
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -24,17 +34,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Measures.
-    Run {
-        /// Within two minutes.
-        #[arg(long)]
-        quick: bool,
-        /// Only contenders whose name contains one of these.
-        #[arg(long, value_delimiter = ',')]
-        only: Vec<String>,
-        /// Only these payload sizes, bytes.
-        #[arg(long, value_delimiter = ',')]
-        bytes: Vec<usize>,
-    },
+    Run(Run),
     /// The other process; for `run` only.
     #[command(hide = true)]
     Peer {
@@ -43,6 +43,28 @@ enum Command {
         #[arg(long)]
         board: String,
     },
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Within two minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Write every figure to a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only contenders whose names begin with one of these.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<String>,
+    /// Only these payload sizes.
+    #[arg(long, value_delimiter = ',')]
+    bytes: Vec<usize>,
+    /// Only these measurements.
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    what: Vec<String>,
+    /// Why the reference is missing.
+    #[arg(long, hide = true)]
+    no_reference: Option<String>,
 }
 
 /// The first two processors that this process may use.
@@ -56,42 +78,171 @@ fn cores() -> Result<[usize; 2]> {
 fn main() -> Result<()> {
     match Args::parse().command {
         Command::Peer { core, board } => peer::serve(core, &board),
-        Command::Run { quick, only, bytes } => run(quick, &only, &bytes),
+        Command::Run(run) => measure(&run),
     }
 }
 
-fn run(quick: bool, only: &[String], bytes: &[usize]) -> Result<()> {
-    let [here, there] = cores()?;
-    peer::pin(here)?;
-    let mut bench = Bench::new(there)?;
-    let effort = if quick { Effort { rounds: 5, round_ns: 20e6 } } else { Effort { rounds: 15, round_ns: 100e6 } };
-    let sizes = if bytes.is_empty() { vec![64, 4 << 10, 64 << 10, 1 << 20, 8 << 20] } else { bytes.to_vec() };
-    let wanted = |k: &Kind| only.is_empty() || only.iter().any(|o| k.name().contains(o.as_str()));
-    for bytes in sizes {
-        for touch in [true, false] {
-            let kinds: Vec<Kind> = Kind::ALL
-                .into_iter()
-                .filter(|k| if k.carries() { touch || k.can_leave_untouched() } else { bytes == 64 })
-                .filter(wanted)
-                .collect();
-            for what in [What::PingPong, What::OneWay] {
-                let cell = Cell { what, bytes, touch, block: false };
-                println!("{what:?}, {bytes} B, {}", if touch { "written and read in full" } else { "untouched" });
-                for (kind, o) in bench.cell(&cell, &kinds, &effort)? {
-                    println!(
-                        "  {:<16} {:>10.1} ns  p50 {:>10.1}  p99 {:>10.1}  p99.9 {:>10.1}  max {:>12.1}  disturbed {}/{}",
-                        kind.name(),
-                        o.middle(),
-                        o.p50(),
-                        o.percentile(99.0),
-                        o.percentile(99.9),
-                        o.max(),
-                        o.disturbed(),
-                        o.rounds.len()
-                    );
-                }
-            }
+fn title(cell: &Cell) -> String {
+    let what = match cell.what {
+        What::PingPong => "half a round trip",
+        What::OneWay => "one way, per frame",
+        What::WakeUp => "wake-up of a sleeping reader",
+        What::Publish => "publishing, per frame, with idle readers",
+        What::FanOut => "until the last of the sleeping readers has read it",
+    };
+    let wait = if cell.block { "sleeping" } else { "spinning" };
+    let touch = if cell.touch { "written and read in full" } else { "untouched" };
+    format!("{what}; {}; {wait}; {touch}", size(cell.entries[0].bytes))
+}
+
+fn print(cell: &CellReport) {
+    for e in &cell.entries {
+        let rate = e.gb_per_s.map_or(String::new(), |r| format!("{r:7.2} GB/s"));
+        println!(
+            "  {:<16}{:>8}{:>3}  {:>9}  p50 {:>9}  p99 {:>9}  p99.9 {:>9}  max {:>9}{rate}",
+            e.contender.name(),
+            size(e.bytes),
+            e.readers,
+            time(e.middle_ns),
+            time(e.p50_ns),
+            time(e.p99_ns),
+            time(e.p99_9_ns),
+            time(e.max_ns),
+        );
+    }
+}
+
+/// The contenders that can be measured here, and why others cannot.
+fn contenders(run: &Run) -> (Vec<Kind>, Vec<Skip>) {
+    let mut skipped = Vec::new();
+    let mut skip = |what: &str, why: &str| skipped.push(Skip { what: what.to_owned(), why: why.to_owned() });
+    let mut kinds: Vec<Kind> = Kind::ALL.to_vec();
+    if !run.only.is_empty() {
+        kinds.retain(|k| run.only.iter().any(|o| k.name().starts_with(o.as_str())));
+    }
+    if std::env::var_os(contenders::reference::LIBRARY).is_none() && kinds.contains(&Kind::Reference) {
+        skip("reference", run.no_reference.as_deref().unwrap_or("its library was not built"));
+        kinds.retain(|&k| k != Kind::Reference);
+    }
+    if !cfg!(feature = "peers") {
+        let peers = [Kind::Ringfire, Kind::RingfireBlob, Kind::Iceoryx2];
+        skip("iceoryx2, ringfire", "built without them");
+        kinds.retain(|k| !peers.contains(k));
+    }
+    (kinds, skipped)
+}
+
+/// Nanoseconds to read the clock.
+fn clock_cost(clock: &quanta::Clock) -> f64 {
+    const READS: u32 = 1000;
+    let times = (0..101).map(|_| {
+        let before = clock.raw();
+        for _ in 0..READS {
+            std::hint::black_box(clock.raw());
         }
+        clock.delta_as_nanos(before, clock.raw()) as f64 / f64::from(READS)
+    });
+    stats::median(times.collect())
+}
+
+/// Two runs at once would measure each other; the second waits for the first.
+fn alone() -> Result<File> {
+    let path = std::env::temp_dir().join("shmx-bench.lock");
+    let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    if lock.try_lock().is_err() {
+        eprintln!("waiting for another run of the benchmarks to end");
+        lock.lock()?;
+    }
+    Ok(lock)
+}
+
+fn measure(run: &Run) -> Result<()> {
+    let _lock = alone()?;
+    let start = Instant::now();
+    let used = cores()?;
+    peer::pin(used[0])?;
+    let (kinds, skipped) = contenders(run);
+    let effort = if run.quick { Effort { rounds: 5, round_ns: 12e6 } } else { Effort { rounds: 21, round_ns: 60e6 } };
+    let sizes = if run.bytes.is_empty() { plan::SIZES.to_vec() } else { run.bytes.clone() };
+    let mut bench = Bench::new(used[1])?;
+    let mut machine = machine::describe(used);
+    machine.quick = run.quick;
+    machine.rounds = effort.rounds;
+    machine.round_ms = effort.round_ns / 1e6;
+    machine.clock_ns = clock_cost(&bench.clock);
+    println!("{}, processors {} and {}, load {:.2}", machine.processor, used[0], used[1], machine.load_before);
+    for k in &kinds {
+        println!("  {:<16} {}", k.name(), k.about());
+    }
+    let wanted = |what: &str| run.what.is_empty() || run.what.iter().any(|w| w == what);
+    let hash = if wanted("hash") { hashes::measure(&bench.clock, run.quick) } else { Vec::new() };
+    for row in &hash {
+        let (bytes, times) = (size(row.bytes), row.over_scalar);
+        println!("  hash {:<10} {bytes:>8} {:>6.2} GB/s, {times:.2} times byte after byte", row.kernel, row.gb_per_s);
+    }
+    let mut cells = Vec::new();
+    for cell in plan::cells(&kinds, &sizes) {
+        let name = serde_json::to_value(cell.what)?;
+        if !wanted(name.as_str().unwrap_or_default()) {
+            continue;
+        }
+        println!("{}", title(&cell));
+        let outcomes = bench.cell(&cell, &effort).with_context(|| title(&cell))?;
+        let entries = cell.entries.iter().zip(&outcomes).map(|(e, o)| EntryReport::new(cell.what, e, o)).collect();
+        let report = CellReport { what: cell.what, touch: cell.touch, block: cell.block, entries };
+        print(&report);
+        cells.push(report);
+    }
+    machine.load_after = machine::load();
+    machine.seconds = start.elapsed().as_secs_f64();
+    let mut report = Report { machine, targets: Vec::new(), cells, hash, skipped };
+    report.targets = targets::judge(&report);
+    conclude(&report);
+    if let Some(path) = &run.json {
+        let mut text = serde_json::to_string_pretty(&report)?;
+        text.push('\n');
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    if report.cells.is_empty() && report.hash.is_empty() {
+        bail!("nothing was measured");
     }
     Ok(())
+}
+
+fn conclude(report: &Report) {
+    println!("{:<44} {:<24} {:>8} {:>9} {:>9}  verdict", "what", "against", "ratio", "at least", "hoped for");
+    for t in &report.targets {
+        let sign = if t.more_is_better { "x" } else { "" };
+        let limit = |l: f64| if t.more_is_better { format!("{l}x") } else { format!("<= {l}") };
+        println!(
+            "{:<44} {:<24} {:>8} {:>9} {:>9}  {:<12} {}",
+            t.what,
+            t.against,
+            t.ratio.map_or("-".to_owned(), |r| format!("{r:.2}{sign}")),
+            limit(t.at_least),
+            limit(t.hoped),
+            match t.verdict {
+                Verdict::Hoped => "hoped for",
+                Verdict::Reached => "reached",
+                Verdict::Missed => "MISSED",
+                Verdict::NotMeasured => "not measured",
+            },
+            t.detail
+        );
+    }
+    for s in &report.skipped {
+        println!("SKIPPED {}: {}", s.what, s.why);
+    }
+    let entries: Vec<_> = report.cells.iter().flat_map(|c| &c.entries).collect();
+    let rounds: usize = entries.iter().map(|e| e.rounds.len()).sum();
+    let interrupted: usize = entries.iter().map(|e| e.interrupted_rounds).sum();
+    let m = &report.machine;
+    println!(
+        "load {:.2} before, {:.2} after; {interrupted} of {rounds} rounds interrupted; clock {:.1} ns; {:.0} s",
+        m.load_before, m.load_after, m.clock_ns, m.seconds
+    );
+    if interrupted * 4 > rounds {
+        println!("NOT A QUIET MACHINE: more than a quarter of the rounds were interrupted; believe the ratios only");
+    }
+    println!("{} figures, {} targets, {} skipped", entries.len(), report.targets.len(), report.skipped.len());
 }

@@ -5,10 +5,12 @@ use crate::end::{Board, End, Round};
 use crate::memory::Memory;
 use crate::transport::Opts;
 use anyhow::{Context, Result, anyhow, bail};
+use quanta::Clock;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::Ordering;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
@@ -16,8 +18,8 @@ pub(crate) enum Order {
     Open {
         id: usize,
         kind: Kind,
-        out: String,
-        back: String,
+        out: Option<String>,
+        back: Option<String>,
         opts: Opts,
     },
     Echo {
@@ -27,6 +29,7 @@ pub(crate) enum Order {
     Drain {
         id: usize,
         round: Round,
+        reader: usize,
     },
     Close {
         id: usize,
@@ -38,7 +41,7 @@ enum Answer {
     /// The timed loop begins now.
     Ready,
     Done {
-        preempted: u64,
+        switches: Switches,
     },
     Failed(String),
 }
@@ -53,23 +56,42 @@ pub(crate) fn pin(core: usize) -> Result<()> {
     Ok(())
 }
 
-/// How often the system took the processor away from this process.
-pub(crate) fn preemptions() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("nonvoluntary_ctxt_switches:"));
-    line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+/// How often this process left its processor.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Switches {
+    /// Because it was taken away.
+    pub(crate) forced: u64,
+    /// To wait.
+    pub(crate) slept: u64,
+}
+
+impl Switches {
+    pub(crate) fn now() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let count = |name: &str| {
+            let line = status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+        };
+        Self { forced: count("nonvoluntary_ctxt_switches"), slept: count("voluntary_ctxt_switches") }
+    }
+
+    pub(crate) fn since(self) -> Self {
+        let now = Self::now();
+        Self { forced: now.forced - self.forced, slept: now.slept - self.slept }
+    }
 }
 
 /// The process's main loop, until its input ends.
 pub(crate) fn serve(core: usize, board: &str) -> Result<()> {
     pin(core)?;
     let board = Board(Memory::open(board)?);
+    let clock = Clock::new();
     let mut ends = HashMap::new();
     for line in std::io::stdin().lines() {
         let order = serde_json::from_str(&line?)?;
-        let before = preemptions();
-        match obey(order, &mut ends, &board) {
-            Ok(()) => answer(&Answer::Done { preempted: preemptions() - before })?,
+        let before = Switches::now();
+        match obey(order, &mut ends, &board, &clock) {
+            Ok(()) => answer(&Answer::Done { switches: before.since() })?,
             Err(e) => answer(&Answer::Failed(format!("{e:#}")))?,
         }
     }
@@ -83,10 +105,10 @@ fn answer(answer: &Answer) -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn obey(order: Order, ends: &mut HashMap<usize, Box<dyn End>>, board: &Board) -> Result<()> {
+fn obey(order: Order, ends: &mut HashMap<usize, Box<dyn End>>, board: &Board, clock: &Clock) -> Result<()> {
     match order {
         Order::Open { id, kind, out, back, opts } => {
-            let mut end = kind.end(&out, &back, &opts)?;
+            let mut end = kind.end(out.as_deref(), back.as_deref(), &opts)?;
             end.connect()?;
             ends.insert(id, end);
         }
@@ -95,11 +117,11 @@ fn obey(order: Order, ends: &mut HashMap<usize, Box<dyn End>>, board: &Board) ->
             answer(&Answer::Ready)?;
             end.echo(&round)?;
         }
-        Order::Drain { id, round } => {
+        Order::Drain { id, round, reader } => {
             let end = ends.get_mut(&id).context("no such end")?;
-            board.counter(round.counter).store(0, std::sync::atomic::Ordering::Release);
+            board.read(reader).store(0, Ordering::Release);
             answer(&Answer::Ready)?;
-            end.drain(&round, board)?;
+            end.drain(&round, board, reader, clock)?;
         }
         Order::Close { id } => drop(ends.remove(&id)),
     }
@@ -149,10 +171,10 @@ impl Peer {
         }
     }
 
-    /// Waits until the order is done; how often the peer was preempted meanwhile.
-    pub(crate) fn done(&mut self) -> Result<u64> {
+    /// Waits until the order is done; how often the peer left its processor meanwhile.
+    pub(crate) fn done(&mut self) -> Result<Switches> {
         match self.listen()? {
-            Answer::Done { preempted } => Ok(preempted),
+            Answer::Done { switches } => Ok(switches),
             Answer::Failed(e) => Err(anyhow!("in the peer: {e}")),
             Answer::Ready => bail!("the peer is not done"),
         }

@@ -1,17 +1,21 @@
 //! Figures out of samples.
 
+use crate::peer::Switches;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// One round of one contender, nanoseconds for one way.
+/// One round of one contender; times in nanoseconds for one way.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct RoundStat {
-    pub(crate) count: usize,
+    /// Frames.
+    pub(crate) frames: u64,
     pub(crate) p50: f64,
     /// Mean of the middle half: as steady as the median, and finer than the clock's steps.
     pub(crate) middle: f64,
-    /// Whether the system took the processor from one of the two processes meanwhile.
-    pub(crate) disturbed: bool,
+    /// How often the system took the processor from one of the processes.
+    pub(crate) interrupted: u64,
+    /// How often a reader slept.
+    pub(crate) slept: u64,
 }
 
 /// All rounds of one contender in one cell.
@@ -49,27 +53,14 @@ fn middle(values: &mut [f64]) -> f64 {
 
 impl Outcome {
     /// Takes a round's samples, nanoseconds each.
-    pub(crate) fn add(&mut self, mut samples: Vec<f64>, disturbed: bool) {
+    pub(crate) fn add(&mut self, mut samples: Vec<f64>, frames: u64, switches: &Switches) {
         for ns in &samples {
             // It grows as needed, so this cannot fail.
             let _ = self.histogram.record((ns * 10.0) as u64);
         }
-        self.rounds.push(RoundStat {
-            count: samples.len(),
-            middle: middle(&mut samples),
-            p50: median(samples),
-            disturbed,
-        });
-    }
-
-    /// Median over the rounds' medians.
-    pub(crate) fn p50(&self) -> f64 {
-        median(self.rounds.iter().map(|r| r.p50).collect())
-    }
-
-    /// Median over the rounds' middles.
-    pub(crate) fn middle(&self) -> f64 {
-        median(self.rounds.iter().map(|r| r.middle).collect())
+        let middle = middle(&mut samples);
+        let p50 = median(samples);
+        self.rounds.push(RoundStat { frames, p50, middle, interrupted: switches.forced, slept: switches.slept });
     }
 
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
@@ -80,7 +71,9 @@ impl Outcome {
         self.histogram.max() as f64 / 10.0
     }
 
-    pub(crate) fn disturbed(&self) -> usize {
-        self.rounds.iter().filter(|r| r.disturbed).count()
+    /// Share of samples above `limit` nanoseconds.
+    pub(crate) fn share_above(&self, limit: f64) -> f64 {
+        let within = self.histogram.count_between(0, (limit * 10.0) as u64);
+        1.0 - within as f64 / (self.histogram.len().max(1)) as f64
     }
 }

@@ -1,38 +1,46 @@
 //! Who is compared.
 
+#[cfg(feature = "peers")]
+mod iox;
 mod own;
 mod raw;
+pub(crate) mod reference;
+#[cfg(feature = "peers")]
+mod rf;
 
 use crate::end::{End, Pair};
 use crate::transport::Opts;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 /// A contender, or one way of using it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// A flag on a cache line, no payload.
     Line,
-    /// One buffer and a flag.
     Raw,
-    /// As many buffers as SHMX has slots, in turn, and a flag.
     RawMany,
-    /// SHMX, hash off, written in place and read by lease.
+    RawCopy,
+    Ringfire,
+    RingfireBlob,
+    Iceoryx2,
+    Reference,
     ShmxLease,
-    /// The same with the hash.
     ShmxLeaseHash,
-    /// SHMX, hash off, appended from a private buffer and read into one.
     ShmxCopy,
-    /// The same with the hash.
     ShmxCopyHash,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Line,
         Self::Raw,
         Self::RawMany,
+        Self::RawCopy,
+        Self::Ringfire,
+        Self::RingfireBlob,
+        Self::Iceoryx2,
+        Self::Reference,
         Self::ShmxLease,
         Self::ShmxLeaseHash,
         Self::ShmxCopy,
@@ -45,10 +53,33 @@ impl Kind {
             Self::Line => "line",
             Self::Raw => "raw",
             Self::RawMany => "raw-many",
+            Self::RawCopy => "raw-copy",
+            Self::Ringfire => "ringfire",
+            Self::RingfireBlob => "ringfire-blob",
+            Self::Iceoryx2 => "iceoryx2",
+            Self::Reference => "reference",
             Self::ShmxLease => "shmx-lease",
             Self::ShmxLeaseHash => "shmx-lease-hash",
             Self::ShmxCopy => "shmx-copy",
             Self::ShmxCopyHash => "shmx-copy-hash",
+        }
+    }
+
+    /// What it is.
+    pub(crate) const fn about(self) -> &'static str {
+        match self {
+            Self::Line => "a counter on a cache line, no payload",
+            Self::Raw => "one buffer and a counter, written and read in place, no protocol",
+            Self::RawMany => "as many buffers as SHMX has slots, in turn, and a counter",
+            Self::RawCopy => "the same, copied from and to private buffers",
+            Self::Ringfire => "ringfire, records of fixed size (they are copied in and out)",
+            Self::RingfireBlob => "ringfire, blobs written with `push_with` and read with `view`, both in place",
+            Self::Iceoryx2 => "iceoryx2, slices loaned uninitialised and read in place",
+            Self::Reference => "the reference's C++ headers, appended and hashed, read in place",
+            Self::ShmxLease => "SHMX without hash, reserved in the slot and read by lease",
+            Self::ShmxLeaseHash => "the same with the hash, verified by the reader",
+            Self::ShmxCopy => "SHMX without hash, appended from a private buffer and read into one",
+            Self::ShmxCopyHash => "the same with the hash, verified by the reader",
         }
     }
 
@@ -57,23 +88,74 @@ impl Kind {
         !matches!(self, Self::Line)
     }
 
+    /// Whether it can carry payloads of this size.
+    pub(crate) const fn fits(self, bytes: usize) -> bool {
+        match self {
+            Self::Line => bytes == 64,
+            // Its records pass over the stack.
+            Self::Ringfire => matches!(bytes, 64 | 4096 | 65536),
+            _ => true,
+        }
+    }
+
     /// Whether a frame can be passed on without anybody touching the payload.
     pub(crate) const fn can_leave_untouched(self) -> bool {
-        !matches!(self, Self::ShmxCopy | Self::ShmxCopyHash)
+        !matches!(self, Self::RawCopy | Self::Ringfire | Self::Reference | Self::ShmxCopy | Self::ShmxCopyHash)
+    }
+
+    /// Whether readers can sleep.
+    pub(crate) const fn can_sleep(self) -> bool {
+        !matches!(self, Self::Line | Self::RingfireBlob | Self::Reference)
+    }
+
+    /// Frames that may be under way at once: one where there is one buffer, or where only the newest can be read.
+    pub(crate) const fn window(self) -> u64 {
+        match self {
+            Self::Raw | Self::Reference => 1,
+            _ => 2,
+        }
     }
 
     /// Makes one process's end: it sends under `out` and will receive from `back`.
-    pub(crate) fn end(self, out: &str, back: &str, opts: &Opts) -> Result<Box<dyn End>> {
+    pub(crate) fn end(self, out: Option<&str>, back: Option<&str>, opts: &Opts) -> Result<Box<dyn End>> {
         use own::{ShmxRx, ShmxTx};
-        use raw::{RawRx, RawTx};
-        Ok(match self {
-            Self::Line => Box::new(Pair::<RawTx<0>, RawRx<0>>::new(out, back, opts)?),
-            Self::Raw => Box::new(Pair::<RawTx<1>, RawRx<1>>::new(out, back, opts)?),
-            Self::RawMany => Box::new(Pair::<RawTx<{ raw::MANY }>, RawRx<{ raw::MANY }>>::new(out, back, opts)?),
-            Self::ShmxLease => Box::new(Pair::<ShmxTx<false, true>, ShmxRx<true>>::new(out, back, opts)?),
-            Self::ShmxLeaseHash => Box::new(Pair::<ShmxTx<true, true>, ShmxRx<true>>::new(out, back, opts)?),
-            Self::ShmxCopy => Box::new(Pair::<ShmxTx<false, false>, ShmxRx<false>>::new(out, back, opts)?),
-            Self::ShmxCopyHash => Box::new(Pair::<ShmxTx<true, false>, ShmxRx<false>>::new(out, back, opts)?),
-        })
+        use raw::{MANY, RawRx, RawTx};
+        use reference::{RefRx, RefTx};
+        #[cfg(feature = "peers")]
+        use {
+            iox::{IoxRx, IoxTx},
+            rf::{BlobRx, BlobTx, FixedRx, FixedTx},
+        };
+        fn pair<T: crate::transport::Tx + 'static, R: crate::transport::Rx + 'static>(
+            out: Option<&str>,
+            back: Option<&str>,
+            opts: &Opts,
+        ) -> Result<Box<dyn End>> {
+            Ok(Box::new(Pair::<T, R>::new(out, back, opts)?))
+        }
+        match self {
+            Self::Line => pair::<RawTx<0, false>, RawRx<0, false>>(out, back, opts),
+            Self::Raw => pair::<RawTx<1, false>, RawRx<1, false>>(out, back, opts),
+            Self::RawMany => pair::<RawTx<MANY, false>, RawRx<MANY, false>>(out, back, opts),
+            Self::RawCopy => pair::<RawTx<MANY, true>, RawRx<MANY, true>>(out, back, opts),
+            #[cfg(feature = "peers")]
+            Self::Ringfire => match opts.bytes {
+                64 => pair::<FixedTx<8>, FixedRx<8>>(out, back, opts),
+                4096 => pair::<FixedTx<512>, FixedRx<512>>(out, back, opts),
+                65536 => pair::<FixedTx<8192>, FixedRx<8192>>(out, back, opts),
+                other => bail!("no record of {other} bytes"),
+            },
+            #[cfg(feature = "peers")]
+            Self::RingfireBlob => pair::<BlobTx, BlobRx>(out, back, opts),
+            #[cfg(feature = "peers")]
+            Self::Iceoryx2 => pair::<IoxTx, IoxRx>(out, back, opts),
+            #[cfg(not(feature = "peers"))]
+            Self::Ringfire | Self::RingfireBlob | Self::Iceoryx2 => bail!("built without peers"),
+            Self::Reference => pair::<RefTx, RefRx>(out, back, opts),
+            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<true>>(out, back, opts),
+            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true>>(out, back, opts),
+            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false>>(out, back, opts),
+            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<false>>(out, back, opts),
+        }
     }
 }

@@ -13,16 +13,19 @@ fn stride(opts: &Opts) -> usize {
     opts.bytes.next_multiple_of(PAGE)
 }
 
-/// `BUFFERS` buffers in turn; the flag on its own cache line counts frames. With 0 buffers, only the flag.
-pub(crate) struct RawTx<const BUFFERS: usize> {
+/// `BUFFERS` buffers in turn; the flag on its own cache line counts frames. With 0 buffers, only the flag. With `COPY`,
+/// frames are made and read in private memory.
+pub(crate) struct RawTx<const BUFFERS: usize, const COPY: bool> {
     memory: Memory,
+    private: Vec<u64>,
     stride: usize,
     sent: u32,
     block: bool,
 }
 
-pub(crate) struct RawRx<const BUFFERS: usize> {
+pub(crate) struct RawRx<const BUFFERS: usize, const COPY: bool> {
     memory: Memory,
+    private: Vec<u64>,
     stride: usize,
     words: usize,
     taken: u32,
@@ -34,16 +37,23 @@ const fn buffer<const BUFFERS: usize>(frame: u32, stride: usize) -> usize {
     PAGE + (frame as usize % BUFFERS) * stride
 }
 
-impl<const BUFFERS: usize> Tx for RawTx<BUFFERS> {
+impl<const BUFFERS: usize, const COPY: bool> Tx for RawTx<BUFFERS, COPY> {
     fn create(name: &str, opts: &Opts) -> Result<Self> {
         let stride = stride(opts);
-        Ok(Self { memory: Memory::create(name, PAGE + BUFFERS * stride)?, stride, sent: 0, block: opts.block })
+        let memory = Memory::create(name, PAGE + BUFFERS * stride)?;
+        Ok(Self { memory, private: vec![0; opts.bytes / 8], stride, sent: 0, block: opts.block })
     }
 
     fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
         if BUFFERS > 0 {
             // SAFETY: the harness lets no more frames be unread than there are buffers, so the reader is done here.
-            write(unsafe { self.memory.words_mut(buffer::<BUFFERS>(self.sent, self.stride), words) });
+            let shared = unsafe { self.memory.words_mut(buffer::<BUFFERS>(self.sent, self.stride), words) };
+            if COPY {
+                write(&mut self.private);
+                shared.copy_from_slice(&self.private);
+            } else {
+                write(shared);
+            }
         }
         self.sent = self.sent.wrapping_add(1);
         let flag = self.memory.u32(0);
@@ -55,17 +65,18 @@ impl<const BUFFERS: usize> Tx for RawTx<BUFFERS> {
     }
 }
 
-impl<const BUFFERS: usize> RawRx<BUFFERS> {
+impl<const BUFFERS: usize, const COPY: bool> RawRx<BUFFERS, COPY> {
     fn flag(&self) -> &AtomicU32 {
         self.memory.u32(0)
     }
 }
 
-impl<const BUFFERS: usize> Rx for RawRx<BUFFERS> {
+impl<const BUFFERS: usize, const COPY: bool> Rx for RawRx<BUFFERS, COPY> {
     fn open(name: &str, opts: &Opts) -> Result<Self> {
         let memory = Memory::open(name)?;
         let taken = memory.u32(0).load(Ordering::Acquire);
-        Ok(Self { memory, stride: stride(opts), words: opts.bytes / 8, taken })
+        let words = opts.bytes / 8;
+        Ok(Self { memory, private: vec![0; words], stride: stride(opts), words, taken })
     }
 
     fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
@@ -75,7 +86,13 @@ impl<const BUFFERS: usize> Rx for RawRx<BUFFERS> {
         let at = buffer::<BUFFERS>;
         let result = if BUFFERS > 0 {
             // SAFETY: the writer has passed this buffer on and does not touch it before the harness says it was read.
-            read(unsafe { self.memory.words(at(self.taken, self.stride), self.words) })
+            let shared = unsafe { self.memory.words(at(self.taken, self.stride), self.words) };
+            if COPY {
+                self.private.copy_from_slice(shared);
+                read(&self.private)
+            } else {
+                read(shared)
+            }
         } else {
             read(&[])
         };

@@ -1,0 +1,49 @@
+//! What is measured, in which order.
+
+use crate::contenders::Kind;
+use crate::duel::{Cell, Entry, MOST_READERS, What};
+
+pub(crate) const SIZES: [usize; 5] = [64, 4 << 10, 64 << 10, 1 << 20, 8 << 20];
+
+/// Payload of the cells about many readers, bytes.
+const FAN_BYTES: usize = 64 << 10;
+
+/// All cells, for contenders and sizes that are wanted.
+pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    let mut add = |what, touch, block, entries: Vec<Entry>| {
+        if !entries.is_empty() {
+            cells.push(Cell { what, touch, block, entries });
+        }
+    };
+    let of = |kinds: &mut dyn Iterator<Item = Kind>, bytes, readers: &[usize]| {
+        let kinds = kinds.filter(|k| k.fits(bytes));
+        kinds.flat_map(|kind| readers.iter().map(move |&readers| Entry { kind, bytes, readers })).collect::<Vec<_>>()
+    };
+    let all = || kinds.iter().copied();
+    for &bytes in sizes {
+        add(What::PingPong, true, false, of(&mut all(), bytes, &[1]));
+        add(What::PingPong, false, false, of(&mut all().filter(|k| k.can_leave_untouched()), bytes, &[1]));
+        add(What::OneWay, true, false, of(&mut all().filter(|k| k.carries()), bytes, &[1]));
+        let light = |k: &Kind| k.carries() && k.can_leave_untouched();
+        add(What::OneWay, false, false, of(&mut all().filter(light), bytes, &[1]));
+        let sleepers = |k: &Kind| k.can_sleep() && !matches!(k, Kind::RawMany | Kind::RawCopy);
+        add(What::PingPong, true, true, of(&mut all().filter(sleepers), bytes, &[1]));
+    }
+    // The same contender at both ends of the scale, side by side.
+    if let [small, .., large] = *sizes {
+        let entries = of(&mut all().filter(|&k| k == Kind::ShmxLease), small, &[1]).into_iter();
+        let both = entries.flat_map(|e| [e, Entry { bytes: large, ..e }]).collect();
+        add(What::PingPong, false, false, both);
+    }
+    let few = |k: &Kind| matches!(k, Kind::Raw | Kind::Ringfire | Kind::Iceoryx2 | Kind::ShmxLease | Kind::ShmxCopy);
+    add(What::WakeUp, true, true, of(&mut all().filter(few), SIZES[0], &[1]));
+    for kind in [Kind::Ringfire, Kind::Iceoryx2, Kind::Reference, Kind::ShmxLease] {
+        let entries = of(&mut all().filter(|&k| k == kind), SIZES[0], &[0, 1, 2, 4, MOST_READERS]);
+        add(What::Publish, true, false, entries);
+    }
+    for readers in [1, 2, 4, MOST_READERS] {
+        add(What::FanOut, true, true, of(&mut all().filter(few), FAN_BYTES, &[readers]));
+    }
+    cells
+}
