@@ -4,6 +4,7 @@
 mod chaos;
 mod fuzz;
 mod bench;
+mod instructions;
 mod interop;
 mod layers;
 mod litmus;
@@ -44,6 +45,11 @@ tsan                threads under ThreadSanitizer, and weakened orderings that i
 screens             draw the pictures of docs/cli.md
 bench [--quick] [--only NAME,..] [--bytes N,..]
                     two processes passing frames, SHMX beside its peers
+bench [--quick] [--json FILE] [--docs]
+                    processes passing frames, SHMX beside its peers; bench --help for more
+bench --micro       criterion: hash, append, publish, read, decode, control
+instructions [--update]
+                    instructions per operation, counted by callgrind, against a baseline
 layers              no crate depends on one above it
 help                this text
 
@@ -85,6 +91,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["screens"] => screens::write(tally),
         ["bench", rest @ ..] => bench::compare(tally, &tests::target_dir()?, rest),
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
+        ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");

@@ -47,6 +47,8 @@ pub(crate) struct Cell {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     pub(crate) rounds: usize,
+    /// How often a round is taken again when one of the processes was interrupted.
+    pub(crate) again: usize,
     /// Nanoseconds that a round should take.
     pub(crate) round_ns: f64,
 }
@@ -179,8 +181,15 @@ impl Bench {
             for (open, outcome) in all.iter_mut().zip(&mut outcomes) {
                 let count = open.per_round;
                 let name = open.entry.kind.name();
-                let (samples, switches) = self.round(open, cell, count).with_context(|| format!("measure {name}"))?;
-                outcome.add(samples, count, &switches);
+                for attempt in 0..=effort.again {
+                    let result = self.round(open, cell, count);
+                    let (samples, switches) = result.with_context(|| format!("measure {name}"))?;
+                    let last = attempt == effort.again || switches.forced == 0;
+                    outcome.add(samples, count, &switches, last);
+                    if last {
+                        break;
+                    }
+                }
             }
         }
         for open in all {

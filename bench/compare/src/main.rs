@@ -158,11 +158,16 @@ fn alone() -> Result<File> {
 
 fn measure(run: &Run) -> Result<()> {
     let _lock = alone()?;
+    contenders::clean();
     let start = Instant::now();
     let used = cores()?;
     peer::pin(used[0])?;
     let (kinds, skipped) = contenders(run);
-    let effort = if run.quick { Effort { rounds: 5, round_ns: 12e6 } } else { Effort { rounds: 21, round_ns: 60e6 } };
+    let effort = if run.quick {
+        Effort { rounds: 5, again: 1, round_ns: 10e6 }
+    } else {
+        Effort { rounds: 21, again: 3, round_ns: 50e6 }
+    };
     let sizes = if run.bytes.is_empty() { plan::SIZES.to_vec() } else { run.bytes.clone() };
     let mut bench = Bench::new(used[1])?;
     let mut machine = machine::describe(used);
@@ -193,6 +198,8 @@ fn measure(run: &Run) -> Result<()> {
         print(&report);
         cells.push(report);
     }
+    drop(bench); // the peers end
+    contenders::clean();
     machine.load_after = machine::load();
     machine.seconds = start.elapsed().as_secs_f64();
     let mut report = Report { machine, targets: Vec::new(), cells, hash, skipped };
@@ -241,6 +248,11 @@ fn conclude(report: &Report) {
         "load {:.2} before, {:.2} after; {interrupted} of {rounds} rounds interrupted; clock {:.1} ns; {:.0} s",
         m.load_before, m.load_after, m.clock_ns, m.seconds
     );
+    for e in report.cells.iter().filter(|c| c.what == What::WakeUp).flat_map(|c| &c.entries) {
+        if e.sleeps_per_frame < 0.9 {
+            println!("{} was awake at times: {:.2} sleeps per frame", e.contender.name(), e.sleeps_per_frame);
+        }
+    }
     if interrupted * 4 > rounds {
         println!("NOT A QUIET MACHINE: more than a quarter of the rounds were interrupted; believe the ratios only");
     }

@@ -52,11 +52,15 @@ fn middle(values: &mut [f64]) -> f64 {
 }
 
 impl Outcome {
-    /// Takes a round's samples, nanoseconds each.
-    pub(crate) fn add(&mut self, mut samples: Vec<f64>, frames: u64, switches: &Switches) {
+    /// Takes a round's samples, nanoseconds each. A round that is not kept, because it was interrupted and is taken
+    /// again, counts for the percentiles over all samples only.
+    pub(crate) fn add(&mut self, mut samples: Vec<f64>, frames: u64, switches: &Switches, keep: bool) {
         for ns in &samples {
             // It grows as needed, so this cannot fail.
             let _ = self.histogram.record((ns * 10.0) as u64);
+        }
+        if !keep {
+            return;
         }
         let middle = middle(&mut samples);
         let p50 = median(samples);

@@ -13,6 +13,18 @@ use std::time::Duration;
 
 type Service = ipc::Service;
 
+/// How the names of everything it makes begin, so that all of it can be removed.
+const PREFIX: &str = "shmx-bench-iox-";
+
+/// Removes what is left, for instance after a run that was killed. There is one run at a time.
+pub(crate) fn clean() {
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// What both ends hold on to.
 struct Joined {
     data: publish_subscribe::PortFactory<Service, [u64], ()>,
@@ -22,7 +34,9 @@ struct Joined {
 
 fn join(name: &str, opts: &Opts) -> Result<Joined> {
     set_log_level(LogLevel::Error);
-    let node = NodeBuilder::new().create::<Service>()?;
+    let mut config = Config::default();
+    config.global.prefix = PREFIX.try_into()?;
+    let node = NodeBuilder::new().config(&config).create::<Service>()?;
     let data = node
         .service_builder(&name.try_into()?)
         .publish_subscribe::<[u64]>()

@@ -31,6 +31,12 @@ pub(crate) enum Kind {
     ShmxCopyHash,
 }
 
+/// Removes what contenders leave behind by design or after a kill.
+pub(crate) fn clean() {
+    #[cfg(feature = "peers")]
+    iox::clean();
+}
+
 impl Kind {
     pub(crate) const ALL: [Self; 12] = [
         Self::Line,

@@ -1,0 +1,228 @@
+//! Operations whose instructions are counted: `cargo xtask instructions` runs each under callgrind.
+//!
+//! Counting is switched on by the names of the functions in `measured`, so nothing else counts: each performs the
+//! operation once and is called [`TIMES`] times, with whatever prepares for it in between.
+
+use anyhow::{Context, Result, bail};
+use shmx::abi::hash::Kernel;
+use shmx::{Client, ClientOptions, Config, FrameView, Server, StaticStream};
+use std::hint::black_box;
+
+/// Calls of each operation. The first ones, which may do more, are a small part.
+const TIMES: u32 = 1000;
+
+/// What is counted. Never inlined: the function's entry and exit switch the counter.
+mod measured {
+    use super::*;
+
+    #[inline(never)]
+    pub(super) fn hash(kernel: Kernel, bytes: &[u8]) -> Option<u64> {
+        kernel.update(black_box(1), black_box(bytes))
+    }
+
+    #[inline(never)]
+    pub(super) fn publish_in_place(server: &Server, words: usize) -> Result<u64> {
+        let mut frame = server.begin_frame()?;
+        frame.reserve_stream::<u64>(1, words)?[0] = 1;
+        Ok(frame.publish_frame(0.0)?)
+    }
+
+    #[inline(never)]
+    pub(super) fn publish_appended(server: &Server, values: &[u64]) -> Result<u64> {
+        let mut frame = server.begin_frame()?;
+        frame.append_stream(1, values)?;
+        Ok(frame.publish_frame(0.0)?)
+    }
+
+    #[inline(never)]
+    pub(super) fn next(client: &mut Client) -> Result<bool> {
+        Ok(black_box(client.try_next()?).is_some())
+    }
+
+    #[inline(never)]
+    pub(super) fn latest(client: &mut Client) -> Result<bool> {
+        Ok(black_box(client.latest()?).is_some())
+    }
+
+    #[inline(never)]
+    pub(super) fn get(frame: &FrameView, id: u32) -> Result<u64> {
+        Ok(frame.get::<u64>(id)?[0])
+    }
+
+    #[inline(never)]
+    pub(super) fn decode(frame: &FrameView) -> Result<usize> {
+        Ok(black_box(frame.decode()?).len())
+    }
+
+    #[inline(never)]
+    pub(super) fn control_send(client: &mut Client, body: &[u8]) -> Result<()> {
+        Ok(client.control_send(0x3001, body)?)
+    }
+
+    #[inline(never)]
+    pub(super) fn control_poll(server: &Server) -> usize {
+        black_box(server.poll_control(16)).messages.len()
+    }
+}
+
+/// Streams of a frame with several.
+const STREAMS: u32 = 8;
+
+struct Setup {
+    server: Server,
+    client: Client,
+}
+
+fn setup(checksum: bool, lease: bool) -> Result<Setup> {
+    let name = format!("shmx-counts-{}", std::process::id());
+    let mut config = Config::new(&name);
+    config.checksum = checksum;
+    let streams: Vec<_> = (1..=STREAMS).map(|id| StaticStream::of::<u64>(id, format!("stream {id}"))).collect();
+    let server = Server::create(&config, &streams)?;
+    let mut options = ClientOptions::default();
+    options.lease = lease;
+    let client = Client::open_with(&name, options)?;
+    Ok(Setup { server, client })
+}
+
+fn publish_all(server: &Server) -> Result<()> {
+    let mut frame = server.begin_frame()?;
+    for id in 1..=STREAMS {
+        frame.append_stream(id, &[u64::from(id); 8])?;
+    }
+    frame.publish_frame(0.0)?;
+    Ok(())
+}
+
+/// All operations.
+const NAMES: [&str; 19] = [
+    "hash-scalar-64",
+    "hash-scalar-4096",
+    "hash-avx2-4096",
+    "hash-avx2-65536",
+    "publish-in-place-64",
+    "publish-in-place-4096",
+    "publish-appended-64",
+    "publish-appended-64-hash",
+    "next-64",
+    "next-64-hash",
+    "next-64-copied",
+    "next-4096",
+    "latest-64",
+    "next-nothing-new",
+    "get",
+    "decode",
+    "control-send-32",
+    "control-poll-32",
+    "control-poll-nothing",
+];
+
+fn operation(name: &str) -> Result<()> {
+    let hash = |kernel: Kernel, len: usize| {
+        let input: Vec<u8> = (0..len).map(|i| ((i * 7919) >> 3) as u8).collect();
+        for _ in 0..TIMES {
+            if black_box(measured::hash(kernel, &input)).is_none() {
+                // The runner knows this code.
+                std::process::exit(3);
+            }
+        }
+        Ok(())
+    };
+    let publish = |checksum: bool, words: usize, in_place: bool| {
+        let s = setup(checksum, true)?;
+        let values = vec![7; words];
+        for _ in 0..TIMES {
+            if in_place {
+                measured::publish_in_place(&s.server, words)?;
+            } else {
+                measured::publish_appended(&s.server, &values)?;
+            }
+        }
+        Ok(())
+    };
+    let read = |checksum: bool, lease: bool, words: usize, f: fn(&mut Client) -> Result<bool>| {
+        let mut s = setup(checksum, lease)?;
+        let values = vec![7_u64; words];
+        for _ in 0..TIMES {
+            let mut frame = s.server.begin_frame()?;
+            frame.append_stream(1, &values)?;
+            frame.publish_frame(0.0)?;
+            if !f(&mut s.client)? {
+                bail!("no frame");
+            }
+        }
+        Ok(())
+    };
+    match name {
+        "hash-scalar-64" => hash(Kernel::Scalar, 64),
+        "hash-scalar-4096" => hash(Kernel::Scalar, 4096),
+        "hash-avx2-4096" => hash(Kernel::Avx2, 4096),
+        "hash-avx2-65536" => hash(Kernel::Avx2, 65536),
+        "publish-in-place-64" => publish(false, 8, true),
+        "publish-in-place-4096" => publish(false, 512, true),
+        "publish-appended-64" => publish(false, 8, false),
+        "publish-appended-64-hash" => publish(true, 8, false),
+        "next-64" => read(false, true, 8, measured::next),
+        "next-64-hash" => read(true, true, 8, measured::next),
+        "next-64-copied" => read(false, false, 8, measured::next),
+        "next-4096" => read(false, true, 512, measured::next),
+        "latest-64" => read(false, true, 8, measured::latest),
+        "next-nothing-new" => {
+            let mut s = setup(false, true)?;
+            publish_all(&s.server)?;
+            s.client.try_next()?.context("no frame")?;
+            (0..TIMES).try_for_each(|_| if measured::next(&mut s.client)? { bail!("a frame") } else { Ok(()) })
+        }
+        "get" | "decode" => {
+            let mut s = setup(false, true)?;
+            publish_all(&s.server)?;
+            let frame = s.client.latest()?.context("no frame")?;
+            for _ in 0..TIMES {
+                let right =
+                    if name == "get" { measured::get(&frame, STREAMS)? == 8 } else { measured::decode(&frame)? == 8 };
+                if !right {
+                    bail!("wrong content");
+                }
+            }
+            Ok(())
+        }
+        "control-send-32" | "control-poll-32" | "control-poll-nothing" => {
+            let mut s = setup(false, true)?;
+            for _ in 0..TIMES {
+                if name != "control-poll-nothing" {
+                    measured_send(name, &mut s.client)?;
+                }
+                let count = if name == "control-send-32" {
+                    s.server.poll_control(16).messages.len()
+                } else {
+                    measured::control_poll(&s.server)
+                };
+                if count != usize::from(name != "control-poll-nothing") {
+                    bail!("{count} messages");
+                }
+            }
+            Ok(())
+        }
+        _ => bail!("unknown operation {name}"),
+    }
+}
+
+fn measured_send(name: &str, client: &mut Client) -> Result<()> {
+    let body = [7; 32];
+    if name == "control-send-32" {
+        measured::control_send(client, &body)
+    } else {
+        Ok(client.control_send(0x3001, &body)?)
+    }
+}
+
+fn main() -> Result<()> {
+    let name = std::env::args().nth(1).context("which operation? `list` names them")?;
+    if name == "list" {
+        for name in NAMES {
+            println!("{name}");
+        }
+        return Ok(());
+    }
+    operation(&name)
+}

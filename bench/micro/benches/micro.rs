@@ -1,0 +1,130 @@
+//! The operations by themselves, in one process and one thread: `cargo xtask bench --micro`.
+//!
+//! No cache line changes hands here, so these figures say what the instructions cost, not what passing a frame on does.
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use shmx::abi::hash::{self, Kernel};
+use shmx::{Client, ClientOptions, Config, Server, StaticStream};
+use std::hint::black_box;
+
+const SIZES: [usize; 4] = [64, 4 << 10, 64 << 10, 1 << 20];
+const STREAMS: u32 = 8;
+
+struct Setup {
+    server: Server,
+    client: Client,
+}
+
+fn setup(bytes: usize, checksum: bool, lease: bool) -> Setup {
+    let name = format!("shmx-micro-{}", std::process::id());
+    let mut config = Config::new(&name);
+    config.checksum = checksum;
+    config.frame_bytes_cap = bytes as u32 + 1024;
+    let streams: Vec<_> = (1..=STREAMS).map(|id| StaticStream::of::<u64>(id, format!("stream {id}"))).collect();
+    let server = Server::create(&config, &streams).expect("create");
+    let mut options = ClientOptions::default();
+    options.lease = lease;
+    let client = Client::open_with(&name, options).expect("open");
+    Setup { server, client }
+}
+
+fn publish(server: &Server, values: &[u64]) {
+    let mut frame = server.begin_frame().expect("a slot");
+    frame.append_stream(1, values).expect("it fits");
+    frame.publish_frame(0.0).expect("published");
+}
+
+fn hashes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hash");
+    for bytes in SIZES {
+        let input: Vec<u8> = (0..bytes).map(|i| ((i * 7919) >> 3) as u8).collect();
+        let mut copy = vec![0; bytes];
+        group.throughput(Throughput::Bytes(bytes as u64));
+        for kernel in Kernel::ALL.into_iter().filter(|k| k.is_supported()) {
+            group.bench_with_input(BenchmarkId::new(kernel.name(), bytes), &input, |b, input| {
+                b.iter(|| kernel.update(hash::SEED, black_box(input)));
+            });
+        }
+        group.bench_with_input(BenchmarkId::new("copy", bytes), &input, |b, input| {
+            b.iter(|| hash::copy_and_update(hash::SEED, black_box(input), black_box(&mut copy)));
+        });
+    }
+    group.finish();
+}
+
+fn producer(c: &mut Criterion) {
+    for (name, checksum) in [("hash off", false), ("hash on", true)] {
+        let mut group = c.benchmark_group(format!("publish, {name}"));
+        for bytes in SIZES {
+            let s = setup(bytes, checksum, true);
+            let values = vec![7_u64; bytes / 8];
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_function(BenchmarkId::new("append", bytes), |b| b.iter(|| publish(&s.server, &values)));
+            group.bench_function(BenchmarkId::new("in place, untouched", bytes), |b| {
+                b.iter(|| {
+                    let mut frame = s.server.begin_frame().expect("a slot");
+                    black_box(frame.reserve_stream::<u64>(1, bytes / 8).expect("it fits"));
+                    frame.publish_frame(0.0).expect("published");
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn consumer(c: &mut Criterion) {
+    for (name, checksum, lease) in
+        [("lease, hash off", false, true), ("lease, hash on", true, true), ("copy, hash off", false, false)]
+    {
+        let mut group = c.benchmark_group(format!("read, {name}"));
+        for bytes in SIZES {
+            let mut s = setup(bytes, checksum, lease);
+            let values = vec![7_u64; bytes / 8];
+            publish(&s.server, &values);
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group
+                .bench_function(BenchmarkId::new("latest", bytes), |b| b.iter(|| black_box(s.client.latest()).is_ok()));
+            group.bench_function(BenchmarkId::new("publish and next", bytes), |b| {
+                b.iter(|| {
+                    publish(&s.server, &values);
+                    black_box(s.client.try_next().expect("no error").expect("a frame"));
+                });
+            });
+        }
+        group.finish();
+    }
+    let mut s = setup(64, false, true);
+    let mut frame = s.server.begin_frame().expect("a slot");
+    for id in 1..=STREAMS {
+        frame.append_stream(id, &[u64::from(id)]).expect("it fits");
+    }
+    frame.publish_frame(0.0).expect("published");
+    let view = s.client.try_next().expect("no error").expect("a frame");
+    c.bench_function("poll, nothing new", |b| b.iter(|| black_box(s.client.try_next()).is_ok()));
+    c.bench_function("decode 8 streams", |b| b.iter(|| black_box(view.decode()).is_ok()));
+    c.bench_function("get the last of 8 streams", |b| b.iter(|| black_box(view.get::<u64>(STREAMS)).is_ok()));
+}
+
+fn control(c: &mut Criterion) {
+    let mut s = setup(64, false, true);
+    let body = [7; 32];
+    c.bench_function("control send and poll", |b| {
+        b.iter(|| {
+            s.client.control_send(0x3001, &body).expect("room");
+            black_box(s.server.poll_control(16));
+        });
+    });
+    c.bench_function("control poll, nothing there", |b| b.iter(|| black_box(s.server.poll_control(16))));
+    let Setup { server, client } = &mut s;
+    let server = &*server;
+    c.bench_function("control send", |b| {
+        b.iter_batched(
+            || server.poll_control(16),
+            |_| client.control_send(0x3001, &body).expect("room"),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(micro, hashes, producer, consumer, control);
+criterion_main!(micro);
