@@ -67,6 +67,7 @@ mod error;
 pub mod futex;
 mod lock;
 mod name;
+mod pages;
 mod process;
 mod region;
 #[cfg(any(target_os = "linux", target_os = "macos"))]

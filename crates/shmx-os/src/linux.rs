@@ -2,6 +2,7 @@
 
 mod fork;
 mod lock;
+mod pages;
 mod view;
 
 use std::io;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::mm::{Advice, MprotectFlags, ProtFlags};
+use rustix::mm::{MprotectFlags, ProtFlags};
 use rustix::process::{Pid, Resource};
 use rustix::thread::futex;
 use rustix::time::ClockId;
@@ -223,7 +224,9 @@ impl Pending {
             rustix::fs::ftruncate(&memory, options.len)
                 .map_err(|error| no_space_or("set the length", error, memory.as_fd(), options.len))?;
             let mapping = map_new(&memory, len)?;
-            advise_huge(&mapping);
+            mapping.span().advise_huge();
+            // Best effort: what this cannot have, `reserve` reports.
+            let _ = mapping.span().populate();
             reserve(memory.as_fd(), options.len)?;
             if options.prefault {
                 prefault(&mapping)?;
@@ -386,19 +389,9 @@ fn map_new(fd: &OwnedFd, len: usize) -> Result<Mapping, CreateError> {
         .map_err(|error| CreateError::os("map the new object", error))
 }
 
-fn advise_huge(mapping: &Mapping) {
-    // Both are best effort: without them the pages are small.
-    // SAFETY: the range is exactly the mapping; the advice changes no contents.
-    let _ = unsafe { rustix::mm::madvise(mapping.base(), mapping.len(), Advice::LinuxHugepage) };
-    // SAFETY: the range is exactly the mapping, which is writable; populating changes no contents.
-    let _ = unsafe { rustix::mm::madvise(mapping.base(), mapping.len(), Advice::LinuxPopulateWrite) };
-}
-
 /// Enters all pages into the page table. They exist, so this takes no memory but that of the table.
 fn prefault(mapping: &Mapping) -> Result<(), CreateError> {
-    // SAFETY: the range is exactly the mapping, which is writable; populating changes no contents.
-    let populated = unsafe { rustix::mm::madvise(mapping.base(), mapping.len(), Advice::LinuxPopulateWrite) };
-    match populated {
+    match mapping.span().populate() {
         Ok(()) => Ok(()),
         // INVAL before Linux 5.14; the others ask for another try.
         Err(Errno::INVAL | Errno::INTR | Errno::AGAIN) => {
@@ -551,6 +544,21 @@ impl Region {
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         self.file.is_forked()
+    }
+
+    pub(crate) fn prefault(&self, huge_pages: bool) {
+        let span = self.view.span();
+        if huge_pages {
+            span.advise_huge();
+        }
+        // The kernel refuses before Linux 5.14, and where another mapping's pages are in its way.
+        if span.populate().is_err() {
+            crate::pages::touch(self.bytes(), rustix::param::page_size());
+        }
+    }
+
+    pub(crate) fn huge_page_bytes(&self) -> Option<u64> {
+        self.view.span().huge_bytes()
     }
 }
 

@@ -27,8 +27,9 @@ pub struct CreateOptions {
     /// Enter every page into this process's page table now instead of on first touch. Default true. The memory is
     /// reserved either way; this moves the page faults out of the first lap.
     pub prefault: bool,
-    /// Ask for huge pages. Default false. Best effort: on Linux `/sys/kernel/mm/transparent_hugepage/shmem_enabled`
-    /// must allow it, elsewhere it is ignored.
+    /// Ask for huge pages. Default false. Best effort: on Linux `/dev/shm` must be mounted with `huge=advise`,
+    /// `huge=within_size` or `huge=always` (`mount -o remount,huge=advise /dev/shm`; the default is `never`), elsewhere
+    /// it is ignored. [`Region::huge_page_bytes`] says what came of it.
     pub huge_pages: bool,
 }
 
@@ -341,6 +342,22 @@ impl Region {
     pub unsafe fn protect_read_only(&self, range: Range<usize>) -> Result<(), OsError> {
         // SAFETY: the same contract, passed on.
         unsafe { self.inner.protect_read_only(range) }
+    }
+
+    /// Enters every page into this process's page table now instead of on first touch; with `huge_pages`, asks for
+    /// huge ones first, see [`CreateOptions::huge_pages`]. Contents stay as they are. Best effort.
+    ///
+    /// It reads where it cannot do it otherwise, so a region that its owner has shrunk ends the process, as any access
+    /// to it would. In an object whose memory is not reserved this takes that memory.
+    pub fn prefault(&self, huge_pages: bool) {
+        self.inner.prefault(huge_pages);
+    }
+
+    /// Bytes of this mapping that huge pages map now, as the kernel has it; `None` where it does not say (elsewhere
+    /// than on Linux, or without `/proc`). Takes the kernel a look at all of the process's memory.
+    #[must_use]
+    pub fn huge_page_bytes(&self) -> Option<u64> {
+        self.inner.huge_page_bytes()
     }
 
     /// Whether this process is a child that was forked after the region was made.

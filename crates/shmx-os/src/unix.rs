@@ -354,6 +354,14 @@ impl Region {
         protected.map_err(|error| OsError::os("write-protect pages", error))
     }
 
+    pub(crate) fn prefault(&self, _huge_pages: bool) {
+        crate::pages::touch(self.bytes(), crate::pages::SMALLEST_PAGE);
+    }
+
+    pub(crate) fn huge_page_bytes(&self) -> Option<u64> {
+        None
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         self.process != std::process::id()
     }

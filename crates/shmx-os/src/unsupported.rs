@@ -115,6 +115,14 @@ impl Region {
         match self.0 {}
     }
 
+    pub(crate) fn prefault(&self, _huge_pages: bool) {
+        match self.0 {}
+    }
+
+    pub(crate) fn huge_page_bytes(&self) -> Option<u64> {
+        match self.0 {}
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         match self.0 {}
     }

@@ -404,6 +404,14 @@ impl Region {
         if done == 0 { Err(OsError::os("write-protect pages", io::Error::last_os_error())) } else { Ok(()) }
     }
 
+    pub(crate) fn prefault(&self, _huge_pages: bool) {
+        crate::pages::touch(self.bytes(), crate::pages::SMALLEST_PAGE);
+    }
+
+    pub(crate) fn huge_page_bytes(&self) -> Option<u64> {
+        None
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         false
     }

@@ -240,6 +240,12 @@ fn child_entry() {
                 true
             }
         }
+        "huge-pages" => {
+            private_mounts() && mount_tmpfs("/dev/shm", "size=64m,huge=advise") && {
+                huge_pages(&name);
+                true
+            }
+        }
         "no-proc" => {
             private_mounts() && mount_tmpfs("/dev/shm", "size=8m") && mount_tmpfs("/proc", "size=64k") && {
                 no_proc(&name);
@@ -275,6 +281,24 @@ fn mount_tmpfs(target: &str, option: &str) -> bool {
     // SAFETY: NUL-terminated strings that outlive the call.
     let done = unsafe { libc::mount(c"tmpfs".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), 0, option.as_ptr().cast()) };
     done == 0
+}
+
+/// In a filesystem that has huge pages for who asks.
+fn huge_pages(name: &RegionName) {
+    const LEN: u64 = 8 << 20;
+    let create = |huge_pages| {
+        let options = CreateOptions { huge_pages, ..options(LEN) };
+        Pending::create(name, &options).unwrap().publish().unwrap()
+    };
+    let small = create(false);
+    assert_eq!(small.huge_page_bytes(), Some(0));
+    assert!(small.remove().unwrap());
+    let huge = create(true);
+    assert_eq!(huge.huge_page_bytes(), Some(LEN));
+    let other = Region::open(name).unwrap();
+    other.prefault(true);
+    assert_eq!(other.huge_page_bytes(), Some(LEN));
+    assert!(huge.remove().unwrap());
 }
 
 /// In a filesystem of 1 MiB.
@@ -353,6 +377,40 @@ fn a_full_filesystem_is_an_error_and_not_a_signal() {
     if !Helper::start("small-filesystem", &scratch.0).finish() {
         println!("skipped: no right to mount");
     }
+}
+
+#[test]
+fn huge_pages_are_had_where_the_filesystem_has_them() {
+    let scratch = Scratch::new();
+    if !Helper::start("huge-pages", &scratch.0).finish() {
+        println!("skipped: no right to mount, or no huge pages");
+    }
+}
+
+#[test]
+fn prefaulting_enters_every_page() {
+    let scratch = Scratch::new();
+    let len = 4 << 20;
+    let region = Pending::create(&scratch.0, &options(len)).unwrap().publish().unwrap();
+    for byte in region.bytes() {
+        byte.store(1, Ordering::Relaxed);
+    }
+    let other = Region::open(&scratch.0).unwrap();
+    other.prefault(false);
+    let before = minor_faults();
+    let sum: u64 = other.bytes().iter().map(|b| u64::from(b.load(Ordering::Relaxed))).sum();
+    assert_eq!(sum, len);
+    // A handful may be of other origin; without prefaulting there are dozens, as faults bring several pages each.
+    let faults = minor_faults() - before;
+    assert!(faults < 8, "{faults} page faults over {} pages", len / 4096);
+}
+
+/// Page faults of this thread without input from a disk.
+fn minor_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    // After the name in parentheses, which may hold anything, comes field 3.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().nth(7).unwrap().parse().unwrap()
 }
 
 #[test]

@@ -39,11 +39,24 @@ pub struct ClientOptions {
     /// How long [`Client::wait`] and [`Client::next`] look for a frame before they sleep. Waking up takes the kernel
     /// some microseconds, so a short look costs little more than it saves. Default 5 microseconds.
     pub spin: Duration,
+    /// Enter the whole region into this process's page table when it is opened, so that no page fault comes later;
+    /// for regions of our own servers, which have their memory reserved. Default true.
+    pub prefault: bool,
+    /// Map with huge pages what the server has in huge pages, see [`crate::Config::huge_pages`]. A stray store of this
+    /// process can then do harm at the edges of payloads, where a huge page cannot be write-protected. Default false.
+    pub huge_pages: bool,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { verify: true, lease: true, copy_up_to: SMALL_WORDS as u32 * 8, spin: Duration::from_micros(5) }
+        Self {
+            verify: true,
+            lease: true,
+            copy_up_to: SMALL_WORDS as u32 * 8,
+            spin: Duration::from_micros(5),
+            prefault: true,
+            huge_pages: false,
+        }
     }
 }
 
@@ -233,7 +246,10 @@ impl Client {
         let total = u64::from(layout.total_bytes());
         let region =
             Mapped::new(os, layout).ok_or_else(|| bad(shmx_abi::LayoutError::Truncated { total, available }))?;
-        protect_reader(&region);
+        if features.is_extended() && (options.prefault || options.huge_pages) {
+            region.os.prefault(options.huge_pages);
+        }
+        protect_reader(&region, options.huge_pages);
         let (index, locked) = attach(&region);
         if index.is_none() && layout.reader_slots() > 0 {
             tracing::warn!(%name, reader_slots = layout.reader_slots(), "no free reader slot; reading without one");
@@ -283,6 +299,12 @@ impl Client {
     #[must_use]
     pub fn layout(&self) -> &RegionLayout {
         &self.shared.region.layout
+    }
+
+    /// Bytes of the region that huge pages map in this process, as the kernel has it; `None` if it does not say.
+    #[must_use]
+    pub fn huge_page_bytes(&self) -> Option<u64> {
+        self.shared.region.os.huge_page_bytes()
     }
 
     /// A copy of the header as it is now.

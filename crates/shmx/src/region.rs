@@ -164,11 +164,15 @@ impl<B: Backing> Slots for Mapped<B> {
 /// Most slots for which payload pages are protected one by one; each costs the kernel two areas of address space.
 const PROTECTED_SLOTS: u32 = 1024;
 
+/// A huge page of the systems that have them; write-protecting a part of one would break it up.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// Makes the pages that a reader never writes read-only: those wholly within the directory or within a payload.
 ///
-/// Frame headers stay writable, for the lease bits. Best effort: without it the reader works all the same.
+/// Frame headers stay writable, for the lease bits; with `huge_pages`, also what shares a huge page with them. Best
+/// effort: without it the reader works all the same.
 #[allow(unsafe_code)]
-pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>) {
+pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>, huge_pages: bool) {
     let layout = &region.layout;
     let directory = layout.static_offset() as usize;
     let slots = if layout.slots() <= PROTECTED_SLOTS { layout.slots() } else { 0 };
@@ -177,6 +181,11 @@ pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>) {
         Some(payload..payload + layout.frame_bytes_cap() as usize)
     });
     for range in payloads.chain(std::iter::once(directory..directory + layout.static_bytes_cap() as usize)) {
+        let range =
+            if huge_pages { range.start.next_multiple_of(HUGE_PAGE)..range.end / HUGE_PAGE * HUGE_PAGE } else { range };
+        if range.is_empty() {
+            continue;
+        }
         // SAFETY: this mapping belongs to a `Client`. It stores to reader slots, control rings, the header and frame
         // headers only, none of which lies in these ranges: the layout's sections do not overlap.
         if let Err(error) = unsafe { region.os.protect_read_only(range) } {

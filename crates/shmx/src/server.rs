@@ -42,7 +42,9 @@ pub struct Config {
     /// Replace what has the name even if it is a region without liveness lock, or no region at all. A region whose
     /// server lives is never replaced, one whose server died always is. Default false.
     pub replace: bool,
-    /// Ask for huge pages where the system has them. Default false.
+    /// Ask for huge pages. Default false. Best effort: on Linux `/dev/shm` must be mounted with `huge=advise` or more,
+    /// which is not the default (`mount -o remount,huge=advise /dev/shm`). [`Server::huge_page_bytes`] says what came
+    /// of it, and readers ask for them on their own side ([`crate::ClientOptions::huge_pages`]).
     pub huge_pages: bool,
 }
 
@@ -359,6 +361,12 @@ impl Server {
     #[must_use]
     pub const fn layout(&self) -> &RegionLayout {
         &self.region.layout
+    }
+
+    /// Bytes of the region that huge pages map in this process, as the kernel has it; `None` if it does not say.
+    #[must_use]
+    pub fn huge_page_bytes(&self) -> Option<u64> {
+        self.region.os.huge_page_bytes()
     }
 
     /// A copy of the header as it is now. Other processes can write it; nothing here depends on it.

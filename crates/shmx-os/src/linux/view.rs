@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU8;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
+use super::pages::Span;
 use crate::shared_mapping::SharedMapping;
 
 /// A mapping made by this crate.
@@ -39,8 +40,9 @@ impl Mapping {
         self.base.as_ptr().cast()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
+    pub(super) fn span(&self) -> Span {
+        // SAFETY: the mapping is `len` bytes at `base`; callers use the span while they borrow or own `self`.
+        unsafe { Span::new(self.base(), self.len) }
     }
 
     #[inline]
@@ -81,6 +83,11 @@ impl View {
                 unsafe { slice::from_raw_parts(mapping.base().as_ptr().cast_const().cast(), *len) }
             }
         }
+    }
+
+    pub(super) fn span(&self) -> Span {
+        // SAFETY: at least as many bytes are mapped at the base; callers use the span while they borrow `self`.
+        unsafe { Span::new(self.base(), self.bytes().len()) }
     }
 
     /// First byte, at a page boundary, writable.
