@@ -17,25 +17,48 @@ pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
         return step::skip(tally, "bench", "it is written for Linux", false);
     }
     let target = target.join("bench");
-    let build = |package: &str| {
-        let mut build = cargo(&["build", "--release", "--locked", "--manifest-path", MANIFEST, "-p", package]);
-        build.arg("--target-dir").arg(&target);
-        build
+    let of = |command: &str, package: &str| {
+        let mut c = cargo(&[command, "--locked", "--manifest-path", MANIFEST, "-p", package]);
+        c.arg("--target-dir").arg(&target);
+        c
     };
-    step::command(tally, "build the comparison", &mut build("shmx-bench"))?;
-    let mut program = Command::new(target.join("release/shmx-bench"));
-    program.arg("run").args(args);
+    if let ["--micro", rest @ ..] = args {
+        let mut micro = of("bench", "shmx-micro");
+        return step::command(tally, "micro-benchmarks", micro.args(["--bench", "micro", "--"]).args(rest));
+    }
+    step::command(tally, "build the comparison", of("build", "shmx-bench").arg("--release"))?;
+    let program = target.join("release/shmx-bench");
+    let render = |tally: &mut Tally, json: &Path| {
+        let mut render = Command::new(&program);
+        step::command(tally, "figures for the document", render.arg("render").arg(json).arg("docs/performance.md"))
+    };
+    if let ["--render", json] = args {
+        return render(tally, Path::new(json));
+    }
+    let docs = args.contains(&"--docs");
+    let mut own: Vec<&str> = args.iter().copied().filter(|&a| a != "--docs").collect();
+    let kept = target.join("bench.json");
+    let json = match own.iter().position(|&a| a == "--json") {
+        Some(at) => PathBuf::from(own.get(at + 1).context("--json wants a file")?),
+        None => {
+            own.extend(["--json", kept.to_str().context("a path that is not UTF-8")?]);
+            kept.clone()
+        }
+    };
+    let mut run = Command::new(&program);
+    run.arg("run").args(own);
     match reference(&target) {
         Ok(library) => {
-            program.env(LIBRARY, library);
+            run.env(LIBRARY, library);
         }
         Err(e) => {
             let why = format!("{e:#}");
             step::skip(tally, "the reference", &why, in_ci)?;
-            program.args(["--no-reference", &why]);
+            run.args(["--no-reference", &why]);
         }
     }
-    step::command(tally, "comparison", &mut program)
+    step::command(tally, "comparison", &mut run)?;
+    if docs { render(tally, &json) } else { Ok(()) }
 }
 
 /// Compiles the headers from the reference's source package, together with the harness's few functions, to a library.

@@ -47,6 +47,9 @@ bench [--quick] [--only NAME,..] [--bytes N,..]
                     two processes passing frames, SHMX beside its peers
 bench [--quick] [--json FILE] [--docs]
                     processes passing frames, SHMX beside its peers; bench --help for more
+bench [--quick] [--json FILE] [--docs] [--only NAME,..] [--what NAME,..] [--bytes N,..]
+                    processes passing frames, SHMX beside its peers; --docs puts the figures into docs/performance.md
+bench --render FILE the figures of an earlier run into docs/performance.md
 bench --micro       criterion: hash, append, publish, read, decode, control
 instructions [--update]
                     instructions per operation, counted by callgrind, against a baseline

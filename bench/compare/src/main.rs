@@ -9,6 +9,8 @@ mod memory;
 mod payload;
 mod peer;
 mod plan;
+mod plot;
+mod render;
 mod report;
 mod stats;
 mod targets;
@@ -35,6 +37,8 @@ struct Args {
 enum Command {
     /// Measures.
     Run(Run),
+    /// Puts the figures of a run into a document, and plots beside it.
+    Render { json: PathBuf, document: PathBuf },
     /// The other process; for `run` only.
     #[command(hide = true)]
     Peer {
@@ -78,6 +82,7 @@ fn cores() -> Result<[usize; 2]> {
 fn main() -> Result<()> {
     match Args::parse().command {
         Command::Peer { core, board } => peer::serve(core, &board),
+        Command::Render { json, document } => render::render(&json, &document),
         Command::Run(run) => measure(&run),
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
         let kinds = kinds.filter(|k| k.fits(bytes));
         kinds.flat_map(|kind| readers.iter().map(move |&readers| Entry { kind, bytes, readers })).collect::<Vec<_>>()
     };
-    let all = || kinds.iter().copied();
+    let all = || kinds.iter().copied().filter(|k| k.common());
     for &bytes in sizes {
         add(What::PingPong, true, false, of(&mut all(), bytes, &[1]));
         add(What::PingPong, false, false, of(&mut all().filter(|k| k.can_leave_untouched()), bytes, &[1]));
@@ -32,7 +32,8 @@ pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
     }
     // The same contender at both ends of the scale, side by side.
     if let [small, .., large] = *sizes {
-        let entries = of(&mut all().filter(|&k| k == Kind::ShmxLease), small, &[1]).into_iter();
+        let lease = kinds.iter().copied().filter(|&k| k == Kind::ShmxLeaseAlways);
+        let entries = of(&mut { lease }, small, &[1]).into_iter();
         let both = entries.flat_map(|e| [e, Entry { bytes: large, ..e }]).collect();
         add(What::PingPong, false, false, both);
     }

@@ -118,7 +118,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
 
     // Interleaved with each other in a cell of their own.
     let both = |c: &CellReport| c.what == What::PingPong && c.entries.iter().any(|e| e.bytes != c.entries[0].bytes);
-    let lease = |bytes: usize| move |e: &EntryReport| e.contender == Kind::ShmxLease && e.bytes == bytes;
+    let lease = |bytes: usize| move |e: &EntryReport| e.contender == Kind::ShmxLeaseAlways && e.bytes == bytes;
     let what = "untouched frame by lease, 8 MiB";
     j.compare(what, "64 B", false, (1.1, 1.0), &both, &lease(8 << 20), &lease(64));
     for bytes in crate::plan::SIZES {

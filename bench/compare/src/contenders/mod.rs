@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Iceoryx2,
     Reference,
     ShmxLease,
+    ShmxLeaseAlways,
     ShmxLeaseHash,
     ShmxCopy,
     ShmxCopyHash,
@@ -38,7 +39,7 @@ pub(crate) fn clean() {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Line,
         Self::Raw,
         Self::RawMany,
@@ -48,6 +49,7 @@ impl Kind {
         Self::Iceoryx2,
         Self::Reference,
         Self::ShmxLease,
+        Self::ShmxLeaseAlways,
         Self::ShmxLeaseHash,
         Self::ShmxCopy,
         Self::ShmxCopyHash,
@@ -65,6 +67,7 @@ impl Kind {
             Self::Iceoryx2 => "iceoryx2",
             Self::Reference => "reference",
             Self::ShmxLease => "shmx-lease",
+            Self::ShmxLeaseAlways => "shmx-lease-always",
             Self::ShmxLeaseHash => "shmx-lease-hash",
             Self::ShmxCopy => "shmx-copy",
             Self::ShmxCopyHash => "shmx-copy-hash",
@@ -82,16 +85,24 @@ impl Kind {
             Self::RingfireBlob => "ringfire, blobs written with `push_with` and read with `view`, both in place",
             Self::Iceoryx2 => "iceoryx2, slices loaned uninitialised and read in place",
             Self::Reference => "the reference's C++ headers, appended and hashed, read in place",
-            Self::ShmxLease => "SHMX without hash, reserved in the slot and read by lease",
-            Self::ShmxLeaseHash => "the same with the hash, verified by the reader",
+            Self::ShmxLease => {
+                "SHMX without hash, written in the slot, read by lease (under 192 bytes by copy, as by default)"
+            }
+            Self::ShmxLeaseAlways => "the same, the smallest frames by lease too",
+            Self::ShmxLeaseHash => "SHMX with hash, written in the slot, read by lease and verified",
             Self::ShmxCopy => "SHMX without hash, appended from a private buffer and read into one",
-            Self::ShmxCopyHash => "the same with the hash, verified by the reader",
+            Self::ShmxCopyHash => "SHMX with hash, appended from a private buffer, read into one and verified",
         }
     }
 
     /// Whether it has a payload.
     pub(crate) const fn carries(self) -> bool {
         !matches!(self, Self::Line)
+    }
+
+    /// Whether it is part of the common tables; if not, it has its own.
+    pub(crate) const fn common(self) -> bool {
+        !matches!(self, Self::ShmxLeaseAlways)
     }
 
     /// Whether it can carry payloads of this size.
@@ -158,10 +169,11 @@ impl Kind {
             #[cfg(not(feature = "peers"))]
             Self::Ringfire | Self::RingfireBlob | Self::Iceoryx2 => bail!("built without peers"),
             Self::Reference => pair::<RefTx, RefRx>(out, back, opts),
-            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<true>>(out, back, opts),
-            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true>>(out, back, opts),
-            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false>>(out, back, opts),
-            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<false>>(out, back, opts),
+            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<true, false>>(out, back, opts),
+            Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<true, true>>(out, back, opts),
+            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, false>>(out, back, opts),
+            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false>>(out, back, opts),
+            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<false, false>>(out, back, opts),
         }
     }
 }

@@ -29,7 +29,7 @@ impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
     }
 
     fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
-        let mut frame = self.server.begin_frame()?;
+        let mut frame = self.server.begin_frame_mut()?;
         if LEASE {
             write(frame.reserve_stream::<u64>(STREAM, words)?);
         } else {
@@ -41,14 +41,18 @@ impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
     }
 }
 
-pub(crate) struct ShmxRx<const LEASE: bool> {
+/// `SMALL`: also small frames by lease, where the default is to copy them.
+pub(crate) struct ShmxRx<const LEASE: bool, const SMALL: bool> {
     client: Client,
 }
 
-impl<const LEASE: bool> Rx for ShmxRx<LEASE> {
+impl<const LEASE: bool, const SMALL: bool> Rx for ShmxRx<LEASE, SMALL> {
     fn open(name: &str, _opts: &Opts) -> Result<Self> {
         let mut options = ClientOptions::default();
         options.lease = LEASE;
+        if SMALL {
+            options.copy_up_to = 0;
+        }
         Ok(Self { client: Client::open_with(name, options)? })
     }
 
