@@ -18,7 +18,7 @@ pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
     }
     let target = target.join("bench");
     let of = |command: &str, package: &str| {
-        let mut c = cargo(&[command, "--locked", "--manifest-path", MANIFEST, "-p", package]);
+        let mut c = cargo(&[command, "--manifest-path", MANIFEST, "-p", package]);
         c.arg("--target-dir").arg(&target);
         c
     };

@@ -40,7 +40,7 @@ pub(crate) fn check(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
         return step::skip(tally, name, &why, in_ci);
     }
     let target = target.join("bench");
-    let mut build = cargo(&["build", "--release", "--locked", "--manifest-path", "bench/Cargo.toml", "-p"]);
+    let mut build = cargo(&["build", "--release", "--manifest-path", "bench/Cargo.toml", "-p"]);
     build.args(["shmx-counts", "--target-dir"]).arg(&target);
     step::command(tally, "build the operations", &mut build)?;
     let program = target.join("release/shmx-counts");

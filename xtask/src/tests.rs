@@ -2,6 +2,7 @@
 
 use crate::step::{self, Tally, cargo};
 use crate::{chaos, fuzz, interop, layers};
+use crate::{instructions, interop, layers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,6 +13,8 @@ const BARE: &str = "x86_64-unknown-none";
 pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     let before = objects();
     step::command(tally, "format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let mut bench = cargo(&["fmt", "--manifest-path", "bench/Cargo.toml", "--all", "--check"]);
+    step::command(tally, "format of the benchmarks", &mut bench)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step::command(tally, "clippy", &mut cargo(&clippy))?;
     let clippy = ["clippy", "-p", "shmx", "--features", "async", "--all-targets", "--", "-D", "warnings"];
@@ -32,6 +35,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
+    instructions::check(tally, &target_dir()?, &[], in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);

@@ -1,10 +1,10 @@
 //! Contenders side by side: A B C A B C, in short rounds.
 
 use crate::contenders::Kind;
-use crate::end::{Board, End, Round};
+use crate::end::{Board, End, NAP, Round};
 use crate::memory::Memory;
 use crate::peer::{Order, Peer, Switches};
-use crate::stats::Outcome;
+use crate::stats::{Outcome, middle};
 use crate::transport::Opts;
 use anyhow::{Context, Result, ensure};
 use quanta::Clock;
@@ -153,14 +153,21 @@ impl Bench {
 
     /// Finds out how many frames a round needs, and warms everything up.
     fn calibrate(&mut self, open: &mut Open, cell: &Cell, effort: &Effort) -> Result<()> {
+        let start = self.clock.raw();
+        let mut frame_ns = f64::INFINITY;
         let mut count = 2;
         loop {
-            let before = self.clock.raw();
-            self.round(open, cell, count)?;
-            let spent = self.clock.delta_as_nanos(before, self.clock.raw()) as f64;
-            // The orders to the peers take their time as well, so short rounds say little.
-            if spent > effort.round_ns / 4.0 || count >= 1 << 20 {
-                open.per_round = (count as f64 * effort.round_ns / spent).clamp(2.0, 2e6) as u64;
+            let (mut samples, _) = self.round(open, cell, count)?;
+            // By the samples' middle, because an interruption may be longer than all the rest.
+            let each = middle(&mut samples);
+            frame_ns = frame_ns.min(match cell.what {
+                What::PingPong => 2.0 * each,
+                What::WakeUp => each + NAP.as_nanos() as f64,
+                What::OneWay | What::Publish | What::FanOut => each,
+            });
+            open.per_round = (effort.round_ns / frame_ns.max(1.0)).clamp(2.0, 4e6) as u64;
+            let spent = self.clock.delta_as_nanos(start, self.clock.raw()) as f64;
+            if count * 4 > open.per_round || spent > 20.0 * effort.round_ns {
                 return Ok(());
             }
             count *= 4;

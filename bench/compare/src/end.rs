@@ -147,7 +147,7 @@ fn receive<R: Rx>(rx: &mut R, words: usize, round: &Round, frame: u64) -> Result
 }
 
 /// A sleeper is asleep after this.
-const NAP: Duration = Duration::from_micros(60);
+pub(crate) const NAP: Duration = Duration::from_micros(60);
 
 impl<T: Tx, R: Rx> End for Pair<T, R> {
     fn connect(&mut self) -> Result<()> {

@@ -44,7 +44,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Mean of the middle half of the values.
-fn middle(values: &mut [f64]) -> f64 {
+pub(crate) fn middle(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let quarter = values.len() / 4;
     let inner = &values[quarter..values.len() - quarter];
