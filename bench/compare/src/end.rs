@@ -30,8 +30,11 @@ pub(crate) struct Round {
     pub(crate) stamp: bool,
 }
 
-/// Nothing takes this long; whoever waits longer gives up.
+/// Who has waited this long, and has looked this often meanwhile, gives up. The second, because on a crowded machine time
+/// passes without the process running.
 const PATIENCE: Duration = Duration::from_secs(30);
+const LOOKS_SPINNING: u32 = 20_000;
+const LOOKS_SLEEPING: u32 = 30;
 /// Polls between looks at the clock.
 const POLLS: u32 = 1 << 16;
 
@@ -69,19 +72,23 @@ impl Board {
 #[derive(Default)]
 struct Patience {
     polls: u32,
+    looks: u32,
     since: Option<Instant>,
 }
 
 impl Patience {
+    /// After a poll that found nothing.
     #[inline]
     fn tick(&mut self) -> Result<()> {
         self.polls = self.polls.wrapping_add(1);
-        if self.polls.is_multiple_of(POLLS) { self.look() } else { Ok(()) }
+        if self.polls.is_multiple_of(POLLS) { self.look(LOOKS_SPINNING) } else { Ok(()) }
     }
 
     #[cold]
-    fn look(&mut self) -> Result<()> {
-        ensure!(self.since.get_or_insert_with(Instant::now).elapsed() < PATIENCE, "the other process does not answer");
+    fn look(&mut self, enough: u32) -> Result<()> {
+        self.looks += 1;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        ensure!(self.looks < enough || since.elapsed() < PATIENCE, "the other process does not answer");
         Ok(())
     }
 }
@@ -140,7 +147,7 @@ fn receive<R: Rx>(rx: &mut R, words: usize, round: &Round, frame: u64) -> Result
         match got {
             Some(true) => return Ok(()),
             Some(false) => bail!("frame {frame} has the wrong content"),
-            None if round.block => patience.look()?,
+            None if round.block => patience.look(LOOKS_SLEEPING)?,
             None => patience.tick()?,
         }
     }

@@ -167,7 +167,7 @@ fn measure(run: &Run) -> Result<()> {
     let start = Instant::now();
     let used = cores()?;
     peer::pin(used[0])?;
-    let (kinds, skipped) = contenders(run);
+    let (kinds, mut skipped) = contenders(run);
     let effort = if run.quick {
         Effort { rounds: 5, again: 1, round_ns: 10e6 }
     } else {
@@ -191,13 +191,25 @@ fn measure(run: &Run) -> Result<()> {
         println!("  hash {:<10} {bytes:>8} {:>6.2} GB/s, {times:.2} times byte after byte", row.kernel, row.gb_per_s);
     }
     let mut cells = Vec::new();
+    let mut failed = Vec::new();
     for cell in plan::cells(&kinds, &sizes) {
         let name = serde_json::to_value(cell.what)?;
         if !wanted(name.as_str().unwrap_or_default()) {
             continue;
         }
         println!("{}", title(&cell));
-        let outcomes = bench.cell(&cell, &effort).with_context(|| title(&cell))?;
+        let outcomes = match bench.cell(&cell, &effort) {
+            Ok(outcomes) => outcomes,
+            Err(e) => {
+                // The others go on, with new processes; the end of the run says that it was not whole.
+                println!("  FAILED: {e:#}");
+                failed.push(Skip { what: title(&cell), why: format!("it failed: {e:#}") });
+                drop(bench);
+                contenders::clean();
+                bench = Bench::new(used[1])?;
+                continue;
+            }
+        };
         let entries = cell.entries.iter().zip(&outcomes).map(|(e, o)| EntryReport::new(cell.what, e, o)).collect();
         let report = CellReport { what: cell.what, touch: cell.touch, block: cell.block, entries };
         print(&report);
@@ -207,6 +219,8 @@ fn measure(run: &Run) -> Result<()> {
     contenders::clean();
     machine.load_after = machine::load();
     machine.seconds = start.elapsed().as_secs_f64();
+    let failures = failed.len();
+    skipped.extend(failed);
     let mut report = Report { machine, targets: Vec::new(), cells, hash, skipped };
     report.targets = targets::judge(&report);
     conclude(&report);
@@ -215,6 +229,7 @@ fn measure(run: &Run) -> Result<()> {
         text.push('\n');
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
+    ensure!(failures == 0, "{failures} tables could not be measured");
     if report.cells.is_empty() && report.hash.is_empty() {
         bail!("nothing was measured");
     }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
@@ -183,10 +184,14 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.to = None; // the end of its input ends it
-        if std::thread::panicking() {
-            let _ = self.child.kill();
+        self.to = None; // the end of its input ends it, unless it is stuck
+        for _ in 0..200 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
