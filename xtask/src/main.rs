@@ -1,9 +1,9 @@
 //! Project tasks: `cargo xtask help`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod chaos;
 mod fuzz;
-mod bench;
 mod instructions;
 mod interop;
 mod layers;
@@ -43,10 +43,6 @@ fuzz [--minutes N] [--target T] [--reproduce FILE]
                     libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
 tsan                threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
 screens             draw the pictures of docs/cli.md
-bench [--quick] [--only NAME,..] [--bytes N,..]
-                    two processes passing frames, SHMX beside its peers
-bench [--quick] [--json FILE] [--docs]
-                    processes passing frames, SHMX beside its peers; bench --help for more
 bench [--quick] [--json FILE] [--docs] [--only NAME,..] [--what NAME,..] [--bytes N,..]
                     processes passing frames, SHMX beside its peers; --docs puts the figures into docs/performance.md
 bench --render FILE the figures of an earlier run into docs/performance.md
@@ -92,7 +88,6 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["fuzz", rest @ ..] => fuzz::command(tally, rest),
         ["tsan"] => tsan::run(tally),
         ["screens"] => screens::write(tally),
-        ["bench", rest @ ..] => bench::compare(tally, &tests::target_dir()?, rest),
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
         ["layers"] => step::check(tally, "layers", layers::check),

@@ -1,8 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, fuzz, interop, layers};
-use crate::{instructions, interop, layers};
+use crate::{chaos, fuzz, instructions, interop, layers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
