@@ -28,6 +28,13 @@ mod measured {
     }
 
     #[inline(never)]
+    pub(super) fn publish_alone(server: &mut Server, words: usize) -> Result<u64> {
+        let mut frame = server.begin_frame_mut()?;
+        frame.reserve_stream::<u64>(1, words)?[0] = 1;
+        Ok(frame.publish_frame(0.0)?)
+    }
+
+    #[inline(never)]
     pub(super) fn publish_appended(server: &Server, values: &[u64]) -> Result<u64> {
         let mut frame = server.begin_frame()?;
         frame.append_stream(1, values)?;
@@ -95,13 +102,14 @@ fn publish_all(server: &Server) -> Result<()> {
 }
 
 /// All operations.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "hash-scalar-64",
     "hash-scalar-4096",
     "hash-avx2-4096",
     "hash-avx2-65536",
     "publish-in-place-64",
     "publish-in-place-4096",
+    "publish-alone-64",
     "publish-appended-64",
     "publish-appended-64-hash",
     "next-64",
@@ -160,6 +168,10 @@ fn operation(name: &str) -> Result<()> {
         "hash-avx2-65536" => hash(Kernel::Avx2, 65536),
         "publish-in-place-64" => publish(false, 8, true),
         "publish-in-place-4096" => publish(false, 512, true),
+        "publish-alone-64" => {
+            let mut s = setup(false, true)?;
+            (0..TIMES).try_for_each(|_| measured::publish_alone(&mut s.server, 8).map(drop))
+        }
         "publish-appended-64" => publish(false, 8, false),
         "publish-appended-64-hash" => publish(true, 8, false),
         "next-64" => read(false, true, 8, measured::next),
