@@ -155,9 +155,10 @@ impl Bench {
     fn calibrate(&mut self, open: &mut Open, cell: &Cell, effort: &Effort) -> Result<()> {
         let mut frame_ns = f64::INFINITY;
         let mut count = 2;
-        loop {
+        for attempt in 1.. {
             let (mut samples, _) = self.round(open, cell, count)?;
-            // By the samples' middle, because an interruption may be longer than all the rest.
+            // By the samples' middle, because an interruption may be longer than all the rest; and the best of several,
+            // because it may hit all of a few samples.
             let each = middle(&mut samples);
             frame_ns = frame_ns.min(match cell.what {
                 What::PingPong => 2.0 * each,
@@ -165,11 +166,12 @@ impl Bench {
                 What::OneWay | What::Publish | What::FanOut => each,
             });
             open.per_round = (effort.round_ns / frame_ns.max(1.0)).clamp(2.0, 4e6) as u64;
-            if count * 4 > open.per_round {
-                return Ok(());
+            if attempt >= 4 && count * 4 > open.per_round {
+                break;
             }
-            count *= 4;
+            count = (count * 4).min((open.per_round / 2).max(2));
         }
+        Ok(())
     }
 
     /// Measures the entries of one cell in turn, round after round.
