@@ -13,17 +13,8 @@ use std::time::Duration;
 
 type Service = ipc::Service;
 
-/// How the names of everything it makes begin, so that all of it can be removed.
+/// How the names of everything it makes begin; [`super::clean`] removes them.
 const PREFIX: &str = "shmx-bench-iox-";
-
-/// Removes what is left, for instance after a run that was killed. There is one run at a time.
-pub(crate) fn clean() {
-    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
 
 /// What both ends hold on to.
 struct Joined {
