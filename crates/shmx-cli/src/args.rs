@@ -215,21 +215,20 @@ Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal; 1 failed (
 
 Examples:
   shmx record clock -o clock.mcap --seconds 2
-  shmx record camera lidar -o run.mcap --compress lz4
-  shmx record camera -o run.mcap --rotate-size 1G --keep-size 20G")]
+  shmx record clock -o clock.mcap --frames 50 --compress zstd
+  shmx record clock -o run.mcap --seconds 1 --rotate-size 1M --keep-size 20M")]
     Record(crate::record::Record),
     /// Replay a recording: rebuild its regions and publish their frames at their times.
     #[command(after_help = "\
 Frames, their order and the directory are as recorded, byte for byte; frame ids count from 1. On a terminal, keys pause,
-step, seek and change the speed.
+step, seek and change the speed. With --loop it ends by a signal or the key q. Several files play one after the other.
 
 Exit codes: 0 done or ended by a signal; 1 failed, or a part of the file could not be read; 2 wrong usage.
 
 Examples:
   shmx play clock.mcap
-  shmx play clock.mcap --rate 0.5 --loop
-  shmx play clock.mcap --from 0.5 --to 1.5 --prefix old-
-  shmx play run-0001.mcap run-0002.mcap --region camera")]
+  shmx play clock.mcap --rate 0.5 --prefix slow-
+  shmx play clock.mcap --from 0.1 --to 0.5 --json")]
     Play(crate::play::Play),
     /// Say what a recording holds.
     #[command(after_help = "\
@@ -251,8 +250,7 @@ Exit codes: 0 done; 1 failed, or a part of the recording could not be read; 2 wr
 
 Examples:
   shmx view clock
-  shmx view clock.mcap --stream tick_sim --at 0.5
-  shmx view clock.mcap --stream tick_sim --once --size 80x24
+  shmx view clock.mcap --stream tick_sim --at 0.5 --once --size 80x24
   shmx view clock.mcap --svg clock.svg")]
     View(crate::view::View),
     /// A consumer of the demo.

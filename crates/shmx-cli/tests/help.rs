@@ -66,7 +66,7 @@ fn examples(command: Option<&str>) -> Vec<String> {
 
 fn end_of(example: &str) -> End {
     match example {
-        "shmx inspect" | "shmx inspect clock" | "shmx inspect --file clock.bin" => End::OnKey,
+        "shmx inspect" | "shmx inspect clock" | "shmx inspect --file clock.bin" | "shmx view clock" => End::OnKey,
         "shmx read clock"
         | "shmx read clock --stream tick_seq --every 0.5s"
         | "shmx hz clock"
@@ -148,6 +148,12 @@ impl Stage {
         }
         if example.contains("--file clock.bin") {
             assert!(run(&["dump", clock, &self.folder.path(&self.mine("clock.bin"))]).status.success());
+        }
+        if ["shmx play", "shmx info", "shmx view"].iter().any(|c| starts(c)) && example.contains("clock.mcap") {
+            let file = self.folder.path(&self.mine("clock.mcap"));
+            assert!(run(&["record", clock, "-o", &file, "--seconds", "1"]).status.success());
+            // A replay takes the place of what was recorded.
+            running.clear();
         }
         if orphans {
             orphan(self.name("old"), clock, false);
