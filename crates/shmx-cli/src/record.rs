@@ -131,7 +131,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let written = recorder.finish();
     let seconds = start.elapsed().as_secs_f64();
     let taken: u64 = status.regions.iter().map(|r| r.taken).sum();
-    let missed: u64 = status.regions.iter().map(|r| r.missed).sum();
+    let missed: u64 = status.regions.iter().fold(0, |n, r| n.saturating_add(r.missed));
     let refused: u64 = status.regions.iter().map(|r| r.refused).sum();
     let written = written?;
     let files = if written.files == 1 { String::new() } else { format!(" in {} files", written.files) };
@@ -200,7 +200,7 @@ impl Rate {
     fn line(&mut self, s: &RecorderStatus) -> String {
         let now = Instant::now();
         let frames: u64 = s.regions.iter().map(|r| r.taken).sum();
-        let missed: u64 = s.regions.iter().map(|r| r.missed).sum();
+        let missed: u64 = s.regions.iter().fold(0, |n, r| n.saturating_add(r.missed));
         self.seen.push_back((now, frames, s.written.bytes));
         while self.seen.len() > 20 {
             self.seen.pop_front();

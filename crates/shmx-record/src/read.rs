@@ -278,7 +278,7 @@ impl Recording {
             for f in self.load(i) {
                 if let Some(c) = counts.get_mut(f.region) {
                     c.frames += 1;
-                    c.missed += f.head.missed_before;
+                    c.missed = c.missed.saturating_add(f.head.missed_before);
                 }
             }
             if !progress(done) {

@@ -340,7 +340,7 @@ fn take(
     let mut last_round: Option<(Instant, Vec<u64>)> = None;
     loop {
         if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
-            let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id() + t.behind());
+            let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id().saturating_add(t.behind()));
             last_round = Some((Instant::now() + LAST_ROUND, sources.iter().map(target).collect()));
         }
         while let Ok((region, buf)) = free.try_recv() {
@@ -472,7 +472,7 @@ impl Taker<'_> {
         let missed = frame.missed_before();
         self.status(region, |s| {
             s.taken += 1;
-            s.missed += missed;
+            s.missed = s.missed.saturating_add(missed);
             s.bytes += len;
         });
         self.shared.backlog_frames.fetch_add(1, Ordering::Relaxed);
@@ -524,7 +524,7 @@ impl Taker<'_> {
         let (number, missed) = (source.segment, source.missed_at_open);
         self.status(i, |s| {
             (s.open, s.segments) = (true, number);
-            s.missed += missed;
+            s.missed = s.missed.saturating_add(missed);
         });
         let region = source.name.clone();
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
@@ -539,10 +539,10 @@ impl Taker<'_> {
         source.next_look = Instant::now();
         // Frames published behind the last one taken are lost with the region.
         let lost = if reason == EndReason::Stopped { 0 } else { tap.behind() };
-        let missed = source.missed_at_open + lost;
+        let missed = source.missed_at_open.saturating_add(lost);
         self.status(region, |s| {
             s.open = false;
-            s.missed += lost;
+            s.missed = s.missed.saturating_add(lost);
         });
         let _ = self.work.send(Work::End { region, reason, missed, refused: source.refused });
     }

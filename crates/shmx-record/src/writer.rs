@@ -480,7 +480,7 @@ impl RecordWriter {
     ) -> Result<Counts, RecordError> {
         let Some(open) = self.regions[region.0].open.take() else { return Ok(Counts::default()) };
         let mut counts = open.counts;
-        counts.missed += missed;
+        counts.missed = counts.missed.saturating_add(missed);
         counts.refused += refused;
         let (region, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
         self.metadata(REGION, RegionEvent::End { time, region, segment, reason, counts }.to_map())?;
@@ -508,7 +508,7 @@ impl RecordWriter {
         let r = &mut self.regions[region.0];
         let Some(open) = r.open.as_mut() else { return Ok(()) };
         open.counts.frames += 1;
-        open.counts.missed += head.missed_before;
+        open.counts.missed = open.counts.missed.saturating_add(head.missed_before);
         // Times of a region never go back, whatever resolution its producer gives.
         let time = self.clock.of(head.publish_ticks.unwrap_or(head.taken_ticks)).max(r.last_time);
         r.last_time = time;

@@ -183,7 +183,7 @@ impl Live {
     fn keep(&mut self) {
         let payload: Arc<[u8]> = self.buf.payload().into();
         let values = self.columns.note(&self.directory, &payload);
-        self.missed += self.buf.missed_before();
+        self.missed = self.missed.saturating_add(self.buf.missed_before());
         self.points.push_back(Point {
             id: self.buf.frame_id(),
             time: self.buf.published_ticks().unwrap_or_else(shmx::os::clock::ticks),

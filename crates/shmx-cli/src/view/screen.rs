@@ -105,7 +105,7 @@ impl Screen {
     /// Goes to a time from the beginning, and stops there.
     pub(crate) fn begin_at(&mut self, frames: &dyn Frames, at: Duration) {
         let start = frames.point(0).map_or(0, |p| p.time);
-        let want = start + u64::try_from(at.as_nanos()).unwrap_or(u64::MAX - start);
+        let want = start.saturating_add(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
         self.at = frames.forgotten() + index_of_time(frames, want) as u64;
         self.running = !frames.is_recording();
     }
