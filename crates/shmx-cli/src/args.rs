@@ -211,7 +211,8 @@ Every frame once, in order, or counted as missed. Regions need not be there yet 
 segment in the same file. The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and
 points. A recorder that is killed leaves a file that is readable up to its last finished chunk, at most a second old.
 
-Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal; 1 failed (what was written is kept); 2 wrong usage.
+Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal; 1 failed (what was written is kept); 2 wrong
+usage.
 
 Examples:
   shmx record clock -o clock.mcap --seconds 2
