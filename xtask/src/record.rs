@@ -203,7 +203,7 @@ fn images(s: &Setting, file: &str, prefix: &str, bytes: usize) -> Result<Vec<u8>
     let out = s.dir.join("images.rgb");
     let region = format!("{prefix}{name}");
     let mut cat = Running::start(
-        s.shmx(&["cat", &region, "--stream", "image", "--wait-server", "30", "--timeout", "30"])
+        s.shmx(&["cat", &region, "--stream", "image", "--attach", "--wait-server", "30", "--timeout", "30"])
             .stdout(File::create(&out)?)
             .stderr(Stdio::null()),
     )?;
