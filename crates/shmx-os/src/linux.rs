@@ -541,6 +541,15 @@ impl Region {
         protected.map_err(|error| OsError::os("write-protect pages", error))
     }
 
+    pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        futex_wait(word, expected, timeout)
+    }
+
+    pub(crate) fn wake_all(&self, _name: &RegionName, word: &AtomicU32, _slept_on: u32) {
+        // Fails only for an address that is not mapped.
+        let _ = futex::wake(word, futex::Flags::empty(), i32::MAX as u32);
+    }
+
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         self.file.is_forked()
@@ -662,7 +671,7 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
 
 pub(crate) const FUTEX_SUPPORTED: bool = true;
 
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
     let timespec = futex::Timespec {
         // 136 years; the kernel adds this to its clock.
         tv_sec: timeout.as_secs().min(u64::from(u32::MAX)) as _,
@@ -677,10 +686,6 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> 
         // Refused, by a sandbox say.
         Err(_) => crate::futex::poll(word, expected, timeout),
     }
-}
-
-pub(crate) fn futex_wake_all(word: &AtomicU32) -> usize {
-    futex::wake(word, futex::Flags::empty(), i32::MAX as u32).unwrap_or(0)
 }
 
 pub(crate) fn ticks() -> u64 {

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::AtomicU8;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::time::{Duration, SystemTime};
 
 use crate::dump::Dump;
 use crate::error::{CreateError, OpenError, OsError, PublishError};
+use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::sys;
@@ -22,7 +23,8 @@ pub struct CreateOptions {
     /// Length in bytes; must not be 0. It need not be a multiple of the page size.
     pub len: u64,
     /// The nine permission bits of the object, exactly: the umask does not apply. Default `0o600`, the owner alone.
-    /// Ignored on Windows, where the default security of the creator's token applies.
+    /// Ignored on Windows, where the default security of the creator's token applies: the creator's user and the
+    /// administrators.
     pub mode: u32,
     /// Enter every page into this process's page table now instead of on first touch. Default true. The memory is
     /// reserved either way; this moves the page faults out of the first lap.
@@ -31,11 +33,14 @@ pub struct CreateOptions {
     /// `huge=within_size` or `huge=always` (`mount -o remount,huge=advise /dev/shm`; the default is `never`), elsewhere
     /// it is ignored. [`Region::huge_page_bytes`] says what came of it.
     pub huge_pages: bool,
+    /// How many reader locks there will be, [`LockByte::Reader`]`(0)` and on. Default 128. Windows keeps room for them
+    /// (8 bytes each) and refuses to lock beyond; elsewhere every lock can be taken and this is ignored.
+    pub reader_locks: u32,
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { len: 0, mode: 0o600, prefault: true, huge_pages: false }
+        Self { len: 0, mode: 0o600, prefault: true, huge_pages: false, reader_locks: 128 }
     }
 }
 
@@ -150,7 +155,8 @@ impl Existing {
         &self.name
     }
 
-    /// The object's length in bytes now. On Windows it is rounded up to whole pages.
+    /// The object's length in bytes now. On Windows that of an object made by another program is rounded up to whole
+    /// pages.
     ///
     /// # Errors
     ///
@@ -230,7 +236,7 @@ impl fmt::Debug for Existing {
 /// A read-write mapping of an object. It can be shared between threads.
 ///
 /// Dropping it unmaps the memory and releases the locks taken through it; the name stays until [`Region::remove`].
-/// (On Windows the name goes with the last user.)
+/// (On Windows the name goes with its creator: when that drops the region, removes it, or ends.)
 ///
 /// # Forked children
 ///
@@ -304,7 +310,8 @@ impl Region {
     }
 
     /// Removes the name if it still leads to this object. Returns whether it did; false means that the name is gone
-    /// or another object's, or that the platform frees names by itself (Windows).
+    /// or another object's. On Windows only the creator can remove it, and it stays, with false, while other programs
+    /// hold handles to it.
     ///
     /// Those who have the object mapped keep it. Comparing and removing are two steps: an object published under the
     /// name between them would lose it. Callers keep that from happening by an agreement, such as removing and
@@ -358,6 +365,26 @@ impl Region {
     #[must_use]
     pub fn huge_page_bytes(&self) -> Option<u64> {
         self.inner.huge_page_bytes()
+    }
+
+    /// Sleeps while `word`, which lies in this region, holds `expected`, for at most `timeout`.
+    ///
+    /// The comparison and the falling asleep are one step for [`Region::wake_all`]: a wake-up that follows a change of
+    /// the word is never missed. The wait is keyed by the underlying object, so that different mappings of it meet.
+    /// Timeouts beyond a month are cut to that; on Windows they are rounded up to milliseconds.
+    ///
+    /// Where [`futex::SUPPORTED`](crate::futex::SUPPORTED) is false it is a short sleep, and so it is on Windows for
+    /// objects that other programs made.
+    #[must_use]
+    pub fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        self.inner.wait(&self.name, word, expected, timeout)
+    }
+
+    /// Wakes everybody who sleeps on `word` since it held `slept_on`, in this and in other processes.
+    ///
+    /// Sequence: change the word away from `slept_on` first, then wake.
+    pub fn wake_all(&self, word: &AtomicU32, slept_on: u32) {
+        self.inner.wake_all(&self.name, word, slept_on);
     }
 
     /// Whether this process is a child that was forked after the region was made.
@@ -490,20 +517,21 @@ pub struct RegionEntry {
     pub len: u64,
     /// When its file was last written by a call or truncated; stores through mappings mostly do not count.
     pub modified: Option<SystemTime>,
-    /// The user that owns it.
+    /// The user that owns it; 0 on Windows.
     pub uid: u32,
-    /// Its permission bits.
+    /// Its permission bits; 0 on Windows.
     pub mode: u32,
 }
 
-/// All shared-memory objects of the machine (on Linux: the regular files of `/dev/shm`), sorted by name.
+/// All shared-memory objects of the machine, sorted by name: on Linux the regular files of `/dev/shm`; on Windows the
+/// named sections of this session, and with the prefix `Global\` the global ones, as far as they may be read.
 ///
-/// Whether an object is a SHMX region is for the caller to find out. Files whose names are not a [`RegionName`] (not
+/// Whether an object is a SHMX region is for the caller to find out. Objects whose names are not a [`RegionName`] (not
 /// UTF-8, say) are left out, and so are objects that vanish during the listing.
 ///
 /// # Errors
 ///
-/// [`OsError::Unsupported`] where the platform cannot list (Windows, macOS); [`OsError::Os`] otherwise.
+/// [`OsError::Unsupported`] where the platform cannot list (macOS); [`OsError::Os`] otherwise.
 pub fn list() -> Result<Vec<RegionEntry>, OsError> {
     let mut entries = sys::list()?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -362,6 +362,12 @@ impl Region {
         None
     }
 
+    pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        crate::futex::poll(word, expected, timeout)
+    }
+
+    pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {}
+
     pub(crate) fn is_forked(&self) -> bool {
         self.process != std::process::id()
     }
@@ -427,14 +433,6 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
 }
 
 pub(crate) const FUTEX_SUPPORTED: bool = false;
-
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-    crate::futex::poll(word, expected, timeout)
-}
-
-pub(crate) fn futex_wake_all(_word: &AtomicU32) -> usize {
-    0
-}
 
 pub(crate) fn ticks() -> u64 {
     let now = rustix::time::clock_gettime(ClockId::Monotonic);

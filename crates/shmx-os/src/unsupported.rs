@@ -123,6 +123,14 @@ impl Region {
         match self.0 {}
     }
 
+    pub(crate) fn wait(&self, _name: &RegionName, _word: &AtomicU32, _expected: u32, _timeout: Duration) -> Wake {
+        match self.0 {}
+    }
+
+    pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {
+        match self.0 {}
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         match self.0 {}
     }
@@ -172,14 +180,6 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
 }
 
 pub(crate) const FUTEX_SUPPORTED: bool = false;
-
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-    crate::futex::poll(word, expected, timeout)
-}
-
-pub(crate) fn futex_wake_all(_word: &AtomicU32) -> usize {
-    0
-}
 
 /// From the first call on: no other process can compare.
 pub(crate) fn ticks() -> u64 {

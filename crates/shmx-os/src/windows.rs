@@ -1,17 +1,26 @@
-//! Windows: named file mappings on the page file. Compiled, not yet tested.
+//! Windows: named file mappings on the page file, as the C++ headers of the format make and open them.
 //!
-//! What differs from Linux:
+//! What differs from Linux, and how it is met:
 //!
-//! * A mapping is visible from creation on, and its name goes with its last handle. So a taken name is an error of
-//!   creation, publishing and removing do nothing, and a name always leads to the object that is open.
-//! * A liveness lock is a named kernel object (a mutex that nobody ever acquires) whose *existence* means "held". The
-//!   system closes a dead process's handles, so the object goes with its holder. Asking for a lock's state opens the
-//!   object for a moment; a lock that is released in that moment looks held until the asker is done.
-//! * Lengths of objects that were opened are rounded up to pages.
-//! * There is no futex for memory shared between processes; waiting polls.
-//! * There is no fork.
+//! * **The name lives as long as a handle.** A mapping is visible from creation on, and nobody can take its name away
+//!   while anybody holds a handle; a *view* keeps only the memory. So the creator of an object keeps its handle, and
+//!   whoever opens an object of this backend keeps the view alone: the name ends with its creator, however that ends,
+//!   and a successor can have it at once, while the views of the old object stay valid. Objects of other programs are
+//!   told apart by their missing [`tail`]; their handles are kept, because their servers expect to find the name again.
+//! * **Locks** are words in the object's tail that name a process; they count while that process lives. See [`locks`].
+//! * **Sleeping** on a word is sleeping on a named event. See [`bell`].
+//! * Lengths of other programs' objects are rounded up to pages.
+//! * There is no fork, and no file mode: the default security of the creator's token applies.
+//!
+//! The crate `shared_memory` is not used here: its `create` attaches to an existing object and reports the length that
+//! was asked for, and the file it keeps beside the object lets `open` succeed on stale bytes after a kill.
 
-use std::collections::BTreeMap;
+mod bell;
+mod list;
+mod locks;
+mod tail;
+
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::io;
 use std::mem;
@@ -30,13 +39,12 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Security::Cryptography::{BCRYPT_USE_SYSTEM_PREFERRED_RNG, BCryptGenRandom};
 use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FILE_MAP, FILE_MAP_READ, FILE_MAP_WRITE, MEMORY_BASIC_INFORMATION, MEMORY_MAPPED_VIEW_ADDRESS,
-    MapViewOfFile, OpenFileMappingW, PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile, VirtualProtect, VirtualQuery,
+    CreateFileMappingW, FILE_MAP, FILE_MAP_READ, FILE_MAP_WRITE, MEM_COMMIT, MEMORY_BASIC_INFORMATION,
+    MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile, OpenFileMappingW, PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile,
+    VirtualProtect, VirtualQuery,
 };
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
-use windows_sys::Win32::System::Threading::{
-    CreateMutexW, OpenMutexW, OpenProcess, PROCESS_SYNCHRONIZE, SYNCHRONIZATION_SYNCHRONIZE, WaitForSingleObject,
-};
+use windows_sys::Win32::System::Threading::{OpenProcess, PROCESS_SYNCHRONIZE, WaitForSingleObject};
 
 use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::futex::Wake;
@@ -44,8 +52,7 @@ use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::region::{CreateOptions, RegionEntry};
 use crate::space::Space;
-
-const LOCK_STEP: &str = "make the lock's kernel object";
+use tail::Tail;
 
 /// The smallest page of every Windows architecture. Touching or aligning by less than the true page does no harm, and
 /// protecting works on the true ones, see `protect_read_only`.
@@ -72,50 +79,109 @@ unsafe fn own(handle: HANDLE) -> Option<OwnedHandle> {
     (!handle.is_null()).then(|| unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 // ------------------------------------------------------------------------------------------------------- mapping
 
-/// A view of a whole mapping. Dropping it unmaps the view and closes the handle.
+/// A view of a whole mapping, and the handle behind it while that is wanted. Dropping it gives up both.
 struct View {
     base: NonNull<u8>,
+    /// Bytes that belong to the user.
     len: usize,
-    /// Keeps the name. (The view alone keeps the memory but, once the last handle is closed, not the name.)
-    _handle: OwnedHandle,
+    /// Bytes mapped: the user's, the tail, and what rounding to pages adds.
+    mapped: usize,
+    /// What keeps the name.
+    handle: Mutex<Option<OwnedHandle>>,
+    /// Found at the first look after the creator has written it.
+    tail: OnceLock<Tail>,
 }
 
 // SAFETY: views and handles belong to the process, not to a thread; any thread may unmap and close them.
 unsafe impl Send for View {}
-// SAFETY: through `&View` only the base and the length are read, which never change.
+// SAFETY: through `&View` the base and the lengths are read, which never change; the rest is synchronised.
 unsafe impl Sync for View {}
 
 impl View {
-    /// Maps all of `handle`. Its length is `len`, or where that is none, what the system says: whole pages.
-    fn new(handle: OwnedHandle, access: FILE_MAP, len: Option<usize>) -> io::Result<Self> {
+    /// Maps all of `handle`; how long that is, the system says.
+    fn new(handle: OwnedHandle, access: FILE_MAP) -> io::Result<Self> {
         // SAFETY: the handle is an open file mapping, and the system chooses the address; 0 bytes means all of it.
         let address = unsafe { MapViewOfFile(handle.as_raw_handle(), access, 0, 0, 0) };
         let Some(base) = NonNull::new(address.Value.cast::<u8>()) else {
             return Err(io::Error::last_os_error());
         };
         // From here on a failure unmaps.
-        let mut view = Self { base, len: len.unwrap_or(0), _handle: handle };
-        if len.is_none() {
-            let mut info = MEMORY_BASIC_INFORMATION::default();
-            // SAFETY: `info` is valid for writes of the size that is passed.
-            let written = unsafe {
-                VirtualQuery(base.as_ptr().cast(), &raw mut info, mem::size_of::<MEMORY_BASIC_INFORMATION>())
-            };
-            if written == 0 {
-                return Err(io::Error::last_os_error());
-            }
-            view.len = info.RegionSize;
+        let mut view = Self { base, len: 0, mapped: 0, handle: Mutex::new(Some(handle)), tail: OnceLock::new() };
+        let mut info = MEMORY_BASIC_INFORMATION::default();
+        // SAFETY: `info` is valid for writes of the size that is passed.
+        let written =
+            unsafe { VirtualQuery(base.as_ptr().cast(), &raw mut info, mem::size_of::<MEMORY_BASIC_INFORMATION>()) };
+        if written == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Pages that its creator has reserved but not committed would fault.
+        if info.State != MEM_COMMIT {
+            return Err(io::Error::other("its first pages are not committed"));
+        }
+        view.mapped = info.RegionSize;
+        view.len = view.mapped;
+        Ok(view)
+    }
+
+    fn open(name: &RegionName, access: FILE_MAP) -> Result<Self, OpenError> {
+        let wide_name = wide(name.as_str());
+        // SAFETY: `wide_name` ends with a NUL and outlives the call.
+        let handle = unsafe { OpenFileMappingW(access, 0, wide_name.as_ptr()) };
+        let error = last_error();
+        // SAFETY: null or just opened.
+        let Some(handle) = (unsafe { own(handle) }) else {
+            return Err(match error {
+                (ERROR_FILE_NOT_FOUND, _) => OpenError::NotFound { name: name.as_str().to_owned() },
+                // A mutex, event or the like has that name.
+                (ERROR_INVALID_HANDLE, _) => OpenError::NotSharedMemory { name: name.as_str().to_owned() },
+                (_, error) => OpenError::os(name, "open the file mapping", error),
+            });
+        };
+        let mut view =
+            Self::new(handle, access).map_err(|error| OpenError::os(name, "map a view of the object", error))?;
+        if let Some(len) = view.tail().map(|tail| tail.len) {
+            view.len = len;
         }
         Ok(view)
     }
 
     fn bytes(&self) -> &[AtomicU8] {
-        // SAFETY: `len` bytes are mapped and readable at `base` until `self` is dropped, which the lifetime prevents.
-        // No allocation exceeds isize::MAX: creation checks it, and user address space ends before it. `AtomicU8` has
-        // the layout of `u8`, and writes by others are allowed behind a shared reference to it.
+        // SAFETY: at least `len` bytes are mapped and readable at `base` until `self` is dropped, which the lifetime
+        // prevents. No allocation exceeds isize::MAX: creation checks it, and user address space ends before it.
+        // `AtomicU8` has the layout of `u8`, and writes by others are allowed behind a shared reference to it.
         unsafe { slice::from_raw_parts(self.base.as_ptr().cast(), self.len) }
+    }
+
+    /// The tail, once its creator has written it. Objects of other programs have none.
+    fn tail(&self) -> Option<&Tail> {
+        if let Some(tail) = self.tail.get() {
+            return Some(tail);
+        }
+        let found = Tail::find(self)?;
+        Some(self.tail.get_or_init(|| found))
+    }
+
+    /// Gives up the name's handle if the object is one of this backend. The memory stays.
+    fn let_go(&self) {
+        if self.tail().is_some() {
+            drop(guard(&self.handle).take());
+        }
+    }
+
+    /// Whether `name` leads to this object: certainly while there is a handle, else if the ids agree.
+    fn is_current(&self, name: &RegionName) -> bool {
+        if guard(&self.handle).is_some() {
+            return true;
+        }
+        let there = Self::open(name, FILE_MAP_READ).ok();
+        let ids = there.as_ref().and_then(View::tail).zip(self.tail()).map(|(there, here)| (there.id, here.id));
+        ids.is_some_and(|(there, here)| there == here)
     }
 
     fn copy_out(&self, offset: u64, buf: &mut [u8]) -> usize {
@@ -136,119 +202,77 @@ impl Drop for View {
     }
 }
 
-fn open_view(name: &RegionName, access: FILE_MAP) -> Result<View, OpenError> {
-    let wide_name = wide(name.as_str());
-    // SAFETY: `wide_name` ends with a NUL and outlives the call.
-    let handle = unsafe { OpenFileMappingW(access, 0, wide_name.as_ptr()) };
-    let error = last_error();
-    // SAFETY: null or just opened.
-    let Some(handle) = (unsafe { own(handle) }) else {
-        return Err(match error {
-            (ERROR_FILE_NOT_FOUND, _) => OpenError::NotFound { name: name.as_str().to_owned() },
-            // A mutex, event or the like has that name.
-            (ERROR_INVALID_HANDLE, _) => OpenError::NotSharedMemory { name: name.as_str().to_owned() },
-            (_, error) => OpenError::os(name, "open the file mapping", error),
-        });
-    };
-    View::new(handle, access, None).map_err(|error| OpenError::os(name, "map a view of the object", error))
+// ------------------------------------------------------------------------------------------------------- objects
+
+/// A view and the locks taken through it, which are released with it.
+struct Object {
+    view: View,
+    held: Mutex<BTreeSet<LockByte>>,
+    /// The last holder that was looked at.
+    peer: locks::Peer,
 }
 
-// --------------------------------------------------------------------------------------------------------- locks
-
-/// The kernel object whose existence means that the lock is held. In the region's own namespace; the region's name is
-/// hashed, because object names have a limit of their own.
-fn lock_name(name: &RegionName, lock: LockByte) -> Vec<u16> {
-    let (namespace, bare) = match name.as_str().rsplit_once('\\') {
-        Some((namespace, bare)) => (format!("{namespace}\\"), bare),
-        None => (String::new(), name.as_str()),
-    };
-    // FNV-1a, 128 bits: two names that meet would share their locks.
-    let hash = bare.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-    });
-    let lock = match lock {
-        LockByte::Server => "server".to_owned(),
-        LockByte::Reader(index) => format!("reader-{index}"),
-    };
-    wide(&format!("{namespace}shmx-lock-{hash:032x}-{lock}"))
-}
-
-fn query_lock(name: &RegionName, lock: LockByte) -> LockState {
-    let name = lock_name(name, lock);
-    // SAFETY: `name` ends with a NUL and outlives the call.
-    let handle = unsafe { OpenMutexW(SYNCHRONIZATION_SYNCHRONIZE, 0, name.as_ptr()) };
-    let (code, _) = last_error();
-    // SAFETY: null or just opened.
-    match unsafe { own(handle) } {
-        // It exists; our handle is closed here.
-        Some(_) => LockState::Held,
-        None if code == ERROR_FILE_NOT_FOUND => LockState::Free,
-        // It exists, and belongs to somebody whose objects we may not open.
-        None if code == ERROR_ACCESS_DENIED => LockState::Held,
-        None => LockState::Unsupported,
-    }
-}
-
-struct Locks {
-    name: RegionName,
-    held: Mutex<BTreeMap<LockByte, OwnedHandle>>,
-}
-
-impl Locks {
-    fn new(name: &RegionName) -> Self {
-        Self { name: name.clone(), held: Mutex::new(BTreeMap::new()) }
-    }
-
-    fn held(&self) -> MutexGuard<'_, BTreeMap<LockByte, OwnedHandle>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+impl Object {
+    fn new(view: View) -> Self {
+        Self { view, held: Mutex::default(), peer: locks::Peer::default() }
     }
 
     fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
-        let mut held = self.held();
-        if held.contains_key(&lock) {
+        let mut held = guard(&self.held);
+        if held.contains(&lock) {
             return Ok(true);
         }
-        let name = lock_name(&self.name, lock);
-        // SAFETY: null attributes mean the default security and no inheritance; `name` ends with a NUL and outlives the
-        // call.
-        let handle = unsafe { CreateMutexW(ptr::null(), 0, name.as_ptr()) };
-        let (code, error) = last_error();
-        // SAFETY: null or just opened.
-        match unsafe { own(handle) } {
-            // Somebody else's; our handle to it is closed here.
-            Some(_) if code == ERROR_ALREADY_EXISTS => Ok(false),
-            Some(handle) => {
-                held.insert(lock, handle);
-                Ok(true)
-            }
-            None if code == ERROR_ACCESS_DENIED => Ok(false),
-            None => Err(OsError::os(LOCK_STEP, error)),
+        let word = locks::word(&self.view, lock).ok_or(OsError::Unsupported { step: locks::STEP })?;
+        let done = locks::take(word, &self.peer)?;
+        if done {
+            held.insert(lock);
         }
+        Ok(done)
     }
 
     fn unlock(&self, lock: LockByte) {
-        self.held().remove(&lock);
+        if guard(&self.held).remove(&lock)
+            && let Some(word) = locks::word(&self.view, lock)
+        {
+            locks::give_back(word);
+        }
     }
 
     fn state(&self, lock: LockByte) -> LockState {
-        let held = self.held();
-        if held.contains_key(&lock) { LockState::Held } else { query_lock(&self.name, lock) }
+        if guard(&self.held).contains(&lock) { LockState::Held } else { locks::state(&self.view, lock, &self.peer) }
+    }
+
+    /// Gives up the name. Whether it is gone: others may hold it too.
+    fn remove(&self, name: &RegionName) -> bool {
+        if guard(&self.view.handle).take().is_none() {
+            return false;
+        }
+        matches!(View::open(name, FILE_MAP_READ), Err(OpenError::NotFound { .. }))
     }
 }
 
-// ------------------------------------------------------------------------------------------------------- objects
+impl Drop for Object {
+    fn drop(&mut self) {
+        for lock in mem::take(&mut *guard(&self.held)) {
+            if let Some(word) = locks::word(&self.view, lock) {
+                locks::give_back(word);
+            }
+        }
+    }
+}
 
 pub(crate) struct Pending {
-    view: View,
-    locks: Locks,
+    object: Object,
 }
 
 impl Pending {
     pub(crate) fn create(name: &RegionName, options: &CreateOptions) -> Result<Self, CreateError> {
-        let len = usize::try_from(options.len)
-            .map_err(|_| CreateError::InvalidLength { len: options.len, limit: isize::MAX as u64 })?;
+        let invalid = || CreateError::InvalidLength { len: options.len, limit: isize::MAX as u64 };
+        let len = usize::try_from(options.len).map_err(|_| invalid())?;
+        let lock_count = options.reader_locks as usize + 1;
+        let total = tail::total_len(len, lock_count).ok_or_else(invalid)?;
         let wide_name = wide(name.as_str());
-        let [high, low] = [options.len >> 32, options.len & 0xffff_ffff].map(|half| half as u32);
+        let [high, low] = [total as u64 >> 32, total as u64 & 0xffff_ffff].map(|half| half as u32);
         // Committed, which is the default: the system promises the memory now or fails.
         // SAFETY: INVALID_HANDLE_VALUE means the page file, null attributes the default security and no inheritance;
         // `wide_name` ends with a NUL and outlives the call.
@@ -258,7 +282,7 @@ impl Pending {
         let (code, error) = last_error();
         // SAFETY: null or just opened.
         let handle = match unsafe { own(handle) } {
-            // The existing object's handle is closed here.
+            // The existing object's handle is closed here; its length and contents are not looked at.
             Some(_) if code == ERROR_ALREADY_EXISTS => {
                 return Err(CreateError::Exists { name: name.clone() });
             }
@@ -274,129 +298,125 @@ impl Pending {
                 });
             }
         };
-        let view = View::new(handle, FILE_MAP_READ | FILE_MAP_WRITE, Some(len))
-            .map_err(|error| CreateError::os("map the new object", error))?;
+        let map_failed = |error| CreateError::os("map the new object", error);
+        let mut view = View::new(handle, FILE_MAP_READ | FILE_MAP_WRITE).map_err(map_failed)?;
+        if view.mapped < total {
+            return Err(map_failed(io::Error::other("the view is shorter than the object")));
+        }
+        view.len = len;
+        let tail = Tail::write(&view, len, lock_count).ok_or_else(invalid)?;
+        // It cannot be set yet: nobody else knows the view.
+        let _ = view.tail.set(tail);
         if options.prefault {
             for byte in view.bytes().iter().step_by(PAGE) {
                 // A write that changes nothing. Relaxed: it orders nothing.
                 byte.fetch_or(0, Ordering::Relaxed);
             }
         }
-        Ok(Self { view, locks: Locks::new(name) })
+        Ok(Self { object: Object::new(view) })
     }
 
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
-        self.view.bytes()
+        self.object.view.bytes()
     }
 
     pub(crate) fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
-        self.locks.try_lock(lock)
+        self.object.try_lock(lock)
     }
 
     /// Creation has made it visible. The result has the other platforms' type.
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
     pub(crate) fn publish(self, _name: &RegionName) -> Result<Region, Refusal<Self>> {
-        Ok(Region { view: self.view, locks: self.locks })
+        Ok(Region { object: self.object })
     }
 }
 
-/// Objects cannot be read without a view, so this has one already.
+/// Objects cannot be read without a view, so this has one already. It keeps the handle, and so the name.
 pub(crate) struct Existing {
-    view: View,
-    locks: Locks,
+    object: Object,
 }
 
 impl Existing {
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
-        Ok(Self { view: open_view(name, FILE_MAP_READ | FILE_MAP_WRITE)?, locks: Locks::new(name) })
+        Ok(Self { object: Object::new(View::open(name, FILE_MAP_READ | FILE_MAP_WRITE)?) })
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
     pub(crate) fn len(&self) -> Result<u64, OsError> {
-        Ok(self.view.len as u64)
+        Ok(self.object.view.len as u64)
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
     pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(self.view.copy_out(offset, buf))
+        Ok(self.object.view.copy_out(offset, buf))
     }
 
     pub(crate) fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
-        self.locks.try_lock(lock)
+        self.object.try_lock(lock)
     }
 
     pub(crate) fn lock_state(&self, lock: LockByte) -> LockState {
-        self.locks.state(lock)
+        self.object.state(lock)
     }
 
-    /// The handle keeps the name from leading elsewhere.
-    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
-        true
+    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
+        self.object.view.is_current(name)
     }
 
-    /// The name goes with the last handle, and cannot be removed.
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
-    pub(crate) fn remove(&self, _name: &RegionName) -> Result<bool, OsError> {
-        Ok(false)
+    pub(crate) fn remove(&self, name: &RegionName) -> Result<bool, OsError> {
+        Ok(self.object.remove(name))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
     pub(crate) fn map(self, _name: &RegionName) -> Result<Region, OpenError> {
-        Ok(Region { view: self.view, locks: self.locks })
+        self.object.view.let_go();
+        Ok(Region { object: self.object })
     }
 }
 
 pub(crate) struct Region {
-    view: View,
-    locks: Locks,
+    object: Object,
 }
 
 impl Region {
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
-        self.view.bytes()
+        self.object.view.bytes()
     }
 
     pub(crate) fn try_lock(&self, lock: LockByte) -> Result<bool, OsError> {
-        self.locks.try_lock(lock)
+        self.object.try_lock(lock)
     }
 
     pub(crate) fn unlock(&self, lock: LockByte) {
-        self.locks.unlock(lock);
+        self.object.unlock(lock);
     }
 
     pub(crate) fn lock_state(&self, lock: LockByte) -> LockState {
-        self.locks.state(lock)
+        self.object.state(lock)
     }
 
-    /// The handle keeps the name from leading elsewhere.
-    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
-        true
+    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
+        self.object.view.is_current(name)
     }
 
-    /// The name goes with the last handle, and cannot be removed.
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
-    pub(crate) fn remove(&self, _name: &RegionName) -> Result<bool, OsError> {
-        Ok(false)
+    pub(crate) fn remove(&self, name: &RegionName) -> Result<bool, OsError> {
+        Ok(self.object.remove(name))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
     pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(self.view.copy_out(offset, buf))
+        Ok(self.object.view.copy_out(offset, buf))
     }
 
     /// # Safety
     ///
     /// No store is made to those pages from now on.
     pub(crate) unsafe fn protect_read_only(&self, range: Range<usize>) -> Result<(), OsError> {
+        let view = &self.object.view;
         // The page size of every architecture that this system runs on (x86, x86-64, ARM64).
-        let end = range.end.min(self.view.len) / PAGE * PAGE;
+        let end = range.end.min(view.len) / PAGE * PAGE;
         let Some(start) = range.start.checked_next_multiple_of(PAGE) else {
             return Ok(());
         };
         if start >= end {
             return Ok(());
         }
-        let address: *const c_void = self.view.base.as_ptr().wrapping_add(start).cast();
+        let address: *const c_void = view.base.as_ptr().wrapping_add(start).cast();
         let mut before = 0;
         // SAFETY: `start..end` lies inside the view, which is this object's alone, on page boundaries; the pages stay
         // readable, and the caller vouches that nobody writes them. `before` is valid for writes.
@@ -412,6 +432,19 @@ impl Region {
         None
     }
 
+    pub(crate) fn wait(&self, name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        match bell::name(&self.object.view, name, word, expected) {
+            Some(event) => bell::wait(&event, word, expected, timeout),
+            None => crate::futex::poll(word, expected, timeout),
+        }
+    }
+
+    pub(crate) fn wake_all(&self, name: &RegionName, word: &AtomicU32, slept_on: u32) {
+        if let Some(event) = bell::name(&self.object.view, name, word, slept_on) {
+            bell::ring(&event);
+        }
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         false
     }
@@ -419,29 +452,31 @@ impl Region {
 
 pub(crate) struct ReadOnly {
     view: View,
+    peer: locks::Peer,
 }
 
 impl ReadOnly {
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
-        Ok(Self { view: open_view(name, FILE_MAP_READ)? })
+        let view = View::open(name, FILE_MAP_READ)?;
+        view.let_go();
+        Ok(Self { view, peer: locks::Peer::default() })
     }
 
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
         self.view.bytes()
     }
 
-    pub(crate) fn lock_state(&self, name: &RegionName, lock: LockByte) -> LockState {
-        query_lock(name, lock)
+    pub(crate) fn lock_state(&self, _name: &RegionName, lock: LockByte) -> LockState {
+        locks::state(&self.view, lock, &self.peer)
     }
 
-    /// The handle keeps the name from leading elsewhere.
-    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
-        true
+    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
+        self.view.is_current(name)
     }
 
-    /// Lengths of objects are not known here after mapping.
+    /// Nobody can shrink an object here.
     pub(crate) fn len_now(&self) -> Option<u64> {
-        None
+        Some(self.view.len as u64)
     }
 }
 
@@ -469,20 +504,12 @@ pub(crate) fn page_size() -> usize {
 }
 
 pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
-    Err(OsError::Unsupported { step: "list shared-memory objects" })
+    list::objects()
 }
 
-// ------------------------------------------------------------------------------------------ futex, clock, processes
+// ------------------------------------------------------------------------------------------ clock, processes
 
-pub(crate) const FUTEX_SUPPORTED: bool = false;
-
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-    crate::futex::poll(word, expected, timeout)
-}
-
-pub(crate) fn futex_wake_all(_word: &AtomicU32) -> usize {
-    0
-}
+pub(crate) const FUTEX_SUPPORTED: bool = true;
 
 /// `counter` ticks of `frequency` per second as nanoseconds. Whole seconds and the rest apart, as the C++ library does,
 /// so that nothing overflows and the numbers are the same.
@@ -530,7 +557,11 @@ pub(crate) fn process_alive(pid: u32) -> bool {
         // It exists, and belongs to somebody else.
         return code == ERROR_ACCESS_DENIED;
     };
-    // A dead process keeps its id while somebody has a handle to it; its handle is then signalled.
+    still_runs(&process)
+}
+
+/// A dead process keeps its id while somebody has a handle to it; its handle is then signalled.
+fn still_runs(process: &OwnedHandle) -> bool {
     // SAFETY: the handle is open and has the right to wait; 0 does not wait.
     unsafe { WaitForSingleObject(process.as_raw_handle(), 0) == WAIT_TIMEOUT }
 }

@@ -54,7 +54,7 @@ fn create_write_publish_open() {
     assert!(region.is_current());
 
     let other = Region::open(&scratch.0).unwrap();
-    assert!(other.len() >= 10_000);
+    assert_eq!(other.len(), 10_000);
     assert_ne!(other.bytes().as_ptr(), region.bytes().as_ptr());
     assert_eq!(other.bytes()[9_999].load(Ordering::Relaxed), 42);
     other.bytes()[0].store(9, Ordering::Relaxed);
@@ -134,6 +134,7 @@ fn dropping_a_pending_object_leaves_nothing() {
 
 #[test]
 fn removing_is_for_the_named_object_only() {
+    // There a name lasts as long as anybody's handle; tests/windows.rs says how that goes.
     if cfg!(windows) {
         return;
     }
@@ -168,13 +169,11 @@ fn reading_without_a_mapping() {
     fill(&region);
     let existing = Existing::open(&scratch.0).unwrap();
     let len = existing.len().unwrap();
-    assert!(if cfg!(windows) { len >= 5000 } else { len == 5000 });
+    assert_eq!(len, 5000);
     let mut buf = [0xff; 8];
     assert_eq!(existing.read_at(300, &mut buf).unwrap(), 8);
     assert_eq!(buf, [49, 50, 51, 52, 53, 54, 55, 56]);
-    if !cfg!(windows) {
-        assert_eq!(existing.read_at(4998, &mut buf).unwrap(), 2);
-    }
+    assert_eq!(existing.read_at(4998, &mut buf).unwrap(), 2);
     for offset in [len, len + 1, i64::MAX as u64, 1 << 63, u64::MAX] {
         assert_eq!(existing.read_at(offset, &mut buf).unwrap(), 0, "{offset}");
         assert_eq!(region.read_at(offset, &mut buf).unwrap(), 0, "{offset}");
@@ -216,7 +215,8 @@ fn locks_conflict_between_objects_and_not_within_one() {
     assert!(!client.try_lock(LockByte::Server).unwrap());
     assert_eq!(client.lock_state(LockByte::Server), LockState::Held);
     assert_eq!(observer.lock_state(LockByte::Server), LockState::Held);
-    for index in [0, 127, u32::MAX] {
+    let far = if cfg!(windows) { 126 } else { u32::MAX };
+    for index in [0, 127, far] {
         let lock = LockByte::Reader(index);
         assert_eq!(observer.lock_state(lock), LockState::Free);
         assert!(client.try_lock(lock).unwrap());
@@ -314,14 +314,20 @@ fn word(region: &Region) -> &AtomicU32 {
 fn waiting_for_a_word() {
     let scratch = Scratch::new();
     let region = scratch.create(64);
-    assert_eq!(futex::wait(word(&region), 1, Duration::from_secs(60)), futex::Wake::ValueChanged);
-    assert_eq!(futex::wait(word(&region), 0, Duration::ZERO), futex::Wake::TimedOut);
+    let wait = |expected, timeout| region.wait(word(&region), expected, timeout);
+    assert_eq!(wait(1, Duration::from_secs(60)), futex::Wake::ValueChanged);
+    assert_eq!(wait(0, Duration::ZERO), futex::Wake::TimedOut);
     let start = Instant::now();
-    assert_eq!(futex::wait(word(&region), 0, Duration::from_millis(20)), futex::Wake::TimedOut);
+    assert_eq!(wait(0, Duration::from_millis(20)), futex::Wake::TimedOut);
     if futex::SUPPORTED {
-        assert!(start.elapsed() >= Duration::from_millis(20));
+        // Timers may be a tick early.
+        assert!(start.elapsed() >= Duration::from_millis(18));
     }
-    assert_eq!(futex::wake_all(word(&region)), 0);
+    // Nobody sleeps.
+    region.wake_all(word(&region), 0);
+    let elsewhere = AtomicU32::new(0);
+    assert_eq!(region.wait(&elsewhere, 0, Duration::from_millis(1)), futex::Wake::TimedOut);
+    region.wake_all(&elsewhere, 0);
 }
 
 #[test]
@@ -329,27 +335,42 @@ fn waking_across_mappings() {
     if !futex::SUPPORTED {
         return;
     }
+    let rounds = 1000;
     let scratch = Scratch::new();
     let ours = scratch.create(64);
     let theirs = Region::open(&scratch.0).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    // Waits for the word to leave `value`. The longest timeout there is must not overflow, and is never reached: a lost
+    // wake-up shows as a test that hangs.
+    let leave = |region: &Region, value: u32| {
+        while word(region).load(Ordering::Acquire) == value {
+            let wake = region.wait(word(region), value, Duration::MAX);
+            assert_ne!(wake, futex::Wake::TimedOut);
+        }
+    };
+    // Two on the same value, in another mapping; the word goes on when both have seen it.
+    let seen = AtomicU32::new(0);
     std::thread::scope(|scope| {
+        let (seen, theirs, leave) = (&seen, &theirs, &leave);
         for _ in 0..2 {
-            scope.spawn(|| {
-                // The longest timeout there is must not overflow.
-                while word(&theirs).load(Ordering::Acquire) == 0 {
-                    let wake = futex::wait(word(&theirs), 0, Duration::MAX);
-                    assert_ne!(wake, futex::Wake::TimedOut);
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    leave(theirs, 2 * round);
+                    if seen.fetch_add(1, Ordering::AcqRel) % 2 == 1 {
+                        word(theirs).store(2 * round + 2, Ordering::Release);
+                        theirs.wake_all(word(theirs), 2 * round + 1);
+                    } else {
+                        leave(theirs, 2 * round + 1);
+                    }
                 }
             });
         }
-        // Both asleep: a wake without a change counts them, and they sleep again.
-        while futex::wake_all(word(&ours)) < 2 {
-            assert!(Instant::now() < deadline, "the waiters never slept together");
-            std::thread::yield_now();
+        for round in 0..rounds {
+            word(&ours).store(2 * round + 1, Ordering::Release);
+            ours.wake_all(word(&ours), 2 * round);
+            leave(&ours, 2 * round + 1);
         }
-        word(&ours).store(1, Ordering::Release);
-        futex::wake_all(word(&ours));
+        assert_eq!(word(&ours).load(Ordering::Relaxed), 2 * rounds);
+        assert_eq!(seen.load(Ordering::Relaxed), 2 * rounds);
     });
 }
 

@@ -16,15 +16,17 @@ pub fn prepare_to_sleep(doorbell: &AtomicU32) -> u32 {
     seen
 }
 
-/// After publishing: whether sleepers must be woken. `[P5 doorbell]`
+/// After publishing: the value that sleepers sleep on and must be woken from, if there may be any. `[P5 doorbell]`
 ///
 /// The access that made the news visible must have been a `SeqCst` read-modify-write.
 #[must_use]
 #[inline]
-pub fn ring(doorbell: &AtomicU32) -> bool {
+pub fn ring(doorbell: &AtomicU32) -> Option<u32> {
     // W7. SeqCst: that access and the load below must not change places; pairs with `prepare_to_sleep`.
     sc_access_fence();
     let seen = doorbell.load(Ordering::SeqCst);
     // Relaxed: the value carries no data, the kernel orders the wake. A lost exchange means that another thread rang.
-    seen % 2 == 1 && doorbell.compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    let rung = seen % 2 == 1
+        && doorbell.compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    rung.then_some(seen)
 }

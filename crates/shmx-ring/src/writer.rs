@@ -248,8 +248,8 @@ pub struct Publisher {
 pub struct Published {
     /// The frame's id.
     pub frame_id: u64,
-    /// Whether somebody may be asleep on the doorbell.
-    pub wake: bool,
+    /// The doorbell's value on which somebody may be asleep.
+    pub wake: Option<u32>,
 }
 
 impl Publisher {

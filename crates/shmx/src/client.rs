@@ -8,7 +8,7 @@ pub use frames::{FrameStream, IntoStreamError, Order};
 
 use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
-use crate::region::{Backing, Mapped, header_of, leased_payload, protect_reader};
+use crate::region::{Backing, Mapped, await_magic, header_of, leased_payload, protect_reader};
 use crate::stream::StaticState;
 use crate::view::{ChecksumState, Data, FrameView, SMALL_WORDS};
 use parking_lot::Mutex;
@@ -236,6 +236,7 @@ impl Client {
         };
         let bad = |source| OpenError::Layout { name: name.to_string(), source };
         let available = os.len() as u64;
+        await_magic(os.shared());
         let short = shmx_abi::LayoutError::ShorterThanHeader { available };
         let header = header_of(os.shared()).ok_or_else(|| bad(short))?;
         let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
@@ -582,7 +583,7 @@ impl Client {
             }
             if bell {
                 self.set_waiting(true);
-                let _ = futex::wait(word, expected, left.min(SLICE));
+                let _ = a.region.os.wait(word, expected, left.min(SLICE));
                 self.set_waiting(false);
             } else {
                 std::thread::sleep(left.min(pause));

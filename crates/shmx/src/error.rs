@@ -77,6 +77,13 @@ pub enum CreateError {
         /// The name.
         name: String,
     },
+    /// Other processes hold the object open that has the name, and the system gives the name back when the last of
+    /// them lets go (Windows). Readers of this implementation let go by themselves.
+    #[error("`{name}` has no server but is still open in other processes; end these, or use another name")]
+    InUse {
+        /// The name.
+        name: String,
+    },
     /// Others kept creating the same name.
     #[error("`{name}` kept being created by others while we tried; use another name")]
     Contended {
@@ -100,7 +107,10 @@ impl From<RemoveError> for CreateError {
             RemoveError::Name(e) => Self::Name(e),
             RemoveError::HeldByLiveServer { name, pid } => Self::HeldByLiveServer { name, pid },
             RemoveError::ReferenceMade { name } => Self::ReferenceMade { name },
-            RemoveError::NotARegion { name } | RemoveError::NotAnObject { name } => Self::NotARegion { name },
+            RemoveError::NotARegion { name } | RemoveError::NotAnObject { name } | RemoveError::Unfinished { name } => {
+                Self::NotARegion { name }
+            }
+            RemoveError::InUse { name } => Self::InUse { name },
             RemoveError::Open(e) => Self::Existing(e),
             RemoveError::Step(e) => Self::Step(e),
         }
@@ -134,6 +144,18 @@ pub enum RemoveError {
     /// Something else has this name.
     #[error("`{name}` is not an SHMX region; remove it by force if you know what it is")]
     NotARegion {
+        /// The name.
+        name: String,
+    },
+    /// Other processes hold the object open, and the system gives the name back when the last of them lets go (Windows).
+    #[error("`{name}` has no server but is still open in other processes; end these, and the name goes with them")]
+    InUse {
+        /// The name.
+        name: String,
+    },
+    /// Its creator has not completed it, on a platform that shows objects before.
+    #[error("`{name}` is not complete yet; try again in a moment")]
+    Unfinished {
         /// The name.
         name: String,
     },

@@ -47,7 +47,11 @@ impl Backing for ReadOnly {
 pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<Mapped<ReadOnly>, OpenError> {
     let bad = |source| OpenError::Layout { name: name.to_owned(), source };
     let available = os.len() as u64;
+    let live = os.name().is_some();
     let os = ReadOnly(os);
+    if live {
+        await_magic(os.shared());
+    }
     let header = header_of(os.shared()).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
     let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
     let total = u64::from(layout.total_bytes());
@@ -192,6 +196,22 @@ pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>, huge_pages: bool)
             tracing::debug!(%error, "pages stay writable");
             return;
         }
+    }
+}
+
+/// Whether objects have their name before they are complete, and the magic says when they are.
+pub(crate) const VISIBLE_AT_ONCE: bool = cfg!(not(target_os = "linux"));
+
+/// Gives the creator of an object without magic a moment to complete it. (On Linux only the reference shows such.)
+pub(crate) fn await_magic(shared: &[AtomicU8]) {
+    for _ in 0..100 {
+        // Acquire, by a fence that also suits read-only mappings: who sees the magic sees the rest.
+        let begun = header_of(shared).is_some_and(|h| h.magic == 0);
+        fence(Ordering::Acquire);
+        if !begun {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -1,11 +1,11 @@
 //! Taking a region's name away: for servers that follow a dead one, and for tools that tidy up.
 
 use crate::error::RemoveError;
-use crate::region::{Mapped, header_of};
+use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
 use shmx_abi::RegionLayout;
 use shmx_abi::extension::FeatureWord;
 use shmx_abi::wire::{self, GlobalHeader};
-use shmx_os::{Existing, LockByte, OsError, Region, RegionName, futex};
+use shmx_os::{Existing, LockByte, OsError, Region, RegionName};
 use shmx_ring::doorbell;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
@@ -37,13 +37,7 @@ pub fn remove(name: &str, force: bool) -> Result<Removed, RemoveError> {
     if let Err(e @ shmx_os::OpenError::NotFound { .. }) = shmx_os::peek(&name, &mut []) {
         return Err(e.into());
     }
-    let removed = clear(&name, force)?;
-    if cfg!(windows) && removed != Removed::Nothing {
-        return Err(
-            OsError::Unsupported { step: "remove names: they go with the last process that has them open" }.into()
-        );
-    }
-    Ok(removed)
+    clear(&name, force)
 }
 
 /// Removes what has the name if that is allowed.
@@ -61,10 +55,19 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
     let header: Option<GlobalHeader> = if have == head.len() { wire::read_at(&head, 0) } else { None };
     let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && FeatureWord::of(&h).has(FeatureWord::LOCKS));
     let is_region = header.is_some_and(|h| h.magic == shmx_abi::MAGIC);
+    // Begun a moment ago, perhaps. Where a name can be removed, being asked to remove it is enough.
+    if VISIBLE_AT_ONCE && (cfg!(windows) || !force) && header.is_some_and(|h| h.magic == 0) {
+        return Err(RemoveError::Unfinished { name: name.to_string() });
+    }
     // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
-    if !existing.try_lock(LockByte::Server)? {
-        let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
-        return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
+    match existing.try_lock(LockByte::Server) {
+        // Without locks on this platform, or on this object, it is not ours.
+        Ok(true) | Err(OsError::Unsupported { .. }) => {}
+        Ok(false) => {
+            let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
+            return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
+        }
+        Err(e) => return Err(e.into()),
     }
     if !ours && !force {
         let name = name.to_string();
@@ -76,7 +79,9 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
     if ours {
         tell_readers(name);
     }
-    existing.remove()?;
+    if !existing.remove()? && cfg!(windows) {
+        return Err(RemoveError::InUse { name: name.to_string() });
+    }
     tracing::info!(%name, "the name of a region without live server is removed");
     Ok(if ours {
         Removed::Dead
@@ -96,7 +101,7 @@ fn tell_readers(name: &RegionName) {
     let h = mapped.header();
     // SeqCst: `ring` looks for sleepers after it, as after a frame.
     h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
-    if doorbell::ring(&h.ext_doorbell) {
-        futex::wake_all(&h.ext_doorbell);
+    if let Some(value) = doorbell::ring(&h.ext_doorbell) {
+        mapped.os.wake_all(&h.ext_doorbell, value);
     }
 }

@@ -1,6 +1,6 @@
 //! The producer: creates the region, publishes frames, hears its readers.
 
-use crate::error::{BeginError, CreateError, LeaseHolder, StaticError};
+use crate::error::{BeginError, CreateError, LeaseHolder, RemoveError, StaticError};
 use crate::frame::{Directory, Frame, Order};
 use crate::region::Mapped;
 use crate::remove;
@@ -17,6 +17,7 @@ use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, Claimer, Publisher};
 use shmx_ring::{bytes, doorbell, reader, readers};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What a server chooses about its region. The capacities' defaults are those of the reference's Python package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,17 +224,19 @@ impl Server {
             len: u64::from(layout.total_bytes()),
             mode: config.mode,
             huge_pages: config.huge_pages,
+            reader_locks: config.reader_slots,
             ..CreateOptions::default()
         };
         let session_id = shmx_os::random_u64();
         let mut pending = None;
-        for _ in 0..16 {
+        let mut obstacle = Obstacle::default();
+        while obstacle.cleared < 16 {
             let made = match pending.take() {
                 Some(p) => p,
                 None => match Pending::create(&name, &options) {
                     Ok(p) => Self::prepare(p, layout, config, session_id, &dir_bytes)?,
                     Err(shmx_os::CreateError::Exists { .. }) => {
-                        clear_name(&name, config.replace)?;
+                        obstacle.clear(&name, config.replace)?;
                         continue;
                     }
                     Err(e) => return Err(e.into()),
@@ -243,7 +246,7 @@ impl Server {
                 Ok(region) => return Ok(Self::assemble(region, layout, config, session_id, dir_bytes, infos)?),
                 Err(PublishError::Exists { pending: p, .. }) => {
                     pending = Some(*p);
-                    clear_name(&name, config.replace)?;
+                    obstacle.clear(&name, config.replace)?;
                 }
                 Err(PublishError::Os { source, .. }) => return Err(source.into()),
                 Err(_) => break,
@@ -261,10 +264,17 @@ impl Server {
         dir: &[u8],
     ) -> Result<Pending, CreateError> {
         let available = pending.bytes().len() as u64;
-        let locks = match pending.try_lock(LockByte::Server) {
-            Ok(_) => true, // nobody else can know the object yet
-            Err(shmx_os::OsError::Unsupported { .. }) => false,
-            Err(e) => return Err(e.into()),
+        let mut tries = 0;
+        let locks = loop {
+            match pending.try_lock(LockByte::Server) {
+                Ok(true) => break true,
+                // Where the object is visible already, another creator may be looking whether anybody holds it.
+                Ok(false) if tries < 1000 => tries += 1,
+                Ok(false) => return Err(CreateError::Contended { name: pending.name().to_string() }),
+                Err(shmx_os::OsError::Unsupported { .. }) => break false,
+                Err(e) => return Err(e.into()),
+            }
+            std::thread::sleep(Duration::from_millis(1));
         };
         let total = u64::from(layout.total_bytes());
         let mapped = Mapped::new(pending, layout).ok_or(LayoutError::Truncated { total, available })?;
@@ -725,9 +735,9 @@ pub(crate) fn check_region(region: &Mapped<Region>, session_id: u64) -> Result<(
 
 /// Wakes the readers that sleep on the doorbell, if there may be any.
 #[inline]
-pub(crate) fn wake(region: &Mapped<Region>, needed: bool) {
-    if needed {
-        futex::wake_all(&region.header().ext_doorbell);
+pub(crate) fn wake(region: &Mapped<Region>, slept_on: Option<u32>) {
+    if let Some(value) = slept_on {
+        region.os.wake_all(&region.header().ext_doorbell, value);
     }
 }
 
@@ -743,8 +753,34 @@ fn info_of(s: &StaticStream) -> StreamInfo {
     }
 }
 
-/// Removes what has the name if that is allowed; Ok means try again.
-fn clear_name(name: &RegionName, replace: bool) -> Result<(), CreateError> {
-    remove::clear(name, replace)?;
-    Ok(())
+/// What has the name that a server wants.
+#[derive(Default)]
+struct Obstacle {
+    /// How often the name was found free or made free.
+    cleared: u32,
+    /// Since when it is in use although no server holds it.
+    in_use_since: Option<Instant>,
+}
+
+/// How long a name may be in use by those who read what a dead server has left, or by a creator that has just begun.
+/// Only where the system gives a name back with its last user (Windows), or shows objects before they are complete.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Obstacle {
+    /// Frees the name if that is allowed; Ok means try again.
+    fn clear(&mut self, name: &RegionName, replace: bool) -> Result<(), CreateError> {
+        match remove::clear(name, replace) {
+            Ok(_) => {
+                self.cleared += 1;
+                Ok(())
+            }
+            Err(RemoveError::InUse { .. } | RemoveError::Unfinished { .. })
+                if self.in_use_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+                Ok(())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
 }
