@@ -3,12 +3,37 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Longest wait for one answer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The command that plays readers, where it is not this program.
+static READERS: OnceLock<String> = OnceLock::new();
+
+/// Lets `words` play the readers from now on.
+pub(crate) fn set_readers(words: &str) {
+    let _ = READERS.set(words.to_owned());
+}
+
+fn command_of(words: &str) -> Result<Command> {
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().context("an empty command")?);
+    command.args(words);
+    Ok(command)
+}
+
+/// A program for this machine, or for the one that is emulated: then the children need the emulator too.
+pub(crate) fn emulated(program: &Path) -> Result<Command> {
+    let Ok(runner) = std::env::var("SHMX_RUNNER") else { return Ok(Command::new(program)) };
+    let mut command = command_of(&runner)?;
+    command.arg(program);
+    Ok(command)
+}
 
 /// A child process; killed when dropped.
 pub(crate) struct Proc {
@@ -19,9 +44,13 @@ pub(crate) struct Proc {
 }
 
 impl Proc {
-    /// Starts this program in another part.
+    /// Starts this program in another part, or the build of it that plays the readers.
     pub(crate) fn peer(args: &[&str]) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let reads = matches!(args.first(), Some(&("reader" | "storm" | "ping" | "hold")));
+        let mut command = match READERS.get() {
+            Some(words) if reads => command_of(words)?,
+            _ => emulated(&std::env::current_exe()?)?,
+        };
         command.args(args);
         Self::start(command, args.join(" "))
     }
@@ -58,10 +87,23 @@ impl Proc {
     /// The next line, which must start with `word`; the rest are `key=value` pairs.
     pub(crate) fn expect(&mut self, word: &str) -> Result<Figures> {
         let line = self.line()?;
+        self.figures(word, line)
+    }
+
+    /// The same, if the line comes within `wait`.
+    pub(crate) fn try_expect(&mut self, word: &str, wait: Duration) -> Result<Option<Figures>> {
+        match self.lines.recv_timeout(wait) {
+            Ok(line) => self.figures(word, line).map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("ended without an answer: {}", self.what),
+        }
+    }
+
+    fn figures(&self, word: &str, line: String) -> Result<Figures> {
         let mut words = line.split_whitespace();
         ensure!(words.next() == Some(word), "{word:?} expected, {line:?} found, from: {}", self.what);
         let pairs = words.filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        Ok(Figures { pairs, line: line.clone() })
+        Ok(Figures { pairs, line })
     }
 
     /// Sends a line to the child's stdin.

@@ -4,6 +4,7 @@
 #[cfg(target_os = "linux")]
 mod chaos;
 mod child;
+mod foreign;
 mod frames;
 #[cfg(target_os = "linux")]
 mod hostile;
@@ -19,7 +20,7 @@ use opts::Opts;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-usage: shmx-ipc-peer run [--quick] [--python PATH] [--only TEXT]
+usage: shmx-ipc-peer run [--quick] [--only TEXT] [--python PATH] [--foreign PATH] [--readers COMMAND]
        shmx-ipc-peer server NAME [--slots N] [--reader-slots N] [--threads N] [--frames N] [--seconds S] [--rate HZ]
                      [--max-len N] [--seed N] [--await-readers N] [--append-every N]
        shmx-ipc-peer reader NAME --mode latest|wait|next [--copy] [--keep N] [--seed N] [--directory] [--sessions N]
@@ -29,9 +30,13 @@ usage: shmx-ipc-peer run [--quick] [--python PATH] [--only TEXT]
        shmx-ipc-peer creator NAME
        shmx-ipc-peer chaos [--seconds N] [--seed N]
 
-run          every scenario; with --python, also those against the reference package in that interpreter
+run          every scenario; with --python, also those against the reference package in that interpreter; with
+             --foreign, those against that build of c/foreign_peer.c; with --readers, the readers of every scenario are
+             that build of this program, whose words may begin with an emulator
 chaos        kills and stops producers and readers at random and counts what that broke (Linux)
-the others   one part of a scenario; prints `ready ...` and `result ...` lines of key=value and ends with its stdin";
+the others   one part of a scenario; prints `ready ...` and `result ...` lines of key=value and ends with its stdin
+
+SHMX_RUNNER in the environment: the words of an emulator that children of this program need.";
 
 fn main() -> ExitCode {
     match dispatch() {

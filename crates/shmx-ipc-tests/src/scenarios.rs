@@ -1,15 +1,15 @@
 //! The scenarios: each starts real processes, has a deadline for every answer and leaves nothing behind.
 
-use crate::child::{Figures, Proc};
-use crate::frames;
-use crate::interop;
+use crate::child::{self, Figures, Proc};
 use crate::opts::Opts;
 use crate::peer::message_len;
+use crate::{foreign, frames, interop};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
 use shmx::error::{BeginError, CreateError, ReadError};
 use shmx::{Client, Config, Inspector, Server, SlotState};
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,10 +62,10 @@ pub(crate) fn unique() -> String {
     format!("{PREFIX}{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Shared-memory objects with our names; always empty where they are no files.
+/// Shared-memory objects with our names; always empty where they cannot be listed.
 pub(crate) fn objects(prefix: &str) -> BTreeSet<String> {
-    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-    entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| n.starts_with(prefix)).collect()
+    let entries = shmx::os::list().unwrap_or_default();
+    entries.iter().map(|e| e.name.to_string()).filter(|n| n.starts_with(prefix)).collect()
 }
 
 /// Runs everything and says whether all passed.
@@ -74,6 +74,9 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
     let only = opts.text("only").unwrap_or("");
     let mine = format!("{PREFIX}{}-", std::process::id());
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    if let Some(words) = opts.text("readers") {
+        child::set_readers(words);
+    }
     let mut one = |name: &str, scenario: &mut dyn FnMut() -> Result<String>| {
         if !name.contains(only) {
             return;
@@ -102,6 +105,17 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
     };
     for (name, scenario) in SCENARIOS {
         one(name, &mut || scenario(&cx));
+    }
+    match opts.text("foreign") {
+        Some(program) => {
+            for (name, pairing) in foreign::PAIRINGS {
+                one(name, &mut || pairing(Path::new(program)));
+            }
+        }
+        None => {
+            skipped += foreign::PAIRINGS.len();
+            println!("skipped {} pairings with the peer in C: no --foreign", foreign::PAIRINGS.len());
+        }
     }
     match opts.text("python") {
         Some(python) => {
@@ -526,7 +540,8 @@ fn killed_producer(cx: &Scale) -> Result<String> {
         let dead = Instant::now();
         let (mut client, told) = asleep.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
         slowest = slowest.max(told.saturating_duration_since(dead));
-        ensure!(Inspector::open(&name).is_ok(), "what is left cannot be inspected");
+        // On Windows the name goes with the server, although the reader keeps the memory.
+        ensure!(Inspector::open(&name).is_ok() == cfg!(not(windows)), "what a dead server leaves");
         let mut next = Proc::peer(&["server", &name, "--rate", "1000", "--seed", "2"])?;
         next.expect("ready")?;
         client.reopen()?;
