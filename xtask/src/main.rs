@@ -3,6 +3,7 @@
 
 mod bench;
 mod chaos;
+mod cross;
 mod fuzz;
 mod instructions;
 mod interop;
@@ -49,6 +50,9 @@ bench --render FILE the figures of an earlier run into docs/performance.md
 bench --micro       criterion: hash, append, publish, read, decode, control
 instructions [--update]
                     instructions per operation, counted by callgrind, against a baseline
+test-windows|test-arm|test-32bit [--quick]
+                    tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
+                    Debian
 layers              no crate depends on one above it
 help                this text
 
@@ -78,6 +82,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["ci"] => tests::all(tally, true),
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
         ["chaos", rest @ ..] => chaos::run(tally, rest),
+        [name @ ("test-windows" | "test-arm" | "test-32bit"), rest @ ..] => cross::test(tally, name, rest, in_ci),
         ["video"] => tests::video(tally, in_ci),
         ["record-test"] => record::test(tally, in_ci),
         ["record-bench"] => record::bench(tally, false),

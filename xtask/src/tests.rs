@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, fuzz, instructions, interop, layers};
+use crate::{chaos, cross, fuzz, instructions, interop, layers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -90,23 +90,37 @@ pub(crate) fn ipc(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
         [] | ["--quick"] | ["--only", _] | ["--quick", "--only", _] => {}
         _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
     }
-    if !cfg!(target_os = "linux") {
-        // Killing without a chance to clean up and looking for leftovers is written for Linux.
-        return step::skip(tally, "test-ipc", "it is written for Linux", false);
+    if !cfg!(any(target_os = "linux", windows)) {
+        // Without liveness locks most of it says nothing.
+        return step::skip(tally, "test-ipc", "this system has no liveness locks", false);
     }
     step::command(tally, "build the peer", &mut cargo(&["build", "--release", "-p", "shmx-ipc-tests"]))?;
     let target = target_dir()?;
     let mut peer = std::process::Command::new(target.join("release/shmx-ipc-peer"));
     peer.arg("run").args(args);
-    match interop::python(&target) {
-        Ok(python) => {
-            peer.arg("--python").arg(python);
+    let (compiler, flags): (_, &[&str]) = if cfg!(windows) { ("gcc", &[]) } else { ("cc", &["-pthread"]) };
+    match cross::build_foreign(&target.join(format!("foreign{}", std::env::consts::EXE_SUFFIX)), compiler, flags) {
+        Ok(foreign) => {
+            peer.arg("--foreign").arg(foreign);
         }
-        Err(e) => step::skip(tally, "reference environment", &format!("{e:#}"), in_ci)?,
+        Err(e) => step::skip(tally, "peer in C", &format!("{e:#}"), in_ci)?,
     }
-    step::counted(tally, "test-ipc", &mut peer, |l| {
-        l.starts_with(|c: char| c.is_ascii_digit()) && l.ends_with(" skipped")
-    })
+    if cfg!(windows) {
+        step::skip(tally, "reference environment", "those pairings are written for Linux", false)?;
+    } else {
+        match interop::python(&target) {
+            Ok(python) => {
+                peer.arg("--python").arg(python);
+            }
+            Err(e) => step::skip(tally, "reference environment", &format!("{e:#}"), in_ci)?,
+        }
+    }
+    step::counted(tally, "test-ipc", &mut peer, is_totals)
+}
+
+/// The last line of the peer.
+pub(crate) fn is_totals(line: &str) -> bool {
+    line.starts_with(|c: char| c.is_ascii_digit()) && line.ends_with(" skipped")
 }
 
 pub(crate) fn video(tally: &mut Tally, in_ci: bool) -> Result<()> {

@@ -28,6 +28,16 @@ fn path(name: &RegionName) -> PathBuf {
 const ACTION: &str = "SHMX_OS_TEST_ACTION";
 const NAME: &str = "SHMX_OS_TEST_NAME";
 
+/// This program, behind the words of an emulator where the tests run in one.
+fn this_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let Ok(runner) = std::env::var("SHMX_RUNNER") else { return Command::new(program) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).arg(program);
+    command
+}
+
 /// This program again, doing `child_entry` alone. Killed when dropped.
 struct Helper {
     child: Child,
@@ -36,7 +46,7 @@ struct Helper {
 
 impl Helper {
     fn start(action: &str, name: &RegionName) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = this_program()
             .args(["child_entry", "--exact", "--nocapture", "--test-threads=1"])
             .env(ACTION, action)
             .env(NAME, name.as_str())

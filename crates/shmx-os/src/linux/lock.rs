@@ -12,6 +12,24 @@ use crate::lock::{LOCK_BASE, LockByte, LockState};
 
 const STEP: &str = "lock a byte of the object";
 
+#[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+use libc::flock as Flock;
+/// The C library's 32-bit interface has 32-bit file offsets, which our bytes lie beyond; the kernel's has not.
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+use libc::flock64 as Flock;
+
+/// # Safety
+///
+/// `command` is one of those that want a `struct flock` of 64-bit offsets, and `request` is valid for reads and writes.
+unsafe fn lock_call(fd: BorrowedFd<'_>, command: i32, request: *mut Flock) -> i64 {
+    #[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+    // SAFETY: the descriptor is open for as long as `fd`; the rest is this function's contract.
+    return unsafe { libc::syscall(libc::SYS_fcntl64, fd.as_raw_fd(), command, request) }.into();
+    #[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+    // SAFETY: the descriptor is open for as long as `fd`; the rest is this function's contract.
+    return unsafe { libc::fcntl(fd.as_raw_fd(), command, request) }.into();
+}
+
 /// A descriptor with the locks held through it. It has a description of its own: it is not a duplicate, and it was
 /// never mapped.
 pub(super) struct LockFile {
@@ -93,18 +111,17 @@ pub(super) fn query(fd: BorrowedFd<'_>, lock: LockByte) -> LockState {
     let Ok(mut request) = request(libc::F_WRLCK, lock.offset(), 1) else {
         return LockState::Unsupported;
     };
-    // SAFETY: the descriptor is open for as long as `fd`, and the third argument is the pointer to a `struct flock`
-    // that this command wants, valid for writes during the call.
-    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut request) };
+    // SAFETY: such a command, and valid for the duration of the call.
+    let result = unsafe { lock_call(fd, libc::F_OFD_GETLK, &raw mut request) };
     if result == -1 {
         return LockState::Unsupported;
     }
     if i32::from(request.l_type) == libc::F_UNLCK { LockState::Free } else { LockState::Held }
 }
 
-fn request(kind: i32, start: u64, len: u8) -> Result<libc::flock, Errno> {
+fn request(kind: i32, start: u64, len: u8) -> Result<Flock, Errno> {
     // SAFETY: a C struct of integers, for which all zeros is a value.
-    let mut request: libc::flock = unsafe { std::mem::zeroed() };
+    let mut request: Flock = unsafe { std::mem::zeroed() };
     request.l_type = kind.try_into().map_err(|_| Errno::INVAL)?;
     request.l_whence = libc::SEEK_SET.try_into().map_err(|_| Errno::INVAL)?;
     // Fails where file offsets have 32 bits.
@@ -115,11 +132,10 @@ fn request(kind: i32, start: u64, len: u8) -> Result<libc::flock, Errno> {
 }
 
 fn set(fd: BorrowedFd<'_>, kind: i32, start: u64, len: u8) -> Result<(), Errno> {
-    let request = request(kind, start, len)?;
+    let mut request = request(kind, start, len)?;
     loop {
-        // SAFETY: the descriptor is open for as long as `fd`, and the third argument is the pointer to a
-        // `struct flock` that this command wants, valid for reads during the call.
-        let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) };
+        // SAFETY: such a command, and valid for the duration of the call.
+        let result = unsafe { lock_call(fd, libc::F_OFD_SETLK, &raw mut request) };
         if result != -1 {
             return Ok(());
         }

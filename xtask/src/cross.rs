@@ -1,0 +1,384 @@
+//! The suites on other platforms: Windows under Wine, 64-bit Arm under qemu, 32-bit x86 on this processor.
+//!
+//! The compiler comes from Debian, because its packages hold a compiler, cargo, and the sources of the standard library
+//! of one version; the library is built from these for each platform. The packages are unpacked under
+//! `target/cross`, not installed, and need no root. Linkers and emulators are installed, and that does.
+
+use crate::interop::output;
+use crate::step::{self, Tally};
+use crate::tests::{self, is_totals};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What has to be known of a platform.
+struct Platform {
+    command: &'static str,
+    triple: &'static str,
+    /// Debian packages, and the programs that are there once they are installed.
+    packages: &'static [&'static str],
+    programs: &'static [&'static str],
+    linker: &'static str,
+    /// Words before a program's path; empty where this machine runs it.
+    runner: &'static str,
+    rustflags: &'static str,
+    /// For the peer in C.
+    cflags: &'static [&'static str],
+    exe: &'static str,
+    /// Whether its programs and this machine's see each other's memory.
+    mixes: bool,
+    /// This machine is one.
+    here: bool,
+}
+
+const WINDOWS: Platform = Platform {
+    command: "test-windows",
+    triple: "x86_64-pc-windows-gnu",
+    packages: &["wine64", "gcc-mingw-w64-x86-64-win32"],
+    programs: &[WINE, "/usr/bin/x86_64-w64-mingw32-gcc"],
+    linker: "x86_64-w64-mingw32-gcc",
+    runner: WINE,
+    rustflags: "",
+    cflags: &[],
+    exe: ".exe",
+    mixes: false,
+    here: cfg!(windows),
+};
+
+const ARM: Platform = Platform {
+    command: "test-arm",
+    triple: "aarch64-unknown-linux-gnu",
+    packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
+    programs: &["/usr/bin/aarch64-linux-gnu-gcc", "/usr/aarch64-linux-gnu/lib/libc.so.6", "/usr/bin/qemu-aarch64"],
+    linker: "aarch64-linux-gnu-gcc",
+    runner: "/usr/bin/qemu-aarch64 -L /usr/aarch64-linux-gnu",
+    rustflags: "",
+    cflags: &["-pthread"],
+    exe: "",
+    mixes: true,
+    here: cfg!(all(target_os = "linux", target_arch = "aarch64")),
+};
+
+const X86: Platform = Platform {
+    command: "test-32bit",
+    triple: "i686-unknown-linux-gnu",
+    packages: &["gcc-i686-linux-gnu", "libc6-dev-i386-cross"],
+    programs: &["/usr/bin/i686-linux-gnu-gcc", "/usr/i686-linux-gnu/lib/ld-linux.so.2"],
+    linker: "i686-linux-gnu-gcc",
+    runner: "",
+    // This machine's own places for 32-bit libraries may be empty.
+    rustflags: "-Clink-arg=-Wl,--dynamic-linker=/usr/i686-linux-gnu/lib/ld-linux.so.2 \
+                -Clink-arg=-Wl,-rpath,/usr/i686-linux-gnu/lib",
+    cflags: &[
+        "-pthread",
+        "-march=i686",
+        "-msse2",
+        "-Wl,--dynamic-linker=/usr/i686-linux-gnu/lib/ld-linux.so.2",
+        "-Wl,-rpath,/usr/i686-linux-gnu/lib",
+    ],
+    exe: "",
+    mixes: true,
+    here: cfg!(all(target_os = "linux", target_arch = "x86")),
+};
+
+const WINE: &str = "/usr/lib/wine/wine64";
+
+/// Crates whose tests run; the others are tools of the host.
+const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx", "shmx-cli", "shmx-ipc-tests"];
+
+/// The quick form leaves out the crates that take an emulator longest.
+const SLOW_TESTS: &[&str] = &["property", "hash_kernels"];
+
+/// Everything for the platform of `command`.
+pub(crate) fn test(tally: &mut Tally, command: &str, args: &[&str], in_ci: bool) -> Result<()> {
+    let platforms = [&WINDOWS, &ARM, &X86];
+    let platform = platforms.into_iter().find(|p| p.command == command).context("no such platform")?;
+    let quick = match args {
+        [] => false,
+        ["--quick"] => true,
+        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
+    };
+    if platform.here {
+        let mut suites = step::cargo(&["test"]);
+        crates(&mut suites);
+        step::counted(tally, "tests", &mut suites, |l| l.starts_with("test result:"))?;
+        return tests::ipc(tally, if quick { &["--quick"] } else { &[] }, in_ci);
+    }
+    let dir = tests::target_dir()?.join("cross");
+    let tools = match Tools::set_up(&dir, platform) {
+        Ok(tools) => tools,
+        // Not a failure in CI either: there the platform has a runner of its own.
+        Err(e) => return step::skip(tally, platform.command, &format!("{e:#}"), false),
+    };
+    let name = |what: &str| format!("{} ({})", what, platform.triple);
+    let mut suites = tools.cargo("test");
+    crates(&mut suites);
+    suites.arg("--no-fail-fast");
+    if quick {
+        suites.arg("--");
+        for slow in SLOW_TESTS {
+            suites.args(["--skip", slow]);
+        }
+    }
+    step::counted(tally, &name("tests"), &mut suites, |l| l.starts_with("test result:"))?;
+
+    let mut build = tools.cargo("build");
+    step::command(tally, &name("build the peer"), build.args(["-p", "shmx-ipc-tests"]))?;
+    let foreign = build_foreign(
+        &dir.join(format!("foreign-{}{}", platform.triple, platform.exe)),
+        platform.linker,
+        platform.cflags,
+    );
+    let mut peer = tools.run(&tools.peer());
+    peer.arg("run").args(args);
+    match foreign {
+        Ok(foreign) => {
+            peer.arg("--foreign").arg(tools.path_there(&foreign));
+        }
+        Err(e) => step::skip(tally, &name("peer in C"), &format!("{e:#}"), in_ci)?,
+    }
+    step::counted(tally, &name("scenarios"), &mut peer, is_totals)?;
+    if platform.mixes {
+        mixed(tally, &tools, quick)?;
+    }
+    Ok(())
+}
+
+fn crates(command: &mut Command) {
+    for name in CRATES {
+        command.args(["-p", name]);
+    }
+}
+
+/// This machine's server with the platform's readers, and the other way round.
+fn mixed(tally: &mut Tally, tools: &Tools, quick: bool) -> Result<()> {
+    let platform = tools.platform;
+    let build = &mut step::cargo(&["build", "--release", "-p", "shmx-ipc-tests"]);
+    step::command(tally, "build the peer of this machine", build)?;
+    let here = tests::target_dir()?.join("release/shmx-ipc-peer");
+    let there = tools.peer();
+    let readers = format!("{} {}", platform.runner, there.display());
+    let mut ours = Command::new(&here);
+    let mut theirs = tools.run(&there);
+    for (peer, readers) in [(&mut ours, readers.trim()), (&mut theirs, &here.display().to_string())] {
+        peer.args(["run", "--readers", readers]);
+        if quick {
+            peer.arg("--quick");
+        }
+    }
+    step::counted(tally, &format!("readers of {}, server of this machine", platform.triple), &mut ours, is_totals)?;
+    step::counted(tally, &format!("server of {}, readers of this machine", platform.triple), &mut theirs, is_totals)
+}
+
+/// Compiles the peer in C.
+pub(crate) fn build_foreign(to: &Path, compiler: &str, flags: &[&str]) -> Result<PathBuf> {
+    let source = "crates/shmx-ipc-tests/c/foreign_peer.c";
+    let mut c = Command::new(compiler);
+    c.args(["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]).args(flags).arg("-o").arg(to);
+    output(c.arg(source))?;
+    Ok(to.to_owned())
+}
+
+/// A compiler for a platform, and what runs its programs.
+struct Tools<'p> {
+    platform: &'p Platform,
+    dir: PathBuf,
+}
+
+impl<'p> Tools<'p> {
+    /// The second time this finds everything in place.
+    fn set_up(dir: &Path, platform: &'p Platform) -> Result<Self> {
+        ensure!(cfg!(all(target_os = "linux", target_arch = "x86_64")), "it needs an x86-64 Debian");
+        ensure!(output(Command::new("dpkg").arg("--version")).is_ok(), "it needs Debian 12 or later: no dpkg here");
+        std::fs::create_dir_all(dir)?;
+        install(platform)?;
+        rust(dir).context("a Rust compiler with sources of its library, from Debian (rustc-web, rust-web-src)")?;
+        let tools = Self { platform, dir: dir.to_owned() };
+        if platform.runner == WINE {
+            tools.wine().context("set up Wine")?;
+        }
+        Ok(tools)
+    }
+
+    fn cargo(&self, command: &str) -> Command {
+        let platform = self.platform;
+        let triple = platform.triple.to_uppercase().replace('-', "_");
+        let mut c = Command::new(self.dir.join("bin/cargo"));
+        c.arg(command);
+        for stale in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTDOCFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+            c.env_remove(stale);
+        }
+        c.env("RUSTC", self.dir.join("bin/rustc")).env("RUSTDOC", self.dir.join("bin/rustdoc"));
+        // Building the library is a matter of unstable options, which this permits on a stable compiler.
+        c.env("RUSTC_BOOTSTRAP", "1").env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind,test");
+        c.env("CARGO_BUILD_TARGET", platform.triple).env("CARGO_TARGET_DIR", self.dir.join("build"));
+        c.env(format!("CARGO_TARGET_{triple}_LINKER"), platform.linker);
+        if !platform.rustflags.is_empty() {
+            c.env(format!("CARGO_TARGET_{triple}_RUSTFLAGS"), platform.rustflags);
+        }
+        if !platform.runner.is_empty() {
+            c.env(format!("CARGO_TARGET_{triple}_RUNNER"), platform.runner);
+        }
+        // Emulators are slow, and build time is short.
+        c.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        self.environment(&mut c);
+        c
+    }
+
+    /// A program of the platform.
+    fn run(&self, program: &Path) -> Command {
+        let mut words = self.platform.runner.split_whitespace();
+        let mut c = match words.next() {
+            Some(first) => {
+                let mut c = Command::new(first);
+                c.args(words).arg(program);
+                c
+            }
+            None => Command::new(program),
+        };
+        self.environment(&mut c);
+        c
+    }
+
+    fn environment(&self, command: &mut Command) {
+        if self.platform.runner == WINE {
+            command
+                .env("WINEPREFIX", self.prefix())
+                .env("WINEDEBUG", "-all")
+                .env("WINEDLLOVERRIDES", "mscoree=;mshtml=");
+        } else if !self.platform.runner.is_empty() {
+            // Under Wine a program starts others by itself; under qemu it has to be told how.
+            command.env("SHMX_RUNNER", self.platform.runner);
+        }
+    }
+
+    fn peer(&self) -> PathBuf {
+        let platform = self.platform;
+        self.dir.join(format!("build/{}/debug/shmx-ipc-peer{}", platform.triple, platform.exe))
+    }
+
+    /// A path as the platform's programs write it.
+    fn path_there(&self, path: &Path) -> String {
+        let path = path.display().to_string();
+        if self.platform.runner == WINE { format!("Z:{}", path.replace('/', "\\")) } else { path }
+    }
+
+    fn prefix(&self) -> PathBuf {
+        self.dir.join("wine")
+    }
+
+    fn wine(&self) -> Result<()> {
+        let marker = self.prefix().join("ready");
+        if marker.exists() {
+            return Ok(());
+        }
+        let mut boot = Command::new(WINE);
+        self.environment(&mut boot);
+        output(boot.args(["wineboot", "--init"]))?;
+        // Programs of Rust import this library of Windows 10, which Wine 8 has not; without it they end in silence.
+        let system = self.prefix().join("drive_c/windows/system32");
+        let library = system.join("bcryptprimitives.dll");
+        if !library.exists() {
+            let source = self.dir.join("bcryptprimitives.c");
+            std::fs::write(&source, BCRYPT_PRIMITIVES)?;
+            let mut c = Command::new(self.platform.linker);
+            c.args(["-O2", "-shared", "-s", "-o"]).arg(&library).arg(&source).arg("-ladvapi32");
+            output(&mut c)?;
+        }
+        std::fs::write(marker, "")?;
+        Ok(())
+    }
+}
+
+const BCRYPT_PRIMITIVES: &str = r"
+#include <windows.h>
+/* RtlGenRandom, under the name that the system library exports it by. */
+BOOLEAN NTAPI SystemFunction036(PVOID out, ULONG len);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(BYTE *out, SIZE_T len)
+{
+    for (SIZE_T done = 0; done < len;) {
+        SIZE_T rest = len - done;
+        ULONG step = rest > 0x10000000 ? 0x10000000 : (ULONG)rest;
+        if (!SystemFunction036(out + done, step)) return FALSE;
+        done += step;
+    }
+    return TRUE;
+}
+";
+
+/// Linker, C library and emulator.
+fn install(platform: &Platform) -> Result<()> {
+    let missing = || platform.programs.iter().any(|p| !Path::new(p).exists());
+    if !missing() {
+        return Ok(());
+    }
+    let packages = platform.packages.join(" ");
+    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    ensure!(root, "packages are missing: apt-get install --no-install-recommends {packages}");
+    println!("== installing {packages}");
+    let apt = || {
+        let mut c = Command::new("apt-get");
+        c.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+        c
+    };
+    output(apt().arg("update"))?;
+    output(apt().args(["install", "--yes", "--no-install-recommends"]).args(platform.packages))?;
+    ensure!(!missing(), "{packages} are installed, but not all of {:?} are there", platform.programs);
+    Ok(())
+}
+
+/// Unpacks the compiler, with package lists of its own, so that the machine's stay as they are.
+fn rust(dir: &Path) -> Result<()> {
+    let marker = dir.join("bin/ready");
+    if marker.exists() {
+        return Ok(());
+    }
+    println!("== setting up {}", dir.display());
+    let (lists, cache, root) = (dir.join("apt/lists"), dir.join("apt/cache"), dir.join("rust"));
+    for fresh in [&lists, &cache, &root, &dir.join("bin")] {
+        if fresh.exists() {
+            std::fs::remove_dir_all(fresh)?;
+        }
+        std::fs::create_dir_all(fresh)?;
+    }
+    std::fs::create_dir_all(lists.join("partial"))?;
+    std::fs::create_dir_all(cache.join("archives/partial"))?;
+    let apt = |program: &str| {
+        let mut c = Command::new(program);
+        let own = |key: &str, path: &Path| format!("{key}={}", path.display());
+        c.arg("-q").arg("-o").arg(own("Dir::State::Lists", &lists)).arg("-o").arg(own("Dir::Cache", &cache));
+        c.args(["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User="]).env("DEBIAN_FRONTEND", "noninteractive");
+        c
+    };
+    output(apt("apt-get").arg("update"))?;
+    let policy = output(apt("apt-cache").args(["policy", "rust-web-src"]))?;
+    let version = policy.lines().find_map(|l| l.trim().strip_prefix("Candidate: ")).unwrap_or("(none)");
+    ensure!(version != "(none)", "there is no rust-web-src in this system's packages");
+    let minor = version.split('.').nth(1).and_then(|m| m.parse::<u32>().ok()).unwrap_or(0);
+    ensure!(version.starts_with("1.") && minor >= 95, "rust-web-src has version {version}, 1.95 or later is needed");
+    // All of one version, and what they need that is not installed.
+    let mut download = apt("apt-get");
+    download.args(["install", "--yes", "--no-install-recommends", "--download-only", "--reinstall"]);
+    output(download.args(["rustc-web", "cargo-web", "rust-web-src"].map(|name| format!("{name}={version}"))))?;
+    for entry in std::fs::read_dir(cache.join("archives"))? {
+        let package = entry?.path();
+        if package.extension().is_some_and(|e| e == "deb") {
+            output(Command::new("dpkg").arg("--extract").arg(&package).arg(&root))?;
+            std::fs::remove_file(&package)?;
+        }
+    }
+    let usr = root.join("usr");
+    for program in ["cargo", "rustc", "rustdoc"] {
+        let script = format!(
+            "#!/bin/sh\nLD_LIBRARY_PATH='{0}/lib/x86_64-linux-gnu' exec '{0}/bin/{program}' \"$@\"\n",
+            usr.display()
+        );
+        let path = dir.join("bin").join(program);
+        std::fs::write(&path, script)?;
+        output(Command::new("chmod").arg("+x").arg(&path))?;
+    }
+    let found = output(Command::new(dir.join("bin/rustc")).arg("--version"))?;
+    println!("   {}", found.trim());
+    std::fs::write(marker, version)?;
+    Ok(())
+}
