@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -96,6 +96,8 @@ struct View {
     handle: Mutex<Option<OwnedHandle>>,
     /// Found at the first look after the creator has written it.
     tail: OnceLock<Tail>,
+    /// Whether the handle is not wanted once the tail is found.
+    lets_go: AtomicBool,
 }
 
 // SAFETY: views and handles belong to the process, not to a thread; any thread may unmap and close them.
@@ -112,7 +114,8 @@ impl View {
             return Err(io::Error::last_os_error());
         };
         // From here on a failure unmaps.
-        let mut view = Self { base, len: 0, mapped: 0, handle: Mutex::new(Some(handle)), tail: OnceLock::new() };
+        let (handle, tail, lets_go) = (Mutex::new(Some(handle)), OnceLock::new(), AtomicBool::new(false));
+        let mut view = Self { base, len: 0, mapped: 0, handle, tail, lets_go };
         let mut info = MEMORY_BASIC_INFORMATION::default();
         // SAFETY: `info` is valid for writes of the size that is passed.
         let written =
@@ -164,11 +167,16 @@ impl View {
             return Some(tail);
         }
         let found = Tail::find(self)?;
-        Some(self.tail.get_or_init(|| found))
+        let tail = self.tail.get_or_init(|| found);
+        if self.lets_go.load(Ordering::Relaxed) {
+            drop(guard(&self.handle).take());
+        }
+        Some(tail)
     }
 
-    /// Gives up the name's handle if the object is one of this backend. The memory stays.
+    /// Gives up the name's handle, now or when the object turns out to be one of this backend. The memory stays.
     fn let_go(&self) {
+        self.lets_go.store(true, Ordering::Relaxed);
         if self.tail().is_some() {
             drop(guard(&self.handle).take());
         }

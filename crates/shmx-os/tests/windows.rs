@@ -324,6 +324,35 @@ fn a_killed_holder_loses_its_lock_at_once() {
     }
 }
 
+/// The race of an opener with a creator that has just made the object: the opener learns late whose it is.
+#[test]
+fn an_early_opener_lets_go_of_the_name_too() {
+    let scratch = Scratch::new();
+    let start = Instant::now();
+    let stop = AtomicU32::new(0);
+    let late = || stop.load(Ordering::Relaxed) == 1 || start.elapsed() > DEADLINE;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut kept = Vec::new();
+                while !late() {
+                    let Ok(region) = Region::open(&scratch.0) else { continue };
+                    while region.lock_state(LockByte::Server) == LockState::Unsupported && !late() {}
+                    kept.push(region);
+                    kept.truncate(100);
+                }
+            });
+        }
+        for _ in 0..200 {
+            // Openers hold the name for a moment each.
+            while !late() && Pending::create(&scratch.0, &options(64)).is_err() {}
+        }
+        assert!(!late());
+        stop.store(1, Ordering::Relaxed);
+    });
+    assert!(free(&scratch.0));
+}
+
 #[test]
 fn locks_beyond_those_asked_for_are_refused() {
     let scratch = Scratch::new();

@@ -51,6 +51,8 @@ pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<M
     let os = ReadOnly(os);
     if live {
         await_magic(os.shared());
+        // So that a region that was completed just now is known for one with locks.
+        let _ = os.0.lock_state(shmx_os::LockByte::Server);
     }
     let header = header_of(os.shared()).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
     let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
