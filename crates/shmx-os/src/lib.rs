@@ -8,7 +8,7 @@
 //!   ([`ReadOnlyRegion`]);
 //! * liveness locks ([`LockByte`]) that the kernel releases when their holder dies, however it dies, and that
 //!   are not inherited by forked children;
-//! * sleeping on a word of shared memory ([`futex`]), the clock of the wire format ([`clock`]), random numbers and
+//! * sleeping on a word of shared memory ([`Region::wait`]), the clock of the wire format ([`clock`]), random numbers and
 //!   the question whether a process lives.
 //!
 //! # Platforms
@@ -18,11 +18,12 @@
 //! | create, map, read-only | yes | yes | yes | no |
 //! | invisible until published | yes | no (see [`Pending`]) | no | – |
 //! | pages reserved | yes | no | yes (commit charge) | – |
-//! | liveness locks | yes | no | yes (named kernel objects) | – |
-//! | [`futex`] | yes | polling | polling | polling |
-//! | [`list`] | yes | no | no | no |
+//! | name of a dead creator | stays | stays | goes with it | – |
+//! | liveness locks | yes | no | yes, in objects of this crate | – |
+//! | [`Region::wait`] | sleeps (futex) | polls | sleeps (named events) | – |
+//! | [`list`] | yes | no | yes | no |
 //!
-//! Linux is tested; the others are compiled.
+//! Linux and Windows are tested with real processes, macOS is compiled.
 //!
 //! # Memory that other processes write
 //!
