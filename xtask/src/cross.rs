@@ -89,10 +89,19 @@ const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx", "shmx-cli"
 /// The quick form leaves out the crates that take an emulator longest.
 const SLOW_TESTS: &[&str] = &["property", "hash_kernels"];
 
+const PLATFORMS: [&Platform; 3] = [&WINDOWS, &ARM, &X86];
+
+/// The quick form for every platform that is not this machine's.
+pub(crate) fn others(tally: &mut Tally, in_ci: bool) -> Result<()> {
+    for platform in PLATFORMS.iter().filter(|p| !p.here) {
+        test(tally, platform.command, &["--quick"], in_ci)?;
+    }
+    Ok(())
+}
+
 /// Everything for the platform of `command`.
 pub(crate) fn test(tally: &mut Tally, command: &str, args: &[&str], in_ci: bool) -> Result<()> {
-    let platforms = [&WINDOWS, &ARM, &X86];
-    let platform = platforms.into_iter().find(|p| p.command == command).context("no such platform")?;
+    let platform = PLATFORMS.into_iter().find(|p| p.command == command).context("no such platform")?;
     let quick = match args {
         [] => false,
         ["--quick"] => true,

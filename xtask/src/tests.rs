@@ -33,11 +33,9 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     ipc(tally, &[], in_ci)?;
     chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
-    for platform in ["test-windows", "test-arm", "test-32bit"] {
-        cross::test(tally, platform, &["--quick"], in_ci)?;
-    }
     crate::record::test(tally, in_ci)?;
     instructions::check(tally, &target_dir()?, &[], in_ci)?;
+    cross::others(tally, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);
