@@ -103,6 +103,10 @@ fn a_live_region_is_never_seen_torn() {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
+                // So that a reader that is much slower, an emulated one say, gets through now and then.
+                if sequence % 8 == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
             }
         });
         let (mut taken, mut newest) = (0, 0);
