@@ -221,6 +221,7 @@ impl<'p> Tools<'p> {
         c.env(format!("CARGO_TARGET_{triple}_LINKER"), platform.linker);
         if !platform.rustflags.is_empty() {
             c.env(format!("CARGO_TARGET_{triple}_RUSTFLAGS"), platform.rustflags);
+            c.env("RUSTDOCFLAGS", platform.rustflags);
         }
         if !platform.runner.is_empty() {
             c.env(format!("CARGO_TARGET_{triple}_RUNNER"), platform.runner);
