@@ -151,6 +151,7 @@ pub(crate) fn test(tally: &mut Tally, command: &str, args: &[&str], in_ci: bool)
 }
 
 fn crates(command: &mut Command) {
+    command.args(["--features", "shmx/async"]);
     for name in CRATES {
         command.args(["-p", name]);
     }

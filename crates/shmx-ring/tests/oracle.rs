@@ -149,7 +149,7 @@ impl World {
                 };
                 let said = self.publisher.publish(&self.ring, &self.claimer, claim, &meta);
                 self.published += 1;
-                assert_eq!((said.frame_id, said.wake), (self.published, self.asleep));
+                assert_eq!((said.frame_id, said.wake.is_some()), (self.published, self.asleep));
                 self.asleep = false;
                 self.newest = Some(self.newest.map_or(ticket, |n| n.max(ticket)));
                 let place = &mut self.places[index as usize];

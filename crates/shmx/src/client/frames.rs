@@ -230,7 +230,7 @@ impl Watch {
     fn sleep(&self, a: &Attachment, pause: &mut Duration) -> bool {
         let header = a.region.header();
         if let Some(expected) = self.bell {
-            let _ = futex::wait(&header.ext_doorbell, expected, SLICE);
+            let _ = a.region.os.wait(&header.ext_doorbell, expected, SLICE);
             // Relaxed: only the value decides, and the task looks again with its own ordering.
             if header.ext_doorbell.load(Ordering::Relaxed) != expected {
                 return true;
@@ -345,8 +345,10 @@ impl Drop for Waiter {
         drop(forgotten);
         self.post.changed.notify_one();
         let bell = &self.attachment.region.header().ext_doorbell;
-        if has_bell(&self.attachment) && doorbell::ring(bell) {
-            futex::wake_all(bell);
+        if has_bell(&self.attachment)
+            && let Some(value) = doorbell::ring(bell)
+        {
+            self.attachment.region.os.wake_all(bell, value);
         }
         // Dropped by the waker that the waiter itself calls: it ends by itself right after.
         if thread.thread().id() != std::thread::current().id() {
