@@ -8,7 +8,7 @@ use common::pty::Terminal;
 use common::{DEADLINE, Folder, Name, Running, cannot_run, run, signal, unique, until, words};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
@@ -101,9 +101,12 @@ impl Stage {
             std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let shmx = PathBuf::from(env!("CARGO_BIN_EXE_shmx"));
-        let shmx = shmx.parent().unwrap().display().to_string();
-        let path = format!("{}:{shmx}:{}", bin.display(), std::env::var("PATH").unwrap());
+        // Where the tests run in an emulator, the command needs it too.
+        let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
+        let shmx = bin.join("shmx");
+        std::fs::write(&shmx, format!("#!/bin/sh\nexec {runner} '{}' \"$@\"\n", env!("CARGO_BIN_EXE_shmx"))).unwrap();
+        std::fs::set_permissions(&shmx, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let names = NAMES.iter().map(|&n| (n, unique(n.trim_end_matches('-')))).collect();
         Self { folder, path, names }
     }
