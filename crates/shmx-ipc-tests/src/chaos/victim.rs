@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, set_parent_process_death_signal, waitid};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// Ends this process with the thread that started it, so that a killed conductor leaves nobody behind.
 pub(crate) fn die_with_parent() -> Result<()> {
@@ -18,7 +18,7 @@ pub(crate) struct Victim {
 impl Victim {
     /// Starts this program in another part.
     pub(crate) fn start(args: &[String]) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = crate::child::emulated(&std::env::current_exe()?)?;
         let child = command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start a part")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("process id")?;
         Ok(Self { child, pid })
