@@ -405,14 +405,18 @@ fn prefaulting_enters_every_page() {
     for byte in region.bytes() {
         byte.store(1, Ordering::Relaxed);
     }
-    let other = Region::open(&scratch.0).unwrap();
-    other.prefault(false);
-    let before = minor_faults();
-    let sum: u64 = other.bytes().iter().map(|b| u64::from(b.load(Ordering::Relaxed))).sum();
-    assert_eq!(sum, len);
-    // A handful may be of other origin; without prefaulting there are dozens, as faults bring several pages each.
-    let faults = minor_faults() - before;
-    assert!(faults < 8, "{faults} page faults over {} pages", len / 4096);
+    // A handful may be of other origin, and a fork of another test or the kernel's own housekeeping may undo some, so
+    // the best of a few mappings counts; without prefaulting there are dozens each time, as faults bring several pages.
+    let faults = (0..5).map(|_| {
+        let other = Region::open(&scratch.0).unwrap();
+        other.prefault(false);
+        let before = minor_faults();
+        let sum: u64 = other.bytes().iter().map(|b| u64::from(b.load(Ordering::Relaxed))).sum();
+        assert_eq!(sum, len);
+        minor_faults() - before
+    });
+    let fewest = faults.min().unwrap();
+    assert!(fewest < 8, "{fewest} page faults over {} pages", len / 4096);
 }
 
 /// Page faults of this thread without input from a disk.
