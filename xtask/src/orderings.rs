@@ -99,8 +99,8 @@ const UNSEEN: &[&str] = &[
     "W1, W2, R2, R3, W6, W7 as sequentially consistent: loom knows no such order; see `cargo xtask litmus`",
     "W3 second fence, behind payload_bytes = 0: for readers without stamps, which no model plays",
     "W4 payload_bytes release: the same readers; ours are served by W5",
-    "control read release and acquire: they keep loads before later stores, which loom never reorders",
-    "readers attach and detach: exercised by processes in test-ipc",
+    "control read release and acquire: they keep loads before later stores, which loom never reorders; `cargo xtask tsan`",
+    "readers attach and detach: `cargo xtask tsan`, and processes in test-ipc",
 ];
 
 pub(crate) fn replay(tally: &mut Tally, target: &Path) -> Result<()> {
