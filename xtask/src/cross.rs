@@ -91,7 +91,7 @@ const QUICK_CASES: &str = "32";
 
 const PLATFORMS: [&Platform; 3] = [&WINDOWS, &ARM, &X86];
 
-/// The quick form for every platform that is not this machine's.
+/// The quick form for every platform that is not this machine's, `cargo xtask test-others`.
 pub(crate) fn others(tally: &mut Tally, in_ci: bool) -> Result<()> {
     for platform in PLATFORMS.iter().filter(|p| !p.here) {
         test(tally, platform.command, &["--quick"], in_ci)?;

@@ -53,6 +53,7 @@ instructions [--update]
 test-windows|test-arm|test-32bit [--quick]
                     tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
                     Debian
+test-others         the three in their quick forms
 layers              no crate depends on one above it
 help                this text
 
@@ -82,6 +83,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["ci"] => tests::all(tally, true),
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
         ["chaos", rest @ ..] => chaos::run(tally, rest),
+        ["test-others"] => cross::others(tally, in_ci),
         [name @ ("test-windows" | "test-arm" | "test-32bit"), rest @ ..] => cross::test(tally, name, rest, in_ci),
         ["video"] => tests::video(tally, in_ci),
         ["record-test"] => record::test(tally, in_ci),

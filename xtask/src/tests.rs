@@ -35,7 +35,6 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
     instructions::check(tally, &target_dir()?, &[], in_ci)?;
-    cross::others(tally, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);
