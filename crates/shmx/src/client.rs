@@ -474,16 +474,19 @@ impl Client {
         self.check_session()?;
         let before = self.last_id;
         let Some(number) = self.news() else { return Ok(None) };
-        let Some(slot) = self.shared.region.layout.slot_of_sequence(number) else { return Ok(None) };
+        let region = &self.shared.region;
+        let Some(slot) = region.layout.slot_of_sequence(number) else { return Ok(None) };
+        // Relaxed: only a hint, that spares reading a frame again while the next one is counted and not yet announced.
+        if (1..=before).contains(&region.slot(slot).head.frame_id.load(Ordering::Relaxed)) {
+            self.forget_impossible(reader::published(&self.shared.region));
+            return Ok(None);
+        }
         match self.read_slot(slot) {
             Ok(view) if view.frame_id() > before => {
                 self.deliver(&view);
                 Ok(Some(view))
             }
-            Ok(_) => {
-                self.forget_impossible(reader::published(&self.shared.region));
-                Ok(None)
-            }
+            Ok(_) => Ok(None),
             Err(Miss::Empty) => Ok(None),
             Err(Miss::Error(e)) => Err(self.reject(e)),
             Err(Miss::Disturbed) => Ok(self.latest()?.filter(|v| v.frame_id() > before)),
@@ -492,8 +495,7 @@ impl Client {
 
     /// The newest sequence number if there may be a frame newer than the last one delivered.
     ///
-    /// The producer stores the number first and the id after it, so the number alone tells sooner; the id tells of
-    /// frames that came late and did not become the newest.
+    /// The number tells of a frame that became the newest, the id also of one that came late and did not.
     #[inline]
     fn news(&mut self) -> Option<u32> {
         let region = &self.shared.region;
@@ -601,7 +603,7 @@ impl Client {
         let header = self.shared.region.header();
         loop {
             for _ in 0..PROBES {
-                // Relaxed: only a hint, whoever takes the frame looks properly. The producer stores the number first.
+                // Relaxed: only a hint, whoever takes the frame looks properly.
                 if header.write_index.load(Ordering::Relaxed) != self.seen
                     || header.frame_seq.load(Ordering::Relaxed) > self.last_id
                 {
