@@ -312,22 +312,40 @@ fn processor() -> Vec<Finding> {
 fn pages() -> Vec<Finding> {
     const AREA: &str = "pages";
     let size = units::bytes(shmx::os::page_size() as u64);
-    let huge = system_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
-    let chosen = huge.as_deref().and_then(|h| Some(h.split_once('[')?.1.split_once(']')?.0.to_owned()));
-    let text = match &chosen {
-        Some(c) => format!("{size}; huge pages for shared memory: {c}"),
-        None => size,
-    };
-    vec![if matches!(chosen.as_deref(), Some("never" | "deny")) {
-        finding(
+    // The mount decides for its files; the kernel's own setting stands above it only where it denies or forces.
+    let whole = system_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled").and_then(|h| chosen(&h));
+    let chosen = system_file("/proc/mounts").and_then(|m| huge_of_mount(&m, "/dev/shm"));
+    match (chosen, whole.as_deref()) {
+        (None, _) => vec![good(AREA, size)],
+        (Some(_), Some("deny")) => vec![finding(
             AREA,
             State::Note,
-            text,
-            "for Config::huge_pages: echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled",
-        )
-    } else {
-        good(AREA, text)
-    }]
+            format!("{size}; huge pages for shared memory: denied"),
+            "for Config::huge_pages: echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled, and a mount option",
+        )],
+        (Some(c), _) if c == "never" => vec![finding(
+            AREA,
+            State::Note,
+            format!("{size}; huge pages for shared memory: never"),
+            "for Config::huge_pages: mount -o remount,huge=advise /dev/shm",
+        )],
+        (Some(c), _) => vec![good(AREA, format!("{size}; huge pages for shared memory: {c}"))],
+    }
+}
+
+/// The word in brackets, which is the choice in force.
+fn chosen(setting: &str) -> Option<String> {
+    Some(setting.split_once('[')?.1.split_once(']')?.0.to_owned())
+}
+
+/// The `huge` option of the last file system mounted at a place; `never` is the default of the kernel.
+fn huge_of_mount(mounts: &str, place: &str) -> Option<String> {
+    let of_place = |line: &&str| {
+        let mut fields = line.split(' ').skip(1);
+        fields.next() == Some(place) && fields.next() == Some("tmpfs")
+    };
+    let options = mounts.lines().rfind(of_place)?.split(' ').nth(3)?;
+    Some(options.split(',').find_map(|o| o.strip_prefix("huge=")).unwrap_or("never").to_owned())
 }
 
 fn terminal() -> Vec<Finding> {
@@ -348,4 +366,18 @@ fn terminal() -> Vec<Finding> {
     } else {
         good(AREA, text)
     }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_decides_about_huge_pages() {
+        let mounts = "proc /proc proc rw 0 0\ntmpfs /dev/shm tmpfs rw,nosuid,size=1g,huge=advise 0 0\n";
+        assert_eq!(huge_of_mount(mounts, "/dev/shm").as_deref(), Some("advise"));
+        assert_eq!(huge_of_mount("shm /dev/shm tmpfs rw 0 0", "/dev/shm").as_deref(), Some("never"));
+        assert_eq!(huge_of_mount("x /dev/shm ext4 rw 0 0", "/dev/shm"), None);
+        assert_eq!(chosen("always within_size advise [never] deny force").as_deref(), Some("never"));
+    }
 }
