@@ -42,6 +42,10 @@ fn exchange(server: &Server, client: &mut Client, expected: &mut [u64], frames: 
 
 #[test]
 fn there_is_no_page_fault_after_start_up() {
+    if std::env::var_os("SHMX_RUNNER").is_some() {
+        println!("not run: an emulator's page faults are not the program's");
+        return;
+    }
     let mut expected = vec![0; WORDS];
     for lease in [true, false] {
         // The code itself, the heap and the stack are faulted in by a region that is gone before the measurement.

@@ -1,6 +1,8 @@
 //! A host that forks, as Python does: what a child inherits, and what it may do with it.
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use shmx::error::{AppendError, BeginError, ReadError, SendError};
 use shmx::{Client, Config, Server, StaticStream};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -110,8 +112,7 @@ fn a_dead_hosts_child_does_not_pass_for_the_server() {
         host(&name);
     }
     let name = unique("host");
-    let me = std::env::current_exe().unwrap();
-    let mut host = Command::new(me)
+    let mut host = common::this_program()
         .args(["a_dead_hosts_child_does_not_pass_for_the_server", "--exact", "--nocapture"])
         .env(NAME, &name)
         .stdin(Stdio::piped())

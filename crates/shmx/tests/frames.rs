@@ -1,5 +1,8 @@
 //! Frames as an asynchronous stream: order, back-pressure, cancellation, the end, and what an idle stream costs.
 
+#[cfg(target_os = "linux")]
+mod common;
+
 use futures::task::SpawnExt;
 use futures::{FutureExt, StreamExt};
 use shmx::error::ReadError;
@@ -208,10 +211,9 @@ fn until_threads_are(expected: usize) {
 fn a_dropped_stream_leaves_no_thread_and_no_slot() {
     const MARK: &str = "SHMX_FRAMES_ALONE";
     if std::env::var_os(MARK).is_none() {
-        let me = std::env::current_exe().unwrap();
         let args = ["a_dropped_stream_leaves_no_thread_and_no_slot", "--exact", "--test-threads=1"];
         // Its summary is not one of ours, so it goes nowhere.
-        let out = std::process::Command::new(me).args(args).env(MARK, "1").output().unwrap();
+        let out = common::this_program().args(args).env(MARK, "1").output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         return;
     }
