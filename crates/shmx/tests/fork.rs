@@ -7,7 +7,7 @@ use shmx::error::{AppendError, BeginError, ReadError, SendError};
 use shmx::{Client, Config, Server, StaticStream};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// This program, behind the words of an emulator where the tests run in one.
-pub fn this_program() -> Command {
+pub(crate) fn this_program() -> Command {
     let program = std::env::current_exe().unwrap();
     let Ok(runner) = std::env::var("SHMX_RUNNER") else { return Command::new(program) };
     let mut words = runner.split_whitespace();
