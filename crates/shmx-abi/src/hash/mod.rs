@@ -30,8 +30,7 @@
 //! GB/s (10^9 bytes per second), medians of interleaved runs of
 //! `cargo run --release -p shmx-abi --example hash_speed` on one core of an AMD EPYC of the Zen 5 generation that did
 //! nothing else. Calls follow each other, so that the processor overlaps short ones; a single short input that must be
-//! waited for takes four cycles a byte by the scalar way, and about 45 ns for 64 to 128 bytes by AVX-512. From 8 MiB on
-//! figures depend on what else uses the memory.
+//! waited for takes four cycles a byte by the scalar way. From 8 MiB on figures depend on what else uses the memory.
 //!
 //! | bytes | scalar | AVX2 | AVX2 + GFNI | AVX-512 | `update` | `copy_and_update` |
 //! |------:|-------:|-----:|------------:|--------:|---------:|------------------:|
