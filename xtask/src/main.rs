@@ -38,11 +38,11 @@ record-bench [--realtime]
                     figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz;
                     with --realtime under `chrt -f 10`, for machines that have other work
 patterns-screens    draw the pictures of docs/patterns.md
-orderings           weaken each memory ordering of shmx-ring in turn; a loom model must notice
+orderings [--quick] weaken each memory ordering of shmx-ring in turn; a loom model must notice
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
 fuzz [--minutes N] [--target T] [--reproduce FILE]
                     libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
-tsan                threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
+tsan [--quick]      threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
 screens             draw the pictures of docs/cli.md
 bench [--quick] [--json FILE] [--docs] [--only NAME,..] [--what NAME,..] [--bytes N,..]
                     processes passing frames, SHMX beside its peers; --docs puts the figures into docs/performance.md
@@ -90,10 +90,10 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["record-bench"] => record::bench(tally, false),
         ["record-bench", "--realtime"] => record::bench(tally, true),
         ["patterns-screens"] => record::screens(tally),
-        ["orderings"] => orderings::replay(tally, &tests::target_dir()?),
+        ["orderings", rest @ ..] => orderings::replay(tally, &tests::target_dir()?, rest),
         ["litmus"] => litmus::run(tally, &tests::target_dir()?),
         ["fuzz", rest @ ..] => fuzz::command(tally, rest),
-        ["tsan"] => tsan::run(tally),
+        ["tsan", rest @ ..] => tsan::run(tally, rest),
         ["screens"] => screens::write(tally),
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),

@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, cross, fuzz, instructions, interop, layers};
+use crate::{chaos, cross, fuzz, instructions, interop, layers, litmus, orderings, tsan};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -28,6 +28,9 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/async"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     loom(tally)?;
+    orderings::replay(tally, &target_dir()?, &["--quick"])?;
+    litmus::run(tally, &target_dir()?)?;
+    tsan::run(tally, &["--quick"])?;
     fuzz::replay(tally)?;
     fuzz::bounded(tally)?;
     ipc(tally, &[], in_ci)?;
