@@ -103,7 +103,7 @@ const UNSEEN: &[&str] = &[
     "readers attach and detach: `cargo xtask tsan`, and processes in test-ipc",
 ];
 
-/// Those of the quick form: one for each pair of the protocol that loom sees without `weak_sc`.
+/// Those of the quick form: leases, publishing, the doorbell, and the end of a lease.
 const QUICK: &[&str] = &["W1 before W2", "W5 stamp release", "W6 before W7", "R6 bit release"];
 
 /// `cargo xtask orderings [--quick]`.
@@ -115,17 +115,7 @@ pub(crate) fn replay(tally: &mut Tally, target: &Path, args: &[&str]) -> Result<
     };
     ensure!(QUICK.iter().all(|q| MUTANTS.iter().any(|m| m.name == *q)), "the quick form names what there is not");
     let copy = target.join("orderings/tree");
-    if copy.exists() {
-        fs::remove_dir_all(&copy)?;
-    }
-    for krate in ["shmx-abi", "shmx-ring"] {
-        copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
-    }
-    let manifest = fs::read_to_string("Cargo.toml")?;
-    let lines = manifest.lines().filter(|l| !l.starts_with("default-members"));
-    let lines = lines.map(|l| if l.starts_with("members") { "members = [\"crates/*\"]" } else { l });
-    fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
-    fs::copy("Cargo.lock", copy.join("Cargo.lock"))?;
+    copy_ring(&copy)?;
     check(tally, "models pass unchanged", || {
         for weak_sc in if quick { vec![false] } else { vec![false, true] } {
             ensure!(models_pass(&copy, target, weak_sc)?, "a model fails before anything was weakened");
@@ -171,7 +161,23 @@ fn models_pass(copy: &Path, target: &Path, weak_sc: bool) -> Result<bool> {
     Ok(run(&[])?.status.success())
 }
 
-pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+/// A workspace of `shmx-ring` and what it needs, to be changed at will.
+pub(crate) fn copy_ring(copy: &Path) -> Result<()> {
+    if copy.exists() {
+        fs::remove_dir_all(copy)?;
+    }
+    for krate in ["shmx-abi", "shmx-ring"] {
+        copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
+    }
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    let lines = manifest.lines().filter(|l| !l.starts_with("default-members"));
+    let lines = lines.map(|l| if l.starts_with("members") { "members = [\"crates/*\"]" } else { l });
+    fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
+    fs::copy("Cargo.lock", copy.join("Cargo.lock"))?;
+    Ok(())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

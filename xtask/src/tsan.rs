@@ -4,7 +4,7 @@
 //! instrumented and gives false alarms. Where the toolchain does not bring the source, Debian's package of the same
 //! version is unpacked under the target directory; nothing is installed.
 
-use crate::orderings::copy_tree;
+use crate::orderings::copy_ring;
 use crate::step::{self, Tally};
 use crate::tests::target_dir;
 use anyhow::{Context, Result, bail, ensure};
@@ -86,17 +86,7 @@ fn test(library: &Source, folder: &Path, place: &Path, package: &str, suite: &st
 /// Weakens one ordering at a time in a copy; ThreadSanitizer must report it.
 fn weakened(tally: &mut Tally, library: &Source, folder: &Path) -> Result<()> {
     let copy = folder.join("tree");
-    if copy.exists() {
-        fs::remove_dir_all(&copy)?;
-    }
-    for krate in ["shmx-abi", "shmx-ring"] {
-        copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
-    }
-    let manifest = fs::read_to_string("Cargo.toml")?;
-    let lines = manifest.lines().filter(|l| !l.starts_with("default-members"));
-    let lines = lines.map(|l| if l.starts_with("members") { "members = [\"crates/*\"]" } else { l });
-    fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
-    fs::copy("Cargo.lock", copy.join("Cargo.lock"))?;
+    copy_ring(&copy)?;
     let mut missed = Vec::new();
     for (file, from, to) in WEAKENED {
         let path = copy.join(format!("crates/shmx-ring/src/{file}.rs"));
