@@ -4,7 +4,7 @@
 
 use crate::view::Slot;
 #[cfg(target_arch = "x86_64")]
-use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
+use core::arch::asm;
 
 #[cfg(target_arch = "x86_64")]
 const LINE: u32 = 64;
@@ -22,7 +22,7 @@ const START: u32 = 3;
 #[inline]
 pub fn will_read(slot: Slot<'_>, len: u32) {
     #[cfg(target_arch = "x86_64")]
-    lines::<_MM_HINT_T0>(slot, len);
+    lines::<false>(slot, len);
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slot, len);
 }
@@ -32,26 +32,33 @@ pub fn will_read(slot: Slot<'_>, len: u32) {
 #[inline]
 pub fn will_write(slot: Slot<'_>, len: u32) {
     #[cfg(target_arch = "x86_64")]
-    lines::<_MM_HINT_ET0>(slot, len);
+    lines::<true>(slot, len);
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slot, len);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn lines<const HINT: i32>(slot: Slot<'_>, len: u32) {
-    line::<HINT>(core::ptr::from_ref(slot.head).cast());
+fn lines<const WRITE: bool>(slot: Slot<'_>, len: u32) {
+    line::<WRITE>(core::ptr::from_ref(slot.head).cast());
     let count = if len <= WHOLE + LINE { len.div_ceil(LINE) } else { START };
     for word in slot.payload.iter().step_by(LINE as usize / size_of::<u64>()).take(count as usize) {
-        line::<HINT>(core::ptr::from_ref(word).cast());
+        line::<WRITE>(core::ptr::from_ref(word).cast());
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 #[inline]
-fn line<const HINT: i32>(address: *const i8) {
-    // SAFETY: a prefetch reads and writes nothing as far as the language is concerned, and faults on no address; SSE,
-    // which the intrinsic needs, is part of every x86-64.
-    unsafe { _mm_prefetch::<HINT>(address) }
+fn line<const WRITE: bool>(address: *const i8) {
+    // SAFETY: a prefetch changes no register and nothing in memory, and faults on no address. PREFETCHW is part of every
+    // x86-64 processor, if only as an instruction without effect on the first ones of Intel; written out because the
+    // compiler's intrinsic for it becomes a prefetch for reading unless the target is said to have it.
+    unsafe {
+        if WRITE {
+            asm!("prefetchw [{}]", in(reg) address, options(readonly, nostack, preserves_flags));
+        } else {
+            asm!("prefetcht0 [{}]", in(reg) address, options(readonly, nostack, preserves_flags));
+        }
+    }
 }
