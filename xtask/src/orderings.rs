@@ -76,6 +76,18 @@ const MUTANTS: &[Mutant] = &[
         "fetch_and(!bit, Ordering::Release);\n    }\n}",
         "fetch_and(!bit, Ordering::Relaxed);\n    }\n}",
     ),
+    m(
+        "H4 release",
+        "hold",
+        "compare_exchange_weak(state, next, Ordering::AcqRel,",
+        "compare_exchange_weak(state, next, Ordering::Acquire,",
+    ),
+    m(
+        "H4 acquire",
+        "hold",
+        "compare_exchange_weak(state, next, Ordering::AcqRel,",
+        "compare_exchange_weak(state, next, Ordering::Release,",
+    ),
     m("S2 fence", "doorbell", "    fence(Ordering::SeqCst);\n    seen\n", "    seen\n"),
     m("W6 before W7", "doorbell", "    sc_access_fence();\n    let seen", "    let seen"),
     m(
@@ -100,6 +112,7 @@ const UNSEEN: &[&str] = &[
     "W3 second fence, behind payload_bytes = 0: for readers without stamps, which no model plays",
     "W4 payload_bytes release: the same readers; ours are served by W5",
     "control read release and acquire: loads before later stores, which loom never reorders; see `cargo xtask tsan`",
+    "H1 acquire and H5 release: between two exchanges of one word, which loom keeps in the order it ran them in",
     "readers attach and detach: `cargo xtask tsan`, and processes in test-ipc",
 ];
 

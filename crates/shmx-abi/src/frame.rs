@@ -1,6 +1,6 @@
 //! The payload of a frame: stream records, read and written (wire-format.md, section 1).
 
-use crate::consts::{FRAME_STREAM_HEADER_LEN, TLV_FRAME_STREAM, TLV_HEADER_LEN};
+use crate::consts::{FRAME_STREAM_HEADER_LEN, TLV_ALIGN, TLV_FRAME_STREAM, TLV_HEADER_LEN};
 use crate::tlv::{self, TlvError, Tlvs};
 use crate::wire::{FrameStreamHeader, TlvHeader, read_at};
 use zerocopy::IntoBytes;
@@ -150,8 +150,8 @@ impl PayloadCursor {
 
     /// Writes the record of a stream with `data_len` bytes of data and returns the place for the data.
     ///
-    /// `buf` is the whole payload area of `frame_bytes_cap` bytes. The data bytes are left as they are; the padding
-    /// behind them is zeroed.
+    /// `buf` is the whole payload area of `frame_bytes_cap` bytes. The data bytes hold anything; the padding behind
+    /// them is zeroed.
     ///
     /// # Errors
     ///
@@ -171,15 +171,19 @@ impl PayloadCursor {
         let need = stream_len(data_len).ok_or(full(u64::MAX))?;
         let next = self.used.checked_add(need).ok_or(full(u64::from(need)))?;
         let record = room.get_mut(..need as usize).ok_or(full(u64::from(need)))?;
+        // The padding is less than the alignment of records. Zeroing just that much, with what lies before it, is one
+        // store; as many bytes as the padding has would be a call.
+        if let Some(end) = record.last_chunk_mut::<{ TLV_ALIGN as usize }>() {
+            *end = [0; _];
+        }
         let (head, rest) = record.split_at_mut(DATA_OFFSET as usize);
-        let (data, padding) = rest.split_at_mut(data_len);
+        let data = &mut rest[..data_len];
         // `stream_len` bounds data_len by u32::MAX, so the casts below keep every bit.
         let tlv = TlvHeader { ty: TLV_FRAME_STREAM, length: FRAME_STREAM_HEADER_LEN + data_len as u32 };
         let stream = FrameStreamHeader { stream_id, elem_count, bytes_payload: data_len as u32, reserved: 0 };
         let (a, b) = head.split_at_mut(size_of::<TlvHeader>());
         a.copy_from_slice(tlv.as_bytes());
         b.copy_from_slice(stream.as_bytes());
-        padding.fill(0);
         self.used = next;
         self.tlv_count += 1;
         Ok(data)

@@ -6,6 +6,7 @@
 //! * [`view`]: the wire structs as atomics, and the checked casts that lay them over bytes;
 //! * [`writer`]: claiming, publishing and abandoning slots;
 //! * [`reader`]: finding the newest slot, reading it by copy or by lease;
+//! * [`hold`]: several leases of one reader on one slot;
 //! * [`control`]: the ring from a reader back to the producer;
 //! * [`readers`]: attaching, detaching, and clearing after the dead;
 //! * [`doorbell`]: who sleeps and who must be woken;
@@ -52,6 +53,7 @@ extern crate std;
 pub mod bytes;
 pub mod control;
 pub mod doorbell;
+pub mod hold;
 #[cfg(not(loom))]
 pub mod prefetch;
 pub mod reader;

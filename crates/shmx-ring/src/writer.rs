@@ -36,14 +36,21 @@ impl Sequence {
     #[must_use]
     #[inline]
     pub const fn number(&self, ticket: u64) -> u32 {
-        (ticket % self.period) as u32 + 1
+        self.position(ticket) + 1
     }
 
     /// The slot of a ticket.
     #[must_use]
     #[inline]
     pub const fn slot(&self, ticket: u64) -> u32 {
-        (ticket % self.slots as u64) as u32
+        // The slots divide the period.
+        self.position(ticket) % self.slots
+    }
+
+    /// The ticket's place within the period. Long divisions are slow, and almost never needed.
+    #[inline]
+    const fn position(&self, ticket: u64) -> u32 {
+        if ticket < self.period { ticket as u32 } else { (ticket % self.period) as u32 }
     }
 }
 

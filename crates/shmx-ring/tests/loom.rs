@@ -10,6 +10,7 @@ use shmx_abi::control::RingGeometry;
 use shmx_ring::control::{Receiver, RingMemory, send};
 #[cfg(not(loom_weak_sc))]
 use shmx_ring::doorbell;
+use shmx_ring::hold::Holds;
 use shmx_ring::reader;
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::{ControlHead, FrameView, HeaderView, Slot, Slots};
@@ -212,6 +213,58 @@ fn a_leased_frame_is_whole_and_writers_wait_for_its_end() {
         let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
         let _ = publish(&ring, &claimer, &publisher, 3) && publish(&ring, &claimer, &publisher, 4);
         reader.join().unwrap();
+    });
+}
+
+#[test]
+fn writers_wait_for_the_last_of_several_leases() {
+    loom::model(|| {
+        let shared = Arc::new((Ring::new(1), Holds::new()));
+        let (ring, holds) = &*shared;
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        assert!(publish(ring, &claimer, &publisher, 1));
+        let (first, second) = (holds.begin(ring.slot(0), 3).unwrap(), holds.begin(ring.slot(0), 3).unwrap());
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (ring, holds) = &*shared;
+                assert_eq!(plain(ring, 0), second.0.sim_time_bits);
+                holds.end(ring.slot(0), 3, second.1);
+            })
+        };
+        assert_eq!(plain(ring, 0), first.0.sim_time_bits);
+        holds.end(ring.slot(0), 3, first.1);
+        let _ = publish(ring, &claimer, &publisher, 2);
+        other.join().unwrap();
+        assert_eq!(reader::leases(ring.slot(0)), 0, "no bit is left behind");
+        assert!(publish(ring, &claimer, &publisher, 3));
+    });
+}
+
+#[test]
+#[cfg(not(loom_weak_sc))]
+fn a_lease_that_ends_takes_no_bit_from_one_that_begins() {
+    loom::model(|| {
+        let shared = Arc::new((Ring::new(1), Holds::new()));
+        let (ring, holds) = &*shared;
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        assert!(publish(ring, &claimer, &publisher, 1));
+        let (_, old) = holds.begin(ring.slot(0), 3).unwrap();
+        let ending = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.1.end(shared.0.slot(0), 3, old))
+        };
+        let begun = holds.begin_alone(ring.slot(0), 3);
+        if let Ok((meta, hold)) = begun {
+            ending.join().unwrap();
+            // The old lease is gone and the new one holds.
+            assert!(!publish(ring, &claimer, &publisher, 2), "the slot is leased");
+            assert_eq!(plain(ring, 0), meta.sim_time_bits);
+            holds.end(ring.slot(0), 3, hold);
+        } else {
+            ending.join().unwrap();
+        }
+        assert!(publish(ring, &claimer, &publisher, 3));
     });
 }
 

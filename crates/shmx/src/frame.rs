@@ -11,7 +11,7 @@ use shmx_abi::frame::{PayloadCursor, Streams};
 use shmx_abi::{Element, ElementType, hash};
 use shmx_os::Region;
 use shmx_ring::prefetch;
-use shmx_ring::view::Slots;
+use shmx_ring::view::{Slot, Slots};
 use shmx_ring::writer::{Claim, Claimer, FrameMeta, Publisher};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Frame<'a> {
     claimer: &'a Claimer,
     order: Order<'a>,
     claim: Option<Claim>,
-    slot: u32,
+    slot: Slot<'a>,
     cursor: PayloadCursor,
     directory: Directory<'a>,
 }
@@ -53,14 +53,17 @@ impl<'a> Frame<'a> {
         order: Order<'a>,
         directory: Directory<'a>,
     ) -> Self {
-        let slot = claim.slot();
+        let slot = region.slot(claim.slot());
         Self { region, producing, claimer, order, claim: Some(claim), slot, cursor: PayloadCursor::new(), directory }
     }
 
     /// The slot's number.
     #[must_use]
     pub const fn slot(&self) -> u32 {
-        self.slot
+        match &self.claim {
+            Some(claim) => claim.slot(),
+            None => 0, // only while it is being published
+        }
     }
 
     /// Bytes of the payload used so far, record headers and padding included.

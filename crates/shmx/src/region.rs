@@ -8,20 +8,30 @@ use shmx_ring::control::RingMemory;
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering, fence};
 use shmx_ring::view::{ControlHead, FrameView, HeaderView, ReaderView, Slot, Slots, cast, words};
 use std::ops::Range;
+use std::ptr::NonNull;
 
 /// Memory that a region lies in.
-pub(crate) trait Backing {
+///
+/// # Safety
+///
+/// `shared` returns the same memory at every call. It stays mapped until the value is dropped, wherever that moves.
+#[allow(unsafe_code)]
+pub(crate) unsafe trait Backing {
     fn shared(&self) -> &[AtomicU8];
 }
 
-impl Backing for shmx_os::Region {
+// SAFETY: a region's mapping is made with it, never changes, and goes when it is dropped.
+#[allow(unsafe_code)]
+unsafe impl Backing for shmx_os::Region {
     #[inline]
     fn shared(&self) -> &[AtomicU8] {
         self.bytes()
     }
 }
 
-impl Backing for shmx_os::Pending {
+// SAFETY: the same.
+#[allow(unsafe_code)]
+unsafe impl Backing for shmx_os::Pending {
     #[inline]
     fn shared(&self) -> &[AtomicU8] {
         self.bytes()
@@ -32,8 +42,9 @@ impl Backing for shmx_os::Pending {
 #[derive(Debug)]
 pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
 
+// SAFETY: the same.
 #[allow(unsafe_code)]
-impl Backing for ReadOnly {
+unsafe impl Backing for ReadOnly {
     #[inline]
     fn shared(&self) -> &[AtomicU8] {
         // SAFETY: the users of this type are the inspector, the tap and the functions of `shmx_ring` they call
@@ -65,15 +76,56 @@ pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<M
 pub(crate) struct Mapped<B> {
     pub(crate) os: B,
     pub(crate) layout: RegionLayout,
+    places: Places,
 }
 
-/// What `RegionLayout` and a page-aligned mapping of at least `total_bytes` bytes guarantee.
-const CHECKED: &str = "the layout was checked against the mapping";
+/// Where the header and the slots of a mapping lie, checked once: they are looked up several times for each frame.
+#[derive(Debug)]
+struct Places {
+    header: NonNull<HeaderView>,
+    /// Header of slot 0. Its payload follows, and `stride` bytes on the next slot's header.
+    first: NonNull<FrameView>,
+    stride: usize,
+    /// Words of each slot's payload.
+    words: usize,
+    slots: u32,
+}
+
+// SAFETY: the pointers lead to atomics, which any thread may use, and say nothing about who unmaps them.
+#[allow(unsafe_code)]
+unsafe impl Send for Places {}
+// SAFETY: the same.
+#[allow(unsafe_code)]
+unsafe impl Sync for Places {}
+
+impl Places {
+    /// `None` if anything would lie outside the memory, or not be aligned.
+    fn find(shared: &[AtomicU8], layout: &RegionLayout) -> Option<Self> {
+        let slots = layout.slots();
+        let payload = (layout.frame_bytes_cap() as usize).next_multiple_of(size_of::<AtomicU64>());
+        let stride = layout.slot_stride() as usize;
+        let start = layout.frame_slot(0)?;
+        // With the first and the last slot and the step from one to the next all of them are right.
+        for at in [start, start.checked_add(stride.checked_mul(slots as usize - 1)?)?] {
+            cast::<FrameView>(shared, at)?;
+            words(shared, at + FRAME_HEADER_LEN as usize, payload)?;
+        }
+        if !stride.is_multiple_of(align_of::<FrameView>()) {
+            return None;
+        }
+        let header = NonNull::from(cast::<HeaderView>(shared, 0)?);
+        // Made from the whole slice, so that it may lead to all slots.
+        let first = NonNull::new(shared.as_ptr().wrapping_add(start).cast_mut().cast())?;
+        Some(Self { header, first, stride, words: payload / size_of::<AtomicU64>(), slots })
+    }
+}
 
 impl<B: Backing> Mapped<B> {
     /// `None` if the mapping is shorter than the layout.
     pub(crate) fn new(os: B, layout: RegionLayout) -> Option<Self> {
-        (os.shared().len() >= layout.total_bytes() as usize).then_some(Self { os, layout })
+        let shared = os.shared().get(..layout.total_bytes() as usize)?;
+        let places = Places::find(shared, &layout)?;
+        Some(Self { os, layout, places })
     }
 
     pub(crate) fn reader(&self, index: u32) -> Option<&ReaderView> {
@@ -142,28 +194,32 @@ impl<B: Backing> Mapped<B> {
     }
 }
 
+#[allow(unsafe_code)]
 impl<B: Backing> Slots for Mapped<B> {
     #[inline]
     fn header(&self) -> &HeaderView {
-        cast(self.os.shared(), 0).expect(CHECKED)
+        // SAFETY: `Places::find` has checked that the header lies in the memory of `os`, which stays as long as `self`
+        // (`Backing`). It is made of atomics, which others may write.
+        unsafe { self.places.header.as_ref() }
     }
 
     #[inline]
     fn slot_count(&self) -> u32 {
-        self.layout.slots()
+        self.places.slots
     }
 
     #[inline]
     fn slot(&self, index: u32) -> Slot<'_> {
-        let start = self
-            .layout
-            .frame_slot(index)
-            .or_else(|| self.layout.frame_slot(index % self.layout.slots()))
-            .expect(CHECKED);
-        let head = cast::<FrameView>(self.os.shared(), start).expect(CHECKED);
-        let len = (self.layout.frame_bytes_cap() as usize).next_multiple_of(size_of::<AtomicU64>());
-        let payload = words(self.os.shared(), start + FRAME_HEADER_LEN as usize, len).expect(CHECKED);
-        Slot { head, payload }
+        let Places { first, stride, words, slots, .. } = self.places;
+        // Never beyond, see `Slots::slot`; a remainder instead of a panic.
+        let index = if index < slots { index } else { index % slots };
+        // SAFETY: `Places::find` has checked that headers and payloads of all slots lie in the memory of `os`, aligned,
+        // and `index` is below their number. That memory stays as long as `self`, and all of it is seen as atomics.
+        unsafe {
+            let head = first.byte_add(index as usize * stride);
+            let payload = head.byte_add(FRAME_HEADER_LEN as usize).cast::<AtomicU64>();
+            Slot { head: head.as_ref(), payload: std::slice::from_raw_parts(payload.as_ptr(), words) }
+        }
     }
 }
 
@@ -228,6 +284,7 @@ pub(crate) fn header_of(shared: &[AtomicU8]) -> Option<GlobalHeader> {
 ///
 /// Not public and called in one place, [`crate::FrameView::payload`], whose value owns the lease.
 #[allow(unsafe_code)]
+#[inline]
 pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usize) -> &[u8] {
     // SAFETY: the caller owns a lease on the slot for as long as it lends the slice (`client::Lease`), and no writer
     // that follows the protocol writes a leased slot. A process that ignores the protocol can write any mapped byte
@@ -239,9 +296,10 @@ pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usi
 ///
 /// Not public and called in one place, [`crate::Frame`], which owns the claim and borrows the slice through `&mut`.
 #[allow(unsafe_code, clippy::mut_from_ref)]
-pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
+#[inline]
+pub(crate) fn claimed_payload<'a, B: Backing>(region: &Mapped<B>, slot: Slot<'a>) -> &'a mut [u8] {
     let len = region.layout.frame_bytes_cap() as usize;
     // SAFETY: the caller owns the claim, which the stamp makes exclusive among writers, and keeps one slice at a time
     // (it hands it out through `&mut self` only). Readers load atomically and discard.
-    unsafe { bytes::claimed(region.slot(slot).payload, len) }
+    unsafe { bytes::claimed(slot.payload, len) }
 }

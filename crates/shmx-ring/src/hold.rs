@@ -1,0 +1,148 @@
+//! Several leases of one reader on one slot: the slot has one bit for the reader, and the last lease to end clears it.
+//!
+//! One thread at a time begins leases of a reader; any thread may end one. Nobody ever waits: where an end is under way
+//! in another thread, the frame can be had by copy.
+//!
+//! | step | what | ordering and what it forbids |
+//! |---|---|---|
+//! | H1 | begin: load the count | Acquire, pairs with H5: the bit was cleared before it is set again |
+//! | H2 | begin, count 0: lease the slot (R1 to R3), count = 1 | Relaxed: nobody else counts up, or down from 0 |
+//! | H3 | begin, count n > 0: n to n + 1 by compare-exchange | Relaxed: the same thread saw the frame before |
+//! | H4 | end, n > 1: n to n - 1; n = 1: to "ending" | AcqRel: all reads of all leases stay before the bit is cleared |
+//! | H5 | end, ending: clear the bit (R6), count = 0 | Release, pairs with H1 |
+
+use crate::reader::{self, Disturbed, FrameSnapshot};
+use crate::sync::{AtomicU64, Ordering};
+use crate::view::Slot;
+
+/// The last lease is being ended: its bit may still be set.
+const ENDING: u64 = 1 << 63;
+/// The leaseholder has found the checksum right.
+const VERIFIED: u64 = 1 << 62;
+const COUNT: u64 = VERIFIED - 1;
+
+/// What one reader holds of one slot. In the reader's private memory.
+#[derive(Debug)]
+pub struct Holds(AtomicU64);
+
+/// A lease that was begun. It must be ended, by [`Holds::end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a lease that nobody ends keeps its slot"]
+pub struct Hold {
+    counted: bool,
+    verified: bool,
+}
+
+impl Hold {
+    /// Whether [`Holds::set_verified`] was called for the same frame before.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        self.verified
+    }
+}
+
+/// No lease was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// A writer was faster.
+    Disturbed,
+    /// Another thread is about to end the last lease of this reader on the slot.
+    Ending,
+}
+
+impl From<Disturbed> for Refused {
+    fn from(_: Disturbed) -> Self {
+        Self::Disturbed
+    }
+}
+
+impl Holds {
+    /// None.
+    #[must_use]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Begins a lease of reader `index` that any thread may end.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; nothing was begun then.
+    #[inline]
+    pub fn begin(&self, slot: Slot<'_>, index: u32) -> Result<(FrameSnapshot, Hold), Refused> {
+        // H1.
+        let mut state = self.0.load(Ordering::Acquire);
+        while state & COUNT > 0 {
+            // H3. An end of another lease may come in between.
+            match self.0.compare_exchange_weak(state, state + 1, Ordering::Relaxed, Ordering::Acquire) {
+                Ok(_) => {
+                    let hold = Hold { counted: true, verified: state & VERIFIED != 0 };
+                    return match reader::begin(slot) {
+                        Ok(meta) => Ok((meta, hold)),
+                        // No writer of ours does this to a leased slot.
+                        Err(Disturbed) => {
+                            self.end(slot, index, hold);
+                            Err(Refused::Disturbed)
+                        }
+                    };
+                }
+                Err(now) => state = now,
+            }
+        }
+        if state & ENDING != 0 {
+            return Err(Refused::Ending);
+        }
+        let meta = reader::lease(slot, index)?;
+        // H2.
+        self.0.store(1, Ordering::Relaxed);
+        Ok((meta, Hold { counted: true, verified: false }))
+    }
+
+    /// The same for a lease that ends before the next one begins, which saves the counting.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; nothing was begun then.
+    #[inline]
+    pub fn begin_alone(&self, slot: Slot<'_>, index: u32) -> Result<(FrameSnapshot, Hold), Refused> {
+        // H1.
+        if self.0.load(Ordering::Acquire) == 0 {
+            let meta = reader::lease(slot, index)?;
+            return Ok((meta, Hold { counted: false, verified: false }));
+        }
+        self.begin(slot, index)
+    }
+
+    /// Notes that the checksum of the frame under `hold` is right, for those who begin while it lasts.
+    #[inline]
+    pub fn set_verified(&self, hold: Hold) {
+        if hold.counted {
+            // Relaxed: read by the thread that begins leases, which is the one that writes it.
+            self.0.fetch_or(VERIFIED, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends a lease; its content must not be looked at any more.
+    #[inline]
+    pub fn end(&self, slot: Slot<'_>, index: u32, hold: Hold) {
+        if !hold.counted {
+            reader::end_lease(slot, index);
+            return;
+        }
+        let mut state = self.0.load(Ordering::Relaxed);
+        loop {
+            let last = state & COUNT == 1;
+            let next = if last { ENDING } else { state.saturating_sub(1) };
+            // H4.
+            match self.0.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if last => break,
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
+        }
+        reader::end_lease(slot, index);
+        // H5.
+        self.0.store(0, Ordering::Release);
+    }
+}
