@@ -68,6 +68,7 @@ impl<'a> Streams<'a> {
 impl<'a> Iterator for Streams<'a> {
     type Item = Result<StreamData<'a>, FrameError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
             let tlv = match self.tlvs.next()? {

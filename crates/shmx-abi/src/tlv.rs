@@ -64,6 +64,7 @@ impl<'a> Tlvs<'a> {
 impl<'a> Iterator for Tlvs<'a> {
     type Item = Result<Tlv<'a>, TlvError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let offset = self.at;
         let header: TlvHeader = read_at(self.bytes, offset)?;

@@ -5,6 +5,8 @@
 use crate::view::Slot;
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 #[cfg(target_arch = "x86_64")]
 const LINE: u32 = 64;
@@ -51,14 +53,13 @@ fn lines<const WRITE: bool>(slot: Slot<'_>, len: u32) {
 #[allow(unsafe_code)]
 #[inline]
 fn line<const WRITE: bool>(address: *const i8) {
-    // SAFETY: a prefetch changes no register and nothing in memory, and faults on no address. PREFETCHW is part of every
-    // x86-64 processor, if only as an instruction without effect on the first ones of Intel; written out because the
-    // compiler's intrinsic for it becomes a prefetch for reading unless the target is said to have it.
-    unsafe {
-        if WRITE {
-            asm!("prefetchw [{}]", in(reg) address, options(readonly, nostack, preserves_flags));
-        } else {
-            asm!("prefetcht0 [{}]", in(reg) address, options(readonly, nostack, preserves_flags));
-        }
+    if WRITE {
+        // SAFETY: a prefetch changes no register and nothing in memory, and faults on no address. PREFETCHW is part of
+        // every x86-64 processor, if only as an instruction without effect on the first ones of Intel. Written out,
+        // because the compiler's intrinsic for it becomes a prefetch for reading on the baseline target.
+        unsafe { asm!("prefetchw [{}]", in(reg) address, options(readonly, nostack, preserves_flags)) }
+    } else {
+        // SAFETY: as above; SSE, which the intrinsic needs, is part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address) }
     }
 }

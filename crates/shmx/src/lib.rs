@@ -66,7 +66,7 @@ pub use remove::{Removed, remove};
 pub use server::{Config, ControlBatch, ControlMsg, DamagedRing, ReaderInfo, Server};
 pub use stream::{StaticState, StaticStream, StreamInfo};
 pub use tap::{FrameBuf, Tap, TapOptions, TapState, TapStats};
-pub use view::{ChecksumState, FrameView};
+pub use view::{ChecksumState, FrameRef, FrameView};
 
 pub use half::{bf16, f16};
 pub use shmx_abi as abi;

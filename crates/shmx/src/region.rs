@@ -128,6 +128,7 @@ impl<B: Backing> Mapped<B> {
         Some(Self { os, layout, places })
     }
 
+    #[inline]
     pub(crate) fn reader(&self, index: u32) -> Option<&ReaderView> {
         cast(self.os.shared(), self.layout.reader_slot(index)?)
     }

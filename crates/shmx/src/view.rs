@@ -1,7 +1,7 @@
 //! A frame as a reader has it.
 
 use crate::buffer::Buffer;
-use crate::client::Lease;
+use crate::client::{Current, Held, Lease};
 use crate::error::TypedError;
 use bytemuck::checked;
 use shmx_abi::Element;
@@ -45,47 +45,119 @@ pub(crate) enum Data {
 /// Frames of up to this many words are copied into the view itself.
 pub(crate) const SMALL_WORDS: usize = 24;
 
+/// What can be asked of a frame, however it is held.
+macro_rules! accessors {
+    () => {
+        /// The frame's id: 1 for the first one published, one more for each.
+        #[must_use]
+        pub const fn frame_id(&self) -> u64 {
+            self.meta().frame_id
+        }
+
+        /// The producer's own time.
+        #[must_use]
+        pub const fn sim_time(&self) -> f64 {
+            f64::from_bits(self.meta().sim_time_bits)
+        }
+
+        /// Session that wrote the frame.
+        #[must_use]
+        pub const fn session_id(&self) -> u64 {
+            self.meta().session_id
+        }
+
+        /// Slot the frame lies or lay in.
+        #[must_use]
+        pub const fn slot(&self) -> u32 {
+            self.slot_and_checksum().0
+        }
+
+        /// Number of records, as the producer counted them.
+        #[must_use]
+        pub const fn tlv_count(&self) -> u32 {
+            self.meta().tlv_count
+        }
+
+        /// The checksum that the producer wrote.
+        #[must_use]
+        pub const fn stored_checksum(&self) -> u32 {
+            self.meta().checksum
+        }
+
+        /// What is known about the checksum.
+        #[must_use]
+        pub const fn checksum(&self) -> ChecksumState {
+            self.slot_and_checksum().1
+        }
+
+        /// Nanoseconds from publishing until now, in steps of 1024; `None` if the producer gives no time.
+        #[must_use]
+        pub fn age_ns(&self) -> Option<u64> {
+            PublishTime::from_wire(self.meta().publish_time).map(|t| t.age_ns(shmx_os::clock::ticks()))
+        }
+
+        /// The streams in the order in which they were appended.
+        #[must_use]
+        #[inline]
+        pub fn streams(&self) -> Streams<'_> {
+            Streams::new(self.payload())
+        }
+
+        /// All streams at once: the reference's `decode`.
+        ///
+        /// # Errors
+        ///
+        /// [`FrameError`] if the payload is damaged although its checksum is right.
+        pub fn decode(&self) -> Result<Vec<StreamData<'_>>, FrameError> {
+            self.streams().collect()
+        }
+
+        /// The stream with this id; `None` if the frame has none.
+        ///
+        /// # Errors
+        ///
+        /// [`FrameError`] if the payload is damaged before the stream is found.
+        #[inline]
+        pub fn stream(&self, id: u32) -> Result<Option<StreamData<'_>>, FrameError> {
+            for s in self.streams() {
+                let s = s?;
+                if s.stream_id == id {
+                    return Ok(Some(s));
+                }
+            }
+            Ok(None)
+        }
+
+        /// The values of a stream, without a copy.
+        ///
+        /// The Rust type is the caller's claim; compare it with the directory first if it is not known.
+        ///
+        /// # Errors
+        ///
+        /// [`TypedError`]: no such stream, not whole elements, or bytes that are no value of `T` (a bool of 2).
+        #[inline]
+        pub fn get<T: Element>(&self, id: u32) -> Result<&[T], TypedError> {
+            let s = self.stream(id)?.ok_or(TypedError::NoSuchStream { id })?;
+            checked::try_cast_slice(s.data).map_err(|_| TypedError::Cast {
+                id,
+                bytes: s.data.len(),
+                ty: std::any::type_name::<T>(),
+            })
+        }
+    };
+}
+
 impl FrameView {
-    /// The frame's id: 1 for the first one published, one more for each.
-    #[must_use]
-    pub const fn frame_id(&self) -> u64 {
-        self.meta.frame_id
+    accessors!();
+
+    #[inline]
+    const fn meta(&self) -> &FrameSnapshot {
+        &self.meta
     }
 
-    /// The producer's own time.
-    #[must_use]
-    pub const fn sim_time(&self) -> f64 {
-        f64::from_bits(self.meta.sim_time_bits)
-    }
-
-    /// Session that wrote the frame.
-    #[must_use]
-    pub const fn session_id(&self) -> u64 {
-        self.meta.session_id
-    }
-
-    /// Slot the frame lies or lay in.
-    #[must_use]
-    pub const fn slot(&self) -> u32 {
-        self.slot
-    }
-
-    /// Number of records, as the producer counted them.
-    #[must_use]
-    pub const fn tlv_count(&self) -> u32 {
-        self.meta.tlv_count
-    }
-
-    /// The checksum that the producer wrote.
-    #[must_use]
-    pub const fn stored_checksum(&self) -> u32 {
-        self.meta.checksum
-    }
-
-    /// What is known about the checksum.
-    #[must_use]
-    pub const fn checksum(&self) -> ChecksumState {
-        self.checksum
+    #[inline]
+    const fn slot_and_checksum(&self) -> (u32, ChecksumState) {
+        (self.slot, self.checksum)
     }
 
     /// Whether the payload lies in shared memory, without a copy.
@@ -94,14 +166,9 @@ impl FrameView {
         matches!(self.data, Data::Leased(_))
     }
 
-    /// Nanoseconds from publishing until now, in steps of 1024; `None` if the producer gives no time.
-    #[must_use]
-    pub fn age_ns(&self) -> Option<u64> {
-        PublishTime::from_wire(self.meta.publish_time).map(|t| t.age_ns(shmx_os::clock::ticks()))
-    }
-
     /// The payload: records of streams.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         let len = self.meta.payload_bytes as usize;
         match &self.data {
@@ -110,50 +177,48 @@ impl FrameView {
             Data::Small(words) => bytemuck::cast_slice(words).get(..len).unwrap_or(&[]),
         }
     }
+}
 
-    /// The streams in the order in which they were appended.
+/// A whole frame for as long as its [`crate::Client`] is not used for anything else: held by lease in shared memory, or
+/// copied into the client's memory and validated.
+///
+/// It counts no references and moves no data, so that a small frame costs about half of what it does as a
+/// [`FrameView`]. Dropping it ends the lease.
+#[derive(Debug)]
+pub struct FrameRef<'c> {
+    pub(crate) current: &'c Current,
+    pub(crate) held: Option<Held<'c>>,
+    /// Where the payload is if it is not leased.
+    pub(crate) copy: &'c [u64],
+}
+
+impl FrameRef<'_> {
+    accessors!();
+
+    #[inline]
+    const fn meta(&self) -> &FrameSnapshot {
+        &self.current.meta
+    }
+
+    #[inline]
+    const fn slot_and_checksum(&self) -> (u32, ChecksumState) {
+        (self.current.slot, self.current.checksum)
+    }
+
+    /// Whether the payload lies in shared memory, without a copy.
     #[must_use]
-    pub fn streams(&self) -> Streams<'_> {
-        Streams::new(self.payload())
+    pub const fn is_leased(&self) -> bool {
+        self.held.is_some()
     }
 
-    /// All streams at once: the reference's `decode`.
-    ///
-    /// # Errors
-    ///
-    /// [`FrameError`] if the payload is damaged although its checksum is right.
-    pub fn decode(&self) -> Result<Vec<StreamData<'_>>, FrameError> {
-        self.streams().collect()
-    }
-
-    /// The stream with this id; `None` if the frame has none.
-    ///
-    /// # Errors
-    ///
-    /// [`FrameError`] if the payload is damaged before the stream is found.
-    pub fn stream(&self, id: u32) -> Result<Option<StreamData<'_>>, FrameError> {
-        for s in self.streams() {
-            let s = s?;
-            if s.stream_id == id {
-                return Ok(Some(s));
-            }
+    /// The payload: records of streams.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        let len = self.current.meta.payload_bytes as usize;
+        match &self.held {
+            Some(held) => held.payload(len),
+            None => bytemuck::cast_slice::<u64, u8>(self.copy).get(..len).unwrap_or(&[]),
         }
-        Ok(None)
-    }
-
-    /// The values of a stream, without a copy.
-    ///
-    /// The Rust type is the caller's claim; compare it with the directory first if it is not known.
-    ///
-    /// # Errors
-    ///
-    /// [`TypedError`]: no such stream, not whole elements, or bytes that are no value of `T` (a bool of 2).
-    pub fn get<T: Element>(&self, id: u32) -> Result<&[T], TypedError> {
-        let s = self.stream(id)?.ok_or(TypedError::NoSuchStream { id })?;
-        checked::try_cast_slice(s.data).map_err(|_| TypedError::Cast {
-            id,
-            bytes: s.data.len(),
-            ty: std::any::type_name::<T>(),
-        })
     }
 }

@@ -49,6 +49,7 @@ impl LockFile {
         self.file.fd(step)
     }
 
+    #[inline]
     pub(super) fn is_forked(&self) -> bool {
         self.file.is_forked()
     }
