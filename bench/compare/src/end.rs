@@ -143,7 +143,7 @@ fn receive<R: Rx>(rx: &mut R, words: usize, round: &Round, frame: u64) -> Result
     let mut patience = Patience::default();
     let look = |payload: &[u64]| payload.len() == words && (!round.touch || payload::check(payload, frame));
     loop {
-        let got = if round.block { rx.recv_blocking(look)? } else { rx.try_recv(look)? };
+        let got = if round.block { rx.recv_blocking(look)? } else { rx.recv_spinning(look)? };
         match got {
             Some(true) => return Ok(()),
             Some(false) => bail!("frame {frame} has the wrong content"),

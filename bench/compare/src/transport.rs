@@ -32,6 +32,12 @@ pub(crate) trait Rx: Sized {
     /// Takes the next frame if there is one. Never waits.
     fn try_recv<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>>;
 
+    /// The same for a receiver that has nothing else to do: may also return only when there is a frame, or when a second
+    /// has passed.
+    fn recv_spinning<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        self.try_recv(read)
+    }
+
     /// Sleeps until there is a frame and takes it; may return with none now and then.
     fn recv_blocking<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
         let _ = read;

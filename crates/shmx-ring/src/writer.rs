@@ -298,9 +298,9 @@ impl Publisher {
             self.newest = Some(claim.ticket);
             claimer.newest_slot.store(claim.slot + 1, Ordering::Relaxed);
             let number = self.sequence.number(claim.ticket);
+            header.write_index.swap(number, Ordering::SeqCst);
             header.reserve_index.store(number, Ordering::Relaxed); // for display only
             header.frame_seq.store(self.frame_id, Ordering::Release);
-            header.write_index.swap(number, Ordering::SeqCst);
         } else {
             header.frame_seq.swap(self.frame_id, Ordering::SeqCst);
         }

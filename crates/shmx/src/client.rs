@@ -8,21 +8,22 @@ mod look;
 #[cfg(feature = "async")]
 pub use frames::{FrameStream, IntoStreamError, Order};
 
-pub(crate) use attachment::{Held, Lease};
-pub(crate) use look::{Current, Miss, inspect_slot, read_into};
+pub(crate) use attachment::Lease;
+pub(crate) use look::{Miss, inspect_slot, read_into};
 
 use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
-use crate::region::{Backing, Mapped, await_magic, header_of, protect_reader};
+use crate::region::{Backing, Mapped, await_magic, header_of, leased_payload, protect_reader};
 use crate::stream::StaticState;
 use crate::view::{FrameRef, FrameView, SMALL_WORDS};
-use attachment::{Attachment, server_gone};
-use look::{Look, Own, Position, Scratch};
+use attachment::{Attachment, Held, server_gone};
+use look::{Current, Look, Own, Position, Scratch};
 use shmx_abi::RegionLayout;
 use shmx_abi::control::{PlaceError, RingGeometry};
 use shmx_abi::extension::FeatureWord;
 use shmx_abi::wire::GlobalHeader;
 use shmx_os::{Region, RegionName, clock, futex};
+use shmx_ring::hold::Hold;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
 use shmx_ring::{control, doorbell};
@@ -363,7 +364,30 @@ impl Client {
         look: impl FnOnce(&mut Position, &'c Arc<Attachment>, &mut Scratch) -> Look<'c>,
     ) -> Result<Option<FrameRef<'c>>, ReadError> {
         let payload = look(&mut self.position, &self.shared, &mut self.scratch)?;
-        Ok(payload.map(|held| FrameRef { current: &self.position.current, held, copy: self.scratch.get() }))
+        let client = &*self;
+        Ok(payload.map(|held| FrameRef { client, hold: held.map(Held::lend) }))
+    }
+
+    #[inline]
+    pub(crate) const fn current(&self) -> &Current {
+        &self.position.current
+    }
+
+    /// The payload of the current frame. The caller holds it until the borrow ends, or it was copied.
+    #[inline]
+    pub(crate) fn lent_payload(&self, hold: Option<&Hold>) -> &[u8] {
+        let Current { meta, slot, .. } = &self.position.current;
+        let len = meta.payload_bytes as usize;
+        match hold {
+            Some(_) => leased_payload(&self.shared.region, *slot, len),
+            None => bytemuck::cast_slice::<u64, u8>(self.scratch.get()).get(..len).unwrap_or(&[]),
+        }
+    }
+
+    /// Ends the lease of the current frame.
+    #[inline]
+    pub(crate) fn end_lent(&self, hold: Hold) {
+        self.shared.end(self.position.current.slot, hold);
     }
 
     #[cfg(feature = "async")]

@@ -1,12 +1,13 @@
 //! A frame as a reader has it.
 
 use crate::buffer::Buffer;
-use crate::client::{Current, Held, Lease};
+use crate::client::{Client, Lease};
 use crate::error::TypedError;
 use bytemuck::checked;
 use shmx_abi::Element;
 use shmx_abi::extension::PublishTime;
 use shmx_abi::frame::{FrameError, StreamData, Streams};
+use shmx_ring::hold::Hold;
 use shmx_ring::reader::FrameSnapshot;
 
 /// What is known about a frame's checksum.
@@ -186,10 +187,11 @@ impl FrameView {
 /// [`FrameView`]. Dropping it ends the lease.
 #[derive(Debug)]
 pub struct FrameRef<'c> {
-    pub(crate) current: &'c Current,
-    pub(crate) held: Option<Held<'c>>,
-    /// Where the payload is if it is not leased.
-    pub(crate) copy: &'c [u64],
+    /// Its current frame is this one. No more than this, and small: a frame is returned through memory, and the
+    /// processor waits where it reads memory in other pieces than it was written in.
+    pub(crate) client: &'c Client,
+    /// Whether and how it is leased.
+    pub(crate) hold: Option<Hold>,
 }
 
 impl FrameRef<'_> {
@@ -197,28 +199,34 @@ impl FrameRef<'_> {
 
     #[inline]
     const fn meta(&self) -> &FrameSnapshot {
-        &self.current.meta
+        &self.client.current().meta
     }
 
     #[inline]
     const fn slot_and_checksum(&self) -> (u32, ChecksumState) {
-        (self.current.slot, self.current.checksum)
+        let current = self.client.current();
+        (current.slot, current.checksum)
     }
 
     /// Whether the payload lies in shared memory, without a copy.
     #[must_use]
     pub const fn is_leased(&self) -> bool {
-        self.held.is_some()
+        self.hold.is_some()
     }
 
     /// The payload: records of streams.
     #[must_use]
     #[inline]
     pub fn payload(&self) -> &[u8] {
-        let len = self.current.meta.payload_bytes as usize;
-        match &self.held {
-            Some(held) => held.payload(len),
-            None => bytemuck::cast_slice::<u64, u8>(self.copy).get(..len).unwrap_or(&[]),
+        self.client.lent_payload(self.hold.as_ref())
+    }
+}
+
+impl Drop for FrameRef<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold {
+            self.client.end_lent(hold);
         }
     }
 }

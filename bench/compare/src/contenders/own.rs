@@ -8,6 +8,9 @@ use std::time::Duration;
 
 const STREAM: u32 = 1;
 
+/// Longest wait for a frame.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Bytes that the record's own header takes in a frame, generously.
 const ROOM: usize = 64;
 
@@ -23,6 +26,8 @@ impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
         config.slots = DEPTH as u32;
         config.frame_bytes_cap = (opts.bytes + ROOM).try_into()?;
         config.checksum = HASH;
+        // Reading the clock for each frame is for those who want to know how old it is.
+        config.publish_time = false;
         let server = Server::create(&config, &[StaticStream::of::<u64>(STREAM, "payload")])?;
         let private = if LEASE { Vec::new() } else { vec![0; payload::words(opts.bytes)] };
         Ok(Self { server, private })
@@ -47,8 +52,11 @@ pub(crate) struct ShmxRx<const LEASE: bool, const SMALL: bool> {
 }
 
 impl<const LEASE: bool, const SMALL: bool> Rx for ShmxRx<LEASE, SMALL> {
-    fn open(name: &str, _opts: &Opts) -> Result<Self> {
+    fn open(name: &str, opts: &Opts) -> Result<Self> {
         let mut options = ClientOptions::default();
+        if !opts.block {
+            options.spin = PATIENCE;
+        }
         options.lease = LEASE;
         if SMALL {
             options.copy_up_to = 0;
@@ -57,12 +65,16 @@ impl<const LEASE: bool, const SMALL: bool> Rx for ShmxRx<LEASE, SMALL> {
     }
 
     fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
-        let Some(frame) = self.client.try_next()? else { return Ok(None) };
+        let Some(frame) = self.client.try_next_ref()? else { return Ok(None) };
         Ok(Some(read(frame.get::<u64>(STREAM)?)))
     }
 
+    fn recv_spinning<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        self.recv_blocking(read)
+    }
+
     fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
-        let Some(frame) = self.client.next(Duration::from_secs(1))? else { return Ok(None) };
+        let Some(frame) = self.client.next_ref(PATIENCE)? else { return Ok(None) };
         Ok(Some(read(frame.get::<u64>(STREAM)?)))
     }
 }

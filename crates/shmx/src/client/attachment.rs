@@ -68,7 +68,7 @@ impl Attachment {
     }
 
     #[inline]
-    fn end(&self, slot: u32, hold: Hold) {
+    pub(super) fn end(&self, slot: u32, hold: Hold) {
         if self.region.os.is_forked() {
             return;
         }
@@ -118,6 +118,14 @@ impl Held<'_> {
         if let Some(holds) = self.owner.holds.get(self.slot as usize) {
             holds.set_verified(self.hold);
         }
+    }
+
+    /// The lease itself, for who ends it with [`Attachment::end`].
+    #[inline]
+    pub(super) const fn lend(self) -> Hold {
+        let hold = self.hold;
+        std::mem::forget(self);
+        hold
     }
 
     /// A lease that outlives the client; only of one that is not `alone`.
