@@ -29,6 +29,9 @@ const FLAGS: &[&str] = &[
     "-Cforce-frame-pointers=yes",
     "--cfg",
     "fuzzing",
+    // So that every access is seen.
+    "--cfg",
+    "shmx_no_asm",
 ];
 
 /// Replays seeds and past findings through the target bodies, on the pinned toolchain. The crate is outside the

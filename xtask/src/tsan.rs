@@ -74,7 +74,9 @@ pub(crate) fn run(tally: &mut Tally, args: &[&str]) -> Result<()> {
 fn test(library: &Source, folder: &Path, place: &Path, package: &str, suite: &str) -> Result<Command> {
     let triple = crate::nightly::host()?;
     let mut c = crate::nightly::cargo(&["test", "-Zbuild-std", "--target", &triple, "-p", package, "--test", suite]);
-    c.current_dir(place).env("RUSTFLAGS", "-Zsanitizer=thread").env("CARGO_TARGET_DIR", folder.join("build"));
+    c.current_dir(place)
+        .env("RUSTFLAGS", "-Zsanitizer=thread --cfg shmx_no_asm")
+        .env("CARGO_TARGET_DIR", folder.join("build"));
     // Nothing is suppressed: one report fails the run.
     c.env("TSAN_OPTIONS", "halt_on_error=0 second_deadlock_stack=1");
     if let Source::Unpacked(path) = library {

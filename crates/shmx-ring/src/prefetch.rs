@@ -24,7 +24,22 @@ const START: u32 = 3;
 #[inline]
 pub fn will_read(slot: Slot<'_>, len: u32) {
     #[cfg(target_arch = "x86_64")]
-    lines::<false>(slot, len);
+    {
+        line::<false>(core::ptr::from_ref(slot.head).cast());
+        lines::<false>(slot, len);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (slot, len);
+}
+
+/// The slot will be leased and read: its header, which the lease writes to, comes over once instead of twice.
+#[inline]
+pub fn will_lease(slot: Slot<'_>, len: u32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        line::<true>(core::ptr::from_ref(slot.head).cast());
+        lines::<false>(slot, len);
+    }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slot, len);
 }
@@ -34,7 +49,10 @@ pub fn will_read(slot: Slot<'_>, len: u32) {
 #[inline]
 pub fn will_write(slot: Slot<'_>, len: u32) {
     #[cfg(target_arch = "x86_64")]
-    lines::<true>(slot, len);
+    {
+        line::<true>(core::ptr::from_ref(slot.head).cast());
+        lines::<true>(slot, len);
+    }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slot, len);
 }
@@ -42,7 +60,6 @@ pub fn will_write(slot: Slot<'_>, len: u32) {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn lines<const WRITE: bool>(slot: Slot<'_>, len: u32) {
-    line::<WRITE>(core::ptr::from_ref(slot.head).cast());
     let count = if len <= WHOLE + LINE { len.div_ceil(LINE) } else { START };
     for word in slot.payload.iter().step_by(LINE as usize / size_of::<u64>()).take(count as usize) {
         line::<WRITE>(core::ptr::from_ref(word).cast());

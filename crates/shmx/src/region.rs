@@ -214,13 +214,16 @@ impl<B: Backing> Slots for Mapped<B> {
         let Places { first, stride, words, slots, .. } = self.places;
         // Never beyond, see `Slots::slot`; a remainder instead of a panic.
         let index = if index < slots { index } else { index % slots };
-        // SAFETY: `Places::find` has checked that headers and payloads of all slots lie in the memory of `os`, aligned,
-        // and `index` is below their number. That memory stays as long as `self`, and all of it is seen as atomics.
-        unsafe {
-            let head = first.byte_add(index as usize * stride);
-            let payload = head.byte_add(FRAME_HEADER_LEN as usize).cast::<AtomicU64>();
-            Slot { head: head.as_ref(), payload: std::slice::from_raw_parts(payload.as_ptr(), words) }
-        }
+        // SAFETY: `Places::find` has checked that the headers of all slots, `stride` apart, lie in the memory of `os`, and
+        // `index` is below their number.
+        let place = unsafe { first.byte_add(index as usize * stride) };
+        // SAFETY: the same, and it is aligned, stays as long as `self`, and is made of atomics, which others may write.
+        let head = unsafe { place.as_ref() };
+        // SAFETY: the same for the payload, which begins where the header ends.
+        let payload = unsafe { place.byte_add(FRAME_HEADER_LEN as usize) }.cast::<AtomicU64>();
+        // SAFETY: the same for its `words` words.
+        let payload = unsafe { std::slice::from_raw_parts(payload.as_ptr(), words) };
+        Slot { head, payload }
     }
 }
 

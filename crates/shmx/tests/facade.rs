@@ -94,6 +94,81 @@ fn leases_pin_their_frame_while_the_producer_goes_on() {
     assert_eq!(server.readers_connected(), 0);
 }
 
+/// Slots that the one reader of a server leases.
+fn leased_slots(server: &Server) -> u32 {
+    server.snapshot_readers().iter().map(|r| r.leased_slots).sum()
+}
+
+#[test]
+fn frames_by_reference_hold_their_slot_while_they_live() {
+    let (server, name) = small("lent");
+    let mut client = leasing(&name);
+    publish(&server, 41);
+    {
+        let lent = client.latest_ref().unwrap().unwrap();
+        assert!(lent.is_leased());
+        for v in 0..10 {
+            publish(&server, v);
+        }
+        assert_eq!(lent.get::<u64>(1).unwrap(), [41], "the held frame did not change");
+        assert_eq!((lent.frame_id(), lent.sim_time(), lent.tlv_count()), (1, 41.0, 1));
+        assert_eq!((lent.checksum(), leased_slots(&server)), (ChecksumState::Verified, 1));
+        assert_eq!(lent.decode().unwrap()[0].data, 41_u64.to_ne_bytes());
+    }
+    assert_eq!(leased_slots(&server), 0);
+    // Beside frames of the same slot that are kept, in every order of their ends.
+    let kept = client.latest().unwrap().unwrap();
+    let lent = client.latest_ref().unwrap().unwrap();
+    assert_eq!((lent.slot(), leased_slots(&server)), (kept.slot(), 1));
+    drop(lent);
+    for v in 10..20 {
+        publish(&server, v);
+    }
+    assert_eq!(kept.get::<u64>(1).unwrap(), [9], "the kept one holds the slot on");
+    let again = client.read_id(kept.frame_id()).unwrap().unwrap();
+    drop(kept);
+    assert_eq!((again.get::<u64>(1).unwrap(), leased_slots(&server)), (&[9][..], 1));
+    let newest = client.latest_ref().unwrap().unwrap();
+    assert_eq!((newest.get::<u64>(1).unwrap(), leased_slots(&server)), (&[19][..], 2));
+    drop(again);
+    assert_eq!((newest.get::<u64>(1).unwrap(), leased_slots(&server)), (&[19][..], 1));
+    drop(newest);
+    assert_eq!((leased_slots(&server), server.readers_connected()), (0, 1));
+}
+
+#[test]
+fn every_way_to_a_frame_lends_it_too() {
+    let (server, name) = small("lent-ways");
+    for copy_up_to in [0, 1024] {
+        let mut options = ClientOptions::default();
+        options.copy_up_to = copy_up_to;
+        let mut client = Client::open_with(&name, options).unwrap();
+        drop(client.latest().unwrap());
+        let mut expect = |len: usize, how: &dyn Fn(&mut Client) -> Option<Vec<u64>>| {
+            let mut frame = server.begin_frame().unwrap();
+            let values: Vec<u64> = (0..len as u64).map(|v| v * 3).collect();
+            frame.append_stream(1, &values).unwrap();
+            frame.publish_frame(0.0).unwrap();
+            assert_eq!(how(&mut client), Some(values), "up to {copy_up_to}, {len} values");
+        };
+        let values = |f: shmx::FrameRef<'_>| {
+            assert_eq!(f.is_leased(), copy_up_to == 0);
+            f.get::<u64>(1).unwrap().to_vec()
+        };
+        // Growing and shrinking, so that the client's memory for copies does as well.
+        for len in [1, 100, 7, 120, 2] {
+            expect(len, &|c| c.latest_ref().unwrap().map(values));
+            expect(len, &|c| c.try_next_ref().unwrap().map(values));
+            expect(len, &|c| c.try_wait_ref().unwrap().map(values));
+            expect(len, &|c| c.next_ref(SECOND).unwrap().map(values));
+            expect(len, &|c| c.wait_ref(SECOND).unwrap().map(values));
+        }
+        assert!(client.try_next_ref().unwrap().is_none() && client.try_wait_ref().unwrap().is_none());
+        assert!(client.wait_ref(Duration::ZERO).unwrap().is_none());
+        assert_eq!((client.stats().dropped, leased_slots(&server)), (0, 0));
+    }
+}
+
 #[test]
 fn small_frames_are_copied_and_pin_nothing() {
     let (mut server, name) = small("copied");

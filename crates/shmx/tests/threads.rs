@@ -2,7 +2,7 @@
 //! own process. Run natively for content, and under ThreadSanitizer (`cargo xtask tsan`) for order.
 
 use shmx::error::{BeginError, SendError};
-use shmx::{Client, Config, FrameView, Inspector, Server, StaticStream};
+use shmx::{Client, ClientOptions, Config, FrameView, Inspector, Server, StaticStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -66,7 +66,11 @@ fn everything_at_once_from_many_threads() {
         for c in 0..CLIENTS {
             let pass = pass.clone();
             s.spawn(move || {
-                let mut client = Client::open(name).unwrap();
+                let mut options = ClientOptions::default();
+                if c != 1 {
+                    options.copy_up_to = 0;
+                }
+                let mut client = Client::open_with(name, options).unwrap();
                 let (mut last, mut sent) = (0, 0);
                 loop {
                     let ended = producing.load(Ordering::Relaxed) == 0;
@@ -77,6 +81,13 @@ fn everything_at_once_from_many_threads() {
                         whole(&view);
                         if last % 3 == c {
                             pass.send(view).unwrap();
+                        }
+                        // The same slot once more, while the other thread may be ending its lease of it.
+                        if let Some(lent) = client.latest_ref().unwrap() {
+                            assert!(lent.frame_id() >= last, "forward");
+                            last = lent.frame_id();
+                            let value = lent.get::<u64>(1).unwrap()[0];
+                            assert!(lent.get::<u64>(2).unwrap().iter().all(|v| *v == value));
                         }
                     } else if ended && sent == MESSAGES {
                         break;

@@ -54,7 +54,7 @@ pub enum Order {
 #[error("cannot start the thread that waits for frames: {source}; end some threads or raise the limit")]
 pub struct IntoStreamError {
     /// The client, unchanged.
-    pub client: Client,
+    pub client: Box<Client>,
     /// What the system said.
     pub source: std::io::Error,
 }
@@ -84,7 +84,7 @@ pub struct IntoStreamError {
 /// let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "tick")])?;
 /// let mut frames = Client::open(&name)?.into_stream(Order::Every)?;
 ///
-/// std::thread::spawn(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let producer = std::thread::spawn(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 ///     for tick in 0..3_u64 {
 ///         let mut frame = server.begin_frame()?;
 ///         frame.append_stream(1, &[tick])?;
@@ -101,6 +101,7 @@ pub struct IntoStreamError {
 ///     ticks
 /// });
 /// assert_eq!(ticks, [Ok(0), Ok(1), Ok(2)]);
+/// let _ = producer.join();
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl Client {
     pub fn into_stream(self, order: Order) -> Result<FrameStream, IntoStreamError> {
         match Waiter::start(self.shared.clone()) {
             Ok(waiter) => Ok(FrameStream { client: self, order, waiter, waiting: false, done: false }),
-            Err(source) => Err(IntoStreamError { client: self, source }),
+            Err(source) => Err(IntoStreamError { client: Box::new(self), source }),
         }
     }
 }

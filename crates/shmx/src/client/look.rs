@@ -385,7 +385,12 @@ impl Position {
     /// Asks for the lines of a slot that will be read.
     #[inline]
     fn prefetch(&self, a: &Attachment, slot: u32) {
-        prefetch::will_read(a.region.slot(slot), self.last_bytes);
+        let slot = a.region.slot(slot);
+        if self.last_bytes > self.options.copy_up_to && self.leases_as(a).is_some() {
+            prefetch::will_lease(slot, self.last_bytes);
+        } else {
+            prefetch::will_read(slot, self.last_bytes);
+        }
     }
 
     /// The reader index under which frames are leased.
