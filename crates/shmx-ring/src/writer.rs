@@ -291,16 +291,18 @@ impl Publisher {
         // W5 [P1 slot-published]. Release: who sees the even stamp sees the frame.
         head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Release);
         let header = slots.header();
-        // Readers poll the line that these four words share, so they are stored without a pause in between.
+        // Readers poll the line that these four words share, so they are stored without a pause in between. The
+        // exchange first would be a little faster, but a sleeper that looks in between, when the number has moved and
+        // the count has not, would have to find the frame without the count, or sleep through it.
         // W6 [P4 newest]. Release: who sees the id or the number finds the slot published.
         // W7 [P5 doorbell]. SeqCst for the last of them, with the load in `ring`.
         if self.newest.is_none_or(|n| n < claim.ticket) {
             self.newest = Some(claim.ticket);
             claimer.newest_slot.store(claim.slot + 1, Ordering::Relaxed);
             let number = self.sequence.number(claim.ticket);
-            header.write_index.swap(number, Ordering::SeqCst);
             header.reserve_index.store(number, Ordering::Relaxed); // for display only
             header.frame_seq.store(self.frame_id, Ordering::Release);
+            header.write_index.swap(number, Ordering::SeqCst);
         } else {
             header.frame_seq.swap(self.frame_id, Ordering::SeqCst);
         }
