@@ -3,6 +3,7 @@
 use crate::consts::{FRAME_STREAM_HEADER_LEN, TLV_ALIGN, TLV_FRAME_STREAM, TLV_HEADER_LEN};
 use crate::tlv::{self, TlvError, Tlvs};
 use crate::wire::{FrameStreamHeader, TlvHeader, read_at};
+use core::mem::offset_of;
 use zerocopy::IntoBytes;
 
 /// Bytes from the start of a stream's record to its data.
@@ -91,9 +92,14 @@ impl core::iter::FusedIterator for Streams<'_> {}
 
 #[inline]
 fn parse_stream(body: &[u8]) -> Option<StreamData<'_>> {
-    let head: FrameStreamHeader = read_at(body, 0)?;
-    let data = body.get(size_of::<FrameStreamHeader>()..)?.get(..usize::try_from(head.bytes_payload).ok()?)?;
-    Some(StreamData { stream_id: head.stream_id, elem_count: head.elem_count, data })
+    // Word by word: a frame that was copied just now is in the processor's store buffer, which serves no load across
+    // the pieces it was stored in.
+    let word = |at| read_at::<u32>(body, at);
+    let bytes = word(offset_of!(FrameStreamHeader, bytes_payload))?;
+    let data = body.get(size_of::<FrameStreamHeader>()..)?.get(..usize::try_from(bytes).ok()?)?;
+    let stream_id = word(offset_of!(FrameStreamHeader, stream_id))?;
+    let elem_count = word(offset_of!(FrameStreamHeader, elem_count))?;
+    Some(StreamData { stream_id, elem_count, data })
 }
 
 /// Bytes that a stream with `data_len` bytes of data takes in a payload; `None` if that exceeds a `u32`.

@@ -64,13 +64,13 @@ impl Holds {
         Self(AtomicU64::new(0))
     }
 
-    /// Begins a lease of reader `index` that any thread may end.
+    /// Begins a lease of reader `index` that any thread may end, and reads the frame's header.
     ///
     /// # Errors
     ///
     /// [`Refused`]; nothing was begun then.
     #[inline]
-    pub fn begin(&self, slot: Slot<'_>, index: u32) -> Result<(FrameSnapshot, Hold), Refused> {
+    pub fn begin(&self, slot: Slot<'_>, index: u32, seen: &mut FrameSnapshot) -> Result<Hold, Refused> {
         // H1.
         let mut state = self.0.load(Ordering::Acquire);
         while state & COUNT > 0 {
@@ -78,8 +78,8 @@ impl Holds {
             match self.0.compare_exchange_weak(state, state + 1, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => {
                     let hold = Hold { counted: true, verified: state & VERIFIED != 0 };
-                    return match reader::begin(slot) {
-                        Ok(meta) => Ok((meta, hold)),
+                    return match reader::begin_into(slot, seen) {
+                        Ok(()) => Ok(hold),
                         // No writer of ours does this to a leased slot.
                         Err(Disturbed) => {
                             self.end(slot, index, hold);
@@ -93,10 +93,10 @@ impl Holds {
         if state & ENDING != 0 {
             return Err(Refused::Ending);
         }
-        let meta = reader::lease(slot, index)?;
+        reader::lease_into(slot, index, seen)?;
         // H2.
         self.0.store(1, Ordering::Relaxed);
-        Ok((meta, Hold { counted: true, verified: false }))
+        Ok(Hold { counted: true, verified: false })
     }
 
     /// The same for a lease that ends before the next one begins, which saves the counting.
@@ -105,13 +105,13 @@ impl Holds {
     ///
     /// [`Refused`]; nothing was begun then.
     #[inline]
-    pub fn begin_alone(&self, slot: Slot<'_>, index: u32) -> Result<(FrameSnapshot, Hold), Refused> {
+    pub fn begin_alone(&self, slot: Slot<'_>, index: u32, seen: &mut FrameSnapshot) -> Result<Hold, Refused> {
         // H1.
         if self.0.load(Ordering::Acquire) == 0 {
-            let meta = reader::lease(slot, index)?;
-            return Ok((meta, Hold { counted: false, verified: false }));
+            reader::lease_into(slot, index, seen)?;
+            return Ok(Hold { counted: false, verified: false });
         }
-        self.begin(slot, index)
+        self.begin(slot, index, seen)
     }
 
     /// Notes that the checksum of the frame under `hold` is right, for those who begin while it lasts.

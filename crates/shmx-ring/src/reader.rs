@@ -57,38 +57,66 @@ pub fn published<S: Slots>(slots: &S) -> u64 {
 /// [`Disturbed`] while the slot is being written.
 #[inline]
 pub fn begin(slot: Slot<'_>) -> Result<FrameSnapshot, Disturbed> {
+    let mut seen = FrameSnapshot::default();
+    begin_into(slot, &mut seen).map(|()| seen)
+}
+
+/// [`begin`] into memory where the header stays: moving it costs more than reading it.
+///
+/// # Errors
+///
+/// [`Disturbed`] while the slot is being written.
+#[inline]
+pub fn begin_into(slot: Slot<'_>, seen: &mut FrameSnapshot) -> Result<(), Disturbed> {
     // R1 [P1 slot-published], relaxed and fence for the same reason as in `newest`.
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
     fence(Ordering::Acquire);
     if stamp % 2 == 1 {
         return Err(Disturbed);
     }
-    Ok(snapshot(slot, stamp))
+    snapshot(slot, stamp, seen);
+    Ok(())
 }
 
 /// Like [`begin`] for a region whose server writes no stamps: whatever stands in their place is padding.
+#[must_use]
 pub fn begin_unstamped(slot: Slot<'_>) -> FrameSnapshot {
+    let mut seen = FrameSnapshot::default();
     let padding = slot.head.ext_stamp.load(Ordering::Relaxed);
-    snapshot(slot, padding)
+    snapshot(slot, padding, &mut seen);
+    seen
 }
 
 #[inline]
-fn snapshot(slot: Slot<'_>, stamp: u64) -> FrameSnapshot {
+fn snapshot(slot: Slot<'_>, stamp: u64, into: &mut FrameSnapshot) {
     let h = slot.head;
+    into.stamp = stamp;
     // The length first: a writer without stamps stores it before the id, so a length read before an id that then
     // proves unchanged belongs to that frame.
-    let payload_bytes = h.payload_bytes.load(Ordering::Relaxed);
+    into.payload_bytes = h.payload_bytes.load(Ordering::Relaxed);
     fence(Ordering::Acquire);
-    FrameSnapshot {
-        stamp,
-        session_id: h.session_id_copy.load(Ordering::Relaxed),
-        frame_id: h.frame_id.load(Ordering::Relaxed),
-        sim_time_bits: h.sim_time.load(Ordering::Relaxed),
-        payload_bytes,
-        tlv_count: h.tlv_count.load(Ordering::Relaxed),
-        checksum: h.checksum.load(Ordering::Relaxed),
-        publish_time: h.ext_publish_time.load(Ordering::Relaxed),
-    }
+    into.session_id = h.session_id_copy.load(Ordering::Relaxed);
+    into.frame_id = h.frame_id.load(Ordering::Relaxed);
+    into.sim_time_bits = h.sim_time.load(Ordering::Relaxed);
+    into.tlv_count = h.tlv_count.load(Ordering::Relaxed);
+    into.checksum = h.checksum.load(Ordering::Relaxed);
+    into.publish_time = h.ext_publish_time.load(Ordering::Relaxed);
+}
+
+/// Whether the header, the stamp left aside, still is what was read.
+#[inline]
+fn is_unchanged(slot: Slot<'_>, seen: &FrameSnapshot) -> bool {
+    let h = slot.head;
+    // The length first, as in `snapshot`.
+    let same_length = h.payload_bytes.load(Ordering::Relaxed) == seen.payload_bytes;
+    fence(Ordering::Acquire);
+    same_length
+        && h.session_id_copy.load(Ordering::Relaxed) == seen.session_id
+        && h.frame_id.load(Ordering::Relaxed) == seen.frame_id
+        && h.sim_time.load(Ordering::Relaxed) == seen.sim_time_bits
+        && h.tlv_count.load(Ordering::Relaxed) == seen.tlv_count
+        && h.checksum.load(Ordering::Relaxed) == seen.checksum
+        && h.ext_publish_time.load(Ordering::Relaxed) == seen.publish_time
 }
 
 /// Whether nothing was written to the slot since [`begin`]: what was copied in between is whole. `[P2 torn]`
@@ -100,7 +128,7 @@ fn snapshot(slot: Slot<'_>, stamp: u64) -> FrameSnapshot {
 pub fn validate(slot: Slot<'_>, seen: &FrameSnapshot) -> Result<(), Disturbed> {
     // R5. Acquire: the copies above stay before the load of the stamp.
     fence(Ordering::Acquire);
-    if slot.head.ext_stamp.load(Ordering::Relaxed) == seen.stamp && snapshot(slot, seen.stamp) == *seen {
+    if slot.head.ext_stamp.load(Ordering::Relaxed) == seen.stamp && is_unchanged(slot, seen) {
         Ok(())
     } else {
         Err(Disturbed)
@@ -128,6 +156,17 @@ pub fn copy_payload(slot: Slot<'_>, seen: &FrameSnapshot, dst: &mut [u8]) -> Res
 /// [`Disturbed`] when a writer was faster; the bit is clear then. Also for an `index` without a bit.
 #[inline]
 pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
+    let mut seen = FrameSnapshot::default();
+    lease_into(slot, index, &mut seen).map(|()| seen)
+}
+
+/// [`lease`] with the header into memory where it stays.
+///
+/// # Errors
+///
+/// As for [`lease`].
+#[inline]
+pub fn lease_into(slot: Slot<'_>, index: u32, seen: &mut FrameSnapshot) -> Result<(), Disturbed> {
     let (word, bit) = lease_bit(index).ok_or(Disturbed)?;
     // R1. Relaxed: R3 says whether this was still true, and orders what follows.
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
@@ -142,7 +181,8 @@ pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
         slot.head.ext_lease[word].fetch_and(!bit, Ordering::Release);
         return Err(Disturbed);
     }
-    Ok(snapshot(slot, stamp))
+    snapshot(slot, stamp, seen);
+    Ok(())
 }
 
 /// Clears the lease bit of reader `index`; the content must not be looked at any more.

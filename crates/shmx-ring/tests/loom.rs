@@ -11,7 +11,7 @@ use shmx_ring::control::{Receiver, RingMemory, send};
 #[cfg(not(loom_weak_sc))]
 use shmx_ring::doorbell;
 use shmx_ring::hold::Holds;
-use shmx_ring::reader;
+use shmx_ring::reader::{self, FrameSnapshot};
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::{ControlHead, FrameView, HeaderView, Slot, Slots};
 use shmx_ring::writer::{Claimer, FrameMeta, Publisher};
@@ -223,17 +223,18 @@ fn writers_wait_for_the_last_of_several_leases() {
         let (ring, holds) = &*shared;
         let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
         assert!(publish(ring, &claimer, &publisher, 1));
-        let (first, second) = (holds.begin(ring.slot(0), 3).unwrap(), holds.begin(ring.slot(0), 3).unwrap());
+        let mut seen = FrameSnapshot::default();
+        let [first, second] = [(), ()].map(|()| holds.begin(ring.slot(0), 3, &mut seen).unwrap());
         let other = {
             let shared = shared.clone();
             thread::spawn(move || {
                 let (ring, holds) = &*shared;
-                assert_eq!(plain(ring, 0), second.0.sim_time_bits);
-                holds.end(ring.slot(0), 3, second.1);
+                assert_eq!(plain(ring, 0), 1);
+                holds.end(ring.slot(0), 3, second);
             })
         };
-        assert_eq!(plain(ring, 0), first.0.sim_time_bits);
-        holds.end(ring.slot(0), 3, first.1);
+        assert_eq!((plain(ring, 0), seen.sim_time_bits), (1, 1));
+        holds.end(ring.slot(0), 3, first);
         let _ = publish(ring, &claimer, &publisher, 2);
         other.join().unwrap();
         assert_eq!(reader::leases(ring.slot(0)), 0, "no bit is left behind");
@@ -249,17 +250,17 @@ fn a_lease_that_ends_takes_no_bit_from_one_that_begins() {
         let (ring, holds) = &*shared;
         let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
         assert!(publish(ring, &claimer, &publisher, 1));
-        let (_, old) = holds.begin(ring.slot(0), 3).unwrap();
+        let mut seen = FrameSnapshot::default();
+        let old = holds.begin(ring.slot(0), 3, &mut seen).unwrap();
         let ending = {
             let shared = shared.clone();
             thread::spawn(move || shared.1.end(shared.0.slot(0), 3, old))
         };
-        let begun = holds.begin_alone(ring.slot(0), 3);
-        if let Ok((meta, hold)) = begun {
+        if let Ok(hold) = holds.begin_alone(ring.slot(0), 3, &mut seen) {
             ending.join().unwrap();
             // The old lease is gone and the new one holds.
             assert!(!publish(ring, &claimer, &publisher, 2), "the slot is leased");
-            assert_eq!(plain(ring, 0), meta.sim_time_bits);
+            assert_eq!(plain(ring, 0), seen.sim_time_bits);
             holds.end(ring.slot(0), 3, hold);
         } else {
             ending.join().unwrap();

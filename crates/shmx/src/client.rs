@@ -9,7 +9,7 @@ mod look;
 pub use frames::{FrameStream, IntoStreamError, Order};
 
 pub(crate) use attachment::Lease;
-pub(crate) use look::{Miss, inspect_slot, read_into};
+pub(crate) use look::{Expected, Miss, inspect_slot, read_into};
 
 use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
@@ -498,12 +498,13 @@ fn spin(position: &Position, a: &Attachment, start: Instant, timeout: Duration) 
     loop {
         for _ in 0..PROBES {
             // Relaxed: only a hint, whoever takes the frame looks properly.
-            if header.write_index.load(Ordering::Relaxed) != position.seen
-                || header.frame_seq.load(Ordering::Relaxed) > position.last_id
-            {
+            if header.write_index.load(Ordering::Relaxed) != position.seen {
                 return Ok(());
             }
             std::hint::spin_loop();
+        }
+        if header.frame_seq.load(Ordering::Relaxed) > position.last_id {
+            return Ok(());
         }
         if start.elapsed() >= limit {
             return Ok(());

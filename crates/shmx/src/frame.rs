@@ -23,10 +23,20 @@ pub struct Frame<'a> {
     producing: Producing,
     claimer: &'a Claimer,
     order: Order<'a>,
-    claim: Option<Claim>,
+    claimed: Claimed<'a>,
     slot: Slot<'a>,
     cursor: PayloadCursor,
     directory: Directory<'a>,
+}
+
+/// A claim that is abandoned if nothing else becomes of it.
+///
+/// It is what a [`Frame`] has to drop, so that publishing can take a frame apart without moving it as a whole, which
+/// would cost a fifth of the time of a small frame.
+#[derive(Debug)]
+struct Claimed<'a> {
+    region: &'a Mapped<Region>,
+    claim: Option<Claim>,
 }
 
 /// The publisher, which puts frames in order: behind a lock, or ours alone.
@@ -54,13 +64,14 @@ impl<'a> Frame<'a> {
         directory: Directory<'a>,
     ) -> Self {
         let slot = region.slot(claim.slot());
-        Self { region, producing, claimer, order, claim: Some(claim), slot, cursor: PayloadCursor::new(), directory }
+        let claimed = Claimed { region, claim: Some(claim) };
+        Self { region, producing, claimer, order, claimed, slot, cursor: PayloadCursor::new(), directory }
     }
 
     /// The slot's number.
     #[must_use]
     pub const fn slot(&self) -> u32 {
-        match &self.claim {
+        match &self.claimed.claim {
             Some(claim) => claim.slot(),
             None => 0, // only while it is being published
         }
@@ -220,31 +231,31 @@ impl<'a> Frame<'a> {
     ///
     /// [`PublishError`]; the slot is given back then.
     #[inline]
-    pub fn publish_frame(mut self, sim_time: f64) -> Result<u64, PublishError> {
-        let used = self.cursor.used();
+    pub fn publish_frame(self, sim_time: f64) -> Result<u64, PublishError> {
+        let Self { region, producing, claimer, order, mut claimed, slot, cursor, directory: _ } = self;
+        let used = cursor.used();
         if used == 0 {
             return Err(PublishError::Empty);
         }
-        let Producing { session_id, checksum, publish_time } = self.producing;
-        check_region(self.region, session_id)?;
-        let payload = &self.payload()[..used as usize];
-        let checksum = if checksum { hash::checksum32(payload) } else { 0 };
+        let Producing { session_id, checksum, publish_time } = producing;
+        check_region(region, session_id)?;
+        let checksum = if checksum { hash::checksum32(&claimed_payload(region, slot)[..used as usize]) } else { 0 };
         let publish_time = if publish_time { PublishTime::from_ticks(shmx_os::clock::ticks()).to_wire() } else { 0 };
         let meta = FrameMeta {
             session_id,
             sim_time_bits: sim_time.to_bits(),
             payload_bytes: used,
-            tlv_count: self.cursor.tlv_count(),
+            tlv_count: cursor.tlv_count(),
             checksum,
             publish_time,
         };
-        let Some(claim) = self.claim.take() else { return Err(PublishError::Empty) };
-        let published = match &mut self.order {
-            Order::Shared(publisher) => publisher.lock().publish(self.region, self.claimer, claim, &meta),
-            Order::Alone(publisher) => publisher.publish(self.region, self.claimer, claim, &meta),
+        let Some(claim) = claimed.claim.take() else { return Err(PublishError::Empty) };
+        let published = match order {
+            Order::Shared(publisher) => publisher.lock().publish(region, claimer, claim, &meta),
+            Order::Alone(publisher) => publisher.publish(region, claimer, claim, &meta),
         };
-        wake(self.region, published.wake);
-        prefetch::will_write(self.region.slot(self.claimer.next_slot()), used);
+        wake(region, published.wake);
+        prefetch::will_write(region.slot(claimer.next_slot()), used);
         Ok(published.frame_id)
     }
 
@@ -252,7 +263,7 @@ impl<'a> Frame<'a> {
     pub fn abandon(self) {}
 }
 
-impl Drop for Frame<'_> {
+impl Drop for Claimed<'_> {
     #[inline]
     fn drop(&mut self) {
         // In a forked child the slot is still the parent's to fill.

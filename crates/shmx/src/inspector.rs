@@ -1,7 +1,7 @@
 //! Looks at a region without being noticed: a read-only mapping, no reader slot, no lock.
 
 use crate::buffer::Pool;
-use crate::client::inspect_slot;
+use crate::client::{Expected, inspect_slot};
 use crate::error::{DirectoryReadError, OpenError, ReadError};
 use crate::region::{Mapped, ReadOnly, map_read_only};
 use crate::server::{ReaderInfo, reader_info};
@@ -286,7 +286,8 @@ impl Inspector {
 
     fn frame(&self, slot: u32) -> Result<Option<FrameView>, ReadError> {
         let h = self.header();
-        inspect_slot(&self.region, slot, h.session_id, FeatureWord::of(&h), &self.buffers)
+        let expected = Expected { session_id: h.session_id, features: FeatureWord::of(&h), verify: true };
+        inspect_slot(&self.region, slot, expected, &self.buffers)
     }
 
     /// A slot with what it holds; `None` past the last one.

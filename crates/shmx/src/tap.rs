@@ -1,6 +1,6 @@
 //! Follows a region without being noticed: every frame in order, through a read-only mapping.
 
-use crate::client::{Miss, read_into};
+use crate::client::{Expected, Miss, read_into};
 use crate::error::{DirectoryReadError, OpenError, ReadError};
 use crate::region::{Mapped, ReadOnly, map_read_only};
 use crate::stream::StaticState;
@@ -352,16 +352,18 @@ impl Tap {
                 std::hint::spin_loop();
                 continue;
             };
-            let verify = self.options.verify;
+            let (session_id, features, verify) = (self.session_id, self.features, self.options.verify);
+            let expected = Expected { session_id, features, verify };
             let words = &mut into.words;
-            let read = read_into(&self.region, slot, self.session_id, self.features, verify, move |n| {
+            let mut meta = FrameSnapshot::default();
+            let read = read_into(&self.region, slot, expected, &mut meta, move |n| {
                 if words.len() < n {
                     words.resize(n, 0);
                 }
                 words
             });
             match read {
-                Ok((meta, sum)) if meta.frame_id == id => {
+                Ok(sum) if meta.frame_id == id => {
                     let missed = self.step_to(id);
                     let checksum = sum.inspect_err(|_| self.stats.refused += 1)?;
                     self.stats.taken += 1;

@@ -53,18 +53,19 @@ impl Attachment {
         self.index.and_then(|i| self.region.reader(i))
     }
 
-    /// Begins a lease; `alone`, if it ends before the client's next one begins.
+    /// Begins a lease and reads the frame's header; `alone`, if it ends before the client's next one begins.
     #[inline]
     pub(super) fn lease(
         self: &Arc<Self>,
         slot: u32,
         reader: u32,
         alone: bool,
-    ) -> Result<(FrameSnapshot, Held<'_>), Refused> {
+        seen: &mut FrameSnapshot,
+    ) -> Result<Held<'_>, Refused> {
         let holds = self.holds.get(slot as usize).ok_or(Refused::Disturbed)?;
         let place = self.region.slot(slot);
-        let (meta, hold) = if alone { holds.begin_alone(place, reader) } else { holds.begin(place, reader) }?;
-        Ok((meta, Held { owner: self, slot, hold }))
+        let begun = if alone { holds.begin_alone(place, reader, seen) } else { holds.begin(place, reader, seen) };
+        begun.map(|hold| Held { owner: self, slot, hold })
     }
 
     #[inline]

@@ -98,6 +98,12 @@ pub(crate) struct Current {
     pub(crate) checksum: ChecksumState,
 }
 
+impl Default for Current {
+    fn default() -> Self {
+        Self { meta: FrameSnapshot::default(), slot: 0, checksum: ChecksumState::Absent }
+    }
+}
+
 /// Whether the payload is leased, or lies in the [`Place`].
 pub(super) type Payload<'a> = Option<Held<'a>>;
 
@@ -179,7 +185,7 @@ impl Position {
         let last_id = reader::published(&a.region).saturating_sub(1);
         let last_slot = a.region.slot_count() - 1;
         let (stats, heartbeat) = (ClientStats::default(), Heartbeat::default());
-        let current = Current { meta: FrameSnapshot::default(), slot: 0, checksum: ChecksumState::Absent };
+        let current = Current::default();
         Self { options, stats, last_id, last_slot, last_bytes: 0, seen: 0, heartbeat, current }
     }
 
@@ -411,33 +417,32 @@ impl Position {
             // Relaxed: only a preference; what is read is checked on either way.
             let payload_bytes = a.region.slot(index).head.payload_bytes.load(Ordering::Relaxed);
             if payload_bytes > self.options.copy_up_to {
-                match a.lease(index, reader, P::ALONE) {
-                    Ok((meta, held)) => return self.check_leased(a, index, meta, held).map(Some),
+                match a.lease(index, reader, P::ALONE, &mut self.current.meta) {
+                    Ok(held) => return self.check_leased(a, index, held).map(Some),
                     // In a moment it can be leased; it can be copied now.
                     Err(Refused::Ending) => {}
                     Err(Refused::Disturbed) => return Err(Miss::Disturbed),
                 }
             }
         }
-        self.current = read_copied(&a.region, index, a.session_id, a.features, self.options.verify, true, place)?;
+        let Attachment { ref region, session_id, features, .. } = **a;
+        let expected = Expected { session_id, features, verify: self.options.verify };
+        read_copied(region, index, expected, true, place, &mut self.current)?;
         Ok(None)
     }
 
+    /// Whether the current frame, which `held` holds, is a frame.
     #[inline]
-    fn check_leased<'a>(
-        &mut self,
-        a: &Attachment,
-        slot: u32,
-        meta: FrameSnapshot,
-        held: Held<'a>,
-    ) -> Result<Held<'a>, Miss> {
-        check_meta(&meta, a.session_id, &a.region.layout)?;
+    fn check_leased<'a>(&mut self, a: &Attachment, slot: u32, held: Held<'a>) -> Result<Held<'a>, Miss> {
+        let meta = &self.current.meta;
+        check_meta(meta, a.session_id, &a.region.layout)?;
         let verify = self.options.verify && !a.features.has(FeatureWord::NO_CHECKSUM);
         if verify && !held.is_verified() {
-            check_sum(&meta, held.payload(meta.payload_bytes as usize)).map_err(Miss::Error)?;
+            check_sum(meta, held.payload(meta.payload_bytes as usize)).map_err(Miss::Error)?;
             held.set_verified();
         }
-        self.current = Current { meta, slot, checksum: checksum_state(verify, a.features) };
+        self.current.slot = slot;
+        self.current.checksum = checksum_state(verify, a.features);
         Ok(held)
     }
 }
@@ -482,24 +487,33 @@ fn number_in<B: Backing>(region: &Mapped<B>, index: u32) -> u32 {
     newest.wrapping_sub(behind as u32)
 }
 
+/// What a frame must be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) session_id: u64,
+    pub(crate) features: FeatureWord,
+    /// Whether its checksum is looked at.
+    pub(crate) verify: bool,
+}
+
 /// Copies a frame into a place; a wrong checksum is refused or told.
 #[inline]
 fn read_copied<B: Backing>(
     region: &Mapped<B>,
     slot: u32,
-    session_id: u64,
-    features: FeatureWord,
-    verify: bool,
+    expected: Expected,
     refuse_mismatch: bool,
     place: &mut impl Place,
-) -> Result<Current, Miss> {
-    let (meta, sum) = read_into(region, slot, session_id, features, verify, |words| place.words(words))?;
-    let checksum = match sum {
+    current: &mut Current,
+) -> Result<(), Miss> {
+    current.slot = slot;
+    let Current { meta, checksum, .. } = current;
+    *checksum = match read_into(region, slot, expected, meta, |n| place.words(n))? {
         Ok(state) => state,
         Err(e) if refuse_mismatch => return Err(Miss::Error(e)),
         Err(_) => ChecksumState::Mismatch,
     };
-    Ok(Current { meta, slot, checksum })
+    Ok(())
 }
 
 /// Copies a frame into the memory that `memory` gives for so many words, and proves that the copy is whole.
@@ -511,23 +525,27 @@ fn read_copied<B: Backing>(
 pub(crate) fn read_into<'m, B: Backing>(
     region: &Mapped<B>,
     index: u32,
-    session_id: u64,
-    features: FeatureWord,
-    verify: bool,
+    expected: Expected,
+    meta: &mut FrameSnapshot,
     memory: impl FnOnce(usize) -> &'m mut [u64],
-) -> Result<(FrameSnapshot, Result<ChecksumState, ReadError>), Miss> {
+) -> Result<Result<ChecksumState, ReadError>, Miss> {
+    let Expected { session_id, features, verify } = expected;
     let slot = region.slot(index);
     let extended = features.is_extended();
     let number = if extended { 0 } else { number_in(region, index) };
-    let meta = if extended { reader::begin(slot)? } else { reader::begin_unstamped(slot) };
-    check_meta(&meta, session_id, &region.layout).map_err(|e| match e {
+    if extended {
+        reader::begin_into(slot, meta)?;
+    } else {
+        *meta = reader::begin_unstamped(slot);
+    }
+    check_meta(meta, session_id, &region.layout).map_err(|e| match e {
         // Seen half-written; say so only if it stays.
-        Miss::Error(_) if reader::validate(slot, &meta).is_err() => Miss::Disturbed,
+        Miss::Error(_) if reader::validate(slot, meta).is_err() => Miss::Disturbed,
         other => other,
     })?;
     let len = meta.payload_bytes as usize;
     let payload = bytemuck::cast_slice_mut(memory(len.div_ceil(8))).get_mut(..len).unwrap_or(&mut []);
-    reader::copy_payload(slot, &meta, payload)?;
+    reader::copy_payload(slot, meta, payload)?;
     if !extended {
         fence(Ordering::Acquire);
         let reserved = region.header().reserve_index.load(Ordering::Relaxed);
@@ -536,22 +554,21 @@ pub(crate) fn read_into<'m, B: Backing>(
         }
     }
     let verify = verify && !features.has(FeatureWord::NO_CHECKSUM);
-    let sum = if verify { check_sum(&meta, payload) } else { Ok(()) };
-    Ok((meta, sum.map(|()| checksum_state(verify, features))))
+    let sum = if verify { check_sum(meta, payload) } else { Ok(()) };
+    Ok(sum.map(|()| checksum_state(verify, features)))
 }
 
 /// The inspector's way to a frame: by copy, and a wrong checksum is shown instead of refused.
 pub(crate) fn inspect_slot<B: Backing>(
     region: &Mapped<B>,
     index: u32,
-    session_id: u64,
-    features: FeatureWord,
+    expected: Expected,
     buffers: &Arc<Pool>,
 ) -> Result<Option<FrameView>, ReadError> {
     for _ in 0..ATTEMPTS {
-        let mut own = Own::new(buffers);
-        match read_copied(region, index, session_id, features, true, false, &mut own) {
-            Ok(current) => return Ok(Some(own.view(&current, None))),
+        let (mut own, mut current) = (Own::new(buffers), Current::default());
+        match read_copied(region, index, expected, false, &mut own, &mut current) {
+            Ok(()) => return Ok(Some(own.view(&current, None))),
             Err(Miss::Empty) => return Ok(None),
             Err(Miss::Error(e)) => return Err(e),
             Err(Miss::Disturbed) => std::thread::yield_now(),
