@@ -191,6 +191,42 @@ fn small_frames_are_copied_and_pin_nothing() {
 }
 
 #[test]
+fn large_streams_are_hashed_on_the_way_and_right() {
+    let name = unique("large");
+    let config = Config { frame_bytes_cap: 8 << 20, ..Config::new(&name) };
+    let streams: Vec<_> = (1..=5).map(|id| StaticStream::of::<u8>(id, format!("part {id}"))).collect();
+    let server = Server::create(&config, &streams).unwrap();
+    let bytes = |len: usize, seed: usize| (0..len).map(|i| (i * 31 + i / 251 + seed) as u8).collect::<Vec<u8>>();
+    // Large ones behind in-place, small and odd ones, and the other way round.
+    let parts = [bytes(100, 1), bytes((2 << 20) + 13, 2), bytes(7, 3), bytes(2 << 20, 4), bytes(70_001, 5)];
+    let mut by_lease = Client::open(&name).unwrap();
+    let mut options = ClientOptions::default();
+    options.lease = false;
+    let mut by_copy = Client::open_with(&name, options).unwrap();
+    for first in 0..parts.len() {
+        let mut frame = server.begin_frame().unwrap();
+        let order = (first..parts.len()).chain(0..first);
+        for (i, part) in order.map(|i| (i, &parts[i])) {
+            let id = i as u32 + 1;
+            match i {
+                0 | 4 => frame.reserve_stream::<u8>(id, part.len()).unwrap().copy_from_slice(part),
+                1 | 2 => frame.append_stream(id, part).unwrap(),
+                _ => frame.append_raw(id, part.len() as u32, part).unwrap(),
+            }
+        }
+        frame.publish_frame(0.0).unwrap();
+        for client in [&mut by_lease, &mut by_copy] {
+            let view = client.try_next().unwrap().unwrap();
+            assert_eq!(view.checksum(), ChecksumState::Verified);
+            assert_eq!(view.stored_checksum(), shmx::abi::hash::checksum32(view.payload()));
+            for (i, part) in parts.iter().enumerate() {
+                assert!(view.get::<u8>(i as u32 + 1).unwrap() == part, "part {i}");
+            }
+        }
+    }
+}
+
+#[test]
 fn shared_and_exclusive_frames_alternate() {
     let (mut server, name) = small("mut");
     let mut client = Client::open(&name).unwrap();

@@ -134,7 +134,7 @@ pub fn update(state: u64, bytes: &[u8]) -> u64 {
 /// Copies `src` to `dst` and continues a hash with it, block by block, so that each block comes from memory once.
 ///
 /// Hashing takes most of the time: this is about as fast as [`update`] and a copy after it, not faster, unless memory
-/// is the narrow place.
+/// is the narrow place: from some MiB on.
 ///
 /// # Panics
 ///
