@@ -82,10 +82,10 @@ fn everything_at_once_from_many_threads() {
                         if last % 3 == c {
                             pass.send(view).unwrap();
                         }
-                        // The same slot once more, while the other thread may be ending its lease of it.
+                        // Often the same slot once more, while the other thread may be ending its lease of it. Not
+                        // always: with several producers a frame with a higher id need not be the newest.
                         if let Some(lent) = client.latest_ref().unwrap() {
-                            assert!(lent.frame_id() >= last, "forward");
-                            last = lent.frame_id();
+                            last = last.max(lent.frame_id());
                             let value = lent.get::<u64>(1).unwrap()[0];
                             assert!(lent.get::<u64>(2).unwrap().iter().all(|v| *v == value));
                         }
