@@ -47,6 +47,11 @@ mod measured {
     }
 
     #[inline(never)]
+    pub(super) fn next_ref(client: &mut Client) -> Result<bool> {
+        Ok(black_box(client.try_next_ref()?).is_some())
+    }
+
+    #[inline(never)]
     pub(super) fn latest(client: &mut Client) -> Result<bool> {
         Ok(black_box(client.latest()?).is_some())
     }
@@ -102,7 +107,7 @@ fn publish_all(server: &Server) -> Result<()> {
 }
 
 /// All operations.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
     "hash-scalar-64",
     "hash-scalar-4096",
     "hash-avx2-4096",
@@ -116,8 +121,11 @@ const NAMES: [&str; 20] = [
     "next-64-hash",
     "next-64-copied",
     "next-4096",
+    "next-ref-64",
+    "next-ref-4096",
     "latest-64",
     "next-nothing-new",
+    "next-ref-nothing-new",
     "get",
     "decode",
     "control-send-32",
@@ -178,12 +186,15 @@ fn operation(name: &str) -> Result<()> {
         "next-64-hash" => read(true, true, 8, measured::next),
         "next-64-copied" => read(false, false, 8, measured::next),
         "next-4096" => read(false, true, 512, measured::next),
+        "next-ref-64" => read(false, true, 8, measured::next_ref),
+        "next-ref-4096" => read(false, true, 512, measured::next_ref),
         "latest-64" => read(false, true, 8, measured::latest),
-        "next-nothing-new" => {
+        "next-nothing-new" | "next-ref-nothing-new" => {
+            let next = if name == "next-nothing-new" { measured::next } else { measured::next_ref };
             let mut s = setup(false, true)?;
             publish_all(&s.server)?;
             s.client.try_next()?.context("no frame")?;
-            (0..TIMES).try_for_each(|_| if measured::next(&mut s.client)? { bail!("a frame") } else { Ok(()) })
+            (0..TIMES).try_for_each(|_| if next(&mut s.client)? { bail!("a frame") } else { Ok(()) })
         }
         "get" | "decode" => {
             let mut s = setup(false, true)?;

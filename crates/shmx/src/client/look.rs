@@ -553,12 +553,17 @@ pub(crate) fn read_into<'m, B: Backing>(
     let len = meta.payload_bytes as usize;
     let payload = bytemuck::cast_slice_mut(memory(len.div_ceil(8))).get_mut(..len).unwrap_or(&mut []);
     let verify = verify && !features.has(FeatureWord::NO_CHECKSUM);
-    let mut state = hash::SEED;
-    for (words, part) in slot.payload.chunks(PART / 8).zip(payload.chunks_mut(PART)) {
-        bytes::copy_out(words, part);
+    let (mut state, mut from, mut to) = (hash::SEED, slot.payload, &mut *payload);
+    loop {
+        let (part, rest) = to.split_at_mut(to.len().min(PART));
+        bytes::copy_out(from, part);
         if verify {
             state = hash::update(state, part);
         }
+        if rest.is_empty() {
+            break;
+        }
+        (from, to) = (from.get(PART / 8..).unwrap_or(&[]), rest);
     }
     reader::validate(slot, meta)?;
     if !extended {
