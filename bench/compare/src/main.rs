@@ -171,7 +171,7 @@ fn measure(run: &Run) -> Result<()> {
     let effort = if run.quick {
         Effort { rounds: 5, again: 1, round_ns: 10e6 }
     } else {
-        Effort { rounds: 21, again: 3, round_ns: 50e6 }
+        Effort { rounds: 15, again: 3, round_ns: 25e6 }
     };
     let sizes = if run.bytes.is_empty() { plan::SIZES.to_vec() } else { run.bytes.clone() };
     let mut bench = Bench::new(used[1])?;

@@ -1,7 +1,7 @@
 //! Frames whose every byte follows from a seed and a number, so that a reader can check all of them.
 
 use anyhow::{Context, Result, ensure};
-use shmx::{Element, Frame, FrameView, StaticStream, StreamInfo};
+use shmx::{Element, Frame, FrameRef, FrameView, StaticStream, StreamInfo};
 
 pub(crate) const NUMBER: u32 = 1;
 pub(crate) const DATA: u32 = 2;
@@ -54,23 +54,57 @@ pub(crate) fn write(frame: &mut Frame<'_>, seed: u64, number: u64, max_len: u32,
     Ok(())
 }
 
+/// A frame that is kept or one that is lent.
+pub(crate) trait Whole {
+    fn id(&self) -> u64;
+    fn session(&self) -> u64;
+    fn leased(&self) -> bool;
+    fn bytes(&self) -> &[u8];
+    fn check(&self, seed: u64) -> Result<(u64, Option<u32>)>;
+}
+
+macro_rules! whole {
+    ($($frame:ty),*) => { $(
+        impl Whole for $frame {
+            fn id(&self) -> u64 {
+                self.frame_id()
+            }
+            fn session(&self) -> u64 {
+                self.session_id()
+            }
+            fn leased(&self) -> bool {
+                self.is_leased()
+            }
+            fn bytes(&self) -> &[u8] {
+                self.payload()
+            }
+            fn check(&self, seed: u64) -> Result<(u64, Option<u32>)> {
+                let found = self.decode()?;
+                let announced = self.tlv_count();
+                ensure!(found.len() == announced as usize, "{} streams, {announced} announced", found.len());
+                let [number, max_len] = *self.get::<u64>(NUMBER)? else { anyhow::bail!("not two numbers") };
+                ensure!(self.sim_time() == number as f64, "sim_time of another frame");
+                let data = self.stream(DATA)?.context("no data")?;
+                ensure!(data.data.len() == len_of(seed, number, max_len as u32), "length of another frame");
+                ensure!(data.elem_count as usize == data.data.len(), "element count of another frame");
+                ensure!(matches(seed, number, data.data), "bytes of another frame");
+                let mut added = None;
+                for s in found.iter().filter(|s| s.stream_id >= ADDED) {
+                    let value = u64::from(s.stream_id) ^ number;
+                    ensure!(self.get::<u64>(s.stream_id)? == [value], "added stream of another frame");
+                    added = Some(s.stream_id);
+                }
+                ensure!(found.len() == 2 + usize::from(added.is_some()), "{} streams", found.len());
+                Ok((number, added))
+            }
+        }
+    )* };
+}
+whole!(FrameView, FrameRef<'_>);
+
 /// Checks every byte and returns the frame's number and its added stream.
-pub(crate) fn check(view: &FrameView, seed: u64) -> Result<(u64, Option<u32>)> {
-    let found = view.decode()?;
-    ensure!(found.len() == view.tlv_count() as usize, "{} streams, {} announced", found.len(), view.tlv_count());
-    let [number, max_len] = *view.get::<u64>(NUMBER)? else { anyhow::bail!("not two numbers") };
-    ensure!(view.sim_time() == number as f64, "sim_time of another frame");
-    let data = view.stream(DATA)?.context("no data")?;
-    ensure!(data.data.len() == len_of(seed, number, max_len as u32), "length of another frame");
-    ensure!(data.elem_count as usize == data.data.len(), "element count of another frame");
-    ensure!(matches(seed, number, data.data), "bytes of another frame");
-    let mut added = None;
-    for s in found.iter().filter(|s| s.stream_id >= ADDED) {
-        ensure!(view.get::<u64>(s.stream_id)? == [u64::from(s.stream_id) ^ number], "added stream of another frame");
-        added = Some(s.stream_id);
-    }
-    ensure!(found.len() == 2 + usize::from(added.is_some()), "{} streams", found.len());
-    Ok((number, added))
+pub(crate) fn check(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
+    view.check(seed)
 }
 
 pub(crate) fn added_stream(id: u32) -> StaticStream {

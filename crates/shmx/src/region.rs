@@ -286,11 +286,11 @@ pub(crate) fn header_of(shared: &[AtomicU8]) -> Option<GlobalHeader> {
 
 /// The payload of a slot that the caller holds by lease.
 ///
-/// Not public and called in one place, [`crate::FrameView::payload`], whose value owns the lease.
+/// Not public, and called only for a lease that the caller owns: by `client::attachment`, and for a [`crate::FrameRef`].
 #[allow(unsafe_code)]
 #[inline]
 pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usize) -> &[u8] {
-    // SAFETY: the caller owns a lease on the slot for as long as it lends the slice (`client::Lease`), and no writer
+    // SAFETY: the caller owns a lease on the slot for as long as it lends the slice (see above), and no writer
     // that follows the protocol writes a leased slot. A process that ignores the protocol can write any mapped byte
     // whatever we do; docs/reliability.md says so.
     unsafe { bytes::leased(region.slot(slot).payload, len) }

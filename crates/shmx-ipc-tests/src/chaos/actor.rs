@@ -3,7 +3,7 @@
 use crate::chaos::board::{Board, Count, Line};
 use crate::chaos::dice::Dice;
 use crate::chaos::victim::die_with_parent;
-use crate::frames::{self, THREAD_SHIFT, fill, matches, mix};
+use crate::frames::{self, THREAD_SHIFT, Whole, fill, matches, mix};
 use crate::opts::Opts;
 use anyhow::{Context, Result, bail};
 use shmx::error::{BeginError, CreateError, OpenError, ReadError, SendError};
@@ -210,23 +210,44 @@ impl Reader<'_> {
         let mut last = 0;
         let mut sent = (mix(self.dice.next()), 0);
         while line.turn() {
-            let taken = match self.mode.as_str() {
-                "latest" | "storm" => client.latest(),
-                "next" | "control" => client.next(Duration::from_millis(300)),
-                _ if self.dice.one_in(2) => client.next(Duration::from_millis(100)),
-                _ => client.wait(Duration::from_millis(100)),
-            };
-            let mut over = false;
-            match taken {
-                Ok(Some(view)) => {
-                    self.check(&client, &view, last);
-                    last = view.frame_id();
+            let session = client.session_id();
+            // Frames that are kept, and frames that are lent.
+            let taken = if self.dice.one_in(3) {
+                let lent = match self.mode.as_str() {
+                    "latest" | "storm" => client.latest_ref(),
+                    _ if self.dice.one_in(2) => client.next_ref(Duration::from_millis(100)),
+                    _ => client.wait_ref(Duration::from_millis(100)),
+                };
+                lent.map(|frame| {
+                    let frame = frame?;
+                    self.check(session, &frame, last);
+                    if self.dice.one_in(8) {
+                        self.check_again(&frame);
+                    }
+                    Some(frame.frame_id())
+                })
+            } else {
+                let kept = match self.mode.as_str() {
+                    "latest" | "storm" => client.latest(),
+                    "next" | "control" => client.next(Duration::from_millis(300)),
+                    _ if self.dice.one_in(2) => client.next(Duration::from_millis(100)),
+                    _ => client.wait(Duration::from_millis(100)),
+                };
+                kept.map(|view| {
+                    let view = view?;
+                    let id = view.frame_id();
+                    self.check(session, &view, last);
                     if self.mode == "hold" {
                         held.push_back((view, Instant::now() + self.dice.micros(15_000)));
                     } else if self.dice.one_in(8) {
                         self.check_again(&view);
                     }
-                }
+                    Some(id)
+                })
+            };
+            let mut over = false;
+            match taken {
+                Ok(Some(id)) => last = id,
                 Ok(None) => {}
                 Err(ReadError::Lapped { .. }) => line.add(Count::Lapped, 1),
                 Err(ReadError::ServerGone) => over = true,
@@ -269,8 +290,8 @@ impl Reader<'_> {
         }
     }
 
-    fn check(&self, client: &Client, view: &FrameView, last: u64) {
-        let (line, id, session) = (self.line, view.frame_id(), client.session_id());
+    fn check(&self, session: u64, view: &impl Whole, last: u64) {
+        let (line, id) = (self.line, view.id());
         if id == last {
             return; // the newest frame once more
         }
@@ -281,7 +302,7 @@ impl Reader<'_> {
                 line.add(Count::Torn, 1);
             }
             Err(e) => {
-                eprintln!("frame {id}, leased {}: {e:#}", view.is_leased());
+                eprintln!("frame {id}, leased {}: {e:#}", view.leased());
                 line.add(Count::Torn, 1);
             }
         }
@@ -296,13 +317,13 @@ impl Reader<'_> {
             line.set(Count::FirstAt, ticks());
             line.set(Count::Session, session);
         }
-        line.add(Count::Bytes, view.payload().len() as u64);
+        line.add(Count::Bytes, view.bytes().len() as u64);
         line.add(Count::Frames, 1);
     }
 
-    fn check_again(&self, view: &FrameView) {
-        if let Err(e) = frames::check(view, view.session_id()) {
-            eprintln!("frame {} changed while held: {e:#}", view.frame_id());
+    fn check_again(&self, view: &impl Whole) {
+        if let Err(e) = frames::check(view, view.session()) {
+            eprintln!("frame {} changed while held: {e:#}", view.id());
             self.line.add(Count::Torn, 1);
         }
         self.line.add(Count::Held, 1);
