@@ -66,7 +66,7 @@ pub(crate) enum Directory<'a> {
 }
 
 impl<'a> Frame<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         region: &'a Mapped<Region>,
         producing: Producing,
@@ -266,7 +266,8 @@ impl<'a> Frame<'a> {
     /// # Errors
     ///
     /// [`PublishError`]; the slot is given back then.
-    #[inline]
+    // Always, as `begin_frame_mut`, and for its reason.
+    #[inline(always)]
     pub fn publish_frame(self, sim_time: f64) -> Result<u64, PublishError> {
         let Self { region, producing, claimer, order, mut claimed, slot, cursor, hashed, directory: _ } = self;
         let used = cursor.used();

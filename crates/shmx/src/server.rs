@@ -409,7 +409,8 @@ impl Server {
     /// # Errors
     ///
     /// [`BeginError`].
-    #[inline]
+    // Always: see below.
+    #[inline(always)]
     pub fn begin_frame(&self) -> Result<Frame<'_>, BeginError> {
         let claim = self.claim()?;
         let order = Order::Shared(&self.publisher);
@@ -428,7 +429,10 @@ impl Server {
     /// # Errors
     ///
     /// [`BeginError`].
-    #[inline]
+    // Always: a frame that is returned through memory is moved, and the processor waits for what was stored in other
+    // pieces than it is loaded in. Publishing 64 bytes took 65 ns where the compiler did not inline this, and 20 ns
+    // where it did.
+    #[inline(always)]
     pub fn begin_frame_mut(&mut self) -> Result<Frame<'_>, BeginError> {
         self.check_region()?;
         let claim = match self.claimer.claim_mut(&self.region) {
