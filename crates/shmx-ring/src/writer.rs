@@ -7,6 +7,7 @@
 use crate::doorbell;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
+use core::num::NonZero;
 
 /// Maps tickets (0, 1, 2, ...) to wire sequence numbers and slots.
 ///
@@ -71,8 +72,9 @@ pub struct Claimer {
 #[must_use = "a claim that is neither published nor abandoned costs its slot"]
 pub struct Claim {
     ticket: u64,
-    slot: u32,
     stamp: u64,
+    /// The slot's number and 1: so that an `Option` of a claim is no larger than a claim.
+    place: NonZero<u32>,
 }
 
 /// No slot can be had now.
@@ -159,7 +161,7 @@ impl Claimer {
             && let Ok(stamp) = try_claim(slots.slot(index))
         {
             self.next_ticket.store(ticket + 1, Ordering::Relaxed);
-            return Ok(Claim { ticket, slot: index, stamp });
+            return Ok(Claim::new(ticket, index, stamp));
         }
         self.claim(slots)
     }
@@ -175,7 +177,7 @@ impl Claimer {
                 continue;
             }
             match try_claim(slots.slot(index)) {
-                Ok(stamp) => return Ok(Claim { ticket, slot: index, stamp }),
+                Ok(stamp) => return Ok(Claim::new(ticket, index, stamp)),
                 Err(Busy::Leased) => refused.leased += 1,
                 Err(Busy::Writing) => refused.writing += 1,
             }
@@ -226,16 +228,21 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
 }
 
 impl Claim {
+    #[inline]
+    const fn new(ticket: u64, slot: u32, stamp: u64) -> Self {
+        Self { ticket, stamp, place: NonZero::<u32>::MIN.saturating_add(slot) }
+    }
+
     /// Number of the claimed slot.
     #[must_use]
     #[inline]
     pub const fn slot(&self) -> u32 {
-        self.slot
+        self.place.get() - 1
     }
 
     /// Gives the slot back empty. No reader ever sees it as a frame.
     pub fn abandon<S: Slots>(self, slots: &S) {
-        let head = slots.slot(self.slot).head;
+        let head = slots.slot(self.slot()).head;
         // Release: whoever claims next sees our writes as past.
         head.ext_stamp.store(self.stamp.wrapping_add(2), Ordering::Release);
     }
@@ -279,7 +286,7 @@ impl Publisher {
     #[inline]
     pub fn publish<S: Slots>(&mut self, slots: &S, claimer: &Claimer, claim: Claim, meta: &FrameMeta) -> Published {
         self.frame_id += 1;
-        let head = slots.slot(claim.slot).head;
+        let head = slots.slot(claim.slot()).head;
         head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
         head.sim_time.store(meta.sim_time_bits, Ordering::Relaxed);
         head.tlv_count.store(meta.tlv_count, Ordering::Relaxed);
@@ -298,7 +305,7 @@ impl Publisher {
         // W7 [P5 doorbell]. SeqCst for the last of them, with the load in `ring`.
         if self.newest.is_none_or(|n| n < claim.ticket) {
             self.newest = Some(claim.ticket);
-            claimer.newest_slot.store(claim.slot + 1, Ordering::Relaxed);
+            claimer.newest_slot.store(claim.place.get(), Ordering::Relaxed);
             let number = self.sequence.number(claim.ticket);
             header.reserve_index.store(number, Ordering::Relaxed); // for display only
             header.frame_seq.store(self.frame_id, Ordering::Release);

@@ -1,33 +1,27 @@
 //! A frame under construction.
 
 use crate::error::{AppendError, PublishError};
-use crate::region::{Mapped, claimed_payload};
-use crate::server::{Producing, check_region, wake};
+use crate::region::claimed_payload;
+use crate::server::{Producing, Server, check_region, wake};
 use crate::stream::{StaticState, StreamInfo};
 use bytemuck::Pod;
-use parking_lot::Mutex;
 use shmx_abi::extension::PublishTime;
 use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
 use shmx_abi::{Element, ElementType, hash};
-use shmx_os::Region;
 use shmx_ring::prefetch;
-use shmx_ring::view::{Slot, Slots};
-use shmx_ring::writer::{Claim, Claimer, FrameMeta, Publisher};
+use shmx_ring::view::Slots;
+use shmx_ring::writer::{Claim, FrameMeta};
 use std::sync::Arc;
 
 /// A claimed slot: append streams, then publish. Dropping it gives the slot back and publishes nothing.
 #[derive(Debug)]
 #[must_use = "a frame that is dropped is not published"]
 pub struct Frame<'a> {
-    region: &'a Mapped<Region>,
-    producing: Producing,
-    claimer: &'a Claimer,
-    order: Order<'a>,
     claimed: Claimed<'a>,
-    slot: Slot<'a>,
     cursor: PayloadCursor,
     hashed: Hashed,
-    directory: Directory<'a>,
+    /// The directory as it was when the frame was begun; the server's, where that cannot change meanwhile.
+    directory: Option<Arc<StaticState>>,
 }
 
 /// The hash of the first `bytes` bytes of the payload, as far as it was worth computing on the way.
@@ -44,41 +38,47 @@ const FUSED: usize = 2 << 20;
 /// A claim that is abandoned if nothing else becomes of it.
 ///
 /// It is what a [`Frame`] has to drop, so that publishing can take a frame apart without moving it as a whole, which
-/// would cost a fifth of the time of a small frame.
+/// would cost a fifth of the time of a small frame. A frame is small for the same reason.
 #[derive(Debug)]
 struct Claimed<'a> {
-    region: &'a Mapped<Region>,
+    owner: Owner<'a>,
     claim: Option<Claim>,
 }
 
-/// The publisher, which puts frames in order: behind a lock, or ours alone.
+/// The server, with other threads or alone.
 #[derive(Debug)]
-pub(crate) enum Order<'a> {
-    Shared(&'a Mutex<Publisher>),
-    Alone(&'a mut Publisher),
+pub(crate) enum Owner<'a> {
+    Shared(&'a Server),
+    Alone(&'a mut Server),
 }
 
-/// The directory as it was when the frame was begun.
-#[derive(Debug)]
-pub(crate) enum Directory<'a> {
-    Shared(Arc<StaticState>),
-    Alone(&'a StaticState),
+impl Owner<'_> {
+    #[inline]
+    const fn server(&self) -> &Server {
+        match self {
+            Self::Shared(server) => server,
+            Self::Alone(server) => server,
+        }
+    }
+}
+
+impl Claimed<'_> {
+    #[inline]
+    fn payload(&mut self) -> &mut [u8] {
+        let region = &self.owner.server().region;
+        match &self.claim {
+            Some(claim) => claimed_payload(region, claim.slot()),
+            None => &mut [], // only once it was published
+        }
+    }
 }
 
 impl<'a> Frame<'a> {
     #[inline(always)]
-    pub(crate) fn new(
-        region: &'a Mapped<Region>,
-        producing: Producing,
-        claimer: &'a Claimer,
-        claim: Claim,
-        order: Order<'a>,
-        directory: Directory<'a>,
-    ) -> Self {
-        let slot = region.slot(claim.slot());
-        let claimed = Claimed { region, claim: Some(claim) };
+    pub(crate) fn new(owner: Owner<'a>, claim: Claim, directory: Option<Arc<StaticState>>) -> Self {
+        let claimed = Claimed { owner, claim: Some(claim) };
         let (cursor, hashed) = (PayloadCursor::new(), Hashed { state: hash::SEED, bytes: 0 });
-        Self { region, producing, claimer, order, claimed, slot, cursor, hashed, directory }
+        Self { claimed, cursor, hashed, directory }
     }
 
     /// The slot's number.
@@ -103,21 +103,17 @@ impl<'a> Frame<'a> {
     }
 
     #[inline]
-    fn payload(&mut self) -> &mut [u8] {
-        claimed_payload(self.region, self.slot)
-    }
-
-    #[inline]
-    fn declared(&self, id: u32) -> Result<&StreamInfo, AppendError> {
-        let directory = match &self.directory {
-            Directory::Shared(d) => d,
-            Directory::Alone(d) => *d,
+    fn declared(&mut self, id: u32) -> Result<&StreamInfo, AppendError> {
+        let directory = match (&mut self.claimed.owner, &self.directory) {
+            (_, Some(directory)) => directory,
+            (Owner::Alone(server), None) => server.directory.get_mut(),
+            (Owner::Shared(_), None) => return Err(AppendError::UnknownStream { id }), // never: see `begin_frame`
         };
         directory.stream(id).ok_or(AppendError::UnknownStream { id })
     }
 
     #[inline]
-    fn check_type<T: Element>(&self, id: u32, values: usize) -> Result<u32, AppendError> {
+    fn check_type<T: Element>(&mut self, id: u32, values: usize) -> Result<u32, AppendError> {
         let s = self.declared(id)?;
         let expected = s.element_type();
         // A vector stream takes whole vectors or a flat slice of their components.
@@ -142,19 +138,16 @@ impl<'a> Frame<'a> {
 
     #[inline]
     fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
-        if self.region.os.is_forked() {
+        if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
         let used = self.cursor.used() as usize;
         // A frame has a handful of streams, so looking through them beats keeping a set.
-        if Streams::new(self.payload().get(..used).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
+        let payload = self.claimed.payload();
+        if Streams::new(payload.get(..used).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
             return Err(AppendError::DuplicateStream { id });
         }
-        let mut cursor = self.cursor;
-        let payload = claimed_payload(self.region, self.slot);
-        let data = cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })?;
-        self.cursor = cursor;
-        Ok(data)
+        self.cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })
     }
 
     #[inline]
@@ -173,9 +166,10 @@ impl<'a> Frame<'a> {
     /// (no stream can be written any more once another one is begun) and it.
     #[cold]
     fn copy_large(&mut self, at: u32, bytes: &[u8]) {
-        let (before, room) = claimed_payload(self.region, self.slot).split_at_mut(at as usize);
+        let hashing = self.claimed.owner.server().producing.checksum;
+        let (before, room) = self.claimed.payload().split_at_mut(at as usize);
         let room = &mut room[..bytes.len()];
-        if self.producing.checksum {
+        if hashing {
             let state = hash::update(self.hashed.state, &before[self.hashed.bytes as usize..]);
             self.hashed = Hashed { state: hash::copy_and_update(state, bytes, room), bytes: at + bytes.len() as u32 };
         } else {
@@ -251,14 +245,11 @@ impl<'a> Frame<'a> {
     ///
     /// [`AppendError`]; the frame is as before then.
     pub fn append_records(&mut self, records: &[u8], count: u32) -> Result<(), AppendError> {
-        if self.region.os.is_forked() {
+        if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
-        let mut cursor = self.cursor;
-        let payload = claimed_payload(self.region, self.slot);
-        cursor.append_records(payload, records, count).map_err(|full| AppendError::Records { full })?;
-        self.cursor = cursor;
-        Ok(())
+        let payload = self.claimed.payload();
+        self.cursor.append_records(payload, records, count).map_err(|full| AppendError::Records { full })
     }
 
     /// Publishes the frame and returns its id. `sim_time` is the producer's own time; unit and origin are its own.
@@ -269,15 +260,16 @@ impl<'a> Frame<'a> {
     // Always, as `begin_frame_mut`, and for its reason.
     #[inline(always)]
     pub fn publish_frame(self, sim_time: f64) -> Result<u64, PublishError> {
-        let Self { region, producing, claimer, order, mut claimed, slot, cursor, hashed, directory: _ } = self;
+        let Self { mut claimed, cursor, hashed, directory: _ } = self;
         let used = cursor.used();
         if used == 0 {
             return Err(PublishError::Empty);
         }
-        let Producing { session_id, checksum, publish_time } = producing;
-        check_region(region, session_id)?;
+        let server = claimed.owner.server();
+        let Producing { session_id, checksum, publish_time } = server.producing;
+        check_region(&server.region, session_id)?;
         let checksum = if checksum {
-            let rest = &claimed_payload(region, slot)[hashed.bytes as usize..used as usize];
+            let rest = &claimed.payload()[hashed.bytes as usize..used as usize];
             hash::fold32(hash::update(hashed.state, rest))
         } else {
             0
@@ -292,10 +284,11 @@ impl<'a> Frame<'a> {
             publish_time,
         };
         let Some(claim) = claimed.claim.take() else { return Err(PublishError::Empty) };
-        let published = match order {
-            Order::Shared(publisher) => publisher.lock().publish(region, claimer, claim, &meta),
-            Order::Alone(publisher) => publisher.publish(region, claimer, claim, &meta),
+        let published = match &mut claimed.owner {
+            Owner::Shared(s) => s.publisher.lock().publish(&s.region, &s.claimer, claim, &meta),
+            Owner::Alone(s) => s.publisher.get_mut().publish(&s.region, &s.claimer, claim, &meta),
         };
+        let Server { region, claimer, .. } = claimed.owner.server();
         wake(region, published.wake);
         prefetch::will_write(region.slot(claimer.next_slot()), used);
         Ok(published.frame_id)
@@ -308,11 +301,12 @@ impl<'a> Frame<'a> {
 impl Drop for Claimed<'_> {
     #[inline]
     fn drop(&mut self) {
+        let region = &self.owner.server().region;
         // In a forked child the slot is still the parent's to fill.
-        if !self.region.os.is_forked()
+        if !region.os.is_forked()
             && let Some(claim) = self.claim.take()
         {
-            claim.abandon(self.region);
+            claim.abandon(region);
         }
     }
 }

@@ -301,9 +301,9 @@ pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usi
 /// Not public and called in one place, [`crate::Frame`], which owns the claim and borrows the slice through `&mut`.
 #[allow(unsafe_code, clippy::mut_from_ref)]
 #[inline]
-pub(crate) fn claimed_payload<'a, B: Backing>(region: &Mapped<B>, slot: Slot<'a>) -> &'a mut [u8] {
+pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
     let len = region.layout.frame_bytes_cap() as usize;
     // SAFETY: the caller owns the claim, which the stamp makes exclusive among writers, and keeps one slice at a time
     // (it hands it out through `&mut self` only). Readers load atomically and discard.
-    unsafe { bytes::claimed(slot.payload, len) }
+    unsafe { bytes::claimed(region.slot(slot).payload, len) }
 }

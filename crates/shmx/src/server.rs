@@ -1,7 +1,7 @@
 //! The producer: creates the region, publishes frames, hears its readers.
 
 use crate::error::{BeginError, CreateError, LeaseHolder, RemoveError, StaticError};
-use crate::frame::{Directory, Frame, Order};
+use crate::frame::{Frame, Owner};
 use crate::region::Mapped;
 use crate::remove;
 use crate::stream::{StaticState, StaticStream, StreamInfo};
@@ -164,11 +164,11 @@ pub(crate) fn reader_info<B: crate::region::Backing>(
 /// Dropping the server tells the readers and removes the region's name; what readers have mapped stays theirs.
 #[derive(Debug)]
 pub struct Server {
-    region: Mapped<Region>,
-    producing: Producing,
-    claimer: Claimer,
-    publisher: Mutex<Publisher>,
-    directory: RwLock<Arc<StaticState>>,
+    pub(crate) region: Mapped<Region>,
+    pub(crate) producing: Producing,
+    pub(crate) claimer: Claimer,
+    pub(crate) publisher: Mutex<Publisher>,
+    pub(crate) directory: RwLock<Arc<StaticState>>,
     static_lock: Mutex<()>,
     /// The receivers, and the ring to begin with at the next poll.
     control: Mutex<(Vec<Receiver>, usize)>,
@@ -412,16 +412,7 @@ impl Server {
     // Always: see below.
     #[inline(always)]
     pub fn begin_frame(&self) -> Result<Frame<'_>, BeginError> {
-        let claim = self.claim()?;
-        let order = Order::Shared(&self.publisher);
-        Ok(Frame::new(
-            &self.region,
-            self.producing,
-            &self.claimer,
-            claim,
-            order,
-            Directory::Shared(self.static_state()),
-        ))
+        Ok(Frame::new(Owner::Shared(self), self.claim()?, Some(self.static_state())))
     }
 
     /// The same for a thread that has the server to itself: publishing takes no lock then.
@@ -439,9 +430,7 @@ impl Server {
             Ok(claim) => claim,
             Err(_) => self.claim_after_reaping()?,
         };
-        let order = Order::Alone(self.publisher.get_mut());
-        let directory = Directory::Alone(self.directory.get_mut());
-        Ok(Frame::new(&self.region, self.producing, &self.claimer, claim, order, directory))
+        Ok(Frame::new(Owner::Alone(self), claim, None))
     }
 
     #[inline]
