@@ -9,7 +9,12 @@ use crate::sync::{AtomicU8, AtomicU64, Ordering};
 /// Never; bytes beyond the words stay as they are.
 #[inline]
 pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
-    #[cfg(all(target_arch = "x86_64", not(any(loom, miri, shmx_no_asm))))]
+    #[cfg(all(
+        target_arch = "x86_64",
+        target_feature = "sse2",
+        target_pointer_width = "64",
+        not(any(loom, miri, shmx_no_asm))
+    ))]
     let (src, dst) = blocks::copy_out(src, dst);
     let (chunks, tail) = dst.as_chunks_mut::<8>();
     for (d, s) in chunks.iter_mut().zip(src) {
@@ -24,7 +29,12 @@ pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
 
 /// Whole cache lines at a time. The compiler never joins atomic loads of words to wider ones; written out, a copy of
 /// 4 KiB or 64 KiB from another processor's cache takes a tenth less.
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri, shmx_no_asm))))]
+#[cfg(all(
+    target_arch = "x86_64",
+    target_feature = "sse2",
+    target_pointer_width = "64",
+    not(any(loom, miri, shmx_no_asm))
+))]
 #[allow(unsafe_code)]
 mod blocks {
     use crate::sync::AtomicU64;

@@ -114,7 +114,8 @@ impl Holds {
         self.begin(slot, index, seen)
     }
 
-    /// Notes that the checksum of the frame under `hold` is right, for those who begin while it lasts.
+    /// Notes that the checksum of the frame under `hold` is right, for those who begin while it lasts. Called by the
+    /// thread that begins leases, before it ends `hold`.
     #[inline]
     pub fn set_verified(&self, hold: Hold) {
         if hold.counted {
@@ -130,6 +131,7 @@ impl Holds {
             reader::end_lease(slot, index);
             return;
         }
+        // Relaxed: H4 says whether it is still so.
         let mut state = self.0.load(Ordering::Relaxed);
         loop {
             let last = state & COUNT == 1;

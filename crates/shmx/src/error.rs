@@ -281,6 +281,14 @@ pub enum AppendError {
         /// How much is missing.
         full: shmx_abi::frame::PayloadFull,
     },
+    /// Records taken from elsewhere stand before the stream and end where no record can begin.
+    #[error("stream {id} cannot follow {used} bytes of records; records end at a multiple of 16, or come last")]
+    Unaligned {
+        /// The stream.
+        id: u32,
+        /// Bytes of the payload used so far.
+        used: u32,
+    },
     /// Records taken from elsewhere do not fit.
     #[error("the records do not fit: {full}; raise frame_bytes_cap")]
     Records {

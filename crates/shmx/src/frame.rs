@@ -7,7 +7,7 @@ use crate::stream::{StaticState, StreamInfo};
 use bytemuck::Pod;
 use shmx_abi::extension::PublishTime;
 use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
-use shmx_abi::{Element, ElementType, hash};
+use shmx_abi::{Element, ElementType, TLV_ALIGN, hash};
 use shmx_ring::prefetch;
 use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, FrameMeta};
@@ -141,10 +141,13 @@ impl<'a> Frame<'a> {
         if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
-        let used = self.cursor.used() as usize;
+        let used = self.cursor.used();
+        if !used.is_multiple_of(TLV_ALIGN) {
+            return Err(AppendError::Unaligned { id, used });
+        }
         // A frame has a handful of streams, so looking through them beats keeping a set.
         let payload = self.claimed.payload();
-        if Streams::new(payload.get(..used).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
+        if Streams::new(payload.get(..used as usize).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
             return Err(AppendError::DuplicateStream { id });
         }
         self.cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })

@@ -38,7 +38,7 @@ unsafe impl Backing for shmx_os::Pending {
     }
 }
 
-/// A read-only mapping; the inspector only loads through it, with relaxed loads and fences.
+/// A read-only mapping; the inspector only loads through it, with relaxed loads and fences, or instructions that load.
 #[derive(Debug)]
 pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
 
@@ -48,8 +48,8 @@ unsafe impl Backing for ReadOnly {
     #[inline]
     fn shared(&self) -> &[AtomicU8] {
         // SAFETY: the users of this type are the inspector, the tap and the functions of `shmx_ring` they call
-        // (`newest`, `published`, `begin`, `begin_unstamped`, `validate`, `copy_payload`, `leases`; `copy_out`,
-        // `load_bytes`), which do relaxed loads and fences only.
+        // (`newest`, `published`, `begin`, `begin_into`, `begin_unstamped`, `validate`, `copy_payload`, `leases`;
+        // `copy_out`, `load_bytes`), which do relaxed loads and fences only, or load by instructions of their own.
         unsafe { self.0.bytes() }
     }
 }
@@ -72,6 +72,8 @@ pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<M
 }
 
 /// A mapping together with a layout that was checked against its length.
+///
+/// `os` and `layout` are never replaced, on their own, by others: `places` holds for these two only.
 #[derive(Debug)]
 pub(crate) struct Mapped<B> {
     pub(crate) os: B,

@@ -184,8 +184,7 @@ impl FrameView {
 /// copied into the client's memory and validated.
 ///
 /// It counts no references and moves no data, so that a small frame costs about half of what it does as a
-/// [`FrameView`]. Dropping it ends the lease.
-#[derive(Debug)]
+/// [`FrameView`]. Dropping it ends the lease; one that is forgotten costs its slot until the client is dropped.
 pub struct FrameRef<'c> {
     /// Its current frame is this one. No more than this, and small: a frame is returned through memory, and the
     /// processor waits where it reads memory in other pieces than it was written in.
@@ -228,5 +227,14 @@ impl Drop for FrameRef<'_> {
         if let Some(hold) = self.hold {
             self.client.end_lent(hold);
         }
+    }
+}
+
+impl std::fmt::Debug for FrameRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (slot, checksum) = self.slot_and_checksum();
+        let mut debug = f.debug_struct("FrameRef");
+        debug.field("meta", self.meta()).field("slot", &slot).field("checksum", &checksum);
+        debug.field("leased", &self.is_leased()).finish_non_exhaustive()
     }
 }

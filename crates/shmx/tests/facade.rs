@@ -227,6 +227,72 @@ fn large_streams_are_hashed_on_the_way_and_right() {
 }
 
 #[test]
+fn refused_streams_and_records_leave_the_hash_right() {
+    let name = unique("mixed");
+    let config = Config { frame_bytes_cap: 5 << 20, ..Config::new(&name) };
+    let streams: Vec<_> = (1..=4).map(|id| StaticStream::of::<u8>(id, format!("part {id}"))).collect();
+    let server = Server::create(&config, &streams).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    let large: Vec<u8> = (0..(2 << 20) + 5_usize).map(|i| (i * 7 + i / 300) as u8).collect();
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(1, &large).unwrap();
+    assert!(matches!(frame.append_stream(1, &large), Err(AppendError::DuplicateStream { id: 1 })));
+    assert!(matches!(frame.append_stream(9, &large), Err(AppendError::UnknownStream { id: 9 })));
+    frame.append_stream(2, &large).unwrap();
+    assert!(matches!(frame.append_stream(3, &large), Err(AppendError::Full { id: 3, .. })));
+    frame.append_stream(3, &[1_u8, 2, 3]).unwrap();
+    // A record of another frame, cut off behind its 5 bytes of data, as others may end their payloads.
+    let mut other = server.begin_frame().unwrap();
+    other.append_stream(4, &[9_u8; 5]).unwrap();
+    other.publish_frame(0.0).unwrap();
+    let record = client.try_next().unwrap().unwrap().payload()[..29].to_vec();
+    let used = frame.used() + 29;
+    frame.append_records(&record, 1).unwrap();
+    assert_eq!(frame.append_stream(4, &[1_u8]), Err(AppendError::Unaligned { id: 4, used }));
+    assert_eq!(frame.reserve_stream::<u8>(4, 1), Err(AppendError::Unaligned { id: 4, used }));
+    frame.publish_frame(0.0).unwrap();
+    let view = client.try_next().unwrap().unwrap();
+    assert_eq!((view.checksum(), view.payload().len()), (ChecksumState::Verified, used as usize));
+    assert!(view.get::<u8>(1).unwrap() == large && view.get::<u8>(2).unwrap() == large);
+    assert_eq!((view.get::<u8>(3).unwrap(), view.get::<u8>(4).unwrap()), (&[1, 2, 3][..], &[9; 5][..]));
+}
+
+#[test]
+fn a_forgotten_lent_frame_costs_its_slot_no_longer_than_its_client() {
+    let (server, name) = small("forgotten");
+    let mut client = leasing(&name);
+    publish(&server, 1);
+    std::mem::forget(client.latest_ref().unwrap());
+    assert_eq!(leased_slots(&server), 1);
+    // Beside one that is kept: the counted way.
+    publish(&server, 2);
+    let kept = client.latest().unwrap().unwrap();
+    std::mem::forget(client.latest_ref().unwrap());
+    drop(kept);
+    assert_eq!(leased_slots(&server), 2);
+    drop(client);
+    let mut next = leasing(&name);
+    assert_eq!((next.reader_index(), leased_slots(&server)), (Some(0), 0), "the next owner of the slot begins anew");
+    for v in 3..20 {
+        publish(&server, v);
+        assert_eq!(next.latest_ref().unwrap().unwrap().get::<u64>(1).unwrap(), [v]);
+    }
+    assert_eq!(leased_slots(&server), 0);
+}
+
+#[test]
+fn a_lent_frame_may_end_in_another_thread() {
+    let (server, name) = small("lent-thread");
+    let mut client = leasing(&name);
+    for v in 0..20 {
+        publish(&server, v);
+        let lent = client.latest_ref().unwrap().unwrap();
+        let seen = std::thread::scope(|s| s.spawn(move || lent.get::<u64>(1).unwrap()[0]).join().unwrap());
+        assert_eq!((seen, leased_slots(&server)), (v, 0));
+    }
+}
+
+#[test]
 fn shared_and_exclusive_frames_alternate() {
     let (mut server, name) = small("mut");
     let mut client = Client::open(&name).unwrap();

@@ -89,6 +89,10 @@ impl Drop for Attachment {
         if self.region.header().session_id.load(Ordering::Relaxed) == self.session_id
             && let Some(slot) = self.region.reader(index)
         {
+            // A lent frame that was forgotten instead of dropped has left its bit; nobody can look at it any more.
+            if self.features.is_extended() {
+                readers::clear_leases(&self.region, index);
+            }
             readers::detach(self.region.header(), slot);
         }
         if self.locked {

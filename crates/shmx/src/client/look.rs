@@ -10,10 +10,10 @@ use shmx_abi::extension::{FeatureWord, READER_WAITING, REJECTED_MASK};
 use shmx_abi::{RegionLayout, hash};
 use shmx_os::clock;
 use shmx_ring::hold::Refused;
+use shmx_ring::prefetch;
 use shmx_ring::reader::{self, Disturbed, FrameSnapshot};
 use shmx_ring::sync::{Ordering, fence};
 use shmx_ring::view::Slots;
-use shmx_ring::{bytes, prefetch};
 use std::sync::Arc;
 
 /// Memory for a frame that is copied.
@@ -25,8 +25,13 @@ pub(super) trait Place {
 }
 
 /// Memory of the client's own, used again for every frame.
-#[derive(Debug)]
 pub(super) struct Scratch(Box<[u64]>);
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").field("words", &self.0.len()).finish()
+    }
+}
 
 impl Scratch {
     pub(super) fn new() -> Self {
@@ -160,8 +165,6 @@ impl From<Refused> for Miss {
 }
 
 const ATTEMPTS: u32 = 64;
-/// Bytes that are copied and then hashed; a multiple of a cache line.
-const PART: usize = 64 * 1024;
 
 /// Where a client is in the sequence of frames, and what it counts.
 #[derive(Debug)]
@@ -473,10 +476,7 @@ fn check_meta(meta: &FrameSnapshot, session_id: u64, layout: &RegionLayout) -> R
 }
 
 pub(crate) fn check_sum(meta: &FrameSnapshot, payload: &[u8]) -> Result<(), ReadError> {
-    compare(meta, hash::checksum32(payload))
-}
-
-fn compare(meta: &FrameSnapshot, computed: u32) -> Result<(), ReadError> {
+    let computed = hash::checksum32(payload);
     if computed == meta.checksum {
         return Ok(());
     }
@@ -526,8 +526,6 @@ fn read_copied<B: Backing>(
 /// Against a server with stamps the stamp proves it. A server of the reference announces a rewrite of a slot only by
 /// moving `reserve_index` first; if after the copy it has not yet come round to the slot, nobody can have written it.
 /// The checksum of the private copy stands behind that; what a wrong one means is the caller's to judge.
-///
-/// Large frames are copied and hashed part by part, each while it is in a fast cache.
 #[inline]
 pub(crate) fn read_into<'m, B: Backing>(
     region: &Mapped<B>,
@@ -552,20 +550,7 @@ pub(crate) fn read_into<'m, B: Backing>(
     })?;
     let len = meta.payload_bytes as usize;
     let payload = bytemuck::cast_slice_mut(memory(len.div_ceil(8))).get_mut(..len).unwrap_or(&mut []);
-    let verify = verify && !features.has(FeatureWord::NO_CHECKSUM);
-    let (mut state, mut from, mut to) = (hash::SEED, slot.payload, &mut *payload);
-    loop {
-        let (part, rest) = to.split_at_mut(to.len().min(PART));
-        bytes::copy_out(from, part);
-        if verify {
-            state = hash::update(state, part);
-        }
-        if rest.is_empty() {
-            break;
-        }
-        (from, to) = (from.get(PART / 8..).unwrap_or(&[]), rest);
-    }
-    reader::validate(slot, meta)?;
+    reader::copy_payload(slot, meta, payload)?;
     if !extended {
         fence(Ordering::Acquire);
         let reserved = region.header().reserve_index.load(Ordering::Relaxed);
@@ -573,7 +558,9 @@ pub(crate) fn read_into<'m, B: Backing>(
             return Err(Miss::Disturbed);
         }
     }
-    let sum = if verify { compare(meta, hash::fold32(state)) } else { Ok(()) };
+    // Only now: the copy is whole, and the slot may be written again meanwhile.
+    let verify = verify && !features.has(FeatureWord::NO_CHECKSUM);
+    let sum = if verify { check_sum(meta, payload) } else { Ok(()) };
     Ok(sum.map(|()| checksum_state(verify, features)))
 }
 
