@@ -26,7 +26,7 @@ use shmx_os::{Region, RegionName, clock, futex};
 use shmx_ring::hold::Hold;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
-use shmx_ring::{control, doorbell};
+use shmx_ring::{control, doorbell, reader};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,11 +139,13 @@ impl Client {
             region.os.prefault(options.huge_pages);
         }
         protect_reader(&region, options.huge_pages);
+        // Before the server can see the reader: every frame that it publishes from then on is delivered or counted.
+        let published = reader::published(&region);
         let shared = Arc::new(Attachment::new(region, header.session_id, features));
         if shared.index.is_none() && layout.reader_slots() > 0 {
             tracing::warn!(%name, reader_slots = layout.reader_slots(), "no free reader slot; reading without one");
         }
-        let position = Position::new(&shared, options);
+        let position = Position::new(&shared, options, published);
         Ok(Self { shared, position, buffers: Arc::default(), scratch: Scratch::new() })
     }
 

@@ -185,9 +185,10 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn new(a: &Attachment, options: ClientOptions) -> Self {
-        // The newest frame that is there already counts as one to deliver.
-        let last_id = reader::published(&a.region).saturating_sub(1);
+    /// `published` is the number of frames that were there when the client began to open the region.
+    pub(super) fn new(a: &Attachment, options: ClientOptions, published: u64) -> Self {
+        // The newest of them already counts as one to deliver.
+        let last_id = published.saturating_sub(1);
         let last_slot = a.region.slot_count() - 1;
         let (stats, heartbeat) = (ClientStats::default(), Heartbeat::default());
         let current = Current::default();
