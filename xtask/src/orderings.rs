@@ -82,7 +82,7 @@ const MUTANTS: &[Mutant] = &[
         "compare_exchange_weak(state, next, Ordering::AcqRel,",
         "compare_exchange_weak(state, next, Ordering::Acquire,",
     ),
-    m(
+    weak(
         "H4 acquire",
         "hold",
         "compare_exchange_weak(state, next, Ordering::AcqRel,",
