@@ -216,8 +216,8 @@ impl<B: Backing> Slots for Mapped<B> {
         let Places { first, stride, words, slots, .. } = self.places;
         // Never beyond, see `Slots::slot`; a remainder instead of a panic.
         let index = if index < slots { index } else { index % slots };
-        // SAFETY: `Places::find` has checked that the headers of all slots, `stride` apart, lie in the memory of `os`, and
-        // `index` is below their number.
+        // SAFETY: `Places::find` has checked that the headers of all slots, `stride` apart, lie in the memory of `os`,
+        // and `index` is below their number.
         let place = unsafe { first.byte_add(index as usize * stride) };
         // SAFETY: the same, and it is aligned, stays as long as `self`, and is made of atomics, which others may write.
         let head = unsafe { place.as_ref() };
@@ -288,7 +288,8 @@ pub(crate) fn header_of(shared: &[AtomicU8]) -> Option<GlobalHeader> {
 
 /// The payload of a slot that the caller holds by lease.
 ///
-/// Not public, and called only for a lease that the caller owns: by `client::attachment`, and for a [`crate::FrameRef`].
+/// Not public, and called only for a lease that the caller owns: by `client::attachment`, and for a
+/// [`crate::FrameRef`].
 #[allow(unsafe_code)]
 #[inline]
 pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usize) -> &[u8] {
