@@ -291,10 +291,9 @@ impl RecordWriter {
         let file = open.open(&path).map_err(fail)?;
         let handle = file.try_clone().map_err(fail)?;
         let (sink, state) = Sink::new(file);
-        let mcap = WriteOptions::new()
+        let mcap = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
             .compression(self.compression)
             .profile(PROFILE)
-            .library(concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
             // Chunks are finished by us, whole and in one go, and never come back to.
             .chunk_size(None)
             .disable_seeking(true)

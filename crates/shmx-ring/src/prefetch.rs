@@ -23,48 +23,36 @@ const START: u32 = 3;
 /// one after the other.
 #[inline]
 pub fn will_read(slot: Slot<'_>, len: u32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        line::<false>(core::ptr::from_ref(slot.head).cast());
-        lines::<false>(slot, len);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (slot, len);
+    ask::<false, false>(slot, len);
 }
 
 /// The slot will be leased and read: its header, which the lease writes to, comes over once instead of twice.
 #[inline]
 pub fn will_lease(slot: Slot<'_>, len: u32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        line::<true>(core::ptr::from_ref(slot.head).cast());
-        lines::<false>(slot, len);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (slot, len);
+    ask::<true, false>(slot, len);
 }
 
 /// The slot will be written, with about `len` bytes: its lines come over from the readers before the frame is there to
 /// wait for them.
 #[inline]
 pub fn will_write(slot: Slot<'_>, len: u32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        line::<true>(core::ptr::from_ref(slot.head).cast());
-        lines::<true>(slot, len);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (slot, len);
+    ask::<true, true>(slot, len);
 }
 
+/// Asks for the header and the payload, each for writing or for reading.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn lines<const WRITE: bool>(slot: Slot<'_>, len: u32) {
+fn ask<const WRITE_HEAD: bool, const WRITE: bool>(slot: Slot<'_>, len: u32) {
+    line::<WRITE_HEAD>(core::ptr::from_ref(slot.head).cast());
     let count = if len <= WHOLE + LINE { len.div_ceil(LINE) } else { START };
     for word in slot.payload.iter().step_by(LINE as usize / size_of::<u64>()).take(count as usize) {
         line::<WRITE>(core::ptr::from_ref(word).cast());
     }
 }
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+const fn ask<const WRITE_HEAD: bool, const WRITE: bool>(_slot: Slot<'_>, _len: u32) {}
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]

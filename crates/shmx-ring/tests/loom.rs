@@ -216,14 +216,18 @@ fn a_leased_frame_is_whole_and_writers_wait_for_its_end() {
     });
 }
 
+/// A ring of one slot with a frame in it, and what one reader holds of that slot.
+fn one_frame() -> (Arc<(Ring, Holds)>, Claimer, Mutex<Publisher>) {
+    let (ring, claimer, publisher) = (Ring::new(1), Claimer::new(1), Mutex::new(Publisher::new(1)));
+    assert!(publish(&ring, &claimer, &publisher, 1));
+    (Arc::new((ring, Holds::new())), claimer, publisher)
+}
+
 #[test]
 fn writers_wait_for_the_last_of_several_leases() {
     loom::model(|| {
-        let shared = Arc::new((Ring::new(1), Holds::new()));
-        let (ring, holds) = &*shared;
-        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
-        assert!(publish(ring, &claimer, &publisher, 1));
-        let mut seen = FrameSnapshot::default();
+        let (shared, claimer, publisher) = one_frame();
+        let ((ring, holds), mut seen) = (&*shared, FrameSnapshot::default());
         let [first, second] = [(), ()].map(|()| holds.begin(ring.slot(0), 3, &mut seen).unwrap());
         let other = {
             let shared = shared.clone();
@@ -246,11 +250,8 @@ fn writers_wait_for_the_last_of_several_leases() {
 #[cfg(not(loom_weak_sc))]
 fn a_lease_that_ends_takes_no_bit_from_one_that_begins() {
     loom::model(|| {
-        let shared = Arc::new((Ring::new(1), Holds::new()));
-        let (ring, holds) = &*shared;
-        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
-        assert!(publish(ring, &claimer, &publisher, 1));
-        let mut seen = FrameSnapshot::default();
+        let (shared, claimer, publisher) = one_frame();
+        let ((ring, holds), mut seen) = (&*shared, FrameSnapshot::default());
         let old = holds.begin(ring.slot(0), 3, &mut seen).unwrap();
         let ending = {
             let shared = shared.clone();
