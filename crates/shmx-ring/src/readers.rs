@@ -62,7 +62,8 @@ fn decrement(count: &AtomicU32) {
 /// Clears the lease bits of reader `index` in every slot.
 pub fn clear_leases<S: Slots>(slots: &S, index: u32) {
     for slot in (0..slots.slot_count()).map(|i| slots.slot(i)) {
-        // Looked at first: an exchange takes the header's cache line away from the producer.
+        // Looked at first: an exchange takes the header's cache line away from the producer. Relaxed will do: whoever
+        // set the bit is the caller itself, or is dead and its lock in the caller's hand, which orders what it did.
         if leases(slot).checked_shr(index).unwrap_or(0) & 1 == 1 {
             end_lease(slot, index);
         }
