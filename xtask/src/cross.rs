@@ -257,6 +257,9 @@ impl<'p> Tools<'p> {
         } else if !self.platform.runner.is_empty() {
             // Under Wine a program starts others by itself; under qemu it has to be told how.
             command.env("SHMX_RUNNER", self.platform.runner);
+            // The emulator's library keeps small memory under a lock of its own, which a fork amid other threads may
+            // find held, and then the child waits for ever. The C library's allocator survives a fork.
+            command.env("G_SLICE", "always-malloc");
         }
     }
 

@@ -711,6 +711,15 @@ fn executed_programs_inherit_nothing() {
 }
 
 /// Forks at any moment of the making and dropping of objects in other threads.
+/// Ends the threads that watch it, also when their starter panics: the scope waits for them.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn forks_amid_opening_and_closing_keep_no_lock() {
     let scratch = Scratch::new();
@@ -728,12 +737,12 @@ fn forks_amid_opening_and_closing_keep_no_lock() {
                 }
             });
         }
+        let _stop = StopOnDrop(&stop);
         let end = Instant::now() + Duration::from_millis(500);
         let mut children = Vec::new();
         while Instant::now() < end && children.len() < 100 {
             children.push(fork_sleeper());
         }
-        stop.store(true, Ordering::Relaxed);
         children
     });
     let free = (0..3).all(|thread| region.lock_state(LockByte::Reader(thread)) == LockState::Free);
