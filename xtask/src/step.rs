@@ -95,9 +95,15 @@ pub(crate) fn counted(
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {command:?}"))?;
     let stdout = child.stdout.take().context("no stdout")?;
     let mut sum = Tally::default();
+    // Said again at the end, where who reads only that finds it.
+    let mut failures = String::new();
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         println!("{line}");
+        if is_failure(&line) {
+            failures.push_str("\n   ");
+            failures.push_str(&line);
+        }
         if is_summary(&line) {
             sum.add(Tally::from_line(&line));
         }
@@ -109,9 +115,16 @@ pub(crate) fn counted(
     tally.add(sum);
     println!("   {name}: {sum}, {:.1} s", start.elapsed().as_secs_f64());
     if !status.success() {
-        bail!("{name} failed, {status}: {command:?}");
+        bail!("{name} failed, {status}: {command:?}{failures}");
     }
     Ok(())
+}
+
+/// Whether a line tells of one test that failed, or why it did.
+fn is_failure(line: &str) -> bool {
+    line.starts_with("FAILED ")
+        || (line.starts_with("test ") && line.ends_with(" ... FAILED"))
+        || (line.starts_with("thread '") && line.contains(" panicked at "))
 }
 
 /// A step that cannot be done here.
@@ -127,7 +140,7 @@ pub(crate) fn skip(tally: &mut Tally, name: &str, why: &str, in_ci: bool) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Tally, is_failure};
 
     #[test]
     fn summaries_are_read() {
@@ -135,5 +148,14 @@ mod tests {
         let t = Tally::from_line(line);
         assert_eq!((t.passed, t.failed, t.skipped), (12, 0, 3));
         assert_eq!(Tally::from_line(&t.to_string()).to_string(), t.to_string());
+    }
+
+    #[test]
+    fn failures_are_told_from_summaries() {
+        assert!(is_failure("test a_name ... FAILED"));
+        assert!(is_failure("thread 'a_name' (7) panicked at tests/a.rs:1:1:"));
+        assert!(is_failure("FAILED one producer, four readers: torn [1.0 s]"));
+        assert!(!is_failure("test result: FAILED. 1 passed; 1 failed; 0 ignored"));
+        assert!(!is_failure("test a_name ... ok"));
     }
 }

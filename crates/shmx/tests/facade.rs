@@ -392,6 +392,39 @@ fn next_delivers_every_frame_in_order_and_counts_the_missed() {
     assert!(client.read_id(5).unwrap().is_none());
 }
 
+/// What a producer leaves that stops between showing a frame in its slot and announcing it.
+#[test]
+fn the_newest_frame_never_goes_back() {
+    let (server, name) = small("back");
+    let region = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
+    let announce = |number: u32| {
+        let at = std::mem::offset_of!(shmx::abi::wire::GlobalHeader, write_index);
+        for (cell, byte) in region.bytes()[at..].iter().zip(number.to_ne_bytes()) {
+            cell.store(byte, Ordering::Relaxed);
+        }
+    };
+    for open in [|name: &str| Client::open(name).unwrap(), leasing] {
+        let mut client = open(&name);
+        let id = publish(&server, 1);
+        publish(&server, 2);
+        let number = client.header().write_index;
+        let newest = |client: &mut Client| client.latest().unwrap().unwrap().frame_id();
+        assert_eq!(newest(&mut client), id + 1);
+        announce(number - 1);
+        assert_eq!(newest(&mut Client::open(&name).unwrap()), id);
+        assert_eq!(newest(&mut client), id + 1);
+        assert!(client.try_wait().unwrap().is_none() && client.try_next().unwrap().is_none());
+        assert_eq!(client.stats().delivered, 1);
+        // The slot is written again, with nothing yet.
+        let rewriting: Vec<_> = (0..client.layout().slots()).map_while(|_| server.begin_frame().ok()).collect();
+        announce(number - 1);
+        assert!(client.latest().unwrap().is_none());
+        drop(rewriting);
+        assert_eq!(publish(&server, 3), id + 2);
+        assert_eq!(newest(&mut client), id + 2);
+    }
+}
+
 #[test]
 fn wait_sleeps_until_a_frame_comes() {
     let (server, name) = small("wait");

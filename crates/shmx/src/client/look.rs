@@ -173,6 +173,8 @@ pub(super) struct Position {
     pub(super) stats: ClientStats,
     /// Id of the newest frame delivered or, before the first, the last one that does not count as missed.
     pub(super) last_id: u64,
+    /// Id of the newest frame delivered, 0 before the first: [`Position::latest`] does not go back behind it.
+    given: u64,
     /// Slot that frame lay in.
     last_slot: u32,
     /// Its bytes of payload; the next frame will often have as many.
@@ -192,33 +194,63 @@ impl Position {
         let last_slot = a.region.slot_count() - 1;
         let (stats, heartbeat) = (ClientStats::default(), Heartbeat::default());
         let current = Current::default();
-        Self { options, stats, last_id, last_slot, last_bytes: 0, seen: 0, heartbeat, current }
+        Self { options, stats, last_id, given: 0, last_slot, last_bytes: 0, seen: 0, heartbeat, current }
     }
 
     /// [`super::Client::latest`].
     pub(super) fn latest<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Look<'a> {
         a.check_session()?;
+        let mut behind = false;
         for attempt in 0..ATTEMPTS {
             let number = reader::newest(&a.region);
             let Some(slot) = a.region.layout.slot_of_sequence(number) else { return Ok(None) };
             self.prefetch(a, slot);
-            match self.read_slot(a, slot, place) {
-                Ok(payload) => {
+            let read = self.read_slot(a, slot, place);
+            behind = read.is_ok();
+            match read {
+                Ok(payload) if self.current.meta.frame_id >= self.given => {
                     self.deliver(a);
                     return Ok(Some(payload));
                 }
+                Ok(older) => {
+                    drop(older);
+                    if let Some(payload) = self.given_again(a, place) {
+                        return Ok(Some(payload));
+                    }
+                }
                 Err(Miss::Empty) => return Ok(None),
                 Err(Miss::Error(e)) => return Err(self.reject(a, e)),
-                Err(Miss::Disturbed) if attempt > 8 => std::thread::yield_now(),
-                Err(Miss::Disturbed) => std::hint::spin_loop(),
+                Err(Miss::Disturbed) => {}
+            }
+            if attempt > 8 {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
             }
             a.check_session()?;
         }
         match a.region.layout.slot_of_sequence(reader::newest(&a.region)) {
+            // What was given is gone, and the newest number still leads to an older frame.
+            Some(_) if behind => Ok(None),
             // With one slot, or all others leased, the newest frame's slot is where the next one is written.
             Some(slot) if a.features.is_extended() && reader::begin(a.region.slot(slot)).is_err() => Ok(None),
             _ => Err(ReadError::Lapped { attempts: ATTEMPTS }),
         }
+    }
+
+    /// The newest frame delivered, or a newer one in its slot.
+    ///
+    /// A frame is in its slot before `write_index` tells of it. A slow reader that comes to the slot by an old number
+    /// finds it there, and then a number that is newer than its own, but older than the frame.
+    #[cold]
+    fn given_again<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Option<Payload<'a>> {
+        self.forget_impossible(reader::published(&a.region));
+        let payload = self.read_slot(a, self.last_slot, place).ok()?;
+        if self.current.meta.frame_id < self.given {
+            return None;
+        }
+        self.deliver(a);
+        Some(payload)
     }
 
     /// [`super::Client::read_id`].
@@ -333,6 +365,9 @@ impl Position {
         if self.last_id.saturating_sub(published) > 1 {
             self.last_id = published.saturating_sub(1);
         }
+        if self.given.saturating_sub(published) > 1 {
+            self.given = 0;
+        }
     }
 
     /// The frame after the last one delivered, if it lies in the slot after that one's.
@@ -370,6 +405,9 @@ impl Position {
             self.stats.delivered += 1;
             self.stats.dropped = self.stats.dropped.saturating_add(id - self.last_id - 1);
             self.last_id = id;
+        }
+        if id >= self.given {
+            self.given = id;
             self.last_slot = slot;
             self.last_bytes = payload_bytes;
         }
