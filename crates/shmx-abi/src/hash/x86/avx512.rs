@@ -6,7 +6,7 @@
 
 use super::super::scalar;
 use super::weights::{AVX512_WEIGHTS, DIGITS, UNITS};
-use super::{inverse_pow, padded, pow};
+use super::{padded, pow, short};
 use core::arch::x86_64::*;
 
 /// Chains side by side, one per 64-bit lane.
@@ -25,14 +25,14 @@ pub(super) const TINY: usize = 56;
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-fn load(bytes: &[u8; 64]) -> __m512i {
+pub(super) fn load(bytes: &[u8; 64]) -> __m512i {
     // SAFETY: the reference covers the 64 bytes read, and the instruction needs no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-fn load_words(words: &[i16; 32]) -> __m512i {
+pub(super) fn load_words(words: &[i16; 32]) -> __m512i {
     // SAFETY: the reference covers the 64 bytes read, and the instruction needs no alignment.
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
@@ -151,7 +151,7 @@ fn unplanes(p: [__m512i; 8], half: usize) -> [__m512i; 4] {
 /// `sum` plus products of neighbouring words.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-fn multiply_add(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+pub(super) fn multiply_add(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     // The compiler takes the intrinsic apart into two instructions, and large inputs then take a fifth longer (measured).
     // SAFETY: the instruction reads and writes the operands only, and this function enables it.
     unsafe {
@@ -286,13 +286,6 @@ fn integrate<const K: usize, const R: usize>(work: &Work<R>) -> (Plane<R>, u8) {
 fn settle<const K: usize, const R: usize>(work: &mut Work<R>, (w, flips): (Plane<R>, u8), start: &mut u8) {
     let lanes = _mm512_movm_epi64(PREFIX[usize::from(flips)] ^ *start);
     *start ^= 0_u8.wrapping_sub(flips.count_ones() as u8 & 1);
-    replace::<K, R>(work, w, lanes);
-}
-
-/// Replaces plane `K`, given what was integrated and the bit in front of each lane, and prepares the next level.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-fn replace<const K: usize, const R: usize>(work: &mut Work<R>, w: Plane<R>, lanes: __m512i) {
     for r in 0..R {
         let bit = _mm512_xor_si512(w[r], lanes);
         let x = xor3(w[r], lanes, work.planes[K][r]);
@@ -452,87 +445,6 @@ fn small(state: u64, block: &Block<SMALL>) -> u64 {
     state
 }
 
-/// Byte indices that bring eight groups of eight plane bytes into eight plane words, time reversed.
-static TURN: [u8; 64] = {
-    let mut index = [0; 64];
-    let mut i = 0;
-    while i < 64 {
-        let (plane, byte) = (i / 8, i % 8);
-        index[i] = ((7 - byte) * 8 + plane) as u8;
-        i += 1;
-    }
-    index
-};
-
-/// Byte indices that bring eight plane words back into groups for the bit transposition.
-static TURN_BACK: [u8; 64] = {
-    let mut index = [0; 64];
-    let mut i = 0;
-    while i < 64 {
-        let (group, plane) = (i / 8, 7 - i % 8);
-        index[i] = (plane * 8 + (7 - group)) as u8;
-        i += 1;
-    }
-    index
-};
-
-/// The hash of at most `64 * R` bytes, in one lane: what is in front of each level is known from the start, so no level
-/// waits for the one before it to go round the lanes, and a short input takes a quarter of the time of a whole block.
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-fn tiny<const R: usize>(state: u64, bytes: &[u8]) -> u64 {
-    debug_assert!(bytes.len() <= 64 * R);
-    let unit = _mm512_set1_epi64(0x8040_2010_0804_0201_u64 as i64);
-    let mut work = Work::<R>::new();
-    let mut input = [unit; R];
-    for r in 0..R {
-        let part = bytes.get(64 * r..).unwrap_or(&[]);
-        let mask = if part.len() >= 64 { u64::MAX } else { (1 << part.len()) - 1 };
-        // SAFETY: the mask selects bytes of `part` only, and what it does not select is not accessed.
-        input[r] = unsafe { _mm512_maskz_loadu_epi8(mask, part.as_ptr().cast()) };
-        let groups = _mm512_gf2p8affine_epi64_epi8::<0>(unit, input[r]);
-        let words = _mm512_permutexvar_epi8(load(&TURN), groups);
-        work.planes[0][r] = words;
-        work.planes[1][r] = _mm512_alignr_epi64::<1>(words, words);
-        work.planes[2][r] = _mm512_alignr_epi64::<2>(words, words);
-        work.planes[3][r] = _mm512_alignr_epi64::<3>(words, words);
-        work.planes[4][r] = _mm512_alignr_epi64::<4>(words, words);
-        work.planes[5][r] = _mm512_alignr_epi64::<5>(words, words);
-        work.planes[6][r] = _mm512_alignr_epi64::<6>(words, words);
-        work.planes[7][r] = _mm512_alignr_epi64::<7>(words, words);
-    }
-    macro_rules! levels {
-        ($($k:literal)*) => { $(
-            let lanes = _mm512_set1_epi64(-((state >> $k & 1) as i64));
-            let (w, _) = integrate::<$k, R>(&work);
-            replace::<$k, R>(&mut work, w, lanes);
-        )* };
-    }
-    levels!(0 1 2 3 4 5 6 7);
-    let back = _mm512_set1_epi64(0x0102_0408_1020_4080_u64 as i64);
-    let plus_minus = _mm512_set1_epi16(i16::from_le_bytes([1, 0xFF]));
-    let mut sums = [_mm512_setzero_si512(); DIGITS];
-    for r in 0..R {
-        let p = |k: usize| work.planes[k][r];
-        // Lane 0 of each plane, as the eight lanes of one register.
-        let (a, b) = (_mm512_unpacklo_epi64(p(0), p(1)), _mm512_unpacklo_epi64(p(2), p(3)));
-        let (c, d) = (_mm512_unpacklo_epi64(p(4), p(5)), _mm512_unpacklo_epi64(p(6), p(7)));
-        let low = _mm512_inserti64x2::<1>(a, _mm512_castsi512_si128(b));
-        let high = _mm512_inserti64x2::<1>(c, _mm512_castsi512_si128(d));
-        let words = _mm512_inserti64x4::<1>(low, _mm512_castsi512_si256(high));
-        let before = _mm512_gf2p8affine_epi64_epi8::<0>(back, _mm512_permutexvar_epi8(load(&TURN_BACK), words));
-        let after = _mm512_xor_si512(before, input[r]);
-        let weights = &AVX512_WEIGHTS.0[UNITS - R + r];
-        let low = _mm512_maddubs_epi16(_mm512_unpacklo_epi8(after, before), plus_minus);
-        let high = _mm512_maddubs_epi16(_mm512_unpackhi_epi8(after, before), plus_minus);
-        for digit in 0..DIGITS {
-            sums[digit] = multiply_add(sums[digit], low, load_words(&weights[0][digit]));
-            sums[digit] = multiply_add(sums[digit], high, load_words(&weights[1][digit]));
-        }
-    }
-    let zeros = (64 * R - bytes.len()) as u32;
-    state.wrapping_mul(const { pow(64 * R as u32) }).wrapping_add(total(sums)).wrapping_mul(inverse_pow(zeros))
-}
-
 /// The hash of any number of bytes.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
 pub(super) fn update(mut state: u64, bytes: &[u8]) -> u64 {
@@ -542,17 +454,16 @@ pub(super) fn update(mut state: u64, bytes: &[u8]) -> u64 {
     for block in small_blocks.as_flattened().as_chunks::<64>().0.as_chunks().0.as_chunks().0 {
         state = small(state, block);
     }
-    short(state, rest)
+    tail(state, rest)
 }
 
 /// The hash of fewer than 512 bytes.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-pub(super) fn short(state: u64, rest: &[u8]) -> u64 {
+pub(super) fn tail(state: u64, rest: &[u8]) -> u64 {
     match rest.len() {
         0..TINY => scalar::update(state, rest),
-        TINY..=64 => tiny::<1>(state, rest),
-        65..=128 => tiny::<2>(state, rest),
-        129..=256 => tiny::<4>(state, rest),
+        TINY..=128 => short::hash::<1>(state, rest),
+        129..=256 => short::hash::<2>(state, rest),
         _ => padded(state, rest, |state, block: &[u8; SMALL * 512]| {
             let block = block.as_chunks::<64>().0.as_chunks().0.as_chunks().0;
             block.iter().fold(state, |state, block| small(state, block))

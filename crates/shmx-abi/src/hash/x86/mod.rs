@@ -5,6 +5,7 @@
 
 mod avx2;
 mod avx512;
+mod short;
 mod weights;
 
 use super::{Kernel, PRIME, scalar};
@@ -110,7 +111,7 @@ fn detect() -> u8 {
 pub(super) fn short(state: u64, bytes: &[u8]) -> u64 {
     if bytes.len() >= avx512::TINY && is_supported(Kernel::Avx512) {
         // SAFETY: the machine supports the kernel, so it has every feature that the function enables.
-        return unsafe { avx512::short(state, bytes) };
+        return unsafe { avx512::tail(state, bytes) };
     }
     scalar::update(state, bytes)
 }
