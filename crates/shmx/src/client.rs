@@ -237,8 +237,9 @@ impl Client {
     /// The newest frame, seen before or not; `None` while there is none, or while the producer is rewriting the very
     /// slot that held it (it does so only when it has no other). Never waits.
     ///
-    /// Never a frame older than the newest that this client was given. Two clients may disagree for a moment: what the
-    /// one has found in its slot just before the producer announced it, the other may not be told of yet.
+    /// Never a frame older than one that this or [`Client::wait`] gave before. It may be older than one that was taken
+    /// in order, and two clients may disagree for a moment: what the one has found in its slot just before the producer
+    /// announced it, the other may not be told of yet.
     ///
     /// # Errors
     ///

@@ -173,10 +173,11 @@ pub(super) struct Position {
     pub(super) stats: ClientStats,
     /// Id of the newest frame delivered or, before the first, the last one that does not count as missed.
     pub(super) last_id: u64,
-    /// Id of the newest frame delivered, 0 before the first: [`Position::latest`] does not go back behind it.
-    given: u64,
     /// Slot that frame lay in.
     last_slot: u32,
+    /// Id of the frame that was delivered as the newest, 0 before the first, and its slot. A frame that was taken in
+    /// order may be newer by its id and yet not the newest: one whose slot was claimed early and published late.
+    newest: (u64, u32),
     /// Its bytes of payload; the next frame will often have as many.
     last_bytes: u32,
     /// The sequence number at the last look for a frame.
@@ -194,7 +195,7 @@ impl Position {
         let last_slot = a.region.slot_count() - 1;
         let (stats, heartbeat) = (ClientStats::default(), Heartbeat::default());
         let current = Current::default();
-        Self { options, stats, last_id, given: 0, last_slot, last_bytes: 0, seen: 0, heartbeat, current }
+        Self { options, stats, last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, heartbeat, current }
     }
 
     /// [`super::Client::latest`].
@@ -208,13 +209,13 @@ impl Position {
             let read = self.read_slot(a, slot, place);
             behind = read.is_ok();
             match read {
-                Ok(payload) if self.current.meta.frame_id >= self.given => {
-                    self.deliver(a);
+                Ok(payload) if self.current.meta.frame_id >= self.newest.0 => {
+                    self.deliver_newest(a);
                     return Ok(Some(payload));
                 }
                 Ok(older) => {
                     drop(older);
-                    if let Some(payload) = self.given_again(a, place) {
+                    if let Some(payload) = self.newest_again(a, place) {
                         return Ok(Some(payload));
                     }
                 }
@@ -230,7 +231,7 @@ impl Position {
             a.check_session()?;
         }
         match a.region.layout.slot_of_sequence(reader::newest(&a.region)) {
-            // What was given is gone, and the newest number still leads to an older frame.
+            // What was the newest before is gone, and the newest number still leads to an older frame.
             Some(_) if behind => Ok(None),
             // With one slot, or all others leased, the newest frame's slot is where the next one is written.
             Some(slot) if a.features.is_extended() && reader::begin(a.region.slot(slot)).is_err() => Ok(None),
@@ -238,18 +239,19 @@ impl Position {
         }
     }
 
-    /// The newest frame delivered, or a newer one in its slot.
+    /// The frame that was delivered as the newest, or a newer one in its slot.
     ///
     /// A frame is in its slot before `write_index` tells of it. A slow reader that comes to the slot by an old number
     /// finds it there, and then a number that is newer than its own, but older than the frame.
     #[cold]
-    fn given_again<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Option<Payload<'a>> {
+    fn newest_again<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Option<Payload<'a>> {
         self.forget_impossible(reader::published(&a.region));
-        let payload = self.read_slot(a, self.last_slot, place).ok()?;
-        if self.current.meta.frame_id < self.given {
+        let (id, slot) = self.newest;
+        let payload = self.read_slot(a, slot, place).ok()?;
+        if self.current.meta.frame_id < id {
             return None;
         }
-        self.deliver(a);
+        self.deliver_newest(a);
         Some(payload)
     }
 
@@ -333,7 +335,7 @@ impl Position {
         }
         match self.read_slot(a, slot, place) {
             Ok(payload) if self.current.meta.frame_id > before => {
-                self.deliver(a);
+                self.deliver_newest(a);
                 Ok(Some(payload))
             }
             Ok(_) | Err(Miss::Empty) => Ok(None),
@@ -365,8 +367,8 @@ impl Position {
         if self.last_id.saturating_sub(published) > 1 {
             self.last_id = published.saturating_sub(1);
         }
-        if self.given.saturating_sub(published) > 1 {
-            self.given = 0;
+        if self.newest.0.saturating_sub(published) > 1 {
+            self.newest = (0, 0);
         }
     }
 
@@ -405,9 +407,6 @@ impl Position {
             self.stats.delivered += 1;
             self.stats.dropped = self.stats.dropped.saturating_add(id - self.last_id - 1);
             self.last_id = id;
-        }
-        if id >= self.given {
-            self.given = id;
             self.last_slot = slot;
             self.last_bytes = payload_bytes;
         }
@@ -420,6 +419,12 @@ impl Position {
                 slot.heartbeat.store(clock::ticks(), Ordering::Release);
             }
         }
+    }
+
+    #[inline]
+    fn deliver_newest(&mut self, a: &Attachment) {
+        self.newest = (self.current.meta.frame_id, self.current.slot);
+        self.deliver(a);
     }
 
     fn reject(&mut self, a: &Attachment, error: ReadError) -> ReadError {
