@@ -272,6 +272,8 @@ struct Source {
     /// Its part of the backlog, in bytes and in frames.
     share: (u64, u64),
     next_look: Instant,
+    /// The producer was seen to be gone; frames that it left may still be taken.
+    ended: Option<EndReason>,
     last_trouble: String,
 }
 
@@ -302,6 +304,7 @@ impl Source {
             made: 0,
             share,
             next_look: Instant::now(),
+            ended: None,
             last_trouble: String::new(),
         }
     }
@@ -398,6 +401,8 @@ impl Taker<'_> {
         if source.tap.is_none() && !self.open(i, source, stop) {
             return (false, source.next_look.saturating_duration_since(Instant::now()).max(Duration::from_micros(100)));
         }
+        // Whether there is no frame to take. Some may be counted that are not there any more.
+        let mut dry = false;
         for _ in 0..TURN {
             if self.done() {
                 return (false, Duration::ZERO);
@@ -405,6 +410,7 @@ impl Taker<'_> {
             let Some(tap) = source.tap.as_mut() else { return (true, Duration::ZERO) };
             let cap = u64::from(tap.layout().frame_bytes_cap());
             if tap.behind() == 0 {
+                dry = true;
                 break;
             }
             let Some(mut frame) = source.buffer(cap) else {
@@ -419,6 +425,7 @@ impl Taker<'_> {
                 Ok(true) => self.taken(i, source, frame),
                 Ok(false) => {
                     source.free.push(frame);
+                    dry = true;
                     break;
                 }
                 Err(ReadError::SessionChanged) => {
@@ -434,6 +441,11 @@ impl Taker<'_> {
                 }
             }
         }
+        // What was published before the end is taken first: the end was seen before this turn began.
+        if dry && let Some(reason) = source.ended.take() {
+            self.end(i, source, reason);
+            return (true, Duration::ZERO);
+        }
         let Some(tap) = source.tap.as_mut() else { return (true, Duration::ZERO) };
         if Instant::now() >= source.next_look {
             source.next_look = Instant::now() + LOOK_EVERY;
@@ -441,22 +453,18 @@ impl Taker<'_> {
             if let Ok(Some(dir)) = tap.directory_changed() {
                 let _ = self.work.send(Work::Directory { region: i, bytes: dir.bytes });
             }
-            let reason = match state {
+            source.ended = match state {
                 TapState::Closed => Some(EndReason::Closed),
                 TapState::Dead => Some(EndReason::Died),
                 TapState::Replaced => Some(EndReason::Replaced),
                 TapState::SessionChanged => Some(EndReason::SessionChanged),
                 _ => None,
             };
-            // What was published before the end is taken first.
-            if let Some(reason) = reason
-                && tap.behind() == 0
-            {
-                self.end(i, source, reason);
+            if source.ended.is_some() {
                 return (true, Duration::ZERO);
             }
         }
-        (tap.behind() > 0, tap.pause())
+        (!dry, tap.pause())
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: FrameBuf) {
@@ -535,6 +543,7 @@ impl Taker<'_> {
 
     fn end(&self, region: usize, source: &mut Source, reason: EndReason) {
         let Some(tap) = source.tap.take() else { return };
+        source.ended = None;
         source.waited = true;
         source.next_look = Instant::now();
         // Frames published behind the last one taken are lost with the region.

@@ -73,6 +73,27 @@ fn regions_come_and_go_and_each_life_is_a_segment() {
 }
 
 #[test]
+fn a_lost_last_frame_does_not_keep_a_region_open() {
+    let folder = Folder::new("lost");
+    let path = folder.file("a.mcap");
+    let name = unique("lost");
+    let first = server(&name, 1);
+    let recorder = Recorder::start(&[&name], &path, RecorderOptions::default()).unwrap();
+    until("the region is found", || recorder.status().regions[0].open);
+    publish(&first, 1);
+    // The only slot is claimed again, at once or after the recorder took the frame, and the server goes meanwhile.
+    std::mem::forget(first.begin_frame().unwrap());
+    drop(first);
+    until("its end is noticed", || !recorder.status().regions[0].open);
+    let lost = recorder.status().regions[0].missed;
+    let second = server(&name, 4);
+    publish(&second, 2);
+    until("the next life is recorded", || recorder.status().regions[0].segments == 2 && taken(&recorder) + lost == 2);
+    let written = recorder.finish().unwrap();
+    assert_eq!(written.frames + lost, 2);
+}
+
+#[test]
 fn what_the_recorder_cannot_take_is_counted_and_its_memory_is_bounded() {
     let folder = Folder::new("bound");
     let path = folder.file("a.mcap");

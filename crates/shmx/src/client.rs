@@ -9,7 +9,7 @@ mod look;
 pub use frames::{FrameStream, IntoStreamError, Order};
 
 pub(crate) use attachment::Lease;
-pub(crate) use look::{Expected, Miss, inspect_slot, read_into};
+pub(crate) use look::{Expected, Miss, inspect_newest, inspect_slot, read_into};
 
 use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
@@ -149,13 +149,18 @@ impl Client {
         Ok(Self { shared, position, buffers: Arc::default(), scratch: Scratch::new() })
     }
 
-    /// Leaves the region and opens what has its name now.
+    /// Leaves the region and opens what has its name now. Counts begin anew, also where that is the same region.
     ///
     /// # Errors
     ///
     /// [`OpenError`]; the client keeps the old region then.
     pub fn reopen(&mut self) -> Result<(), OpenError> {
-        *self = Self::open_with(self.shared.region.os.name().as_str(), self.position.options)?;
+        let mut new = Self::open_with(self.shared.region.os.name().as_str(), self.position.options)?;
+        // The region is the same, and the last reader slot is the one that this client has.
+        if new.shared.index.is_none() && new.shared.session_id == self.shared.session_id {
+            new.shared = self.shared.clone();
+        }
+        *self = new;
         Ok(())
     }
 
@@ -433,8 +438,12 @@ impl Client {
     }
 
     /// Tells the server that the client is alive without reading a frame; for servers that reap by heartbeat.
+    ///
+    /// Does nothing in a forked child and after a session change, where the slot is somebody else's.
     pub fn heartbeat(&self) {
-        if let Some(slot) = self.shared.slot() {
+        if self.shared.check_session().is_ok()
+            && let Some(slot) = self.shared.slot()
+        {
             slot.heartbeat.store(clock::ticks(), Ordering::Release);
         }
     }

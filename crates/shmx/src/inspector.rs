@@ -1,7 +1,7 @@
 //! Looks at a region without being noticed: a read-only mapping, no reader slot, no lock.
 
 use crate::buffer::Pool;
-use crate::client::{Expected, inspect_slot};
+use crate::client::{Expected, inspect_newest, inspect_slot};
 use crate::error::{DirectoryReadError, OpenError, ReadError};
 use crate::region::{Mapped, ReadOnly, map_read_only};
 use crate::server::{ReaderInfo, reader_info};
@@ -278,16 +278,16 @@ impl Inspector {
     ///
     /// [`ReadError`] if what is there cannot be a frame.
     pub fn latest(&self) -> Result<Option<FrameView>, ReadError> {
-        match self.region.layout.slot_of_sequence(reader::newest(&self.region)) {
-            Some(slot) => self.frame(slot),
-            None => Ok(None),
-        }
+        inspect_newest(&self.region, self.expected(), &self.buffers)
     }
 
     fn frame(&self, slot: u32) -> Result<Option<FrameView>, ReadError> {
+        inspect_slot(&self.region, slot, self.expected(), &self.buffers)
+    }
+
+    fn expected(&self) -> Expected {
         let h = self.header();
-        let expected = Expected { session_id: h.session_id, features: FeatureWord::of(&h), verify: true };
-        inspect_slot(&self.region, slot, expected, &self.buffers)
+        Expected { session_id: h.session_id, features: FeatureWord::of(&h), verify: true }
     }
 
     /// A slot with what it holds; `None` past the last one.

@@ -168,6 +168,8 @@ impl FrameBuf {
 }
 
 const ATTEMPTS: u32 = 64;
+/// Attempts at one frame, where another may be taken instead.
+const PATIENCE: u32 = 16;
 /// Bounds of [`Tap::pause`].
 const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(5);
@@ -335,23 +337,44 @@ impl Tap {
     pub fn try_next(&mut self, into: &mut FrameBuf) -> Result<bool, ReadError> {
         into.meta = FrameSnapshot::default();
         into.checksum = None;
+        let (mut passed, mut stuck, mut tries) = (self.last_id, 0, 0);
         for _ in 0..ATTEMPTS {
             if self.region.header().session_id.load(Ordering::Relaxed) != self.session_id {
                 return Err(ReadError::SessionChanged);
             }
             let published = reader::published(&self.region);
             if published <= self.last_id {
+                // An id that somebody wrote over a frame must not make the tap deaf for ever; a sound one is ahead of
+                // the count by one at most.
+                if self.last_id - published > 1 {
+                    self.last_id = published.saturating_sub(1);
+                }
                 return Ok(false);
             }
+            // A frame that shows its id and cannot be read is passed in the end: a producer that was stopped right
+            // after claiming its slot must not hide the frames behind it.
             // Ids up to `published` are in their slots, or were and are lost. What lies above may be seen out of order.
             let oldest = (0..self.region.slot_count())
                 .map(|i| (self.region.slot(i).head.frame_id.load(Ordering::Relaxed), i))
-                .filter(|&(id, _)| id > self.last_id && id <= published)
+                .filter(|&(id, _)| id > passed && id <= published)
                 .min();
             let Some((id, slot)) = oldest else {
+                if passed > self.last_id {
+                    return Ok(false);
+                }
+                // They are lost, and count as missed at the next frame. A server of the reference counts a frame before
+                // it is in its slot.
+                if self.features.is_extended() {
+                    return Ok(false);
+                }
                 std::hint::spin_loop();
                 continue;
             };
+            tries = if stuck == id { tries + 1 } else { 1 };
+            stuck = id;
+            if tries == PATIENCE {
+                passed = id;
+            }
             let (session_id, features, verify) = (self.session_id, self.features, self.options.verify);
             let expected = Expected { session_id, features, verify };
             let words = &mut into.words;
@@ -379,13 +402,13 @@ impl Tap {
                     into.missed_before = missed;
                     return Ok(true);
                 }
-                Ok(_) | Err(Miss::Disturbed | Miss::Empty) => std::hint::spin_loop(),
-                Err(Miss::Error(e)) => {
+                Err(Miss::Error(e)) if meta.frame_id == id => {
                     // Step over it, or the same frame would be refused for ever.
                     self.step_to(id);
                     self.stats.refused += 1;
                     return Err(e);
                 }
+                _ => std::hint::spin_loop(),
             }
         }
         Ok(false)
@@ -431,7 +454,7 @@ impl Tap {
     /// Moves on to a frame and returns how many were lost on the way.
     fn step_to(&mut self, id: u64) -> u64 {
         let missed = id.saturating_sub(self.last_id + 1);
-        self.stats.missed += missed;
+        self.stats.missed = self.stats.missed.saturating_add(missed);
         self.last_id = id;
         missed
     }

@@ -132,6 +132,8 @@ pub(crate) struct Live {
     segment: u32,
     missed: u64,
     next_look: Instant,
+    /// Why the producer is gone; frames that it left may still be taken.
+    ended: Option<&'static str>,
     note: String,
     buf: FrameBuf,
 }
@@ -153,6 +155,7 @@ impl Live {
             segment: 0,
             missed: 0,
             next_look: Instant::now(),
+            ended: None,
             note: "waiting".into(),
             buf: FrameBuf::new(),
         })
@@ -169,6 +172,7 @@ impl Live {
                     self.segment += 1;
                     self.note = "live".into();
                     self.tap = Some(tap);
+                    self.ended = None;
                 }
                 Err(e) => self.note = e.to_string(),
             },
@@ -235,20 +239,21 @@ impl Frames for Live {
                     }
                 }
                 Ok(false) => {
-                    if Instant::now() >= self.next_look {
-                        self.next_look = Instant::now() + Duration::from_millis(50);
-                        let state = tap.state();
-                        if state != TapState::Live && tap.behind() == 0 {
-                            self.note = match state {
-                                TapState::Closed => "its server has left".into(),
-                                TapState::Dead => "its server died".into(),
-                                _ => "replaced".into(),
-                            };
-                            self.tap = None;
-                            return Duration::from_millis(20);
-                        }
+                    if let Some(why) = self.ended.take() {
+                        self.note = why.into();
+                        self.tap = None;
+                        return Duration::from_millis(20);
                     }
-                    return tap.pause();
+                    if Instant::now() < self.next_look {
+                        return tap.pause();
+                    }
+                    self.next_look = Instant::now() + Duration::from_millis(50);
+                    self.ended = match tap.state() {
+                        TapState::Live => return tap.pause(),
+                        TapState::Closed => Some("its server has left"),
+                        TapState::Dead => Some("its server died"),
+                        _ => Some("replaced"),
+                    };
                 }
                 Err(shmx::error::ReadError::SessionChanged) => {
                     self.note = "initialised anew".into();

@@ -19,6 +19,8 @@ pub(crate) struct Attachment {
     pub(super) features: FeatureWord,
     pub(super) index: Option<u32>,
     locked: bool,
+    /// Whether frames may be leased. Where readers hold locks, the bits of one without would be taken for a dead one's.
+    pub(super) may_lease: bool,
     /// Leases this client holds, per frame slot. The bit in the slot is set while there are any.
     holds: Box<[Holds]>,
 }
@@ -28,7 +30,8 @@ impl Attachment {
     pub(super) fn new(region: Mapped<Region>, session_id: u64, features: FeatureWord) -> Self {
         let (index, locked) = attach(&region);
         let holds = (0..region.slot_count()).map(|_| Holds::new()).collect();
-        Self { region, session_id, features, index, locked, holds }
+        let may_lease = features.is_extended() && (locked || !features.has(FeatureWord::LOCKS));
+        Self { region, session_id, features, index, locked, may_lease, holds }
     }
 
     #[inline]

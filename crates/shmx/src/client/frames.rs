@@ -16,7 +16,8 @@
 //!   not fall asleep.
 //! * **No busy loop.** Each wake needs a ring of the doorbell, a new frame, or the end of the server. An idle stream
 //!   costs what a waiting [`Client`] costs: a look at the server's life every 20 ms. A producer that finds nobody
-//!   waiting makes no system call.
+//!   waiting makes no system call. Only while a frame is counted that cannot be read yet does the waiter wake the task
+//!   every 20 ms: the producer may step back from a slot that it had begun to claim, and rings for nothing then.
 //! * **The end.** Dropping the stream ends the waiter and waits for that. It rings the doorbell for it, which other
 //!   sleeping readers notice as one needless look.
 //!
@@ -182,7 +183,7 @@ impl Stream for FrameStream {
         if let Some(taken) = this.take() {
             return Poll::Ready(Some(taken));
         }
-        let watch = Watch::prepare(&this.client.shared);
+        let watch = Watch::prepare(&this.client.shared, this.order, this.client.position.last_id);
         // Looked at before the last look for a frame, so that a frame published just before the end is taken, and after
         // the doorbell was prepared, so that an end in between wakes the task.
         let gone = this.client.server_gone();
@@ -195,7 +196,7 @@ impl Stream for FrameStream {
         }
         this.waiting = true;
         this.client.set_waiting(true);
-        this.waiter.watch(watch, cx.waker());
+        this.waiter.watch(watch, &this.client.shared, cx.waker());
         Poll::Pending
     }
 }
@@ -218,13 +219,16 @@ struct Watch {
     /// Sequence number of the newest frame, and frames published; which of the two moves first depends on the server.
     newest: u32,
     published: u64,
+    /// Whether there is a frame that was not taken.
+    more: bool,
 }
 
 impl Watch {
-    /// To be followed by one more look for a frame.
-    fn prepare(a: &Attachment) -> Self {
+    /// To be followed by one more look for a frame; `last_id` is that of the last one taken.
+    fn prepare(a: &Attachment, order: Order, last_id: u64) -> Self {
         let bell = has_bell(a).then(|| doorbell::prepare_to_sleep(&a.region.header().ext_doorbell));
-        Self { bell, newest: reader::newest(&a.region), published: reader::published(&a.region) }
+        let (newest, published) = (reader::newest(&a.region), reader::published(&a.region));
+        Self { bell, newest, published, more: order == Order::Every && published > last_id }
     }
 
     /// Sleeps for a short while at most and says whether the task must look.
@@ -240,7 +244,8 @@ impl Watch {
             std::thread::sleep(*pause);
             *pause = (*pause * 2).min(Duration::from_millis(1));
         }
-        reader::newest(&a.region) != self.newest
+        self.more
+            || reader::newest(&a.region) != self.newest
             || reader::published(&a.region) != self.published
             || header.session_id.load(Ordering::Relaxed) != a.session_id
             || server_gone(
@@ -255,6 +260,7 @@ const FIRST_PAUSE: Duration = Duration::from_micros(20);
 /// The thread of a stream; ends with this value.
 #[derive(Debug)]
 struct Waiter {
+    /// That of the last order: the stream's client may be exchanged.
     attachment: Arc<Attachment>,
     post: Arc<Post>,
     thread: Option<JoinHandle<()>>,
@@ -270,7 +276,7 @@ struct Post {
 #[derive(Debug, Default)]
 struct Orders {
     /// What to wait for and whom to wake then.
-    watch: Option<(Watch, Waker)>,
+    watch: Option<(Watch, Arc<Attachment>, Waker)>,
     /// Counts them, so that the waiter notices a new one.
     number: u64,
     quit: bool,
@@ -279,49 +285,60 @@ struct Orders {
 impl Waiter {
     fn start(attachment: Arc<Attachment>) -> std::io::Result<Self> {
         let post = Arc::new(Post::default());
-        let (a, p) = (attachment.clone(), post.clone());
-        let thread = std::thread::Builder::new().name("shmx-frames".to_owned()).spawn(move || p.serve(&a))?;
+        let p = post.clone();
+        let thread = std::thread::Builder::new().name("shmx-frames".to_owned()).spawn(move || p.serve())?;
         Ok(Self { attachment, post, thread: Some(thread) })
     }
 
-    fn watch(&self, watch: Watch, waker: &Waker) {
+    fn watch(&mut self, watch: Watch, attachment: &Arc<Attachment>, waker: &Waker) {
         let mut order = self.post.order.lock();
-        match &mut order.watch {
+        let old = match &mut order.watch {
             // The same task as before, most of the time: its waker need not be cloned.
-            Some((w, known)) => {
+            Some((w, a, known)) => {
                 *w = watch;
                 known.clone_from(waker);
+                (!Arc::ptr_eq(a, attachment)).then(|| std::mem::replace(a, attachment.clone()))
             }
-            none => *none = Some((watch, waker.clone())),
-        }
+            none => {
+                *none = Some((watch, attachment.clone(), waker.clone()));
+                None
+            }
+        };
         order.number += 1;
         drop(order);
+        drop(old);
+        if !Arc::ptr_eq(&self.attachment, attachment) {
+            self.attachment = attachment.clone();
+        }
         self.post.changed.notify_one();
     }
 }
 
 impl Post {
-    fn serve(&self, a: &Attachment) {
+    fn serve(&self) {
         let mut order = self.order.lock();
         let (mut number, mut pause) = (0, FIRST_PAUSE);
         while !order.quit {
-            let Some((watch, _)) = order.watch else {
+            let Some((watch, a, _)) = &order.watch else {
                 self.changed.wait(&mut order);
                 continue;
             };
+            let (watch, a) = (*watch, a.clone());
             if order.number != number {
                 (number, pause) = (order.number, FIRST_PAUSE);
             }
             drop(order);
-            let news = watch.sleep(a, &mut pause);
+            let news = watch.sleep(&a, &mut pause);
+            drop(a);
             order = self.order.lock();
             // A newer order is for a look that came later; it is slept on next.
             if news
                 && order.number == number
-                && let Some((_, waker)) = order.watch.take()
+                && let Some((_, a, waker)) = order.watch.take()
             {
                 // Without the lock: a waker may run the task, or drop it and the stream with it.
                 drop(order);
+                drop(a);
                 waker.wake();
                 order = self.order.lock();
             }

@@ -165,6 +165,8 @@ impl From<Refused> for Miss {
 }
 
 const ATTEMPTS: u32 = 64;
+/// Attempts at one frame, where another may be taken instead.
+const PATIENCE: u32 = 16;
 
 /// Where a client is in the sequence of frames, and what it counts.
 #[derive(Debug)]
@@ -190,8 +192,11 @@ pub(super) struct Position {
 impl Position {
     /// `published` is the number of frames that were there when the client began to open the region.
     pub(super) fn new(a: &Attachment, options: ClientOptions, published: u64) -> Self {
-        // The newest of them already counts as one to deliver.
-        let last_id = published.saturating_sub(1);
+        // The newest of them already counts as one to deliver, whatever was published late behind it.
+        let newest = a.region.layout.slot_of_sequence(reader::newest(&a.region));
+        let newest = newest.map_or(0, |slot| a.region.slot(slot).head.frame_id.load(Ordering::Relaxed));
+        let first = if newest == 0 { published } else { newest.min(published) };
+        let last_id = first.saturating_sub(1);
         let last_slot = a.region.slot_count() - 1;
         let (stats, heartbeat) = (ClientStats::default(), Heartbeat::default());
         let current = Current::default();
@@ -206,22 +211,23 @@ impl Position {
             let number = reader::newest(&a.region);
             let Some(slot) = a.region.layout.slot_of_sequence(number) else { return Ok(None) };
             self.prefetch(a, slot);
-            let read = self.read_slot(a, slot, place);
-            behind = read.is_ok();
-            match read {
-                Ok(payload) if self.current.meta.frame_id >= self.newest.0 => {
-                    self.deliver_newest(a);
+            // Relaxed: a hint, that spares reading an older frame.
+            behind = (1..self.newest.0).contains(&a.region.slot(slot).head.frame_id.load(Ordering::Relaxed));
+            if behind {
+                if let Some(payload) = self.newest_again(a, place) {
                     return Ok(Some(payload));
                 }
-                Ok(older) => {
-                    drop(older);
-                    if let Some(payload) = self.newest_again(a, place) {
+            } else {
+                match self.read_slot(a, slot, place) {
+                    Ok(payload) if self.current.meta.frame_id >= self.newest.0 => {
+                        self.deliver_newest(a);
                         return Ok(Some(payload));
                     }
+                    // Another frame is the newest by now, and this one's slot was taken for the next.
+                    Err(Miss::Empty) if reader::newest(&a.region) == number => return Ok(None),
+                    Err(Miss::Error(e)) => return Err(self.reject(a, e)),
+                    Ok(_) | Err(Miss::Empty | Miss::Disturbed) => {}
                 }
-                Err(Miss::Empty) => return Ok(None),
-                Err(Miss::Error(e)) => return Err(self.reject(a, e)),
-                Err(Miss::Disturbed) => {}
             }
             if attempt > 8 {
                 std::thread::yield_now();
@@ -230,13 +236,12 @@ impl Position {
             }
             a.check_session()?;
         }
-        match a.region.layout.slot_of_sequence(reader::newest(&a.region)) {
-            // What was the newest before is gone, and the newest number still leads to an older frame.
-            Some(_) if behind => Ok(None),
-            // With one slot, or all others leased, the newest frame's slot is where the next one is written.
-            Some(slot) if a.features.is_extended() && reader::begin(a.region.slot(slot)).is_err() => Ok(None),
-            _ => Err(ReadError::Lapped { attempts: ATTEMPTS }),
+        // What was the newest before is gone, and the newest number still leads to an older frame; or it is being
+        // rewritten.
+        if behind || is_rewritten(&a.region, a.features) {
+            return Ok(None);
         }
+        Err(ReadError::Lapped { attempts: ATTEMPTS })
     }
 
     /// The frame that was delivered as the newest, or a newer one in its slot.
@@ -247,6 +252,9 @@ impl Position {
     fn newest_again<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Option<Payload<'a>> {
         self.forget_impossible(reader::published(&a.region));
         let (id, slot) = self.newest;
+        if a.region.slot(slot).head.frame_id.load(Ordering::Relaxed) < id {
+            return None;
+        }
         let payload = self.read_slot(a, slot, place).ok()?;
         if self.current.meta.frame_id < id {
             return None;
@@ -259,16 +267,19 @@ impl Position {
     pub(super) fn read_id<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place, frame_id: u64) -> Look<'a> {
         a.check_session()?;
         for slot in 0..a.region.slot_count() {
-            if a.region.slot(slot).head.frame_id.load(Ordering::Relaxed) != frame_id {
-                continue;
-            }
-            match self.read_slot(a, slot, place) {
-                Ok(payload) if self.current.meta.frame_id == frame_id => {
-                    self.deliver(a);
-                    return Ok(Some(payload));
+            // A claim may step back from a slot that it finds leased, and the frame stays.
+            for _ in 0..PATIENCE {
+                if a.region.slot(slot).head.frame_id.load(Ordering::Relaxed) != frame_id {
+                    break;
                 }
-                Ok(_) | Err(Miss::Disturbed | Miss::Empty) => {}
-                Err(Miss::Error(e)) => return Err(self.reject(a, e)),
+                match self.read_slot(a, slot, place) {
+                    Ok(payload) if self.current.meta.frame_id == frame_id => {
+                        self.deliver(a);
+                        return Ok(Some(payload));
+                    }
+                    Ok(_) | Err(Miss::Disturbed | Miss::Empty) => std::hint::spin_loop(),
+                    Err(Miss::Error(e)) => return Err(self.reject(a, e)),
+                }
             }
         }
         Ok(None)
@@ -290,6 +301,9 @@ impl Position {
 
     #[cold]
     fn search_next<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Look<'a> {
+        // A frame that cannot be read although it shows its id, and how often that was tried: a producer that was
+        // stopped right after claiming its slot must not hide the frames behind it.
+        let (mut passed, mut stuck, mut tries) = (self.last_id, 0, 0);
         for _ in 0..ATTEMPTS {
             a.check_session()?;
             let region = &a.region;
@@ -298,26 +312,57 @@ impl Position {
                 self.forget_impossible(published);
                 return Ok(None);
             }
+            // Ids up to `published` are in their slots, or were and are lost. What lies above may be seen out of order.
             let oldest = (0..region.slot_count())
                 .map(|i| (region.slot(i).head.frame_id.load(Ordering::Relaxed), i))
-                .filter(|&(id, _)| id > self.last_id)
+                .filter(|&(id, _)| id > passed && id <= published)
                 .min();
-            let Some((id, slot)) = oldest else { continue };
+            let Some((id, slot)) = oldest else {
+                if passed > self.last_id {
+                    return Ok(None);
+                }
+                // A server of the reference counts a frame before it is in its slot.
+                if a.features.is_extended() {
+                    self.miss(published.saturating_add(1));
+                    return Ok(None);
+                }
+                continue;
+            };
             match self.read_slot(a, slot, place) {
                 Ok(payload) if self.current.meta.frame_id == id => {
                     self.deliver(a);
                     return Ok(Some(payload));
                 }
-                Ok(_) | Err(Miss::Disturbed | Miss::Empty) => std::hint::spin_loop(),
-                Err(Miss::Error(e)) => {
-                    // Step over it, or the same frame would be refused for ever.
-                    self.stats.dropped = self.stats.dropped.saturating_add(id - self.last_id - 1);
-                    self.last_id = id;
+                Err(Miss::Error(e)) if self.current.meta.frame_id == id => {
+                    self.step_over(id);
                     return Err(self.reject(a, e));
                 }
+                _ => std::hint::spin_loop(),
+            }
+            tries = if stuck == id { tries + 1 } else { 1 };
+            stuck = id;
+            if tries == PATIENCE {
+                passed = id;
             }
         }
         Ok(None)
+    }
+
+    /// Counts the frames before `id` that were not delivered as missed.
+    const fn miss(&mut self, id: u64) {
+        let steps = id.saturating_sub(self.last_id);
+        if steps > 1 {
+            self.stats.dropped = self.stats.dropped.saturating_add(steps - 1);
+            self.last_id = id - 1;
+        }
+    }
+
+    /// Goes past a frame that is refused, or it would be refused for ever.
+    const fn step_over(&mut self, id: u64) {
+        if id > self.last_id {
+            self.miss(id);
+            self.last_id = id;
+        }
     }
 
     /// [`super::Client::try_wait`].
@@ -338,9 +383,16 @@ impl Position {
                 self.deliver_newest(a);
                 Ok(Some(payload))
             }
-            Ok(_) | Err(Miss::Empty) => Ok(None),
-            Err(Miss::Error(e)) => Err(self.reject(a, e)),
-            Err(Miss::Disturbed) => Ok(self.latest(a, place)?.filter(|_| self.current.meta.frame_id > before)),
+            Ok(_) => Ok(None),
+            Err(Miss::Error(e)) => {
+                // The id may be as bad as the frame.
+                let (id, published) = (self.current.meta.frame_id, reader::published(&a.region));
+                self.step_over(if id > before && id <= published { id } else { published });
+                Err(self.reject(a, e))
+            }
+            Err(Miss::Empty | Miss::Disturbed) => {
+                Ok(self.latest(a, place)?.filter(|_| self.current.meta.frame_id > before))
+            }
         }
     }
 
@@ -394,6 +446,9 @@ impl Position {
     }
 
     pub(super) fn set_waiting(&self, a: &Attachment, waiting: bool) {
+        if a.check_session().is_err() {
+            return; // the slot may be somebody else's
+        }
         let flags = self.stats.rejected & REJECTED_MASK | if waiting { READER_WAITING } else { 0 };
         if let Some(slot) = a.slot() {
             slot.ext_rejected_flags.store(flags, Ordering::Relaxed);
@@ -405,8 +460,7 @@ impl Position {
         let Current { meta: FrameSnapshot { frame_id: id, payload_bytes, publish_time, .. }, slot, .. } = self.current;
         if id > self.last_id {
             self.stats.delivered += 1;
-            self.stats.dropped = self.stats.dropped.saturating_add(id - self.last_id - 1);
-            self.last_id = id;
+            self.step_over(id);
             self.last_slot = slot;
             self.last_bytes = payload_bytes;
         }
@@ -451,7 +505,7 @@ impl Position {
     /// The reader index under which frames are leased.
     #[inline]
     fn leases_as(&self, a: &Attachment) -> Option<u32> {
-        a.index.filter(|&i| self.options.lease && a.features.is_extended() && i < reader::LEASABLE_READERS)
+        a.index.filter(|&i| self.options.lease && a.may_lease && i < reader::LEASABLE_READERS)
     }
 
     /// Reads a slot: what is found is [`Position::current`].
@@ -589,7 +643,7 @@ pub(crate) fn read_into<'m, B: Backing>(
     }
     check_meta(meta, session_id, &region.layout).map_err(|e| match e {
         // Seen half-written; say so only if it stays.
-        Miss::Error(_) if reader::validate(slot, meta).is_err() => Miss::Disturbed,
+        Miss::Error(_) | Miss::Empty if reader::validate(slot, meta).is_err() => Miss::Disturbed,
         other => other,
     })?;
     let len = meta.payload_bytes as usize;
@@ -616,13 +670,53 @@ pub(crate) fn inspect_slot<B: Backing>(
     buffers: &Arc<Pool>,
 ) -> Result<Option<FrameView>, ReadError> {
     for _ in 0..ATTEMPTS {
-        let (mut own, mut current) = (Own::new(buffers), Current::default());
-        match read_copied(region, index, expected, false, &mut own, &mut current) {
-            Ok(()) => return Ok(Some(own.view(&current, None))),
+        match inspect_once(region, index, expected, buffers) {
+            Ok(view) => return Ok(Some(view)),
             Err(Miss::Empty) => return Ok(None),
             Err(Miss::Error(e)) => return Err(e),
             Err(Miss::Disturbed) => std::thread::yield_now(),
         }
     }
     Err(ReadError::Lapped { attempts: ATTEMPTS })
+}
+
+/// The same for the newest frame, wherever it is by now.
+pub(crate) fn inspect_newest<B: Backing>(
+    region: &Mapped<B>,
+    expected: Expected,
+    buffers: &Arc<Pool>,
+) -> Result<Option<FrameView>, ReadError> {
+    for _ in 0..ATTEMPTS {
+        let number = reader::newest(region);
+        let Some(slot) = region.layout.slot_of_sequence(number) else { return Ok(None) };
+        match inspect_once(region, slot, expected, buffers) {
+            Ok(view) => return Ok(Some(view)),
+            Err(Miss::Empty) if reader::newest(region) == number => return Ok(None),
+            Err(Miss::Error(e)) => return Err(e),
+            Err(Miss::Empty | Miss::Disturbed) => std::thread::yield_now(),
+        }
+    }
+    if is_rewritten(region, expected.features) {
+        return Ok(None);
+    }
+    Err(ReadError::Lapped { attempts: ATTEMPTS })
+}
+
+/// Whether the newest frame's slot is being written again. With one slot, or all others leased, that is where the next
+/// one is written.
+fn is_rewritten<B: Backing>(region: &Mapped<B>, features: FeatureWord) -> bool {
+    let number = reader::newest(region);
+    let Some(slot) = region.layout.slot_of_sequence(number) else { return false };
+    features.is_extended() && reader::begin(region.slot(slot)).is_err() && reader::newest(region) == number
+}
+
+fn inspect_once<B: Backing>(
+    region: &Mapped<B>,
+    index: u32,
+    expected: Expected,
+    buffers: &Arc<Pool>,
+) -> Result<FrameView, Miss> {
+    let (mut own, mut current) = (Own::new(buffers), Current::default());
+    read_copied(region, index, expected, false, &mut own, &mut current)?;
+    Ok(own.view(&current, None))
 }
