@@ -192,11 +192,8 @@ pub(super) struct Position {
 impl Position {
     /// `published` is the number of frames that were there when the client began to open the region.
     pub(super) fn new(a: &Attachment, options: ClientOptions, published: u64) -> Self {
-        // The newest of them already counts as one to deliver, whatever was published late behind it.
-        let newest = a.region.layout.slot_of_sequence(reader::newest(&a.region));
-        let newest = newest.map_or(0, |slot| a.region.slot(slot).head.frame_id.load(Ordering::Relaxed));
-        let first = if newest == 0 { published } else { newest.min(published) };
-        let last_id = first.saturating_sub(1);
+        // The newest of them already counts as one to deliver.
+        let last_id = published.saturating_sub(1);
         let last_slot = a.region.slot_count() - 1;
         let (stats, heartbeat) = (ClientStats::default(), Heartbeat::default());
         let current = Current::default();
@@ -369,10 +366,13 @@ impl Position {
     #[inline]
     pub(super) fn try_wait<'a>(&mut self, a: &'a Arc<Attachment>, place: &mut impl Place) -> Look<'a> {
         a.check_session()?;
-        let before = self.last_id;
         let Some(number) = self.news(a) else { return Ok(None) };
         let Some(slot) = a.region.layout.slot_of_sequence(number) else { return Ok(None) };
         self.prefetch(a, slot);
+        if self.newest.0 == 0 {
+            self.begin_at(a, number, slot);
+        }
+        let before = self.last_id;
         // Relaxed: only a hint, that spares reading a frame again while the next one is counted and not yet announced.
         if (1..=before).contains(&a.region.slot(slot).head.frame_id.load(Ordering::Relaxed)) {
             self.forget_impossible(reader::published(&a.region));
@@ -393,6 +393,18 @@ impl Position {
             Err(Miss::Empty | Miss::Disturbed) => {
                 Ok(self.latest(a, place)?.filter(|_| self.current.meta.frame_id > before))
             }
+        }
+    }
+
+    /// Makes the newest frame one to deliver to a client that has none yet, though others were published late behind it.
+    #[cold]
+    fn begin_at(&mut self, a: &Attachment, number: u32, slot: u32) {
+        // Relaxed: hints. Our servers store the first before they count a frame and the number after it: where they
+        // differ, a newer frame is about to be announced, and earlier readers may have it.
+        let announced = a.region.header().reserve_index.load(Ordering::Relaxed) == number;
+        let id = a.region.slot(slot).head.frame_id.load(Ordering::Relaxed);
+        if announced && self.stats == ClientStats::default() && (1..=self.last_id).contains(&id) {
+            self.last_id = id - 1;
         }
     }
 
@@ -431,6 +443,10 @@ impl Position {
         let slot = if next == a.region.slot_count() { 0 } else { next };
         // An id of 0 is no frame and follows none, not even the greatest id that somebody may have written.
         let wanted = self.last_id.checked_add(1)?;
+        // Not before it is counted: the producer may stop here, and a later reader would begin with an older frame.
+        if a.features.is_extended() && wanted > reader::published(&a.region) {
+            return None;
+        }
         self.prefetch(a, slot);
         if a.region.slot(slot).head.frame_id.load(Ordering::Relaxed) != wanted {
             return None;
