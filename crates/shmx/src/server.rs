@@ -172,10 +172,18 @@ pub struct Server {
     static_lock: Mutex<()>,
     /// The receivers, and the ring to begin with at the next poll.
     control: Mutex<(Vec<Receiver>, usize)>,
-    /// When the reaper first saw a taken slot without any sign of life, per slot.
-    unclaimed_since: Mutex<Vec<Option<u64>>>,
+    reaper: Mutex<Reaper>,
+}
+
+/// What the reaper remembers. There is one at a time: a reader's lock that this server holds already is given to it
+/// again, so the lock keeps readers and other processes out and not a second thread of ours. Two that held it would
+/// let it go one before the other, and a reader that came in between would lose the leases that it has just begun.
+#[derive(Debug)]
+struct Reaper {
+    /// When a taken slot was first seen without any sign of life, per slot.
+    unclaimed_since: Vec<Option<u64>>,
     /// By how much the header's count of readers is off, and since when.
-    miscounted_since: Mutex<Option<(i64, u64)>>,
+    miscounted_since: Option<(i64, u64)>,
 }
 
 /// What every frame of a server has in common.
@@ -349,8 +357,10 @@ impl Server {
             directory: RwLock::new(Arc::new(state)),
             static_lock: Mutex::new(()),
             control: Mutex::new((receivers, 0)),
-            unclaimed_since: Mutex::new(vec![None; layout.reader_slots() as usize]),
-            miscounted_since: Mutex::new(None),
+            reaper: Mutex::new(Reaper {
+                unclaimed_since: vec![None; layout.reader_slots() as usize],
+                miscounted_since: None,
+            }),
             region,
         })
     }
@@ -444,8 +454,11 @@ impl Server {
 
     #[cold]
     fn claim_after_reaping(&self) -> Result<Claim, BeginError> {
-        self.reap_dead_readers();
-        self.clear_ownerless_leases();
+        {
+            let mut reaper = self.reaper.lock();
+            self.reap(&mut reaper, None);
+            self.clear_ownerless_leases(&mut reaper);
+        }
         self.claimer.claim(&self.region).map_err(|e| self.no_free_slot(e.leased, e.writing))
     }
 
@@ -472,7 +485,7 @@ impl Server {
     }
 
     /// Bits that no attached reader can have set: past the last reader slot, or of a slot that is free.
-    fn clear_ownerless_leases(&self) {
+    fn clear_ownerless_leases(&self, _alone: &mut Reaper) {
         let bits = self.lease_holders();
         for i in (0..reader::LEASABLE_READERS).filter(|i| bits >> i & 1 == 1) {
             let owner = self.region.reader(i).filter(|r| r.in_use.load(Ordering::Acquire) != 0);
@@ -602,7 +615,7 @@ impl Server {
     ///
     /// Readers of other implementations hold no lock; see [`Server::reap_stale_readers`].
     pub fn reap_dead_readers(&self) -> Vec<u32> {
-        self.reap(None)
+        self.reap_alone(None)
     }
 
     /// The same, and also frees slots of readers without a lock whose heartbeat is older than `timeout_ticks` at
@@ -611,18 +624,22 @@ impl Server {
     /// A reader that holds its lock is alive whatever its heartbeat says. A slot that is taken without lock or
     /// heartbeat is given a second from when it was first seen so. Returns the indices freed.
     pub fn reap_stale_readers(&self, now_ticks: u64, timeout_ticks: u64) -> Vec<u32> {
-        self.reap(Some((now_ticks, timeout_ticks)))
+        self.reap_alone(Some((now_ticks, timeout_ticks)))
     }
 
-    fn reap(&self, stale: Option<(u64, u64)>) -> Vec<u32> {
-        let mut reaped = Vec::new();
+    fn reap_alone(&self, stale: Option<(u64, u64)>) -> Vec<u32> {
+        // First, as a lock that another thread held at the fork stays locked in the child.
         if self.region.os.is_forked() {
-            return reaped;
+            return Vec::new();
         }
-        let mut unclaimed = self.unclaimed_since.lock();
+        self.reap(&mut self.reaper.lock(), stale)
+    }
+
+    fn reap(&self, reaper: &mut Reaper, stale: Option<(u64, u64)>) -> Vec<u32> {
+        let mut reaped = Vec::new();
         for index in 0..self.region.layout.reader_slots() {
             let Some(slot) = self.region.reader(index) else { break };
-            let since = &mut unclaimed[index as usize];
+            let since = &mut reaper.unclaimed_since[index as usize];
             if slot.in_use.load(Ordering::Acquire) == 0 {
                 *since = None;
                 continue;
@@ -660,20 +677,19 @@ impl Server {
             }
             self.region.os.unlock(lock);
         }
-        self.mend_count();
+        self.mend_count(&mut reaper.miscounted_since);
         reaped
     }
 
     /// Sets the header's count of readers right. A reader that dies between taking its slot and counting itself, or
     /// between leaving it and uncounting itself, leaves the count wrong for ever; one that lives is done in less than
     /// the time of grace.
-    fn mend_count(&self) {
+    fn mend_count(&self, since: &mut Option<(i64, u64)>) {
         let counted = &self.region.header().readers_connected;
         let seen = counted.load(Ordering::Acquire);
         let slots = (0..self.region.layout.reader_slots()).filter_map(|i| self.region.reader(i));
         let used = slots.filter(|r| r.in_use.load(Ordering::Acquire) != 0).count() as u32;
         let off = i64::from(seen) - i64::from(used);
-        let mut since = self.miscounted_since.lock();
         if off == 0 {
             *since = None;
             return;
