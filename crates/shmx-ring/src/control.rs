@@ -122,12 +122,13 @@ impl Receiver {
     ) -> Result<(), RingCorrupt> {
         // Acquire, pairs with the Release stores in `send`. Read once: what is sent later waits for the next poll.
         let write = ring.head.write.load(Ordering::Acquire);
-        let start = self.read;
         let result = self.drain(ring, write, &mut take);
         if result.is_err() {
             self.read = write;
         }
-        if self.read != start {
+        // Mended as well if somebody else has written it: the sender believes it, and would find no room for ever.
+        // Relaxed: only we store it, unless a neighbour scribbles, and its value decides nothing else.
+        if ring.head.read.load(Ordering::Relaxed) != self.read {
             // Release: our reads of the messages stay before the sender reuses their room.
             ring.head.read.store(self.read, Ordering::Release);
         }

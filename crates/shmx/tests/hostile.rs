@@ -1,6 +1,7 @@
 //! A neighbour that scribbles over the region: every party survives with errors, none panics or hangs.
 
 use proptest::prelude::*;
+use shmx::error::SendError;
 use shmx::{Client, Config, Inspector, Server, StaticStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -141,4 +142,28 @@ fn no_frame_follows_the_greatest_id() {
     assert_eq!(client.try_next().unwrap().map(|v| v.frame_id()), Some(u64::MAX));
     write(112, &1_u32.to_ne_bytes()); // write_index, so that there seem to be news
     assert_eq!(client.try_next().unwrap().map(|v| v.frame_id()), None);
+}
+
+/// A store to a ring's read position, while nothing waits, once made every later message impossible.
+#[test]
+fn a_poll_mends_the_positions_of_a_quiet_ring() {
+    let name = unique();
+    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let neighbour = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    let ring = server.layout().control_ring(client.reader_index().unwrap()).unwrap();
+    let mut heard = Vec::new();
+    for (round, stray) in [1 << 40, 1 << 20, 1 << 63].into_iter().enumerate() {
+        for (cell, byte) in neighbour.bytes()[ring..].iter().zip(u64::to_ne_bytes(stray)) {
+            cell.store(byte, Ordering::Relaxed);
+        }
+        assert_eq!(client.control_send(0x3000, &[0]), Err(SendError::Corrupt), "before the poll");
+        let batch = server.poll_control(100);
+        assert!(batch.messages.is_empty() && batch.damaged.is_empty(), "nothing was sent, nothing lost");
+        let body = [round as u8; 5];
+        client.control_send(0x3001, &body).unwrap();
+        heard.extend(server.poll_control(100).messages.into_iter().map(|m| (m.ty, m.data)));
+        assert_eq!(heard.last(), Some(&(0x3001, body.to_vec())));
+    }
+    assert_eq!(heard.len(), 3);
 }
