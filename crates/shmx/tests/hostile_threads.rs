@@ -1,6 +1,7 @@
 //! A neighbour that scribbles while the parties work, and not only between their calls: what was checked may change
 //! before it is used. Every call must come back; frames may be spoilt.
 
+use shmx::error::ReadError;
 use shmx::os::{Region, RegionName};
 use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState, StaticStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -128,4 +129,56 @@ fn scribbling_at_any_moment_spoils_frames_and_nothing_else() {
     }
     let all = [published, delivered, opened, heard];
     assert!(all.iter().all(|n| *n > 20), "published, delivered, opened, heard: {all:?}");
+}
+
+/// Payloads are hashed where they lie, some bytes twice; whatever changes meanwhile changes the hash and no more.
+#[test]
+fn bytes_that_change_while_they_are_hashed_spoil_the_checksum_only() {
+    const CAP: u32 = 256 << 10;
+    let name = format!("shmx-hostile-hash-{}", std::process::id());
+    let config = Config { frame_bytes_cap: CAP + 64, ..Config::new(&name) };
+    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let neighbour = Region::open(&RegionName::new(&name).unwrap()).unwrap();
+    let values = vec![7_u64; CAP as usize / 8];
+    let done = AtomicBool::new(false);
+    thread::scope(|s| {
+        s.spawn(|| {
+            let mut random = Random(88_172_645_463_325_252);
+            while !done.load(Ordering::Relaxed) {
+                // Behind the stream's record header, so that only data changes.
+                let slot = server.layout().frame_slot(random.below(3) as u32).unwrap() + 64 + 24;
+                neighbour.bytes()[slot + random.below(CAP as usize)].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // Clients that lease and clients that copy; both look at the checksum.
+        let mut clients = [true, false].map(|lease| {
+            let mut options = ClientOptions::default();
+            (options.lease, options.verify) = (lease, true);
+            Client::open_with(&name, options).unwrap()
+        });
+        let (mut published, mut spoilt) = (0, 0);
+        let (least, most) = (Instant::now() + Duration::from_millis(300), Instant::now() + Duration::from_secs(60));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while Instant::now() < least || spoilt == 0 {
+                assert!(Instant::now() < most, "{published} frames and none spoilt");
+                let mut frame = server.begin_frame().unwrap();
+                frame.append_stream(1, &values).unwrap();
+                published = frame.publish_frame(0.0).unwrap();
+                for client in &mut clients {
+                    match client.latest() {
+                        Ok(Some(view)) => assert_eq!(view.frame_id(), published),
+                        Err(ReadError::Checksum { frame_id, .. }) => {
+                            assert_eq!(frame_id, published);
+                            spoilt += 1;
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }

@@ -1,7 +1,7 @@
 //! The kernels for AVX2, without and with GFNI and VPCLMULQDQ.
 //!
 //! The same as the one for AVX-512, with four lanes instead of eight, positions in natural order within a word, and one
-//! block after the other.
+//! block after the other. Here too the input may change under the hash.
 
 /// The exclusive running xor of four bits, and the same bits as masks for four lanes.
 static PREFIX: [u8; 16] = {
@@ -275,7 +275,6 @@ macro_rules! kernel {
                 let mut work = Work::new();
                 for block in blocks {
                     state = hash_block(state, &mut low, block, &mut work, &LARGE_WEIGHTS);
-                    debug_assert_eq!(low, state as u8);
                 }
                 state
             }
@@ -285,7 +284,6 @@ macro_rules! kernel {
                 let mut low = state as u8;
                 for block in blocks {
                     state = hash_block(state, &mut low, block, &mut Work::new(), &SMALL_WEIGHTS);
-                    debug_assert_eq!(low, state as u8);
                 }
                 state
             }

@@ -3,6 +3,9 @@
 //! A block is eight lanes of consecutive bytes, one per 64-bit lane of a register, each of `R` words of 64 positions.
 //! Within a word the first position has the highest bit: so the bit transposition leaves it, and so the high half of
 //! the carry-less product is the running xor that leaves out the position itself.
+//!
+//! A block is read twice, and another process may change the input in between: a payload lies in shared memory. The
+//! result is then a hash of nothing in particular. Nothing but the result may depend on input.
 
 use super::super::scalar;
 use super::weights::{AVX512_WEIGHTS, DIGITS, UNITS};
@@ -428,7 +431,6 @@ fn large(mut state: u64, blocks: &[Block<LARGE>]) -> u64 {
     }
     upper_levels(b, &mut low);
     state = state.wrapping_mul(FACTOR).wrapping_add(total(add_block(second, &b.planes)));
-    debug_assert_eq!(low, spread(state));
     state
 }
 
@@ -441,7 +443,6 @@ fn small(state: u64, block: &Block<SMALL>) -> u64 {
     upper_levels(&mut work, &mut low);
     let sums = add_block(block, &work.planes);
     let state = state.wrapping_mul(const { pow(512 * SMALL as u32) }).wrapping_add(total(sums));
-    debug_assert_eq!(low, spread(state));
     state
 }
 
