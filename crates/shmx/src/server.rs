@@ -5,7 +5,7 @@ use crate::frame::{Frame, Owner};
 use crate::region::Mapped;
 use crate::remove;
 use crate::stream::{StaticState, StaticStream, StreamInfo};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use shmx_abi::control::RingGeometry;
 use shmx_abi::extension::{FeatureWord, ReaderExtension};
 use shmx_abi::wire::{self, GlobalHeader};
@@ -395,16 +395,29 @@ impl Server {
         self.region.header_copy()
     }
 
-    /// Frames published so far.
+    /// Frames published so far. In a forked child, what the header says.
     #[must_use]
     pub fn frames_published(&self) -> u64 {
+        // A lock that another thread held at the fork stays locked in the child.
+        if self.region.os.is_forked() {
+            return self.region.header().frame_seq.load(Ordering::Acquire);
+        }
         self.publisher.lock().published()
     }
 
-    /// The stream directory as this server has written it.
+    /// The stream directory as this server has written it. In a forked child it may be as the region has it.
     #[must_use]
     pub fn static_state(&self) -> Arc<StaticState> {
-        self.directory.read().clone()
+        if !self.region.os.is_forked() {
+            return self.directory.read().clone();
+        }
+        // A lock that another thread held at the fork stays locked in the child.
+        if let Some(state) = self.directory.try_read() {
+            return state.clone();
+        }
+        let session_id = self.producing.session_id;
+        let found = self.region.directory_copy().and_then(|found| StaticState::parse(session_id, found));
+        Arc::new(found.unwrap_or_else(|_| StaticState { session_id, ..StaticState::default() }))
     }
 
     #[inline]
@@ -504,7 +517,7 @@ impl Server {
     ///
     /// [`StaticError`].
     pub fn add_stream(&self, stream: &StaticStream) -> Result<(), StaticError> {
-        let _order = self.static_lock.lock();
+        let _order = self.lock_static()?;
         let mut bytes = Vec::new();
         stream.append_to(&self.static_state().streams, &mut bytes)?;
         self.append_static(&bytes)
@@ -516,7 +529,7 @@ impl Server {
     ///
     /// [`StaticError`]; the bytes must be whole records padded to 16 bytes.
     pub fn write_static_append(&self, records: &[u8]) -> Result<(), StaticError> {
-        let _order = self.static_lock.lock();
+        let _order = self.lock_static()?;
         let mut sum = 0;
         for record in tlv::Tlvs::new(records) {
             let record = record.map_err(|_| StaticError::Malformed)?;
@@ -526,6 +539,13 @@ impl Server {
             return Err(StaticError::Malformed);
         }
         self.append_static(records)
+    }
+
+    /// The right to change the directory.
+    fn lock_static(&self) -> Result<MutexGuard<'_, ()>, StaticError> {
+        // First, as a lock that another thread held at the fork stays locked in the child.
+        self.check_region()?;
+        Ok(self.static_lock.lock())
     }
 
     /// The caller holds `static_lock`.

@@ -3,11 +3,12 @@
 
 mod common;
 
-use shmx::error::{AppendError, BeginError, ReadError, SendError};
+use shmx::error::{AppendError, BeginError, ReadError, SendError, StaticError, StreamError};
 use shmx::{Client, Config, Server, StaticStream};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -102,6 +103,54 @@ fn an_unfinished_frame_stays_the_parents() {
     unfinished.publish_frame(0.0).unwrap();
     let mut client = Client::open(&name).unwrap();
     assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap()[0], 2);
+}
+
+/// Says that it is over, also when a test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Locks that other threads held at the fork stay locked in the child, so it must not wait for them.
+#[test]
+fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
+    let name = unique("middle");
+    // The same stream once more is refused after a long look at a long directory, under the lock, and changes nothing.
+    let again = serve(&unique("record")).static_state().bytes.clone();
+    let long = StaticStream::of::<u64>(1, "t").with_extra(vec![1; 1 << 20]);
+    let config = Config { static_bytes_cap: 2 << 20, ..Config::new(&name) };
+    let server = Server::create(&config, &[long]).unwrap();
+    let refused = Err(StaticError::Stream(StreamError::DuplicateId { id: 1 }));
+    let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                publish(&server, 1);
+                assert_eq!(server.write_static_append(&again), refused);
+                begun.store(true, Ordering::Relaxed);
+            }
+        });
+        let _stop = Stop(&over);
+        let end = Instant::now() + LIMIT;
+        while !begun.load(Ordering::Relaxed) {
+            assert!(Instant::now() < end, "the other thread goes on");
+            std::thread::yield_now();
+        }
+        for _ in 0..10 {
+            in_child(|| {
+                let forked = || Err(StaticError::Region(BeginError::Forked));
+                assert_eq!(server.add_stream(&StaticStream::of::<u64>(2, "x")), forked());
+                assert_eq!(server.write_static_append(&[0; 16]), forked());
+                assert!(server.frames_published() > 0);
+                assert_eq!(server.static_state().streams.len(), 1);
+            });
+        }
+    });
+    server.add_stream(&StaticStream::of::<u64>(2, "x")).unwrap();
+    assert_eq!(server.static_state().streams.len(), 2);
 }
 
 /// A host that creates a server, forks and is killed: its child lives on and must not keep the server's life alive.
