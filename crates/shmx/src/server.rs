@@ -161,7 +161,8 @@ pub(crate) fn reader_info<B: crate::region::Backing>(
 /// Threads share a server by reference: every method takes `&self`. With one producing thread publishing is
 /// wait-free; several take turns for the few stores that put their frames in order.
 ///
-/// Dropping the server tells the readers and removes the region's name; what readers have mapped stays theirs.
+/// Dropping the server tells the readers and removes the region's name; what readers have mapped stays theirs. A region
+/// that another server has taken over in place is left alone.
 #[derive(Debug)]
 pub struct Server {
     pub(crate) region: Mapped<Region>,
@@ -737,12 +738,14 @@ impl Drop for Server {
         if self.region.os.is_forked() {
             return;
         }
-        if self.check_region().is_ok() {
-            let h = self.region.header();
-            // SeqCst: `ring` looks for sleepers after it, as after a frame.
-            h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
-            wake(&self.region, doorbell::ring(&h.ext_doorbell));
+        // After a takeover in place the name leads to the other server's region, which is this very object.
+        if self.check_region().is_err() {
+            return;
         }
+        let h = self.region.header();
+        // SeqCst: `ring` looks for sleepers after it, as after a frame.
+        h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
+        wake(&self.region, doorbell::ring(&h.ext_doorbell));
         if let Err(error) = self.region.os.remove() {
             tracing::warn!(%error, "the region's name could not be removed");
         }

@@ -354,3 +354,19 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
     assert_eq!(lost, 0, "leases of a live reader cleared, of {came}");
     assert!(came > 0, "no reader ever came in between");
 }
+
+/// Another server that re-initialised the region in place has the same object under the same name: both are its own.
+#[test]
+fn a_server_leaves_a_region_alone_that_was_taken_over_in_place() {
+    use shmx::error::BeginError;
+    let (server, region) = server("place");
+    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let (expected, found) = (server.session_id(), server.session_id() ^ 1);
+    header.session_id.store(found, Ordering::Relaxed);
+    let features = header.ext_features.load(Ordering::Relaxed);
+    assert_eq!(server.begin_frame().err(), Some(BeginError::SessionLost { found, expected }));
+    drop(server);
+    assert_eq!(header.ext_features.load(Ordering::Relaxed), features, "not marked as closed");
+    // On Windows a name ends with its last handle whatever anybody does.
+    assert!(cfg!(windows) || region.is_current() && region.remove().unwrap());
+}
