@@ -192,7 +192,8 @@ impl PayloadCursor {
         a.copy_from_slice(tlv.as_bytes());
         b.copy_from_slice(stream.as_bytes());
         self.used = next;
-        self.tlv_count += 1;
+        // Whoever appends records says how many they are.
+        self.tlv_count = self.tlv_count.saturating_add(1);
         Ok(data)
     }
 
@@ -250,5 +251,17 @@ mod tests {
         assert_eq!(cursor.append(&mut buf, 2, 1, &[9; 9]), Err(PayloadFull { needed: 48, available: 32 }));
         assert_eq!((buf, cursor), before);
         assert!(cursor.append(&mut buf, 2, 1, &[9; 8]).is_ok());
+    }
+
+    #[test]
+    fn a_count_of_records_that_is_not_so_stays_at_its_greatest() {
+        let mut buf = [0_u8; 64];
+        let mut cursor = PayloadCursor::new();
+        cursor.append_records(&mut buf, &[], u32::MAX).unwrap();
+        cursor.append(&mut buf, 1, 1, &[7; 8]).unwrap();
+        cursor.append_records(&mut buf, &[], 1).unwrap();
+        assert_eq!((cursor.used(), cursor.tlv_count()), (32, u32::MAX));
+        let stream = StreamData { stream_id: 1, elem_count: 1, data: &[7; 8] };
+        assert_eq!(Streams::new(&buf[..32]).next(), Some(Ok(stream)));
     }
 }
