@@ -681,6 +681,8 @@ impl Server {
             let dead = if id != 0 && slot.ext_tag.load(Ordering::Acquire) == id {
                 true
             } else if heartbeat != 0 {
+                // A sign of life; the next owner that shows none is given its time from the start.
+                *since = None;
                 // One from the future was not written by a reader; a little ahead is one that is just coming in.
                 stale.is_some_and(|(now, timeout)| {
                     now.saturating_sub(heartbeat) > timeout || heartbeat.saturating_sub(now) > timeout.max(GRACE)

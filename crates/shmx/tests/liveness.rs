@@ -370,3 +370,25 @@ fn a_server_leaves_a_region_alone_that_was_taken_over_in_place() {
     // On Windows a name ends with its last handle whatever anybody does.
     assert!(cfg!(windows) || region.is_current() && region.remove().unwrap());
 }
+
+/// The time of grace of one reader that is just attaching is not counted against a later one in the same slot.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_time_of_grace_is_each_readers_own() {
+    let (server, region) = server("grace");
+    let r = slot(&server, &region, 0);
+    // A reader of another implementation in the middle of attaching, and then with its first sign of life.
+    r.in_use.store(1, Ordering::Relaxed);
+    let seen = clock::ticks();
+    assert_eq!(server.reap_dead_readers(), []);
+    r.reader_id.store(5, Ordering::Relaxed);
+    r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
+    assert_eq!(server.reap_dead_readers(), []);
+    assert!(within(20, || clock::ticks() - seen > 1_100_000_000));
+    assert_eq!(server.reap_dead_readers(), []);
+    // It has left, unseen, and the next one is in the middle of attaching.
+    r.heartbeat.store(0, Ordering::Relaxed);
+    r.reader_id.store(0, Ordering::Relaxed);
+    assert_eq!(server.reap_dead_readers(), [], "at the first look");
+    assert!(server.snapshot_readers()[0].in_use);
+}
