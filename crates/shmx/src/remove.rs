@@ -9,6 +9,7 @@ use shmx_os::{Existing, LockByte, OsError, Region, RegionName};
 use shmx_ring::doorbell;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
+use std::time::{Duration, Instant};
 
 /// What a name led to that has been removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub fn remove(name: &str, force: bool) -> Result<Removed, RemoveError> {
     clear(&name, force)
 }
 
+/// How long a lock must be held to be a living server's. Who tidies up after a dead one holds it for microseconds, or
+/// as long as the system keeps it waiting.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Removes what has the name if that is allowed.
 pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveError> {
     let existing = match Existing::open(name) {
@@ -60,14 +65,21 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
         return Err(RemoveError::Unfinished { name: name.to_string() });
     }
     // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
-    match existing.try_lock(LockByte::Server) {
-        // Without locks on this platform, or on this object, it is not ours.
-        Ok(true) | Err(OsError::Unsupported { .. }) => {}
-        Ok(false) => {
-            let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
-            return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
+    let start = Instant::now();
+    loop {
+        match existing.try_lock(LockByte::Server) {
+            Ok(true) => break,
+            // Without locks on this platform, or on this object, it is not ours.
+            Err(OsError::Unsupported { .. }) => break,
+            Ok(false) if !existing.is_current() => return Ok(Removed::Nothing),
+            // Somebody else may be doing what we are about to do, or the server is leaving.
+            Ok(false) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_micros(200)),
+            Ok(false) => {
+                let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
+                return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
+            }
+            Err(e) => return Err(e.into()),
         }
-        Err(e) => return Err(e.into()),
     }
     if !ours && !force {
         let name = name.to_string();

@@ -7,6 +7,8 @@ use shmx::{Client, Config, Server, StaticStream};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView, cast};
+#[cfg(target_os = "linux")]
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::{Duration, Instant};
 
@@ -293,7 +295,6 @@ fn a_slot_that_is_just_left_can_be_had() {
 #[cfg(target_os = "linux")]
 fn threads_that_clear_leases_leave_a_live_readers_alone() {
     use shmx_ring::view::FrameView;
-    use std::sync::Barrier;
     const SLOTS: u32 = 2000;
     let name = unique("clearing");
     let config =
@@ -391,4 +392,56 @@ fn the_time_of_grace_is_each_readers_own() {
     r.reader_id.store(0, Ordering::Relaxed);
     assert_eq!(server.reap_dead_readers(), [], "at the first look");
     assert!(server.snapshot_readers()[0].in_use);
+}
+
+/// Whoever tidies up after a dead server is not taken for a live one, and of two that do so at once both come through.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_creator_and_a_remover_share_what_the_dead_left() {
+    use shmx::Removed;
+    use shmx::error::{CreateError, OpenError, RemoveError};
+    use shmx::os::OpenError as NoObject;
+    let dead = server("dead");
+    let left: Vec<u8> = dead.1.bytes().iter().map(|b| b.load(Ordering::Relaxed)).collect();
+    drop(dead);
+    let (mut first, start) = (0, Barrier::new(2));
+    // A remover that meets the new server takes a while to believe that it lives, so rounds differ in length.
+    let (least, most) = (Instant::now() + Duration::from_secs(1), Instant::now() + Duration::from_secs(60));
+    while first == 0 || Instant::now() < least {
+        assert!(Instant::now() < most, "the remover was never first");
+        let name = unique("share");
+        std::fs::write(format!("/dev/shm/{name}"), &left).unwrap();
+        let removed = std::thread::scope(|s| {
+            let remover = s.spawn(|| {
+                start.wait();
+                shmx::remove(&name, false)
+            });
+            start.wait();
+            // On a busy machine the remover may be kept waiting with the lock in its hand.
+            let mut begun = Instant::now();
+            let made = loop {
+                match Server::create(&Config::new(&name), &[]) {
+                    Ok(made) => break made,
+                    Err(CreateError::HeldByLiveServer { .. })
+                        if begun.elapsed() >= Duration::from_millis(100) && Instant::now() < most =>
+                    {
+                        begun = Instant::now();
+                    }
+                    Err(e) => panic!("nobody lives there: {e}"),
+                }
+            };
+            let removed = remover.join().unwrap();
+            // The region is there and serves, whoever was first.
+            Client::open(&name).unwrap();
+            drop(made);
+            removed
+        });
+        match removed {
+            Ok(Removed::Dead) => first += 1,
+            Ok(Removed::Nothing)
+            | Err(RemoveError::HeldByLiveServer { .. } | RemoveError::Open(NoObject::NotFound { .. })) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(Client::open(&name), Err(OpenError::Os(NoObject::NotFound { .. }))));
+    }
 }
