@@ -328,8 +328,9 @@ pub enum StaticError {
     /// Bad description.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// Raw bytes that are not whole records would hide everything appended later.
-    #[error("the bytes are not whole TLV records padded to 16 bytes")]
+    /// Raw bytes that are not whole records would hide everything appended later, and so do damaged ones that are in
+    /// the directory already.
+    #[error("the bytes are not whole TLV records padded to 16 bytes, or the directory is damaged already")]
     Malformed,
     /// The region is no longer ours.
     #[error(transparent)]

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use shmx_abi::control::RingGeometry;
 use shmx_abi::extension::{FeatureWord, ReaderExtension};
 use shmx_abi::wire::{self, GlobalHeader};
-use shmx_abi::{LayoutError, RegionLayout, RegionParams, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
+use shmx_abi::{LayoutError, RegionLayout, RegionParams, TLV_ALIGN, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
 use shmx_os::{CreateOptions, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
 use shmx_ring::control::Receiver;
 use shmx_ring::sync::Ordering;
@@ -215,7 +215,7 @@ impl Server {
     }
 
     /// The same with a directory that is there already, byte for byte: what a recorder took out of another region.
-    /// The bytes are not checked; readers check what they read. Streams behind a damaged entry cannot be appended.
+    /// The bytes are not checked; readers check what they read. To a directory that is damaged nothing can be added.
     ///
     /// # Errors
     ///
@@ -227,8 +227,9 @@ impl Server {
 
     fn create_from(config: &Config, dir_bytes: Vec<u8>, infos: Vec<StreamInfo>) -> Result<Self, CreateError> {
         let name = RegionName::new(&config.name)?;
-        // `append_to` keeps the length within 32 bits.
-        let layout = RegionLayout::for_params(&config.params(), dir_bytes.len() as u32)?;
+        let dir_len =
+            u32::try_from(dir_bytes.len()).map_err(|_| LayoutError::TooLarge { total: dir_bytes.len() as u64 })?;
+        let layout = RegionLayout::for_params(&config.params(), dir_len)?;
         let options = CreateOptions {
             len: u64::from(layout.total_bytes()),
             mode: config.mode,
@@ -557,20 +558,27 @@ impl Server {
         }
         let old = self.static_state();
         let used = old.bytes.len();
+        // A directory taken from elsewhere may end without its last record's padding.
+        let mut all = old.bytes.clone();
+        all.resize(used.next_multiple_of(TLV_ALIGN as usize), 0);
+        all.extend_from_slice(records);
         let capacity = self.region.layout.static_bytes_cap();
         let full = StaticError::Full { needed: records.len() as u64, used: used as u32, capacity };
-        let place = self.region.static_area().get(used..used + records.len()).ok_or(full)?;
-        let mut all = old.bytes.clone();
-        all.extend_from_slice(records);
+        let place = self.region.static_area().get(used..all.len()).ok_or(full)?;
         let (generation, hash) = (old.static_gen.wrapping_add(1), hash::fnv1a64(&all));
         let state = StaticState::parse(self.producing.session_id, (generation, hash, all))
             .map_err(|_| StaticError::Malformed)?;
+        // What is there already may end in bytes that make the new records part of one of their own.
+        let added = shmx_abi::directory::Directory::new(records).map_while(Result::ok).map(StreamInfo::from);
+        if !state.streams.iter().skip(old.streams.len()).cloned().eq(added) {
+            return Err(StaticError::Malformed);
+        }
         let mut ids: Vec<u32> = state.streams.iter().map(|s| s.id).collect();
         ids.sort_unstable();
         if let Some(w) = ids.windows(2).find(|w| w[0] == w[1]) {
             return Err(crate::error::StreamError::DuplicateId { id: w[0] }.into());
         }
-        bytes::store_bytes(records, place);
+        bytes::store_bytes(&state.bytes[used..], place);
         let h = self.region.header();
         // Release each: a reader that sees the length sees the bytes; it checks the hash and the generation as well.
         h.static_bytes_used.store(state.bytes.len() as u32, Ordering::Release);

@@ -582,6 +582,49 @@ fn the_directory_grows_under_readers() {
     assert_eq!(client.refresh_static().unwrap(), after);
 }
 
+/// A directory that was taken out of another region may end anywhere. What is added is found, or refused.
+#[test]
+fn a_directory_that_ends_anywhere_grows_or_says_that_it_cannot() {
+    let (name, config) = (unique("cut"), Config::new(unique("cut")));
+    // The entry ends four bytes before its record does.
+    let first = StaticStream::of::<u64>(0, "abcd");
+    let all = Server::create(&Config::new(&name), std::slice::from_ref(&first)).unwrap().static_state().bytes.clone();
+    assert_eq!((all.len(), &all[44..]), (48, [0; 4].as_slice()));
+    let mut grown = Vec::new();
+    for len in 0..=all.len() {
+        // Behind whole records, fewer than 8 bytes are no record; with those to come they may be one.
+        for tail in [&[][..], &[5], &[1, 0x30, 0, 0, 40], &[1, 0x30, 0, 0, 200]] {
+            let directory = [&all[..len], tail].concat();
+            let server = Server::create_with_directory(&config, &directory).unwrap();
+            let client = Client::open(&config.name).unwrap();
+            assert_eq!(server.static_state().bytes, directory, "as it was given");
+            let before = server.static_state().streams.len();
+            let mut streams = before;
+            for id in 1..6 {
+                let old = server.static_state();
+                match server.add_stream(&StaticStream::of::<u64>(id, "added")) {
+                    Ok(()) => streams += 1,
+                    Err(StaticError::Malformed) => assert_eq!(server.static_state(), old),
+                    Err(e) => panic!("{e}"),
+                }
+                let found = server.static_state();
+                assert_eq!(found.streams.len(), streams, "{len} bytes and {tail:?}");
+                assert_eq!(found.stream(id).is_some(), streams > old.streams.len());
+                assert!(found.bytes.starts_with(&old.bytes), "what readers may have seen stays");
+                if streams > before {
+                    assert_eq!(client.refresh_static().unwrap().streams, found.streams, "readers find the same");
+                }
+            }
+            if streams == before + 5 && tail.is_empty() {
+                grown.push(len);
+            }
+            drop(client);
+        }
+    }
+    // Without the padding, or a part of it, as well as whole, and where nothing is there or just the padding's start.
+    assert!(grown.contains(&0) && (44..=48).all(|len| grown.contains(&len)), "{grown:?}");
+}
+
 #[test]
 fn readers_beyond_the_slots_and_without_leases_read_copies() {
     let name = unique("copies");
