@@ -4,6 +4,8 @@ mod common;
 
 #[cfg(unix)]
 use common::signal;
+#[cfg(target_os = "linux")]
+use common::until;
 use common::{Folder, Running, gone, run, shmx, unique, words};
 use std::io::Write;
 #[cfg(unix)]
@@ -42,7 +44,7 @@ fn the_demo_works_and_leaves_nothing() {
         eprintln!("not run: the demo starts itself, which an emulated program cannot");
         return;
     }
-    let o = run(&["demo", "--seconds", "1"]);
+    let o = run(&["demo", "--seconds", "3"]);
     let text = String::from_utf8(o.stdout.clone()).unwrap();
     assert!(o.status.success(), "{text}{}", words(&o));
     let summary = text.lines().last().unwrap();
@@ -277,15 +279,21 @@ fn ls_tells_every_kind_of_object() {
     let damaged = orphan(&name, |b| b[60..64].fill(0));
     let cut = orphan(&name, |b| b.truncate(5000));
     let foreign = orphan(&name, |b| b[..8].copy_from_slice(b"whatever"));
-    let o = run(&["ls", "--json", "--all"]);
-    let rows: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    let mut rows = serde_json::Value::Null;
+    // A server that was held up has another rate for a while.
+    until(|| {
+        let o = run(&["ls", "--json", "--all"]);
+        rows = serde_json::from_slice(&o.stdout).unwrap();
+        let live = rows.as_array().unwrap().iter().find(|r| r["name"] == *name).unwrap();
+        let known = (&live["state"], &live["pid"], &live["slots"]);
+        assert_eq!(known, (&"live".into(), &serve.child.id().into(), &5.into()));
+        let known = (&live["readers"], &live["reader_slots"], &live["program"]);
+        assert_eq!(known, (&1.into(), &16.into(), &"shmx".into()));
+        assert!(live["newest_age_ns"].as_u64().is_some());
+        eprintln!("about 100 Hz, and {}", live["rate_hz"]);
+        live["rate_hz"].as_f64().is_some_and(|rate| (50.0..150.0).contains(&rate))
+    });
     let row = |n: &str| rows.as_array().unwrap().iter().find(|r| r["name"] == n).unwrap().clone();
-    let live = row(&name);
-    assert_eq!((&live["state"], &live["pid"], &live["slots"]), (&"live".into(), &serve.child.id().into(), &5.into()));
-    assert_eq!((&live["readers"], &live["reader_slots"], &live["program"]), (&1.into(), &16.into(), &"shmx".into()));
-    let rate = live["rate_hz"].as_f64().unwrap();
-    assert!((50.0..150.0).contains(&rate), "about 100, and {rate}");
-    assert!(live["newest_age_ns"].as_u64().is_some());
     assert_eq!((&row(&dead)["state"], &row(&dead)["rate_hz"]), (&"dead".into(), &serde_json::Value::Null));
     assert_eq!(row(&reference)["state"], "reference-made");
     for (n, why) in [(&damaged, "slots is 0"), (&cut, "the region has 5000")] {
@@ -333,25 +341,29 @@ fn hz_measures_what_is_there() {
     let mut out = BufReader::new(reader.child.stdout.take().unwrap());
     assert!(!out.fill_buf().unwrap().is_empty());
     std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-    let o = run(&["hz", &name, "--seconds", "2", "--json"]);
-    assert!(o.status.success(), "{}", words(&o));
-    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
-    let (frames, seen, unseen) = (&v["frames"], v["seen"].as_u64().unwrap(), v["not_seen"].as_u64().unwrap());
-    assert_eq!(frames.as_u64().unwrap(), seen + unseen);
-    assert!(seen > 50, "{v:#}");
-    let rate = v["rate_hz"].as_f64().unwrap();
-    assert!((50.0..150.0).contains(&rate), "{v:#}");
-    assert_eq!((&v["bytes_per_frame"], &v["publish_times"]), (&64.into(), &true.into()));
-    for what in ["interval", "jitter", "seen_after"] {
-        let t = &v[what];
-        let n = |k: &str| t[k].as_u64().unwrap();
-        assert!(n("count") > 20 && n("min_ns") <= n("p50_ns") && n("p50_ns") <= n("p99_ns"), "{what}: {t}");
-        assert!(n("p99_ns") <= n("max_ns"), "{what}: {t}");
-    }
-    assert!((5_000_000..20_000_000).contains(&v["interval"]["p50_ns"].as_u64().unwrap()), "{v:#}");
-    let readers = v["readers"].as_array().unwrap();
-    assert_eq!((readers.len(), &readers[0]["pid"]), (1, &reader.child.id().into()));
-    assert!(readers[0]["taken_after"]["count"].as_u64().unwrap() > 5, "{v:#}");
+    let times = ["interval", "jitter", "seen_after"];
+    until(|| {
+        let o = run(&["hz", &name, "--seconds", "2", "--json"]);
+        assert!(o.status.success(), "{}", words(&o));
+        let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+        let (frames, seen, unseen) = (&v["frames"], v["seen"].as_u64().unwrap(), v["not_seen"].as_u64().unwrap());
+        assert_eq!(frames.as_u64().unwrap(), seen + unseen);
+        assert_eq!((&v["bytes_per_frame"], &v["publish_times"]), (&64.into(), &true.into()));
+        for what in times {
+            let n = |k: &str| v[what][k].as_u64().unwrap();
+            let ordered = n("min_ns") <= n("p50_ns") && n("p50_ns") <= n("p99_ns") && n("p99_ns") <= n("max_ns");
+            assert!(ordered, "{what}: {v:#}");
+        }
+        let readers = v["readers"].as_array().unwrap();
+        assert_eq!((readers.len(), &readers[0]["pid"]), (1, &reader.child.id().into()));
+        // How much it has seen, and how evenly, is that of a machine with time for all of them.
+        eprintln!("about 100 Hz, and {v:#}");
+        seen > 50
+            && v["rate_hz"].as_f64().is_some_and(|rate| (50.0..150.0).contains(&rate))
+            && times.iter().all(|&what| v[what]["count"].as_u64().unwrap() > 20)
+            && (5_000_000..20_000_000).contains(&v["interval"]["p50_ns"].as_u64().unwrap())
+            && readers[0]["taken_after"]["count"].as_u64().unwrap() > 5
+    });
     let o = run(&["hz", &name, "--seconds", "1.2"]);
     let text = String::from_utf8(o.stdout).unwrap();
     for line in ["region ", "rate ", "interval ", "jitter ", "seen after ", "reader 0 "] {
