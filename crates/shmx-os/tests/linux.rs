@@ -5,6 +5,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -27,6 +28,8 @@ fn path(name: &RegionName) -> PathBuf {
 
 const ACTION: &str = "SHMX_OS_TEST_ACTION";
 const NAME: &str = "SHMX_OS_TEST_NAME";
+/// How long a parent waits for what a forked child does, which ends by its alarm before that unless it hangs early on.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// This program, behind the words of an emulator where the tests run in one.
 fn this_program() -> Command {
@@ -112,8 +115,25 @@ fn fork_sleeper() -> i32 {
         let _ = signal.write(&[1]);
         sleep_until_killed();
     }
+    if !is_heard(&running) {
+        put_down(pid);
+        panic!("the forked child does not run");
+    }
     running.read_exact(&mut [0]).unwrap();
     pid
+}
+
+/// Whether there is something to read from a forked child in time.
+fn is_heard(pipe: &std::io::PipeReader) -> bool {
+    let mut poll = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        // SAFETY: one entry, valid for writes. Interrupted or not, it is asked again.
+        if unsafe { libc::poll(&raw mut poll, 1, 1000) } == 1 {
+            return true;
+        }
+    }
+    false
 }
 
 fn sleep_until_killed() -> ! {
@@ -142,10 +162,30 @@ fn fork_and(work: impl FnOnce() -> u8) -> std::process::ExitStatus {
 }
 
 fn wait(pid: i32) -> std::process::ExitStatus {
+    let end = Instant::now() + PATIENCE;
     let mut status = 0;
-    // SAFETY: `status` is valid for writes.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    std::process::ExitStatus::from_raw(status)
+    loop {
+        // SAFETY: `status` is valid for writes.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
+            0 => std::thread::sleep(Duration::from_micros(200)),
+            found => {
+                assert_eq!(found, pid);
+                return std::process::ExitStatus::from_raw(status);
+            }
+        }
+        if Instant::now() > end {
+            put_down(pid);
+            panic!("the forked child does not end");
+        }
+    }
+}
+
+/// Kills a child that should have ended by itself.
+fn put_down(pid: i32) {
+    // SAFETY: plain system calls, for a child that was not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
 }
 
 fn kill(pid: i32) {

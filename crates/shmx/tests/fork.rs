@@ -6,6 +6,7 @@ mod common;
 use shmx::error::{AppendError, BeginError, ReadError, SendError, StaticError, StreamError};
 use shmx::{Client, Config, Server, StaticStream};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long a parent waits for what a forked child does, which ends by its alarm before that unless it hangs early on.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn unique(tag: &str) -> String {
     format!("shmx-fork-{tag}-{}", std::process::id())
@@ -40,11 +43,48 @@ fn in_child(work: impl FnOnce()) {
         // SAFETY: ends the child without the test harness.
         unsafe { libc::_exit(failed.into()) };
     }
-    let mut status = 0;
-    // SAFETY: `status` is valid for writes.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    let status = ExitStatus::from_raw(status);
+    let status = wait(pid);
     assert!(status.success(), "the child: {status}");
+}
+
+fn wait(pid: i32) -> ExitStatus {
+    let end = Instant::now() + PATIENCE;
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is valid for writes.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
+            0 => std::thread::sleep(Duration::from_micros(200)),
+            found => {
+                assert_eq!(found, pid);
+                return ExitStatus::from_raw(status);
+            }
+        }
+        if Instant::now() > end {
+            put_down(pid);
+            panic!("the forked child does not end");
+        }
+    }
+}
+
+/// Kills a child that should have ended by itself.
+fn put_down(pid: i32) {
+    // SAFETY: plain system calls, for a child that was not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+}
+
+/// Whether there is something to read from a forked child in time.
+fn is_heard(pipe: &std::io::PipeReader) -> bool {
+    let mut poll = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        // SAFETY: one entry, valid for writes. Interrupted or not, it is asked again.
+        if unsafe { libc::poll(&raw mut poll, 1, 1000) } == 1 {
+            return true;
+        }
+    }
+    false
 }
 
 /// Drops a copy of `value` that only the child has.
@@ -202,6 +242,10 @@ fn host(name: &str) -> ! {
         }
     }
     // Its fork handlers have run then.
+    if !is_heard(&running) {
+        put_down(pid);
+        std::process::exit(1);
+    }
     running.read_exact(&mut [0]).unwrap();
     println!("child={pid}");
     let end = Instant::now() + 2 * LIMIT;
