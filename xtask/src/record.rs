@@ -176,7 +176,8 @@ fn read_back(s: &Setting, python: &Path) -> Result<String> {
     fs::write(&data_path, &data)?;
     let args = ["record", &name, "-o", &file_text, "--until-gone", "--compress", "zstd", "--flush", "20ms"];
     let mut recorder = s.recorder(&args, &file)?;
-    let mut publish = s.shmx(&["publish", &name, "--hz", "400", "--slots", "64", "--keep", "0.2", "--stream"]);
+    // Room for every frame, and time for the recorder to take the last ones, however busy the machine is.
+    let mut publish = s.shmx(&["publish", &name, "--hz", "400", "--slots", "256", "--keep", "3", "--stream"]);
     for &(id, stream, ty, components, count, image) in STREAMS {
         let count = if image.is_empty() { count.to_string() } else { image.to_owned() };
         publish.arg(format!("{id}:{stream}:{ty}x{components}*{count}"));
@@ -227,13 +228,14 @@ fn clip_round_trip(s: &Setting, clip: &Path) -> Result<String> {
     let (b, b_text) = s.file("clip-b.mcap")?;
     let mut recorder = s.recorder(&["record", &name, "-o", &a_text, "--until-gone"], &a)?;
     let stream = format!("1:image:u8x3*{}x{}", video::WIDTH, video::HEIGHT);
-    let mut publish = s.shmx(&["publish", &name, "--hz", "60", "--slots", "32", "--keep", "0.5", "--stream", &stream]);
+    // The ring and the time after the last frame let the recorders, here and below, be late by more than two seconds.
+    let mut publish = s.shmx(&["publish", &name, "--hz", "25", "--slots", "64", "--keep", "3", "--stream", &stream]);
     publish.stdin(Stdio::from(File::open(clip)?)).stderr(Stdio::null());
     Running::start(&mut publish)?.wait("shmx publish")?;
     recorder.wait("shmx record")?;
     let again = format!("{prefix}{name}");
     let mut recorder = s.recorder(&["record", &again, "-o", &b_text, "--until-gone"], &b)?;
-    let play = ["play", &a_text, "--prefix", prefix, "--keep", "0.5"];
+    let play = ["play", &a_text, "--prefix", prefix, "--keep", "3"];
     Running::start(s.shmx(&play).stderr(Stdio::null()))?.wait("shmx play")?;
     recorder.wait("shmx record")?;
     for file in [&a_text, &b_text] {
