@@ -44,7 +44,8 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     }
     step::command(tally, "packages", &mut package)?;
     step::check(tally, "nothing left in shared memory", || {
-        let left: Vec<String> = objects().difference(&before).cloned().collect();
+        let left: Vec<String> =
+            objects().difference(&before).filter(|name| !belongs_to_another(name)).cloned().collect();
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })
@@ -162,5 +163,39 @@ fn unpublished() -> Result<Vec<String>> {
 /// Shared-memory objects that may be ours.
 fn objects() -> BTreeSet<String> {
     let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-    entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| n.starts_with("shmx-")).collect()
+    let names = entries.filter_map(|e| e.file_name().into_string().ok());
+    names.filter(|n| n.starts_with("shmx-") || n.starts_with("shmxt-")).collect()
+}
+
+/// Whether the process that an object is named after lives and is not this one: it may be at work beside this run.
+fn belongs_to_another(name: &str) -> bool {
+    named_after(name).is_some_and(|pid| pid != std::process::id() && Path::new(&format!("/proc/{pid}")).exists())
+}
+
+/// The process id in a name: its first part that is a number. What follows counts the names of that process.
+fn named_after(name: &str) -> Option<u32> {
+    name.split('-').find_map(|part| part.parse().ok())
+}
+
+#[cfg(test)]
+mod names {
+    use super::{belongs_to_another, named_after};
+
+    #[test]
+    fn names_tell_their_process() {
+        assert_eq!(named_after("shmx-cli-t-ls-4711-3"), Some(4711));
+        assert_eq!(named_after("shmxt-4711-0"), Some(4711));
+        assert_eq!(named_after("shmx-demo-4711-00000012"), Some(4711));
+        assert_eq!(named_after("shmx-left"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_the_living_others_may_keep_their_objects() {
+        assert!(belongs_to_another("shmx-ipc-1-0"));
+        assert!(!belongs_to_another(&format!("shmx-ipc-{}-1", std::process::id())));
+        // Above any process id.
+        assert!(!belongs_to_another("shmx-ipc-4294967295-1"));
+        assert!(!belongs_to_another("shmx-left"));
+    }
 }
