@@ -405,7 +405,7 @@ static int read_frames(const char *name, uint64_t want, uint32_t count) {
     uint32_t cap = get32(H_RING), ring = get32(H_CONTROL_OFFSET) + index * get32(H_CONTROL_STRIDE), sent = 0;
     uint32_t longest = (cap - 16) / 16 * 16 - 8;
     static uint8_t body[1 << 16];
-    uint64_t seen = 0, bad = 0, last = 0, end = ticks() + UINT64_C(50000000000);
+    uint64_t seen = 0, bad = 0, last = 0, patience = UINT64_C(50000000000), end = ticks() + patience;
     while ((seen < want || sent < count) && ticks() < end && !atomic_load(&stop)) {
         uint64_t id = 0;
         int found = read_newest(&id);
@@ -414,13 +414,17 @@ static int read_frames(const char *name, uint64_t want, uint32_t count) {
             bad += id < last;
             last = id;
             seen++;
+            if (seen <= want) end = ticks() + patience;
             put64(slot + 16, id);
             put64(slot + 8, ticks());
         }
         if (sent < count) {
             uint32_t len = len_of(SEED ^ 0x55, sent, longest);
             fill(SEED, sent, body, len);
-            if (send_message(ring, cap, 0x3000 + sent, body, len)) sent++;
+            if (send_message(ring, cap, 0x3000 + sent, body, len)) {
+                sent++;
+                end = ticks() + patience;
+            }
         }
         if (found <= 0 || seen >= want) pause_ms(1);
     }

@@ -48,9 +48,9 @@ def produce(seconds):
 
 def send_many(count, longest):
     full = 0
-    end = time.monotonic() + 30
     for n in range(count):
         data = body(n, longest)
+        end = time.monotonic() + 30
         while not (client.send_control(0x3000 + n, data) if data else client.send_control_empty(0x3000 + n)):
             full += 1
             time.sleep(0)
@@ -70,6 +70,7 @@ def poll_many(count, longest):
             if m["type"] != 0x3000 + got or m["data"] != body(got, longest):
                 wrong.append([got, m["type"], m["data"].hex()])
             got += 1
+            end = time.monotonic() + 30
     return {"got": got, "wrong": wrong[:3], "ids": sorted(ids)}
 
 

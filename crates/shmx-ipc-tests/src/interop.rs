@@ -299,8 +299,8 @@ fn control_to_reference(python: &str) -> Result<String> {
         let mut client = Client::open(&name)?;
         let id = Inspector::open(&name)?.snapshot_readers()[0].reader_id;
         reference.ask_later(&json!({"op": "poll_many", "count": MESSAGES, "longest": longest}))?;
-        let end = Instant::now() + DEADLINE;
         for number in 0..MESSAGES {
+            let end = Instant::now() + DEADLINE;
             while let Err(e) = client.control_send(0x3000 + number, &body(number, longest)) {
                 ensure!(e == shmx::error::SendError::Full && Instant::now() < end, "message {number}: {e}");
                 full += 1;
@@ -323,7 +323,7 @@ fn control_from_reference(python: &str) -> Result<String> {
         reference.must(&json!({"op": "open", "name": name}))?;
         let id = server.snapshot_readers()[0].reader_id;
         reference.ask_later(&json!({"op": "send_many", "count": MESSAGES, "longest": longest}))?;
-        let end = Instant::now() + DEADLINE;
+        let mut end = Instant::now() + DEADLINE;
         let mut next = 0;
         while next < MESSAGES {
             ensure!(Instant::now() < end, "{capacity} bytes: message {next} is missing");
@@ -333,6 +333,7 @@ fn control_from_reference(python: &str) -> Result<String> {
                 ensure!(m.ty == 0x3000 + next && m.reader_id == id, "{capacity} bytes: {next} expected, {m:?}");
                 ensure!(m.data == body(next, longest), "{capacity} bytes: body of message {next}");
                 next += 1;
+                end = Instant::now() + DEADLINE;
             }
             std::thread::yield_now();
         }
