@@ -18,7 +18,9 @@ use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
 use shmx_ring::sync::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
+/// Words that the neighbour writes in each round, however slow it is.
+const WORDS: u64 = 1000;
 const MAX_LEN: u32 = 2000;
 
 fn config(name: &str) -> Config {
@@ -321,7 +323,7 @@ fn scene(cx: &Scale, place: &str, after: impl Fn(&mut Company) -> Result<()>) ->
         done?;
     }
     let [words, frames, spoiled, refused, full, damaged] = notes;
-    ensure!(words > 1000 && frames > 0, "{words} words, {frames} frames: nothing was tried");
+    ensure!(words > WORDS && frames > 0, "{words} words, {frames} frames: nothing was tried");
     Ok(format!(
         "{rounds} rounds, {words} words scribbled, {frames} frames published and read, {spoiled} spoiled, {refused} \
          refused, {full} without a slot, {damaged} rings damaged"
@@ -340,10 +342,11 @@ fn act(company: &mut Company, place: &str, after: impl Fn(&mut Company) -> Resul
     let mut end = None;
     company.until("the neighbour scribbles", |board| {
         look(&name);
-        if end.is_none() && board.line(5)?.get(Count::Frames) > 100 {
+        let words = board.line(5)?.get(Count::Frames);
+        if end.is_none() && words > 100 {
             end = Some(Instant::now() + SECOND);
         }
-        Ok(end.is_some_and(|end| Instant::now() > end))
+        Ok(words > WORDS && end.is_some_and(|end| Instant::now() > end))
     })?;
     company.end(5)?;
     after(company)?;

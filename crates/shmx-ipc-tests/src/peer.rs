@@ -5,7 +5,7 @@ use crate::opts::Opts;
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
 use shmx::error::{BeginError, OpenError, ReadError, SendError};
-use shmx::{Client, ClientOptions, Config, FrameView, Server};
+use shmx::{Client, ClientOptions, Config, FrameView, Inspector, Server};
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -13,6 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Frames that a producer publishes even when its time is over before, and the seconds that they may take in all: fewer
+/// than its parent waits for its answer.
+const ENOUGH: u64 = 100;
+const AT_MOST: f64 = 50.0;
 
 fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -99,8 +104,11 @@ pub(crate) fn server(opts: &Opts) -> Result<()> {
         let mut done = 0;
         while done < frames && !stop.load(Ordering::Relaxed) {
             // The clock is not asked for each frame at full speed.
-            if (rate > 0.0 || done % 64 == 0) && start.elapsed().as_secs_f64() > seconds {
-                break;
+            if rate > 0.0 || done % 64 == 0 {
+                let elapsed = start.elapsed().as_secs_f64();
+                if elapsed > seconds && (done > ENOUGH || elapsed > AT_MOST) {
+                    break;
+                }
             }
             if rate > 0.0 {
                 let due = Duration::from_secs_f64(done as f64 / rate);
@@ -173,12 +181,15 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
     let keep = opts.num("keep", 0_usize)?;
     let sessions = opts.num("sessions", 1_u32)?;
     let mut checker = Checker { seed: opts.num("seed", 1)?, torn: 0, newest: HashMap::new() };
+    // Read before it attaches, so that whatever the producer adds afterwards is growth.
+    let inspector = opts.has("directory").then(|| Inspector::open(name)).transpose()?;
+    let mut first = inspector.map(|i| i.decode_static_dir()).transpose()?;
     let mut client = open(name, !opts.has("copy"))?;
     say(&format!("ready index={}", client.reader_index().map_or(-1, i64::from)))?;
     let (mut held, mut lapped, mut looked_up, mut unknown) = (VecDeque::new(), 0_u64, 0_u64, 0_u64);
     let (mut delivered, mut dropped, mut rejected) = (0, 0, 0);
     for session in 1..=sessions {
-        let mut directory = client.refresh_static()?;
+        let mut directory = first.take().map_or_else(|| client.refresh_static(), Ok)?;
         let (mut gone, mut last) = (false, 0);
         checker.newest.clear();
         loop {
@@ -292,10 +303,10 @@ pub(crate) fn ping(opts: &Opts) -> Result<()> {
         .and_then(|g| g.longest_message())
         .context("no control ring")?;
     say(&format!("ready index={}", client.reader_index().context("no reader slot")?))?;
-    let end = Instant::now() + 50 * SECOND;
     let mut full = 0_u64;
     let mut body = Vec::new();
     for number in 0..count {
+        let end = Instant::now() + 50 * SECOND;
         body.resize(message_len(seed, number, longest), 0);
         frames::fill(seed, u64::from(number), &mut body);
         loop {
