@@ -786,8 +786,8 @@ fn forks_amid_opening_and_closing_keep_no_lock() {
         children
     });
     let free = (0..3).all(|thread| region.lock_state(LockByte::Reader(thread)) == LockState::Free);
-    // Descriptors that can hold locks, in the living children: writable ones, opened by `Existing`, which is told by its
-    // not waiting for pipes. (The mapping library's are inherited, and hold nothing.)
+    // Descriptors that can hold locks, in the living children: writable ones, opened by `Existing`, which is told by
+    // its not waiting for pipes. (The mapping library's are inherited, and hold nothing.)
     let mut kept = Vec::new();
     for child in &children {
         for entry in std::fs::read_dir(format!("/proc/{child}/fd")).unwrap().flatten() {
