@@ -442,8 +442,7 @@ fn small(state: u64, block: &Block<SMALL>) -> u64 {
     lower_levels(&mut work, &mut low);
     upper_levels(&mut work, &mut low);
     let sums = add_block(block, &work.planes);
-    let state = state.wrapping_mul(const { pow(512 * SMALL as u32) }).wrapping_add(total(sums));
-    state
+    state.wrapping_mul(const { pow(512 * SMALL as u32) }).wrapping_add(total(sums))
 }
 
 /// The hash of any number of bytes.
