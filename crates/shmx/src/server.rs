@@ -437,7 +437,8 @@ impl Server {
     // Always: see below.
     #[inline(always)]
     pub fn begin_frame(&self) -> Result<Frame<'_>, BeginError> {
-        Ok(Frame::new(Owner::Shared(self), self.claim()?, Some(self.static_state())))
+        let claim = self.claim()?; // not in a forked child
+        Ok(Frame::new(Owner::Shared(self), claim, Some(self.directory.read().clone())))
     }
 
     /// The same for a thread that has the server to itself: publishing takes no lock then.
