@@ -5,7 +5,7 @@
 //! region, so nothing that another process writes there can lead the producer astray.
 
 use crate::doorbell;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 use core::num::NonZero;
 
@@ -56,9 +56,13 @@ impl Sequence {
 }
 
 /// Hands out slots.
+///
+/// `F` holds a flag per slot, in memory of the producer's own: set while a claim owns the slot. The stamp says the same
+/// to other processes, and they can write it. A slot without flag rests on its stamp alone.
 #[derive(Debug)]
-pub struct Claimer {
+pub struct Claimer<F = [AtomicU8; 0]> {
     sequence: Sequence,
+    flags: F,
     next_ticket: AtomicU64,
     /// Number of the newest frame's slot and 1 more, 0 before the first. Kept here because readers poll the header.
     newest_slot: AtomicU32,
@@ -66,7 +70,7 @@ pub struct Claimer {
 
 /// A slot that the caller owns: its stamp is odd.
 ///
-/// Not clonable; give it to [`Publisher::publish`] or [`Claim::abandon`]. Dropping it leaves the slot odd for ever,
+/// Not clonable; give it to [`Publisher::publish`] or [`Claimer::abandon`]. Dropping it leaves the slot odd for ever,
 /// which costs one slot and harms nobody.
 #[derive(Debug)]
 #[must_use = "a claim that is neither published nor abandoned costs its slot"]
@@ -104,16 +108,80 @@ pub struct FrameMeta {
 }
 
 impl Claimer {
-    /// A claimer that starts at ticket 0.
+    /// A claimer without flags that starts at ticket 0.
     #[must_use]
     pub fn new(slots: u32) -> Self {
         Self::starting_at(slots, 0)
     }
 
-    /// A claimer that starts at `ticket`; for tests near the wrap.
+    /// A claimer without flags that starts at `ticket`; for tests near the wrap.
     #[must_use]
     pub fn starting_at(slots: u32, ticket: u64) -> Self {
-        Self { sequence: Sequence::new(slots), next_ticket: AtomicU64::new(ticket), newest_slot: AtomicU32::new(0) }
+        Self::new_at(slots, ticket, [])
+    }
+}
+
+impl<F: AsRef<[AtomicU8]>> Claimer<F> {
+    /// A claimer that keeps a flag per slot, all 0 at first.
+    #[must_use]
+    pub fn with_flags(slots: u32, flags: F) -> Self {
+        Self::new_at(slots, 0, flags)
+    }
+
+    fn new_at(slots: u32, ticket: u64, flags: F) -> Self {
+        let (next_ticket, newest_slot) = (AtomicU64::new(ticket), AtomicU32::new(0));
+        Self { sequence: Sequence::new(slots), flags, next_ticket, newest_slot }
+    }
+
+    #[inline]
+    fn flag(&self, slot: u32) -> Option<&AtomicU8> {
+        self.flags.as_ref().get(slot as usize)
+    }
+
+    /// Before the stamp is stored: whoever finds it even finds the flag free.
+    #[inline]
+    fn give_back(&self, slot: u32) {
+        if let Some(flag) = self.flag(slot) {
+            // Release: our use of the payload stays before that of the next owner.
+            flag.store(0, Ordering::Release);
+        }
+    }
+
+    /// Claims slot `index`, if it is free. A slot whose flag is set is left as it is, stamp included.
+    #[inline]
+    fn try_claim<S: Slots>(&self, slots: &S, index: u32) -> Result<u64, Busy> {
+        // Acquire, pairs with `give_back`: the last owner's use of the payload stays before ours.
+        if self.flag(index).is_some_and(|flag| flag.swap(1, Ordering::Acquire) != 0) {
+            return Err(Busy::Writing);
+        }
+        let claimed = try_claim(slots.slot(index));
+        if claimed.is_err() {
+            self.give_back(index);
+        }
+        claimed
+    }
+
+    /// The same for a thread that has the claimer to itself.
+    #[inline]
+    fn try_claim_mut<S: Slots>(&mut self, slots: &S, index: u32) -> Result<u64, Busy> {
+        // Relaxed: `&mut` says that nobody else counts.
+        if self.flag(index).is_some_and(|flag| flag.load(Ordering::Relaxed) != 0) {
+            return Err(Busy::Writing);
+        }
+        let claimed = try_claim(slots.slot(index));
+        if claimed.is_ok()
+            && let Some(flag) = self.flag(index)
+        {
+            flag.store(1, Ordering::Relaxed);
+        }
+        claimed
+    }
+
+    /// Gives a claim's slot back empty. No reader ever sees it as a frame.
+    #[inline]
+    pub fn abandon<S: Slots>(&self, slots: &S, claim: Claim) {
+        self.give_back(claim.slot());
+        claim.end(slots.slot(claim.slot()));
     }
 
     /// The sequence arithmetic.
@@ -158,7 +226,7 @@ impl Claimer {
         let ticket = self.next_ticket.load(Ordering::Relaxed);
         let index = self.sequence.slot(ticket);
         if newest != Some(index)
-            && let Ok(stamp) = try_claim(slots.slot(index))
+            && let Ok(stamp) = self.try_claim_mut(slots, index)
         {
             self.next_ticket.store(ticket + 1, Ordering::Relaxed);
             return Ok(Claim::new(ticket, index, stamp));
@@ -176,7 +244,7 @@ impl Claimer {
             if spared == Some(index) {
                 continue;
             }
-            match try_claim(slots.slot(index)) {
+            match self.try_claim(slots, index) {
                 Ok(stamp) => return Ok(Claim::new(ticket, index, stamp)),
                 Err(Busy::Leased) => refused.leased += 1,
                 Err(Busy::Writing) => refused.writing += 1,
@@ -240,11 +308,10 @@ impl Claim {
         self.place.get() - 1
     }
 
-    /// Gives the slot back empty. No reader ever sees it as a frame.
-    pub fn abandon<S: Slots>(self, slots: &S) {
-        let head = slots.slot(self.slot()).head;
+    #[inline]
+    fn end(&self, slot: Slot<'_>) {
         // Release: whoever claims next sees our writes as past.
-        head.ext_stamp.store(self.stamp.wrapping_add(2), Ordering::Release);
+        slot.head.ext_stamp.store(self.stamp.wrapping_add(2), Ordering::Release);
     }
 }
 
@@ -284,7 +351,13 @@ impl Publisher {
     /// `write_index` moves only forward: a frame whose slot was claimed before the newest one's becomes visible in
     /// its slot without becoming the newest.
     #[inline]
-    pub fn publish<S: Slots>(&mut self, slots: &S, claimer: &Claimer, claim: Claim, meta: &FrameMeta) -> Published {
+    pub fn publish<S: Slots, F: AsRef<[AtomicU8]>>(
+        &mut self,
+        slots: &S,
+        claimer: &Claimer<F>,
+        claim: Claim,
+        meta: &FrameMeta,
+    ) -> Published {
         self.frame_id += 1;
         let head = slots.slot(claim.slot()).head;
         head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
@@ -293,6 +366,7 @@ impl Publisher {
         head.checksum.store(meta.checksum, Ordering::Relaxed);
         head.ext_publish_time.store(meta.publish_time, Ordering::Relaxed);
         head.frame_id.store(self.frame_id, Ordering::Relaxed);
+        claimer.give_back(claim.slot());
         // W4. Release: readers without stamps that see the length see the rest.
         head.payload_bytes.store(meta.payload_bytes, Ordering::Release);
         // W5 [P1 slot-published]. Release: who sees the even stamp sees the frame.

@@ -158,7 +158,7 @@ impl World {
             Op::Abandon { which } if !self.claims.is_empty() => {
                 let (claim, _) = self.claims.swap_remove(which % self.claims.len());
                 self.places[claim.slot() as usize].claimed = false;
-                claim.abandon(&self.ring);
+                self.claimer.abandon(&self.ring, claim);
             }
             Op::Lease { slot, reader } => {
                 let (slot, reader) = (slot % count, READERS[reader % READERS.len()]);

@@ -154,7 +154,7 @@ fn leases_and_claims_exclude_each_other() {
                     let value = published << 2 | mine;
                     ring.cells[claim.slot() as usize].set(value);
                     if published % 8 == 3 && !abandoned {
-                        claim.abandon(&ring);
+                        claimer.abandon(&ring, claim);
                         abandoned = true;
                         continue;
                     }

@@ -304,12 +304,12 @@ impl<'a> Frame<'a> {
 impl Drop for Claimed<'_> {
     #[inline]
     fn drop(&mut self) {
-        let region = &self.owner.server().region;
+        let Server { region, claimer, .. } = self.owner.server();
         // In a forked child the slot is still the parent's to fill.
         if !region.os.is_forked()
             && let Some(claim) = self.claim.take()
         {
-            claim.abandon(region);
+            claimer.abandon(region, claim);
         }
     }
 }

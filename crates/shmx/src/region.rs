@@ -301,12 +301,16 @@ pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usi
 
 /// The payload area of a slot that the caller has claimed.
 ///
-/// Not public and called in one place, [`crate::Frame`], which owns the claim and borrows the slice through `&mut`.
+/// Not public and called in one place, [`crate::Frame`], which owns the claim, made by its server's claimer on the
+/// same region, and borrows the slice through `&mut`.
 #[allow(unsafe_code, clippy::mut_from_ref)]
 #[inline]
 pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
     let len = region.layout.frame_bytes_cap() as usize;
-    // SAFETY: the caller owns the claim, which the stamp makes exclusive among writers, and keeps one slice at a time
-    // (it hands it out through `&mut self` only). Readers load atomically and discard.
+    // SAFETY: the caller owns the claim and keeps one slice at a time (it hands it out through `&mut self` only). No
+    // other claim of this server is on the slot, whatever stands in shared memory: the claimer has a flag for each slot
+    // in memory of its own, set before there is a claim and cleared when the claim is given up, after the last use of
+    // the slice. Readers load atomically and discard. Other processes that write the slot ignore the protocol, see
+    // `leased_payload`.
     unsafe { bytes::claimed(region.slot(slot).payload, len) }
 }

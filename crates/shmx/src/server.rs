@@ -12,7 +12,7 @@ use shmx_abi::wire::{self, GlobalHeader};
 use shmx_abi::{LayoutError, RegionLayout, RegionParams, TLV_ALIGN, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
 use shmx_os::{CreateOptions, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
 use shmx_ring::control::Receiver;
-use shmx_ring::sync::Ordering;
+use shmx_ring::sync::{AtomicU8, Ordering};
 use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, Claimer, Publisher};
 use shmx_ring::{bytes, doorbell, reader, readers};
@@ -167,7 +167,8 @@ pub(crate) fn reader_info<B: crate::region::Backing>(
 pub struct Server {
     pub(crate) region: Mapped<Region>,
     pub(crate) producing: Producing,
-    pub(crate) claimer: Claimer,
+    /// With a flag per slot, so that no two frames ever own one slot, whatever others write over its stamp.
+    pub(crate) claimer: Claimer<Box<[AtomicU8]>>,
     pub(crate) publisher: Mutex<Publisher>,
     pub(crate) directory: RwLock<Arc<StaticState>>,
     static_lock: Mutex<()>,
@@ -354,7 +355,7 @@ impl Server {
         tracing::info!(name = %region.os.name(), session_id, bytes = total, "region created");
         Ok(Self {
             producing: Producing { session_id, checksum: config.checksum, publish_time: config.publish_time },
-            claimer: Claimer::new(layout.slots()),
+            claimer: Claimer::with_flags(layout.slots(), (0..layout.slots()).map(|_| AtomicU8::new(0)).collect()),
             publisher: Mutex::new(Publisher::new(layout.slots())),
             directory: RwLock::new(Arc::new(state)),
             static_lock: Mutex::new(()),

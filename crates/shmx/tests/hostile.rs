@@ -1,7 +1,7 @@
 //! A neighbour that scribbles over the region: every party survives with errors, none panics or hangs.
 
 use proptest::prelude::*;
-use shmx::error::SendError;
+use shmx::error::{BeginError, SendError};
 use shmx::{Client, Config, Inspector, Server, StaticStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -166,4 +166,60 @@ fn a_poll_mends_the_positions_of_a_quiet_ring() {
         assert_eq!(heard.last(), Some(&(0x3001, body.to_vec())));
     }
     assert_eq!(heard.len(), 3);
+}
+
+/// A neighbour's stamp once made two frames of one server own the same memory.
+#[test]
+fn no_stamp_makes_two_frames_own_one_slot() {
+    let name = unique();
+    let config = Config { slots: 2, ..Config::new(&name) };
+    let mut server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let neighbour = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
+    let layout = *server.layout();
+    let stamp_at = |slot: u32| layout.frame_slot(slot).unwrap() + 56;
+    let write = |slot: u32, stamp: u64| {
+        for (cell, byte) in neighbour.bytes()[stamp_at(slot)..].iter().zip(stamp.to_ne_bytes()) {
+            cell.store(byte, Ordering::Relaxed);
+        }
+    };
+    let stamp = |slot: u32| {
+        let bytes = &neighbour.bytes()[stamp_at(slot)..][..8];
+        u64::from_ne_bytes(std::array::from_fn(|i| bytes[i].load(Ordering::Relaxed)))
+    };
+    let mut client = Client::open(&name).unwrap();
+    for round in 0..4_u64 {
+        let mut first = server.begin_frame().unwrap();
+        write(first.slot(), 2 * round);
+        let mut second = server.begin_frame().unwrap();
+        assert_ne!(first.slot(), second.slot());
+        write(second.slot(), 2 * round);
+        let refused = BeginError::NoFreeSlot { leased: 0, writing: 2, holders: Vec::new() };
+        assert_eq!(server.begin_frame().err(), Some(refused));
+        assert_eq!([0, 1].map(stamp), [2 * round; 2], "as they were found");
+        let rooms = [&mut first, &mut second].map(|f| f.reserve_stream::<u64>(1, 3).unwrap());
+        for (room, value) in rooms.into_iter().zip([7, 8]) {
+            room.fill(value);
+        }
+        // Given back one way and the other.
+        if round % 2 == 0 {
+            first.abandon();
+        } else {
+            first.publish_frame(0.0).unwrap();
+        }
+        second.publish_frame(0.0).unwrap();
+        assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [8; 3]);
+    }
+    // A frame that is forgotten keeps its slot for good, also before a thread that is alone.
+    let forgotten = server.begin_frame_mut().unwrap();
+    let slot = forgotten.slot();
+    std::mem::forget(forgotten);
+    write(slot, 4);
+    for value in 0..5_u64 {
+        let mut frame = server.begin_frame_mut().unwrap();
+        assert_ne!(frame.slot(), slot);
+        frame.append_stream(1, &[value]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+        assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [value]);
+    }
+    assert_eq!(stamp(slot), 4);
 }
