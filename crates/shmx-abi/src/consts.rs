@@ -1,4 +1,4 @@
-//! Constants of the wire format (wire-format.md, section 1).
+//! Constants of the wire format (wire-format.md, section 2).
 
 /// First eight bytes of every region, as a native `u64`.
 pub const MAGIC: u64 = 0x4849_4E41_5F53_484D;

@@ -1,4 +1,4 @@
-//! Control rings: where records lie and how positions move (wire-format.md, section 2).
+//! Control rings: where records lie and how positions move (wire-format.md, section 9).
 //!
 //! Only arithmetic, no memory: `shmx-ring` drives it with atomic accesses, [`ControlRing`] with a plain copy.
 

@@ -1,4 +1,4 @@
-//! The stream directory in the static area (wire-format.md, sections 1 and 2).
+//! The stream directory in the static area (wire-format.md, sections 5.2 and 8).
 
 use crate::consts::{STATIC_STREAM_DESC_LEN, TLV_HEADER_LEN, TLV_STATIC_DIR};
 use crate::element::{ElementLayout, ElementType};

@@ -1,4 +1,4 @@
-//! Element types, their layouts, and the Rust types that match them (wire-format.md, section 1).
+//! Element types, their layouts, and the Rust types that match them (wire-format.md, section 2).
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 

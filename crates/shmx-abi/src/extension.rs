@@ -1,4 +1,4 @@
-//! Words that our processes add in bytes the original format leaves alone (wire-format.md, section 4).
+//! Words that our processes add in bytes the original format leaves alone (wire-format.md, sections 3.2 to 3.4).
 
 use crate::wire::{GlobalHeader, ReaderSlot};
 

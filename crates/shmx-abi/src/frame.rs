@@ -1,4 +1,4 @@
-//! The payload of a frame: stream records, read and written (wire-format.md, section 1).
+//! The payload of a frame: stream records, read and written (wire-format.md, section 5.3).
 
 use crate::consts::{FRAME_STREAM_HEADER_LEN, TLV_ALIGN, TLV_FRAME_STREAM, TLV_HEADER_LEN};
 use crate::tlv::{self, TlvError, Tlvs};

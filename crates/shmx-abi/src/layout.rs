@@ -1,5 +1,5 @@
 //! Where each section of a region starts, computed for a new region and checked for a found one (wire-format.md,
-//! section 1).
+//! sections 4 and 14).
 
 use crate::consts::*;
 use crate::wire::GlobalHeader;

@@ -1,4 +1,4 @@
-//! Type-length-value records, read and written (wire-format.md, section 1).
+//! Type-length-value records, read and written (wire-format.md, section 5.1).
 
 use crate::consts::{TLV_ALIGN, TLV_HEADER_LEN};
 use crate::wire::{TlvHeader, read_at};

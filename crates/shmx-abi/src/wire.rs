@@ -1,4 +1,4 @@
-//! The wire structs as plain data, with every gap spelled out (wire-format.md, section 1).
+//! The wire structs as plain data, with every gap spelled out (wire-format.md, section 3).
 //!
 //! These are snapshots: copy the bytes out of the region, then look at the copy. The live, atomic views of the same
 //! bytes are in `shmx-ring`, which asserts its offsets against these structs.

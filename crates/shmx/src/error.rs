@@ -77,6 +77,12 @@ pub enum CreateError {
         /// The name.
         name: String,
     },
+    /// The name leads to a directory, a link or the like, which is never replaced.
+    #[error("`{name}` is not a shared-memory object but something else of that name; use another name")]
+    NotAnObject {
+        /// The name.
+        name: String,
+    },
     /// Other processes hold the object open that has the name, and the system gives the name back when the last of
     /// them lets go (Windows). Readers of this implementation let go by themselves.
     #[error("`{name}` has no server but is still open in other processes; end these, or use another name")]
@@ -107,9 +113,8 @@ impl From<RemoveError> for CreateError {
             RemoveError::Name(e) => Self::Name(e),
             RemoveError::HeldByLiveServer { name, pid } => Self::HeldByLiveServer { name, pid },
             RemoveError::ReferenceMade { name } => Self::ReferenceMade { name },
-            RemoveError::NotARegion { name } | RemoveError::NotAnObject { name } | RemoveError::Unfinished { name } => {
-                Self::NotARegion { name }
-            }
+            RemoveError::NotARegion { name } | RemoveError::Unfinished { name } => Self::NotARegion { name },
+            RemoveError::NotAnObject { name } => Self::NotAnObject { name },
             RemoveError::InUse { name } => Self::InUse { name },
             RemoveError::Open(e) => Self::Existing(e),
             RemoveError::Step(e) => Self::Step(e),
@@ -117,7 +122,7 @@ impl From<RemoveError> for CreateError {
     }
 }
 
-/// [`crate::remove()`] failed. Nothing was changed.
+/// [`crate::remove()`] failed. The name is still there; readers of a dead server's region may have been told.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RemoveError {

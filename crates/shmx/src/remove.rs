@@ -32,7 +32,8 @@ pub enum Removed {
 ///
 /// # Errors
 ///
-/// [`RemoveError`]; nothing was changed then.
+/// [`RemoveError`]; the name is still there then. Where the system refuses the last step ([`RemoveError::Step`],
+/// [`RemoveError::InUse`]) the readers of a dead server's region have been told already; else nothing was changed.
 pub fn remove(name: &str, force: bool) -> Result<Removed, RemoveError> {
     let name = RegionName::new(name)?;
     if let Err(e @ shmx_os::OpenError::NotFound { .. }) = shmx_os::peek(&name, &mut []) {

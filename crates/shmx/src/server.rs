@@ -41,7 +41,7 @@ pub struct Config {
     /// Permission bits of the object (Unix). Default 0o600.
     pub mode: u32,
     /// Replace what has the name even if it is a region without liveness lock, or no region at all. A region whose
-    /// server lives is never replaced, one whose server died always is. Default false.
+    /// server lives is never replaced, nor is a directory or a link; one whose server died always is. Default false.
     pub replace: bool,
     /// Ask for huge pages. Default false. Best effort: on Linux `/dev/shm` must be mounted with `huge=advise` or more,
     /// which is not the default (`mount -o remount,huge=advise /dev/shm`). [`Server::huge_page_bytes`] says what came

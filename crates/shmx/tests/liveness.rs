@@ -445,3 +445,23 @@ fn a_creator_and_a_remover_share_what_the_dead_left() {
         assert!(matches!(Client::open(&name), Err(OpenError::Os(NoObject::NotFound { .. }))));
     }
 }
+
+/// Neither a creator nor a remover touches what is no shared-memory object, even when asked to.
+#[test]
+#[cfg(target_os = "linux")]
+fn links_and_directories_are_never_replaced() {
+    use shmx::error::{CreateError, RemoveError};
+    let (link, directory) = (unique("link"), unique("directory"));
+    let path = |name: &str| format!("/dev/shm/{name}");
+    std::os::unix::fs::symlink("/nowhere", path(&link)).unwrap();
+    std::fs::create_dir(path(&directory)).unwrap();
+    for name in [&link, &directory] {
+        let made = Server::create(&Config { replace: true, ..Config::new(name) }, &[]);
+        assert!(matches!(&made, Err(CreateError::NotAnObject { name: n }) if n == name), "{made:?}");
+        let removed = shmx::remove(name, true);
+        assert!(matches!(&removed, Err(RemoveError::NotAnObject { name: n }) if n == name), "{removed:?}");
+    }
+    assert_eq!(std::fs::read_link(path(&link)).unwrap(), std::path::Path::new("/nowhere"));
+    std::fs::remove_file(path(&link)).unwrap();
+    std::fs::remove_dir(path(&directory)).unwrap();
+}

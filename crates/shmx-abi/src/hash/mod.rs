@@ -1,4 +1,4 @@
-//! The hash of the format: FNV-1a with 64 bits of state and a starting value of its own (wire-format.md, section 1).
+//! The hash of the format: FNV-1a with 64 bits of state and a starting value of its own (wire-format.md, section 5.4).
 //!
 //! # How it is computed
 //!
