@@ -136,5 +136,7 @@ mod tests {
         assert_eq!(tracker.poll(&inspector, 0), News::Restarted);
         assert_eq!(tracker.poll(&inspector, 0), News::Frames(Vec::new()), "the slots are of the old session");
         assert_eq!(tracker.missed, 1);
+        // A server leaves what another has taken over; this one shall remove its region.
+        scratch.poke(24, &scratch.server().session_id().to_ne_bytes());
     }
 }
