@@ -24,7 +24,7 @@ type Planes<const R: usize> = [Plane<R>; 8];
 const LARGE: usize = 4;
 const SMALL: usize = 1;
 /// Shortest input that is not faster byte by byte; measured.
-pub(super) const TINY: usize = 56;
+pub(super) const TINY: usize = 64;
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
