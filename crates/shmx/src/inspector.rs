@@ -276,7 +276,7 @@ impl Inspector {
     ///
     /// # Errors
     ///
-    /// [`ReadError`] if what is there cannot be a frame.
+    /// [`ReadError`] if what is there cannot be a frame, or the producer was faster at every attempt.
     pub fn latest(&self) -> Result<Option<FrameView>, ReadError> {
         inspect_newest(&self.region, self.expected(), &self.buffers)
     }

@@ -1,4 +1,4 @@
-//! The kernel for fewer than 257 bytes, with the instructions of AVX-512 on registers of 128 bits.
+//! The kernel for at most 256 bytes, with the instructions of AVX-512 on registers of 128 bits.
 //!
 //! What counts here is how long one step waits for the one before it. A register holds one plane of 128 positions, as
 //! two words of 64; within a word the first position has the highest bit. With the notation of the module above
