@@ -6,7 +6,7 @@ use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
 use shmx::error::{CreateError, OpenError, ReadError};
 use shmx::{ChecksumState, Client, ClientOptions, Config, FrameView, Server, StaticStream};
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::region::RegionRef;
 use shmx_abi::wire::read_at;
 use shmx_abi::{GlobalHeader, MAGIC, RegionLayout, hash};
@@ -61,7 +61,7 @@ fn attach(live: &Live, bytes: &[u8], flags: u16, script: Ops<'_>) {
         }
         (Err(OpenError::ServerGone { .. }), Ok(region)) => {
             let f = region.features();
-            assert!(f.has(FeatureWord::CLOSED) || f.has(FeatureWord::LOCKS) && !locked);
+            assert!(f.has(Features::CLOSED) || f.has(Features::LOCKS) && !locked);
             assert_eq!(load(live.bytes()), bytes, "a refused client changes nothing");
             return;
         }
@@ -84,7 +84,7 @@ fn take_over(live: &Live, locked: bool, replace: bool) {
     let before = load(live.bytes());
     let header: Option<GlobalHeader> = read_at(&before, 0);
     let region = header.is_some_and(|h| h.magic == MAGIC);
-    let ours = region && header.is_some_and(|h| FeatureWord::of(&h).has(FeatureWord::LOCKS));
+    let ours = region && header.is_some_and(|h| Features::of(&h).has(Features::LOCKS));
     let config = Config { reader_slots: 1, frame_bytes_cap: 64, replace, ..Config::new(&live.name) };
     let created = Server::create(&config, &[StaticStream::of::<u64>(1, "tick")]);
     match created {

@@ -5,7 +5,7 @@ use crate::live::{Live, load};
 use crate::region::{flag, split};
 use shmx::error::{DirectoryReadError, OpenError};
 use shmx::{ChecksumState, FrameOutline, HeaderReport, Inspector, SlotContent, SlotState, SlotView};
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::hash;
 use shmx_abi::region::RegionRef;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ fn look(opened: Result<Inspector, OpenError>, bytes: &[u8]) {
     assert_eq!(inspector.header(), *region.header());
     assert_eq!(inspector.dump(), bytes[..region.layout().total_bytes() as usize]);
     directory(&inspector, &region);
-    let extended = FeatureWord::of(region.header()).is_extended();
+    let extended = Features::of(region.header()).is_extended();
     let slots = inspector.list_slots();
     assert_eq!(slots.len(), region.layout().slots() as usize);
     for slot in &slots {

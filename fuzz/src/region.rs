@@ -3,7 +3,7 @@
 //! Without repairs a fuzzer never gets past the magic, the digest of the session id or a checksum. With them each of
 //! these gates is open in half of the inputs, and shut in the others.
 
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::region::RegionRef;
 use shmx_abi::wire::read_at;
 use shmx_abi::{ENDIAN_TAG, FrameHeader, GlobalHeader, MAGIC, RegionLayout, RegionParams, hash};
@@ -79,12 +79,12 @@ pub fn repaired(flags: u16, mut bytes: Vec<u8>) -> Vec<u8> {
     if on(flag::DIGEST) {
         let mut bits = header.ext_features;
         if on(flag::EXTENDED) {
-            bits |= FeatureWord::STAMPS;
+            bits |= Features::STAMPS;
         }
         if on(flag::OPEN) {
-            bits &= !FeatureWord::CLOSED;
+            bits &= !Features::CLOSED;
         }
-        header.ext_features = FeatureWord::new(header.session_id, bits).to_wire();
+        header.ext_features = Features::new(header.session_id, bits).to_wire();
     }
     if on(flag::GEOMETRY) {
         let params = RegionParams {

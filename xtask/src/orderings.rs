@@ -45,8 +45,8 @@ const MUTANTS: &[Mutant] = &[
     m(
         "W5 stamp release",
         "writer",
-        "head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Release)",
-        "head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Relaxed)",
+        "head.ext_stamp.store(claim.next_stamp() | meta.marks.to_wire(), Ordering::Release)",
+        "head.ext_stamp.store(claim.next_stamp() | meta.marks.to_wire(), Ordering::Relaxed)",
     ),
     m(
         "W6 write_index release",

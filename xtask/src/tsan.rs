@@ -32,14 +32,10 @@ const WEAKENED: &[(&str, &str, &str)] = &[
     ),
     (
         "writer",
-        "store(claim.stamp.wrapping_add(2), Ordering::Release)",
-        "store(claim.stamp.wrapping_add(2), Ordering::Relaxed)",
+        "store(claim.next_stamp() | meta.marks.to_wire(), Ordering::Release)",
+        "store(claim.next_stamp() | meta.marks.to_wire(), Ordering::Relaxed)",
     ),
-    (
-        "writer",
-        "store(self.stamp.wrapping_add(2), Ordering::Release)",
-        "store(self.stamp.wrapping_add(2), Ordering::Relaxed)",
-    ),
+    ("writer", "store(self.next_stamp(), Ordering::Release)", "store(self.next_stamp(), Ordering::Relaxed)"),
     ("reader", "ext_stamp.load(Ordering::SeqCst) != stamp", "ext_stamp.load(Ordering::Relaxed) != stamp"),
     ("reader", "fetch_and(!bit, Ordering::Release);\n    }\n}", "fetch_and(!bit, Ordering::Relaxed);\n    }\n}"),
     ("readers", "(0, 1, Ordering::AcqRel, Ordering::Relaxed)", "(0, 1, Ordering::Relaxed, Ordering::Relaxed)"),

@@ -10,7 +10,7 @@
 //! without the extension: if the slot's header stayed the same and the checksum fits).
 
 use shmx_abi::directory::{Directory, StreamEntry};
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::frame::Streams;
 use shmx_abi::wire::read_at;
 use shmx_abi::{ElementType, FRAME_HEADER_LEN, FrameHeader, GLOBAL_HEADER_LEN, GlobalHeader, RegionLayout, hash};
@@ -93,7 +93,7 @@ pub(crate) fn latest(file: &File) -> Result<Option<Frame>, Failure> {
             std::thread::sleep(std::time::Duration::from_micros(100));
         }
         let (region, layout) = header(file)?;
-        let features = FeatureWord::of(&region);
+        let features = Features::of(&region);
         let Some(slot) = layout.slot_of_sequence(region.write_index) else { return Ok(None) };
         let start = layout.frame_slot(slot).ok_or("the newest frame's slot does not exist")? as u64;
         let slot_header = || -> Result<FrameHeader, Failure> {
@@ -121,7 +121,7 @@ pub(crate) fn latest(file: &File) -> Result<Option<Frame>, Failure> {
             continue;
         }
         reason = "the frame's checksum did not fit";
-        if !features.has(FeatureWord::NO_CHECKSUM) && hash::checksum32(&payload) != before.checksum {
+        if features.has_checksum(before.ext_stamp) && hash::checksum32(&payload) != before.checksum {
             continue;
         }
         return Ok(Some(Frame { slot, header: before, payload }));

@@ -2,61 +2,83 @@
 
 use crate::wire::{GlobalHeader, ReaderSlot};
 
-/// The feature word at offset 20 of the global header.
+/// What a server announces: the feature word at offset 20 of the global header, and the second one at offset 100.
 ///
-/// High 8 bits: flags. Low 24 bits: a digest of the session id. A server of the original kind that re-initialises a
-/// region in place draws a new session id and leaves the gaps alone, so stale flags stop matching and are not believed.
+/// First word: flags in the high 8 bits, a digest of the session id in the low 24. A server of the original kind that
+/// re-initialises a region in place draws a new session id and leaves the gaps alone, so stale flags stop matching and
+/// are not believed. Second word: flags in the low 16 bits, believed where the first word says [`Features::MORE`]; its
+/// high 16 bits count readers that come and go ([`READERS_CHANGED`]).
+///
+/// ```
+/// use shmx_abi::extension::Features;
+///
+/// let features = Features::new(7, Features::STAMPS | Features::FRAME_MARKS);
+/// let (word, more) = features.to_wire();
+/// assert!(Features::from_wire(word, more, 7).has(Features::FRAME_MARKS));
+/// assert!(!Features::from_wire(word, more, 8).is_extended());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeatureWord(u32);
+pub struct Features(u64);
 
-impl FeatureWord {
+impl Features {
     /// Slots carry stamps and lease bits.
-    pub const STAMPS: u32 = 1 << 24;
+    pub const STAMPS: u64 = 1 << 24;
     /// The server rings the doorbell after publishing.
-    pub const DOORBELL: u32 = 1 << 25;
+    pub const DOORBELL: u64 = 1 << 25;
     /// The server holds its liveness lock for as long as it lives.
-    pub const LOCKS: u32 = 1 << 26;
+    pub const LOCKS: u64 = 1 << 26;
     /// Frames carry a publish time.
-    pub const PUBLISH_TIME: u32 = 1 << 27;
-    /// Frames carry no checksum; the field is zero and must not be checked.
-    pub const NO_CHECKSUM: u32 = 1 << 28;
-    /// The server has left in good order.
-    pub const CLOSED: u32 = 1 << 31;
+    pub const PUBLISH_TIME: u64 = 1 << 27;
+    /// No frame carries a checksum; the field is zero and must not be checked.
+    pub const NO_CHECKSUM: u64 = 1 << 28;
+    /// The second feature word is in use.
+    pub const MORE: u64 = 1 << 29;
+    /// With [`Features::CLOSED`]: the server did not leave but died, and somebody else has found it dead.
+    pub const DIED: u64 = 1 << 30;
+    /// Nothing will be published any more.
+    pub const CLOSED: u64 = 1 << 31;
+    /// Stamps carry [`FrameMarks`]. The first flag of the second word.
+    pub const FRAME_MARKS: u64 = 1 << 32;
 
-    const DIGEST_MASK: u32 = (1 << 24) - 1;
+    const DIGEST_MASK: u64 = (1 << 24) - 1;
+    const FIRST: u64 = (1 << 32) - 1;
+    /// The flags of the second word, as they stand here.
+    const SECOND: u64 = 0xFFFF << 32;
 
-    /// The word a server with `session_id` writes for these `flags` (constants of this type, or-ed).
+    /// What a server with `session_id` announces with these `flags` (constants of this type, or-ed).
     #[must_use]
-    pub const fn new(session_id: u64, flags: u32) -> Self {
-        Self((flags & !Self::DIGEST_MASK) | Self::digest(session_id))
+    pub const fn new(session_id: u64, flags: u64) -> Self {
+        let more = if flags & Self::SECOND == 0 { 0 } else { Self::MORE };
+        Self((flags & !Self::DIGEST_MASK) & (Self::FIRST | Self::SECOND) | more | Self::digest(session_id))
     }
 
-    /// Reads a word found in a region whose session is `session_id`; flags of another session count as none.
+    /// Reads the words found in a region whose session is `session_id`; flags of another session count as none.
     #[must_use]
-    pub const fn from_wire(word: u32, session_id: u64) -> Self {
-        if word & !Self::DIGEST_MASK != 0 && word & Self::DIGEST_MASK == Self::digest(session_id) {
-            Self(word)
-        } else {
-            Self(0)
+    pub const fn from_wire(word: u32, more: u32, session_id: u64) -> Self {
+        let word = word as u64;
+        if word & !Self::DIGEST_MASK == 0 || word & Self::DIGEST_MASK != Self::digest(session_id) {
+            return Self(0);
         }
+        let more = if word & Self::MORE == 0 { 0 } else { (more as u64) << 32 & Self::SECOND };
+        Self(word | more)
     }
 
-    /// The features a header announces.
+    /// The features that a header announces.
     #[must_use]
     pub const fn of(header: &GlobalHeader) -> Self {
-        Self::from_wire(header.ext_features, header.session_id)
+        Self::from_wire(header.ext_features, header.ext_more, header.session_id)
     }
 
-    /// The word as it is written.
+    /// The two words as they are written, the count in the second one left at zero.
     #[must_use]
-    pub const fn to_wire(self) -> u32 {
-        self.0
+    pub const fn to_wire(self) -> (u32, u32) {
+        (self.0 as u32, ((self.0 & Self::SECOND) >> 32) as u32)
     }
 
     /// Whether every flag in `flags` is set.
     #[must_use]
     #[inline]
-    pub const fn has(self, flags: u32) -> bool {
+    pub const fn has(self, flags: u64) -> bool {
         self.0 & flags == flags
     }
 
@@ -67,43 +89,136 @@ impl FeatureWord {
         self.has(Self::STAMPS)
     }
 
+    /// Whether the frame under this stamp carries a checksum.
+    #[must_use]
+    #[inline]
+    pub const fn has_checksum(self, stamp: u64) -> bool {
+        !self.has(Self::NO_CHECKSUM) && (!self.has(Self::FRAME_MARKS) || FrameMarks::of(stamp).has_checksum())
+    }
+
+    /// The publish time of the frame under this stamp, whose header has `low`; `None` if the server gives none.
+    #[must_use]
+    #[inline]
+    pub const fn publish_time(self, low: u32, stamp: u64) -> Option<PublishTime> {
+        if self.has(Self::PUBLISH_TIME | Self::FRAME_MARKS) {
+            PublishTime::from_wire(low, FrameMarks::of(stamp))
+        } else {
+            None
+        }
+    }
+
     /// Top 24 bits of the session id times the 64-bit golden ratio (a multiplicative hash).
-    const fn digest(session_id: u64) -> u32 {
-        (session_id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u32
+    const fn digest(session_id: u64) -> u64 {
+        session_id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40
     }
 }
 
-/// A frame's publish time: units of 1024 ns of the wire clock, modulo 2^32, never 0.
+/// What a reader of ours adds to the second feature word, [`GlobalHeader::ext_more`], when it comes and when it goes.
+/// The server compares the word to learn that it must look at the reader slots again.
+pub const READERS_CHANGED: u32 = 1 << 16;
+
+/// A slot's stamp as it is stored: the seqlock's count, and above it what is known of the frame.
 ///
-/// Only a difference to the present means anything, and only for frames younger than about 73 minutes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishTime(u32);
+/// Readers compare whole stamps, so a mark costs them nothing. Marks are zero while the count is odd.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameMarks(u64);
 
-impl PublishTime {
-    /// The value to write at `ticks` nanoseconds of the wire clock.
+impl FrameMarks {
+    /// The bits of a stamp that count.
+    pub const COUNT: u64 = (1 << 48) - 1;
+    const NO_CHECKSUM: u64 = 1 << 48;
+    const TIME_SHIFT: u32 = 49;
+
+    /// Marks of a frame with or without checksum; `time` as it is given in the frame header.
     #[must_use]
-    pub const fn from_ticks(ticks: u64) -> Self {
-        let t = (ticks >> 10) as u32;
-        // One unit early rather than one late: a publish time in the future would read as an age of 73 minutes.
-        Self(if t == 0 { u32::MAX } else { t })
+    #[inline]
+    pub const fn new(has_checksum: bool, time: Option<PublishTime>) -> Self {
+        let mark = if has_checksum { 0 } else { Self::NO_CHECKSUM };
+        let time = match time {
+            Some(time) => (time.0 >> 32) << Self::TIME_SHIFT,
+            None => 0,
+        };
+        Self(mark | time)
     }
 
-    /// The value found in a frame header; `None` if the producer gave none.
+    /// The marks of a stamp; of a server that announces [`Features::FRAME_MARKS`].
     #[must_use]
-    pub const fn from_wire(word: u32) -> Option<Self> {
-        if word == 0 { None } else { Some(Self(word)) }
+    #[inline]
+    pub const fn of(stamp: u64) -> Self {
+        Self(stamp & !Self::COUNT)
     }
 
-    /// The value as it is written.
+    /// The bits to add to the count.
     #[must_use]
-    pub const fn to_wire(self) -> u32 {
+    #[inline]
+    pub const fn to_wire(self) -> u64 {
         self.0
     }
 
-    /// Nanoseconds from the publish time to `now` (wire clock), in steps of 1024.
+    /// Whether the frame carries a checksum.
     #[must_use]
-    pub const fn age_ns(self, now: u64) -> u64 {
-        (((now >> 10) as u32).wrapping_sub(self.0) as u64) << 10
+    #[inline]
+    pub const fn has_checksum(self) -> bool {
+        self.0 & Self::NO_CHECKSUM == 0
+    }
+}
+
+/// A frame's publish time: units of 1024 ns of the wire clock, modulo 2^47 (4.5 years).
+///
+/// The low 32 bits lie in the frame header, where 0 means that there is none, the others in the [`FrameMarks`].
+///
+/// ```
+/// use shmx_abi::extension::{FrameMarks, PublishTime};
+///
+/// let hour = 3_600_000_000_000;
+/// let time = PublishTime::from_ticks(5 * hour);
+/// let found = PublishTime::from_wire(time.to_wire(), FrameMarks::new(true, Some(time)));
+/// assert!(found.and_then(|t| t.age_ns(8 * hour)).is_some_and(|age| age.abs_diff(3 * hour) <= 2048));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishTime(u64);
+
+impl PublishTime {
+    const MASK: u64 = (1 << 47) - 1;
+    /// A publish time may be this far ahead of the present, in units: the clock was read on another processor, or
+    /// before the frame.
+    const AHEAD: u64 = 1000;
+
+    /// The time at `ticks` nanoseconds of the wire clock.
+    #[must_use]
+    #[inline]
+    pub const fn from_ticks(ticks: u64) -> Self {
+        let t = ticks >> 10;
+        // One unit early where the low half would say that there is no time.
+        Self((if t as u32 == 0 { t.wrapping_sub(1) } else { t }) & Self::MASK)
+    }
+
+    /// The time found in a frame header and its marks; `None` if the producer gave none.
+    #[must_use]
+    #[inline]
+    pub const fn from_wire(low: u32, marks: FrameMarks) -> Option<Self> {
+        if low == 0 { None } else { Some(Self(low as u64 | marks.0 >> FrameMarks::TIME_SHIFT << 32)) }
+    }
+
+    /// The low half, as it is written to the frame header.
+    #[must_use]
+    #[inline]
+    pub const fn to_wire(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Nanoseconds from the publish time to `now` (wire clock), in steps of 1024; `None` if it lies in the future, so
+    /// that the two clocks are not one (time namespaces, a dump from another machine).
+    #[must_use]
+    pub const fn age_ns(self, now: u64) -> Option<u64> {
+        let units = (now >> 10).wrapping_sub(self.0) & Self::MASK;
+        if units <= Self::MASK / 2 {
+            Some(units << 10)
+        } else if units > Self::MASK - Self::AHEAD {
+            Some(0)
+        } else {
+            None
+        }
     }
 }
 
@@ -111,6 +226,8 @@ impl PublishTime {
 pub const REJECTED_MASK: u64 = (1 << 48) - 1;
 /// Flag in [`ReaderSlot::ext_rejected_flags`]: the reader is asleep, waiting for a frame.
 pub const READER_WAITING: u64 = 1 << 63;
+/// Flag in [`ReaderSlot::ext_rejected_flags`]: the reader compares the checksum of every frame that has one.
+pub const READER_VERIFIES: u64 = 1 << 62;
 
 /// The extension's part of a reader slot, once the tag has been checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,12 +236,14 @@ pub struct ReaderExtension {
     pub pid: u32,
     /// Frames delivered.
     pub delivered: u64,
-    /// Frames published while attached that the reader never saw.
-    pub dropped: u64,
-    /// Frames refused: failed checksum, foreign session, impossible length.
+    /// Frames published while attached that the reader never took.
+    pub missed: u64,
+    /// Frames rejected: wrong checksum, foreign session, impossible length.
     pub rejected: u64,
     /// Asleep, waiting for a frame.
     pub waiting: bool,
+    /// Compares checksums.
+    pub verifies: bool,
 }
 
 impl ReaderExtension {
@@ -137,9 +256,10 @@ impl ReaderExtension {
         Some(Self {
             pid: slot.ext_pid,
             delivered: slot.ext_delivered,
-            dropped: slot.ext_dropped,
+            missed: slot.ext_missed,
             rejected: slot.ext_rejected_flags & REJECTED_MASK,
             waiting: slot.ext_rejected_flags & READER_WAITING != 0,
+            verifies: slot.ext_rejected_flags & READER_VERIFIES != 0,
         })
     }
 }
@@ -150,19 +270,47 @@ mod tests {
 
     #[test]
     fn stale_flags_are_not_believed() {
-        let word = FeatureWord::new(7, FeatureWord::STAMPS | FeatureWord::DOORBELL);
-        assert!(FeatureWord::from_wire(word.to_wire(), 7).has(FeatureWord::STAMPS));
-        assert!(!FeatureWord::from_wire(word.to_wire(), 8).is_extended());
-        assert!(!FeatureWord::from_wire(0, 7).is_extended());
+        let (word, more) = Features::new(7, Features::STAMPS | Features::DOORBELL).to_wire();
+        assert_eq!(more, 0);
+        assert!(Features::from_wire(word, more, 7).has(Features::STAMPS));
+        assert!(!Features::from_wire(word, more, 8).is_extended());
+        assert!(!Features::from_wire(0, 0, 7).is_extended());
+        assert!(!Features::from_wire(word, u32::MAX, 7).has(Features::FRAME_MARKS), "nothing says that it is in use");
     }
 
     #[test]
-    fn publish_time_survives_its_wrap() {
-        let before = (1_u64 << 42) - 2048;
-        let t = PublishTime::from_ticks(before);
-        assert_eq!(t.age_ns(before + 10 * 1024), 10 * 1024);
-        let at_wrap = PublishTime::from_ticks(1 << 42);
-        assert_ne!(at_wrap.to_wire(), 0);
-        assert_eq!(at_wrap.age_ns(1 << 42), 1024);
+    fn the_second_word_has_flags_and_a_count() {
+        let (word, more) = Features::new(7, Features::STAMPS | Features::FRAME_MARKS).to_wire();
+        let counted = more.wrapping_sub(READERS_CHANGED);
+        let found = Features::from_wire(word, counted, 7);
+        assert!(found.has(Features::FRAME_MARKS | Features::MORE));
+        assert_eq!(found.to_wire(), (word, more), "the count is no flag");
+    }
+
+    #[test]
+    fn publish_time_survives_the_wrap_of_its_halves() {
+        let written = |ticks| {
+            let time = PublishTime::from_ticks(ticks);
+            PublishTime::from_wire(time.to_wire(), FrameMarks::new(false, Some(time))).expect("never 0")
+        };
+        for wrap in [1_u64 << 42, 5 << 42, 1 << 57] {
+            assert_eq!(written(wrap - 2048).age_ns(wrap + 8 * 1024), Some(10 * 1024));
+            assert_eq!(written(wrap).age_ns(wrap), Some(1024));
+        }
+        let day = 86_400_000_000_000;
+        assert_eq!(written(1024).age_ns(1024 + 400 * day), Some(400 * day / 1024 * 1024));
+        assert_eq!(written(day).age_ns(day - 5000), Some(0));
+        assert_eq!(written(day).age_ns(day - 5_000_000), None, "from the future");
+    }
+
+    #[test]
+    fn marks_leave_the_count_alone() {
+        let time = PublishTime::from_ticks(u64::MAX);
+        let marks = FrameMarks::new(false, Some(time));
+        assert_eq!(marks.to_wire() & FrameMarks::COUNT, 0);
+        let found = FrameMarks::of(marks.to_wire() | FrameMarks::COUNT - 1);
+        assert!(!found.has_checksum());
+        assert_eq!(PublishTime::from_wire(time.to_wire(), found), Some(time));
+        assert!(FrameMarks::of(12).has_checksum());
     }
 }

@@ -7,7 +7,7 @@
 use crate::consts::FRAME_HEADER_LEN;
 use crate::control::ControlRing;
 use crate::directory::Directory;
-use crate::extension::FeatureWord;
+use crate::extension::Features;
 use crate::frame::Streams;
 use crate::hash;
 use crate::layout::{LayoutError, RegionLayout};
@@ -117,8 +117,8 @@ impl<'a> RegionRef<'a> {
 
     /// The extension's features that the region's server announces.
     #[must_use]
-    pub const fn features(&self) -> FeatureWord {
-        FeatureWord::of(&self.header)
+    pub const fn features(&self) -> Features {
+        Features::of(&self.header)
     }
 
     /// The used bytes of the static area.
@@ -215,7 +215,7 @@ impl<'a> RegionRef<'a> {
 impl<'a> SlotRef<'a> {
     /// Whether the payload has the checksum that the header gives.
     ///
-    /// Not to be asked in a region that announces [`FeatureWord::NO_CHECKSUM`]: its frames carry none.
+    /// Not to be asked where [`Features::has_checksum`] says that the frame carries none.
     #[must_use]
     pub fn checksum_ok(&self) -> bool {
         hash::checksum32(self.payload) == self.header.checksum

@@ -22,7 +22,7 @@ pub struct GlobalHeader {
     pub ver_minor: u32,
     /// [`crate::ENDIAN_TAG`].
     pub endianness: u32,
-    /// Extension: the feature word, see [`crate::extension::FeatureWord`].
+    /// Extension: the feature word, see [`crate::extension::Features`].
     pub ext_features: u32,
     /// Random per server life; a change means that everything read before is void.
     pub session_id: u64,
@@ -58,8 +58,8 @@ pub struct GlobalHeader {
     pub control_per_reader: u32,
     /// Bytes from one control ring to the next.
     pub control_stride: u32,
-    /// Unused gap, zero.
-    pub ext_reserved: u32,
+    /// Extension: more feature bits and a count of readers that come and go, see [`crate::extension::Features`].
+    pub ext_more: u32,
     /// Number of frames published so far; the newest frame's id.
     pub frame_seq: u64,
     /// Sequence number of the newest frame; 0 means none yet.
@@ -88,13 +88,14 @@ pub struct FrameHeader {
     pub tlv_count: u32,
     /// 32-bit hash of the payload, see [`crate::hash::checksum32`].
     pub checksum: u32,
-    /// Extension: publish time, see [`crate::extension::PublishTime`]; 0 means not given.
+    /// Extension: low half of the publish time, see [`crate::extension::PublishTime`]; 0 means not given.
     pub ext_publish_time: u32,
     /// Extension: lease bits of reader slots 0 to 63.
     pub ext_lease_lo: u64,
     /// Extension: lease bits of reader slots 64 to 127.
     pub ext_lease_hi: u64,
-    /// Extension: the stamp; even is stable, odd is being written.
+    /// Extension: the stamp, the slot's seqlock word; even is stable, odd is being written. See
+    /// [`crate::extension::FrameMarks`] for its high bits.
     pub ext_stamp: u64,
 }
 
@@ -116,9 +117,9 @@ pub struct ReaderSlot {
     pub ext_tag: u64,
     /// Extension: frames delivered to the reader.
     pub ext_delivered: u64,
-    /// Extension: frames published while attached that the reader never saw.
-    pub ext_dropped: u64,
-    /// Extension: frames refused by the reader (low 48 bits) and its state flags (high 16 bits).
+    /// Extension: frames published while attached that the reader never took.
+    pub ext_missed: u64,
+    /// Extension: frames rejected by the reader (low 48 bits) and its state flags (high 16 bits).
     pub ext_rejected_flags: u64,
 }
 
@@ -183,7 +184,7 @@ assert_layout!(GlobalHeader, size 128, align 64, {
     ext_server_pid @ 36, static_hash @ 40, static_offset @ 48, static_bytes_cap @ 52, static_bytes_used @ 56,
     slots @ 60, slot_stride @ 64, slots_offset @ 68, frame_bytes_cap @ 72, reader_slots @ 76,
     reader_slot_stride @ 80, readers_offset @ 84, control_offset @ 88, control_per_reader @ 92, control_stride @ 96,
-    ext_reserved @ 100, frame_seq @ 104, write_index @ 112, readers_connected @ 116, reserve_index @ 120,
+    ext_more @ 100, frame_seq @ 104, write_index @ 112, readers_connected @ 116, reserve_index @ 120,
     ext_doorbell @ 124,
 });
 assert_layout!(FrameHeader, size 64, align 64, {
@@ -192,7 +193,7 @@ assert_layout!(FrameHeader, size 64, align 64, {
 });
 assert_layout!(ReaderSlot, size 64, align 64, {
     reader_id @ 0, heartbeat @ 8, last_frame_seen @ 16, in_use @ 24, ext_pid @ 28, ext_tag @ 32, ext_delivered @ 40,
-    ext_dropped @ 48, ext_rejected_flags @ 56,
+    ext_missed @ 48, ext_rejected_flags @ 56,
 });
 assert_layout!(TlvHeader, size 8, align 4, { ty @ 0, length @ 4 });
 assert_layout!(StaticStreamDesc, size 32, align 4, {

@@ -42,7 +42,7 @@ fn errors_are_words() {
 #[test]
 fn a_live_region_is_never_seen_torn() {
     use foreign_reader::latest;
-    use shmx_abi::extension::FeatureWord;
+    use shmx_abi::extension::Features;
     use shmx_abi::frame::{PayloadCursor, Streams};
     use shmx_abi::{ENDIAN_TAG, FrameHeader, GlobalHeader, MAGIC, RegionLayout, RegionParams};
     use std::os::unix::fs::FileExt;
@@ -72,7 +72,7 @@ fn a_live_region_is_never_seen_torn() {
         ver_major: 2,
         endianness: ENDIAN_TAG,
         session_id: 5,
-        ext_features: FeatureWord::new(5, FeatureWord::STAMPS | FeatureWord::NO_CHECKSUM).to_wire(),
+        ext_features: Features::new(5, Features::STAMPS | Features::NO_CHECKSUM).to_wire().0,
         ..Default::default()
     };
     layout.fill_header(&mut region);

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_abi::control::{Place, PlaceError, Record, RingGeometry};
 use shmx_abi::directory::{Directory, DirectoryError, StreamEntry};
-use shmx_abi::extension::{FeatureWord, PublishTime, READER_WAITING, REJECTED_MASK, ReaderExtension};
+use shmx_abi::extension::{Features, FrameMarks, PublishTime, READER_WAITING, REJECTED_MASK, ReaderExtension};
 use shmx_abi::frame::{FrameError, Streams};
 use shmx_abi::tlv::{Tlvs, step};
 use shmx_abi::wire::TlvHeader;
@@ -291,30 +291,34 @@ proptest! {
 
     #[test]
     fn feature_words_are_believed_in_their_session_only(
-        session in any::<u64>(), other in any::<u64>(), flags in 1..256_u32,
+        session in any::<u64>(), other in any::<u64>(), flags in 1..256_u64, more in any::<u16>(), count in any::<u16>(),
     ) {
-        let digest = |s: u64| ((u128::from(s) * 0x9E37_79B9_7F4A_7C15 % (1 << 64)) >> 40) as u32;
-        let word = FeatureWord::new(session, flags << 24);
-        prop_assert_eq!(word.to_wire(), flags << 24 | digest(session));
-        prop_assert_eq!(FeatureWord::from_wire(word.to_wire(), session), word);
-        let believed = FeatureWord::from_wire(word.to_wire(), other).to_wire() != 0;
+        let digest = |s: u64| ((u128::from(s) * 0x9E37_79B9_7F4A_7C15 % (1 << 64)) >> 40) as u64;
+        let flags = if more == 0 { flags } else { flags | Features::MORE >> 24 };
+        let features = Features::new(session, flags << 24 | u64::from(more) << 32);
+        let (word, second) = features.to_wire();
+        prop_assert_eq!(u64::from(word), flags << 24 | digest(session));
+        prop_assert_eq!(second, u32::from(more));
+        let counted = second | u32::from(count) << 16;
+        prop_assert_eq!(Features::from_wire(word, counted, session), features);
+        let believed = Features::from_wire(word, counted, other).to_wire().0 != 0;
         prop_assert_eq!(believed, digest(session) == digest(other));
         for bit in 24..32 {
-            prop_assert_eq!(word.has(1 << bit), flags >> (bit - 24) & 1 == 1);
+            prop_assert_eq!(features.has(1 << bit), flags >> (bit - 24) & 1 == 1);
         }
     }
 
     #[test]
-    fn ages_are_right_for_over_an_hour(
-        anywhere in any::<u64>(), lap in 0..1000_u64, near in 0..4096_u64, at_lap in any::<bool>(),
-        age in 0..(1_u64 << 42) - 4096,
+    fn ages_are_right_for_years(
+        anywhere in any::<u64>(), lap in 0..1_u64 << 17, near in 0..4096_u64, at_lap in any::<bool>(),
+        age in 0..(1_u64 << 56) - 4096,
     ) {
         // Where the 32 bits of the wire come round to 0, and anywhere.
-        let published = if at_lap { (lap << 42) + near } else { anywhere % (u64::MAX - (1 << 43)) };
+        let published = if at_lap { (lap << 42) + near } else { anywhere % (u64::MAX - (1 << 57)) };
         let time = PublishTime::from_ticks(published);
         prop_assert_ne!(time.to_wire(), 0);
-        prop_assert_eq!(PublishTime::from_wire(time.to_wire()), Some(time));
-        let found = i128::from(time.age_ns(published + age));
+        prop_assert_eq!(PublishTime::from_wire(time.to_wire(), FrameMarks::new(at_lap, Some(time))), Some(time));
+        let found = i128::from(time.age_ns(published + age).expect("not in the future"));
         // Two roundings, and the unit that a time of 0 is moved by.
         prop_assert!((found - i128::from(age)).abs() <= 2048, "{} instead of {}", found, age);
     }
@@ -331,7 +335,7 @@ proptest! {
         prop_assert_eq!(found.is_some(), expected);
         if let Some(e) = found {
             prop_assert_eq!(e.rejected, word % (1 << 48));
-            prop_assert_eq!(e.waiting, word >> 63 == 1);
+            prop_assert_eq!((e.waiting, e.verifies), (word >> 63 == 1, word >> 62 & 1 == 1));
             prop_assert_eq!((e.delivered, REJECTED_MASK & READER_WAITING), (count, 0));
         }
     }

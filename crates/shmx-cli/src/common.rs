@@ -174,8 +174,8 @@ pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {
 }
 
 fn closed(client: &Client) -> bool {
-    use shmx::abi::extension::FeatureWord;
-    FeatureWord::of(&client.header()).has(FeatureWord::CLOSED)
+    use shmx::abi::extension::Features;
+    Features::of(&client.header()).has(Features::CLOSED)
 }
 
 /// The reader's conversation: HELLO once, HEARTBEAT each second, BYE at the end.

@@ -154,14 +154,14 @@ impl Measure {
                     pid: e.pid,
                     last_frame: info.last_frame_seen,
                     heartbeat: info.heartbeat,
-                    dropped_before: e.dropped,
-                    dropped: e.dropped,
+                    dropped_before: e.missed,
+                    dropped: e.missed,
                     taken: Times::new()?,
                 });
                 continue;
             };
             let r = &mut self.readers[at];
-            r.dropped = e.dropped;
+            r.dropped = e.missed;
             let (frame, beat) = (info.last_frame_seen, info.heartbeat);
             // The reader notes the frame and then the time. Only where both have moved do they belong together.
             if frame != r.last_frame && beat != r.heartbeat {

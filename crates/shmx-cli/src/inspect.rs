@@ -162,7 +162,7 @@ fn reader_extension(r: &ReaderInfo) -> Value {
     let e = r.extension;
     json!({
         "index": r.index, "lock": lock(r.lock), "leased_slots": r.leased_slots, "pid": e.map(|e| e.pid),
-        "delivered": e.map(|e| e.delivered), "dropped": e.map(|e| e.dropped), "rejected": e.map(|e| e.rejected),
+        "delivered": e.map(|e| e.delivered), "dropped": e.map(|e| e.missed), "rejected": e.map(|e| e.rejected),
         "waiting": e.map(|e| e.waiting),
     })
 }

@@ -1,7 +1,7 @@
 //! One look at a region: everything that the dashboard and `inspect --once` show, as plain data.
 
 use crate::values;
-use shmx::abi::extension::{FeatureWord, PublishTime};
+use shmx::abi::extension::{Features, FrameMarks, PublishTime};
 use shmx::abi::wire::GlobalHeader;
 use shmx::error::OpenError;
 use shmx::os::LockState;
@@ -40,7 +40,7 @@ pub(crate) enum Look {
 pub(crate) struct Facts {
     pub(crate) header: GlobalHeader,
     pub(crate) layout: shmx::abi::RegionLayout,
-    pub(crate) features: FeatureWord,
+    pub(crate) features: Features,
     pub(crate) server: ServerState,
     pub(crate) program: Option<String>,
     /// Whether the name still leads here.
@@ -394,7 +394,7 @@ impl Lookout {
         &mut self,
         i: &Inspector,
         header: &GlobalHeader,
-        features: FeatureWord,
+        features: Features,
         now: u64,
         file: bool,
         patient: bool,
@@ -435,7 +435,7 @@ impl Lookout {
 fn slot_fact(
     b: &shmx::SlotBrief,
     newest: Option<u32>,
-    features: FeatureWord,
+    features: Features,
     now: u64,
     file: bool,
     sums: &[Option<(u64, u64, ChecksumState)>],
@@ -455,14 +455,16 @@ fn slot_fact(
         _ if is_newest => (SlotKind::Newest, None),
         _ => (SlotKind::Frame, None),
     };
-    let timed = features.has(FeatureWord::PUBLISH_TIME) && !file;
+    let timed = features.has(Features::PUBLISH_TIME) && !file;
     SlotFact {
         index: b.index,
         kind,
         newest: is_newest,
         why,
         frame_id: h.frame_id,
-        age_ns: PublishTime::from_wire(h.ext_publish_time).filter(|_| timed).map(|t| t.age_ns(now)),
+        age_ns: PublishTime::from_wire(h.ext_publish_time, FrameMarks::of(h.ext_stamp))
+            .filter(|_| timed)
+            .and_then(|t| t.age_ns(now)),
         sim_time: h.sim_time,
         bytes: h.payload_bytes,
         tlvs: h.tlv_count,
@@ -508,7 +510,8 @@ pub(crate) fn frame(
     Some(Ok(FrameFact {
         slot,
         id: o.header.frame_id,
-        age_ns: PublishTime::from_wire(o.header.ext_publish_time).and_then(|t| Some(t.age_ns(now?))),
+        age_ns: PublishTime::from_wire(o.header.ext_publish_time, FrameMarks::of(o.header.ext_stamp))
+            .and_then(|t| t.age_ns(now?)),
         sim_time: o.header.sim_time,
         bytes: o.header.payload_bytes,
         tlvs: o.header.tlv_count,
@@ -522,16 +525,16 @@ fn one_line(e: anyhow::Error) -> String {
     crate::common::one_line(&e)
 }
 
-pub(crate) const FLAGS: [(u32, &str); 6] = [
-    (FeatureWord::STAMPS, "stamps"),
-    (FeatureWord::DOORBELL, "doorbell"),
-    (FeatureWord::LOCKS, "locks"),
-    (FeatureWord::PUBLISH_TIME, "publish_time"),
-    (FeatureWord::NO_CHECKSUM, "no_checksum"),
-    (FeatureWord::CLOSED, "closed"),
+pub(crate) const FLAGS: [(u64, &str); 6] = [
+    (Features::STAMPS, "stamps"),
+    (Features::DOORBELL, "doorbell"),
+    (Features::LOCKS, "locks"),
+    (Features::PUBLISH_TIME, "publish_time"),
+    (Features::NO_CHECKSUM, "no_checksum"),
+    (Features::CLOSED, "closed"),
 ];
 
-pub(crate) fn flags(features: FeatureWord) -> Vec<&'static str> {
+pub(crate) fn flags(features: Features) -> Vec<&'static str> {
     FLAGS.iter().filter(|(bit, _)| features.has(*bit)).map(|(_, name)| *name).collect()
 }
 

@@ -5,7 +5,7 @@ use crate::common::say;
 use crate::stop;
 use crate::units;
 use serde_json::{Value, json};
-use shmx::abi::extension::PublishTime;
+use shmx::abi::extension::{FrameMarks, PublishTime};
 use shmx::{Inspector, Listed, RegionKind, ServerState};
 use std::io::Write;
 use std::time::Instant;
@@ -79,7 +79,12 @@ fn rate_of_ring(i: &Inspector) -> Option<f64> {
     let now = shmx::os::clock::ticks();
     let mut frames: Vec<(u64, u64)> = (i.slot_briefs().iter())
         .filter(|b| b.content == shmx::SlotContent::Frame)
-        .filter_map(|b| Some((b.header.frame_id, PublishTime::from_wire(b.header.ext_publish_time)?.age_ns(now))))
+        .filter_map(|b| {
+            Some((
+                b.header.frame_id,
+                PublishTime::from_wire(b.header.ext_publish_time, FrameMarks::of(b.header.ext_stamp))?.age_ns(now)?,
+            ))
+        })
         .collect();
     frames.sort_unstable();
     let (&(a, age_a), &(b, age_b)) = (frames.first()?, frames.last()?);

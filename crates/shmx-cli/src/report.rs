@@ -142,7 +142,7 @@ fn readers(f: &Facts, out: &mut impl Write) -> std::io::Result<()> {
             let waiting = if e.waiting { ", waiting" } else { "" };
             let program = r.program.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
             write!(out, ", pid {}{program}", e.pid)?;
-            write!(out, ", delivered {}, dropped {}, refused {}", e.delivered, e.dropped, e.rejected)?;
+            write!(out, ", delivered {}, dropped {}, refused {}", e.delivered, e.missed, e.rejected)?;
             write!(out, ", leases {}{waiting}", r.leases)?;
         }
         writeln!(out)?;

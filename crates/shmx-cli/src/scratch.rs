@@ -13,9 +13,9 @@ pub(crate) struct Scratch {
 
 /// Whether regions of this machine have liveness locks: screens look different without. Says so if not.
 pub(crate) fn has_locks() -> bool {
-    use shmx::abi::extension::FeatureWord;
+    use shmx::abi::extension::Features;
     let scratch = Scratch::new("locks", 3);
-    let found = FeatureWord::of(&scratch.server().header()).has(FeatureWord::LOCKS);
+    let found = Features::of(&scratch.server().header()).has(Features::LOCKS);
     if !found {
         eprintln!("not run: there are no liveness locks here");
     }

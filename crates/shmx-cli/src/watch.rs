@@ -4,7 +4,7 @@
 //! poll without news costs one look at the header. What comes and goes between two polls is counted, because frame
 //! ids are dense, but its time and size stay unknown.
 
-use shmx::abi::extension::PublishTime;
+use shmx::abi::extension::{FrameMarks, PublishTime};
 use shmx::{Inspector, SlotContent};
 use std::time::Duration;
 
@@ -79,8 +79,9 @@ impl Tracker {
             .map(|b| Seen {
                 id: b.header.frame_id,
                 slot: b.index,
-                published: PublishTime::from_wire(b.header.ext_publish_time)
-                    .map(|t| now.saturating_sub(t.age_ns(now)) & !(PUBLISH_STEP - 1)),
+                published: PublishTime::from_wire(b.header.ext_publish_time, FrameMarks::of(b.header.ext_stamp))
+                    .and_then(|t| t.age_ns(now))
+                    .map(|age| now.saturating_sub(age) & !(PUBLISH_STEP - 1)),
                 seen: now,
                 bytes: b.header.payload_bytes,
             })

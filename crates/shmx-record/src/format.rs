@@ -1,7 +1,7 @@
 //! What a recording holds: the records and messages of docs/recording.md, to and from Rust values.
 
 use crate::pb::{Reader, Value, Writer};
-use shmx::abi::extension::FeatureWord;
+use shmx::abi::extension::Features;
 use shmx::abi::hash;
 use shmx::{Config, FrameBuf, StaticState, Tap};
 use std::collections::BTreeMap;
@@ -158,7 +158,7 @@ impl Segment {
             region: tap.name().to_owned(),
             number,
             session_id: tap.session_id(),
-            features: tap.features().to_wire(),
+            features: tap.features().to_wire().0,
             server_pid: if tap.features().is_extended() { tap.header().ext_server_pid } else { 0 },
             slots: layout.slots(),
             reader_slots: layout.reader_slots(),
@@ -171,7 +171,7 @@ impl Segment {
     /// Whether frames of the segment carry a checksum.
     #[must_use]
     pub const fn has_checksums(&self) -> bool {
-        !FeatureWord::from_wire(self.features, self.session_id).has(FeatureWord::NO_CHECKSUM)
+        !Features::from_wire(self.features, 0, self.session_id).has(Features::NO_CHECKSUM)
     }
 
     /// The configuration of a server that rebuilds the region under `name`.

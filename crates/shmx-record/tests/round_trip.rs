@@ -83,7 +83,7 @@ impl Scribe<'_> {
         let mut segment = Segment::default();
         segment.region = "r".into();
         segment.session_id = tap.session_id();
-        segment.features = tap.features().to_wire();
+        segment.features = tap.features().to_wire().0;
         segment.slots = l.slots();
         segment.reader_slots = l.reader_slots();
         segment.static_bytes_cap = l.static_bytes_cap();

@@ -5,27 +5,76 @@
 //! locks are the caller's business.
 
 use crate::reader::{end_lease, leases};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, fence};
 use crate::view::{HeaderView, ReaderView, Slots};
+use shmx_abi::extension::{READER_VERIFIES, READERS_CHANGED};
 
-/// Takes a free slot. `locked` says that the caller holds the liveness lock of the slot's index.
-///
-/// Returns false if the slot is taken.
-pub fn attach(header: &HeaderView, slot: &ReaderView, id: u64, pid: u32, now: u64, locked: bool) -> bool {
+/// Who takes a reader slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Newcomer {
+    /// Random, not 0.
+    pub id: u64,
+    /// Its process, for display.
+    pub pid: u32,
+    /// Ticks of the wire clock.
+    pub now: u64,
+    /// Whether it holds the liveness lock of the slot's index.
+    pub locked: bool,
+    /// Whether it compares the checksum of every frame that has one, so that the server must compute them.
+    pub verifies: bool,
+}
+
+/// Takes a free slot. Returns false if the slot is taken.
+pub fn attach(header: &HeaderView, slot: &ReaderView, who: &Newcomer) -> bool {
     // AcqRel: the previous owner's clearing stays before, our fields after.
     if slot.in_use.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return false;
     }
-    for counter in [&slot.ext_delivered, &slot.ext_dropped, &slot.ext_rejected_flags, &slot.last_frame_seen] {
+    for counter in [&slot.ext_delivered, &slot.ext_missed, &slot.last_frame_seen] {
         counter.store(0, Ordering::Relaxed);
     }
-    slot.ext_pid.store(pid, Ordering::Relaxed);
-    slot.ext_tag.store(if locked { id } else { 0 }, Ordering::Relaxed);
+    slot.ext_rejected_flags.store(if who.verifies { READER_VERIFIES } else { 0 }, Ordering::Relaxed);
+    slot.ext_pid.store(who.pid, Ordering::Relaxed);
+    slot.ext_tag.store(if who.locked { who.id } else { 0 }, Ordering::Relaxed);
     // Release: who sees the id sees the tag.
-    slot.reader_id.store(id, Ordering::Release);
-    slot.heartbeat.store(now, Ordering::Release);
+    slot.reader_id.store(who.id, Ordering::Release);
+    slot.heartbeat.store(who.now, Ordering::Release);
     header.readers_connected.fetch_add(1, Ordering::AcqRel);
+    // Release: a server that sees the change sees the slot, see `changes`.
+    header.ext_more.fetch_add(READERS_CHANGED, Ordering::Release);
     true
+}
+
+/// Has another value after a reader came or went: what a server compares before it looks at the slots again.
+///
+/// Readers of the original change the first part only, so that one of them that takes the place of another between two
+/// calls goes unnoticed; both need checksums.
+#[must_use]
+#[inline]
+pub fn changes(header: &HeaderView) -> (u32, u32) {
+    // Relaxed and a fence, Acquire, pairs with `attach`: who sees the change sees the slot.
+    let seen = (header.readers_connected.load(Ordering::Relaxed), header.ext_more.load(Ordering::Relaxed));
+    fence(Ordering::Acquire);
+    seen
+}
+
+/// Whether the slot's owner goes by checksums: a reader of the original, or one of ours that asks for them. True for a
+/// moment while a slot is being taken or left.
+#[must_use]
+pub fn needs_checksums(slot: &ReaderView) -> bool {
+    if slot.in_use.load(Ordering::Acquire) == 0 {
+        return false;
+    }
+    let id = slot.reader_id.load(Ordering::Acquire);
+    let ours = id != 0 && slot.ext_tag.load(Ordering::Relaxed) == id;
+    !ours || slot.ext_rejected_flags.load(Ordering::Relaxed) & READER_VERIFIES != 0
+}
+
+/// Frees the slot of a reader that is known to be dead. The caller holds the liveness lock of its index, where there
+/// are locks.
+pub fn bury<S: Slots>(slots: &S, slot: &ReaderView, index: u32) {
+    clear_leases(slots, index);
+    detach(slots.header(), slot);
 }
 
 /// Frees a slot: the owner's last act, or the reaper's.
@@ -45,6 +94,8 @@ pub fn detach(header: &HeaderView, slot: &ReaderView) {
     // Release: whoever takes the slot next finds it cleared.
     slot.in_use.store(0, Ordering::Release);
     decrement(&header.readers_connected);
+    // Release, as in `attach`.
+    header.ext_more.fetch_add(READERS_CHANGED, Ordering::Release);
 }
 
 /// One less, but never below zero: another process may have written nonsense there.

@@ -32,7 +32,7 @@ pub struct HeaderView {
     pub control_offset: AtomicU32,
     pub control_per_reader: AtomicU32,
     pub control_stride: AtomicU32,
-    pub ext_reserved: AtomicU32,
+    pub ext_more: AtomicU32,
     pub frame_seq: AtomicU64,
     pub write_index: AtomicU32,
     pub readers_connected: AtomicU32,
@@ -68,7 +68,7 @@ pub struct ReaderView {
     pub ext_pid: AtomicU32,
     pub ext_tag: AtomicU64,
     pub ext_delivered: AtomicU64,
-    pub ext_dropped: AtomicU64,
+    pub ext_missed: AtomicU64,
     pub ext_rejected_flags: AtomicU64,
 }
 
@@ -122,7 +122,7 @@ zeroed!(HeaderView {
     control_offset: a32(),
     control_per_reader: a32(),
     control_stride: a32(),
-    ext_reserved: a32(),
+    ext_more: a32(),
     frame_seq: a64(),
     write_index: a32(),
     readers_connected: a32(),
@@ -148,7 +148,7 @@ zeroed!(ReaderView {
     ext_pid: a32(),
     ext_tag: a64(),
     ext_delivered: a64(),
-    ext_dropped: a64(),
+    ext_missed: a64(),
     ext_rejected_flags: a64(),
 });
 zeroed!(ControlHead { read: a64(), write: a64() });
@@ -222,7 +222,7 @@ mod mapped {
         magic = magic, endianness = endianness, ext_features = ext_features, session_id = session_id,
         static_gen = static_gen, static_hash = static_hash, static_offset = static_offset,
         static_bytes_used = static_bytes_used, slots = slots, frame_bytes_cap = frame_bytes_cap,
-        control_stride = control_stride, frame_seq = frame_seq, write_index = write_index,
+        control_stride = control_stride, ext_more = ext_more, frame_seq = frame_seq, write_index = write_index,
         readers_connected = readers_connected, reserve_index = reserve_index, ext_doorbell = ext_doorbell,
     });
     same_layout!(FrameView, wire::FrameHeader, {
@@ -232,7 +232,7 @@ mod mapped {
     });
     same_layout!(ReaderView, wire::ReaderSlot, {
         reader_id = reader_id, heartbeat = heartbeat, last_frame_seen = last_frame_seen, in_use = in_use,
-        ext_pid = ext_pid, ext_tag = ext_tag, ext_delivered = ext_delivered, ext_dropped = ext_dropped,
+        ext_pid = ext_pid, ext_tag = ext_tag, ext_delivered = ext_delivered, ext_missed = ext_missed,
         ext_rejected_flags = ext_rejected_flags,
     });
 

@@ -8,6 +8,7 @@ use crate::doorbell;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 use core::num::NonZero;
+use shmx_abi::extension::FrameMarks;
 
 /// Maps tickets (0, 1, 2, ...) to wire sequence numbers and slots.
 ///
@@ -76,6 +77,7 @@ pub struct Claimer<F = [AtomicU8; 0]> {
 #[must_use = "a claim that is neither published nor abandoned costs its slot"]
 pub struct Claim {
     ticket: u64,
+    /// Count of the slot's stamp before it was made odd, without marks.
     stamp: u64,
     /// The slot's number and 1: so that an `Option` of a claim is no larger than a claim.
     place: NonZero<u32>,
@@ -103,8 +105,10 @@ pub struct FrameMeta {
     pub tlv_count: u32,
     /// Hash of the payload, or 0.
     pub checksum: u32,
-    /// Publish time, or 0.
+    /// Low half of the publish time, or 0.
     pub publish_time: u32,
+    /// What the stamp says of the frame.
+    pub marks: FrameMarks,
 }
 
 impl Claimer {
@@ -276,7 +280,8 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     }
     // W1 [P3 lease-or-claim]. SeqCst, like the loads of W2 and R3 and the store of R2: the four have one order, so
     // either we see the lease or the reader sees the odd stamp. Includes Acquire: the last owner's writes stay before.
-    let odd = stamp.wrapping_add(1);
+    let count = stamp & FrameMarks::COUNT;
+    let odd = count + 1;
     if slot.head.ext_stamp.compare_exchange(stamp, odd, Ordering::SeqCst, Ordering::Relaxed).is_err() {
         return Err(Busy::Writing);
     }
@@ -292,7 +297,7 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     slot.head.frame_id.store(0, Ordering::Relaxed);
     // For readers without stamps, which know no more than that length: the zero leaves before the content.
     fence(Ordering::Release);
-    Ok(stamp)
+    Ok(count)
 }
 
 impl Claim {
@@ -311,7 +316,13 @@ impl Claim {
     #[inline]
     fn end(&self, slot: Slot<'_>) {
         // Release: whoever claims next sees our writes as past.
-        slot.head.ext_stamp.store(self.stamp.wrapping_add(2), Ordering::Release);
+        slot.head.ext_stamp.store(self.next_stamp(), Ordering::Release);
+    }
+
+    /// The even count after this claim's odd one.
+    #[inline]
+    const fn next_stamp(&self) -> u64 {
+        self.stamp + 2 & FrameMarks::COUNT
     }
 }
 
@@ -370,7 +381,7 @@ impl Publisher {
         // W4. Release: readers without stamps that see the length see the rest.
         head.payload_bytes.store(meta.payload_bytes, Ordering::Release);
         // W5 [P1 slot-published]. Release: who sees the even stamp sees the frame.
-        head.ext_stamp.store(claim.stamp.wrapping_add(2), Ordering::Release);
+        head.ext_stamp.store(claim.next_stamp() | meta.marks.to_wire(), Ordering::Release);
         let header = slots.header();
         // Readers poll the line that these four words share, so they are stored without a pause in between. The
         // exchange first would be a little faster, but a sleeper that looks in between, when the number has moved and

@@ -8,6 +8,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_abi::control::{PlaceError, RingGeometry};
+use shmx_abi::extension::FrameMarks;
 use shmx_ring::control::{Receiver, RingCorrupt, RingMemory, send};
 use shmx_ring::reader::{self, Disturbed, FrameSnapshot};
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
@@ -146,6 +147,7 @@ impl World {
                     tlv_count: len / 2,
                     checksum: value as u32,
                     publish_time: len,
+                    marks: FrameMarks::of(value),
                 };
                 let said = self.publisher.publish(&self.ring, &self.claimer, claim, &meta);
                 self.published += 1;
@@ -292,6 +294,7 @@ fn matches(seen: &FrameSnapshot, place: &Place) {
         (seen.session_id, seen.sim_time_bits, seen.payload_bytes, seen.tlv_count, seen.checksum, seen.publish_time),
         (meta.session_id, meta.sim_time_bits, meta.payload_bytes, meta.tlv_count, meta.checksum, meta.publish_time)
     );
+    assert_eq!(FrameMarks::of(seen.stamp), meta.marks);
 }
 
 proptest! {
@@ -352,7 +355,11 @@ proptest! {
             let id = u64::from(word) + 1;
             match what {
                 0 | 1 => {
-                    let got = readers::attach(&header, &slots[i], id, word, id * 3, what == 1);
+                    let got = readers::attach(
+                        &header,
+                        &slots[i],
+                        &readers::Newcomer { id, pid: word, now: id * 3, locked: what == 1, verifies: false },
+                    );
                     prop_assert_eq!(got, owners[i].is_none());
                     if got {
                         owners[i] = Some((id, what == 1, word));
@@ -364,7 +371,7 @@ proptest! {
                     owners[i] = None;
                     count = count.saturating_sub(1);
                 }
-                _ => slots[i].ext_dropped.store(id, Ordering::Relaxed),
+                _ => slots[i].ext_missed.store(id, Ordering::Relaxed),
             }
             prop_assert_eq!(header.readers_connected.load(Ordering::Relaxed), count);
             for (slot, owner) in slots.iter().zip(owners) {

@@ -20,7 +20,7 @@ use attachment::{Attachment, Held, server_gone};
 use look::{Current, Look, Own, Position, Scratch};
 use shmx_abi::RegionLayout;
 use shmx_abi::control::{PlaceError, RingGeometry};
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::wire::GlobalHeader;
 use shmx_os::{Region, RegionName, clock, futex};
 use shmx_ring::hold::Hold;
@@ -128,7 +128,7 @@ impl Client {
         let short = shmx_abi::LayoutError::ShorterThanHeader { available };
         let header = header_of(os.shared()).ok_or_else(|| bad(short))?;
         let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
-        let features = FeatureWord::of(&header);
+        let features = Features::of(&header);
         if server_gone(&os, features) {
             return Err(OpenError::ServerGone { name: name.to_string() });
         }
@@ -181,7 +181,7 @@ impl Client {
 
     /// Features of the server; none for one of the reference.
     #[must_use]
-    pub fn features(&self) -> FeatureWord {
+    pub fn features(&self) -> Features {
         self.shared.features
     }
 
@@ -471,7 +471,7 @@ fn wait_longer<'a>(
 ) -> Look<'a> {
     let start = Instant::now();
     spin(position, a, start, timeout)?;
-    let bell = a.features.has(FeatureWord::DOORBELL) && futex::SUPPORTED;
+    let bell = a.features.has(Features::DOORBELL) && futex::SUPPORTED;
     let mut pause = Duration::from_micros(20);
     loop {
         if let Some(payload) = take(position)? {

@@ -5,7 +5,7 @@ use crate::region::claimed_payload;
 use crate::server::{Producing, Server, check_region, wake};
 use crate::stream::{StaticState, StreamInfo};
 use bytemuck::Pod;
-use shmx_abi::extension::PublishTime;
+use shmx_abi::extension::{FrameMarks, PublishTime};
 use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
 use shmx_abi::{Element, ElementType, TLV_ALIGN, hash};
 use shmx_ring::prefetch;
@@ -277,14 +277,15 @@ impl<'a> Frame<'a> {
         } else {
             0
         };
-        let publish_time = if publish_time { PublishTime::from_ticks(shmx_os::clock::ticks()).to_wire() } else { 0 };
+        let time = publish_time.then(|| PublishTime::from_ticks(shmx_os::clock::ticks()));
         let meta = FrameMeta {
             session_id,
             sim_time_bits: sim_time.to_bits(),
             payload_bytes: used,
             tlv_count: cursor.tlv_count(),
             checksum,
-            publish_time,
+            publish_time: time.map_or(0, PublishTime::to_wire),
+            marks: FrameMarks::new(true, time),
         };
         let Some(claim) = claimed.claim.take() else { return Err(PublishError::Empty) };
         let published = match &mut claimed.owner {

@@ -1,7 +1,7 @@
 //! A header field by field, with what is wrong with each: for regions that cannot be opened.
 
 use crate::error::OpenError;
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::wire::{self, GlobalHeader};
 use shmx_abi::{
     ENDIAN_TAG, FRAME_HEADER_LEN, GLOBAL_HEADER_LEN, LayoutError, MAGIC, READER_SLOT_LEN, RegionLayout, SECTION_ALIGN,
@@ -160,7 +160,7 @@ fn problem(name: &str, h: &GlobalHeader, available: u64) -> Option<String> {
         "endianness" => {
             (h.endianness != ENDIAN_TAG).then(|| format!("{ENDIAN_TAG:#010x} expected: another byte order, or damage"))
         }
-        "ext_features" => (h.ext_features != 0 && FeatureWord::of(h).to_wire() == 0)
+        "ext_features" => (h.ext_features != 0 && Features::of(h).to_wire().0 == 0)
             .then(|| "of another session: not believed".to_owned()),
         "static_offset" => {
             aligned(h.static_offset).or_else(|| after(h.static_offset, u64::from(GLOBAL_HEADER_LEN), "header's bytes"))

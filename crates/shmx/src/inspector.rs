@@ -8,7 +8,7 @@ use crate::server::{ReaderInfo, reader_info};
 use crate::stream::StaticState;
 use crate::view::{ChecksumState, FrameView};
 use shmx_abi::control::{ControlCorrupt, ControlRing, RingGeometry};
-use shmx_abi::extension::{FeatureWord, PublishTime};
+use shmx_abi::extension::{Features, FrameMarks, PublishTime};
 use shmx_abi::frame::FrameError;
 use shmx_abi::tlv::{self, TlvError};
 use shmx_abi::wire::{self, FrameHeader, FrameStreamHeader, GlobalHeader, TlvHeader};
@@ -143,7 +143,8 @@ impl FrameOutline {
     /// Nanoseconds from publishing until now, in steps of 1024; `None` if the producer gives no time.
     #[must_use]
     pub fn age_ns(&self) -> Option<u64> {
-        PublishTime::from_wire(self.header.ext_publish_time).map(|t| t.age_ns(clock::ticks()))
+        PublishTime::from_wire(self.header.ext_publish_time, FrameMarks::of(self.header.ext_stamp))
+            .and_then(|t| t.age_ns(clock::ticks()))
     }
 }
 
@@ -214,11 +215,11 @@ impl Inspector {
 
     /// Features the server announces now.
     #[must_use]
-    pub fn features(&self) -> FeatureWord {
-        FeatureWord::of(&self.header())
+    pub fn features(&self) -> Features {
+        Features::of(&self.header())
     }
 
-    /// The server's liveness lock; only meaningful where [`FeatureWord::LOCKS`] is announced.
+    /// The server's liveness lock; only meaningful where [`Features::LOCKS`] is announced.
     #[must_use]
     pub fn server_lock(&self) -> LockState {
         self.region.os.0.lock_state(LockByte::Server)
@@ -237,12 +238,12 @@ impl Inspector {
         if !features.is_extended() {
             return ServerState::Reference;
         }
-        if features.has(FeatureWord::CLOSED) {
+        if features.has(Features::CLOSED) {
             return ServerState::Closed;
         }
         match self.server_lock() {
-            LockState::Held if features.has(FeatureWord::LOCKS) => ServerState::Alive,
-            LockState::Free if features.has(FeatureWord::LOCKS) => ServerState::Dead,
+            LockState::Held if features.has(Features::LOCKS) => ServerState::Alive,
+            LockState::Free if features.has(Features::LOCKS) => ServerState::Dead,
             _ => ServerState::Unknown,
         }
     }
@@ -287,7 +288,7 @@ impl Inspector {
 
     fn expected(&self) -> Expected {
         let h = self.header();
-        Expected { session_id: h.session_id, features: FeatureWord::of(&h), verify: true }
+        Expected { session_id: h.session_id, features: Features::of(&h), verify: true }
     }
 
     /// A slot with what it holds; `None` past the last one.
@@ -359,7 +360,7 @@ impl Inspector {
 
     fn brief_once(&self, index: u32) -> SlotBrief {
         let h = self.header();
-        let extended = FeatureWord::of(&h).is_extended();
+        let extended = Features::of(&h).is_extended();
         let slot = self.region.slot(index);
         let leases = if extended { reader::leases(slot) } else { 0 };
         let meta = if extended { reader::begin(slot).ok() } else { Some(reader::begin_unstamped(slot)) };
@@ -402,7 +403,7 @@ impl Inspector {
         }
         for _ in 0..TRIES {
             let h = self.header();
-            let extended = FeatureWord::of(&h).is_extended();
+            let extended = Features::of(&h).is_extended();
             let slot = self.region.slot(index);
             // Without stamps a rewrite shows in `reserve_index` only; see `read_copied` in client.rs.
             let newest = reader::newest(&self.region);
@@ -456,7 +457,7 @@ impl Inspector {
     ///
     /// [`ReadError`] if what is there cannot be a frame, or was overwritten meanwhile.
     pub fn checksum_of(&self, slot: u32) -> Result<Option<(u64, ChecksumState)>, ReadError> {
-        if self.features().has(FeatureWord::NO_CHECKSUM) {
+        if self.features().has(Features::NO_CHECKSUM) {
             let found = self.undisturbed(slot, |_, _| Some(()))?;
             return Ok(found.map(|(m, ())| (m.frame_id, ChecksumState::Absent)));
         }

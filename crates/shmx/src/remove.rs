@@ -3,7 +3,7 @@
 use crate::error::RemoveError;
 use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
 use shmx_abi::RegionLayout;
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_abi::wire::{self, GlobalHeader};
 use shmx_os::{Existing, LockByte, OsError, Region, RegionName};
 use shmx_ring::doorbell;
@@ -59,7 +59,7 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
     let mut head = [0; size_of::<GlobalHeader>()];
     let have = existing.read_at(0, &mut head).unwrap_or(0);
     let header: Option<GlobalHeader> = if have == head.len() { wire::read_at(&head, 0) } else { None };
-    let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && FeatureWord::of(&h).has(FeatureWord::LOCKS));
+    let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && Features::of(&h).has(Features::LOCKS));
     let is_region = header.is_some_and(|h| h.magic == shmx_abi::MAGIC);
     // Begun a moment ago, perhaps. Where a name can be removed, being asked to remove it is enough.
     if VISIBLE_AT_ONCE && (cfg!(windows) || !force) && header.is_some_and(|h| h.magic == 0) {
@@ -113,7 +113,7 @@ fn tell_readers(name: &RegionName) {
     let Some(mapped) = Mapped::new(region, layout) else { return };
     let h = mapped.header();
     // SeqCst: `ring` looks for sleepers after it, as after a frame.
-    h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
+    h.ext_features.fetch_or((Features::CLOSED | Features::DIED) as u32, Ordering::SeqCst);
     if let Some(value) = doorbell::ring(&h.ext_doorbell) {
         mapped.os.wake_all(&h.ext_doorbell, value);
     }

@@ -7,7 +7,7 @@ use crate::remove;
 use crate::stream::{StaticState, StaticStream, StreamInfo};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use shmx_abi::control::RingGeometry;
-use shmx_abi::extension::{FeatureWord, ReaderExtension};
+use shmx_abi::extension::{Features, ReaderExtension};
 use shmx_abi::wire::{self, GlobalHeader};
 use shmx_abi::{LayoutError, RegionLayout, RegionParams, TLV_ALIGN, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
 use shmx_os::{CreateOptions, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
@@ -299,16 +299,18 @@ impl Server {
         h.ver_major.store(VERSION_MAJOR, Ordering::Relaxed);
         h.ver_minor.store(VERSION_MINOR, Ordering::Relaxed);
         h.endianness.store(shmx_abi::ENDIAN_TAG, Ordering::Relaxed);
-        let mut flags = FeatureWord::STAMPS;
+        let mut flags = Features::STAMPS | Features::FRAME_MARKS;
         for (on, flag) in [
-            (futex::SUPPORTED, FeatureWord::DOORBELL),
-            (locks, FeatureWord::LOCKS),
-            (config.publish_time, FeatureWord::PUBLISH_TIME),
-            (!config.checksum, FeatureWord::NO_CHECKSUM),
+            (futex::SUPPORTED, Features::DOORBELL),
+            (locks, Features::LOCKS),
+            (config.publish_time, Features::PUBLISH_TIME),
+            (!config.checksum, Features::NO_CHECKSUM),
         ] {
             flags |= if on { flag } else { 0 };
         }
-        h.ext_features.store(FeatureWord::new(session_id, flags).to_wire(), Ordering::Relaxed);
+        let (word, more) = Features::new(session_id, flags).to_wire();
+        h.ext_features.store(word, Ordering::Relaxed);
+        h.ext_more.store(more, Ordering::Relaxed);
         h.ext_server_pid.store(shmx_os::process_id(), Ordering::Relaxed);
         h.session_id.store(session_id, Ordering::Relaxed);
         for (field, value) in [
@@ -756,7 +758,7 @@ impl Drop for Server {
         }
         let h = self.region.header();
         // SeqCst: `ring` looks for sleepers after it, as after a frame.
-        h.ext_features.fetch_or(FeatureWord::CLOSED, Ordering::SeqCst);
+        h.ext_features.fetch_or(Features::CLOSED as u32, Ordering::SeqCst);
         wake(&self.region, doorbell::ring(&h.ext_doorbell));
         if let Err(error) = self.region.os.remove() {
             tracing::warn!(%error, "the region's name could not be removed");

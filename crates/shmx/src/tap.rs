@@ -6,7 +6,7 @@ use crate::region::{Mapped, ReadOnly, map_read_only};
 use crate::stream::StaticState;
 use crate::view::ChecksumState;
 use shmx_abi::RegionLayout;
-use shmx_abi::extension::{FeatureWord, PublishTime};
+use shmx_abi::extension::Features;
 use shmx_abi::frame::Streams;
 use shmx_abi::wire::GlobalHeader;
 use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName, clock};
@@ -185,7 +185,7 @@ pub struct Tap {
     region: Mapped<ReadOnly>,
     name: RegionName,
     session_id: u64,
-    features: FeatureWord,
+    features: Features,
     options: TapOptions,
     stats: TapStats,
     last_id: u64,
@@ -206,7 +206,7 @@ impl Tap {
         let name = RegionName::new(name)?;
         let region = map_read_only(ReadOnlyRegion::open(&name)?, name.as_str())?;
         let header = region.header_copy();
-        let features = FeatureWord::of(&header);
+        let features = Features::of(&header);
         let last_id = if options.from_oldest {
             // Frames that were gone before the tap came are not missed.
             let ids = (0..region.slot_count()).map(|i| region.slot(i).head.frame_id.load(Ordering::Relaxed));
@@ -243,7 +243,7 @@ impl Tap {
 
     /// Features of the server when the region was opened; none for one of the reference.
     #[must_use]
-    pub const fn features(&self) -> FeatureWord {
+    pub const fn features(&self) -> Features {
         self.features
     }
 
@@ -284,12 +284,12 @@ impl Tap {
         if header.session_id != self.session_id {
             return TapState::SessionChanged;
         }
-        let features = FeatureWord::of(&header);
+        let features = Features::of(&header);
         let os = &self.region.os.0;
-        if features.has(FeatureWord::CLOSED) {
+        if features.has(Features::CLOSED) {
             // A successor marks a dead predecessor as closed too; who holds no lock any more is gone either way.
             TapState::Closed
-        } else if features.has(FeatureWord::LOCKS) && os.lock_state(LockByte::Server) == LockState::Free {
+        } else if features.has(Features::LOCKS) && os.lock_state(LockByte::Server) == LockState::Free {
             TapState::Dead
         } else if !os.is_current() {
             TapState::Replaced
@@ -392,9 +392,7 @@ impl Tap {
                     self.stats.taken += 1;
                     self.pace(1 + missed);
                     let ticks = clock::ticks();
-                    let age = PublishTime::from_wire(meta.publish_time)
-                        .filter(|_| self.features.has(FeatureWord::PUBLISH_TIME))
-                        .map(|t| t.age_ns(ticks));
+                    let age = self.features.publish_time(meta.publish_time, meta.stamp).and_then(|t| t.age_ns(ticks));
                     into.published_ticks = age.map(|age| ticks.saturating_sub(age));
                     into.meta = meta;
                     into.slot = slot;

@@ -5,7 +5,7 @@ use crate::client::{Client, Lease};
 use crate::error::TypedError;
 use bytemuck::checked;
 use shmx_abi::Element;
-use shmx_abi::extension::PublishTime;
+use shmx_abi::extension::{FrameMarks, PublishTime};
 use shmx_abi::frame::{FrameError, StreamData, Streams};
 use shmx_ring::hold::Hold;
 use shmx_ring::reader::FrameSnapshot;
@@ -94,7 +94,8 @@ macro_rules! accessors {
         /// Nanoseconds from publishing until now, in steps of 1024; `None` if the producer gives no time.
         #[must_use]
         pub fn age_ns(&self) -> Option<u64> {
-            PublishTime::from_wire(self.meta().publish_time).map(|t| t.age_ns(shmx_os::clock::ticks()))
+            PublishTime::from_wire(self.meta().publish_time, FrameMarks::of(self.meta().stamp))
+                .and_then(|t| t.age_ns(shmx_os::clock::ticks()))
         }
 
         /// The streams in the order in which they were appended.

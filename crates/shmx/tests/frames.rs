@@ -313,11 +313,11 @@ fn serve_as(name: &str) -> Server {
 /// A region that announces no doorbell is polled, and its session may change in place.
 #[test]
 fn without_a_doorbell_the_waiter_polls() {
-    use shmx::abi::extension::FeatureWord;
+    use shmx::abi::extension::Features;
     let (server, name) = serve(3);
     let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
     let header: &HeaderView = cast(region.bytes(), 0).unwrap();
-    header.ext_features.fetch_and(!FeatureWord::DOORBELL, Ordering::Relaxed);
+    header.ext_features.fetch_and(!Features::DOORBELL, Ordering::Relaxed);
     let mut frames = stream(&name, Order::Every);
     std::thread::scope(|s| {
         s.spawn(|| {

@@ -40,6 +40,10 @@ fn within(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
+const fn newcomer(id: u64, now: u64) -> readers::Newcomer {
+    readers::Newcomer { id, pid: 1, now, locked: true, verifies: false }
+}
+
 /// A slot never shows a heartbeat without the tag that says that the reader holds a lock: whoever died there would
 /// be taken for a reader of another implementation and keep the slot for ever.
 #[test]
@@ -53,7 +57,7 @@ fn a_heartbeat_is_never_seen_without_its_tag() {
             let mut round = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 round += 1;
-                assert!(readers::attach(header, reader, round, 1, round, true));
+                assert!(readers::attach(header, reader, &newcomer(round, round)));
                 readers::detach(header, reader);
             }
             round
@@ -196,7 +200,7 @@ fn the_inspector_sees_the_clients_own_counts() {
         let info = inspector.snapshot_readers()[client.reader_index().unwrap() as usize];
         let e = info.extension.expect("attached");
         assert_eq!(e.pid, std::process::id());
-        ClientStats { delivered: e.delivered, dropped: e.dropped, rejected: e.rejected }
+        ClientStats { delivered: e.delivered, dropped: e.missed, rejected: e.rejected }
     };
     let agree = |clients: &[Client], expected: [u64; 3]| {
         for c in clients {
@@ -337,7 +341,7 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
                 attached = region.try_lock(lock).unwrap();
             }
             if attached {
-                assert!(readers::attach(header, reader, 77, 1, clock::ticks(), true));
+                assert!(readers::attach(header, reader, &newcomer(77, clock::ticks())));
                 lease(SLOTS - 1).fetch_or(1, Ordering::SeqCst);
                 came += 1;
             }

@@ -433,7 +433,7 @@ fn readers_panel(frame: &mut Frame, area: Rect, f: &Facts, theme: Theme) {
         ];
         if wide {
             cells.push(Cell::from(Text::from(ago_cell(r.heartbeat_age_ns)).alignment(Alignment::Right)));
-            let dropped = r.own.map_or_else(|| "-".to_owned(), |e| e.dropped.to_string());
+            let dropped = r.own.map_or_else(|| "-".to_owned(), |e| e.missed.to_string());
             cells.push(Cell::from(Text::from(dropped).alignment(Alignment::Right)));
             cells.push(Cell::from(ring_text(r, 10, theme)));
         }
@@ -511,7 +511,7 @@ fn readers_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Them
         if wide {
             cells.push(Cell::from(right(own(|e| e.delivered))));
         }
-        cells.push(Cell::from(right(own(|e| e.dropped))));
+        cells.push(Cell::from(right(own(|e| e.missed))));
         if wide {
             cells.push(Cell::from(right(own(|e| e.rejected))));
         }

@@ -126,7 +126,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
 pub(crate) fn cannot_run() -> bool {
     let name = unique("able");
     let server = shmx::Server::create(&shmx::Config::new(&*name), &[]).unwrap();
-    let locks = shmx::abi::extension::FeatureWord::of(&server.header()).has(shmx::abi::extension::FeatureWord::LOCKS);
+    let locks = shmx::abi::extension::Features::of(&server.header()).has(shmx::abi::extension::Features::LOCKS);
     let lacking = std::env::var_os("SHMX_RUNNER").is_some() || !locks;
     if lacking {
         eprintln!("not run: it needs liveness locks and programs outside of an emulator");

@@ -16,7 +16,7 @@ use shmx::error::{CreateError, DirectoryReadError, OpenError, SendError};
 use shmx::os::clock::ticks;
 use shmx::os::{LockByte, LockState, Region, RegionName};
 use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
-use shmx_ring::readers;
+use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView, cast};
 use std::collections::HashMap;
@@ -97,7 +97,8 @@ fn attach_and_detach(name: &str, line: Line<'_>) -> Result<()> {
         let mut id = ticks() | 1;
         while line.turn() {
             id = frames::mix(id) | 1;
-            ensure!(readers::attach(header, slot, id, std::process::id(), ticks(), true), "somebody else took it");
+            let who = Newcomer { id, pid: std::process::id(), now: ticks(), locked: true, verifies: false };
+            ensure!(readers::attach(header, slot, &who), "somebody else took it");
             readers::detach(header, slot);
         }
         return Ok(());

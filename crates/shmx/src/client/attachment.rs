@@ -2,7 +2,7 @@
 
 use crate::error::ReadError;
 use crate::region::{Mapped, leased_payload};
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_os::{LockByte, LockState, Region, clock};
 use shmx_ring::hold::{Hold, Holds, Refused};
 use shmx_ring::reader::FrameSnapshot;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Attachment {
     pub(super) region: Mapped<Region>,
     pub(super) session_id: u64,
-    pub(super) features: FeatureWord,
+    pub(super) features: Features,
     pub(super) index: Option<u32>,
     locked: bool,
     /// Whether frames may be leased. Where readers hold locks, the bits of one without would be taken for a dead one's.
@@ -27,10 +27,10 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     /// Takes a reader slot if there is one.
-    pub(super) fn new(region: Mapped<Region>, session_id: u64, features: FeatureWord) -> Self {
+    pub(super) fn new(region: Mapped<Region>, session_id: u64, features: Features) -> Self {
         let (index, locked) = attach(&region);
         let holds = (0..region.slot_count()).map(|_| Holds::new()).collect();
-        let may_lease = features.is_extended() && (locked || !features.has(FeatureWord::LOCKS));
+        let may_lease = features.is_extended() && (locked || !features.has(Features::LOCKS));
         Self { region, session_id, features, index, locked, may_lease, holds }
     }
 
@@ -47,7 +47,7 @@ impl Attachment {
 
     pub(super) fn server_gone(&self) -> bool {
         let word = self.region.header().ext_features.load(Ordering::Acquire);
-        server_gone(&self.region.os, FeatureWord::from_wire(word, self.session_id))
+        server_gone(&self.region.os, Features::from_wire(word, 0, self.session_id))
     }
 
     /// The client's own reader slot.
@@ -174,9 +174,9 @@ impl Drop for Lease {
     }
 }
 
-pub(super) fn server_gone(os: &Region, features: FeatureWord) -> bool {
-    features.has(FeatureWord::CLOSED)
-        || features.has(FeatureWord::LOCKS) && os.lock_state(LockByte::Server) == LockState::Free
+pub(super) fn server_gone(os: &Region, features: Features) -> bool {
+    features.has(Features::CLOSED)
+        || features.has(Features::LOCKS) && os.lock_state(LockByte::Server) == LockState::Free
 }
 
 /// Longest look for a reader slot while one is free and its lock is still taken.
@@ -215,7 +215,11 @@ fn try_attach(region: &Mapped<Region>) -> Result<(Option<u32>, bool), LockTaken>
             }
             Err(_) => false, // no locks here: the heartbeat must do
         };
-        if readers::attach(region.header(), slot, id, shmx_os::process_id(), clock::ticks(), locked) {
+        if readers::attach(
+            region.header(),
+            slot,
+            &readers::Newcomer { id, pid: shmx_os::process_id(), now: clock::ticks(), locked, verifies: false },
+        ) {
             return Ok((Some(index), locked));
         }
         if locked {

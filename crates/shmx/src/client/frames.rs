@@ -30,7 +30,7 @@ use crate::view::FrameView;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use parking_lot::{Condvar, Mutex};
-use shmx_abi::extension::FeatureWord;
+use shmx_abi::extension::Features;
 use shmx_os::futex;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
@@ -208,7 +208,7 @@ impl FusedStream for FrameStream {
 }
 
 fn has_bell(a: &Attachment) -> bool {
-    a.features.has(FeatureWord::DOORBELL) && futex::SUPPORTED
+    a.features.has(Features::DOORBELL) && futex::SUPPORTED
 }
 
 /// What was there at a look that found no frame. Anything newer is news.
@@ -250,7 +250,7 @@ impl Watch {
             || header.session_id.load(Ordering::Relaxed) != a.session_id
             || server_gone(
                 &a.region.os,
-                FeatureWord::from_wire(header.ext_features.load(Ordering::Acquire), a.session_id),
+                Features::from_wire(header.ext_features.load(Ordering::Acquire), 0, a.session_id),
             )
     }
 }

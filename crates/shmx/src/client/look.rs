@@ -6,7 +6,7 @@ use crate::buffer::Pool;
 use crate::error::ReadError;
 use crate::region::{Backing, Mapped};
 use crate::view::{ChecksumState, Data, FrameView, SMALL_WORDS};
-use shmx_abi::extension::{FeatureWord, READER_WAITING, REJECTED_MASK};
+use shmx_abi::extension::{Features, READER_WAITING, REJECTED_MASK};
 use shmx_abi::{RegionLayout, hash};
 use shmx_os::clock;
 use shmx_ring::hold::Refused;
@@ -483,7 +483,7 @@ impl Position {
         let due = self.heartbeat.due(a.features.is_extended(), publish_time);
         if let Some(slot) = a.slot() {
             slot.ext_delivered.store(self.stats.delivered, Ordering::Relaxed);
-            slot.ext_dropped.store(self.stats.dropped, Ordering::Relaxed);
+            slot.ext_missed.store(self.stats.dropped, Ordering::Relaxed);
             slot.last_frame_seen.store(id, Ordering::Release);
             if due {
                 slot.heartbeat.store(clock::ticks(), Ordering::Release);
@@ -501,7 +501,7 @@ impl Position {
         self.stats.rejected += 1;
         if let Some(slot) = a.slot() {
             // Stepping over a refused frame may have counted others as missed.
-            slot.ext_dropped.store(self.stats.dropped, Ordering::Relaxed);
+            slot.ext_missed.store(self.stats.dropped, Ordering::Relaxed);
         }
         self.set_waiting(a, false);
         error
@@ -555,7 +555,7 @@ impl Position {
     fn check_leased<'a>(&mut self, a: &Attachment, slot: u32, held: Held<'a>) -> Result<Held<'a>, Miss> {
         let meta = &self.current.meta;
         check_meta(meta, a.session_id, &a.region.layout)?;
-        let verify = self.options.verify && !a.features.has(FeatureWord::NO_CHECKSUM);
+        let verify = self.options.verify && !a.features.has(Features::NO_CHECKSUM);
         if verify && !held.is_verified() {
             check_sum(meta, held.payload(meta.payload_bytes as usize)).map_err(Miss::Error)?;
             held.set_verified();
@@ -566,8 +566,8 @@ impl Position {
     }
 }
 
-fn checksum_state(verified: bool, features: FeatureWord) -> ChecksumState {
-    match (features.has(FeatureWord::NO_CHECKSUM), verified) {
+fn checksum_state(verified: bool, features: Features) -> ChecksumState {
+    match (features.has(Features::NO_CHECKSUM), verified) {
         (true, _) => ChecksumState::Absent,
         (false, true) => ChecksumState::Verified,
         (false, false) => ChecksumState::Unverified,
@@ -610,7 +610,7 @@ fn number_in<B: Backing>(region: &Mapped<B>, index: u32) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
     pub(crate) session_id: u64,
-    pub(crate) features: FeatureWord,
+    pub(crate) features: Features,
     /// Whether its checksum is looked at.
     pub(crate) verify: bool,
 }
@@ -673,7 +673,7 @@ pub(crate) fn read_into<'m, B: Backing>(
         }
     }
     // Only now: the copy is whole, and the slot may be written again meanwhile.
-    let verify = verify && !features.has(FeatureWord::NO_CHECKSUM);
+    let verify = verify && !features.has(Features::NO_CHECKSUM);
     let sum = if verify { check_sum(meta, payload) } else { Ok(()) };
     Ok(sum.map(|()| checksum_state(verify, features)))
 }
@@ -720,7 +720,7 @@ pub(crate) fn inspect_newest<B: Backing>(
 
 /// Whether the newest frame's slot is being written again. With one slot, or all others leased, that is where the next
 /// one is written.
-fn is_rewritten<B: Backing>(region: &Mapped<B>, features: FeatureWord) -> bool {
+fn is_rewritten<B: Backing>(region: &Mapped<B>, features: Features) -> bool {
     let number = reader::newest(region);
     let Some(slot) = region.layout.slot_of_sequence(number) else { return false };
     features.is_extended() && reader::begin(region.slot(slot)).is_err() && reader::newest(region) == number
