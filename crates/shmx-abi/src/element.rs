@@ -1,6 +1,6 @@
 //! Element types, their layouts, and the Rust types that match them (wire-format.md, section 2).
 
-use bytemuck::{CheckedBitPattern, NoUninit};
+use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 
 /// Scalar type of a stream's components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,23 +147,63 @@ impl ElementLayout {
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// A Rust type whose values are elements of a stream: the scalars, and arrays of them for vectors.
+/// A Rust type whose values are elements of a stream: the scalars, arrays of them, arrays of arrays, and plain-data
+/// structs of components of one type.
 ///
-/// `[f32; 3]` is an element of an F32 stream with three components. Sealed: the set follows the wire format.
-pub trait Element: sealed::Sealed + NoUninit + CheckedBitPattern + 'static {
+/// `[f32; 3]` is an element of an f32 stream with three components. A type whose size is not that of its components, or
+/// whose alignment is above 8, does not compile where it is used ([`check_element`]).
+///
+/// ```
+/// use bytemuck::{Pod, Zeroable};
+/// use shmx_abi::{Element, ElementType};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[repr(C)]
+/// struct Pose {
+///     position: [f64; 3],
+///     orientation: [f64; 4],
+/// }
+///
+/// impl Element for Pose {
+///     const TYPE: ElementType = ElementType::F64;
+///     const COMPONENTS: u32 = 7;
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an element of a stream",
+    note = "elements are numbers, arrays of numbers, and `#[repr(C)]` structs for which you implement `Element`"
+)]
+pub trait Element: NoUninit + CheckedBitPattern + 'static {
     /// Type of one component.
     const TYPE: ElementType;
     /// Components in one value of this type.
     const COMPONENTS: u32;
 }
 
+/// An element that may be seen where it lies in a frame: any bytes are a value of it. All elements but those with a
+/// `bool`, which another process may have written as a 2.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be borrowed from a frame: not every byte is a value of it",
+    note = "take a checked copy (`to_vec`, `value`) or look at the bytes as `u8`"
+)]
+pub trait PlainElement: Element + Pod {}
+impl<T: Element + Pod> PlainElement for T {}
+
+/// Fails to compile for a type that claims to be an element and is not.
+#[inline]
+pub const fn check_element<T: Element>() {
+    const {
+        assert!(T::COMPONENTS > 0, "an element has at least one component");
+        assert!(
+            size_of::<T>() as u64 == T::TYPE.size() as u64 * T::COMPONENTS as u64,
+            "an element is as large as its components"
+        );
+        assert!(align_of::<T>() <= 8, "the data of a stream is aligned to 8 bytes");
+    }
+}
+
 macro_rules! scalar {
     ($($ty:ty => $variant:ident),* $(,)?) => { $(
-        impl sealed::Sealed for $ty {}
         impl Element for $ty {
             const TYPE: ElementType = ElementType::$variant;
             const COMPONENTS: u32 = 1;
@@ -176,16 +216,12 @@ scalar!(bool => Bool, i8 => I8, u8 => U8, i16 => I16, u16 => U16, i32 => I32, u3
 #[cfg(feature = "half")]
 scalar!(half::f16 => F16, half::bf16 => Bf16);
 
-impl<T: Element, const N: usize> sealed::Sealed for [T; N] {}
 impl<T: Element, const N: usize> Element for [T; N]
 where
     [T; N]: NoUninit + CheckedBitPattern,
 {
     const TYPE: ElementType = T::TYPE;
-    const COMPONENTS: u32 = {
-        assert!(N > 0, "an element has at least one component");
-        T::COMPONENTS * N as u32
-    };
+    const COMPONENTS: u32 = T::COMPONENTS * N as u32;
 }
 
 #[cfg(test)]

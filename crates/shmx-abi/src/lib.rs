@@ -52,7 +52,7 @@ pub mod tlv;
 pub mod wire;
 
 pub use consts::*;
-pub use element::{Element, ElementLayout, ElementType};
+pub use element::{Element, ElementLayout, ElementType, PlainElement, check_element};
 pub use layout::{LayoutError, RegionLayout, RegionParams};
 pub use wire::{FrameHeader, GlobalHeader, ReaderSlot};
 
