@@ -29,7 +29,7 @@ impl Live {
         let region_name = RegionName::new(&name).expect("a good name");
         let options = CreateOptions { len: bytes.len() as u64, prefault: false, ..CreateOptions::default() };
         let pending = Pending::create(&region_name, &options).expect("shared memory can be had");
-        store(pending.bytes(), 0, bytes);
+        store(whole(&pending), 0, bytes);
         if locked {
             let _ = pending.try_lock(LockByte::Server);
         }
@@ -40,7 +40,7 @@ impl Live {
     /// The object's memory.
     #[must_use]
     pub fn bytes(&self) -> &[AtomicU8] {
-        self.region.bytes()
+        memory(&self.region)
     }
 }
 
@@ -48,6 +48,22 @@ impl Drop for Live {
     fn drop(&mut self) {
         let _ = self.region.remove();
     }
+}
+
+#[allow(unsafe_code)]
+fn whole(pending: &Pending) -> &[AtomicU8] {
+    // SAFETY: its name is a moment old and nobody looks for it.
+    unsafe { pending.bytes() }
+}
+
+/// All bytes of a mapping that the target opened for itself.
+#[must_use]
+#[allow(unsafe_code)]
+pub fn memory(region: &Region) -> &[AtomicU8] {
+    // SAFETY: it is the target's own mapping and lends nothing. Stores through it come to the library's mappings as
+    // those of another process that ignores the protocol, which is what is fuzzed; nobody stores while the library
+    // runs, or compares slices that were lent before a store with what they were.
+    unsafe { region.bytes() }
 }
 
 /// A second mapping of somebody else's region: the neighbour who scribbles.

@@ -2,7 +2,7 @@
 //! and what it keeps privately must not change.
 
 use crate::abi::ring_model;
-use crate::live::{load, neighbour, remove, store, unique};
+use crate::live::{load, memory, neighbour, remove, store, unique};
 use crate::ops::Ops;
 use shmx::error::BeginError;
 use shmx::{Config, Server, StaticStream};
@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
     let mut published = 0;
     let mut positions = vec![0; config.reader_slots as usize];
     while !ops.is_empty() {
-        step(&mut server, scribbler.bytes(), &mut ops, &mut published, &mut positions);
+        step(&mut server, memory(&scribbler), &mut ops, &mut published, &mut positions);
         assert_eq!(server.frames_published(), published, "the count is private");
         let state = server.static_state();
         assert_eq!(state.static_hash, shmx_abi::hash::fnv1a64(&state.bytes));

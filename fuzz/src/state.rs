@@ -4,7 +4,7 @@
 //! which are delivered and missed, who holds which slot, which messages wait. In the other half a neighbour scribbles
 //! over the region between the operations; then coming back is what is asked.
 
-use crate::live::{neighbour, remove, store, unique};
+use crate::live::{memory, neighbour, remove, store, unique};
 use crate::ops::Ops;
 use shmx::error::{BeginError, ReadError, SendError};
 use shmx::{ChecksumState, Client, ClientOptions, Config, FrameView, Inspector, Server, SlotState, StaticStream};
@@ -156,7 +156,7 @@ impl World {
                         0 => usize::from(ops.below(32)) * 4,
                         _ => usize::from(ops.u16()) % region.len(),
                     };
-                    store(region.bytes(), at, &ops.word().to_ne_bytes());
+                    store(memory(&region), at, &ops.word().to_ne_bytes());
                     self.honest = false;
                 }
             }

@@ -7,6 +7,7 @@ use crate::chaos::board::{Board, Count, Line};
 use crate::chaos::dice::Dice;
 use crate::chaos::victim::{Victim, die_with_parent};
 use crate::frames;
+use crate::memory;
 use crate::opts::Opts;
 use crate::scenarios::{SECOND, Scale, objects, unique};
 use anyhow::{Context, Result, bail, ensure};
@@ -154,7 +155,7 @@ fn scribble(name: &str, line: Line<'_>, dice: &mut Dice, place: &str) -> Result<
         };
         // The bytes used of the directory have the slot count behind them: geometry, which nobody mends.
         let len = if place != "all" && at == 56 { 4 } else { 8 };
-        let bytes: &[AtomicU8] = region.bytes().get(at..at + len).unwrap_or(&[]);
+        let bytes: &[AtomicU8] = memory::bytes(region).get(at..at + len).unwrap_or(&[]);
         for (cell, byte) in bytes.iter().zip(word.to_ne_bytes()) {
             cell.store(byte, Ordering::Relaxed);
         }

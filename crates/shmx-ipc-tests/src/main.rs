@@ -1,5 +1,5 @@
 //! Tests of SHMX with real processes. One program plays every part: `run` starts the others as its children.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(target_os = "linux")]
 mod chaos;
@@ -11,6 +11,8 @@ mod hostile;
 mod interop;
 #[cfg(target_os = "linux")]
 mod liveness;
+#[cfg(target_os = "linux")]
+mod memory;
 mod opts;
 mod peer;
 mod scenarios;

@@ -29,7 +29,8 @@
 //!
 //! A mapping is seen as `&[AtomicU8]`. A plain `&[u8]` would promise that nobody writes, which a peer process can
 //! break at any time; atomic bytes make such a write an ordinary race between atomics. The base address is always a
-//! page boundary, so that wider atomics may be laid over it by whoever knows the layout.
+//! page boundary, so that wider atomics may be laid over it by whoever knows the layout. Getting at the bytes is
+//! `unsafe`: a layer above may hold a part of them as plain memory, which nobody in this process may store to then.
 //!
 //! What cannot be prevented here: a peer with write permission can *shrink* the object, and touching a page past the
 //! new end is then a `SIGBUS`. [`Existing::read_at`] reads without a mapping for those who must be safe from that.
@@ -44,12 +45,15 @@
 //!
 //! let name = RegionName::new(&format!("/shmx-doc-{}", shmx_os::process_id()))?;
 //! let pending = Pending::create(&name, &CreateOptions { len: 4096, ..CreateOptions::default() })?;
-//! pending.bytes()[0].store(7, Ordering::Relaxed); // nobody can see this yet
+//! // SAFETY: nobody can see the object yet.
+//! let memory = unsafe { pending.bytes() };
+//! memory[0].store(7, Ordering::Relaxed);
 //! let server = pending.publish()?;
 //! assert!(server.try_lock(LockByte::Server)?);
 //!
 //! let client = Region::open(&name)?;
-//! assert_eq!(client.bytes()[0].load(Ordering::Relaxed), 7);
+//! // SAFETY: nobody makes plain slices of this object.
+//! assert_eq!(unsafe { client.bytes() }[0].load(Ordering::Relaxed), 7);
 //! assert_eq!(client.lock_state(LockByte::Server), LockState::Held);
 //! assert!(server.remove()?);
 //! # Ok(())

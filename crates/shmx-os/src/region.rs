@@ -86,10 +86,23 @@ impl Pending {
         &self.name
     }
 
+    /// Bytes in [`Pending::bytes`]: the length that was asked for. Never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an object is never empty")]
+    pub fn len(&self) -> usize {
+        self.inner.bytes().len()
+    }
+
     /// The memory: `options.len` bytes, starting at a page boundary.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Region::bytes`]. While nobody else has opened the object nobody holds a part of it as plain memory, and
+    /// every access is sound. That is so until [`Pending::publish`] where objects have no name before; elsewhere, and
+    /// where a hidden name stands in, for as long as the caller has stored nothing that makes others use the object.
     #[must_use]
     #[inline]
-    pub fn bytes(&self) -> &[AtomicU8] {
+    pub unsafe fn bytes(&self) -> &[AtomicU8] {
         self.inner.bytes()
     }
 
@@ -125,7 +138,7 @@ impl Pending {
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").field("name", &self.name).field("len", &self.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Pending").field("name", &self.name).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -272,9 +285,52 @@ impl Region {
     }
 
     /// The memory, starting at a page boundary. Other processes may write it at any time, with any value.
+    ///
+    /// # Safety
+    ///
+    /// Some thread of this process may hold a part of the object's memory as a plain slice, through this mapping or
+    /// through another one of the same object: `&[u8]` under a lease, `&mut [u8]` under a claim. For as long as it
+    /// does, through the slice returned here and through wider atomics laid over it,
+    ///
+    /// * nothing is stored to a part held as `&[u8]`; loads are sound;
+    /// * nothing is stored to, or loaded from, a part held as `&mut [u8]`. A reader that cannot know whether a claim is
+    ///   going on may copy under the stamp (the slot's seqlock word) and must throw the copy away when the stamp moved.
+    ///
+    /// Parts of which nobody makes plain slices, as all headers, reader slots and control rings of the wire format, may
+    /// be loaded and stored at any time, by threads that use one width for each place (an atomic access races with
+    /// another of a different width, unless both load).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx_os::{CreateOptions, Pending, RegionName};
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// let name = RegionName::new(&format!("/shmx-doc-bytes-{}", shmx_os::process_id()))?;
+    /// let options = CreateOptions { len: 4096, ..CreateOptions::default() };
+    /// let region = Pending::create(&name, &options)?.publish()?;
+    /// // SAFETY: nobody makes plain slices of this object.
+    /// let bytes = unsafe { region.bytes() };
+    /// bytes[8].store(1, Ordering::Relaxed);
+    /// # region.remove()?;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// Code without `unsafe` cannot reach the memory, and so cannot store under a slice that was lent:
+    ///
+    /// ```compile_fail,E0133
+    /// fn scribble(region: &shmx_os::Region) {
+    ///     region.bytes()[4096].store(1, std::sync::atomic::Ordering::Relaxed);
+    /// }
+    /// ```
     #[must_use]
     #[inline]
-    pub fn bytes(&self) -> &[AtomicU8] {
+    pub unsafe fn bytes(&self) -> &[AtomicU8] {
         self.inner.bytes()
     }
 

@@ -7,7 +7,7 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, options};
+use common::{Scratch, Shared, options};
 use shmx_os::{
     CreateError, CreateOptions, Existing, LockByte, LockState, OpenError, OsError, Pending, PublishError,
     ReadOnlyRegion, Region, clock, futex,
@@ -18,7 +18,7 @@ const VISIBLE_AT_ONCE: bool = cfg!(not(target_os = "linux"));
 const LOCKS: bool = cfg!(not(target_os = "macos"));
 
 fn fill(region: &Region) {
-    for (index, byte) in region.bytes().iter().enumerate() {
+    for (index, byte) in region.shared().iter().enumerate() {
         byte.store((index % 251) as u8, Ordering::Relaxed);
     }
 }
@@ -40,10 +40,10 @@ fn objects_are_shareable_between_threads() {
 fn create_write_publish_open() {
     let scratch = Scratch::new();
     let pending = scratch.pending(10_000);
-    assert_eq!(pending.bytes().len(), 10_000);
-    assert_eq!(pending.bytes().as_ptr().addr() % 4096, 0);
-    assert!(pending.bytes().iter().all(|byte| byte.load(Ordering::Relaxed) == 0));
-    pending.bytes()[9_999].store(42, Ordering::Relaxed);
+    assert_eq!(pending.shared().len(), 10_000);
+    assert_eq!(pending.shared().as_ptr().addr() % 4096, 0);
+    assert!(pending.shared().iter().all(|byte| byte.load(Ordering::Relaxed) == 0));
+    pending.shared()[9_999].store(42, Ordering::Relaxed);
     if !VISIBLE_AT_ONCE {
         assert!(matches!(Region::open(&scratch.0), Err(OpenError::NotFound { .. })));
     }
@@ -55,10 +55,10 @@ fn create_write_publish_open() {
 
     let other = Region::open(&scratch.0).unwrap();
     assert_eq!(other.len(), 10_000);
-    assert_ne!(other.bytes().as_ptr(), region.bytes().as_ptr());
-    assert_eq!(other.bytes()[9_999].load(Ordering::Relaxed), 42);
-    other.bytes()[0].store(9, Ordering::Relaxed);
-    assert_eq!(region.bytes()[0].load(Ordering::Relaxed), 9);
+    assert_ne!(other.shared().as_ptr(), region.shared().as_ptr());
+    assert_eq!(other.shared()[9_999].load(Ordering::Relaxed), 42);
+    other.shared()[0].store(9, Ordering::Relaxed);
+    assert_eq!(region.shared()[0].load(Ordering::Relaxed), 9);
 }
 
 #[test]
@@ -108,21 +108,21 @@ fn far_too_much_is_an_error() {
 fn an_existing_object_is_never_replaced() {
     let scratch = Scratch::new();
     let first = scratch.create(4096);
-    first.bytes()[0].store(1, Ordering::Relaxed);
+    first.shared()[0].store(1, Ordering::Relaxed);
     if VISIBLE_AT_ONCE {
         let error = Pending::create(&scratch.0, &options(64)).unwrap_err();
         assert!(matches!(error, CreateError::Exists { ref name } if *name == scratch.0));
     } else {
         let second = scratch.pending(8192);
-        second.bytes()[0].store(2, Ordering::Relaxed);
+        second.shared()[0].store(2, Ordering::Relaxed);
         let error = second.publish().unwrap_err();
         assert!(matches!(error, PublishError::Exists { ref name, .. } if *name == scratch.0));
         let second = error.into_pending();
-        assert_eq!(Region::open(&scratch.0).unwrap().bytes()[0].load(Ordering::Relaxed), 1);
+        assert_eq!(Region::open(&scratch.0).unwrap().shared()[0].load(Ordering::Relaxed), 1);
         // The obstacle goes, and the same object is published.
         assert!(first.remove().unwrap());
         let second = second.publish().unwrap();
-        assert_eq!(second.bytes()[0].load(Ordering::Relaxed), 2);
+        assert_eq!(second.shared()[0].load(Ordering::Relaxed), 2);
         assert_eq!(Region::open(&scratch.0).unwrap().len(), 8192);
     }
 }
@@ -156,7 +156,7 @@ fn removing_is_for_the_named_object_only() {
     assert!(!old.remove().unwrap());
     assert!(new.is_current());
     // The old memory is still there for those who have it.
-    old.bytes()[5].store(5, Ordering::Relaxed);
+    old.shared()[5].store(5, Ordering::Relaxed);
     // SAFETY: a relaxed load.
     assert_eq!(unsafe { old_reader.bytes() }[5].load(Ordering::Relaxed), 5);
     assert!(matches!(old_unmapped.map(), Err(OpenError::Replaced { .. })));
@@ -181,7 +181,7 @@ fn reading_without_a_mapping() {
         assert_eq!(region.read_at(offset, &mut buf).unwrap(), 0, "{offset}");
     }
     assert_eq!(existing.read_at(0, &mut []).unwrap(), 0);
-    assert_eq!(existing.map().unwrap().bytes()[250].load(Ordering::Relaxed), 250);
+    assert_eq!(existing.map().unwrap().shared()[250].load(Ordering::Relaxed), 250);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_read_only_mapping_sees_writes() {
     // SAFETY: only relaxed loads are made through it.
     let bytes = unsafe { reader.bytes() };
     assert_eq!(bytes[7].load(Ordering::Relaxed), 0);
-    region.bytes()[7].store(77, Ordering::Release);
+    region.shared()[7].store(77, Ordering::Release);
     assert_eq!(bytes[7].load(Ordering::Relaxed), 77);
     fence(Ordering::Acquire);
 }
@@ -260,17 +260,17 @@ fn write_protection_takes_whole_pages_only() {
     protect(usize::MAX..usize::MAX);
     protect(10 * page..20 * page);
     protect(page + 1..page + 4095);
-    region.bytes()[page + 2].store(1, Ordering::Relaxed);
+    region.shared()[page + 2].store(1, Ordering::Relaxed);
     protect(page..2 * page);
-    assert_eq!(region.bytes()[page + 3].load(Ordering::Relaxed), ((page + 3) % 251) as u8);
-    region.bytes()[page - 1].store(1, Ordering::Relaxed);
-    region.bytes()[2 * page].store(1, Ordering::Relaxed);
+    assert_eq!(region.shared()[page + 3].load(Ordering::Relaxed), ((page + 3) % 251) as u8);
+    region.shared()[page - 1].store(1, Ordering::Relaxed);
+    region.shared()[2 * page].store(1, Ordering::Relaxed);
     protect(2 * page..usize::MAX);
-    assert_eq!(region.bytes()[2 * page].load(Ordering::Relaxed), 1);
+    assert_eq!(region.shared()[2 * page].load(Ordering::Relaxed), 1);
     // Another mapping is not affected.
     let other = Region::open(&scratch.0).unwrap();
-    other.bytes()[page].store(200, Ordering::Relaxed);
-    assert_eq!(region.bytes()[page].load(Ordering::Relaxed), 200);
+    other.shared()[page].store(200, Ordering::Relaxed);
+    assert_eq!(region.shared()[page].load(Ordering::Relaxed), 200);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn dump_files_are_read_into_aligned_memory() {
 
 /// The first word of a region.
 fn word(region: &Region) -> &AtomicU32 {
-    let bytes = region.bytes().first_chunk::<4>().unwrap();
+    let bytes = region.shared().first_chunk::<4>().unwrap();
     // SAFETY: four bytes at a page boundary, of a type with the layout of plain bytes that others may write; borrowed
     // from the region for as long.
     unsafe { &*bytes.as_ptr().cast::<AtomicU32>() }

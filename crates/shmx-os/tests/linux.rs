@@ -14,7 +14,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, options};
+use common::{Scratch, Shared, options};
 use shmx_os::{
     CreateError, CreateOptions, Existing, LockByte, LockState, OpenError, OsError, Pending, ReadOnlyRegion, Region,
     RegionName, clock,
@@ -361,7 +361,7 @@ fn small_filesystem(name: &RegionName) {
         assert!(matches!(error, CreateError::NoSpace { needed: 1_048_577, available: 1_048_576 }), "{error:?}");
         let all = create(available).unwrap();
         assert!(is_full(create(1)));
-        for byte in all.bytes() {
+        for byte in all.shared() {
             byte.store(1, Ordering::Relaxed);
         }
         drop(all);
@@ -384,7 +384,7 @@ fn no_proc(name: &RegionName) {
     let pending = Pending::create(name, &options(10_000)).unwrap();
     assert_eq!(hidden(), 1);
     assert!(pending.try_lock(LockByte::Server).unwrap());
-    pending.bytes()[9_999].store(3, Ordering::Relaxed);
+    pending.shared()[9_999].store(3, Ordering::Relaxed);
     // A forked child's copy changes nothing.
     let mut held = Some(pending);
     let status = fork_and(|| {
@@ -395,7 +395,7 @@ fn no_proc(name: &RegionName) {
     assert_eq!(hidden(), 1);
     let region = held.take().unwrap().publish().unwrap();
     assert_eq!(hidden(), 0);
-    assert_eq!(Region::open(name).unwrap().bytes()[9_999].load(Ordering::Relaxed), 3);
+    assert_eq!(Region::open(name).unwrap().shared()[9_999].load(Ordering::Relaxed), 3);
     let second = Pending::create(name, &options(64)).unwrap();
     let error = second.publish().unwrap_err();
     assert!(matches!(error, shmx_os::PublishError::Exists { .. }));
@@ -457,7 +457,7 @@ fn prefaulting_enters_every_page() {
     let scratch = Scratch::new();
     let len = 4 << 20;
     let region = Pending::create(&scratch.0, &options(len)).unwrap().publish().unwrap();
-    for byte in region.bytes() {
+    for byte in region.shared() {
         byte.store(1, Ordering::Relaxed);
     }
     // Other tests of this process fork, and each fork makes the stack and the heap fault anew, so the best of a few
@@ -469,7 +469,7 @@ fn prefaulting_enters_every_page() {
                 other.prefault(false);
             }
             let before = minor_faults();
-            let sum: u64 = other.bytes().iter().map(|b| u64::from(b.load(Ordering::Relaxed))).sum();
+            let sum: u64 = other.shared().iter().map(|b| u64::from(b.load(Ordering::Relaxed))).sum();
             assert_eq!(sum, len);
             minor_faults() - before
         });
@@ -590,7 +590,7 @@ fn objects_of_other_programs_open() {
     std::fs::write(path(&scratch.0), b"hello").unwrap();
     let region = Region::open(&scratch.0).unwrap();
     assert_eq!(region.len(), 5);
-    assert_eq!(region.bytes()[4].load(Ordering::Relaxed), b'o');
+    assert_eq!(region.shared()[4].load(Ordering::Relaxed), b'o');
 }
 
 #[test]
@@ -706,7 +706,7 @@ fn a_forked_child_can_use_the_memory_and_nothing_else() {
             check(6, copy.read_at(0, &mut [0; 4]).is_err())?;
             check(7, copy.is_current())?;
             copy.unlock(LockByte::Server);
-            copy.bytes()[8].store(88, Ordering::Relaxed);
+            copy.shared()[8].store(88, Ordering::Relaxed);
             drop(copy);
             let copy = existing.take().ok_or(8)?;
             check(9, matches!(copy.len(), Err(OsError::Forked { .. })))?;
@@ -727,7 +727,7 @@ fn a_forked_child_can_use_the_memory_and_nothing_else() {
     let region = region.unwrap();
     assert!(!region.is_forked());
     assert!(region.is_current());
-    assert_eq!(region.bytes()[8].load(Ordering::Relaxed), 88);
+    assert_eq!(region.shared()[8].load(Ordering::Relaxed), 88);
     let observer = Existing::open(&scratch.0).unwrap();
     assert_eq!(observer.lock_state(LockByte::Server), LockState::Held);
     assert_eq!(observer.lock_state(LockByte::Reader(5)), LockState::Free);
@@ -815,7 +815,7 @@ fn a_store_to_a_protected_page_ends_the_process() {
     let region = scratch.create(8192);
     // SAFETY: the only store to the page is made in a child that is meant to die of it.
     unsafe { region.protect_read_only(0..4096) }.unwrap();
-    let store = |index: usize| fork_and(|| region.bytes()[index].swap(1, Ordering::Relaxed));
+    let store = |index: usize| fork_and(|| region.shared()[index].swap(1, Ordering::Relaxed));
     assert_eq!(store(4095).signal(), Some(libc::SIGSEGV));
     assert_eq!(store(4096).code(), Some(0));
 }
@@ -838,7 +838,7 @@ fn peeking_copies_without_mapping_and_tells_the_length() {
     let mut buf = [7_u8; 16];
     assert!(matches!(shmx_os::peek(&scratch.0, &mut buf), Err(OpenError::NotFound { .. })));
     let region = scratch.create(10_000);
-    region.bytes()[3].store(9, Ordering::Relaxed);
+    region.shared()[3].store(9, Ordering::Relaxed);
     assert_eq!(shmx_os::peek(&scratch.0, &mut buf).unwrap(), (16, 10_000));
     assert_eq!(buf[..5], [0, 0, 0, 9, 0]);
     let mut long = vec![0; 20_000];

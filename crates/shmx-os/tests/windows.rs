@@ -12,7 +12,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, options};
+use common::{Scratch, Shared, options};
 use shmx_os::{
     CreateError, CreateOptions, Existing, LockByte, LockState, OpenError, OsError, Pending, ReadOnlyRegion, Region,
     RegionName, clock, futex,
@@ -138,7 +138,7 @@ fn child_entry() {
 }
 
 fn word(region: &Region) -> &AtomicU32 {
-    let bytes = region.bytes().first_chunk::<4>().unwrap();
+    let bytes = region.shared().first_chunk::<4>().unwrap();
     // SAFETY: four bytes at a page boundary, of a type with the layout of plain bytes that others may write; borrowed
     // from the region for as long.
     unsafe { &*bytes.as_ptr().cast::<AtomicU32>() }
@@ -169,7 +169,7 @@ fn free(name: &RegionName) -> bool {
 fn a_foreign_program_finds_ours_by_its_plain_name() {
     let scratch = Scratch::new();
     let region = scratch.create(5000);
-    region.bytes()[4999].store(7, Ordering::Relaxed);
+    region.shared()[4999].store(7, Ordering::Relaxed);
     let name = wide(scratch.0.as_str());
     // SAFETY: the name ends with a NUL and outlives the call.
     let handle = unsafe { OpenFileMappingW(FILE_MAP_READ | FILE_MAP_WRITE, 0, name.as_ptr()) };
@@ -185,7 +185,7 @@ fn a_foreign_program_finds_ours_by_its_plain_name() {
     assert_eq!(unsafe { last.read_volatile() }, 7);
     // SAFETY: as above.
     unsafe { last.write_volatile(8) };
-    assert_eq!(region.bytes()[4999].load(Ordering::Relaxed), 8);
+    assert_eq!(region.shared()[4999].load(Ordering::Relaxed), 8);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn the_name_ends_with_its_creator_and_views_outlive_it() {
     assert!(old.is_current() && observer.is_current());
     assert_eq!(old.lock_state(LockByte::Server), LockState::Held);
     assert!(!old.try_lock(LockByte::Server).unwrap());
-    old.bytes()[9_999].store(3, Ordering::Relaxed);
+    old.shared()[9_999].store(3, Ordering::Relaxed);
     server.kill();
     // At once, although two views of it are left.
     assert!(free(&scratch.0));
@@ -257,8 +257,8 @@ fn the_name_ends_with_its_creator_and_views_outlive_it() {
     assert_eq!(observer.lock_state(LockByte::Server), LockState::Free);
     // A successor gets zeros, and the old views keep what they had.
     let next = scratch.create(10_000);
-    assert!(next.bytes().iter().all(|byte| byte.load(Ordering::Relaxed) == 0));
-    assert_eq!(old.bytes()[9_999].load(Ordering::Relaxed), 3);
+    assert!(next.shared().iter().all(|byte| byte.load(Ordering::Relaxed) == 0));
+    assert_eq!(old.shared()[9_999].load(Ordering::Relaxed), 3);
     assert!(!old.is_current() && next.is_current());
     // Their locks are two.
     assert!(next.try_lock(LockByte::Server).unwrap());

@@ -237,9 +237,36 @@ mod mapped {
     });
 
     /// Lays a view over the bytes at `offset`; `None` if they end before it does or are not aligned for it.
+    ///
+    /// # Safety
+    ///
+    /// What makes access to `bytes` sound goes for the view too (`shmx_os::Region::bytes` has the terms for a mapping).
+    /// Beyond that, no thread of this process accesses the same bytes at the same address in another width while one
+    /// uses the view, unless both only load, or something else puts the accesses in order: to the language, atomic
+    /// accesses of different widths race like plain ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use shmx_ring::sync::{AtomicU8, Ordering};
+    /// use shmx_ring::view::{ControlHead, cast};
+    ///
+    /// #[repr(align(8))]
+    /// struct Memory([AtomicU8; 16]);
+    /// let memory = Memory(std::array::from_fn(|i| AtomicU8::new(u8::from(i == 8))));
+    /// // SAFETY: nobody else has the memory, and it is used through the view alone.
+    /// let head = unsafe { cast::<ControlHead>(&memory.0, 0) }.expect("it is aligned and long enough");
+    /// assert_eq!(head.write.load(Ordering::Relaxed).to_le(), 1);
+    /// ```
+    ///
+    /// ```compile_fail,E0133
+    /// fn header(bytes: &[shmx_ring::sync::AtomicU8]) -> Option<&shmx_ring::view::HeaderView> {
+    ///     shmx_ring::view::cast(bytes, 0)
+    /// }
+    /// ```
     #[must_use]
     #[inline]
-    pub fn cast<T: View>(bytes: &[AtomicU8], offset: usize) -> Option<&T> {
+    pub unsafe fn cast<T: View>(bytes: &[AtomicU8], offset: usize) -> Option<&T> {
         let part = bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
         let ptr = part.as_ptr().cast::<T>();
         if !ptr.is_aligned() {
@@ -247,22 +274,26 @@ mod mapped {
         }
         // SAFETY: `part` covers size_of::<T>() bytes for the life of the borrow and `ptr` is aligned. T is sealed to
         // structs made of atomics alone, valid for every bit pattern, and both types are interior-mutable, so shared
-        // references to the same bytes may coexist.
+        // references to the same bytes may coexist. The caller answers for the accesses.
         Some(unsafe { &*ptr })
     }
 
     /// Lays words of eight bytes over `len` bytes at `offset`; `None` if out of range, not aligned, or `len` is not a
     /// multiple of eight.
+    ///
+    /// # Safety
+    ///
+    /// As for [`cast`].
     #[must_use]
     #[inline]
-    pub fn words(bytes: &[AtomicU8], offset: usize, len: usize) -> Option<&[AtomicU64]> {
+    pub unsafe fn words(bytes: &[AtomicU8], offset: usize, len: usize) -> Option<&[AtomicU64]> {
         let part = bytes.get(offset..offset.checked_add(len)?)?;
         let ptr = part.as_ptr().cast::<AtomicU64>();
         if !ptr.is_aligned() || !len.is_multiple_of(size_of::<AtomicU64>()) {
             return None;
         }
         // SAFETY: `part` covers `len` bytes, which is a whole number of words, for the life of the borrow; `ptr` is
-        // aligned; atomics are valid for every bit pattern and interior-mutable.
+        // aligned; atomics are valid for every bit pattern and interior-mutable. The caller answers for the accesses.
         Some(unsafe { core::slice::from_raw_parts(ptr, len / size_of::<AtomicU64>()) })
     }
 }

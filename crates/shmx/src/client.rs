@@ -13,7 +13,7 @@ pub(crate) use look::{Expected, Miss, inspect_newest, inspect_slot, read_into};
 
 use crate::buffer::Pool;
 use crate::error::{DirectoryReadError, OpenError, ReadError, SendError};
-use crate::region::{Backing, Mapped, await_magic, header_of, leased_payload, protect_reader};
+use crate::region::{Mapped, await_magic, header_of, leased_payload, protect_reader};
 use crate::stream::StaticState;
 use crate::view::{FrameRef, FrameView, SMALL_WORDS};
 use attachment::{Attachment, Held, server_gone};
@@ -124,9 +124,9 @@ impl Client {
         };
         let bad = |source| OpenError::Layout { name: name.to_string(), source };
         let available = os.len() as u64;
-        await_magic(os.shared());
+        await_magic(&os);
         let short = shmx_abi::LayoutError::ShorterThanHeader { available };
-        let header = header_of(os.shared()).ok_or_else(|| bad(short))?;
+        let header = header_of(&os).ok_or_else(|| bad(short))?;
         let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
         let features = Features::of(&header);
         if server_gone(&os, features) {

@@ -17,15 +17,24 @@ use std::ptr::NonNull;
 /// `shared` returns the same memory at every call. It stays mapped until the value is dropped, wherever that moves.
 #[allow(unsafe_code)]
 pub(crate) unsafe trait Backing {
-    fn shared(&self) -> &[AtomicU8];
+    /// All bytes of the mapping.
+    ///
+    /// # Safety
+    ///
+    /// The terms of [`shmx_os::Region::bytes`], or of [`shmx_os::ReadOnlyRegion::bytes`] for a read-only mapping. This
+    /// file keeps them: what is lent as a plain slice leaves it as the words of a slot's payload, which the other files
+    /// only copy from under a stamp (the slot's seqlock word); headers, reader slots, rings and the directory are
+    /// never lent.
+    unsafe fn shared(&self) -> &[AtomicU8];
 }
 
 // SAFETY: a region's mapping is made with it, never changes, and goes when it is dropped.
 #[allow(unsafe_code)]
 unsafe impl Backing for shmx_os::Region {
     #[inline]
-    fn shared(&self) -> &[AtomicU8] {
-        self.bytes()
+    unsafe fn shared(&self) -> &[AtomicU8] {
+        // SAFETY: the same terms, passed on.
+        unsafe { self.bytes() }
     }
 }
 
@@ -33,8 +42,9 @@ unsafe impl Backing for shmx_os::Region {
 #[allow(unsafe_code)]
 unsafe impl Backing for shmx_os::Pending {
     #[inline]
-    fn shared(&self) -> &[AtomicU8] {
-        self.bytes()
+    unsafe fn shared(&self) -> &[AtomicU8] {
+        // SAFETY: the same terms, passed on.
+        unsafe { self.bytes() }
     }
 }
 
@@ -46,8 +56,8 @@ pub(crate) struct ReadOnly(pub(crate) shmx_os::ReadOnlyRegion);
 #[allow(unsafe_code)]
 unsafe impl Backing for ReadOnly {
     #[inline]
-    fn shared(&self) -> &[AtomicU8] {
-        // SAFETY: the users of this type are the inspector, the tap and the functions of `shmx_ring` they call
+    unsafe fn shared(&self) -> &[AtomicU8] {
+        // SAFETY: the same terms, passed on: the users of this type are the inspector, the tap and the functions of `shmx_ring` they call
         // (`newest`, `published`, `begin`, `begin_into`, `begin_unstamped`, `validate`, `copy_payload`, `leases`;
         // `copy_out`, `load_bytes`), which do relaxed loads and fences only, or load by instructions of their own.
         unsafe { self.0.bytes() }
@@ -61,11 +71,11 @@ pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<M
     let live = os.name().is_some();
     let os = ReadOnly(os);
     if live {
-        await_magic(os.shared());
+        await_magic(&os);
         // So that a region that was completed just now is known for one with locks.
         let _ = os.0.lock_state(shmx_os::LockByte::Server);
     }
-    let header = header_of(os.shared()).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
+    let header = header_of(&os).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
     let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
     let total = u64::from(layout.total_bytes());
     Mapped::new(os, layout).ok_or_else(|| bad(LayoutError::Truncated { total, available }))
@@ -100,6 +110,7 @@ unsafe impl Send for Places {}
 #[allow(unsafe_code)]
 unsafe impl Sync for Places {}
 
+#[allow(unsafe_code)]
 impl Places {
     /// `None` if anything would lie outside the memory, or not be aligned.
     fn find(shared: &[AtomicU8], layout: &RegionLayout) -> Option<Self> {
@@ -109,45 +120,59 @@ impl Places {
         let start = layout.frame_slot(0)?;
         // With the first and the last slot and the step from one to the next all of them are right.
         for at in [start, start.checked_add(stride.checked_mul(slots as usize - 1)?)?] {
-            cast::<FrameView>(shared, at)?;
-            words(shared, at + FRAME_HEADER_LEN as usize, payload)?;
+            // SAFETY: nothing is accessed through either; see `Backing::shared` for what is later.
+            unsafe { cast::<FrameView>(shared, at) }?;
+            // SAFETY: the same.
+            unsafe { words(shared, at + FRAME_HEADER_LEN as usize, payload) }?;
         }
         if !stride.is_multiple_of(align_of::<FrameView>()) {
             return None;
         }
-        let header = NonNull::from(cast::<HeaderView>(shared, 0)?);
+        // SAFETY: the header is never lent, and accessed through such views only.
+        let header = NonNull::from(unsafe { cast::<HeaderView>(shared, 0) }?);
         // Made from the whole slice, so that it may lead to all slots.
         let first = NonNull::new(shared.as_ptr().wrapping_add(start).cast_mut().cast())?;
         Some(Self { header, first, stride, words: payload / size_of::<AtomicU64>(), slots })
     }
 }
 
+#[allow(unsafe_code)]
 impl<B: Backing> Mapped<B> {
     /// `None` if the mapping is shorter than the layout.
     pub(crate) fn new(os: B, layout: RegionLayout) -> Option<Self> {
-        let shared = os.shared().get(..layout.total_bytes() as usize)?;
+        // SAFETY: `Places` are all that is made of it.
+        let shared = unsafe { os.shared() }.get(..layout.total_bytes() as usize)?;
         let places = Places::find(shared, &layout)?;
         Some(Self { os, layout, places })
     }
 
     #[inline]
     pub(crate) fn reader(&self, index: u32) -> Option<&ReaderView> {
-        cast(self.os.shared(), self.layout.reader_slot(index)?)
+        // SAFETY: used as follows.
+        let shared = unsafe { self.os.shared() };
+        // SAFETY: a reader slot is never lent, and accessed through such views only.
+        unsafe { cast(shared, self.layout.reader_slot(index)?) }
     }
 
     pub(crate) fn control(&self, index: u32) -> Option<RingMemory<'_>> {
         let start = self.layout.control_ring(index)?;
-        let bytes = self.os.shared().get(start..start + self.layout.control_per_reader() as usize)?;
-        Some(RingMemory { head: cast::<ControlHead>(bytes, 0)?, bytes })
+        // SAFETY: a ring is never lent.
+        let shared = unsafe { self.os.shared() };
+        let bytes = shared.get(start..start + self.layout.control_per_reader() as usize)?;
+        // SAFETY: the same. The positions are accessed through such views only, and the ring's other bytes one by one.
+        let head = unsafe { cast::<ControlHead>(bytes, 0) }?;
+        Some(RingMemory { head, bytes })
     }
 
     pub(crate) fn copy(&self, range: Range<usize>) -> Vec<u8> {
-        let shared = self.os.shared();
+        // SAFETY: it is only loaded from. Who copies payloads looks at stamps or, for a dump, takes what comes.
+        let shared = unsafe { self.os.shared() };
         let src = shared.get(range.clone()).unwrap_or(&[]);
         let mut dst = vec![0; src.len()];
         // In words as far as possible, which is several times as fast.
         let whole = src.len() / 8 * 8;
-        let (words, tail) = match words(shared, range.start, whole) {
+        // SAFETY: the same. Inspectors call this, whose mapping nobody stores through.
+        let (words, tail) = match unsafe { words(shared, range.start, whole) } {
             Some(words) => (words, whole),
             None => (&[][..], 0),
         };
@@ -157,12 +182,14 @@ impl<B: Backing> Mapped<B> {
     }
 
     pub(crate) fn header_copy(&self) -> GlobalHeader {
-        header_of(self.os.shared()).unwrap_or_default()
+        header_of(&self.os).unwrap_or_default()
     }
 
     pub(crate) fn static_area(&self) -> &[AtomicU8] {
         let start = self.layout.static_offset() as usize;
-        self.os.shared().get(start..start + self.layout.static_bytes_cap() as usize).unwrap_or(&[])
+        // SAFETY: the directory is never lent, and accessed byte by byte only.
+        let shared = unsafe { self.os.shared() };
+        shared.get(start..start + self.layout.static_bytes_cap() as usize).unwrap_or(&[])
     }
 
     /// A consistent copy of the directory's used bytes with its generation and hash.
@@ -267,10 +294,10 @@ pub(crate) fn protect_reader(region: &Mapped<shmx_os::Region>, huge_pages: bool)
 pub(crate) const VISIBLE_AT_ONCE: bool = cfg!(not(target_os = "linux"));
 
 /// Gives the creator of an object without magic a moment to complete it. (On Linux only the reference shows such.)
-pub(crate) fn await_magic(shared: &[AtomicU8]) {
+pub(crate) fn await_magic<B: Backing>(os: &B) {
     for _ in 0..100 {
         // Acquire, by a fence that also suits read-only mappings: who sees the magic sees the rest.
-        let begun = header_of(shared).is_some_and(|h| h.magic == 0);
+        let begun = header_of(os).is_some_and(|h| h.magic == 0);
         fence(Ordering::Acquire);
         if !begun {
             break;
@@ -279,8 +306,11 @@ pub(crate) fn await_magic(shared: &[AtomicU8]) {
     }
 }
 
-/// A copy of the header at the start of `shared`; `None` if that is too short.
-pub(crate) fn header_of(shared: &[AtomicU8]) -> Option<GlobalHeader> {
+/// A copy of the header at the start of a mapping; `None` if that is too short.
+#[allow(unsafe_code)]
+pub(crate) fn header_of<B: Backing>(os: &B) -> Option<GlobalHeader> {
+    // SAFETY: only the header is loaded, which is never lent.
+    let shared = unsafe { os.shared() };
     let mut copy = [0; size_of::<GlobalHeader>()];
     bytes::load_bytes(shared.get(..copy.len())?, &mut copy);
     wire::read_at(&copy, 0)

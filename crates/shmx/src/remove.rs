@@ -108,7 +108,7 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
 /// Marks a dead server's region as closed and wakes its readers.
 fn tell_readers(name: &RegionName) {
     let Ok(region) = Region::open(name) else { return };
-    let Some(header) = header_of(region.bytes()) else { return };
+    let Some(header) = header_of(&region) else { return };
     let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
     let Some(mapped) = Mapped::new(region, layout) else { return };
     let h = mapped.header();

@@ -274,7 +274,7 @@ impl Server {
         session_id: u64,
         dir: &[u8],
     ) -> Result<Pending, CreateError> {
-        let available = pending.bytes().len() as u64;
+        let available = pending.len() as u64;
         let mut tries = 0;
         let locks = loop {
             match pending.try_lock(LockByte::Server) {

@@ -1,5 +1,8 @@
 //! The facade within one process: what each operation promises, and what bad input gets.
 
+#[path = "common/memory.rs"]
+mod memory;
+
 use shmx::error::{AppendError, BeginError, CreateError, OpenError, PublishError, ReadError, SendError, StaticError};
 use shmx::{ChecksumState, Client, ClientOptions, Config, Element, ElementType, Inspector, Server, StaticStream};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -399,7 +402,7 @@ fn the_newest_frame_never_goes_back() {
     let region = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
     let announce = |number: u32| {
         let at = std::mem::offset_of!(shmx::abi::wire::GlobalHeader, write_index);
-        for (cell, byte) in region.bytes()[at..].iter().zip(number.to_ne_bytes()) {
+        for (cell, byte) in memory::bytes(&region)[at..].iter().zip(number.to_ne_bytes()) {
             cell.store(byte, Ordering::Relaxed);
         }
     };

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 
 use futures::task::SpawnExt;
 use futures::{FutureExt, StreamExt};
@@ -9,7 +11,7 @@ use shmx::error::ReadError;
 use shmx::os::{Region, RegionName};
 use shmx::{Client, Config, FrameStream, Order, Server, StaticStream};
 use shmx_ring::sync::Ordering;
-use shmx_ring::view::{HeaderView, cast};
+use shmx_ring::view::HeaderView;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -316,8 +318,8 @@ fn without_a_doorbell_the_waiter_polls() {
     use shmx::abi::extension::Features;
     let (server, name) = serve(3);
     let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
-    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
-    header.ext_features.fetch_and(!Features::DOORBELL, Ordering::Relaxed);
+    let header: &HeaderView = memory::view(&region, 0);
+    header.ext_features.fetch_and(!(Features::DOORBELL as u32), Ordering::Relaxed);
     let mut frames = stream(&name, Order::Every);
     std::thread::scope(|s| {
         s.spawn(|| {

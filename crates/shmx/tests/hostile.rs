@@ -1,5 +1,9 @@
 //! A neighbour that scribbles over the region: every party survives with errors, none panics or hangs.
 
+#[path = "common/memory.rs"]
+mod memory;
+
+use memory::bytes;
 use proptest::prelude::*;
 use shmx::error::{BeginError, SendError};
 use shmx::{Client, Config, Inspector, Server, StaticStream};
@@ -83,7 +87,7 @@ proptest! {
         let neighbour = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
         exercise(&server, &mut client, &inspector);
         for s in &list {
-            apply(neighbour.bytes(), s);
+            apply(bytes(&neighbour), s);
             exercise(&server, &mut client, &inspector);
         }
         let _ = Client::open(&name).map(|mut c| c.latest().is_ok());
@@ -129,8 +133,8 @@ fn no_frame_follows_the_greatest_id() {
         f.publish_frame(0.0).unwrap();
     }
     let neighbour = shmx::os::Region::open(&shmx::os::RegionName::new(&name).unwrap()).unwrap();
-    let write = |at: usize, bytes: &[u8]| {
-        for (cell, byte) in neighbour.bytes()[at..].iter().zip(bytes) {
+    let write = |at: usize, new: &[u8]| {
+        for (cell, byte) in bytes(&neighbour)[at..].iter().zip(new) {
             cell.store(*byte, Ordering::Relaxed);
         }
     };
@@ -154,7 +158,7 @@ fn a_poll_mends_the_positions_of_a_quiet_ring() {
     let ring = server.layout().control_ring(client.reader_index().unwrap()).unwrap();
     let mut heard = Vec::new();
     for (round, stray) in [1 << 40, 1 << 20, 1 << 63].into_iter().enumerate() {
-        for (cell, byte) in neighbour.bytes()[ring..].iter().zip(u64::to_ne_bytes(stray)) {
+        for (cell, byte) in bytes(&neighbour)[ring..].iter().zip(u64::to_ne_bytes(stray)) {
             cell.store(byte, Ordering::Relaxed);
         }
         assert_eq!(client.control_send(0x3000, &[0]), Err(SendError::Corrupt), "before the poll");
@@ -178,13 +182,13 @@ fn no_stamp_makes_two_frames_own_one_slot() {
     let layout = *server.layout();
     let stamp_at = |slot: u32| layout.frame_slot(slot).unwrap() + 56;
     let write = |slot: u32, stamp: u64| {
-        for (cell, byte) in neighbour.bytes()[stamp_at(slot)..].iter().zip(stamp.to_ne_bytes()) {
+        for (cell, byte) in bytes(&neighbour)[stamp_at(slot)..].iter().zip(stamp.to_ne_bytes()) {
             cell.store(byte, Ordering::Relaxed);
         }
     };
     let stamp = |slot: u32| {
-        let bytes = &neighbour.bytes()[stamp_at(slot)..][..8];
-        u64::from_ne_bytes(std::array::from_fn(|i| bytes[i].load(Ordering::Relaxed)))
+        let cells = &bytes(&neighbour)[stamp_at(slot)..][..8];
+        u64::from_ne_bytes(std::array::from_fn(|i| cells[i].load(Ordering::Relaxed)))
     };
     let mut client = Client::open(&name).unwrap();
     for round in 0..4_u64 {

@@ -1,6 +1,10 @@
 //! A neighbour that scribbles while the parties work, and not only between their calls: what was checked may change
 //! before it is used. Every call must come back; frames may be spoilt.
 
+#[path = "common/memory.rs"]
+mod memory;
+
+use memory::bytes;
 use shmx::error::ReadError;
 use shmx::os::{Region, RegionName};
 use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState, StaticStream};
@@ -84,7 +88,7 @@ fn scribbling_at_any_moment_spoils_frames_and_nothing_else() {
         let neighbour = Region::open(&RegionName::new(&name).unwrap()).unwrap();
         let done = AtomicBool::new(false);
         thread::scope(|s| {
-            s.spawn(|| scribble(neighbour.bytes(), &server, round * 77 + 1, &done));
+            s.spawn(|| scribble(bytes(&neighbour), &server, round * 77 + 1, &done));
             for turn in 0..60_u64 {
                 let mut options = ClientOptions::default();
                 (options.lease, options.verify) = (turn % 3 != 0, turn % 4 != 0);
@@ -147,7 +151,7 @@ fn bytes_that_change_while_they_are_hashed_spoil_the_checksum_only() {
             while !done.load(Ordering::Relaxed) {
                 // Behind the stream's record header, so that only data changes.
                 let slot = server.layout().frame_slot(random.below(3) as u32).unwrap() + 64 + 24;
-                neighbour.bytes()[slot + random.below(CAP as usize)].fetch_add(1, Ordering::Relaxed);
+                bytes(&neighbour)[slot + random.below(CAP as usize)].fetch_add(1, Ordering::Relaxed);
             }
         });
         // Clients that lease and clients that copy; both look at the checksum.

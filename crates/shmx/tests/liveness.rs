@@ -1,12 +1,15 @@
 //! What the dead leave behind, step by step, and how it is cleared.
 
+#[path = "common/memory.rs"]
+mod memory;
+
 #[cfg(target_os = "linux")]
 use shmx::os::{LockByte, clock};
 use shmx::os::{Region, RegionName};
 use shmx::{Client, Config, Server, StaticStream};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
-use shmx_ring::view::{HeaderView, ReaderView, cast};
+use shmx_ring::view::{HeaderView, ReaderView};
 #[cfg(target_os = "linux")]
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -25,7 +28,7 @@ fn server(tag: &str) -> (Server, Region) {
 }
 
 fn slot<'a>(server: &Server, region: &'a Region, index: u32) -> &'a ReaderView {
-    cast(region.bytes(), server.layout().reader_slot(index).unwrap()).unwrap()
+    memory::view(region, server.layout().reader_slot(index).unwrap())
 }
 
 #[cfg(target_os = "linux")]
@@ -49,7 +52,7 @@ const fn newcomer(id: u64, now: u64) -> readers::Newcomer {
 #[test]
 fn a_heartbeat_is_never_seen_without_its_tag() {
     let (server, region) = server("order");
-    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let header: &HeaderView = memory::view(&region, 0);
     let reader = slot(&server, &region, 0);
     let stop = AtomicBool::new(false);
     let rounds = std::thread::scope(|s| {
@@ -131,10 +134,10 @@ fn a_reader_recovers_from_an_impossible_frame_id() {
     };
     for every in [false, true] {
         let id = publish();
-        let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+        let header: &HeaderView = memory::view(&region, 0);
         for slot in 0..server.layout().slots() {
             let at = server.layout().frame_slot(slot).unwrap();
-            let head: &shmx_ring::view::FrameView = cast(region.bytes(), at).unwrap();
+            let head: &shmx_ring::view::FrameView = memory::view(&region, at);
             if head.frame_id.load(Ordering::Relaxed) == id {
                 head.frame_id.store(u64::MAX, Ordering::Relaxed);
             }
@@ -155,7 +158,7 @@ fn a_reader_recovers_from_an_impossible_frame_id() {
 #[cfg(target_os = "linux")]
 fn a_wrong_count_of_readers_is_mended() {
     let (server, region) = server("count");
-    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let header: &HeaderView = memory::view(&region, 0);
     let client = Client::open(server.name()).unwrap();
     for wrong in [0, 5] {
         header.readers_connected.store(wrong, Ordering::Relaxed);
@@ -194,7 +197,7 @@ fn the_inspector_sees_the_clients_own_counts() {
     };
     let spoil = |slot: u32| {
         let at = server.layout().frame_slot(slot).unwrap() + 64 + 40;
-        region.bytes()[at].fetch_xor(1, Ordering::Relaxed);
+        memory::bytes(&region)[at].fetch_xor(1, Ordering::Relaxed);
     };
     let seen = |client: &Client| {
         let info = inspector.snapshot_readers()[client.reader_index().unwrap() as usize];
@@ -258,7 +261,7 @@ fn what_holds_no_lock_is_replaced_only_when_asked() {
         let old = Region::open(&RegionName::new(&name).unwrap()).unwrap();
         let server = Server::create(&Config { replace: true, ..config }, &[]).unwrap();
         assert!(!old.is_current());
-        let kept: Vec<u8> = old.bytes().iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        let kept: Vec<u8> = memory::bytes(&old).iter().map(|b| b.load(Ordering::Relaxed)).collect();
         assert_eq!(kept, bytes);
         drop(server);
         assert!(!std::fs::exists(&path).unwrap());
@@ -305,11 +308,11 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
         Config { slots: SLOTS, reader_slots: 1, frame_bytes_cap: 64, control_per_reader: 0, ..Config::new(&name) };
     let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
     let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
-    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let header: &HeaderView = memory::view(&region, 0);
     let reader = slot(&server, &region, 0);
     let lease = |i: u32| {
         let at = server.layout().frame_slot(i).unwrap();
-        &cast::<FrameView>(region.bytes(), at).unwrap().ext_lease[0]
+        &memory::view::<FrameView>(&region, at).ext_lease[0]
     };
     let lock = LockByte::Reader(0);
     let (start, end) = (Barrier::new(4), Barrier::new(4));
@@ -365,7 +368,7 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
 fn a_server_leaves_a_region_alone_that_was_taken_over_in_place() {
     use shmx::error::BeginError;
     let (server, region) = server("place");
-    let header: &HeaderView = cast(region.bytes(), 0).unwrap();
+    let header: &HeaderView = memory::view(&region, 0);
     let (expected, found) = (server.session_id(), server.session_id() ^ 1);
     header.session_id.store(found, Ordering::Relaxed);
     let features = header.ext_features.load(Ordering::Relaxed);
@@ -406,7 +409,7 @@ fn a_creator_and_a_remover_share_what_the_dead_left() {
     use shmx::error::{CreateError, OpenError, RemoveError};
     use shmx::os::OpenError as NoObject;
     let dead = server("dead");
-    let left: Vec<u8> = dead.1.bytes().iter().map(|b| b.load(Ordering::Relaxed)).collect();
+    let left: Vec<u8> = memory::bytes(&dead.1).iter().map(|b| b.load(Ordering::Relaxed)).collect();
     drop(dead);
     let (mut first, start) = (0, Barrier::new(2));
     // A remover that meets the new server takes a while to believe that it lives, so rounds differ in length.

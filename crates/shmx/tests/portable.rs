@@ -1,6 +1,10 @@
 //! Reading without anything that the extension adds: no stamps, no leases, no doorbell, no locks. The region is made
 //! and written as a server of the reference does it, so waiting polls.
 
+#[path = "common/memory.rs"]
+mod memory;
+
+use memory::{bytes, view};
 use shmx::abi::frame::PayloadCursor;
 use shmx::abi::wire::GlobalHeader;
 use shmx::abi::{ENDIAN_TAG, MAGIC, RegionLayout, RegionParams, hash};
@@ -9,7 +13,7 @@ use shmx::os::{CreateOptions, Pending, Region, RegionName};
 use shmx::{ChecksumState, Client, Inspector};
 use shmx_ring::bytes::store_bytes;
 use shmx_ring::sync::{Ordering, fence};
-use shmx_ring::view::{FrameView, HeaderView, cast};
+use shmx_ring::view::{FrameView, HeaderView};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::{Duration, Instant};
 
@@ -40,12 +44,13 @@ impl Reference {
         header.session_id = SESSION;
         let options = CreateOptions { len: layout.total_bytes().into(), ..CreateOptions::default() };
         let pending = Pending::create(&RegionName::new(&name).unwrap(), &options).unwrap();
-        store_bytes(bytemuck::bytes_of(&header), pending.bytes());
+        // SAFETY: the object has no magic yet, so nobody uses it.
+        store_bytes(bytemuck::bytes_of(&header), unsafe { pending.bytes() });
         Self { region: pending.publish().unwrap(), layout, name }
     }
 
     fn header(&self) -> &HeaderView {
-        cast(self.region.bytes(), 0).unwrap()
+        view(&self.region, 0)
     }
 
     /// Publishes a frame of one stream, whose words all are `value`.
@@ -53,14 +58,14 @@ impl Reference {
         let h = self.header();
         let seq = h.reserve_index.fetch_add(1, Ordering::SeqCst) + 1;
         let at = self.layout.frame_slot((seq - 1) % self.layout.slots()).unwrap();
-        let head: &FrameView = cast(self.region.bytes(), at).unwrap();
+        let head: &FrameView = view(&self.region, at);
         let mut payload = vec![0; 4096];
         let mut cursor = PayloadCursor::new();
         let words = 1 + (value % 400) as usize;
         let data = cursor.reserve(&mut payload, 1, words as u32, words * 8).unwrap();
         data.chunks_mut(8).for_each(|w| w.copy_from_slice(&value.to_le_bytes()));
         let used = cursor.used() as usize;
-        store_bytes(&payload[..used], &self.region.bytes()[at + 64..]);
+        store_bytes(&payload[..used], &bytes(&self.region)[at + 64..]);
         let id = h.frame_seq.fetch_add(1, Ordering::SeqCst) + 1;
         head.session_id_copy.store(h.session_id.load(Ordering::Relaxed), Ordering::Relaxed);
         head.sim_time.store((value as f64).to_bits(), Ordering::Relaxed);

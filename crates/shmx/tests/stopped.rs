@@ -1,9 +1,13 @@
 //! Producers that stop at the worst place, frames that are refused or lost, and what readers do then.
 
+#[path = "common/memory.rs"]
+mod memory;
+
+use memory::view;
 use shmx::error::ReadError;
 use shmx::os::{Region, RegionName};
 use shmx::{Client, ClientOptions, Config, FrameBuf, Inspector, Server, StaticStream, Tap, TapOptions};
-use shmx_ring::view::{FrameView as Head, HeaderView, ReaderView, cast};
+use shmx_ring::view::{FrameView as Head, HeaderView, ReaderView};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,15 +40,15 @@ impl Neighbour {
     }
 
     fn header(&self) -> &HeaderView {
-        cast(self.0.bytes(), 0).unwrap()
+        view(&self.0, 0)
     }
 
     fn slot(&self, index: u32) -> &Head {
-        cast(self.0.bytes(), self.1.frame_slot(index).unwrap()).unwrap()
+        view(&self.0, self.1.frame_slot(index).unwrap())
     }
 
     fn reader(&self, index: u32) -> &ReaderView {
-        cast(self.0.bytes(), self.1.reader_slot(index).unwrap()).unwrap()
+        view(&self.0, self.1.reader_slot(index).unwrap())
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! An actor that is killed cannot report, so it counts where the conductor can read.
 
+use crate::memory::words;
 use anyhow::{Context, Result};
 use shmx::os::{CreateOptions, Pending, Region, RegionName};
 use shmx_ring::sync::{AtomicU64, Ordering};
-use shmx_ring::view::words;
 
 /// What a line holds. `Quit` is the conductor's to write, the rest the actor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Board {
     }
 
     pub(crate) fn line(&self, index: usize) -> Result<Line<'_>> {
-        Ok(Line(words(self.0.bytes(), index * LINE * 8, LINE * 8).context("no such line")?))
+        Ok(Line(words(&self.0, index * LINE * 8, LINE * 8).context("no such line")?))
     }
 
     pub(crate) fn remove(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::chaos::look::Eye;
 use crate::chaos::patience::Patience;
 use crate::chaos::victim::{Victim, die_with_parent};
 use crate::frames;
+use crate::memory;
 use crate::opts::Opts;
 use crate::scenarios::{objects, unique};
 use anyhow::{Context, Result, bail, ensure};
@@ -18,7 +19,7 @@ use shmx::os::{LockByte, LockState, Region, RegionName};
 use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
 use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::Ordering;
-use shmx_ring::view::{HeaderView, ReaderView, cast};
+use shmx_ring::view::{HeaderView, ReaderView};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -86,11 +87,11 @@ pub(crate) fn part(role: &str, opts: &Opts) -> Result<()> {
 /// The two steps alone, on one slot, with its lock in hand: most of the time the slot is half attached or detached.
 fn attach_and_detach(name: &str, line: Line<'_>) -> Result<()> {
     let region = Region::open(&RegionName::new(name)?)?;
-    let header = cast::<HeaderView>(region.bytes(), 0).context("header")?;
+    let header = memory::view::<HeaderView>(&region, 0).context("header")?;
     let layout = *Inspector::open(name)?.layout();
     for index in 0..layout.reader_slots() {
         let at = layout.reader_slot(index).context("reader slot")?;
-        let slot = cast::<ReaderView>(region.bytes(), at).context("reader slot")?;
+        let slot = memory::view::<ReaderView>(&region, at).context("reader slot")?;
         if slot.in_use.load(Ordering::Relaxed) != 0 || !region.try_lock(LockByte::Reader(index))? {
             continue;
         }

@@ -1,6 +1,6 @@
 //! What the test programs share.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use shmx_os::{CreateOptions, Existing, Pending, Region, RegionName};
 
@@ -35,4 +35,23 @@ impl Drop for Scratch {
 
 pub(crate) fn options(len: u64) -> CreateOptions {
     CreateOptions { len, ..CreateOptions::default() }
+}
+
+/// The memory of an object of the tests'.
+pub(crate) trait Shared {
+    fn shared(&self) -> &[AtomicU8];
+}
+
+impl Shared for Region {
+    fn shared(&self) -> &[AtomicU8] {
+        // SAFETY: no test of this crate makes plain slices of an object.
+        unsafe { self.bytes() }
+    }
+}
+
+impl Shared for Pending {
+    fn shared(&self) -> &[AtomicU8] {
+        // SAFETY: as above.
+        unsafe { self.bytes() }
+    }
 }
