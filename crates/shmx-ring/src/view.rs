@@ -1,9 +1,20 @@
 //! The wire structs as live atomics, and the checked casts that lay them over shared bytes.
 //!
 //! Every field another process may write is an atomic, so a concurrent write is a race between atomics and never
-//! undefined behaviour. Offsets are asserted against `shmx-abi` at compile time.
+//! undefined behaviour. Offsets are asserted against `shmx-abi` at compile time. Each `load` copies a struct field by
+//! field, in the fields' own widths: copied byte by byte, a counter that goes from 0x00FF to 0x0100 may read as 0x01FF.
+//!
+//! ```
+//! use shmx_ring::sync::Ordering;
+//! use shmx_ring::view::HeaderView;
+//!
+//! let header = HeaderView::new();
+//! header.frame_seq.store(0x100, Ordering::Relaxed);
+//! assert_eq!(header.load().frame_seq, 0x100);
+//! ```
 
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use shmx_abi::wire::{FrameHeader, GlobalHeader, ReaderSlot};
 
 /// Live view of [`shmx_abi::GlobalHeader`].
 #[derive(Debug)]
@@ -81,7 +92,16 @@ pub struct ControlHead {
     pub write: AtomicU64,
 }
 
-macro_rules! zeroed {
+/// The positions of a control ring at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlPositions {
+    /// The receiver's.
+    pub read: u64,
+    /// The sender's.
+    pub write: u64,
+}
+
+macro_rules! fields {
     ($ty:ident { $($field:ident : $new:expr),* $(,)? }) => {
         impl $ty {
             /// A view of its own, all zero; for models and tests.
@@ -92,6 +112,16 @@ macro_rules! zeroed {
             }
         }
     };
+    ($ty:ident as $plain:ident { $($field:ident : $new:expr),* $(,)? }) => {
+        fields!($ty { $($field: $new),* });
+        impl $ty {
+            /// A copy of the fields, each loaded once and whole, relaxed. They may be of different moments.
+            #[must_use]
+            pub fn load(&self) -> $plain {
+                $plain { $($field: self.$field.load(Ordering::Relaxed)),* }
+            }
+        }
+    };
 }
 fn a32() -> AtomicU32 {
     AtomicU32::new(0)
@@ -99,7 +129,7 @@ fn a32() -> AtomicU32 {
 fn a64() -> AtomicU64 {
     AtomicU64::new(0)
 }
-zeroed!(HeaderView {
+fields!(HeaderView as GlobalHeader {
     magic: a64(),
     ver_major: a32(),
     ver_minor: a32(),
@@ -129,7 +159,7 @@ zeroed!(HeaderView {
     reserve_index: a32(),
     ext_doorbell: a32(),
 });
-zeroed!(FrameView {
+fields!(FrameView {
     session_id_copy: a64(),
     frame_id: a64(),
     sim_time: a64(),
@@ -140,7 +170,7 @@ zeroed!(FrameView {
     ext_lease: [a64(), a64()],
     ext_stamp: a64(),
 });
-zeroed!(ReaderView {
+fields!(ReaderView as ReaderSlot {
     reader_id: a64(),
     heartbeat: a64(),
     last_frame_seen: a64(),
@@ -151,7 +181,43 @@ zeroed!(ReaderView {
     ext_missed: a64(),
     ext_rejected_flags: a64(),
 });
-zeroed!(ControlHead { read: a64(), write: a64() });
+fields!(ControlHead { read: a64(), write: a64() });
+
+impl FrameView {
+    /// A copy of the fields, each loaded once and whole, relaxed. They may be of different moments; a frame's header in
+    /// one piece is what [`reader::begin`](crate::reader::begin) reads.
+    #[must_use]
+    pub fn load(&self) -> FrameHeader {
+        let [lo, hi] = &self.ext_lease;
+        FrameHeader {
+            session_id_copy: self.session_id_copy.load(Ordering::Relaxed),
+            frame_id: self.frame_id.load(Ordering::Relaxed),
+            sim_time: f64::from_bits(self.sim_time.load(Ordering::Relaxed)),
+            payload_bytes: self.payload_bytes.load(Ordering::Relaxed),
+            tlv_count: self.tlv_count.load(Ordering::Relaxed),
+            checksum: self.checksum.load(Ordering::Relaxed),
+            ext_publish_time: self.ext_publish_time.load(Ordering::Relaxed),
+            ext_lease_lo: lo.load(Ordering::Relaxed),
+            ext_lease_hi: hi.load(Ordering::Relaxed),
+            ext_stamp: self.ext_stamp.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl ControlHead {
+    /// The two positions. The read position is loaded first, and follows the other, so that their difference is never
+    /// too large on account of the moments; what was sent before the write position may be read afterwards.
+    #[must_use]
+    pub fn load(&self) -> ControlPositions {
+        let read = self.read.load(Ordering::Relaxed);
+        // Acquire: the loads stay in order.
+        fence(Ordering::Acquire);
+        let write = self.write.load(Ordering::Relaxed);
+        // Acquire, pairs with the Release stores of the sender: who sees the position sees the messages.
+        fence(Ordering::Acquire);
+        ControlPositions { read, write }
+    }
+}
 
 #[cfg(not(loom))]
 pub use mapped::{View, cast, words};

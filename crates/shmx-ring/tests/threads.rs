@@ -114,6 +114,38 @@ fn a_reader_slot_has_one_owner_at_a_time() {
     assert_eq!(owned.get(), 3 * ROUNDS);
 }
 
+/// Counters that grow, whose low parts say what their high parts are, and headers copied meanwhile.
+#[test]
+fn a_loaded_header_holds_nothing_that_was_never_stored() {
+    const LOADS: u32 = 200_000;
+    let (header, frame, reader, control) = (HeaderView::new(), FrameView::new(), ReaderView::new(), ControlHead::new());
+    let words = [&header.frame_seq, &frame.frame_id, &frame.sim_time, &reader.last_frame_seen, &control.write];
+    // Each width that a copy might be cut at.
+    for bits in [8, 16, 32] {
+        let low = |high: u64| high.wrapping_mul(0x9E37_79B9_7F4A_7C15) & ((1 << bits) - 1);
+        let store = |high: u64| words.iter().for_each(|w| w.store(high << bits | low(high), Ordering::Relaxed));
+        store(0);
+        let done = AtomicBool::new(false);
+        thread::scope(|s| {
+            s.spawn(|| (1..).take_while(|_| !done.load(Ordering::Relaxed)).for_each(store));
+            let mut wrong = None;
+            for _ in 0..LOADS {
+                let frame = frame.load();
+                let seen = [
+                    header.load().frame_seq,
+                    frame.frame_id,
+                    frame.sim_time.to_bits(),
+                    reader.load().last_frame_seen,
+                    control.load().write,
+                ];
+                wrong = wrong.or(seen.into_iter().find(|v| v & ((1 << bits) - 1) != low(v >> bits)));
+            }
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(wrong, None, "cut at {bits} bits");
+        });
+    }
+}
+
 struct Ring {
     header: HeaderView,
     slots: Vec<(FrameView, [AtomicU64; 1])>,

@@ -12,12 +12,12 @@ use shmx_abi::extension::{Features, FrameMarks, PublishTime};
 use shmx_abi::frame::FrameError;
 use shmx_abi::tlv::{self, TlvError};
 use shmx_abi::wire::{self, FrameHeader, FrameStreamHeader, GlobalHeader, TlvHeader};
-use shmx_abi::{CONTROL_HEAD_LEN, RegionLayout, TLV_FRAME_STREAM, hash};
+use shmx_abi::{RegionLayout, TLV_FRAME_STREAM, hash};
 use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName, clock};
 use shmx_ring::bytes::copy_out;
 use shmx_ring::reader::{self, FrameSnapshot};
 use shmx_ring::sync::{AtomicU64, Ordering, fence};
-use shmx_ring::view::Slots;
+use shmx_ring::view::{ControlPositions, Slots};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -294,8 +294,8 @@ impl Inspector {
     /// A slot with what it holds; `None` past the last one.
     #[must_use]
     pub fn slot_view(&self, index: u32) -> Option<SlotView> {
-        let at = self.region.layout.frame_slot(index)?;
-        let header: FrameHeader = wire::read_at(&self.region.copy(at..at + size_of::<FrameHeader>()), 0)?;
+        self.region.layout.frame_slot(index)?;
+        let header = self.region.slot(index).head.load();
         let extended = self.features().is_extended();
         let leases = if extended { reader::leases(self.region.slot(index)) } else { 0 };
         let state = match self.frame(index) {
@@ -319,8 +319,14 @@ impl Inspector {
     ///
     /// [`ControlCorrupt`] if the ring is damaged, or was written while we looked.
     pub fn peek_control(&self, reader_index: u32) -> Result<Vec<PeekedMsg>, ControlCorrupt> {
-        let Some(at) = self.region.layout.control_ring(reader_index) else { return Ok(Vec::new()) };
-        let bytes = self.region.copy(at..at + self.region.layout.control_per_reader() as usize);
+        let ring = self.region.layout.control_ring(reader_index).zip(self.region.control(reader_index));
+        let Some((at, ring)) = ring else { return Ok(Vec::new()) };
+        // Before the messages, so that those up to the write position are there.
+        let positions = ring.head.load();
+        let mut bytes = self.region.copy(at..at + self.region.layout.control_per_reader() as usize);
+        for (at, position) in [(0, positions.read), (8, positions.write)] {
+            bytes[at..at + 8].copy_from_slice(&position.to_ne_bytes());
+        }
         let Some(ring) = ControlRing::new(&bytes) else { return Ok(Vec::new()) };
         ring.map(|m| m.map(|m| PeekedMsg { ty: m.ty, data: m.data.to_vec() })).collect()
     }
@@ -328,11 +334,8 @@ impl Inspector {
     /// How full a reader's control ring is; `None` past the last one or without rings. Looks at the positions only.
     #[must_use]
     pub fn control_fill(&self, reader_index: u32) -> Option<ControlFill> {
-        let at = self.region.layout.control_ring(reader_index)?;
         let geometry = RingGeometry::new(self.region.layout.control_per_reader())?;
-        // One after the other: the read position first, so that the difference is never too large on its account.
-        let head = self.region.copy(at..at + CONTROL_HEAD_LEN as usize);
-        let (read, write): (u64, u64) = (wire::read_at(&head, 0)?, wire::read_at(&head, 8)?);
+        let ControlPositions { read, write } = self.region.control(reader_index)?.head.load();
         Some(ControlFill { capacity: geometry.usable(), waiting: geometry.waiting(read, write), sent: write })
     }
 
@@ -369,13 +372,8 @@ impl Inspector {
             Some(m) if reader::validate(slot, m).is_err() => SlotContent::Writing,
             Some(m) => self.content_of(m, h.session_id),
         };
-        let header = meta.as_ref().map_or_else(|| self.raw_header(index), |m| header_from(m, leases));
+        let header = meta.as_ref().map_or_else(|| slot.head.load(), |m| header_from(m, leases));
         SlotBrief { index, header, leases, content }
-    }
-
-    fn raw_header(&self, index: u32) -> FrameHeader {
-        let at = self.region.layout.frame_slot(index).unwrap_or(0);
-        wire::read_at(&self.region.copy(at..at + size_of::<FrameHeader>()), 0).unwrap_or_default()
     }
 
     fn content_of(&self, m: &FrameSnapshot, session_id: u64) -> SlotContent {

@@ -1,7 +1,7 @@
 //! Views into a mapped region. The only file of the facade with unsafe code.
 
 use crate::error::{DirectoryReadError, OpenError};
-use shmx_abi::wire::{self, GlobalHeader};
+use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{FRAME_HEADER_LEN, LayoutError, RegionLayout, hash};
 use shmx_ring::bytes;
 use shmx_ring::control::RingMemory;
@@ -182,7 +182,7 @@ impl<B: Backing> Mapped<B> {
     }
 
     pub(crate) fn header_copy(&self) -> GlobalHeader {
-        header_of(&self.os).unwrap_or_default()
+        self.header().load()
     }
 
     pub(crate) fn static_area(&self) -> &[AtomicU8] {
@@ -311,9 +311,8 @@ pub(crate) fn await_magic<B: Backing>(os: &B) {
 pub(crate) fn header_of<B: Backing>(os: &B) -> Option<GlobalHeader> {
     // SAFETY: only the header is loaded, which is never lent.
     let shared = unsafe { os.shared() };
-    let mut copy = [0; size_of::<GlobalHeader>()];
-    bytes::load_bytes(shared.get(..copy.len())?, &mut copy);
-    wire::read_at(&copy, 0)
+    // SAFETY: the same, in the fields' own widths.
+    unsafe { cast::<HeaderView>(shared, 0) }.map(HeaderView::load)
 }
 
 /// The payload of a slot that the caller holds by lease.

@@ -8,7 +8,7 @@ use crate::stream::{StaticState, StaticStream, StreamInfo};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use shmx_abi::control::RingGeometry;
 use shmx_abi::extension::{Features, ReaderExtension};
-use shmx_abi::wire::{self, GlobalHeader};
+use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{LayoutError, RegionLayout, RegionParams, TLV_ALIGN, VERSION_MAJOR, VERSION_MINOR, hash, tlv};
 use shmx_os::{CreateOptions, LockByte, LockState, Pending, PublishError, Region, RegionName, clock, futex};
 use shmx_ring::control::Receiver;
@@ -137,8 +137,7 @@ pub(crate) fn reader_info<B: crate::region::Backing>(
     lock: LockState,
     extended: bool,
 ) -> Option<ReaderInfo> {
-    let at = region.layout.reader_slot(index)?;
-    let slot: wire::ReaderSlot = wire::read_at(&region.copy(at..at + size_of::<wire::ReaderSlot>()), 0)?;
+    let slot = region.reader(index)?.load();
     let leased_slots = if extended && index < reader::LEASABLE_READERS {
         (0..region.slot_count()).filter(|&s| reader::leases(region.slot(s)) >> index & 1 == 1).count() as u32
     } else {
