@@ -1,5 +1,6 @@
 //! Copies between shared and private memory, and the two plain views that the protocol proves exclusive.
 
+use crate::load;
 use crate::sync::{AtomicU8, AtomicU64, Ordering};
 
 /// Copies the first `dst.len()` bytes out of shared words. Relaxed: the caller validates the stamp afterwards.
@@ -13,15 +14,15 @@ pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
         target_arch = "x86_64",
         target_feature = "sse2",
         target_pointer_width = "64",
-        not(any(loom, miri, shmx_no_asm))
+        not(any(loom, miri, shmx_no_asm, shmx_split_loads))
     ))]
     let (src, dst) = blocks::copy_out(src, dst);
     let (chunks, tail) = dst.as_chunks_mut::<8>();
     for (d, s) in chunks.iter_mut().zip(src) {
-        *d = s.load(Ordering::Relaxed).to_ne_bytes();
+        *d = load::word(s).to_ne_bytes();
     }
     if let Some(s) = src.get(chunks.len()) {
-        let last = s.load(Ordering::Relaxed).to_ne_bytes();
+        let last = load::word(s).to_ne_bytes();
         let n = tail.len();
         tail.copy_from_slice(&last[..n]);
     }
@@ -33,7 +34,7 @@ pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
     target_arch = "x86_64",
     target_feature = "sse2",
     target_pointer_width = "64",
-    not(any(loom, miri, shmx_no_asm))
+    not(any(loom, miri, shmx_no_asm, shmx_split_loads))
 ))]
 #[allow(unsafe_code)]
 mod blocks {

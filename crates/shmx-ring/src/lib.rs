@@ -7,6 +7,7 @@
 //! * [`writer`]: claiming, publishing and abandoning slots;
 //! * [`reader`]: finding the newest slot, reading it by copy or by lease;
 //! * [`hold`]: several leases of one reader on one slot;
+//! * [`load`]: loads of words, fit for mappings that may only be read;
 //! * [`control`]: the ring from a reader back to the producer;
 //! * [`readers`]: attaching, detaching, and clearing after the dead;
 //! * [`doorbell`]: who sleeps and who must be woken;
@@ -54,6 +55,7 @@ pub mod bytes;
 pub mod control;
 pub mod doorbell;
 pub mod hold;
+pub mod load;
 #[cfg(not(loom))]
 pub mod prefetch;
 pub mod reader;

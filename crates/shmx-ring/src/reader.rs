@@ -1,6 +1,7 @@
 //! A reader's side of the frame slot ring: find a frame, read it by copy or by lease.
 
 use crate::bytes::copy_out;
+use crate::load;
 use crate::sync::{Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 
@@ -45,7 +46,7 @@ pub fn newest<S: Slots>(slots: &S) -> u32 {
 /// Number of frames published so far.
 #[inline]
 pub fn published<S: Slots>(slots: &S) -> u64 {
-    let id = slots.header().frame_seq.load(Ordering::Relaxed);
+    let id = load::count(&slots.header().frame_seq);
     fence(Ordering::Acquire);
     id
 }
@@ -69,7 +70,7 @@ pub fn begin(slot: Slot<'_>) -> Result<FrameSnapshot, Disturbed> {
 #[inline]
 pub fn begin_into(slot: Slot<'_>, seen: &mut FrameSnapshot) -> Result<(), Disturbed> {
     // R1 [P1 slot-published], relaxed and fence for the same reason as in `newest`.
-    let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
+    let stamp = load::count(&slot.head.ext_stamp);
     fence(Ordering::Acquire);
     if stamp % 2 == 1 {
         return Err(Disturbed);
@@ -82,7 +83,7 @@ pub fn begin_into(slot: Slot<'_>, seen: &mut FrameSnapshot) -> Result<(), Distur
 #[must_use]
 pub fn begin_unstamped(slot: Slot<'_>) -> FrameSnapshot {
     let mut seen = FrameSnapshot::default();
-    let padding = slot.head.ext_stamp.load(Ordering::Relaxed);
+    let padding = load::count(&slot.head.ext_stamp);
     snapshot(slot, padding, &mut seen);
     seen
 }
@@ -92,12 +93,12 @@ fn snapshot(slot: Slot<'_>, stamp: u64, into: &mut FrameSnapshot) {
     let h = slot.head;
     into.stamp = stamp;
     // The length first: a writer without stamps stores it before the id, so a length read before an id that then
-    // proves unchanged belongs to that frame.
+    // proves unchanged belongs to that frame. Words, whose halves belong together where `is_unchanged` says so.
     into.payload_bytes = h.payload_bytes.load(Ordering::Relaxed);
     fence(Ordering::Acquire);
-    into.session_id = h.session_id_copy.load(Ordering::Relaxed);
-    into.frame_id = h.frame_id.load(Ordering::Relaxed);
-    into.sim_time_bits = h.sim_time.load(Ordering::Relaxed);
+    into.session_id = load::word(&h.session_id_copy);
+    into.frame_id = load::word(&h.frame_id);
+    into.sim_time_bits = load::word(&h.sim_time);
     into.tlv_count = h.tlv_count.load(Ordering::Relaxed);
     into.checksum = h.checksum.load(Ordering::Relaxed);
     into.publish_time = h.ext_publish_time.load(Ordering::Relaxed);
@@ -111,9 +112,9 @@ fn is_unchanged(slot: Slot<'_>, seen: &FrameSnapshot) -> bool {
     let same_length = h.payload_bytes.load(Ordering::Relaxed) == seen.payload_bytes;
     fence(Ordering::Acquire);
     same_length
-        && h.session_id_copy.load(Ordering::Relaxed) == seen.session_id
-        && h.frame_id.load(Ordering::Relaxed) == seen.frame_id
-        && h.sim_time.load(Ordering::Relaxed) == seen.sim_time_bits
+        && load::word(&h.session_id_copy) == seen.session_id
+        && load::word(&h.frame_id) == seen.frame_id
+        && load::word(&h.sim_time) == seen.sim_time_bits
         && h.tlv_count.load(Ordering::Relaxed) == seen.tlv_count
         && h.checksum.load(Ordering::Relaxed) == seen.checksum
         && h.ext_publish_time.load(Ordering::Relaxed) == seen.publish_time
@@ -128,11 +129,7 @@ fn is_unchanged(slot: Slot<'_>, seen: &FrameSnapshot) -> bool {
 pub fn validate(slot: Slot<'_>, seen: &FrameSnapshot) -> Result<(), Disturbed> {
     // R5. Acquire: the copies above stay before the load of the stamp.
     fence(Ordering::Acquire);
-    if slot.head.ext_stamp.load(Ordering::Relaxed) == seen.stamp && is_unchanged(slot, seen) {
-        Ok(())
-    } else {
-        Err(Disturbed)
-    }
+    if load::count(&slot.head.ext_stamp) == seen.stamp && is_unchanged(slot, seen) { Ok(()) } else { Err(Disturbed) }
 }
 
 /// Copies the payload, as many bytes as `dst` has, and validates.
@@ -197,7 +194,7 @@ pub fn end_lease(slot: Slot<'_>, index: u32) {
 /// The readers that lease a slot, as bits.
 pub fn leases(slot: Slot<'_>) -> u128 {
     let [lo, hi] = &slot.head.ext_lease;
-    u128::from(lo.load(Ordering::Relaxed)) | u128::from(hi.load(Ordering::Relaxed)) << 64
+    u128::from(load::word(lo)) | u128::from(load::word(hi)) << 64
 }
 
 #[inline]

@@ -13,6 +13,7 @@
 //! assert_eq!(header.load().frame_seq, 0x100);
 //! ```
 
+use crate::load;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use shmx_abi::wire::{FrameHeader, GlobalHeader, ReaderSlot};
 
@@ -118,11 +119,31 @@ macro_rules! fields {
             /// A copy of the fields, each loaded once and whole, relaxed. They may be of different moments.
             #[must_use]
             pub fn load(&self) -> $plain {
-                $plain { $($field: self.$field.load(Ordering::Relaxed)),* }
+                $plain { $($field: Load::load_whole(&self.$field)),* }
             }
         }
     };
 }
+/// A field's value, loaded in a way that suits its width and read-only mappings.
+trait Load {
+    type Value;
+    fn load_whole(&self) -> Self::Value;
+}
+
+impl Load for AtomicU32 {
+    type Value = u32;
+    fn load_whole(&self) -> u32 {
+        self.load(Ordering::Relaxed)
+    }
+}
+
+impl Load for AtomicU64 {
+    type Value = u64;
+    fn load_whole(&self) -> u64 {
+        load::count(self)
+    }
+}
+
 fn a32() -> AtomicU32 {
     AtomicU32::new(0)
 }
@@ -190,16 +211,16 @@ impl FrameView {
     pub fn load(&self) -> FrameHeader {
         let [lo, hi] = &self.ext_lease;
         FrameHeader {
-            session_id_copy: self.session_id_copy.load(Ordering::Relaxed),
-            frame_id: self.frame_id.load(Ordering::Relaxed),
-            sim_time: f64::from_bits(self.sim_time.load(Ordering::Relaxed)),
+            session_id_copy: load::count(&self.session_id_copy),
+            frame_id: load::count(&self.frame_id),
+            sim_time: f64::from_bits(load::count(&self.sim_time)),
             payload_bytes: self.payload_bytes.load(Ordering::Relaxed),
             tlv_count: self.tlv_count.load(Ordering::Relaxed),
             checksum: self.checksum.load(Ordering::Relaxed),
             ext_publish_time: self.ext_publish_time.load(Ordering::Relaxed),
-            ext_lease_lo: lo.load(Ordering::Relaxed),
-            ext_lease_hi: hi.load(Ordering::Relaxed),
-            ext_stamp: self.ext_stamp.load(Ordering::Relaxed),
+            ext_lease_lo: load::word(lo),
+            ext_lease_hi: load::word(hi),
+            ext_stamp: load::count(&self.ext_stamp),
         }
     }
 }
@@ -209,10 +230,10 @@ impl ControlHead {
     /// too large on account of the moments; what was sent before the write position may be read afterwards.
     #[must_use]
     pub fn load(&self) -> ControlPositions {
-        let read = self.read.load(Ordering::Relaxed);
+        let read = load::count(&self.read);
         // Acquire: the loads stay in order.
         fence(Ordering::Acquire);
-        let write = self.write.load(Ordering::Relaxed);
+        let write = load::count(&self.write);
         // Acquire, pairs with the Release stores of the sender: who sees the position sees the messages.
         fence(Ordering::Acquire);
         ControlPositions { read, write }

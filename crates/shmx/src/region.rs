@@ -5,6 +5,7 @@ use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{FRAME_HEADER_LEN, LayoutError, RegionLayout, hash};
 use shmx_ring::bytes;
 use shmx_ring::control::RingMemory;
+use shmx_ring::load;
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering, fence};
 use shmx_ring::view::{ControlHead, FrameView, HeaderView, ReaderView, Slot, Slots, cast, words};
 use std::ops::Range;
@@ -200,7 +201,7 @@ impl<B: Backing> Mapped<B> {
             let generation = h.static_gen.load(Ordering::Relaxed);
             fence(Ordering::Acquire);
             let used = h.static_bytes_used.load(Ordering::Relaxed);
-            let hash = h.static_hash.load(Ordering::Relaxed);
+            let hash = load::count(&h.static_hash);
             let Some(src) = self.static_area().get(..used as usize) else {
                 error = DirectoryReadError::Oversize { used, capacity: self.layout.static_bytes_cap() };
                 std::thread::yield_now();

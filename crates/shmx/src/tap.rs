@@ -10,6 +10,7 @@ use shmx_abi::extension::Features;
 use shmx_abi::frame::Streams;
 use shmx_abi::wire::GlobalHeader;
 use shmx_os::{LockByte, LockState, ReadOnlyRegion, RegionName, clock};
+use shmx_ring::load;
 use shmx_ring::reader::{self, FrameSnapshot};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
@@ -209,7 +210,7 @@ impl Tap {
         let features = Features::of(&header);
         let last_id = if options.from_oldest {
             // Frames that were gone before the tap came are not missed.
-            let ids = (0..region.slot_count()).map(|i| region.slot(i).head.frame_id.load(Ordering::Relaxed));
+            let ids = (0..region.slot_count()).map(|i| load::count(&region.slot(i).head.frame_id));
             let published = reader::published(&region);
             ids.filter(|&id| id > 0 && id <= published).min().map_or(published, |id| id - 1)
         } else {
@@ -305,7 +306,7 @@ impl Tap {
     /// [`DirectoryReadError`].
     pub fn directory(&self) -> Result<StaticState, DirectoryReadError> {
         let copy = self.region.directory_copy()?;
-        if self.region.header().session_id.load(Ordering::Relaxed) != self.session_id {
+        if load::count(&self.region.header().session_id) != self.session_id {
             return Err(DirectoryReadError::SessionChanged);
         }
         StaticState::parse(self.session_id, copy)
@@ -339,7 +340,7 @@ impl Tap {
         into.checksum = None;
         let (mut passed, mut stuck, mut tries) = (self.last_id, 0, 0);
         for _ in 0..ATTEMPTS {
-            if self.region.header().session_id.load(Ordering::Relaxed) != self.session_id {
+            if load::count(&self.region.header().session_id) != self.session_id {
                 return Err(ReadError::SessionChanged);
             }
             let published = reader::published(&self.region);
@@ -355,7 +356,7 @@ impl Tap {
             // after claiming its slot must not hide the frames behind it.
             // Ids up to `published` are in their slots, or were and are lost. What lies above may be seen out of order.
             let oldest = (0..self.region.slot_count())
-                .map(|i| (self.region.slot(i).head.frame_id.load(Ordering::Relaxed), i))
+                .map(|i| (load::count(&self.region.slot(i).head.frame_id), i))
                 .filter(|&(id, _)| id > passed && id <= published)
                 .min();
             let Some((id, slot)) = oldest else {
