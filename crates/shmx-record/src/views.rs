@@ -4,6 +4,7 @@ use crate::pb::Writer;
 use crate::schema::{self, Schema};
 use prost_types::field_descriptor_proto::Type;
 use shmx::abi::frame::StreamData;
+use shmx::meta::{self, Encoding, Role, StreamMeta};
 use shmx::{ElementType, StreamInfo, bf16, f16};
 
 /// Field numbers of `shmx.FloatValues` and its like.
@@ -14,58 +15,42 @@ pub(crate) mod value {
     pub(crate) const VALUES: u32 = 4;
 }
 
-/// An image as the stream's `extra` describes it.
+/// An image as the stream's metadata describes it; see `docs/streams.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImageInfo {
-    /// Pixels per row.
+    /// Pixels per row; 0 in a compressed image that does not say.
     pub width: u32,
-    /// Rows.
+    /// Rows; 0 in a compressed image that does not say.
     pub height: u32,
-    /// `rgb8`, `mono16` and the like, or `jpeg`, `png`, `webp` for compressed ones.
-    pub encoding: String,
-    /// Bytes per row.
+    /// Pixel format.
+    pub encoding: Encoding,
+    /// Bytes per row; 0 in a compressed image.
     pub step: u32,
+    /// Frame of reference, if one is named.
+    pub frame: Option<String>,
 }
 
 impl ImageInfo {
-    /// Reads the description of an image out of a stream's `extra`: a JSON object with `width`, `height` and, unless
-    /// the element type says it, `encoding`; optionally `step`. `None` if the stream is no image.
+    /// The image in a stream; `None` if it is none, or if its size or format is missing.
     #[must_use]
     pub fn of(stream: &StreamInfo) -> Option<Self> {
-        let extra: serde_json::Value = serde_json::from_slice(&stream.extra).ok()?;
-        let number = |key: &str| extra.get(key).and_then(|v| v.as_u64()).and_then(|v| u32::try_from(v).ok());
-        let encoding = extra.get("encoding").and_then(|v| v.as_str());
-        if let Some(e) = encoding.filter(|e| is_compressed(e)) {
-            let (width, height) = (number("width").unwrap_or(0), number("height").unwrap_or(0));
-            return Some(Self { width, height, encoding: e.to_owned(), step: 0 });
+        Self::described(&StreamMeta::parse(&stream.extra).0, stream)
+    }
+
+    fn described(meta: &StreamMeta, stream: &StreamInfo) -> Option<Self> {
+        let encoding = meta.image_encoding(stream.element_type()?, stream.components)?;
+        let frame = meta.frame.clone();
+        if encoding.is_compressed() {
+            let (height, width) = meta.image_size().unwrap_or_default();
+            return Some(Self { width, height, encoding, step: 0, frame });
         }
-        let (width, height) = (number("width").filter(|&n| n > 0)?, number("height").filter(|&n| n > 0)?);
-        let implied = match (stream.element_type()?, stream.components) {
-            (ElementType::U8, 1) => Some("mono8"),
-            (ElementType::U8, 3) => Some("rgb8"),
-            (ElementType::U8, 4) => Some("rgba8"),
-            (ElementType::U16, 1) => Some("mono16"),
-            (ElementType::F32, 1) => Some("32FC1"),
-            _ => None,
-        };
-        let encoding = encoding.or(implied)?.to_owned();
-        let pixel = match encoding.as_str() {
-            "rgb8" | "bgr8" | "8UC3" => 3,
-            "rgba8" | "bgra8" | "32FC1" => 4,
-            "mono16" | "16UC1" | "yuv422" | "uyvy" | "yuyv" | "yuv422_yuy2" => 2,
-            _ => 1,
-        };
-        let step = number("step").or_else(|| width.checked_mul(pixel))?;
-        Some(Self { width, height, encoding, step })
+        let (height, width) = meta.image_size()?;
+        // Of a format that is not known, a byte per pixel is the least.
+        let natural = || encoding.row_bytes(width).unwrap_or(u64::from(width)).try_into().ok();
+        let step = meta.row_step.or_else(natural)?;
+        Some(Self { width, height, encoding, step, frame })
     }
-
-    fn is_compressed(&self) -> bool {
-        is_compressed(&self.encoding)
-    }
-}
-
-fn is_compressed(encoding: &str) -> bool {
-    matches!(encoding, "jpeg" | "png" | "webp" | "avif")
 }
 
 /// What a stream is shown as.
@@ -77,8 +62,13 @@ pub(crate) enum View {
         components: u32,
     },
     Image(ImageInfo),
-    /// Points in space, `f64` if true.
-    Points(bool),
+    Points {
+        /// Whether numbers are f64; f32 otherwise.
+        double: bool,
+        components: u32,
+        /// Frame of reference, if one is named.
+        frame: Option<String>,
+    },
 }
 
 /// A channel of a stream: what it shows, where, and under which schema.
@@ -96,17 +86,16 @@ pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<Vie
     if u64::from(stream.bytes_per_elem) != u64::from(ty.size()) * u64::from(stream.components) {
         return Vec::new();
     }
-    let asked: Option<String> = serde_json::from_slice::<serde_json::Value>(&stream.extra)
-        .ok()
-        .and_then(|e| e.get("view").and_then(|v| v.as_str()).map(str::to_owned));
+    let (meta, _) = StreamMeta::parse(&stream.extra);
     let topic = format!("/{region}/{name}");
     let channel = |view, topic, schema| ViewChannel { stream: stream.id, view, topic, schema };
-    match asked.as_deref() {
-        Some("none") => return Vec::new(),
-        Some("values") => {}
+    match meta.view {
+        Some(meta::View::Nothing) => return Vec::new(),
+        Some(meta::View::Values) => {}
         _ => {
-            if let Some(image) = ImageInfo::of(stream) {
-                let schema = if image.is_compressed() { schema::compressed_image() } else { schema::raw_image() };
+            if let Some(image) = ImageInfo::described(&meta, stream) {
+                let compressed = image.encoding.is_compressed();
+                let schema = if compressed { schema::compressed_image() } else { schema::raw_image() };
                 return vec![channel(View::Image(image), topic, schema)];
             }
         }
@@ -123,9 +112,15 @@ pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<Vie
     };
     let components = stream.components;
     let mut views = vec![channel(View::Values { ty, components }, topic.clone(), schema::values(message, proto))];
-    let spatial = components == 3 && matches!(ty, ElementType::F32 | ElementType::F64);
-    if spatial && asked.as_deref() != Some("values") {
-        let view = View::Points(ty == ElementType::F64);
+    let spatial = match meta.role {
+        Some(Role::Points) => components >= 2,
+        // An image that came this far cannot be shown as one: for instance an ordered cloud with width and height.
+        None | Some(Role::Image) => components == 3,
+        Some(_) => false,
+    };
+    let float = matches!(ty, ElementType::F32 | ElementType::F64);
+    if spatial && float && meta.view != Some(meta::View::Values) {
+        let view = View::Points { double: ty == ElementType::F64, components, frame: meta.frame };
         views.push(channel(view, format!("{topic}/points"), schema::point_cloud()));
     }
     views
@@ -141,13 +136,16 @@ pub(crate) struct Source<'a> {
     pub(crate) time: u64,
 }
 
-/// Replaces `out` by the message; false if the data does not fit the view, or the message would have more than `limit` bytes.
+/// Replaces `out` by the message; false if the data does not fit the view, or the message would have more than `limit`
+/// bytes.
 pub(crate) fn encode(view: &View, from: Source<'_>, data: &StreamData<'_>, limit: usize, out: &mut Vec<u8>) -> bool {
     out.clear();
     match view {
         View::Values { ty, components } => values(*ty, *components, from, data.data, limit, out),
         View::Image(image) => picture(image, from, data.data, out),
-        View::Points(double) => points(*double, from, data.data, limit, out),
+        View::Points { double, components, frame } => {
+            points(*double, *components, frame.as_deref(), from, data.data, limit, out)
+        }
     }
 }
 
@@ -208,44 +206,174 @@ fn stamp(w: &mut Writer<'_>, field: u32, time: u64) {
 
 fn picture(image: &ImageInfo, from: Source<'_>, data: &[u8], out: &mut Vec<u8>) -> bool {
     let mut w = Writer(out);
-    if image.is_compressed() {
+    // Without one, viewers take an image for a thing of its own. A made-up one would be a place in space, which their
+    // 3D views may choose as the origin and then show nothing else.
+    let frame = image.frame.as_deref();
+    if image.encoding.is_compressed() {
         stamp(&mut w, 1, from.time);
-        w.bytes(4, from.region.as_bytes());
-        w.bytes(3, image.encoding.as_bytes());
+        if let Some(frame) = frame {
+            w.bytes(4, frame.as_bytes());
+        }
+        w.bytes(3, image.encoding.name().as_bytes());
         w.bytes(2, data);
         return true;
     }
-    // Rows that are not there would be drawn as garbage, or refused.
-    if (data.len() as u64) < u64::from(image.step) * u64::from(image.height) {
+    // Rows that are not there would be drawn as garbage, or rejected.
+    if u128::from(data.len() as u64) < u128::from(image.step) * u128::from(image.encoding.rows(image.height)) {
         return false;
     }
     stamp(&mut w, 1, from.time);
     w.fixed32(2, image.width);
     w.fixed32(3, image.height);
-    w.bytes(4, image.encoding.as_bytes());
+    w.bytes(4, image.encoding.name().as_bytes());
     w.fixed32(5, image.step);
-    w.bytes(7, from.region.as_bytes());
+    if let Some(frame) = frame {
+        w.bytes(7, frame.as_bytes());
+    }
     w.bytes(6, data);
     true
 }
 
-fn points(double: bool, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+fn points(
+    double: bool,
+    components: u32,
+    frame: Option<&str>,
+    from: Source<'_>,
+    data: &[u8],
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> bool {
     let size = if double { 8 } else { 4 };
-    if data.len() > limit || !data.len().is_multiple_of(3 * size) {
+    let Some(stride) = components.checked_mul(size) else { return false };
+    if data.len() > limit || !data.len().is_multiple_of(stride as usize) {
         return false;
     }
     let mut w = Writer(out);
     stamp(&mut w, 1, from.time);
-    w.bytes(2, from.region.as_bytes());
-    w.fixed32(4, 3 * size as u32);
-    for (name, i) in ["x", "y", "z"].into_iter().zip(0..) {
+    // Points need a place in space; those of a region share one.
+    w.bytes(2, frame.unwrap_or(from.region).as_bytes());
+    w.fixed32(4, stride);
+    for (name, i) in ["x", "y", "z"].into_iter().zip(0..components) {
         let mut inner = Vec::with_capacity(16);
         let mut f = Writer(&mut inner);
         f.bytes(1, name.as_bytes());
-        f.fixed32(2, i * size as u32);
+        f.fixed32(2, i * size);
         f.uint(3, if double { 8 } else { 7 });
         w.bytes(5, &inner);
     }
     w.bytes(6, data);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shmx::StaticStream;
+
+    fn stream(ty: ElementType, components: u32, extra: &str) -> StreamInfo {
+        let s = StaticStream::vector(1, "s", ty, components);
+        StreamInfo {
+            id: s.id,
+            element_type_code: ty.to_wire(),
+            components,
+            layout_code: s.layout.to_wire(),
+            bytes_per_elem: s.bytes_per_elem,
+            name: s.name.into_bytes(),
+            extra: extra.as_bytes().to_vec(),
+        }
+    }
+
+    /// Schema names of the channels that a stream gets.
+    fn schemas(ty: ElementType, components: u32, extra: &str) -> Vec<String> {
+        views_of("r", "s", &stream(ty, components, extra)).into_iter().map(|c| c.schema.name).collect()
+    }
+
+    fn message(ty: ElementType, components: u32, extra: &str, data: &[u8]) -> Option<Vec<u8>> {
+        let view = views_of("region", "s", &stream(ty, components, extra)).pop().unwrap().view;
+        let from = Source { region: "region", frame_id: 1, sim_time: 0.0, time: 1 };
+        let data = StreamData { stream_id: 1, elem_count: 0, data };
+        let mut out = Vec::new();
+        encode(&view, from, &data, 1000, &mut out).then_some(out)
+    }
+
+    fn contains(message: &[u8], part: &[u8]) -> bool {
+        message.windows(part.len()).any(|w| w == part)
+    }
+
+    use ElementType::{F32, F64, U8, U16};
+
+    #[test]
+    fn old_and_new_keys_describe_the_same_image() {
+        let image = |ty, components, extra| {
+            let i = ImageInfo::of(&stream(ty, components, extra))?;
+            Some((i.width, i.height, i.encoding.name().to_owned(), i.step))
+        };
+        let is = |encoding: &str, step| Some((4, 2, encoding.to_owned(), step));
+        assert_eq!(image(U8, 3, r#"{"width":4,"height":2}"#), is("rgb8", 12));
+        assert_eq!(image(U8, 3, r#"{"role":"image","shape":[2,4]}"#), is("rgb8", 12));
+        assert_eq!(image(U16, 1, r#"{"width":4,"height":2}"#), is("mono16", 8));
+        assert_eq!(image(U8, 1, r#"{"width":4,"height":2,"encoding":"bgr8","step":16}"#), is("bgr8", 16));
+        assert_eq!(image(U8, 1, r#"{"shape":[2,4],"encoding":"bgr8","row_step":16}"#), is("bgr8", 16));
+        assert_eq!(image(U16, 3, r#"{"shape":[2,4],"encoding":"rgb16"}"#), is("rgb16", 24));
+        assert_eq!(image(U8, 1, r#"{"width":4,"height":2,"encoding":"p010"}"#), is("p010", 4));
+        assert_eq!(image(U8, 1, r#"{"encoding":"jpeg"}"#), Some((0, 0, "jpeg".into(), 0)));
+        assert_eq!(image(U8, 1, r#"{"encoding":"jpeg","width":4,"height":2}"#), is("jpeg", 0));
+        for none in
+            ["", "{}", "x", r#"{"width":4}"#, r#"{"width":0,"height":2}"#, r#"{"encoding":"rgb8"}"#, "{\"width\""]
+        {
+            assert_eq!(image(U8, 3, none), None, "{none}");
+        }
+        assert_eq!(image(F64, 1, r#"{"width":4,"height":2}"#), None, "no encoding is implied");
+    }
+
+    #[test]
+    fn views_follow_role_and_old_hints() {
+        let (raw, packed) = ("foxglove.RawImage".to_owned(), "foxglove.CompressedImage".to_owned());
+        let (float, cloud) = ("shmx.FloatValues".to_owned(), "foxglove.PointCloud".to_owned());
+        assert_eq!(schemas(U8, 3, r#"{"width":4,"height":2}"#), std::slice::from_ref(&raw));
+        assert_eq!(schemas(U8, 3, r#"{"shape":[2,4],"encoding":"bgr8"}"#), [raw]);
+        assert_eq!(schemas(U8, 1, r#"{"encoding":"png"}"#), [packed]);
+        assert_eq!(schemas(U8, 3, r#"{"width":4,"height":2,"view":"values"}"#), ["shmx.Uint32Values"]);
+        assert!(schemas(U8, 3, r#"{"width":4,"height":2,"view":"none"}"#).is_empty());
+        let both = [float.clone(), cloud];
+        for extra in ["", "x", r#"{"view":"points"}"#, r#"{"role":"points"}"#, r#"{"width":4,"height":2}"#] {
+            assert_eq!(schemas(F32, 3, extra), both, "{extra}");
+        }
+        for extra in [r#"{"view":"values"}"#, r#"{"role":"points","view":"values"}"#, r#"{"role":"velocity"}"#] {
+            assert_eq!(schemas(F32, 3, extra), std::slice::from_ref(&float), "{extra}");
+        }
+        assert_eq!(schemas(F32, 4, r#"{"role":"points"}"#), both);
+        assert_eq!(schemas(F32, 4, ""), [float]);
+    }
+
+    #[test]
+    fn an_image_has_a_frame_of_reference_only_if_one_is_named() {
+        for encoding in ["rgb8", "jpeg"] {
+            let plain = format!(r#"{{"width":1,"height":1,"encoding":"{encoding}"}}"#);
+            let named = format!(r#"{{"shape":[1,1],"encoding":"{encoding}","frame":"cam"}}"#);
+            let plain = message(U8, 1, &plain, &[1, 2, 3]).unwrap();
+            assert!(!contains(&plain, b"region") && !contains(&plain, b"cam"));
+            // The only difference is the field: tag, length, text.
+            let tag = if encoding == "jpeg" { 4 << 3 | 2 } else { 7 << 3 | 2 };
+            let named = message(U8, 1, &named, &[1, 2, 3]).unwrap();
+            assert!(contains(&named, &[tag, 3, b'c', b'a', b'm']));
+            assert_eq!(named.len(), plain.len() + 5);
+        }
+        assert!(contains(&message(F32, 3, "", &[0; 12]).unwrap(), b"region"), "points need a place");
+        let cloud = message(F32, 3, r#"{"frame":"lidar"}"#, &[0; 12]).unwrap();
+        assert!(contains(&cloud, b"lidar") && !contains(&cloud, b"region"));
+    }
+
+    #[test]
+    fn messages_need_all_their_data() {
+        let nv12 = r#"{"shape":[2,4],"encoding":"nv12"}"#;
+        assert!(message(U8, 1, nv12, &[0; 12]).is_some());
+        assert!(message(U8, 1, nv12, &[0; 11]).is_none());
+        assert!(message(U8, 3, r#"{"width":1000000000,"height":4294967295}"#, &[0; 12]).is_none());
+        // Points with more than a place: the distance from one to the next counts.
+        let cloud = message(F32, 4, r#"{"role":"points"}"#, &[0; 32]).unwrap();
+        assert!(contains(&cloud, &[4 << 3 | 5, 16, 0, 0, 0]));
+        assert!(message(F32, 4, r#"{"role":"points"}"#, &[0; 24]).is_none());
+        assert!(!contains(&message(F32, 2, r#"{"role":"points"}"#, &[0; 16]).unwrap(), b"z"));
+    }
 }

@@ -47,6 +47,7 @@ mod inspector;
 mod listing;
 mod region;
 mod remove;
+mod schema;
 mod server;
 mod stream;
 mod tap;
@@ -63,6 +64,7 @@ pub use inspector::{
 };
 pub use listing::{Listed, RegionKind, list};
 pub use remove::{Removed, remove};
+pub use schema::meta;
 pub use server::{Config, ControlBatch, ControlMsg, DamagedRing, ReaderInfo, Server};
 pub use stream::{StaticState, StaticStream, StreamInfo};
 pub use tap::{FrameBuf, Tap, TapOptions, TapState, TapStats};

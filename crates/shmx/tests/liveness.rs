@@ -111,14 +111,14 @@ fn a_reader_that_died_in_any_step_is_reaped() {
     r.reader_id.store(9, Ordering::Relaxed);
     r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
     r.in_use.store(1, Ordering::Relaxed);
-    assert_eq!(server.reap_dead_readers(), []);
-    assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), []);
+    assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
+    assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), [0_u32; 0]);
     assert_eq!(server.reap_stale_readers(u64::MAX, 1), [0]);
     // A heartbeat that lies in the future is nobody's.
     r.reader_id.store(9, Ordering::Relaxed);
     r.heartbeat.store(u64::MAX / 2, Ordering::Relaxed);
     r.in_use.store(1, Ordering::Relaxed);
-    assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
     assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), [0]);
 }
 
@@ -388,16 +388,16 @@ fn the_time_of_grace_is_each_readers_own() {
     // A reader of another implementation in the middle of attaching, and then with its first sign of life.
     r.in_use.store(1, Ordering::Relaxed);
     let seen = clock::ticks();
-    assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
     r.reader_id.store(5, Ordering::Relaxed);
     r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
-    assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
     assert!(within(20, || clock::ticks() - seen > 1_100_000_000));
-    assert_eq!(server.reap_dead_readers(), []);
+    assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
     // It has left, unseen, and the next one is in the middle of attaching.
     r.heartbeat.store(0, Ordering::Relaxed);
     r.reader_id.store(0, Ordering::Relaxed);
-    assert_eq!(server.reap_dead_readers(), [], "at the first look");
+    assert_eq!(server.reap_dead_readers(), [0_u32; 0], "at the first look");
     assert!(server.snapshot_readers()[0].in_use);
 }
 

@@ -379,7 +379,7 @@ impl Screen {
                 let i = y * image.step as usize + x * bytes + c;
                 s.data.get(i).copied().unwrap_or(0)
             };
-            match image.encoding.as_str() {
+            match image.encoding.name() {
                 "rgb8" | "8UC3" => Color::Rgb(at(3, 0), at(3, 1), at(3, 2)),
                 "bgr8" => Color::Rgb(at(3, 2), at(3, 1), at(3, 0)),
                 "rgba8" => Color::Rgb(at(4, 0), at(4, 1), at(4, 2)),

@@ -1,0 +1,3 @@
+//! What a region says about its streams.
+
+pub mod meta;
