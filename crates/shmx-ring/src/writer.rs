@@ -322,7 +322,7 @@ impl Claim {
     /// The even count after this claim's odd one.
     #[inline]
     const fn next_stamp(&self) -> u64 {
-        self.stamp + 2 & FrameMarks::COUNT
+        (self.stamp + 2) & FrameMarks::COUNT
     }
 }
 
