@@ -10,8 +10,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx-os", &[]),
     ("shmx-ring", &["shmx-abi"]),
     ("shmx", &["shmx-abi", "shmx-os", "shmx-ring"]),
-    ("shmx-record", &["shmx"]),
-    ("shmx-cli", &["shmx", "shmx-record"]),
+    // Until every program uses the new facade.
+    ("shmx-previous", &["shmx", "shmx-abi", "shmx-os", "shmx-ring"]),
+    ("shmx-record", &["shmx", "shmx-previous"]),
+    ("shmx-cli", &["shmx", "shmx-previous", "shmx-record"]),
 ];
 
 pub(crate) fn check() -> Result<()> {

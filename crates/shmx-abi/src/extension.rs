@@ -308,7 +308,7 @@ mod tests {
         let time = PublishTime::from_ticks(u64::MAX);
         let marks = FrameMarks::new(false, Some(time));
         assert_eq!(marks.to_wire() & FrameMarks::COUNT, 0);
-        let found = FrameMarks::of(marks.to_wire() | FrameMarks::COUNT - 1);
+        let found = FrameMarks::of(marks.to_wire() | (FrameMarks::COUNT - 1));
         assert!(!found.has_checksum());
         assert_eq!(PublishTime::from_wire(time.to_wire(), found), Some(time));
         assert!(FrameMarks::of(12).has_checksum());

@@ -10,6 +10,7 @@
 //! | H3 | begin, count n > 0: n to n + 1 by compare-exchange | Relaxed: the same thread saw the frame before |
 //! | H4 | end, n > 1: n to n - 1; n = 1: to "ending" | AcqRel: all reads of all leases stay before the bit is cleared |
 //! | H5 | end, ending: clear the bit (R6), count = 0 | Release, pairs with H1 |
+//! | H6 | a lease that was not counted is kept: count = 1 | Relaxed: as H2 |
 
 use crate::reader::{self, Disturbed, FrameSnapshot};
 use crate::sync::{AtomicU64, Ordering};
@@ -114,10 +115,22 @@ impl Holds {
         self.begin(slot, index, seen)
     }
 
+    /// Turns a lease of [`Holds::begin_alone`] into one that any thread may end, while others begin. Called by the
+    /// thread that begins leases, before it begins another one.
+    #[inline]
+    pub fn count(&self, hold: &mut Hold) {
+        if !hold.counted {
+            // H6. Relaxed: as H2, the count was 0 when the lease began and nobody else counts up from 0.
+            self.0.store(if hold.verified { 1 | VERIFIED } else { 1 }, Ordering::Relaxed);
+            hold.counted = true;
+        }
+    }
+
     /// Notes that the checksum of the frame under `hold` is right, for those who begin while it lasts. Called by the
     /// thread that begins leases, before it ends `hold`.
     #[inline]
-    pub fn set_verified(&self, hold: Hold) {
+    pub fn set_verified(&self, hold: &mut Hold) {
+        hold.verified = true;
         if hold.counted {
             // Relaxed: read by the thread that begins leases, which is the one that writes it.
             self.0.fetch_or(VERIFIED, Ordering::Relaxed);

@@ -1,316 +1,428 @@
-//! A frame under construction.
+//! A frame in the reader's hands: borrowed, or owned.
 
-use crate::error::{AppendError, PublishError};
-use crate::region::claimed_payload;
-use crate::server::{Producing, Server, check_region, wake};
-use crate::stream::{StaticState, StreamInfo};
-use bytemuck::Pod;
-use shmx_abi::extension::{FrameMarks, PublishTime};
-use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
-use shmx_abi::{Element, ElementType, TLV_ALIGN, hash};
-use shmx_ring::prefetch;
-use shmx_ring::view::Slots;
-use shmx_ring::writer::{Claim, FrameMeta};
+use crate::attachment::{Held, Lease};
+use crate::error::{LookupError, ValueError};
+use crate::schema::catalog::{Catalog, Home};
+use crate::schema::stream::{Key, StreamKey};
+use crate::slot::buffer::{Buffer, Pool};
+use crate::slot::read::{Current, Sum};
+use bytemuck::checked;
+use shmx_abi::extension::{Features, PublishTime};
+use shmx_abi::frame::{FrameError, StreamData, Streams};
+use shmx_abi::{Element, PlainElement};
+use shmx_ring::reader::FrameSnapshot;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A claimed slot: append streams, then publish. Dropping it gives the slot back and publishes nothing.
+/// What is known about a frame's checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChecksumState {
+    /// Computed and equal to the producer's.
+    Verified,
+    /// Computed and not equal; only the inspector hands out such a frame.
+    Mismatch,
+    /// Not computed: wholeness was proven otherwise, or the reader does not want it ([`crate::Verify`]).
+    Unverified,
+    /// The producer wrote none for this frame. That is no damage.
+    Absent,
+}
+
+/// The last frame of a reader, and what belongs to it as long as it is borrowed.
 #[derive(Debug)]
-#[must_use = "a frame that is dropped is not published"]
-pub struct Frame<'a> {
-    claimed: Claimed<'a>,
-    cursor: PayloadCursor,
-    hashed: Hashed,
-    /// The directory as it was when the frame was begun; the server's, where that cannot change meanwhile.
-    directory: Option<Arc<StaticState>>,
+pub(crate) struct Taken {
+    pub(crate) current: Current,
+    /// Memory for copies, used again for every frame.
+    pub(crate) scratch: Buffer,
+    pub(crate) features: Features,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) pool: Arc<Pool>,
+    /// Asks the region for its directory.
+    pub(crate) home: Arc<dyn Home>,
 }
 
-/// The hash of the first `bytes` bytes of the payload, as far as it was worth computing on the way.
-#[derive(Clone, Copy, Debug)]
-struct Hashed {
-    state: u64,
-    bytes: u32,
+impl Taken {
+    pub(crate) fn new(features: Features, catalog: Arc<Catalog>, pool: Arc<Pool>, home: Arc<dyn Home>) -> Self {
+        Self { current: Current::default(), scratch: pool.take(SMALL_WORDS), features, catalog, pool, home }
+    }
 }
 
-/// Streams of at least this many bytes are hashed while they are copied: frames of 8 MiB, sent one after the other,
-/// take 1.09 instead of 1.83 ms. Smaller ones are still in the processor's own cache when the frame is published.
-const FUSED: usize = 2 << 20;
+/// Frames of up to this many words are copied into an owned frame itself.
+pub(crate) const SMALL_WORDS: usize = 24;
 
-/// A claim that is abandoned if nothing else becomes of it.
+fn state_of(sum: Sum, features: Features, stamp: u64) -> ChecksumState {
+    match sum {
+        Sum::Right => ChecksumState::Verified,
+        Sum::Wrong => ChecksumState::Mismatch,
+        Sum::NotCompared if features.has_checksum(stamp) => ChecksumState::Unverified,
+        Sum::NotCompared => ChecksumState::Absent,
+    }
+}
+
+/// What can be asked of a frame, however it is held.
+macro_rules! accessors {
+    () => {
+        /// The frame's id: 1 for the first one published, one more for each.
+        #[must_use]
+        pub const fn frame_id(&self) -> u64 {
+            self.meta().frame_id
+        }
+
+        /// The producer's own time.
+        #[must_use]
+        pub const fn sim_time(&self) -> f64 {
+            f64::from_bits(self.meta().sim_time_bits)
+        }
+
+        /// Session that wrote the frame.
+        #[must_use]
+        pub const fn session_id(&self) -> u64 {
+            self.meta().session_id
+        }
+
+        /// Slot the frame lies or lay in.
+        #[must_use]
+        pub const fn slot(&self) -> u32 {
+            self.place().0
+        }
+
+        /// Frames that the reader missed between the one that it took before and this one.
+        #[must_use]
+        pub const fn missed_before(&self) -> u64 {
+            self.place().1
+        }
+
+        /// Number of records, as the producer counted them.
+        #[must_use]
+        pub const fn tlv_count(&self) -> u32 {
+            self.meta().tlv_count
+        }
+
+        /// The checksum that the producer wrote; `None` if it wrote none for this frame.
+        #[must_use]
+        pub fn stored_checksum(&self) -> Option<u32> {
+            self.features().has_checksum(self.meta().stamp).then_some(self.meta().checksum)
+        }
+
+        /// What is known about the checksum.
+        #[must_use]
+        pub fn checksum(&self) -> ChecksumState {
+            state_of(self.place().2, self.features(), self.meta().stamp)
+        }
+
+        /// Time from publishing until now, in steps of 1024 ns. `None` if the producer gives no time, or one of another
+        /// clock (a time namespace).
+        #[must_use]
+        pub fn age(&self) -> Option<Duration> {
+            let time = self.features().publish_time(self.meta().publish_time, self.meta().stamp)?;
+            time.age_ns(shmx_os::clock::ticks()).map(Duration::from_nanos)
+        }
+
+        /// When the frame was published, as the format has it: for ages at a moment of one's own choice.
+        #[must_use]
+        pub fn publish_time(&self) -> Option<PublishTime> {
+            self.features().publish_time(self.meta().publish_time, self.meta().stamp)
+        }
+
+        /// The streams in the order in which they were appended, as bytes.
+        #[must_use]
+        #[inline]
+        pub fn streams(&self) -> Streams<'_> {
+            Streams::new(self.payload())
+        }
+
+        /// All streams at once: the reference's `decode`.
+        ///
+        /// # Errors
+        ///
+        /// [`FrameError`] if the payload is damaged.
+        pub fn decode(&self) -> Result<Vec<StreamData<'_>>, FrameError> {
+            self.streams().collect()
+        }
+
+        /// The bytes of the stream with this number; `None` if the frame does not carry it.
+        ///
+        /// # Errors
+        ///
+        /// [`FrameError`] if the payload is damaged before the stream is found.
+        #[inline]
+        pub fn stream(&self, id: u32) -> Result<Option<StreamData<'_>>, FrameError> {
+            for s in self.streams() {
+                let s = s?;
+                if s.stream_id == id {
+                    return Ok(Some(s));
+                }
+            }
+            Ok(None)
+        }
+
+        /// Whether the frame carries the stream.
+        ///
+        /// # Errors
+        ///
+        /// [`ValueError`] if the directory has no such stream, or the payload is damaged.
+        pub fn has<T: Element>(&self, stream: impl StreamKey<T>) -> Result<bool, ValueError> {
+            let id = self.id_of::<T>(stream.key())?;
+            Ok(self.stream(id)?.is_some())
+        }
+
+        /// The values of a stream, borrowed where they lie.
+        ///
+        /// The type is compared with the directory; a stream of vectors may be taken as arrays or flat.
+        ///
+        /// # Errors
+        ///
+        /// [`ValueError`]: no such stream or another type, not carried by this frame, not whole elements.
+        #[inline]
+        pub fn get<T: PlainElement>(&self, stream: impl StreamKey<T>) -> Result<&[T], ValueError> {
+            let id = self.id_of::<T>(stream.key())?;
+            let data = self.carried(id)?;
+            bytemuck::try_cast_slice(data).map_err(|_| cast_error::<T>(id, data))
+        }
+
+        /// A checked copy of the values of a stream. Also for elements with `bool`.
+        ///
+        /// # Errors
+        ///
+        /// [`ValueError`], also for bytes that are no value of `T` (a bool of 2).
+        pub fn to_vec<T: Element>(&self, stream: impl StreamKey<T>) -> Result<Vec<T>, ValueError> {
+            let id = self.id_of::<T>(stream.key())?;
+            copied(id, self.carried(id)?)
+        }
+
+        /// The value of a stream that has one element in this frame.
+        ///
+        /// # Errors
+        ///
+        /// [`ValueError`], also if there are none or several.
+        pub fn value<T: Element>(&self, stream: impl StreamKey<T>) -> Result<T, ValueError> {
+            let id = self.id_of::<T>(stream.key())?;
+            let data = self.carried(id)?;
+            if data.len() != size_of::<T>() {
+                return Err(ValueError::NotOne { id, elems: data.len() / size_of::<T>().max(1) });
+            }
+            checked::try_pod_read_unaligned(data).map_err(|_| cast_error::<T>(id, data))
+        }
+
+        #[inline]
+        fn carried(&self, id: u32) -> Result<&[u8], ValueError> {
+            match self.stream(id)? {
+                Some(s) => Ok(s.data),
+                None => Err(ValueError::Absent { id, frame_id: self.frame_id() }),
+            }
+        }
+    };
+}
+
+#[cold]
+fn cast_error<T>(id: u32, data: &[u8]) -> ValueError {
+    ValueError::Cast { id, bytes: data.len(), ty: std::any::type_name::<T>() }
+}
+
+fn copied<T: Element>(id: u32, data: &[u8]) -> Result<Vec<T>, ValueError> {
+    if !data.len().is_multiple_of(size_of::<T>().max(1)) {
+        return Err(cast_error::<T>(id, data));
+    }
+    let values = data.chunks_exact(size_of::<T>().max(1)).map(checked::try_pod_read_unaligned);
+    values.collect::<Result<_, _>>().map_err(|_| cast_error::<T>(id, data))
+}
+
+/// A whole frame for as long as its reader is not used for anything else: under a lease in shared memory, or copied
+/// into the reader's own memory and proven whole.
 ///
-/// It is what a [`Frame`] has to drop, so that publishing can take a frame apart without moving it as a whole, which
-/// would cost a fifth of the time of a small frame. A frame is small for the same reason.
+/// It costs no allocation and no count. Dropping it ends the lease; one that is forgotten costs its slot until the
+/// client is dropped. [`Frame::keep`] makes it an [`OwnedFrame`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use shmx::{Client, Server, Stream};
+///
+/// const TICK: Stream<u64> = Stream::new(1, "tick");
+/// let name = format!("doc-frame-{}", std::process::id());
+/// let mut server = Server::builder(&name).stream(TICK, 1).create()?;
+/// let mut client = Client::open(&name)?;
+/// let mut frame = server.begin_frame()?;
+/// frame.append_stream(TICK, &[7])?;
+/// frame.publish_frame(0.5)?;
+///
+/// let frame = client.latest()?.expect("one was published");
+/// assert_eq!((frame.value(TICK)?, frame.sim_time()), (7, 0.5));
+/// assert!(frame.get::<f32>(1).is_err(), "the directory says u64");
+/// let kept = frame.keep();
+/// drop(client);
+/// assert_eq!(kept.get(TICK)?, [7]);
+/// # Ok(()) }
+/// ```
+pub struct Frame<'c> {
+    // No more than this, and small: a frame is returned through memory, and the processor waits where it reads memory in
+    // other pieces than it was written in.
+    pub(crate) taken: &'c mut Taken,
+    /// Whether and how it is leased.
+    pub(crate) held: Option<Held<'c>>,
+}
+
+impl Frame<'_> {
+    accessors!();
+
+    #[inline]
+    const fn meta(&self) -> &FrameSnapshot {
+        &self.taken.current.meta
+    }
+
+    #[inline]
+    const fn place(&self) -> (u32, u64, Sum) {
+        let current = &self.taken.current;
+        (current.slot, current.missed_before, current.sum)
+    }
+
+    #[inline]
+    const fn features(&self) -> Features {
+        self.taken.features
+    }
+
+    #[inline]
+    fn id_of<T: Element>(&self, key: Key<'_>) -> Result<u32, LookupError> {
+        self.taken.catalog.id_of::<T>(key, || Ok(self.taken.home.directory()?))
+    }
+
+    /// Whether the payload lies in shared memory, without a copy.
+    #[must_use]
+    pub const fn is_leased(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The payload: records of streams.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        let len = self.taken.current.meta.payload_bytes as usize;
+        match &self.held {
+            Some(held) => held.payload(len),
+            // It was copied there, so it is that long.
+            None => bytemuck::cast_slice::<u64, u8>(&self.taken.scratch).get(..len).unwrap_or_default(),
+        }
+    }
+
+    /// The same frame for as long as anybody likes, also in other threads and after the client.
+    ///
+    /// A leased frame keeps its lease, and its slot from being used again; where that would leave the producer too few
+    /// slots it is copied instead ([`OwnedFrame::is_leased`]). A copied one takes its memory along.
+    #[must_use]
+    #[inline]
+    pub fn keep(self) -> OwnedFrame {
+        let Self { taken, held } = self;
+        taken.home.refresh();
+        let Current { meta, slot, sum, missed_before } = taken.current;
+        let words = (meta.payload_bytes as usize).div_ceil(8);
+        let data = match held {
+            Some(held) if held.has_room_to_keep() => Data::Leased(held.keep()),
+            Some(held) => {
+                let mut copy = taken.pool.take(words);
+                let len = meta.payload_bytes as usize;
+                bytemuck::cast_slice_mut::<u64, u8>(&mut copy)[..len].copy_from_slice(held.payload(len));
+                Data::Copied(copy)
+            }
+            None if words <= SMALL_WORDS => {
+                let mut small = [0; SMALL_WORDS];
+                small[..words].copy_from_slice(&taken.scratch[..words]);
+                Data::Small(small)
+            }
+            None => {
+                let next = taken.pool.take(SMALL_WORDS);
+                Data::Copied(std::mem::replace(&mut taken.scratch, next))
+            }
+        };
+        OwnedFrame { meta, slot, sum, missed_before, features: taken.features, catalog: taken.catalog.clone(), data }
+    }
+}
+
+impl std::fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        debug(f, "Frame", self.meta(), self.checksum(), self.is_leased())
+    }
+}
+
+fn debug(
+    f: &mut std::fmt::Formatter<'_>,
+    name: &str,
+    meta: &FrameSnapshot,
+    checksum: ChecksumState,
+    leased: bool,
+) -> std::fmt::Result {
+    let mut debug = f.debug_struct(name);
+    debug.field("frame_id", &meta.frame_id).field("sim_time", &f64::from_bits(meta.sim_time_bits));
+    debug.field("payload_bytes", &meta.payload_bytes).field("checksum", &checksum);
+    debug.field("leased", &leased).finish_non_exhaustive()
+}
+
+/// A whole frame that cannot change any more: under a lease of its own in shared memory, or copied.
+///
+/// From [`Frame::keep`], [`crate::Inspector`] and streams of frames. It may be kept as long as one likes, go to other
+/// threads, and outlive its reader, but every leased one is one slot less for the producer.
 #[derive(Debug)]
-struct Claimed<'a> {
-    owner: Owner<'a>,
-    claim: Option<Claim>,
+pub struct OwnedFrame {
+    meta: FrameSnapshot,
+    slot: u32,
+    sum: Sum,
+    missed_before: u64,
+    features: Features,
+    catalog: Arc<Catalog>,
+    data: Data,
 }
 
-/// The server, with other threads or alone.
 #[derive(Debug)]
-pub(crate) enum Owner<'a> {
-    Shared(&'a Server),
-    Alone(&'a mut Server),
+enum Data {
+    Leased(Lease),
+    Copied(Buffer),
+    /// Words, so that stream data is 8-byte aligned as in a slot.
+    Small([u64; SMALL_WORDS]),
 }
 
-impl Owner<'_> {
+impl OwnedFrame {
+    accessors!();
+
+    /// A frame that was copied.
+    pub(crate) const fn copied(current: Current, features: Features, catalog: Arc<Catalog>, words: Buffer) -> Self {
+        let Current { meta, slot, sum, missed_before } = current;
+        Self { meta, slot, sum, missed_before, features, catalog, data: Data::Copied(words) }
+    }
+
     #[inline]
-    const fn server(&self) -> &Server {
-        match self {
-            Self::Shared(server) => server,
-            Self::Alone(server) => server,
-        }
+    const fn meta(&self) -> &FrameSnapshot {
+        &self.meta
     }
-}
 
-impl Claimed<'_> {
     #[inline]
-    fn payload(&mut self) -> &mut [u8] {
-        let region = &self.owner.server().region;
-        match &self.claim {
-            Some(claim) => claimed_payload(region, claim.slot()),
-            None => &mut [], // only once it was published
-        }
-    }
-}
-
-impl<'a> Frame<'a> {
-    #[inline(always)]
-    pub(crate) fn new(owner: Owner<'a>, claim: Claim, directory: Option<Arc<StaticState>>) -> Self {
-        let claimed = Claimed { owner, claim: Some(claim) };
-        let (cursor, hashed) = (PayloadCursor::new(), Hashed { state: hash::SEED, bytes: 0 });
-        Self { claimed, cursor, hashed, directory }
+    const fn place(&self) -> (u32, u64, Sum) {
+        (self.slot, self.missed_before, self.sum)
     }
 
-    /// The slot's number.
+    #[inline]
+    const fn features(&self) -> Features {
+        self.features
+    }
+
+    #[inline]
+    fn id_of<T: Element>(&self, key: Key<'_>) -> Result<u32, LookupError> {
+        self.catalog.id_of::<T>(key, || Ok(self.catalog.cached()?))
+    }
+
+    /// Whether the payload lies in shared memory, without a copy.
     #[must_use]
-    pub const fn slot(&self) -> u32 {
-        match &self.claimed.claim {
-            Some(claim) => claim.slot(),
-            None => 0, // only while it is being published
-        }
+    pub const fn is_leased(&self) -> bool {
+        matches!(self.data, Data::Leased(_))
     }
 
-    /// Bytes of the payload used so far, record headers and padding included.
+    /// The payload: records of streams.
     #[must_use]
-    pub const fn used(&self) -> u32 {
-        self.cursor.used()
-    }
-
-    /// Streams appended so far.
-    #[must_use]
-    pub const fn stream_count(&self) -> u32 {
-        self.cursor.tlv_count()
-    }
-
     #[inline]
-    fn declared(&mut self, id: u32) -> Result<&StreamInfo, AppendError> {
-        let directory = match (&mut self.claimed.owner, &self.directory) {
-            (_, Some(directory)) => directory,
-            (Owner::Alone(server), None) => server.directory.get_mut(),
-            (Owner::Shared(_), None) => return Err(AppendError::UnknownStream { id }), // never: see `begin_frame`
+    pub fn payload(&self) -> &[u8] {
+        let len = self.meta.payload_bytes as usize;
+        let words: &[u64] = match &self.data {
+            Data::Leased(lease) => return lease.payload(len),
+            Data::Copied(words) => words,
+            Data::Small(words) => words,
         };
-        directory.stream(id).ok_or(AppendError::UnknownStream { id })
-    }
-
-    #[inline]
-    fn check_type<T: Element>(&mut self, id: u32, values: usize) -> Result<u32, AppendError> {
-        let s = self.declared(id)?;
-        let expected = s.element_type();
-        // A vector stream takes whole vectors or a flat slice of their components.
-        let fits = expected == Some(T::TYPE) && (T::COMPONENTS == s.components || T::COMPONENTS == 1);
-        if !fits {
-            return Err(AppendError::TypeMismatch {
-                id,
-                expected: expected.unwrap_or(ElementType::U8),
-                expected_components: s.components,
-                found: T::TYPE,
-                found_components: T::COMPONENTS,
-            });
-        }
-        let bytes = (values as u64).saturating_mul(size_of::<T>() as u64);
-        let per = u64::from(s.bytes_per_elem).max(1);
-        let elem_count = u32::try_from(bytes / per).unwrap_or(u32::MAX);
-        if !bytes.is_multiple_of(per) || u64::from(elem_count) * per != bytes {
-            return Err(AppendError::Length { id, bytes, elem_count, bytes_per_elem: s.bytes_per_elem });
-        }
-        Ok(elem_count)
-    }
-
-    #[inline]
-    fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
-        if self.claimed.owner.server().region.os.is_forked() {
-            return Err(AppendError::Forked);
-        }
-        let used = self.cursor.used();
-        if !used.is_multiple_of(TLV_ALIGN) {
-            return Err(AppendError::Unaligned { id, used });
-        }
-        // A frame has a handful of streams, so looking through them beats keeping a set.
-        let payload = self.claimed.payload();
-        if Streams::new(payload.get(..used as usize).unwrap_or(&[])).flatten().any(|s| s.stream_id == id) {
-            return Err(AppendError::DuplicateStream { id });
-        }
-        self.cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })
-    }
-
-    #[inline]
-    fn append_bytes(&mut self, id: u32, elem_count: u32, bytes: &[u8]) -> Result<(), AppendError> {
-        let before = self.cursor.used();
-        let data = self.reserve_bytes(id, elem_count, bytes.len())?;
-        if bytes.len() < FUSED {
-            data.copy_from_slice(bytes);
-        } else {
-            self.copy_large(before + DATA_OFFSET, bytes);
-        }
-        Ok(())
-    }
-
-    /// Copies data to byte `at` of the payload, where there is room for it, and hashes on the way what lies before it
-    /// (no stream can be written any more once another one is begun) and it.
-    #[cold]
-    fn copy_large(&mut self, at: u32, bytes: &[u8]) {
-        let hashing = self.claimed.owner.server().producing.checksum;
-        let (before, room) = self.claimed.payload().split_at_mut(at as usize);
-        let room = &mut room[..bytes.len()];
-        if hashing {
-            let state = hash::update(self.hashed.state, &before[self.hashed.bytes as usize..]);
-            self.hashed = Hashed { state: hash::copy_and_update(state, bytes, room), bytes: at + bytes.len() as u32 };
-        } else {
-            room.copy_from_slice(bytes);
-        }
-    }
-
-    /// Copies values into the frame, checked against the directory.
-    ///
-    /// A stream of vectors takes arrays (`&[[f32; 3]]`) or a flat slice (`&[f32]`) of whole vectors.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]; the frame is as before then.
-    #[inline]
-    pub fn append_stream<T: Element>(&mut self, id: u32, values: &[T]) -> Result<(), AppendError> {
-        let elem_count = self.check_type::<T>(id, values.len())?;
-        self.append_bytes(id, elem_count, bytemuck::cast_slice(values))
-    }
-
-    /// Copies raw bytes into the frame; their number must be `elem_count` times the stream's element size.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]; the frame is as before then.
-    pub fn append_raw(&mut self, id: u32, elem_count: u32, bytes: &[u8]) -> Result<(), AppendError> {
-        let bytes_per_elem = self.declared(id)?.bytes_per_elem;
-        if bytes.len() as u64 != u64::from(elem_count) * u64::from(bytes_per_elem) {
-            return Err(AppendError::Length { id, bytes: bytes.len() as u64, elem_count, bytes_per_elem });
-        }
-        self.append_bytes(id, elem_count, bytes)
-    }
-
-    /// Makes room for `len` values and returns it for writing in place: no copy lies between you and the reader.
-    ///
-    /// The room holds whatever an earlier frame left there; write all of it.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]; the frame is as before then.
-    #[inline]
-    pub fn reserve_stream<T: Element + Pod>(&mut self, id: u32, len: usize) -> Result<&mut [T], AppendError> {
-        let elem_count = self.check_type::<T>(id, len)?;
-        let bytes = len.saturating_mul(size_of::<T>());
-        let data = self.reserve_bytes(id, elem_count, bytes)?;
-        // Stream data is 8-byte aligned and no element needs more, so the cast cannot fail.
-        Ok(bytemuck::cast_slice_mut(data))
-    }
-
-    /// Makes room for `elem_count` elements of the stream's own size and returns the bytes for writing in place.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]; the frame is as before then.
-    pub fn reserve_raw(&mut self, id: u32, elem_count: u32) -> Result<&mut [u8], AppendError> {
-        let len = u64::from(elem_count) * u64::from(self.declared(id)?.bytes_per_elem);
-        self.reserve_bytes(id, elem_count, usize::try_from(len).unwrap_or(usize::MAX))
-    }
-
-    /// Appends a stream that the directory does not list. Readers get its bytes without a description.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]; the frame is as before then.
-    pub fn append_undeclared(&mut self, id: u32, elem_count: u32, bytes: &[u8]) -> Result<(), AppendError> {
-        self.append_bytes(id, elem_count, bytes)
-    }
-
-    /// Copies whole records into the frame as they are: what a recorder took out of another region. `count` is the
-    /// number of records as their producer counted them. The bytes are not checked; readers check what they read.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]; the frame is as before then.
-    pub fn append_records(&mut self, records: &[u8], count: u32) -> Result<(), AppendError> {
-        if self.claimed.owner.server().region.os.is_forked() {
-            return Err(AppendError::Forked);
-        }
-        let payload = self.claimed.payload();
-        self.cursor.append_records(payload, records, count).map_err(|full| AppendError::Records { full })
-    }
-
-    /// Publishes the frame and returns its id. `sim_time` is the producer's own time; unit and origin are its own.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; the slot is given back then.
-    // Always, as `begin_frame_mut`, and for its reason.
-    #[inline(always)]
-    pub fn publish_frame(self, sim_time: f64) -> Result<u64, PublishError> {
-        let Self { mut claimed, cursor, hashed, directory: _ } = self;
-        let used = cursor.used();
-        if used == 0 {
-            return Err(PublishError::Empty);
-        }
-        let server = claimed.owner.server();
-        let Producing { session_id, checksum, publish_time } = server.producing;
-        check_region(&server.region, session_id)?;
-        let checksum = if checksum {
-            let rest = &claimed.payload()[hashed.bytes as usize..used as usize];
-            hash::fold32(hash::update(hashed.state, rest))
-        } else {
-            0
-        };
-        let time = publish_time.then(|| PublishTime::from_ticks(shmx_os::clock::ticks()));
-        let meta = FrameMeta {
-            session_id,
-            sim_time_bits: sim_time.to_bits(),
-            payload_bytes: used,
-            tlv_count: cursor.tlv_count(),
-            checksum,
-            publish_time: time.map_or(0, PublishTime::to_wire),
-            marks: FrameMarks::new(true, time),
-        };
-        let Some(claim) = claimed.claim.take() else { return Err(PublishError::Empty) };
-        let published = match &mut claimed.owner {
-            Owner::Shared(s) => s.publisher.lock().publish(&s.region, &s.claimer, claim, &meta),
-            Owner::Alone(s) => s.publisher.get_mut().publish(&s.region, &s.claimer, claim, &meta),
-        };
-        let Server { region, claimer, .. } = claimed.owner.server();
-        wake(region, published.wake);
-        prefetch::will_write(region.slot(claimer.next_slot()), used);
-        Ok(published.frame_id)
-    }
-
-    /// Gives the slot back without publishing. The same as dropping the frame.
-    pub fn abandon(self) {}
-}
-
-impl Drop for Claimed<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let Server { region, claimer, .. } = self.owner.server();
-        // In a forked child the slot is still the parent's to fill.
-        if !region.os.is_forked()
-            && let Some(claim) = self.claim.take()
-        {
-            claimer.abandon(region, claim);
-        }
+        bytemuck::cast_slice::<u64, u8>(words).get(..len).unwrap_or_default()
     }
 }

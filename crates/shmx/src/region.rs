@@ -67,7 +67,7 @@ unsafe impl Backing for ReadOnly {
 
 /// Maps a region for reading only, whatever the state of its server.
 pub(crate) fn map_read_only(os: shmx_os::ReadOnlyRegion, name: &str) -> Result<Mapped<ReadOnly>, OpenError> {
-    let bad = |source| OpenError::Layout { name: name.to_owned(), source };
+    let bad = |cause| OpenError::Layout { name: name.to_owned(), cause };
     let available = os.len() as u64;
     let live = os.name().is_some();
     let os = ReadOnly(os);

@@ -1,3 +1,6 @@
-//! What a region says about its streams.
+//! What streams are called, what they are made of, and what they mean.
 
+pub(crate) mod catalog;
+pub(crate) mod directory;
 pub mod meta;
+pub(crate) mod stream;

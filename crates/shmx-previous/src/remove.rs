@@ -1,0 +1,120 @@
+//! Taking a region's name away: for servers that follow a dead one, and for tools that tidy up.
+
+use crate::error::RemoveError;
+use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
+use shmx_abi::RegionLayout;
+use shmx_abi::extension::Features;
+use shmx_abi::wire::{self, GlobalHeader};
+use shmx_os::{Existing, LockByte, OsError, Region, RegionName};
+use shmx_ring::doorbell;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
+use std::time::{Duration, Instant};
+
+/// What a name led to that has been removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Removed {
+    /// What a dead server left.
+    Dead,
+    /// A region that holds no lock, removed because the caller insisted.
+    Unlocked,
+    /// No region at all, removed because the caller insisted.
+    Foreign,
+    /// Nothing: it was gone already, or has just been replaced by another object.
+    Nothing,
+}
+
+/// Removes what a dead server has left under a name; its readers are told. What they have mapped stays theirs.
+///
+/// The region of a live server is never removed. With `force` goes what has no lock as well: regions made by other
+/// implementations, whose servers may be running, and objects that are no regions.
+///
+/// # Errors
+///
+/// [`RemoveError`]; the name is still there then. Where the system refuses the last step ([`RemoveError::Step`],
+/// [`RemoveError::InUse`]) the readers of a dead server's region have been told already; else nothing was changed.
+pub fn remove(name: &str, force: bool) -> Result<Removed, RemoveError> {
+    let name = RegionName::new(name)?;
+    if let Err(e @ shmx_os::OpenError::NotFound { .. }) = shmx_os::peek(&name, &mut []) {
+        return Err(e.into());
+    }
+    clear(&name, force)
+}
+
+/// How long a lock must be held to be a living server's. Who tidies up after a dead one holds it for microseconds, or
+/// as long as the system keeps it waiting.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Removes what has the name if that is allowed.
+pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveError> {
+    let existing = match Existing::open(name) {
+        Ok(e) => e,
+        Err(shmx_os::OpenError::NotFound { .. }) => return Ok(Removed::Nothing),
+        Err(shmx_os::OpenError::NotSharedMemory { .. }) => {
+            return Err(RemoveError::NotAnObject { name: name.to_string() });
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut head = [0; size_of::<GlobalHeader>()];
+    let have = existing.read_at(0, &mut head).unwrap_or(0);
+    let header: Option<GlobalHeader> = if have == head.len() { wire::read_at(&head, 0) } else { None };
+    let ours = header.is_some_and(|h| h.magic == shmx_abi::MAGIC && Features::of(&h).has(Features::LOCKS));
+    let is_region = header.is_some_and(|h| h.magic == shmx_abi::MAGIC);
+    // Begun a moment ago, perhaps. Where a name can be removed, being asked to remove it is enough.
+    if VISIBLE_AT_ONCE && (cfg!(windows) || !force) && header.is_some_and(|h| h.magic == 0) {
+        return Err(RemoveError::Unfinished { name: name.to_string() });
+    }
+    // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
+    let start = Instant::now();
+    loop {
+        match existing.try_lock(LockByte::Server) {
+            Ok(true) => break,
+            // Without locks on this platform, or on this object, it is not ours.
+            Err(OsError::Unsupported { .. }) => break,
+            Ok(false) if !existing.is_current() => return Ok(Removed::Nothing),
+            // Somebody else may be doing what we are about to do, or the server is leaving.
+            Ok(false) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_micros(200)),
+            Ok(false) => {
+                let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
+                return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    if !ours && !force {
+        let name = name.to_string();
+        return Err(if is_region { RemoveError::ReferenceMade { name } } else { RemoveError::NotARegion { name } });
+    }
+    if !existing.is_current() {
+        return Ok(Removed::Nothing);
+    }
+    if ours {
+        tell_readers(name);
+    }
+    if !existing.remove()? && cfg!(windows) {
+        return Err(RemoveError::InUse { name: name.to_string() });
+    }
+    tracing::info!(%name, "the name of a region without live server is removed");
+    Ok(if ours {
+        Removed::Dead
+    } else if is_region {
+        Removed::Unlocked
+    } else {
+        Removed::Foreign
+    })
+}
+
+/// Marks a dead server's region as closed and wakes its readers.
+fn tell_readers(name: &RegionName) {
+    let Ok(region) = Region::open(name) else { return };
+    let Some(header) = header_of(&region) else { return };
+    let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
+    let Some(mapped) = Mapped::new(region, layout) else { return };
+    let h = mapped.header();
+    // SeqCst: `ring` looks for sleepers after it, as after a frame.
+    h.ext_features.fetch_or((Features::CLOSED | Features::DIED) as u32, Ordering::SeqCst);
+    if let Some(value) = doorbell::ring(&h.ext_doorbell) {
+        mapped.os.wake_all(&h.ext_doorbell, value);
+    }
+}

@@ -1,0 +1,275 @@
+//! A host that forks, as Python does: what a child inherits, and what it may do with it.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use shmx_previous::error::{AppendError, BeginError, ReadError, SendError, StaticError, StreamError};
+use shmx_previous::{Client, Config, Server, StaticStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long a parent waits for what a forked child does, which ends by its alarm before that unless it hangs early on.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn unique(tag: &str) -> String {
+    format!("shmx-fork-{tag}-{}", std::process::id())
+}
+
+fn serve(name: &str) -> Server {
+    Server::create(&Config { slots: 6, ..Config::new(name) }, &[StaticStream::of::<u64>(1, "t")]).unwrap()
+}
+
+fn publish(server: &Server, value: u64) {
+    let mut f = server.begin_frame().unwrap();
+    f.append_stream(1, &[value; 50]).unwrap(); // large enough to be leased
+    f.publish_frame(0.0).unwrap();
+}
+
+/// Forks a child that does `work`, which sees a copy of everything; it must come to its end within a minute.
+fn in_child(work: impl FnOnce()) {
+    // SAFETY: the child makes system calls and uses glibc's allocator, which survives a fork; it ends by `_exit`.
+    let pid = unsafe { libc::fork() };
+    assert_ne!(pid, -1);
+    if pid == 0 {
+        // SAFETY: async-signal-safe. A child that hangs is ended by the signal.
+        unsafe { libc::alarm(60) };
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
+        // SAFETY: ends the child without the test harness.
+        unsafe { libc::_exit(failed.into()) };
+    }
+    let status = wait(pid);
+    assert!(status.success(), "the child: {status}");
+}
+
+fn wait(pid: i32) -> ExitStatus {
+    let end = Instant::now() + PATIENCE;
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is valid for writes.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
+            0 => std::thread::sleep(Duration::from_micros(200)),
+            found => {
+                assert_eq!(found, pid);
+                return ExitStatus::from_raw(status);
+            }
+        }
+        if Instant::now() > end {
+            put_down(pid);
+            panic!("the forked child does not end");
+        }
+    }
+}
+
+/// Kills a child that should have ended by itself.
+fn put_down(pid: i32) {
+    // SAFETY: plain system calls, for a child that was not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+}
+
+/// Whether there is something to read from a forked child in time.
+fn is_heard(pipe: &std::io::PipeReader) -> bool {
+    let mut poll = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        // SAFETY: one entry, valid for writes. Interrupted or not, it is asked again.
+        if unsafe { libc::poll(&raw mut poll, 1, 1000) } == 1 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Drops a copy of `value` that only the child has.
+fn drop_in_place<T>(value: &mut T) {
+    // SAFETY: called in a forked child, where nothing uses the value afterwards: the child ends by `_exit`.
+    unsafe { std::ptr::drop_in_place(value) };
+}
+
+#[test]
+fn a_child_is_told_and_changes_nothing_for_its_parent() {
+    let name = unique("child");
+    let mut server = serve(&name);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    let mut held = client.latest().unwrap().unwrap();
+    let before = server.snapshot_readers()[0];
+    in_child(|| {
+        assert_eq!(held.get::<u64>(1).unwrap()[0], 1, "the memory is still there");
+        assert_eq!(server.begin_frame().err(), Some(BeginError::Forked));
+        assert_eq!(client.latest().err(), Some(ReadError::Forked));
+        assert_eq!(client.wait(SECOND).err(), Some(ReadError::Forked));
+        assert_eq!(client.control_send(0x3000, &[1]), Err(SendError::Forked));
+        assert!(server.reap_stale_readers(u64::MAX, 1).is_empty());
+        assert!(server.poll_control(10).messages.is_empty());
+        // What the child opens itself works.
+        let mut own = Client::open(&name).unwrap();
+        assert_ne!(own.reader_index(), client.reader_index());
+        assert_eq!(own.latest().unwrap().unwrap().get::<u64>(1).unwrap()[0], 1);
+        own.control_send(0x3001, &[7]).unwrap();
+        drop(own);
+        drop_in_place(&mut held);
+        drop_in_place(&mut client);
+        drop_in_place(&mut server);
+    });
+    assert_eq!(server.snapshot_readers()[0], before, "the reader keeps its slot, its lock and its lease");
+    assert_eq!((before.leased_slots, server.readers_connected()), (1, 1));
+    assert_eq!(server.poll_control(10).messages.len(), 1);
+    for v in 2..20 {
+        publish(&server, v);
+    }
+    assert_eq!(held.get::<u64>(1).unwrap()[0], 1, "still leased");
+    assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap()[0], 19);
+    assert!(Client::open(&name).is_ok(), "the name is still there");
+}
+
+#[test]
+fn an_unfinished_frame_stays_the_parents() {
+    let name = unique("frame");
+    let server = serve(&name);
+    let mut unfinished = server.begin_frame().unwrap();
+    unfinished.append_stream(1, &[2_u64]).unwrap();
+    in_child(|| {
+        assert_eq!(unfinished.append_stream(1, &[3_u64]), Err(AppendError::Forked));
+        drop_in_place(&mut unfinished);
+    });
+    unfinished.publish_frame(0.0).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap()[0], 2);
+}
+
+/// Says that it is over, also when a test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Locks that other threads held at the fork stay locked in the child, so it must not wait for them.
+#[test]
+fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
+    let name = unique("middle");
+    // The same stream once more is refused after a long look at a long directory, under the lock, and changes nothing.
+    let again = serve(&unique("record")).static_state().bytes.clone();
+    let long = StaticStream::of::<u64>(1, "t").with_extra(vec![1; 1 << 20]);
+    let config = Config { static_bytes_cap: 2 << 20, ..Config::new(&name) };
+    let server = Server::create(&config, &[long]).unwrap();
+    let refused = Err(StaticError::Stream(StreamError::DuplicateId { id: 1 }));
+    let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                publish(&server, 1);
+                assert_eq!(server.write_static_append(&again), refused);
+                begun.store(true, Ordering::Relaxed);
+            }
+        });
+        let _stop = Stop(&over);
+        let end = Instant::now() + LIMIT;
+        while !begun.load(Ordering::Relaxed) {
+            assert!(Instant::now() < end, "the other thread goes on");
+            std::thread::yield_now();
+        }
+        for _ in 0..10 {
+            in_child(|| {
+                let forked = || Err(StaticError::Region(BeginError::Forked));
+                assert_eq!(server.add_stream(&StaticStream::of::<u64>(2, "x")), forked());
+                assert_eq!(server.write_static_append(&[0; 16]), forked());
+                assert!(server.frames_published() > 0);
+                assert_eq!(server.static_state().streams.len(), 1);
+            });
+        }
+    });
+    server.add_stream(&StaticStream::of::<u64>(2, "x")).unwrap();
+    assert_eq!(server.static_state().streams.len(), 2);
+}
+
+/// A host that creates a server, forks and is killed: its child lives on and must not keep the server's life alive.
+#[test]
+fn a_dead_hosts_child_does_not_pass_for_the_server() {
+    const NAME: &str = "SHMX_FORK_HOST";
+    if let Ok(name) = std::env::var(NAME) {
+        host(&name);
+    }
+    let name = unique("host");
+    let mut host = common::this_program()
+        .args(["a_dead_hosts_child_does_not_pass_for_the_server", "--exact", "--nocapture"])
+        .env(NAME, &name)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let child = lines.filter_map(|l| l.split_once("child=")?.1.parse::<i32>().ok()).next().unwrap();
+    let mut client = Client::open(&name).unwrap();
+    assert!(client.latest().unwrap().is_some());
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let told = client.wait(LIMIT);
+    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]);
+    // SAFETY: a plain system call. The process is the one that the host named, which waits for this.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    assert!(matches!(told, Err(ReadError::ServerGone)) || told.is_ok_and(|v| v.is_some()), "nobody was told");
+    let server = server.expect("the name is free at once");
+    client.reopen().unwrap();
+    publish(&server, 9);
+    assert_eq!(client.wait(LIMIT).unwrap().unwrap().get::<u64>(1).unwrap()[0], 9);
+}
+
+/// Serves, forks a child that sleeps, says so, and waits to be killed.
+fn host(name: &str) -> ! {
+    let server = serve(name);
+    publish(&server, 1);
+    let (mut running, mut signal) = std::io::pipe().unwrap();
+    // SAFETY: the child makes system calls only.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: async-signal-safe; nothing of this outlives a minute.
+        unsafe { libc::alarm(60) };
+        let _ = signal.write(&[1]);
+        loop {
+            // SAFETY: async-signal-safe.
+            unsafe { libc::pause() };
+        }
+    }
+    // Its fork handlers have run then.
+    if !is_heard(&running) {
+        put_down(pid);
+        std::process::exit(1);
+    }
+    running.read_exact(&mut [0]).unwrap();
+    println!("child={pid}");
+    let end = Instant::now() + 2 * LIMIT;
+    while Instant::now() < end {
+        std::thread::sleep(SECOND);
+    }
+    std::process::exit(1);
+}
+
+/// The waiter of a stream stays with the parent; the child's copy ends without waiting for it.
+#[test]
+#[cfg(feature = "async")]
+fn an_inherited_stream_ends_and_does_not_hang() {
+    use futures::{FutureExt, StreamExt};
+    let name = unique("stream");
+    let server = serve(&name);
+    let mut frames = Client::open(&name).unwrap().into_stream(shmx_previous::Order::Every).unwrap();
+    assert!(frames.next().now_or_never().is_none());
+    in_child(|| {
+        assert_eq!(frames.next().now_or_never().flatten().and_then(Result::err), Some(ReadError::Forked));
+        assert!(matches!(frames.next().now_or_never(), Some(None)), "the end");
+        drop_in_place(&mut frames);
+    });
+    publish(&server, 4);
+    let view = futures::executor::block_on(frames.next()).unwrap().unwrap();
+    assert_eq!(view.get::<u64>(1).unwrap()[0], 4);
+}

@@ -1,0 +1,305 @@
+//! Producers that stop at the worst place, frames that are refused or lost, and what readers do then.
+
+#[path = "common/memory.rs"]
+mod memory;
+
+use memory::view;
+use shmx_previous::error::ReadError;
+use shmx_previous::os::{Region, RegionName};
+use shmx_previous::{Client, ClientOptions, Config, FrameBuf, Inspector, Server, StaticStream, Tap, TapOptions};
+use shmx_ring::view::{FrameView as Head, HeaderView, ReaderView};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn unique() -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    format!("shmx-stopped-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+}
+
+fn serve(slots: u32) -> (Server, String) {
+    let name = unique();
+    let config = Config { slots, frame_bytes_cap: 4096, ..Config::new(&name) };
+    (Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap(), name)
+}
+
+/// Frames of 400 bytes, which are leased by default.
+fn publish(server: &Server, value: u64) -> u64 {
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(1, &[value; 50]).unwrap();
+    frame.publish_frame(0.0).unwrap()
+}
+
+/// Another mapping of a region, for doing what no well-behaved party does.
+struct Neighbour(Region, shmx_previous::abi::RegionLayout);
+
+impl Neighbour {
+    fn of(server: &Server) -> Self {
+        Self(Region::open(&RegionName::new(server.name()).unwrap()).unwrap(), *server.layout())
+    }
+
+    fn header(&self) -> &HeaderView {
+        view(&self.0, 0)
+    }
+
+    fn slot(&self, index: u32) -> &Head {
+        view(&self.0, self.1.frame_slot(index).unwrap())
+    }
+
+    fn reader(&self, index: u32) -> &ReaderView {
+        view(&self.0, self.1.reader_slot(index).unwrap())
+    }
+}
+
+fn id(taken: Result<Option<shmx_previous::FrameView>, ReadError>) -> Option<u64> {
+    taken.unwrap().map(|view| view.frame_id())
+}
+
+#[test]
+fn a_refused_newest_frame_is_told_once_and_does_not_hide_the_end() {
+    let (server, name) = serve(3);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 7);
+    Neighbour::of(&server).slot(0).checksum.fetch_xor(1, Ordering::Relaxed);
+    assert!(matches!(client.wait(LIMIT), Err(ReadError::Checksum { frame_id: 1, .. })));
+    assert!(client.try_wait().unwrap().is_none());
+    publish(&server, 8);
+    assert_eq!(id(client.wait(LIMIT)), Some(2));
+    publish(&server, 9);
+    let neighbour = Neighbour::of(&server);
+    neighbour.slot(2).checksum.fetch_xor(1, Ordering::Relaxed);
+    neighbour.slot(2).frame_id.store(1 << 40, Ordering::Relaxed);
+    assert!(matches!(client.wait(LIMIT), Err(ReadError::Checksum { .. })));
+    drop(server);
+    assert!(matches!(client.wait(LIMIT), Err(ReadError::ServerGone)));
+    assert_eq!(client.stats().rejected, 2);
+}
+
+#[test]
+fn a_claim_that_stands_still_hides_no_frame_behind_it() {
+    let (server, name) = serve(4);
+    let mut client = Client::open(&name).unwrap();
+    let mut tap = Tap::open(&name, TapOptions::default()).unwrap();
+    (0..4).for_each(|v| _ = publish(&server, v));
+    // What a producer leaves that stops right after it has made the stamp odd.
+    let neighbour = Neighbour::of(&server);
+    let stamp = &neighbour.slot(0).ext_stamp;
+    assert_eq!(stamp.fetch_add(1, Ordering::Relaxed) % 2, 0);
+    let mut buf = FrameBuf::new();
+    for expected in 2..=4 {
+        assert_eq!(id(client.next(LIMIT)), Some(expected));
+        assert!(tap.next(&mut buf, LIMIT).unwrap());
+        assert_eq!(buf.frame_id(), expected);
+    }
+    assert_eq!((client.stats().delivered, client.stats().dropped), (3, 1));
+    assert_eq!((tap.stats().taken, tap.stats().missed), (3, 1));
+    drop(server);
+    assert!(matches!(client.next(LIMIT), Err(ReadError::ServerGone)));
+    assert!(matches!(tap.next(&mut buf, LIMIT), Err(ReadError::ServerGone)));
+}
+
+#[test]
+fn a_lost_frame_is_counted_without_another() {
+    let (server, name) = serve(1);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    let rewriting = server.begin_frame().unwrap();
+    assert!(client.try_next().unwrap().is_none());
+    assert_eq!((client.stats().delivered, client.stats().dropped), (0, 1));
+    drop(rewriting);
+    publish(&server, 2);
+    assert_eq!(id(client.try_next()), Some(2));
+    assert_eq!((client.stats().delivered, client.stats().dropped), (1, 1));
+}
+
+#[test]
+fn a_new_client_gets_the_newest_frame_though_another_was_published_late() {
+    let (server, name) = serve(3);
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(1, &[1_u64]).unwrap();
+    publish(&server, 2);
+    late.publish_frame(0.0).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    assert_eq!(id(client.try_wait()), Some(1));
+    assert!(client.try_wait().unwrap().is_none());
+    assert_eq!(id(client.try_next()), Some(2));
+    assert_eq!((client.stats().delivered, client.stats().dropped), (2, 0));
+}
+
+/// The newest frame's slot is never the next to be written while there is another that nobody leases, so there always is
+/// a newest frame.
+#[test]
+fn there_is_a_newest_frame_at_every_moment() {
+    for slots in [2, 3] {
+        let (server, name) = serve(slots);
+        publish(&server, 0);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|s| {
+            let stop = &stop;
+            s.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    publish(&server, 1);
+                }
+            });
+            // Ends the producer also when an assertion below fails.
+            let _stop = StopOnDrop(stop);
+            let mut options = ClientOptions::default();
+            options.lease = slots == 3;
+            let mut client = Client::open_with(&name, options).unwrap();
+            let inspector = Inspector::open(&name).unwrap();
+            let end = Instant::now() + Duration::from_millis(400);
+            let mut looks = 0;
+            while Instant::now() < end || looks == 0 {
+                // A producer that is much faster may lap a reader; that is another answer than none.
+                assert!(!matches!(client.latest(), Ok(None)), "after {looks} looks");
+                assert!(!matches!(inspector.latest(), Ok(None)), "after {looks} looks");
+                looks += 1;
+            }
+        });
+    }
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_tap_hears_again_after_an_impossible_id() {
+    let (server, name) = serve(3);
+    let mut tap = Tap::open(&name, TapOptions::default()).unwrap();
+    publish(&server, 1);
+    let neighbour = Neighbour::of(&server);
+    neighbour.header().frame_seq.store(1 << 40, Ordering::Relaxed);
+    neighbour.slot(0).frame_id.store(1 << 40, Ordering::Relaxed);
+    let mut buf = FrameBuf::new();
+    assert!(tap.try_next(&mut buf).unwrap());
+    // The server mends the count with the next frame.
+    publish(&server, 2);
+    assert!(!tap.try_next(&mut buf).unwrap());
+    assert!(tap.try_next(&mut buf).unwrap());
+    assert_eq!(buf.frame_id(), 2);
+}
+
+#[test]
+fn reopening_the_same_region_keeps_the_only_reader_slot() {
+    let name = unique();
+    let config = Config { reader_slots: 1, ..Config::new(&name) };
+    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let mut client = Client::open(&name).unwrap();
+    assert_eq!(client.reader_index(), Some(0));
+    client.reopen().unwrap();
+    assert_eq!(client.reader_index(), Some(0));
+    publish(&server, 3);
+    assert_eq!(id(client.try_wait()), Some(1));
+    drop(server);
+    let server = Server::create(&config, &[]).unwrap();
+    client.reopen().unwrap();
+    assert_eq!((client.reader_index(), client.session_id()), (Some(0), server.session_id()));
+}
+
+#[test]
+fn nothing_is_written_to_a_slot_of_another_session() {
+    let (server, name) = serve(2);
+    let client = Client::open(&name).unwrap();
+    let neighbour = Neighbour::of(&server);
+    let session = neighbour.header().session_id.fetch_add(1, Ordering::Relaxed);
+    let heartbeat = &neighbour.reader(0).heartbeat;
+    heartbeat.store(0, Ordering::Relaxed);
+    client.heartbeat();
+    assert_eq!(heartbeat.load(Ordering::Relaxed), 0);
+    neighbour.header().session_id.store(session, Ordering::Relaxed);
+    client.heartbeat();
+    assert_ne!(heartbeat.load(Ordering::Relaxed), 0);
+}
+
+#[cfg(feature = "async")]
+mod streams {
+    use super::*;
+    use futures::{Stream, StreamExt};
+    use shmx_previous::{FrameStream, Order};
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    #[derive(Default)]
+    struct Wakes(AtomicU64);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll(stream: &mut FrameStream, wakes: &Arc<Wakes>) -> Option<u64> {
+        match Pin::new(stream).poll_next(&mut Context::from_waker(&Waker::from(wakes.clone()))) {
+            Poll::Ready(frame) => Some(frame.unwrap().unwrap().frame_id()),
+            Poll::Pending => None,
+        }
+    }
+
+    fn until_woken(wakes: &Wakes) {
+        let end = Instant::now() + LIMIT;
+        while wakes.0.load(Ordering::Relaxed) == 0 {
+            assert!(Instant::now() < end, "the task is not woken");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_refused_frame_does_not_hide_the_end() {
+        let (server, name) = serve(3);
+        let mut frames = Client::open(&name).unwrap().into_stream(Order::Newest).unwrap();
+        publish(&server, 7);
+        Neighbour::of(&server).slot(0).checksum.fetch_xor(1, Ordering::Relaxed);
+        drop(server);
+        let all: Vec<_> = futures::executor::block_on(async { (&mut frames).take(4).collect().await });
+        assert!(matches!(all[..], [Err(ReadError::Checksum { .. }), Err(ReadError::ServerGone)]), "{all:?}");
+    }
+
+    #[test]
+    fn a_task_is_woken_for_a_frame_whose_claim_steps_back() {
+        let (server, name) = serve(4);
+        let mut frames = Client::open(&name).unwrap().into_stream(Order::Every).unwrap();
+        publish(&server, 0);
+        let neighbour = Neighbour::of(&server);
+        let stamp = &neighbour.slot(0).ext_stamp;
+        stamp.fetch_add(1, Ordering::Relaxed);
+        let wakes = Arc::default();
+        assert_eq!(poll(&mut frames, &wakes), None);
+        stamp.fetch_sub(1, Ordering::Relaxed);
+        until_woken(&wakes);
+        assert_eq!(poll(&mut frames, &wakes), Some(1));
+    }
+
+    #[test]
+    fn a_stream_follows_its_client_to_another_region() {
+        let (first, name) = serve(3);
+        let (other, other_name) = serve(3);
+        let mut frames = Client::open(&name).unwrap().into_stream(Order::Newest).unwrap();
+        let wakes = Arc::default();
+        assert_eq!(poll(&mut frames, &wakes), None);
+        *frames.client_mut() = Client::open(&other_name).unwrap();
+        assert_eq!(poll(&mut frames, &wakes), None);
+        publish(&other, 1);
+        until_woken(&wakes);
+        assert_eq!(poll(&mut frames, &wakes), Some(1));
+        // Nothing is left in the first one, and nothing there wakes the task any more.
+        let end = Instant::now() + LIMIT;
+        while first.readers_connected() > 0 {
+            assert!(Instant::now() < end, "the reader slot is not given back");
+            std::thread::yield_now();
+        }
+        let wakes = Arc::default();
+        assert_eq!(poll(&mut frames, &wakes), None);
+        drop(first);
+        publish(&other, 2);
+        until_woken(&wakes);
+        assert_eq!(poll(&mut frames, &wakes), Some(2));
+    }
+}

@@ -1,0 +1,148 @@
+//! Opening a region, and opening its successor.
+
+use super::control::Link;
+use super::hand::Manner;
+use super::options::{ClientOptions, Hold, Verify};
+use super::state::{Client, Heartbeat};
+use crate::attachment::{Attachment, Terms, server_end};
+use crate::cursor::Cursor;
+use crate::error::OpenError;
+use crate::frame::Taken;
+use crate::region::{Mapped, await_magic, header_of, protect_reader};
+use crate::schema::catalog::Home;
+use crate::slot::buffer::Pool;
+use shmx_abi::extension::Features;
+use shmx_abi::{LayoutError, RegionLayout};
+use shmx_os::{Region, RegionName};
+use shmx_ring::reader;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Client {
+    pub(super) fn open_as(name: &str, options: &ClientOptions) -> Result<Self, OpenError> {
+        let name = RegionName::new(name)?;
+        let mut tries = 0;
+        let os = loop {
+            match Region::open(&name) {
+                Err(shmx_os::OpenError::Replaced { .. }) if tries < 16 => tries += 1,
+                other => break other?,
+            }
+        };
+        let bad = |cause| OpenError::Layout { name: name.to_string(), cause };
+        let available = os.len() as u64;
+        await_magic(&os);
+        let header = header_of(&os).ok_or_else(|| bad(LayoutError::ShorterThanHeader { available }))?;
+        let layout = RegionLayout::from_header(&header, available).map_err(bad)?;
+        let features = Features::of(&header);
+        let total = u64::from(layout.total_bytes());
+        let region = Mapped::new(os, layout).ok_or_else(|| bad(LayoutError::Truncated { total, available }))?;
+        let word = || region.header().ext_features.load(Ordering::Acquire);
+        if let Some(end) = server_end(&region.os, word(), header.session_id, word) {
+            return Err(OpenError::ServerGone { name: name.to_string(), end });
+        }
+        if features.is_extended() && (options.prefault || options.huge_pages) {
+            region.os.prefault(options.huge_pages);
+        }
+        protect_reader(&region, options.huge_pages);
+        // Before the server can see the reader: every frame that it publishes from then on is delivered or counted.
+        let published = reader::published(&region);
+        let terms = Terms {
+            require_slot: options.require_slot,
+            verifies: options.verify == Verify::Always,
+            leases: options.hold != Hold::Copy,
+        };
+        let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
+        let home: Arc<dyn Home> = shared.clone();
+        let manner = Manner {
+            verify: match options.verify {
+                Verify::Auto => !features.is_extended(),
+                Verify::Always => true,
+                Verify::Never => false,
+            },
+            modest: options.hold == Hold::Auto,
+            copy_up_to: options.copy_up_to,
+            copied_for_room: 0,
+        };
+        Ok(Self {
+            cursor: Cursor::new(&shared.region, header.session_id, published, options.start),
+            taken: Taken::new(features, shared.catalog.clone(), Arc::new(Pool::default()), home),
+            manner,
+            heartbeat: Heartbeat::default(),
+            idle: 0,
+            looked: Instant::now(),
+            link: Link::new(shared.clone()),
+            options: options.clone(),
+            reconnects: 0,
+            shared,
+        })
+    }
+
+    /// Leaves the region and opens what has its name now; where that is the same region and its server lives, nothing
+    /// happens. Counts go on. In another session the client begins as [`ClientOptions::start`] says.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; the client keeps the old region then.
+    pub fn reopen(&mut self) -> Result<(), OpenError> {
+        let a = &self.shared;
+        if a.check_session().is_ok() && a.region.os.is_current() && a.server_end().is_none() {
+            return Ok(());
+        }
+        let new = Self::open_as(a.region.os.name().as_str(), &self.options)?;
+        let Self { shared, cursor, taken, manner, .. } = new;
+        self.link.change(shared.clone());
+        self.cursor = cursor.goes_on(&self.cursor);
+        self.taken = taken;
+        self.manner = Manner { copied_for_room: self.manner.copied_for_room, ..manner };
+        self.shared = shared;
+        Ok(())
+    }
+}
+
+impl ClientOptions {
+    /// Opens a region by name.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing was changed then.
+    pub fn open(&self, name: &str) -> Result<Client, OpenError> {
+        Client::open_as(name, self)
+    }
+
+    /// The same, waiting for a server if there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] of the last try when the time is up; at once where waiting cannot help.
+    pub fn open_within(&self, name: &str, timeout: Duration) -> Result<Client, OpenError> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let error = match self.open(name) {
+                Ok(client) => return Ok(client),
+                Err(e) => e,
+            };
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() || !may_pass(&error) {
+                return Err(error);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Whether the same call may succeed a little later, without anybody having to do anything about it.
+fn may_pass(error: &OpenError) -> bool {
+    match error {
+        OpenError::Os(e) => {
+            matches!(e, shmx_os::OpenError::NotFound { .. } | shmx_os::OpenError::Replaced { .. })
+        }
+        OpenError::ServerGone { .. } | OpenError::NoReaderSlot { .. } | OpenError::ReaderLock { .. } => true,
+        // Where objects are visible before they are complete, or the reference has just begun.
+        OpenError::Layout { .. } => true,
+        OpenError::Name(_) => false,
+    }
+}

@@ -1,0 +1,191 @@
+//! The client itself, and how a found frame becomes a borrowed one.
+
+use super::control::Link;
+use super::hand::{Hand, Manner};
+use super::options::{ClientOptions, Verify};
+use crate::attachment::{Attachment, Detached, Held};
+use crate::cursor::{Cursor, Look};
+use crate::error::{ReadError, ServerEnd};
+use crate::frame::{Frame, Taken};
+use shmx_abi::extension::{READER_VERIFIES, READER_WAITING, REJECTED_MASK};
+use shmx_os::clock;
+use shmx_ring::sync::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A reader of a region.
+///
+/// One thread uses a client; open one per thread. Frames are borrowed ([`Frame`]) until the client is used again, or
+/// kept ([`Frame::keep`]).
+///
+/// # What leases rest on
+///
+/// A leased frame is lent as a plain slice of shared memory. No program that follows the protocol writes to it
+/// meanwhile: servers of this implementation look at the leases, and regions of others are read by copy. A process that
+/// has write access and ignores the protocol can change any byte at any time, so give write access to processes that
+/// you trust as you trust your own (the default mode is 0600), or open with [`Hold::Copy`].
+///
+/// # Example
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use shmx::{Client, Server, Stream};
+/// use std::time::Duration;
+///
+/// const POSITION: Stream<[f32; 3]> = Stream::new(2, "position");
+/// # let name = format!("doc-client-{}", std::process::id());
+/// # let mut server = Server::builder(&name).stream(POSITION, 100).create()?;
+/// let mut client = Client::open(&name)?;
+/// let position = client.stream(POSITION)?; // compared with the directory once
+/// # let mut frame = server.begin_frame()?;
+/// # frame.append_stream(POSITION, &[[1.0, 2.0, 3.0]])?;
+/// # frame.publish_frame(0.0)?;
+/// while let Some(frame) = client.wait(Duration::from_secs(1))? {
+///     println!("{:?}", frame.get(position)?);
+/// #   break;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    pub(super) shared: Arc<Attachment>,
+    pub(super) cursor: Cursor,
+    pub(super) taken: Taken,
+    pub(super) manner: Manner,
+    pub(super) heartbeat: Heartbeat,
+    /// Polls that found nothing.
+    pub(super) idle: u32,
+    /// When the server's life was looked at last.
+    pub(super) looked: Instant,
+    pub(super) link: Arc<Link>,
+    pub(super) options: ClientOptions,
+    pub(super) reconnects: u64,
+}
+
+/// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.
+const IDLE_POLLS: u32 = 16;
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl Client {
+    /// Looks for a frame; what is found is the current one of `taken`.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        look: impl for<'a, 't> FnOnce(&mut Cursor, &mut Hand<'a, 't>) -> Look<Option<Held<'a>>>,
+    ) -> Result<Option<Option<Detached>>, ReadError> {
+        let Self { shared, cursor, taken, manner, .. } = self;
+        let rejected = cursor.stats.rejected;
+        // Detached at once: nothing in between can leave a lease behind.
+        let found =
+            look(cursor, &mut Hand { a: shared, taken, manner }).map(|found| found.map(|h| h.map(Held::detach)));
+        match &found {
+            Ok(Some(_)) => self.note_delivery(),
+            Ok(None) => {}
+            Err(_) if self.cursor.stats.rejected != rejected => self.note_rejection(),
+            Err(_) => {}
+        }
+        found
+    }
+
+    #[inline]
+    pub(super) fn lend(&mut self, found: Option<Option<Detached>>) -> Option<Frame<'_>> {
+        found.map(|detached| self.borrow(detached))
+    }
+
+    /// The current frame, which was found under this lease or copied.
+    #[inline]
+    pub(super) fn borrow(&mut self, detached: Option<Detached>) -> Frame<'_> {
+        let Self { shared, taken, .. } = self;
+        Frame { taken, held: detached.map(|d| d.attach(shared)) }
+    }
+
+    /// Writes to the reader slot what an inspector shows.
+    #[inline]
+    fn note_delivery(&mut self) {
+        let meta = &self.taken.current.meta;
+        let due = self.heartbeat.due(self.shared.features.is_extended(), meta.publish_time);
+        let Some(slot) = self.shared.slot() else {
+            if due {
+                self.shared.beat();
+            }
+            return;
+        };
+        slot.ext_delivered.store(self.cursor.stats.delivered, Ordering::Relaxed);
+        slot.ext_missed.store(self.cursor.stats.missed, Ordering::Relaxed);
+        slot.last_frame_seen.store(meta.frame_id, Ordering::Release);
+        if due {
+            slot.heartbeat.store(clock::ticks(), Ordering::Release);
+        }
+    }
+
+    fn note_rejection(&self) {
+        if let Some(slot) = self.shared.slot() {
+            // Stepping over a rejected frame may have counted others as missed.
+            slot.ext_missed.store(self.cursor.stats.missed, Ordering::Relaxed);
+        }
+        self.set_waiting(false);
+    }
+
+    pub(super) fn set_waiting(&self, waiting: bool) {
+        let a = &self.shared;
+        if a.check_session().is_err() {
+            return; // the slot may be somebody else's
+        }
+        let verifies = if self.options.verify == Verify::Always { READER_VERIFIES } else { 0 };
+        let waits = if waiting { READER_WAITING } else { 0 };
+        if let Some(slot) = a.slot() {
+            let word = self.cursor.stats.rejected & REJECTED_MASK | verifies | waits;
+            slot.ext_rejected_flags.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// After a poll in vain: how the server ended, if it is time to look and it has.
+    #[inline]
+    pub(super) fn end_after_idle(&mut self) -> Option<ServerEnd> {
+        self.idle = self.idle.wrapping_add(1);
+        if self.shared.says_closed() || self.idle.is_multiple_of(IDLE_POLLS) { self.look_for_end() } else { None }
+    }
+
+    #[cold]
+    fn look_for_end(&mut self) -> Option<ServerEnd> {
+        if !self.shared.says_closed() {
+            if self.looked.elapsed() < LOOK_EVERY {
+                return None;
+            }
+            self.looked = Instant::now();
+            // A reader that polls is as alive as one that takes frames.
+            self.shared.beat();
+        }
+        self.shared.server_end()
+    }
+}
+
+/// When to write the heartbeat: reading the clock for every frame would take longer than taking a small frame.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeat {
+    mark: Option<u32>,
+    skipped: u32,
+}
+
+/// Steps of a frame's publish time (1024 ns) that share one heartbeat, as a shift: 16.8 ms.
+const BEAT_SHIFT: u32 = 14;
+/// Frames without a publish time that share one heartbeat.
+const BEAT_FRAMES: u32 = 32;
+
+impl Heartbeat {
+    /// Whether this frame is due for one.
+    #[inline]
+    fn due(&mut self, extended: bool, publish_time: u32) -> bool {
+        // A server of the reference reaps by nothing else.
+        if !extended {
+            return true;
+        }
+        let mark = Some(publish_time >> BEAT_SHIFT).filter(|_| publish_time != 0);
+        self.skipped += 1;
+        let due = mark != self.mark || (mark.is_none() && self.skipped >= BEAT_FRAMES);
+        if due {
+            *self = Self { mark, skipped: 0 };
+        }
+        due
+    }
+}

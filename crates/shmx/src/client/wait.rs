@@ -1,0 +1,225 @@
+//! Waiting for frames: polling, sleeping on the doorbell, and going over to a successor of the server.
+
+use super::state::Client;
+use crate::attachment::Detached;
+use crate::error::ReadError;
+use shmx_abi::extension::Features;
+use shmx_os::futex;
+use shmx_ring::doorbell;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
+use std::time::{Duration, Instant};
+
+/// Which frames a reader takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// The newest frame each time; what was published in between is passed over and counted as missed. As
+    /// [`Client::wait`].
+    Newest,
+    /// Every frame still in the ring, in order; what was overwritten is counted as missed. As [`Client::next`].
+    Every,
+}
+
+/// A frame that was found: under a lease, or copied.
+pub(super) type Found = Option<Option<Detached>>;
+
+/// Polls between two readings of the clock.
+const PROBES: u32 = 64;
+/// Longest sleep before the server's life is looked at again.
+pub(super) const SLICE: Duration = Duration::from_millis(20);
+/// Bounds of the pauses of a reader that cannot sleep on a doorbell, and of one that looks for a successor.
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+const REOPEN_EVERY: Duration = Duration::from_millis(10);
+
+impl Client {
+    #[inline]
+    pub(super) fn find_in(&mut self, order: Order) -> Result<Found, ReadError> {
+        match order {
+            Order::Newest => self.find(|cursor, hand| cursor.try_wait(hand)),
+            Order::Every => self.find(|cursor, hand| cursor.try_next(hand)),
+        }
+    }
+
+    /// Goes over to a successor, if there is one. True means that there may be frames now.
+    #[cold]
+    fn try_reconnect(&mut self) -> bool {
+        let before = self.session_id();
+        if let Err(error) = self.reopen() {
+            tracing::trace!(%error, "no successor yet");
+            return false;
+        }
+        if self.session_id() != before {
+            self.reconnects += 1;
+            tracing::info!(name = self.name(), session_id = self.session_id(), "reading from another server");
+        }
+        true
+    }
+
+    /// Whether an error is one that a successor of the server may mend.
+    fn may_reconnect(&self, error: &ReadError) -> bool {
+        self.options.reconnect && matches!(error, ReadError::ServerGone { .. } | ReadError::SessionChanged)
+    }
+}
+
+/// One look for a frame; says when the server is gone.
+#[inline]
+pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    match client.find_in(order) {
+        Ok(None) => match client.end_after_idle() {
+            None => Ok(None),
+            Some(_) => poll_after_end(client, order),
+        },
+        Err(e) if client.may_reconnect(&e) => poll_successor(client, order),
+        other => other,
+    }
+}
+
+/// The server is gone: takes what it published last.
+#[cold]
+fn poll_after_end(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    let Some(end) = client.server_end() else { return Ok(None) };
+    // Looked at before this, so that a frame published just before the end is taken.
+    if let Some(found) = client.find_in(order)? {
+        return Ok(Some(found));
+    }
+    if client.options.reconnect { poll_successor(client, order) } else { Err(ReadError::ServerGone { end }) }
+}
+
+#[cold]
+fn poll_successor(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    if client.looked.elapsed() < REOPEN_EVERY {
+        return Ok(None);
+    }
+    client.looked = Instant::now();
+    if client.try_reconnect() { client.find_in(order) } else { Ok(None) }
+}
+
+/// [`Client::latest`] of a client that reconnects.
+pub(super) fn latest_of_any(client: &mut Client) -> Result<Found, ReadError> {
+    let gone = match client.find(|cursor, hand| cursor.latest(hand)) {
+        // The same frame again is what a poll in vain is elsewhere.
+        Ok(found) => {
+            let gone = client.end_after_idle().is_some();
+            if !gone {
+                return Ok(found);
+            }
+            if let Some(Some(detached)) = found {
+                drop(detached.attach(&client.shared));
+            }
+            gone
+        }
+        Err(e) if client.may_reconnect(&e) => true,
+        Err(e) => return Err(e),
+    };
+    if gone && client.looked.elapsed() >= REOPEN_EVERY {
+        client.looked = Instant::now();
+        client.try_reconnect();
+    }
+    match client.find(|cursor, hand| cursor.latest(hand)) {
+        Err(e) if client.may_reconnect(&e) => Ok(None),
+        other => other,
+    }
+}
+
+/// Takes a frame, or waits for one.
+#[inline]
+pub(super) fn wait(client: &mut Client, order: Order, timeout: Duration) -> Result<Found, ReadError> {
+    match client.find_in(order) {
+        Ok(Some(found)) => Ok(Some(found)),
+        Ok(None) if timeout.is_zero() => poll(client, order),
+        Ok(None) => wait_longer(client, order, timeout, None),
+        Err(e) => wait_longer(client, order, timeout, Some(e)),
+    }
+}
+
+#[cold]
+fn wait_longer(
+    client: &mut Client,
+    order: Order,
+    timeout: Duration,
+    failed: Option<ReadError>,
+) -> Result<Found, ReadError> {
+    let start = Instant::now();
+    let mut result = match failed {
+        Some(e) => Err(e),
+        None => wait_here(client, order, start, timeout),
+    };
+    loop {
+        match result {
+            Err(e) if client.may_reconnect(&e) => {}
+            other => return other,
+        }
+        while !client.try_reconnect() {
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            std::thread::sleep(left.min(REOPEN_EVERY));
+        }
+        result = wait_here(client, order, start, timeout);
+    }
+}
+
+/// Waits for a frame of the region that is open.
+fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duration) -> Result<Found, ReadError> {
+    spin(client, start, timeout)?;
+    let bell = client.shared.features.has(Features::DOORBELL) && futex::SUPPORTED;
+    let (mut pause, mut beat) = (SHORTEST_PAUSE, start);
+    loop {
+        if let Some(found) = client.find_in(order)? {
+            return Ok(Some(found));
+        }
+        let left = timeout.saturating_sub(start.elapsed());
+        let a = client.shared.clone();
+        let word = &a.region.header().ext_doorbell;
+        let expected = if bell && !left.is_zero() { doorbell::prepare_to_sleep(word) } else { 0 };
+        // Looked at before the last look for a frame, so that a frame published just before the end is taken, and
+        // after `prepare_to_sleep`, so that an end in between wakes us.
+        let end = a.server_end();
+        if let Some(found) = client.find_in(order)? {
+            return Ok(Some(found));
+        }
+        if let Some(end) = end {
+            return Err(ReadError::ServerGone { end });
+        }
+        if left.is_zero() {
+            return Ok(None);
+        }
+        // A server of the reference goes by heartbeats alone.
+        if beat.elapsed() >= SLICE / 2 {
+            a.beat();
+            beat = Instant::now();
+        }
+        if bell {
+            client.set_waiting(true);
+            let _ = a.region.os.wait(word, expected, left.min(SLICE));
+            client.set_waiting(false);
+        } else {
+            std::thread::sleep(left.min(pause));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Polls the header until it tells of a frame or the time for that is up.
+fn spin(client: &Client, start: Instant, timeout: Duration) -> Result<(), ReadError> {
+    let limit = client.options.spin.min(timeout);
+    if limit.is_zero() {
+        return Ok(());
+    }
+    let header = client.shared.region.header();
+    loop {
+        for _ in 0..PROBES {
+            // Relaxed: only a hint, whoever takes the frame looks properly.
+            if header.write_index.load(Ordering::Relaxed) != client.cursor.seen {
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+        if header.frame_seq.load(Ordering::Relaxed) > client.cursor.last_id || start.elapsed() >= limit {
+            return Ok(());
+        }
+        client.shared.check_session()?;
+    }
+}

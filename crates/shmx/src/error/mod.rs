@@ -1,0 +1,37 @@
+//! One error enum per operation. Every message says what is wrong and what to do about it.
+//!
+//! `Debug` prints the same text as `Display`, followed by the causes, so that a `main` that returns
+//! `Result<(), Box<dyn Error>>` ends with words. `Display` leaves the causes to [`std::error::Error::source`].
+
+mod client;
+mod server;
+
+pub use client::{
+    DirectoryReadError, LookupError, OpenError, ReadError, ReaderOccupant, SendError, ServerEnd, ValueError,
+};
+pub use server::{
+    AppendError, BeginError, ControlValueError, CreateError, LeaseHolder, PublishError, RemoveError, StaticError,
+    StreamError,
+};
+
+/// `Debug` as text with its causes.
+macro_rules! debug_is_text {
+    ($($ty:ty),* $(,)?) => { $(
+        impl std::fmt::Debug for $ty {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::error::text_with_causes(self, f)
+            }
+        }
+    )* };
+}
+pub(crate) use debug_is_text;
+
+pub(crate) fn text_with_causes(error: &dyn std::error::Error, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        write!(f, ": {e}")?;
+        cause = e.source();
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Looking at regions through read-only mappings: nothing here can change a running stream.
+
+mod header_report;
+mod inspector;
+mod listing;
+mod outline;
+mod slots;
+mod state;
+mod tap;
+
+pub use header_report::{HeaderField, HeaderReport};
+pub use inspector::{ControlFill, Inspector, PeekedMsg};
+pub use listing::{Listed, RegionKind, list};
+pub use outline::{FrameOutline, StreamPart};
+pub use slots::{SlotBrief, SlotContent, SlotState, SlotView};
+pub use state::ServerState;
+pub use tap::{Tap, TapOptions};

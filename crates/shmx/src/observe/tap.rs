@@ -1,0 +1,432 @@
+//! Follows a region without being noticed: every frame in order, through a read-only mapping.
+
+use super::state::{ServerState, server_state};
+use crate::cursor::{Cursor, Ground, ReadStats, Start};
+use crate::error::{DirectoryReadError, LookupError, OpenError, ReadError, ServerEnd};
+use crate::frame::{Frame, Taken};
+use crate::region::{Mapped, ReadOnly, map_read_only};
+use crate::schema::catalog::{Catalog, Home};
+use crate::schema::directory::Directory;
+use crate::schema::stream::{StreamId, StreamKey};
+use crate::slot::buffer::Pool;
+use crate::slot::read::{self, Current, Expected, Miss};
+use shmx_abi::extension::Features;
+use shmx_abi::wire::GlobalHeader;
+use shmx_abi::{Element, RegionLayout};
+use shmx_os::{ReadOnlyRegion, RegionName};
+use shmx_ring::load;
+use shmx_ring::prefetch;
+use shmx_ring::reader;
+use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a tap opens a region and reads it: [`Tap::options`].
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a region is opened with them"]
+pub struct TapOptions {
+    verify: crate::client::Verify,
+    start: Start,
+}
+
+impl Default for TapOptions {
+    fn default() -> Self {
+        Self { verify: crate::client::Verify::Auto, start: Start::Oldest }
+    }
+}
+
+impl TapOptions {
+    /// When checksums are compared. A tap is not seen by the server, so [`crate::Verify::Always`] compares those that
+    /// there are. Default [`crate::Verify::Auto`].
+    pub const fn verify(mut self, verify: crate::client::Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Which frame the tap begins with. Default [`Start::Oldest`].
+    pub const fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Opens a live region, or what a dead server has left.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open(&self, name: &str) -> Result<Tap, OpenError> {
+        let name = RegionName::new(name)?;
+        let region = map_read_only(ReadOnlyRegion::open(&name)?, name.as_str())?;
+        let header = region.header_copy();
+        let features = Features::of(&header);
+        let cursor = Cursor::new(&region, header.session_id, reader::published(&region), self.start);
+        let verify = match self.verify {
+            crate::client::Verify::Auto => !features.is_extended(),
+            crate::client::Verify::Always => true,
+            crate::client::Verify::Never => false,
+        };
+        let site = Arc::new(Site { region, name, catalog: Arc::new(Catalog::new(header.session_id)) });
+        let home: Arc<dyn Home> = site.clone();
+        Ok(Tap {
+            taken: Taken::new(features, site.catalog.clone(), Arc::new(Pool::default()), home),
+            expected: Expected { session_id: header.session_id, features, verify },
+            cursor,
+            site,
+            seen_gen: None,
+            last_taken: Instant::now(),
+            period: None,
+        })
+    }
+}
+
+/// The region of a tap, for it and for the frame that it lends.
+#[derive(Debug)]
+struct Site {
+    region: Mapped<ReadOnly>,
+    name: RegionName,
+    catalog: Arc<Catalog>,
+}
+
+impl Home for Site {
+    fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        self.catalog.current(&self.region)
+    }
+
+    fn refresh(&self) {
+        self.catalog.refresh(&self.region);
+    }
+}
+
+/// Bounds of [`Tap::pause`].
+const SHORTEST: Duration = Duration::from_micros(50);
+const LONGEST: Duration = Duration::from_millis(5);
+/// How often the producer's life is looked at while nothing comes.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A read-only follower of a region: takes every frame still in the ring exactly once and in order, or the newest each
+/// time, and counts what it missed.
+///
+/// It changes nothing: the mapping is read-only in hardware, it holds no lock and no reader slot, so the producer and
+/// its readers cannot tell that it is there. For the same reason it cannot ring for attention and polls:
+/// [`Tap::pause`] says how long it may look away. One thread uses a tap. It outlives the server and reads what is left.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use shmx::{Server, Stream, Tap};
+///
+/// const TICK: Stream<u64> = Stream::new(1, "tick");
+/// # let name = format!("doc-tap-{}", std::process::id());
+/// let mut server = Server::builder(&name).stream(TICK, 1).create()?;
+/// for tick in 0..3 {
+///     let mut frame = server.begin_frame()?;
+///     frame.append_stream(TICK, &[tick])?;
+///     frame.publish_frame(0.0)?;
+/// }
+/// let mut tap = Tap::open(&name)?;
+/// while let Some(frame) = tap.try_next()? {
+///     println!("frame {}: {}", frame.frame_id(), frame.value(TICK)?);
+/// }
+/// assert_eq!((tap.stats().delivered, tap.stats().missed), (3, 0));
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Tap {
+    site: Arc<Site>,
+    expected: Expected,
+    cursor: Cursor,
+    taken: Taken,
+    /// Generation of the directory that [`Tap::directory_changed`] last saw.
+    seen_gen: Option<u32>,
+    /// When the last frame was taken, and the estimated time between two.
+    last_taken: Instant,
+    period: Option<Duration>,
+}
+
+impl Tap {
+    /// Opens a live region, or what a dead server has left, and begins with the oldest frame in the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        TapOptions::default().open(name)
+    }
+
+    /// How to open and to read: defaults to change.
+    pub fn options() -> TapOptions {
+        TapOptions::default()
+    }
+
+    /// Name of the region, without leading `/`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.site.name.as_str()
+    }
+
+    /// Session of the server.
+    #[must_use]
+    pub const fn session_id(&self) -> u64 {
+        self.expected.session_id
+    }
+
+    /// Features of the server when the region was opened; none for one of the reference.
+    #[must_use]
+    pub const fn features(&self) -> Features {
+        self.expected.features
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn layout(&self) -> &RegionLayout {
+        &self.site.region.layout
+    }
+
+    /// A copy of the header as it is now.
+    #[must_use]
+    pub fn header(&self) -> GlobalHeader {
+        self.site.region.header_copy()
+    }
+
+    /// Counts since the region was opened.
+    #[must_use]
+    pub const fn stats(&self) -> ReadStats {
+        self.cursor.stats
+    }
+
+    /// Id of the last frame taken or, before the first, of the last one that does not count as missed.
+    #[must_use]
+    pub const fn last_id(&self) -> u64 {
+        self.cursor.last_id
+    }
+
+    /// Frames published and not yet taken, those lost among them.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        reader::published(&self.site.region).saturating_sub(self.cursor.last_id)
+    }
+
+    /// What is known of the server. Costs two system calls; ask first, then take what frames are left.
+    #[must_use]
+    pub fn state(&self) -> ServerState {
+        server_state(&self.site.region)
+    }
+
+    /// Whether the name still leads to this region, and the region still has its session.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.site.region.os.0.is_current()
+            && load::count(&self.site.region.header().session_id) == self.expected.session_id
+    }
+
+    /// Whether the object still has all bytes of the region. If another process has cut it, touching the mapping ends
+    /// this process by a signal; whoever follows for long asks this now and then.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let total = u64::from(self.site.region.layout.total_bytes());
+        self.site.region.os.0.len_now().is_none_or(|len| len >= total)
+    }
+
+    /// The stream directory as it is now, consistent even while the server adds to it.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryReadError`].
+    pub fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        self.site.directory()
+    }
+
+    /// The directory, if it has changed since this was last asked. Asked after a frame was taken, it lists at least
+    /// what that frame's producer had added before.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryReadError`]; the next call tries again.
+    pub fn directory_changed(&mut self) -> Result<Option<Arc<Directory>>, DirectoryReadError> {
+        let now = self.site.region.header().static_gen.load(Ordering::Relaxed);
+        if self.seen_gen == Some(now) {
+            return Ok(None);
+        }
+        let state = self.directory()?;
+        self.seen_gen = Some(state.generation);
+        Ok(Some(state))
+    }
+
+    /// A stream of the region with elements of type `T`, for reading without further looks at the directory.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`]: what the region has instead.
+    pub fn stream<T: Element>(&self, stream: impl StreamKey<T>) -> Result<StreamId<T>, LookupError> {
+        self.site.catalog.resolve(&*self.site.directory()?, stream)
+    }
+
+    /// Takes the oldest frame in the ring that was not taken yet; `None` if there is none now. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::SessionChanged`] when a server of the reference has begun anew: open another tap. With other
+    /// [`ReadError`]s that one frame is rejected and stepped over; go on.
+    pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.find(|cursor, glass| cursor.try_next(glass))?;
+        Ok(self.lend(found))
+    }
+
+    /// Takes the newest frame if it was not taken yet; those before it count as missed. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tap::try_next`].
+    pub fn try_wait(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.find(|cursor, glass| cursor.try_wait(glass))?;
+        Ok(self.lend(found))
+    }
+
+    /// The newest frame, taken before or not. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tap::try_next`].
+    pub fn latest(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.find(|cursor, glass| cursor.latest(glass))?;
+        Ok(self.lend(found))
+    }
+
+    /// Waits for the next frame in order, by polling; `None` when the time is up. See [`Tap::try_next`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tap::try_next`], and [`ReadError::ServerGone`] when there is no frame left and the server is gone.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.poll_until(timeout, |cursor, glass| cursor.try_next(glass))?;
+        Ok(self.lend(found))
+    }
+
+    /// Waits for a frame newer than the last one taken, by polling, and takes the newest; `None` when the time is up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tap::next`].
+    pub fn wait(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.poll_until(timeout, |cursor, glass| cursor.try_wait(glass))?;
+        Ok(self.lend(found))
+    }
+
+    fn poll_until(
+        &mut self,
+        timeout: Duration,
+        look: impl Fn(&mut Cursor, &mut Glass<'_>) -> Result<Option<()>, ReadError>,
+    ) -> Result<bool, ReadError> {
+        let start = Instant::now();
+        let mut looked = start;
+        loop {
+            if self.find(&look)? {
+                return Ok(true);
+            }
+            let left = timeout.saturating_sub(start.elapsed());
+            if looked.elapsed() >= LOOK || left.is_zero() {
+                looked = Instant::now();
+                if let Some(end) = self.end() {
+                    // A frame published just before the end is still taken.
+                    return if self.find(&look)? { Ok(true) } else { Err(ReadError::ServerGone { end }) };
+                }
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(left.min(self.pause()));
+        }
+    }
+
+    /// How the server ended, or was replaced.
+    fn end(&self) -> Option<ServerEnd> {
+        match self.state() {
+            ServerState::Closed => Some(ServerEnd::Closed),
+            ServerState::Died => Some(ServerEnd::Died),
+            // Somebody took the name away, and the server may still publish: but nobody will find it any more.
+            _ => None,
+        }
+    }
+
+    /// How long the tap may look away without missing frames at the present rate: a quarter of the time in which the
+    /// producer comes round the ring, between 50 microseconds and 5 milliseconds.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        let spare = self.site.region.slot_count().saturating_sub(1).max(1);
+        // While nothing comes, the rate is not known any more; but it may come back at once.
+        let idle = self.last_taken.elapsed() / 16;
+        self.period.map_or(LONGEST, |p| (p * spare / 4).max(idle)).clamp(SHORTEST, LONGEST)
+    }
+
+    fn find(
+        &mut self,
+        look: impl FnOnce(&mut Cursor, &mut Glass<'_>) -> Result<Option<()>, ReadError>,
+    ) -> Result<bool, ReadError> {
+        let Self { site, cursor, taken, expected, .. } = self;
+        let delivered = cursor.stats.delivered;
+        let found = look(cursor, &mut Glass { site, taken, expected: *expected })?.is_some();
+        if found && self.cursor.stats.delivered != delivered {
+            self.pace(1 + self.taken.current.missed_before);
+        }
+        Ok(found)
+    }
+
+    fn lend(&mut self, found: bool) -> Option<Frame<'_>> {
+        found.then_some(Frame { taken: &mut self.taken, held: None })
+    }
+
+    fn pace(&mut self, frames: u64) {
+        let now = Instant::now();
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        let period = now.duration_since(self.last_taken) / frames;
+        self.last_taken = now;
+        // Faster is believed at once, slower little by little.
+        self.period = Some(match self.period {
+            Some(old) if period > old => old + (period - old) / 16,
+            Some(old) => old - (old - period) / 4,
+            None => period,
+        });
+    }
+}
+
+/// A tap's region as a cursor moves over it: always by copy.
+struct Glass<'t> {
+    site: &'t Site,
+    taken: &'t mut Taken,
+    expected: Expected,
+}
+
+impl Ground for Glass<'_> {
+    type Memory = ReadOnly;
+    type Held = ();
+
+    fn region(&self) -> &Mapped<ReadOnly> {
+        &self.site.region
+    }
+
+    fn features(&self) -> Features {
+        self.expected.features
+    }
+
+    fn check_session(&self) -> Result<(), ReadError> {
+        if load::count(&self.site.region.header().session_id) == self.expected.session_id {
+            Ok(())
+        } else {
+            Err(ReadError::SessionChanged)
+        }
+    }
+
+    fn current(&mut self) -> &mut Current {
+        &mut self.taken.current
+    }
+
+    fn prefetch(&self, slot: u32, bytes: u32) {
+        prefetch::will_read(self.site.region.slot(slot), bytes);
+    }
+
+    fn read(&mut self, slot: u32) -> Result<(), Miss> {
+        let Taken { current, scratch, .. } = &mut *self.taken;
+        let copied = read::copy(&self.site.region, slot, self.expected, current, |words| scratch.at_least(words))?;
+        copied.map_err(Miss::Error)
+    }
+}

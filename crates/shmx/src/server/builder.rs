@@ -1,0 +1,277 @@
+//! What a server chooses about its region, and what follows from its streams.
+
+use super::checksum::Checksum;
+use super::create::{Plan, create};
+use super::state::Server;
+use crate::error::{CreateError, StreamError};
+use crate::schema::directory::StreamInfo;
+use crate::schema::meta::{Clock, Encoding, StreamMeta};
+use crate::schema::stream::{Stream, StreamSpec};
+use shmx_abi::directory::Directory as Entries;
+use shmx_abi::{Element, FRAME_HEADER_LEN, LayoutError, RegionLayout, RegionParams, SECTION_ALIGN, TLV_ALIGN};
+use shmx_os::RegionName;
+
+/// Capacity of frames of a server that declares neither streams nor a capacity; that of the original's Python package.
+const FRAME_BYTES: u32 = 65536;
+/// Slots, and how many where that many would be more than [`SLOT_BYTES`] in all.
+const SLOTS: [u32; 2] = [8, 4];
+const SLOT_BYTES: u64 = 32 << 20;
+/// Least capacity of the directory, and its room for streams that are added later.
+const DIRECTORY_BYTES: u32 = 4096;
+const DIRECTORY_ROOM: u64 = 1024;
+
+/// Options of a [`Server`]: [`Server::builder`].
+///
+/// Declared streams say how large frames are. Everything else has a default that suits most programs.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use shmx::{Server, Stream};
+///
+/// const DEPTH: Stream<u16> = Stream::new(1, "depth");
+///
+/// let name = format!("doc-builder-{}", std::process::id());
+/// let server = Server::builder(&name).slots(4).stream(DEPTH, 640 * 480).create()?;
+/// assert!(server.layout().frame_bytes_cap() >= 640 * 480 * 2);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing before `create`"]
+pub struct ServerBuilder {
+    name: String,
+    slots: Option<u32>,
+    reader_slots: u32,
+    streams: Vec<(StreamSpec, u32)>,
+    frame_bytes: Option<u32>,
+    directory_bytes: Option<u32>,
+    control_bytes: u32,
+    checksum: Checksum,
+    publish_time: bool,
+    mode: u32,
+    replace: bool,
+    huge_pages: bool,
+    directory: Vec<u8>,
+}
+
+impl Server {
+    /// Options for a server of this name, with or without a leading `/`.
+    pub fn builder(name: impl Into<String>) -> ServerBuilder {
+        ServerBuilder {
+            name: name.into(),
+            slots: None,
+            reader_slots: 16,
+            streams: Vec::new(),
+            frame_bytes: None,
+            directory_bytes: None,
+            control_bytes: 4096,
+            checksum: Checksum::Auto,
+            publish_time: true,
+            mode: 0o600,
+            replace: false,
+            huge_pages: false,
+            directory: Vec::new(),
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Frame slots. A reader can take every frame as long as it is no further behind than this; one that holds `n`
+    /// frames needs `n` more to leave the server free.
+    ///
+    /// Default 8, which lets a reader be late by several frames; 4 where 8 would take more than 32 MiB, enough for a
+    /// reader that holds one frame and takes the next.
+    pub const fn slots(mut self, slots: u32) -> Self {
+        self.slots = Some(slots);
+        self
+    }
+
+    /// Readers that can attach at a time. Default 16, which costs 65 KiB with the rings. Only the first 128 can hold
+    /// frames in place; the others copy.
+    pub const fn reader_slots(mut self, reader_slots: u32) -> Self {
+        self.reader_slots = reader_slots;
+        self
+    }
+
+    /// Declares a stream with at most `max_elems` elements in a frame. Its number and its name are its own.
+    pub fn stream(mut self, stream: impl Into<StreamSpec>, max_elems: u32) -> Self {
+        self.streams.push((stream.into(), max_elems));
+        self
+    }
+
+    /// Declares a stream of images, one in a frame: height and width in pixels, and a pixel format by its usual name
+    /// (`rgb8`, `bgr8`, `mono8`, `16UC1`, ...; `docs/streams.md` lists them). The size of a frame follows.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx::{Server, Stream};
+    ///
+    /// const IMAGE: Stream<[u8; 3]> = Stream::new(1, "image");
+    /// # let name = format!("doc-image-{}", std::process::id());
+    /// let server = Server::builder(&name).image(IMAGE, 480, 640, "bgr8").create()?;
+    /// assert!(server.layout().frame_bytes_cap() >= 480 * 640 * 3);
+    /// # Ok(()) }
+    /// ```
+    pub fn image<T: Element>(self, stream: Stream<T>, height: u32, width: u32, encoding: impl Into<Encoding>) -> Self {
+        let meta = StreamMeta::image(height, width, encoding);
+        let pixels = u64::from(height) * u64::from(width);
+        let elems = meta.elements(T::TYPE, T::COMPONENTS).unwrap_or(pixels);
+        self.stream(stream.spec().meta(&meta), u32::try_from(elems).unwrap_or(u32::MAX))
+    }
+
+    /// Declares the conventional stream for the moment at which a frame's data was acquired,
+    /// [`Stream::ACQUISITION_TIME`]: nanoseconds of this clock.
+    pub fn acquisition_time(self, clock: Clock) -> Self {
+        self.stream(Stream::ACQUISITION_TIME.spec().meta(&StreamMeta::acquisition(clock)), 1)
+    }
+
+    /// Largest payload of a frame in bytes, exactly this much: for streams that are added later or not declared, or
+    /// because declared streams are never at their largest together.
+    ///
+    /// Default: what the declared streams take at their largest, and 65536 where none is declared.
+    pub const fn frame_bytes(mut self, bytes: u32) -> Self {
+        self.frame_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes for the stream directory; 0 means exactly what it needs at creation.
+    ///
+    /// Default: at least 4096, and at least 1024 more than is declared, for streams that are added later.
+    pub const fn directory_bytes(mut self, bytes: u32) -> Self {
+        self.directory_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of each reader's control ring, 16 of them for its positions; 0 means that readers cannot send messages.
+    ///
+    /// Default 4096: some hundred short messages between two polls.
+    pub const fn control_bytes(mut self, bytes: u32) -> Self {
+        self.control_bytes = bytes;
+        self
+    }
+
+    /// Which frames carry a checksum. Default [`Checksum::Auto`]: wherever somebody needs it, as hashing takes many
+    /// times as long as all the rest of a large frame.
+    pub const fn checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
+    /// Whether frames carry the time at which they were published. Default true; it takes some 20 ns.
+    pub const fn publish_time(mut self, on: bool) -> Self {
+        self.publish_time = on;
+        self
+    }
+
+    /// Permission bits of the object (Unix). Default 0o600: other users can neither read nor write it. Readers need
+    /// both permissions, programs that only look need the first.
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Replace what has the name even if it is a region without liveness lock, or no region at all.
+    ///
+    /// A region whose server lives is never replaced, nor is a directory or a link; one whose server died always is.
+    /// Default false: a server of another implementation may be in use, which nobody can tell.
+    pub const fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Ask for huge pages. Best effort: on Linux `/dev/shm` must be mounted with `huge=advise` or more, which is not
+    /// usual (`mount -o remount,huge=advise /dev/shm`). [`Server::huge_page_bytes`] says what came of it, and readers
+    /// ask for them on their own side. Default false: without them small regions would take more memory.
+    pub const fn huge_pages(mut self, on: bool) -> Self {
+        self.huge_pages = on;
+        self
+    }
+
+    /// Begins the directory with these bytes as they are: what a recorder took out of another region. Declared streams
+    /// come after them.
+    ///
+    /// The bytes are not checked; readers check what they read. To a directory that is damaged nothing can be added.
+    /// They do not say how large frames are: see [`ServerBuilder::frame_bytes`].
+    pub fn directory(mut self, bytes: &[u8]) -> Self {
+        self.directory = bytes.to_vec();
+        self
+    }
+
+    /// Creates the region and makes it visible in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; nothing is left behind then.
+    pub fn create(&self) -> Result<Server, CreateError> {
+        let name = RegionName::new(&self.name)?;
+        let (directory, streams) = self.whole_directory()?;
+        let used = directory.len() as u64;
+        let directory_len = u32::try_from(used).map_err(|_| LayoutError::TooLarge { total: used })?;
+        let frame_bytes_cap = match self.frame_bytes {
+            Some(bytes) => bytes,
+            None => frame_bytes(&self.streams)?,
+        };
+        let params = RegionParams {
+            slots: self.slots.unwrap_or_else(|| default_slots(frame_bytes_cap)),
+            reader_slots: self.reader_slots,
+            static_bytes_cap: self.directory_bytes.unwrap_or_else(|| default_directory_bytes(directory_len)),
+            frame_bytes_cap,
+            control_per_reader: self.control_bytes,
+        };
+        create(Plan {
+            name,
+            layout: RegionLayout::for_params(&params, directory_len)?,
+            directory,
+            streams,
+            checksum: self.checksum,
+            publish_time: self.publish_time,
+            mode: self.mode,
+            replace: self.replace,
+            huge_pages: self.huge_pages,
+        })
+    }
+
+    /// The directory's bytes, and the streams they describe.
+    fn whole_directory(&self) -> Result<(Vec<u8>, Vec<StreamInfo>), CreateError> {
+        let mut bytes = self.directory.clone();
+        let known: Result<Vec<_>, _> = Entries::new(&bytes).map(|e| e.map(StreamInfo::from)).collect();
+        let mut streams = match known {
+            Ok(streams) => streams,
+            Err(source) if !self.streams.is_empty() => return Err(CreateError::Directory { source }),
+            Err(_) => Entries::new(&bytes).map_while(Result::ok).map(StreamInfo::from).collect(),
+        };
+        if !self.streams.is_empty() {
+            // It may end without its last record's padding.
+            bytes.resize(bytes.len().next_multiple_of(TLV_ALIGN as usize), 0);
+        }
+        for (spec, _) in &self.streams {
+            spec.append_to(&streams, &mut bytes)?;
+            streams.push(spec.into());
+        }
+        Ok((bytes, streams))
+    }
+}
+
+/// What the streams take in a frame at their largest, record headers and padding included.
+fn frame_bytes(streams: &[(StreamSpec, u32)]) -> Result<u32, StreamError> {
+    if streams.is_empty() {
+        return Ok(FRAME_BYTES);
+    }
+    let mut sum = 0_u32;
+    for (spec, elems) in streams {
+        let too_large = StreamError::TooLarge { id: spec.id, elems: *elems, bytes_per_elem: spec.bytes_per_elem };
+        sum = spec.frame_bytes(*elems).and_then(|bytes| sum.checked_add(bytes)).ok_or(too_large)?;
+    }
+    Ok(sum.max(SECTION_ALIGN))
+}
+
+fn default_slots(frame_bytes: u32) -> u32 {
+    let stride = u64::from(FRAME_HEADER_LEN) + u64::from(frame_bytes).next_multiple_of(u64::from(SECTION_ALIGN));
+    let [many, few] = SLOTS;
+    if u64::from(many) * stride > SLOT_BYTES { few } else { many }
+}
+
+fn default_directory_bytes(used: u32) -> u32 {
+    let with_room = (u64::from(used) + DIRECTORY_ROOM).next_multiple_of(u64::from(SECTION_ALIGN));
+    // One that leaves no room for more has no room for a frame either.
+    u32::try_from(with_room).unwrap_or(used).max(DIRECTORY_BYTES)
+}

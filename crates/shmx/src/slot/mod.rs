@@ -1,0 +1,4 @@
+//! Reading one frame slot, and the memory that copies go to.
+
+pub(crate) mod buffer;
+pub(crate) mod read;
