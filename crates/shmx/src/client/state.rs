@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// A leased frame is lent as a plain slice of shared memory. No program that follows the protocol writes to it
 /// meanwhile: servers of this implementation look at the leases, and regions of others are read by copy. A process that
 /// has write access and ignores the protocol can change any byte at any time, so give write access to processes that
-/// you trust as you trust your own (the default mode is 0600), or open with [`Hold::Copy`].
+/// you trust as you trust your own (the default mode is 0600), or open with [`crate::Hold::Copy`].
 ///
 /// # Example
 ///

@@ -1,0 +1,209 @@
+//! How servers and readers come and go, and how the others learn of it.
+
+mod common;
+
+use common::{LIMIT, Other, WORDS, publish, serve, unique, within_limit};
+use shmx::abi::extension::Features;
+use shmx::error::{OpenError, ReadError, SendError, ServerEnd};
+use shmx::{Client, Server, Tap};
+use shmx_ring::readers::{self, Newcomer};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const USER: u32 = shmx::abi::TLV_CONTROL_USER;
+
+#[test]
+fn an_orderly_end_and_a_death_are_told_apart() {
+    for end in [ServerEnd::Closed, ServerEnd::Died] {
+        let (mut server, name) = serve("end", 4);
+        let mut client = Client::open(&name).unwrap();
+        let mut poller = Client::open(&name).unwrap();
+        let mut tap = Tap::open(&name).unwrap();
+        publish(&mut server, 1);
+        let other = Other::of(&server);
+        drop(server);
+        if end == ServerEnd::Died {
+            // As who finds it dead leaves it.
+            other.header().ext_features.fetch_or(Features::DIED as u32, Ordering::SeqCst);
+        }
+        // The last frame is still had.
+        assert_eq!(client.wait(LIMIT).unwrap().unwrap().get(WORDS).unwrap(), [1; 50]);
+        assert_eq!(client.wait(LIMIT).unwrap_err(), ReadError::ServerGone { end });
+        assert_eq!(client.next(LIMIT).unwrap_err(), ReadError::ServerGone { end });
+        assert_eq!(client.server_end(), Some(end));
+        assert!(poller.try_wait().unwrap().is_some());
+        assert_eq!(poller.try_wait().unwrap_err(), ReadError::ServerGone { end }, "without waiting");
+        assert_eq!(poller.try_next().unwrap_err(), ReadError::ServerGone { end });
+        assert!(poller.latest().unwrap().is_some(), "the last frame stays");
+        assert_eq!(client.control_send(USER, b"x").unwrap_err(), SendError::ServerGone { end });
+        assert_eq!(poller.control().send(USER, b"x").unwrap_err(), SendError::ServerGone { end });
+        assert!(tap.next(LIMIT).unwrap().is_some());
+        assert_eq!(tap.next(LIMIT).unwrap_err(), ReadError::ServerGone { end });
+    }
+}
+
+#[test]
+fn a_client_waits_for_its_server_and_follows_its_successor() {
+    let name = unique("successor");
+    let create = || Server::builder(&name).stream(WORDS, 2000).create().unwrap();
+    assert!(matches!(Client::open_within(&name, Duration::from_millis(5)), Err(OpenError::Os(_))));
+    let waiting = std::thread::spawn({
+        let name = name.clone();
+        move || Client::options().reconnect(true).open_within(&name, LIMIT).unwrap()
+    });
+    let mut server = create();
+    let mut client = waiting.join().unwrap();
+    let sender = client.control();
+    publish(&mut server, 1);
+    let first = client.wait(LIMIT).unwrap().unwrap().session_id();
+    drop(server);
+    assert!(client.wait(Duration::from_millis(20)).unwrap().is_none(), "no server is no error");
+    let mut server = create();
+    publish(&mut server, 2);
+    let frame = client.wait(LIMIT).unwrap().unwrap();
+    assert_eq!(frame.get(WORDS).unwrap(), [2; 50]);
+    assert_ne!(frame.session_id(), first);
+    drop(frame);
+    assert_eq!((client.reconnects(), client.stats().delivered), (1, 2), "counts go on");
+    sender.send_value(USER, &7_u32).unwrap();
+    assert_eq!(server.poll_control(8).messages[0].value::<u32>().unwrap(), 7, "the sender follows");
+    // Without waiting, and for the newest frame.
+    drop(server);
+    let mut server = create();
+    publish(&mut server, 3);
+    assert!(within_limit(|| client.try_wait().unwrap().is_some_and(|f| f.get(WORDS).unwrap() == [3; 50])));
+    drop(server);
+    let mut server = create();
+    publish(&mut server, 4);
+    assert!(within_limit(|| client.latest().unwrap().is_some_and(|f| f.get(WORDS).unwrap() == [4; 50])));
+    assert_eq!(client.reconnects(), 3);
+}
+
+#[test]
+fn reopening_what_is_still_there_changes_nothing() {
+    let name = unique("reopen");
+    let mut server = Server::builder(&name).reader_slots(1).stream(WORDS, 50).create().unwrap();
+    let mut client = Client::open(&name).unwrap();
+    publish(&mut server, 1);
+    assert!(client.wait(LIMIT).unwrap().is_some());
+    client.reopen().unwrap();
+    assert_eq!((client.reader_index(), client.stats().delivered), (Some(0), 1));
+}
+
+#[test]
+fn a_reader_without_a_slot_says_so() {
+    let name = unique("full");
+    let mut server = Server::builder(&name).reader_slots(2).stream(WORDS, 50).create().unwrap();
+    let _readers = [Client::open(&name).unwrap(), Client::open(&name).unwrap()];
+    let error = Client::open(&name).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(&error, OpenError::NoReaderSlot { occupants, .. } if occupants.len() == 2), "{error:?}");
+    assert!(text.contains(&std::process::id().to_string()) && text.contains("require_slot(false)"), "{text}");
+    let mut client = Client::options().require_slot(false).open(&name).unwrap();
+    publish(&mut server, 1);
+    let frame = client.wait(LIMIT).unwrap().unwrap();
+    assert!(!frame.is_leased());
+    drop(frame);
+    assert!(matches!(client.control_send(USER, &[]), Err(SendError::NoReaderSlot { reader_slots: 2 })));
+}
+
+/// Readers that died hold their slots until somebody frees them: a newcomer does.
+#[test]
+fn a_newcomer_takes_the_slot_of_a_dead_reader() {
+    let name = unique("dead");
+    let mut server = Server::builder(&name).reader_slots(2).stream(WORDS, 50).create().unwrap();
+    let other = Other::of(&server);
+    publish(&mut server, 1);
+    for index in 0..2 {
+        // A reader of ours that was killed: a tag, no lock, and a lease.
+        let dead = Newcomer { id: 70 + u64::from(index), pid: 1, now: 1, locked: true, verifies: false };
+        assert!(readers::attach(other.header(), other.reader(index), &dead));
+        other.slot(0).ext_lease[0].fetch_or(1 << index, Ordering::SeqCst);
+    }
+    let first = Client::open(&name).unwrap();
+    let second = Client::open(&name).unwrap();
+    assert_eq!((first.reader_index(), second.reader_index()), (Some(0), Some(1)));
+    assert_eq!(other.slot(0).ext_lease[0].load(Ordering::SeqCst), 0, "their leases went with them");
+    assert_eq!(server.readers_connected(), 2);
+    assert!(matches!(Client::open(&name), Err(OpenError::NoReaderSlot { .. })), "these two live");
+}
+
+/// The server frees them as well, by publishing or by polling.
+#[test]
+fn dead_readers_do_not_fill_the_region() {
+    let (mut server, _) = serve("reap", 4);
+    let other = Other::of(&server);
+    let die = |id| {
+        let dead = Newcomer { id, pid: 1, now: 1, locked: true, verifies: false };
+        assert!(readers::attach(other.header(), other.reader(0), &dead));
+    };
+    die(1);
+    assert!(within_limit(|| {
+        publish(&mut server, 1);
+        server.readers_connected() == 0
+    }));
+    die(2);
+    assert!(within_limit(|| server.poll_control(1).messages.is_empty() && server.readers_connected() == 0));
+}
+
+/// A server without locks gives the slot of a reader that showed no sign of life to another one.
+#[test]
+fn a_reader_whose_slot_was_given_away_leaves_it_alone() {
+    let (server, name) = serve("given", 4);
+    let other = Other::of(&server);
+    // No extension: to readers, a server of the reference.
+    other.header().ext_features.store(0, Ordering::SeqCst);
+    let client = Client::open(&name).unwrap();
+    assert_eq!(client.reader_index(), Some(0));
+    let slot = other.reader(0);
+    readers::detach(other.header(), slot);
+    let heir = Newcomer { id: 99, pid: 5, now: 1234, locked: false, verifies: false };
+    assert!(readers::attach(other.header(), slot, &heir));
+
+    assert!(matches!(client.control_send(USER, b"not ours"), Err(SendError::NoReaderSlot { .. })));
+    assert_eq!(slot.heartbeat.load(Ordering::SeqCst), 1234, "the heir's");
+    client.heartbeat();
+    assert_eq!(slot.heartbeat.load(Ordering::SeqCst), 1234, "the heir's");
+    assert_eq!(client.reader_index(), Some(1), "another one was taken");
+    client.control_send(USER, b"ours").unwrap();
+    drop(client);
+    assert_eq!((slot.reader_id.load(Ordering::SeqCst), slot.in_use.load(Ordering::SeqCst)), (99, 1));
+    assert_eq!(other.reader(1).in_use.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_waiting_reader_shows_signs_of_life() {
+    let (server, name) = serve("beat", 4);
+    let other = Other::of(&server);
+    let mut client = Client::open(&name).unwrap();
+    let slot = other.reader(0);
+    slot.heartbeat.store(1, Ordering::SeqCst);
+    assert!(within_limit(|| {
+        assert!(client.wait(Duration::from_millis(30)).unwrap().is_none());
+        slot.heartbeat.load(Ordering::SeqCst) != 1
+    }));
+}
+
+#[test]
+fn messages_go_while_a_frame_is_borrowed_and_from_other_threads() {
+    let (mut server, name) = serve("sender", 4);
+    let mut client = Client::open(&name).unwrap();
+    let sender = client.control();
+    publish(&mut server, 1);
+    let frame = client.wait(LIMIT).unwrap().unwrap();
+    sender.send(USER, b"borrowed").unwrap();
+    let threads: Vec<_> = (0..4_u32)
+        .map(|i| {
+            let sender = sender.clone();
+            std::thread::spawn(move || sender.send_value(USER + 1, &i).unwrap())
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!(frame.get(WORDS).unwrap(), [1; 50]);
+    let messages = server.poll_control(16).messages;
+    assert_eq!(messages[0].data, b"borrowed");
+    let mut values: Vec<u32> = messages[1..].iter().map(|m| m.value().unwrap()).collect();
+    values.sort_unstable();
+    assert_eq!(values, [0, 1, 2, 3]);
+    assert!(messages[0].value::<u32>().unwrap_err().to_string().contains("8 bytes"));
+}
