@@ -51,7 +51,7 @@ fn reads_are_compared_with_the_directory() {
         LookupError::Type { id: 2, name: "position".to_owned(), found: "f32 x 3".to_owned(), asked: "u32".to_owned() };
     assert_eq!(wrong, ValueError::Stream(expected));
     assert_eq!(wrong.to_string(), "stream 2 `position` has elements of f32 x 3, not u32");
-    assert_eq!(frame.get::<[f32; 2]>(2).is_err(), true);
+    assert!(frame.get::<[f32; 2]>(2).is_err());
     assert_eq!(frame.value(TICK).unwrap_err(), ValueError::Absent { id: 1, frame_id: 1 });
     assert!(!frame.has(TICK).unwrap());
     let unknown = frame.get::<f32>("velocity").unwrap_err().to_string();
