@@ -79,12 +79,12 @@ pub fn repaired(flags: u16, mut bytes: Vec<u8>) -> Vec<u8> {
     if on(flag::DIGEST) {
         let mut bits = header.ext_features;
         if on(flag::EXTENDED) {
-            bits |= Features::STAMPS;
+            bits |= Features::STAMPS as u32;
         }
         if on(flag::OPEN) {
-            bits &= !Features::CLOSED;
+            bits &= !(Features::CLOSED as u32);
         }
-        header.ext_features = Features::new(header.session_id, bits).to_wire();
+        (header.ext_features, header.ext_more) = Features::new(header.session_id, u64::from(bits)).to_wire();
     }
     if on(flag::GEOMETRY) {
         let params = RegionParams {
