@@ -83,7 +83,7 @@ pub struct Claim {
     place: NonZero<u32>,
 }
 
-/// No slot can be had now.
+/// No slot can be had now: each was tried, and the counts together are the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoFreeSlot {
     /// Slots that readers hold by lease.
@@ -202,20 +202,65 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
         self.sequence.slot(self.next_ticket.load(Ordering::Relaxed))
     }
 
-    /// Takes the next slot that nobody leases and nobody writes. Tries each slot at most twice, the newest
-    /// frame's last; never waits.
+    /// Takes the next slot that nobody leases and nobody writes, the newest frame's only when there is no other. Never
+    /// waits: it tries as many slots as there are in the order of tickets, and then each one once.
     ///
     /// The slot's `payload_bytes` is 0 afterwards, so that readers without stamps refuse it.
     ///
     /// # Errors
     ///
-    /// [`NoFreeSlot`] when every slot is leased or being written.
+    /// [`NoFreeSlot`] when every slot was leased or being written when it was tried.
     #[inline]
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
-        // Relaxed: only a preference.
-        let newest = self.newest_slot.load(Ordering::Relaxed).checked_sub(1);
         // The slot of the newest frame comes last, so that readers lose it only when there is no other.
-        self.claim_except(slots, newest).or_else(|_| self.claim_except(slots, None))
+        let newest = self.newest();
+        for _ in 0..slots.slot_count() {
+            // Relaxed: the ticket is only a number, the stamp decides who owns the slot.
+            let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+            let index = self.sequence.slot(ticket);
+            if newest != Some(index)
+                && let Ok(stamp) = self.try_claim(slots, index)
+            {
+                return Ok(Claim::new(ticket, index, stamp));
+            }
+        }
+        self.claim_any(slots)
+    }
+
+    /// Tries each slot once, whatever tickets other threads take meanwhile: those of [`Claimer::claim`] are shared, so
+    /// that another thread may have taken the ticket of the one free slot each time.
+    #[cold]
+    fn claim_any<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
+        let mut refused = NoFreeSlot { leased: 0, writing: 0 };
+        let (count, newest) = (slots.slot_count(), self.newest().filter(|&n| n < slots.slot_count()));
+        // The slot whose turn is next holds the oldest frame, as far as tickets tell.
+        let first = self.next_slot() % count.max(1);
+        let others = (first..count).chain(0..first).filter(|&index| newest != Some(index));
+        for index in others.chain(newest) {
+            match self.try_claim(slots, index) {
+                Ok(stamp) => return Ok(Claim::new(self.ticket_of(index), index, stamp)),
+                Err(Busy::Leased) => refused.leased += 1,
+                Err(Busy::Writing) => refused.writing += 1,
+            }
+        }
+        Err(refused)
+    }
+
+    /// A new ticket that leads to slot `index`. It takes the tickets of a whole lap, of which one does, and the others
+    /// are skipped: nobody else gets any of them, and every later ticket is greater.
+    fn ticket_of(&self, index: u32) -> u64 {
+        let slots = self.sequence.slots;
+        // Relaxed: as in `claim`.
+        let first = self.next_ticket.fetch_add(u64::from(slots), Ordering::Relaxed);
+        let at = self.sequence.slot(first);
+        first + u64::from(if at <= index { index - at } else { index + (slots - at) })
+    }
+
+    /// The slot of the newest frame.
+    #[inline]
+    fn newest(&self) -> Option<u32> {
+        // Relaxed: only a preference.
+        self.newest_slot.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// The same for a thread that has the claimer to itself, which saves an atomic step.
@@ -225,7 +270,7 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     /// [`NoFreeSlot`] as above.
     #[inline]
     pub fn claim_mut<S: Slots>(&mut self, slots: &S) -> Result<Claim, NoFreeSlot> {
-        let newest = self.newest_slot.load(Ordering::Relaxed).checked_sub(1);
+        let newest = self.newest();
         // Relaxed: `&mut` says that nobody else counts.
         let ticket = self.next_ticket.load(Ordering::Relaxed);
         let index = self.sequence.slot(ticket);
@@ -236,25 +281,6 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
             return Ok(Claim::new(ticket, index, stamp));
         }
         self.claim(slots)
-    }
-
-    #[inline]
-    fn claim_except<S: Slots>(&self, slots: &S, spared: Option<u32>) -> Result<Claim, NoFreeSlot> {
-        let mut refused = NoFreeSlot { leased: 0, writing: 0 };
-        for _ in 0..slots.slot_count() {
-            // Relaxed: the ticket is only a number, the stamp decides who owns the slot.
-            let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-            let index = self.sequence.slot(ticket);
-            if spared == Some(index) {
-                continue;
-            }
-            match self.try_claim(slots, index) {
-                Ok(stamp) => return Ok(Claim::new(ticket, index, stamp)),
-                Err(Busy::Leased) => refused.leased += 1,
-                Err(Busy::Writing) => refused.writing += 1,
-            }
-        }
-        Err(refused)
     }
 }
 

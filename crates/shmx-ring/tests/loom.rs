@@ -14,7 +14,7 @@ use shmx_ring::hold::Holds;
 use shmx_ring::reader::{self, FrameSnapshot};
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::{ControlHead, FrameView, HeaderView, Slot, Slots};
-use shmx_ring::writer::{Claimer, FrameMeta, Publisher};
+use shmx_ring::writer::{Claimer, FrameMeta, NoFreeSlot, Publisher};
 
 struct Ring {
     header: HeaderView,
@@ -331,6 +331,42 @@ fn two_writers_never_share_a_slot_and_ids_follow_each_other() {
         }
         assert_eq!(reader::newest(&*ring), 2, "the number never moves back");
         assert_eq!(reader::published(&*ring), 2);
+    });
+}
+
+#[test]
+fn two_writers_and_one_free_slot_fail_only_on_each_other() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(2));
+        let claimer = Arc::new(Claimer::new(2));
+        let publisher = Arc::new(Mutex::new(Publisher::new(2)));
+        // Slot 0 is leased all the time. By the leaseholder's bit alone, which is all that a claim looks at.
+        ring.slot(0).head.ext_lease[0].store(1, Ordering::Relaxed);
+        let write = |ring: &Ring, claimer: &Claimer, publisher: &Mutex<Publisher>, value| {
+            let claim = claimer.claim(&ring)?;
+            assert_eq!(claim.slot(), 1);
+            ring.plain[1].with_mut(|p| {
+                // SAFETY: the claim makes us the only one; loom checks that.
+                unsafe { *p = value }
+            });
+            let meta = FrameMeta { sim_time_bits: value, payload_bytes: 16, ..FrameMeta::default() };
+            let _ = publisher.lock().unwrap().publish(&ring, claimer, claim, &meta);
+            Ok::<_, NoFreeSlot>(())
+        };
+        let other = {
+            let (ring, claimer, publisher) = (ring.clone(), claimer.clone(), publisher.clone());
+            thread::spawn(move || write(&ring, &claimer, &publisher, 5))
+        };
+        let results = [write(&ring, &claimer, &publisher, 6), other.join().unwrap()];
+        let published = results.iter().filter(|r| r.is_ok()).count() as u64;
+        assert!(published > 0, "one of them finds the slot");
+        for refused in results.into_iter().filter_map(Result::err) {
+            assert_eq!(refused, NoFreeSlot { leased: 1, writing: 1 });
+        }
+        assert_eq!(reader::published(&*ring), published);
+        assert_eq!(newest_slot(&ring), Some(1), "the number leads to the frame");
+        let seen = reader::begin(ring.slot(1)).unwrap();
+        assert_eq!((seen.frame_id, seen.sim_time_bits), (published, plain(&ring, 1)));
     });
 }
 

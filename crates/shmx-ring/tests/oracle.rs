@@ -15,6 +15,7 @@ use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::{ControlHead, FrameView, HeaderView, ReaderView, Slot, Slots};
 use shmx_ring::writer::{Claim, Claimer, FrameMeta, NoFreeSlot, Publisher, Sequence};
 use shmx_ring::{bytes, doorbell, readers};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 
 const WORDS: usize = 3;
@@ -220,30 +221,25 @@ impl World {
         self.check();
     }
 
-    /// Section 6.2: each slot once without the newest frame's, then each once more.
+    /// Section 6.2: a lap of tickets without the newest frame's slot, then each slot once, the newest frame's last.
     fn claim(&mut self, alone: bool) {
-        let mut expected = None;
-        let newest = self.newest.map(|t| t % self.slots());
-        let mut refused = (0, 0);
-        for turn in 0..2 * self.slots() {
-            let (ticket, first_round) = (self.next_ticket, turn < self.slots());
-            let index = ticket % self.slots();
-            self.next_ticket += 1;
-            if turn == self.slots() {
-                refused = (0, 0);
+        let slots = self.slots();
+        let newest = self.newest.map(|t| t % slots);
+        let free = |place: &Place| !place.claimed && place.leases.is_empty();
+        let by_ticket = (self.next_ticket..self.next_ticket + slots)
+            .find(|t| newest != Some(t % slots) && free(&self.places[(t % slots) as usize]));
+        let (mut expected, mut refused) = (by_ticket.map(|t| (t, t % slots)), (0, 0));
+        self.next_ticket = by_ticket.map_or(self.next_ticket + slots, |t| t + 1);
+        if expected.is_none() {
+            let lap = self.next_ticket..self.next_ticket + slots;
+            let (last, others): (Vec<_>, Vec<_>) = lap.partition(|t| newest == Some(t % slots));
+            expected =
+                others.iter().chain(&last).find(|t| free(&self.places[(*t % slots) as usize])).map(|t| (*t, t % slots));
+            if expected.is_some() {
+                self.next_ticket += slots;
             }
-            let place = &self.places[index as usize];
-            if first_round && newest == Some(index) {
-                continue;
-            }
-            if place.claimed {
-                refused.1 += 1;
-            } else if !place.leases.is_empty() {
-                refused.0 += 1;
-            } else {
-                expected = Some((ticket, index));
-                break;
-            }
+            let claimed = self.places.iter().filter(|p| p.claimed).count() as u32;
+            refused = (slots as u32 - claimed, claimed);
         }
         let got = if alone { self.claimer.claim_mut(&self.ring) } else { self.claimer.claim(&self.ring) };
         match (got, expected) {
@@ -280,6 +276,84 @@ impl World {
                 assert!(slot.payload.iter().zip(place.words).all(|(c, w)| c.load(Ordering::Relaxed) == w));
             }
         }
+    }
+}
+
+/// Slots that another thread is busy with: it takes a ticket, and gives its slot back, whenever one of them is tried.
+struct Contended<'a> {
+    ring: &'a Ring,
+    claimer: &'a Claimer,
+    busy: Cell<bool>,
+    tried: RefCell<Vec<u32>>,
+}
+
+impl Slots for Contended<'_> {
+    fn header(&self) -> &HeaderView {
+        self.ring.header()
+    }
+    fn slot_count(&self) -> u32 {
+        self.ring.slot_count()
+    }
+    fn slot(&self, index: u32) -> Slot<'_> {
+        self.tried.borrow_mut().push(index);
+        if self.busy.get()
+            && let Ok(claim) = self.claimer.claim(self.ring)
+        {
+            self.claimer.abandon(self.ring, claim);
+        }
+        self.ring.slot(index)
+    }
+}
+
+/// Threads share tickets: the one free slot's once went to another thread each time, and the claim failed.
+#[test]
+fn the_one_free_slot_is_found_whatever_tickets_others_take() {
+    for slots in 2..6 {
+        for free in 0..slots {
+            let (ring, claimer) = (Ring::new(slots), Claimer::new(slots));
+            for leased in (0..slots).filter(|&i| i != free) {
+                reader::lease(ring.slot(leased), 3).unwrap();
+            }
+            let contended =
+                Contended { ring: &ring, claimer: &claimer, busy: Cell::new(true), tried: RefCell::default() };
+            let mut publisher = Publisher::new(slots);
+            let mut last = 0;
+            for id in 1..=10 {
+                let claim = claimer.claim(&contended).expect("a slot is free each time one is tried");
+                assert_eq!(claim.slot(), free);
+                let said = publisher.publish(&ring, &claimer, claim, &FrameMeta::default());
+                assert_eq!(said.frame_id, id);
+                // I4, and the number leads to the frame.
+                let number = reader::newest(&ring);
+                assert!(number > last && (number - 1) % slots == free, "{last}, then {number} of {slots} slots");
+                last = number;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_free_slot_is_said_after_each_was_tried_with_counts_that_are_true() {
+    const SLOTS: u32 = 5;
+    let (ring, claimer) = (Ring::new(SLOTS), Claimer::new(SLOTS));
+    let mut publisher = Publisher::new(SLOTS);
+    let first = claimer.claim(&ring).unwrap();
+    let _ = publisher.publish(&ring, &claimer, first, &FrameMeta::default());
+    let held: Vec<_> = (0..2).map(|_| claimer.claim(&ring).unwrap()).collect();
+    for leased in (0..SLOTS).filter(|i| held.iter().all(|c| c.slot() != *i)) {
+        reader::lease(ring.slot(leased), 3).unwrap();
+    }
+    let contended = Contended { ring: &ring, claimer: &claimer, busy: Cell::new(true), tried: RefCell::default() };
+    for _ in 0..20 {
+        contended.tried.borrow_mut().clear();
+        assert_eq!(claimer.claim(&contended).unwrap_err(), NoFreeSlot { leased: 3, writing: 2 });
+        let mut last: Vec<_> = contended.tried.borrow().iter().rev().take(SLOTS as usize).copied().collect();
+        assert_eq!(last[0], 0, "the newest frame's slot comes last");
+        last.sort_unstable();
+        assert_eq!(last, [0, 1, 2, 3, 4]);
+    }
+    for claim in held {
+        claimer.abandon(&ring, claim);
     }
 }
 
