@@ -204,7 +204,9 @@ fn outside(layout: &RegionLayout, before: &[u8], after: &[u8]) -> Option<usize> 
             (40..56).contains(&within)
         };
         let readers = layout.readers_offset() as usize..slots;
-        (116..120).contains(&at) || (124..128).contains(&at) || lease || readers.contains(&at)
+        // The count of readers, that of their coming and going, and the doorbell.
+        let counts = (102..104).contains(&at) || (116..120).contains(&at) || (124..128).contains(&at);
+        counts || lease || readers.contains(&at)
     };
     before.iter().zip(after).enumerate().position(|(at, (b, a))| b != a && !clients(at))
 }
