@@ -1,3 +1,5 @@
+//! Publishes a hundred frames a second.
+
 use shmx::{Server, Stream};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Takes the newest frame each time.
+
 use shmx::{Client, Stream};
 use std::time::Duration;
 
