@@ -215,7 +215,7 @@ impl Position {
                     return Ok(Some(payload));
                 }
             } else {
-                match self.read_slot(a, slot, place) {
+                match self.read_counted(a, slot, place) {
                     Ok(payload) if self.current.meta.frame_id >= self.newest.0 => {
                         self.deliver_newest(a);
                         return Ok(Some(payload));
@@ -235,7 +235,8 @@ impl Position {
         }
         // What was the newest before is gone, and the newest number still leads to an older frame; or it is being
         // rewritten.
-        if behind || is_rewritten(&a.region, a.features) {
+        let uncounted = a.features.is_extended() && self.current.meta.frame_id > reader::published(&a.region);
+        if behind || uncounted || is_rewritten(&a.region, a.features) {
             return Ok(None);
         }
         Err(ReadError::Lapped { attempts: ATTEMPTS })
@@ -252,12 +253,28 @@ impl Position {
         if a.region.slot(slot).head.frame_id.load(Ordering::Relaxed) < id {
             return None;
         }
-        let payload = self.read_slot(a, slot, place).ok()?;
+        let payload = self.read_counted(a, slot, place).ok()?;
         if self.current.meta.frame_id < id {
             return None;
         }
         self.deliver_newest(a);
         Some(payload)
+    }
+
+    /// Reads a slot whose frame may not be counted yet. Such a frame is not handed out: a producer that dies before it
+    /// counts it leaves a later reader to begin with an older one.
+    #[inline]
+    fn read_counted<'a, P: Place>(
+        &mut self,
+        a: &'a Arc<Attachment>,
+        slot: u32,
+        place: &mut P,
+    ) -> Result<Payload<'a>, Miss> {
+        let payload = self.read_slot(a, slot, place)?;
+        if a.features.is_extended() && self.current.meta.frame_id > reader::published(&a.region) {
+            return Err(Miss::Disturbed);
+        }
+        Ok(payload)
     }
 
     /// [`super::Client::read_id`].
@@ -378,7 +395,7 @@ impl Position {
             self.forget_impossible(reader::published(&a.region));
             return Ok(None);
         }
-        match self.read_slot(a, slot, place) {
+        match self.read_counted(a, slot, place) {
             Ok(payload) if self.current.meta.frame_id > before => {
                 self.deliver_newest(a);
                 Ok(Some(payload))
