@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod cross;
 mod fuzz;
+mod house;
 mod instructions;
 mod interop;
 mod layers;
@@ -55,6 +56,7 @@ test-windows|test-arm|test-32bit [--quick]
                     Debian
 test-others         the three in their quick forms
 layers              no crate depends on one above it
+house               no circle of imports among the files of a crate, no long file without a reason
 help                this text
 
 With CI=true in the environment every command has the rules of `ci`.
@@ -98,6 +100,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
         ["layers"] => step::check(tally, "layers", layers::check),
+        ["house"] => step::check(tally, "house rules", house::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{HELP}");
             Ok(())

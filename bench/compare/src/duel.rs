@@ -5,6 +5,7 @@ use crate::end::{Board, End, NAP, Round};
 use crate::memory::Memory;
 use crate::peer::{Order, Peer, Switches};
 use crate::stats::{Outcome, middle};
+use crate::traces::PREFIX;
 use crate::transport::Opts;
 use anyhow::{Context, Result, ensure};
 use quanta::Clock;
@@ -87,7 +88,7 @@ fn ways_per_sample(what: What, round: &Round) -> f64 {
 impl Bench {
     /// The other processes run on `peer_core`; this one is pinned already.
     pub(crate) fn new(peer_core: usize) -> Result<Self> {
-        let board_name = format!("shmx-bench-{}-board", std::process::id());
+        let board_name = format!("{PREFIX}{}-board", std::process::id());
         let board = Board(Memory::create(&board_name, Board::LEN)?);
         Ok(Self { clock: Clock::new(), board, board_name, peer_core, peers: Vec::new(), opened: 0 })
     }
@@ -100,7 +101,7 @@ impl Bench {
         }
         let id = self.opened;
         self.opened += 1;
-        let name = |way: &str| Some(format!("shmx-bench-{}-{id}-{way}", std::process::id()));
+        let name = |way: &str| Some(format!("{PREFIX}{}-{id}-{way}", std::process::id()));
         let (there, back) = (name("there"), if cell.what == What::PingPong { name("back") } else { None });
         let bytes = if kind.carries() { bytes } else { 0 };
         let opts = Opts { bytes, block: cell.block, readers: readers.max(1) };

@@ -14,6 +14,7 @@ mod render;
 mod report;
 mod stats;
 mod targets;
+mod traces;
 mod transport;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,10 +22,10 @@ use clap::{Parser, Subcommand};
 use contenders::Kind;
 use duel::{Bench, Cell, Effort, What};
 use report::{CellReport, EntryReport, Report, Skip, Verdict};
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use targets::{size, time};
+use traces::Traces;
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -150,20 +151,8 @@ fn clock_cost(clock: &quanta::Clock) -> f64 {
     stats::median(times.collect())
 }
 
-/// Two runs at once would measure each other; the second waits for the first.
-fn alone() -> Result<File> {
-    let path = std::env::temp_dir().join("shmx-bench.lock");
-    let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-    if lock.try_lock().is_err() {
-        eprintln!("waiting for another run of the benchmarks to end");
-        lock.lock()?;
-    }
-    Ok(lock)
-}
-
 fn measure(run: &Run) -> Result<()> {
-    let _lock = alone()?;
-    contenders::clean();
+    let traces = Traces::begin()?;
     let start = Instant::now();
     let used = cores()?;
     peer::pin(used[0])?;
@@ -205,7 +194,7 @@ fn measure(run: &Run) -> Result<()> {
                 println!("  FAILED: {e:#}");
                 failed.push(Skip { what: title(&cell), why: format!("it failed: {e:#}") });
                 drop(bench);
-                contenders::clean();
+                traces.remove();
                 bench = Bench::new(used[1])?;
                 continue;
             }
@@ -216,7 +205,7 @@ fn measure(run: &Run) -> Result<()> {
         cells.push(report);
     }
     drop(bench); // the peers end
-    contenders::clean();
+    let tidy = traces.end();
     machine.load_after = machine::load();
     machine.seconds = start.elapsed().as_secs_f64();
     let failures = failed.len();
@@ -229,6 +218,7 @@ fn measure(run: &Run) -> Result<()> {
         text.push('\n');
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
+    tidy?;
     ensure!(failures == 0, "{failures} tables could not be measured");
     if report.cells.is_empty() && report.hash.is_empty() {
         bail!("nothing was measured");

@@ -1,5 +1,6 @@
 //! iceoryx2: a publish-subscribe service of `[u64]`, loaned without initialisation, and an event service for sleepers.
 
+use crate::traces::{IOX_FOLDER, IOX_PREFIX};
 use crate::transport::{DEPTH, Opts, Rx, Tx};
 use anyhow::{Context, Result};
 use iceoryx2::port::listener::Listener;
@@ -13,9 +14,6 @@ use std::time::Duration;
 
 type Service = ipc::Service;
 
-/// How the names of everything it makes begin; [`super::clean`] removes them.
-const PREFIX: &str = "shmx-bench-iox-";
-
 /// What both ends hold on to.
 struct Joined {
     data: publish_subscribe::PortFactory<Service, [u64], ()>,
@@ -26,7 +24,8 @@ struct Joined {
 fn join(name: &str, opts: &Opts) -> Result<Joined> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
-    config.global.prefix = PREFIX.try_into()?;
+    config.global.prefix = IOX_PREFIX.try_into()?;
+    config.global.set_root_path(&IOX_FOLDER.try_into()?);
     let node = NodeBuilder::new().config(&config).create::<Service>()?;
     let data = node
         .service_builder(&name.try_into()?)

@@ -32,16 +32,6 @@ pub(crate) enum Kind {
     ShmxCopyHash,
 }
 
-/// Removes what contenders leave behind by design, and what a run that was killed has left. There is one run at a time,
-/// and it has nothing open when it calls this.
-pub(crate) fn clean() {
-    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("shmx-bench-") {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
 impl Kind {
     pub(crate) const ALL: [Self; 13] = [
         Self::Line,

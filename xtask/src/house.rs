@@ -1,0 +1,96 @@
+//! The house rules: no circle of imports among the files of a crate, and no long file without a reason.
+
+mod circles;
+mod lexer;
+mod module;
+
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of a Rust file that gives no reason to be longer.
+const LONG: usize = 500;
+/// The reason stands within so many lines from the top, behind these words.
+const HEAD: usize = 15;
+const REASON: &str = "//! Length:";
+
+/// Where Rust files lie.
+const FOLDERS: [&str; 4] = ["crates", "xtask", "fuzz", "bench"];
+
+pub(crate) fn check() -> Result<()> {
+    let mut broken = Vec::new();
+    for krate in entries(Path::new("crates"))? {
+        for root in roots(&krate.join("src"))? {
+            broken.extend(circles::circles(&root, &|path| fs::read_to_string(path).ok()));
+        }
+    }
+    for folder in FOLDERS {
+        for file in rust_files(Path::new(folder))? {
+            let source = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+            broken.extend(too_long(&source).map(|lines| {
+                format!("{}: {lines} lines; split it, or say why not in a line `{REASON} ...`", file.display())
+            }));
+        }
+    }
+    if !broken.is_empty() {
+        bail!("{} house rules are broken:\n{}", broken.len(), broken.join("\n"));
+    }
+    Ok(())
+}
+
+/// The lines of a file that has too many, and no reason.
+fn too_long(source: &str) -> Option<usize> {
+    let lines = source.lines().count();
+    let reason = |line: &str| line.strip_prefix(REASON).is_some_and(|why| !why.trim().is_empty());
+    (lines > LONG && !source.lines().take(HEAD).any(reason)).then_some(lines)
+}
+
+/// First files of the crates in a `src` folder: the library, and each program.
+fn roots(src: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> =
+        ["lib.rs", "main.rs"].map(|f| src.join(f)).into_iter().filter(|f| f.exists()).collect();
+    let programs = src.join("bin");
+    if programs.exists() {
+        for entry in entries(&programs)? {
+            found.push(if entry.is_dir() { entry.join("main.rs") } else { entry });
+        }
+    }
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
+    let mut found = read.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// All Rust files below a folder, build outputs aside.
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in entries(folder)? {
+        if entry.is_dir() {
+            if entry.file_name().is_some_and(|n| n != "target") {
+                found.extend(rust_files(&entry)?);
+            }
+        } else if entry.extension().is_some_and(|e| e == "rs") {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONG, too_long};
+
+    #[test]
+    fn a_long_file_needs_a_reason_in_its_head() {
+        let body = "fn f() {}\n".repeat(LONG - 1);
+        assert_eq!(too_long(&format!("//! What.\n{body}")), None);
+        assert_eq!(too_long(&format!("//! What.\n\n{body}")), Some(LONG + 1));
+        assert_eq!(too_long(&format!("//! What.\n//! Length: one table.\n{body}")), None);
+        assert_eq!(too_long(&format!("//! What.\n//! Length: \n{body}")), Some(LONG + 1));
+        assert_eq!(too_long(&format!("{}//! Length: too late.\n{body}", "//\n".repeat(15))), Some(LONG + 15));
+    }
+}
