@@ -183,3 +183,11 @@ fn errors_print_as_text() {
     let error = Server::builder(unique("text")).stream(TICK, 1).stream(TICK, 1).create().unwrap_err();
     assert_eq!(format!("{error:?}"), "bad stream: stream id 1 is used twice; give every stream an id of its own");
 }
+
+/// Bytes behind the last record must not become the header of one that hides what is declared.
+#[test]
+fn a_ready_made_directory_swallows_no_stream() {
+    let stray = [0xFF, 0xEE, 0, 0, 0x40, 0, 0];
+    let error = Server::builder(unique("stray")).directory(&stray).stream(TICK, 1).create().unwrap_err();
+    assert!(matches!(error, CreateError::StrayBytes), "{error:?}");
+}

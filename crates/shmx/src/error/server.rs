@@ -91,6 +91,9 @@ pub enum CreateError {
         #[source]
         source: shmx_abi::directory::DirectoryError,
     },
+    /// A ready-made directory ends in bytes that would swallow the streams added to it.
+    #[error("the ready-made directory ends in stray bytes; cut them off, or create without further streams")]
+    StrayBytes,
     /// Another server lives under this name.
     #[error("region `{name}` is held by a live server{}; stop it or use another name", pid_text(*pid))]
     HeldByLiveServer {

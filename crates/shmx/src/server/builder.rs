@@ -247,6 +247,11 @@ impl ServerBuilder {
             spec.append_to(&streams, &mut bytes)?;
             streams.push(spec.into());
         }
+        // A ready-made directory may end in bytes that make the new entries part of a record of their own.
+        let readable = Entries::new(&bytes).map_while(Result::ok).map(StreamInfo::from);
+        if !self.streams.is_empty() && !readable.eq(streams.iter().cloned()) {
+            return Err(CreateError::StrayBytes);
+        }
         Ok((bytes, streams))
     }
 }
