@@ -75,7 +75,7 @@ mod name;
 mod pages;
 mod process;
 mod region;
-#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[cfg(target_os = "macos")]
 mod shared_mapping;
 mod space;
 

@@ -22,13 +22,12 @@ use rustix::time::ClockId;
 
 use self::fork::Ready;
 use self::lock::LockFile;
-use self::view::{Mapping, View};
+use self::view::Mapping;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::region::{CreateOptions, RegionEntry};
-use crate::shared_mapping::SharedMapping;
 use crate::space::Space;
 
 /// Where the objects are.
@@ -42,6 +41,7 @@ const HIDDEN_PREFIX: &str = ".shmx-pending-";
 const RESERVE_STEP: u64 = 16 << 20;
 
 const LOOK: &str = "look at the object";
+const MAP: &str = "map the object";
 const PREPARE: &str = "prepare for forks";
 
 const OPEN_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -269,7 +269,7 @@ impl Pending {
         };
         match linked {
             Ok(()) => Ok(Region {
-                view: View::Own(self.mapping),
+                view: self.mapping,
                 file: self.file,
                 id: self.id,
                 // The hidden name, where there is one, goes here.
@@ -459,34 +459,47 @@ impl Existing {
         self.id.remove(name)
     }
 
-    /// The mapping library opens the name once more, so it must be shown that it got this object: `self.file` keeps
-    /// this object's inode number from being used again, and the name led to that number both before and after. (Only
-    /// someone who renames this object away and back in between could get past that; that takes write permission on
-    /// the object's name, with which they could do worse.)
+    /// Maps this very object, whatever the name leads to by now. What is mapped is a description of its own, see
+    /// [`Pending::create`].
     pub(crate) fn map(self, name: &RegionName) -> Result<Region, OpenError> {
-        let failed = |source| OpenError::Os { name: name.as_str().to_owned(), source };
-        let replaced = || OpenError::Replaced { name: name.as_str().to_owned() };
-        let len = mappable_len(name, &self.stat().map_err(failed)?)?;
-        if !self.id.is_named(name) {
-            return Err(replaced());
-        }
-        let mapping = SharedMapping::open(name).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                replaced()
-            } else {
-                OpenError::os(name, "map the object", error)
-            }
-        })?;
-        // Shorter: it was shrunk just now.
-        if !self.id.is_named(name) || mapping.len() < len {
-            return Err(replaced());
-        }
-        Ok(Region { view: View::Shared { mapping, len }, file: self.file, id: self.id })
+        let fail = |source| OpenError::Os { name: name.as_str().to_owned(), source };
+        let (fd, stat) = reopen(name, self.file.fd(MAP).map_err(fail)?, self.id)?;
+        let len = mappable_len(name, &stat)?;
+        let view = Mapping::new(&fd, len, ProtFlags::READ | ProtFlags::WRITE)
+            .map_err(|error| OpenError::os(name, MAP, error))?;
+        Ok(Region { view, file: self.file, id: self.id })
+    }
+
+    /// The same object once more, with locks of its own.
+    pub(crate) fn again(&self, name: &RegionName) -> Result<Self, OpenError> {
+        let fail = |source| OpenError::Os { name: name.as_str().to_owned(), source };
+        let ready = Ready::new().map_err(|error| fail(OsError::os(PREPARE, error)))?;
+        let fd = self.file.fd(MAP).map_err(fail)?;
+        let file = LockFile::open(ready, || reopen(name, fd, self.id).map(|(fd, _)| fd))?;
+        Ok(Self { file, id: self.id })
+    }
+}
+
+/// Another description of an open object.
+fn reopen(name: &RegionName, fd: BorrowedFd<'_>, id: ObjectId) -> Result<(OwnedFd, Stat), OpenError> {
+    // No NOFOLLOW: the /proc path is a link by nature. It leads to the object itself.
+    let same = rustix::fs::open(proc_path(fd), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|fd| rustix::fs::fstat(&fd).map(|stat| (fd, stat)));
+    match same {
+        Ok((fd, stat)) if ObjectId::of(&stat) == id => return Ok((fd, stat)),
+        // Without /proc, or with that of another process namespace, by name; only the same object will do.
+        _ => {}
+    }
+    let replaced = || OpenError::Replaced { name: name.as_str().to_owned() };
+    match open_object(name, OFlags::RDWR) {
+        Ok((fd, stat)) if ObjectId::of(&stat) == id => Ok((fd, stat)),
+        Ok(_) | Err(OpenError::NotFound { .. } | OpenError::NotSharedMemory { .. }) => Err(replaced()),
+        Err(error) => Err(error),
     }
 }
 
 pub(crate) struct Region {
-    view: View,
+    view: Mapping,
     file: LockFile,
     id: ObjectId,
 }

@@ -68,7 +68,7 @@ impl RegionName {
     }
 
     /// The name as `shm_open` takes it: with one leading slash.
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    #[cfg(target_os = "macos")]
     pub(crate) fn posix_name(&self) -> String {
         format!("/{}", self.0)
     }

@@ -228,15 +228,46 @@ impl Existing {
         self.inner.remove(&self.name)
     }
 
-    /// Maps the object read-write, whole.
+    /// Maps the object read-write, whole: this very object, even where the name leads elsewhere by now.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Empty`] for an object of 0 bytes, [`OpenError::Replaced`] when the name does not lead to this
-    /// object any more (open it again), [`OpenError::TooLarge`], [`OpenError::Os`]. On an error the locks are released.
+    /// [`OpenError::Empty`] for an object of 0 bytes, [`OpenError::TooLarge`], [`OpenError::Os`];
+    /// [`OpenError::Replaced`] on macOS, and on Linux without `/proc`, when the name does not lead to this object any
+    /// more (open it again). On an error the locks are released.
     pub fn map(self) -> Result<Region, OpenError> {
         let inner = self.inner.map(&self.name)?;
         Ok(Region { name: self.name, inner })
+    }
+
+    /// Maps the object as [`Existing::map`] does, and keeps this one with its locks. The region has locks of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Existing::map`]; nothing changes then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx_os::{CreateOptions, Existing, LockByte, Pending, RegionName};
+    ///
+    /// let name = RegionName::new(&format!("/shmx-doc-again-{}", shmx_os::process_id()))?;
+    /// Pending::create(&name, &CreateOptions { len: 4096, ..CreateOptions::default() })?.publish()?;
+    /// let existing = Existing::open(&name)?;
+    /// assert!(existing.try_lock(LockByte::Server)?);
+    /// let region = existing.map_again()?;
+    /// assert!(!region.try_lock(LockByte::Server)?);
+    /// # existing.remove()?;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn map_again(&self) -> Result<Region, OpenError> {
+        let inner = self.inner.again(&self.name)?.map(&self.name)?;
+        Ok(Region { name: self.name.clone(), inner })
     }
 }
 

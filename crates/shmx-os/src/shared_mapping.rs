@@ -1,4 +1,4 @@
-//! Read-write mapping of an existing object, by the `shared_memory` crate.
+//! Read-write mapping of an existing object on macOS, by the `shared_memory` crate.
 //!
 //! That crate opens by name only, gives no access to its descriptor, cannot map read-only, cannot make an object
 //! that is invisible, and neither reserves pages nor sets a mode; so it is used for this one job.

@@ -283,6 +283,13 @@ impl Existing {
         self.id.remove(name)
     }
 
+    pub(crate) fn again(&self, name: &RegionName) -> Result<Self, OpenError> {
+        let fd = self.fd.try_clone().map_err(|error| OpenError::os(name, "map the object", error))?;
+        Ok(Self { fd, id: self.id, process: self.process })
+    }
+
+    /// The mapping library opens the name once more; that it got this object the numbers say, as far as the system
+    /// gives any.
     pub(crate) fn map(self, name: &RegionName) -> Result<Region, OpenError> {
         let replaced = || OpenError::Replaced { name: name.as_str().to_owned() };
         let stat = self.stat().map_err(|source| OpenError::Os { name: name.as_str().to_owned(), source })?;

@@ -74,6 +74,10 @@ impl Existing {
         match self.0 {}
     }
 
+    pub(crate) fn again(&self, _name: &RegionName) -> Result<Self, OpenError> {
+        match self.0 {}
+    }
+
     pub(crate) fn map(self, _name: &RegionName) -> Result<Region, OpenError> {
         match self.0 {}
     }

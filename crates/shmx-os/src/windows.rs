@@ -372,6 +372,16 @@ impl Existing {
         Ok(self.object.remove(name))
     }
 
+    /// Another view of the same mapping, by a handle of its own.
+    pub(crate) fn again(&self, name: &RegionName) -> Result<Self, OpenError> {
+        let fail = |error| OpenError::os(name, "map a view of the object", error);
+        let gone = || OpenError::Replaced { name: name.as_str().to_owned() };
+        let handle = guard(&self.object.view.handle).as_ref().ok_or_else(gone)?.try_clone().map_err(fail)?;
+        let mut view = View::new(handle, FILE_MAP_READ | FILE_MAP_WRITE).map_err(fail)?;
+        view.len = self.object.view.len;
+        Ok(Self { object: Object::new(view) })
+    }
+
     pub(crate) fn map(self, _name: &RegionName) -> Result<Region, OpenError> {
         self.object.view.let_go();
         Ok(Region { object: self.object })

@@ -10,7 +10,6 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::pages::Span;
-use crate::shared_mapping::SharedMapping;
 
 /// A mapping made by this crate.
 pub(super) struct Mapping {
@@ -59,42 +58,5 @@ impl Drop for Mapping {
         // SAFETY: the range was mapped by `new`, is unmapped only here, and no reference into it is left, because each
         // borrows `self`.
         let _ = unsafe { rustix::mm::munmap(self.base(), self.len) };
-    }
-}
-
-/// The memory of a region.
-pub(super) enum View {
-    /// Made at creation.
-    Own(Mapping),
-    /// Of an object that existed, cut to `len` bytes, which is neither 0 nor above `isize::MAX` nor the mapping's
-    /// length.
-    Shared { mapping: SharedMapping, len: usize },
-}
-
-impl View {
-    #[inline]
-    pub(super) fn bytes(&self) -> &[AtomicU8] {
-        match self {
-            Self::Own(mapping) => mapping.bytes(),
-            Self::Shared { mapping, len } => {
-                debug_assert!(*len <= mapping.len());
-                // SAFETY: as in `Mapping::bytes`: at least `len` bytes are mapped at the base for as long as `mapping`
-                // lives, which the returned lifetime ensures, and the type allows writes by others.
-                unsafe { slice::from_raw_parts(mapping.base().as_ptr().cast_const().cast(), *len) }
-            }
-        }
-    }
-
-    pub(super) fn span(&self) -> Span {
-        // SAFETY: at least as many bytes are mapped at the base; callers use the span while they borrow `self`.
-        unsafe { Span::new(self.base(), self.bytes().len()) }
-    }
-
-    /// First byte, at a page boundary, writable.
-    pub(super) fn base(&self) -> *mut c_void {
-        match self {
-            Self::Own(mapping) => mapping.base(),
-            Self::Shared { mapping, .. } => mapping.base().as_ptr().cast(),
-        }
     }
 }

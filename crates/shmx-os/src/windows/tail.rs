@@ -8,7 +8,7 @@
 //! that map only the length which a header gives never see any of it. The words are input like every shared byte.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::{PAGE, View};
 
@@ -50,10 +50,11 @@ impl Tail {
     /// The tail behind a view, if its object has one.
     pub(super) fn find(view: &View) -> Option<Self> {
         let trailer = view.mapped.checked_sub(TRAILER_LEN)?;
-        // Acquire: whoever sees the magic sees the rest.
-        if word(view, trailer)?.load(Ordering::Acquire) != MAGIC {
+        if word(view, trailer)?.load(Ordering::Relaxed) != MAGIC {
             return None;
         }
+        // Acquire: whoever sees the magic sees the rest. By a fence, since read-only views permit relaxed loads only.
+        fence(Ordering::Acquire);
         let field = |index: usize| Some(word(view, trailer + index * WORD_LEN)?.load(Ordering::Relaxed));
         let (id, len, lock_count) = (field(1)?, usize::try_from(field(2)?).ok()?, usize::try_from(field(3)?).ok()?);
         let locks = trailer.checked_sub(lock_count.checked_mul(WORD_LEN)?)?;
