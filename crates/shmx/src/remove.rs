@@ -5,7 +5,7 @@ use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
 use shmx_abi::RegionLayout;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::{self, GlobalHeader};
-use shmx_os::{Existing, LockByte, OsError, Region, RegionName};
+use shmx_os::{Existing, LockByte, OsError, RegionName};
 use shmx_ring::doorbell;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
@@ -90,7 +90,7 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
         return Ok(Removed::Nothing);
     }
     if ours {
-        tell_readers(name);
+        tell_readers(&existing);
     }
     if !existing.remove()? && cfg!(windows) {
         return Err(RemoveError::InUse { name: name.to_string() });
@@ -106,8 +106,9 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
 }
 
 /// Marks a dead server's region as closed and wakes its readers.
-fn tell_readers(name: &RegionName) {
-    let Ok(region) = Region::open(name) else { return };
+fn tell_readers(dead: &Existing) {
+    // Not by name: that may lead to a successor by now.
+    let Ok(region) = dead.map_again() else { return };
     let Some(header) = header_of(&region) else { return };
     let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
     let Some(mapped) = Mapped::new(region, layout) else { return };
@@ -116,5 +117,27 @@ fn tell_readers(name: &RegionName) {
     h.ext_features.fetch_or((Features::CLOSED | Features::DIED) as u32, Ordering::SeqCst);
     if let Some(value) = doorbell::ring(&h.ext_doorbell) {
         mapped.os.wake_all(&h.ext_doorbell, value);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::{Config, Inspector, Server, StaticStream};
+
+    /// The readers were once told by name, which may lead to a successor's region when it is opened again.
+    #[test]
+    fn a_successor_is_not_told_of_its_predecessors_death() {
+        let name = format!("shmx-remove-{}", std::process::id());
+        let create = || Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+        let dead = create();
+        let (existing, old) =
+            (Existing::open(&RegionName::new(&name).unwrap()).unwrap(), Inspector::open(&name).unwrap());
+        std::fs::remove_file(format!("/dev/shm/{name}")).unwrap();
+        let _successor = create();
+        tell_readers(&existing);
+        assert!(old.features().has(Features::CLOSED), "the readers of what was checked are told");
+        assert!(!Inspector::open(&name).unwrap().features().has(Features::CLOSED));
+        drop(dead);
     }
 }
