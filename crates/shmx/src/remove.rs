@@ -123,13 +123,13 @@ fn tell_readers(dead: &Existing) {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::{Config, Inspector, Server, StaticStream};
+    use crate::{Inspector, Server, Stream};
 
     /// The readers were once told by name, which may lead to a successor's region when it is opened again.
     #[test]
     fn a_successor_is_not_told_of_its_predecessors_death() {
         let name = format!("shmx-remove-{}", std::process::id());
-        let create = || Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+        let create = || Server::builder(&name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
         let dead = create();
         let (existing, old) =
             (Existing::open(&RegionName::new(&name).unwrap()).unwrap(), Inspector::open(&name).unwrap());
