@@ -3,7 +3,7 @@
 use crate::attachment::{Held, Lease};
 use crate::error::{LookupError, ValueError};
 use crate::schema::catalog::{Catalog, Home};
-use crate::schema::stream::{Key, StreamKey};
+use crate::schema::key::{Key, StreamKey};
 use crate::slot::buffer::{Buffer, Pool};
 use crate::slot::read::{Current, Sum};
 use bytemuck::checked;

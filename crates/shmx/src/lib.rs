@@ -53,7 +53,7 @@ mod schema;
 mod server;
 mod slot;
 
-pub use client::{Client, ClientOptions, ControlSender, Hold, Order, Verify};
+pub use client::{Client, ClientOptions, ControlSender, Hold, Order};
 #[cfg(feature = "async")]
 pub use client::{FrameStream, IntoStreamError};
 pub use cursor::{ReadStats, Start};
@@ -65,9 +65,12 @@ pub use observe::{
 pub use readers::ReaderInfo;
 pub use remove::{Removed, remove};
 pub use schema::directory::{Directory, StreamInfo};
+pub use schema::key::StreamKey;
 pub use schema::meta;
-pub use schema::stream::{Stream, StreamId, StreamKey, StreamSpec};
+pub use schema::spec::StreamSpec;
+pub use schema::stream::{Stream, StreamId};
 pub use server::{Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, Server, ServerBuilder, SharedServer};
+pub use slot::verify::Verify;
 
 pub use half::{bf16, f16};
 pub use shmx_abi as abi;

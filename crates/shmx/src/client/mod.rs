@@ -10,7 +10,7 @@ mod stream;
 mod wait;
 
 pub use control::ControlSender;
-pub use options::{ClientOptions, Hold, Verify};
+pub use options::{ClientOptions, Hold};
 pub use state::Client;
 #[cfg(feature = "async")]
 pub use stream::{FrameStream, IntoStreamError};
@@ -21,7 +21,8 @@ use crate::error::{DirectoryReadError, LookupError, OpenError, ReadError, SendEr
 use crate::frame::Frame;
 use crate::schema::catalog::Home;
 use crate::schema::directory::Directory;
-use crate::schema::stream::{StreamId, StreamKey};
+use crate::schema::key::StreamKey;
+use crate::schema::stream::StreamId;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{Element, RegionLayout};

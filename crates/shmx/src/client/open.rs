@@ -2,7 +2,7 @@
 
 use super::control::Link;
 use super::hand::Manner;
-use super::options::{ClientOptions, Hold, Verify};
+use super::options::{ClientOptions, Hold};
 use super::state::{Client, Heartbeat};
 use crate::attachment::{Attachment, Terms, server_end};
 use crate::cursor::Cursor;
@@ -11,6 +11,7 @@ use crate::frame::Taken;
 use crate::region::{Mapped, await_magic, header_of, protect_reader};
 use crate::schema::catalog::Home;
 use crate::slot::buffer::Pool;
+use crate::slot::verify::Verify;
 use shmx_abi::extension::Features;
 use shmx_abi::{LayoutError, RegionLayout};
 use shmx_os::{Region, RegionName};
@@ -56,11 +57,7 @@ impl Client {
         let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
         let home: Arc<dyn Home> = shared.clone();
         let manner = Manner {
-            verify: match options.verify {
-                Verify::Auto => !features.is_extended(),
-                Verify::Always => true,
-                Verify::Never => false,
-            },
+            verify: options.verify.compares(features),
             modest: options.hold == Hold::Auto,
             copy_up_to: options.copy_up_to,
             copied_for_room: 0,

@@ -1,23 +1,8 @@
 //! How a client reads.
 
 use crate::cursor::Start;
+use crate::slot::verify::Verify;
 use std::time::Duration;
-
-/// When a reader compares a frame's checksum with its payload, which takes time in proportion to the frame.
-///
-/// That a frame is whole is proven by protocol between programs of this implementation; a checksum finds what the
-/// protocol cannot know of: stray stores of programs that share the memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Verify {
-    /// Where nothing else proves that a frame is whole: in regions of servers without stamps (the reference).
-    #[default]
-    Auto,
-    /// Every frame that has a checksum. The server learns of it and computes one for every frame.
-    Always,
-    /// None. Frames of servers without stamps may then be damaged.
-    Never,
-}
 
 /// Whether a frame is held under a lease in its slot, or copied out of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

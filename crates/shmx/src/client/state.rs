@@ -2,11 +2,12 @@
 
 use super::control::Link;
 use super::hand::{Hand, Manner};
-use super::options::{ClientOptions, Verify};
+use super::options::ClientOptions;
 use crate::attachment::{Attachment, Detached, Held};
 use crate::cursor::{Cursor, Look};
 use crate::error::{ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
+use crate::slot::verify::Verify;
 use shmx_abi::extension::{READER_VERIFIES, READER_WAITING, REJECTED_MASK};
 use shmx_os::clock;
 use shmx_ring::sync::Ordering;

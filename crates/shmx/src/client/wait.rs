@@ -125,9 +125,11 @@ pub(super) fn latest_of_any(client: &mut Client) -> Result<Found, ReadError> {
 /// Takes a frame, or waits for one.
 #[inline]
 pub(super) fn wait(client: &mut Client, order: Order, timeout: Duration) -> Result<Found, ReadError> {
+    if timeout.is_zero() {
+        return poll(client, order);
+    }
     match client.find_in(order) {
         Ok(Some(found)) => Ok(Some(found)),
-        Ok(None) if timeout.is_zero() => poll(client, order),
         Ok(None) => wait_longer(client, order, timeout, None),
         Err(e) => wait_longer(client, order, timeout, Some(e)),
     }

@@ -7,9 +7,11 @@ use crate::frame::{Frame, Taken};
 use crate::region::{Mapped, ReadOnly, map_read_only};
 use crate::schema::catalog::{Catalog, Home};
 use crate::schema::directory::Directory;
-use crate::schema::stream::{StreamId, StreamKey};
+use crate::schema::key::StreamKey;
+use crate::schema::stream::StreamId;
 use crate::slot::buffer::Pool;
 use crate::slot::read::{self, Current, Expected, Miss};
+use crate::slot::verify::Verify;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{Element, RegionLayout};
@@ -26,20 +28,20 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until a region is opened with them"]
 pub struct TapOptions {
-    verify: crate::client::Verify,
+    verify: Verify,
     start: Start,
 }
 
 impl Default for TapOptions {
     fn default() -> Self {
-        Self { verify: crate::client::Verify::Auto, start: Start::Oldest }
+        Self { verify: Verify::Auto, start: Start::Oldest }
     }
 }
 
 impl TapOptions {
     /// When checksums are compared. A tap is not seen by the server, so [`crate::Verify::Always`] compares those that
     /// there are. Default [`crate::Verify::Auto`].
-    pub const fn verify(mut self, verify: crate::client::Verify) -> Self {
+    pub const fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
@@ -61,11 +63,7 @@ impl TapOptions {
         let header = region.header_copy();
         let features = Features::of(&header);
         let cursor = Cursor::new(&region, header.session_id, reader::published(&region), self.start);
-        let verify = match self.verify {
-            crate::client::Verify::Auto => !features.is_extended(),
-            crate::client::Verify::Always => true,
-            crate::client::Verify::Never => false,
-        };
+        let verify = self.verify.compares(features);
         let site = Arc::new(Site { region, name, catalog: Arc::new(Catalog::new(header.session_id)) });
         let home: Arc<dyn Home> = site.clone();
         Ok(Tap {

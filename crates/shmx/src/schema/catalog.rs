@@ -3,7 +3,8 @@
 use crate::error::{DirectoryReadError, LookupError};
 use crate::region::{Backing, Mapped};
 use crate::schema::directory::{Directory, name_hash_of};
-use crate::schema::stream::{Key, StreamId, StreamKey};
+use crate::schema::key::{Key, StreamKey};
+use crate::schema::stream::StreamId;
 use parking_lot::RwLock;
 use shmx_abi::Element;
 use shmx_ring::load;
@@ -76,17 +77,17 @@ impl Catalog {
 
     #[cold]
     fn read<B: Backing>(&self, region: &Mapped<B>) -> Result<Arc<Directory>, DirectoryReadError> {
+        // Before the bytes: what is added meanwhile gives it another value at last.
+        let before = region.header().static_gen.load(Ordering::Relaxed);
         let found = self.parse(region);
+        let generation = found.as_ref().map_or(before, |directory| directory.generation);
         let mut cached = self.directory.write();
-        match &found {
-            Ok(directory) => {
-                self.generation.store(u64::from(directory.generation) + 1, Ordering::Relaxed);
-                *cached = found.clone();
-            }
-            // What was known before stays known; nothing is ever taken out of a directory.
-            Err(_) if cached.is_ok() => {}
-            Err(_) => *cached = found.clone(),
+        // What was known before stays known: nothing is ever taken out of a directory. A damaged one is read once, not
+        // for every frame.
+        if found.is_ok() || cached.is_err() {
+            *cached = found.clone();
         }
+        self.generation.store(u64::from(generation) + 1, Ordering::Relaxed);
         found
     }
 

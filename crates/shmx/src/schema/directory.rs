@@ -1,8 +1,8 @@
 //! The stream directory as it is found in a region, and lookup in it.
 
 use crate::error::{DirectoryReadError, LookupError};
+use crate::schema::key::Key;
 use crate::schema::meta::{MetaProblem, StreamMeta};
-use crate::schema::stream::{Key, StreamSpec};
 use shmx_abi::directory::{Directory as Entries, StreamEntry};
 use shmx_abi::{Element, ElementLayout, ElementType};
 
@@ -91,20 +91,6 @@ impl From<StreamEntry<'_>> for StreamInfo {
             bytes_per_elem: e.bytes_per_elem,
             name: e.name.to_vec(),
             extra: e.extra.to_vec(),
-        }
-    }
-}
-
-impl From<&StreamSpec> for StreamInfo {
-    fn from(s: &StreamSpec) -> Self {
-        Self {
-            id: s.id,
-            element_type_code: s.element_type.to_wire(),
-            components: s.components,
-            layout_code: s.layout.to_wire(),
-            bytes_per_elem: s.bytes_per_elem,
-            name: s.name.clone().into_bytes(),
-            extra: s.extra.clone(),
         }
     }
 }

@@ -11,15 +11,13 @@ mod tests;
 
 pub use acquisition::{ACQUISITION_ID, ACQUISITION_NAME, Acquisition, Comparable};
 pub use encoding::Encoding;
-pub use problem::MetaProblem;
+pub use problem::{MAX_EXTRA, MetaProblem};
 
 use serde_json::value::RawValue;
 use shmx_abi::ElementType;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Longest `extra` that is read.
-pub const MAX_EXTRA: usize = 64 * 1024;
 /// Most numbers in a shape.
 pub const MAX_DIMENSIONS: usize = 8;
 

@@ -2,5 +2,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod directory;
+pub(crate) mod key;
 pub mod meta;
+pub(crate) mod spec;
 pub(crate) mod stream;

@@ -1,11 +1,9 @@
 //! Streams as programs name them: by a typed constant, by number, by name, or by a handle that was checked before.
 
-use crate::error::StreamError;
-use crate::schema::directory::StreamInfo;
-use crate::schema::meta::{ACQUISITION_ID, ACQUISITION_NAME, StreamMeta};
-use shmx_abi::directory::StreamEntry;
-use shmx_abi::frame::stream_len;
-use shmx_abi::{Element, ElementLayout, ElementType, check_element};
+use crate::schema::key::{Key, StreamKey, sealed};
+use crate::schema::meta::{ACQUISITION_ID, ACQUISITION_NAME};
+use crate::schema::spec::StreamSpec;
+use shmx_abi::{Element, check_element};
 use std::marker::PhantomData;
 
 /// A stream as a program knows it: number, name and the Rust type of its elements.
@@ -110,32 +108,7 @@ impl<T> std::fmt::Debug for StreamId<T> {
     }
 }
 
-/// What names a stream of elements of type `T`: a [`Stream`], a [`StreamId`], a number, or a name.
-///
-/// Implemented for these four and for no other type.
-pub trait StreamKey<T>: Copy + sealed::Sealed {
-    #[doc(hidden)]
-    fn key(&self) -> Key<'_>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl<T> Sealed for super::Stream<T> {}
-    impl<T> Sealed for super::StreamId<T> {}
-    impl Sealed for u32 {}
-    impl Sealed for &str {}
-}
-
-/// How a stream is named.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub enum Key<'a> {
-    Id(u32),
-    Name(&'a str),
-    Declared { id: u32, name: &'a str },
-    Checked { id: u32, token: u32, name_hash: u64 },
-}
-
+impl<T> sealed::Sealed for Stream<T> {}
 impl<T> StreamKey<T> for Stream<T> {
     #[inline]
     fn key(&self) -> Key<'_> {
@@ -143,153 +116,11 @@ impl<T> StreamKey<T> for Stream<T> {
     }
 }
 
+impl<T> sealed::Sealed for StreamId<T> {}
 impl<T> StreamKey<T> for StreamId<T> {
     #[inline]
     fn key(&self) -> Key<'_> {
         Key::Checked { id: self.id, token: self.token, name_hash: self.name_hash }
-    }
-}
-
-impl<T> StreamKey<T> for u32 {
-    #[inline]
-    fn key(&self) -> Key<'_> {
-        Key::Id(*self)
-    }
-}
-
-impl<T> StreamKey<T> for &str {
-    #[inline]
-    fn key(&self) -> Key<'_> {
-        Key::Name(self)
-    }
-}
-
-impl std::fmt::Display for Key<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Id(id) | Self::Checked { id, .. } => write!(f, "stream {id}"),
-            Self::Name(name) => write!(f, "stream `{name}`"),
-            Self::Declared { id, name } => write!(f, "stream `{name}` ({id})"),
-        }
-    }
-}
-
-/// A stream as the producer declares it, with types chosen at run time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamSpec {
-    /// The stream's number, unique within the region.
-    pub id: u32,
-    /// Type of one component.
-    pub element_type: ElementType,
-    /// Components of one element, at least 1.
-    pub components: u32,
-    /// How components lie.
-    pub layout: ElementLayout,
-    /// Bytes of one whole element.
-    pub bytes_per_elem: u32,
-    /// Name, for people and for lookup.
-    pub name: String,
-    /// Application data: what the stream means, see `docs/streams.md`.
-    pub extra: Vec<u8>,
-}
-
-impl StreamSpec {
-    /// A stream of elements of type `T`.
-    #[must_use]
-    pub fn of<T: Element>(id: u32, name: impl Into<String>) -> Self {
-        check_element::<T>();
-        Self::new(id, name, T::TYPE, T::COMPONENTS)
-    }
-
-    /// A stream of elements with `components` components.
-    #[must_use]
-    pub fn new(id: u32, name: impl Into<String>, element_type: ElementType, components: u32) -> Self {
-        let layout = if components > 1 { ElementLayout::AosVector } else { ElementLayout::SoaScalar };
-        let bytes_per_elem = element_type.size().saturating_mul(components);
-        Self { id, element_type, components, layout, bytes_per_elem, name: name.into(), extra: Vec::new() }
-    }
-
-    /// The same with application data.
-    #[must_use]
-    pub fn extra(mut self, extra: impl Into<Vec<u8>>) -> Self {
-        self.extra = extra.into();
-        self
-    }
-
-    /// The same with a meaning: what it says is added to `extra`, beside what the application has there. An `extra`
-    /// that is no JSON object is replaced.
-    ///
-    /// ```
-    /// use shmx::{Stream, meta::StreamMeta};
-    ///
-    /// const POSITION: Stream<[f32; 3]> = Stream::new(2, "position");
-    /// let spec = POSITION.spec().meta(&StreamMeta::points().unit("m").frame("map"));
-    /// assert_eq!(StreamMeta::parse(&spec.extra).0.unit.as_deref(), Some("m"));
-    /// ```
-    #[must_use]
-    pub fn meta(mut self, meta: &StreamMeta) -> Self {
-        self.extra = meta.merge_into(&self.extra).unwrap_or_else(|_| meta.to_extra());
-        self
-    }
-
-    /// The same with a layout code other than the usual one.
-    #[must_use]
-    pub const fn layout(mut self, layout: ElementLayout) -> Self {
-        self.layout = layout;
-        self
-    }
-
-    /// Bytes that `elems` elements take in a frame, record and padding included; `None` if that exceeds a `u32`.
-    #[must_use]
-    pub fn frame_bytes(&self, elems: u32) -> Option<u32> {
-        let data = u64::from(elems) * u64::from(self.bytes_per_elem);
-        stream_len(usize::try_from(data).ok()?)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), StreamError> {
-        let Self { id, element_type, components, .. } = *self;
-        if components == 0 {
-            return Err(StreamError::NoComponents { id });
-        }
-        let expected = u64::from(element_type.size()) * u64::from(components);
-        if expected != u64::from(self.bytes_per_elem) {
-            let found = self.bytes_per_elem;
-            return Err(StreamError::ElementSize { id, element_type, components, expected, found });
-        }
-        let meta = StreamMeta::parse(&self.extra).0;
-        match meta.check(element_type, components, None).first() {
-            Some(problem) => Err(StreamError::Meaning { id, problem: problem.to_string() }),
-            None => Ok(()),
-        }
-    }
-
-    fn entry(&self) -> StreamEntry<'_> {
-        StreamEntry {
-            stream_id: self.id,
-            element_type_code: self.element_type.to_wire(),
-            components: self.components,
-            layout_code: self.layout.to_wire(),
-            bytes_per_elem: self.bytes_per_elem,
-            name: self.name.as_bytes(),
-            extra: &self.extra,
-        }
-    }
-
-    /// Checks the description against the others and appends it to a directory's bytes.
-    pub(crate) fn append_to(&self, others: &[StreamInfo], bytes: &mut Vec<u8>) -> Result<(), StreamError> {
-        self.check()?;
-        if others.iter().any(|s| s.id == self.id) {
-            return Err(StreamError::DuplicateId { id: self.id });
-        }
-        let too_long = StreamError::TooLong { id: self.id };
-        let entry = self.entry();
-        let len = entry.encoded_len().ok_or(too_long.clone())? as usize;
-        let start = bytes.len();
-        u32::try_from(start + len).map_err(|_| too_long.clone())?;
-        bytes.resize(start + len, 0);
-        entry.encode(&mut bytes[start..]).ok_or(too_long)?;
-        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::state::Server;
 use crate::error::{StaticError, StreamError};
 use crate::schema::directory::{Directory, StreamInfo};
-use crate::schema::stream::StreamSpec;
+use crate::schema::spec::StreamSpec;
 use parking_lot::MutexGuard;
 use shmx_abi::directory::Directory as Entries;
 use shmx_abi::{TLV_ALIGN, hash, tlv};

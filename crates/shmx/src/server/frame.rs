@@ -6,7 +6,7 @@ use super::state::{Producing, Server};
 use crate::error::{AppendError, BeginError, PublishError};
 use crate::region::claimed_payload;
 use crate::schema::directory::{Directory, StreamInfo};
-use crate::schema::stream::{Key, StreamKey};
+use crate::schema::key::{Key, StreamKey};
 use shmx_abi::element::{PlainElement, check_element};
 use shmx_abi::extension::{FrameMarks, PublishTime};
 use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};

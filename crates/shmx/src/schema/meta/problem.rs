@@ -3,6 +3,9 @@
 use shmx_abi::ElementType;
 use std::fmt::{self, Write};
 
+/// Longest `extra` that is read.
+pub const MAX_EXTRA: usize = 64 * 1024;
+
 /// Something in `extra` that cannot be used, or that contradicts the stream. Never an error: the rest is used.
 ///
 /// The text says what is there, and what was expected. Bytes of others are shown escaped and cut.
@@ -110,7 +113,7 @@ impl fmt::Display for MetaProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { len } => {
-                write!(f, "extra has {len} bytes, of which none were read: at most {} are", super::MAX_EXTRA)
+                write!(f, "extra has {len} bytes, of which none were read: at most {} are", MAX_EXTRA)
             }
             Self::Broken { cause } => write!(f, "extra begins like a JSON object, but is none: {}", Cut(cause)),
             Self::NotAnObject => {
