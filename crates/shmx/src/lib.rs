@@ -75,3 +75,10 @@ pub use slot::verify::Verify;
 pub use half::{bf16, f16};
 pub use shmx_abi as abi;
 pub use shmx_abi::{Element, ElementLayout, ElementType, PlainElement};
+
+/// Nanoseconds of the machine's steady clock: the one of publish times and heartbeats, and of an acquisition time with
+/// the clock [`meta::Clock::Monotonic`].
+#[must_use]
+pub fn now_ticks() -> u64 {
+    shmx_os::clock::ticks()
+}

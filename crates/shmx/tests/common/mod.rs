@@ -63,3 +63,13 @@ impl Other {
         view(&self.0, self.1.reader_slot(index).unwrap())
     }
 }
+
+/// This program, behind the words of an emulator where the tests run in one.
+pub(crate) fn this_program() -> std::process::Command {
+    let program = std::env::current_exe().unwrap();
+    let Ok(runner) = std::env::var("SHMX_RUNNER") else { return std::process::Command::new(program) };
+    let mut words = runner.split_whitespace();
+    let mut command = std::process::Command::new(words.next().unwrap());
+    command.args(words).arg(program);
+    command
+}
