@@ -107,9 +107,29 @@ fn open(directory: &str) -> io::Result<OwnedHandle> {
     unsafe { own(handle) }.ok_or_else(|| io::Error::other("no handle"))
 }
 
+/// Walks through a directory at most, until two agree.
+const WALKS: u32 = 8;
+
 /// The sections in a directory, each with `prefix` before its name. Names that are no [`RegionName`] are left out.
+///
+/// A walk goes by position, so an object that goes meanwhile hides the one behind it. What stays is found by another
+/// walk; names of objects that have gone do no harm.
 fn sections(directory: &str, prefix: &str) -> io::Result<Vec<RegionName>> {
     let directory = open(directory)?;
+    let mut all: Vec<RegionName> = Vec::new();
+    let mut before = None;
+    for _ in 0..WALKS {
+        let found = walk(&directory, prefix);
+        all.extend(found.iter().filter(|name| !all.contains(name)).cloned().collect::<Vec<_>>());
+        if before.as_ref() == Some(&found) {
+            break;
+        }
+        before = Some(found);
+    }
+    Ok(all)
+}
+
+fn walk(directory: &OwnedHandle, prefix: &str) -> Vec<RegionName> {
     // Aligned for the entry, and long enough for the longest two strings.
     let mut buffer = vec![0_u64; (size_of::<DirectoryEntry>() + 4 * 65536) / size_of::<u64>()];
     let len = size_of_val(buffer.as_slice()) as u32;
@@ -142,7 +162,7 @@ fn sections(directory: &str, prefix: &str) -> io::Result<Vec<RegionName>> {
         let name = text(&buffer, &entry.name).and_then(|name| RegionName::new(&format!("{prefix}{name}")).ok());
         names.extend(name);
     }
-    Ok(names)
+    names
 }
 
 /// The text of a string that the system has put into `buffer`; `None` if it lies elsewhere or is not Unicode.
