@@ -17,7 +17,11 @@ const SMALL: usize = 50;
 const LARGE: usize = 1000;
 
 fn newest(server: &Server) -> ChecksumState {
-    Inspector::open(server.name()).unwrap().latest().unwrap().unwrap().checksum()
+    let inspector = Inspector::open(server.name()).unwrap();
+    let frame = inspector.latest().unwrap().unwrap();
+    let found = inspector.checksum_of(frame.slot()).unwrap().unwrap();
+    assert_eq!(found, (frame.frame_id(), frame.checksum()), "in place as by copy");
+    frame.checksum()
 }
 
 #[test]

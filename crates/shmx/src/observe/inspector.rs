@@ -380,12 +380,12 @@ impl Inspector {
     ///
     /// [`ReadError`] if what is there cannot be a frame, or was overwritten meanwhile.
     pub fn checksum_of(&self, slot: u32) -> Result<Option<(u64, ChecksumState)>, ReadError> {
-        if self.features().has(Features::NO_CHECKSUM) {
-            let found = self.undisturbed(slot, |_, _| Some(()))?;
-            return Ok(found.map(|(m, ())| (m.frame_id, ChecksumState::Absent)));
-        }
+        let features = self.features();
         let view = (slot < self.region.layout.slots()).then(|| self.region.slot(slot));
         let found = self.undisturbed(slot, |meta, payload| {
+            if !features.has_checksum(meta.stamp) {
+                return Some(None);
+            }
             let len = meta.payload_bytes as usize;
             let mut state = hash::SEED;
             let mut piece = vec![0; HASH_STEP.min(len)];
@@ -397,10 +397,12 @@ impl Inspector {
                     return None;
                 }
             }
-            Some(hash::fold32(state))
+            Some(Some(hash::fold32(state)))
         })?;
-        Ok(found.map(|(m, sum)| {
-            (m.frame_id, if sum == m.checksum { ChecksumState::Verified } else { ChecksumState::Mismatch })
+        Ok(found.map(|(m, sum)| match sum {
+            None => (m.frame_id, ChecksumState::Absent),
+            Some(sum) if sum == m.checksum => (m.frame_id, ChecksumState::Verified),
+            Some(_) => (m.frame_id, ChecksumState::Mismatch),
         }))
     }
 

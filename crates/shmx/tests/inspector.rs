@@ -2,11 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
-use shmx_previous::abi::hash::checksum32;
-use shmx_previous::error::{OpenError, ReadError, RemoveError};
-use shmx_previous::{
-    ChecksumState, Client, Config, HeaderReport, Inspector, RegionKind, Removed, Server, ServerState, SlotContent,
-    StaticStream,
+use shmx::abi::hash::checksum32;
+use shmx::error::{OpenError, ReadError, RemoveError};
+use shmx::{
+    Checksum, ChecksumState, Client, HeaderReport, Inspector, RegionKind, Removed, Server, ServerState, SharedServer,
+    SlotContent, StreamSpec,
 };
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,12 +39,16 @@ impl Drop for Name {
     }
 }
 
-fn server(name: &Name) -> Server {
-    let streams = [StaticStream::of::<u64>(1, "tick"), StaticStream::of::<[f32; 3]>(2, "position")];
-    Server::create(&Config { slots: 4, ..Config::new(&name.0) }, &streams).unwrap()
+fn server(name: &Name) -> SharedServer {
+    let builder = Server::builder(&name.0)
+        .slots(4)
+        .frame_bytes(65536)
+        .checksum(Checksum::Always)
+        .stream(StreamSpec::of::<u64>(1, "tick"), 1);
+    builder.stream(StreamSpec::of::<[f32; 3]>(2, "position"), 1000).create().unwrap().into_shared()
 }
 
-fn publish(server: &Server, tick: u64) -> u64 {
+fn publish(server: &SharedServer, tick: u64) -> u64 {
     let mut frame = server.begin_frame().unwrap();
     frame.append_stream(1, &[tick]).unwrap();
     let points: Vec<[f32; 3]> = (0..1000).map(|i| [i as f32, tick as f32, 0.5]).collect();
@@ -78,7 +82,7 @@ fn briefs_outlines_and_checksums_agree_with_what_was_published() {
         let o = inspector.outline(b.index, |id, n| if id == 2 { 12..36 } else { 0..n }).unwrap().unwrap();
         let tick = b.header.frame_id - 1;
         assert_eq!((o.header.frame_id, o.sim_time(), o.error, o.cut), (tick + 1, tick as f64, None, false));
-        assert!(o.age_ns().is_some());
+        assert!(o.age().is_some());
         assert_eq!(o.streams[0].part, tick.to_le_bytes());
         let s = &o.streams[1];
         assert_eq!((s.stream_id, s.elem_count, s.bytes, s.start), (2, 1000, 12_000, 12));
@@ -114,15 +118,15 @@ fn briefs_outlines_and_checksums_agree_with_what_was_published() {
 #[test]
 fn a_long_frame_is_hashed_in_pieces() {
     let name = Name::new();
-    let config = Config { frame_bytes_cap: 3 << 20, ..Config::new(&name.0) };
-    let server = Server::create(&config, &[StaticStream::of::<u8>(1, "bytes")]).unwrap();
+    let builder = Server::builder(&name.0).frame_bytes(3 << 20);
+    let mut server = builder.stream(StreamSpec::of::<u8>(1, "bytes"), 3 << 20).create().unwrap();
     let data: Vec<u8> = (0..(2 << 20) + 777_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut frame = server.begin_frame().unwrap();
     frame.append_stream(1, &data).unwrap();
     frame.publish_frame(0.0).unwrap();
     let inspector = Inspector::open(&name.0).unwrap();
     let view = inspector.latest().unwrap().unwrap();
-    assert_eq!(view.stored_checksum(), checksum32(view.payload()));
+    assert_eq!(view.stored_checksum(), Some(checksum32(view.payload())));
     assert_eq!(inspector.checksum_of(view.slot()).unwrap(), Some((1, ChecksumState::Verified)));
     let o = inspector.outline(view.slot(), |_, _| 1_000_001..u32::MAX).unwrap().unwrap();
     assert_eq!(o.streams[0].part, data[1_000_001..1_000_001 + (1 << 20)]);
@@ -166,17 +170,17 @@ fn server_states_and_the_listing() {
     let reference = orphan(&name);
     reference.write(20, &[0; 4]); // without feature word
     let inspector = Inspector::open(&name.0).unwrap();
-    assert_eq!(inspector.server_state(), ServerState::Alive);
+    assert_eq!(inspector.server_state(), ServerState::Live);
     assert!(inspector.is_whole());
 
-    let all = shmx_previous::list().unwrap();
+    let all = shmx::list().unwrap();
     let kind = |n: &Name| &all.iter().find(|l| l.object.name.as_str() == n.0).unwrap().kind;
     let state = |n: &Name| match kind(n) {
         RegionKind::Region { server, .. } => *server,
         other => panic!("{other:?}"),
     };
-    assert_eq!(state(&name), ServerState::Alive);
-    assert_eq!(state(&dead), ServerState::Dead);
+    assert_eq!(state(&name), ServerState::Live);
+    assert_eq!(state(&dead), ServerState::Died);
     assert_eq!(state(&reference), ServerState::Reference);
     assert!(matches!(kind(&damaged), RegionKind::Damaged(_)) && matches!(kind(&short), RegionKind::Damaged(_)));
     assert!(matches!(kind(&foreign), RegionKind::Foreign));
@@ -202,28 +206,25 @@ fn only_the_dead_are_removed_unless_forced() {
     let server = server(&name);
     publish(&server, 0);
     for force in [false, true] {
-        let e = shmx_previous::remove(&name.0, force).unwrap_err();
+        let e = shmx::remove(&name.0, force).unwrap_err();
         assert!(matches!(e, RemoveError::HeldByLiveServer { pid: Some(p), .. } if p == std::process::id()), "{e}");
     }
     let dead = orphan(&name);
     let reader = Inspector::open(&dead.0).unwrap();
-    assert_eq!(shmx_previous::remove(&dead.0, false).unwrap(), Removed::Dead);
+    assert_eq!(shmx::remove(&dead.0, false).unwrap(), Removed::Dead);
     assert!(!dead.path().exists());
-    assert_eq!(reader.server_state(), ServerState::Closed, "its readers are told");
-    assert!(matches!(
-        shmx_previous::remove(&dead.0, true),
-        Err(RemoveError::Open(shmx_previous::os::OpenError::NotFound { .. }))
-    ));
+    assert_eq!(reader.server_state(), ServerState::Died, "its readers are told");
+    assert!(matches!(shmx::remove(&dead.0, true), Err(RemoveError::Open(shmx_os::OpenError::NotFound { .. }))));
 
     let reference = orphan(&name);
     reference.write(20, &[0; 4]);
-    assert!(matches!(shmx_previous::remove(&reference.0, false), Err(RemoveError::ReferenceMade { .. })));
-    assert_eq!(shmx_previous::remove(&reference.0, true).unwrap(), Removed::Unlocked);
+    assert!(matches!(shmx::remove(&reference.0, false), Err(RemoveError::ReferenceMade { .. })));
+    assert_eq!(shmx::remove(&reference.0, true).unwrap(), Removed::Unlocked);
     let foreign = Name::new();
     std::fs::write(foreign.path(), b"something else").unwrap();
-    assert!(matches!(shmx_previous::remove(&foreign.0, false), Err(RemoveError::NotARegion { .. })));
-    assert_eq!(shmx_previous::remove(&foreign.0, true).unwrap(), Removed::Foreign);
-    assert!(matches!(shmx_previous::remove("..", false), Err(RemoveError::Name(_))));
+    assert!(matches!(shmx::remove(&foreign.0, false), Err(RemoveError::NotARegion { .. })));
+    assert_eq!(shmx::remove(&foreign.0, true).unwrap(), Removed::Foreign);
+    assert!(matches!(shmx::remove("..", false), Err(RemoveError::Name(_))));
     assert!(name.path().exists());
 }
 
@@ -236,19 +237,20 @@ fn looking_changes_no_byte() {
     for tick in 0..9 {
         publish(&server, tick);
     }
+    let control = client.control();
     let held = client.latest().unwrap();
-    client.control_send(0x3000, b"hello").unwrap();
+    control.send(0x3000, b"hello").unwrap();
     let before = name.bytes();
     let inspector = Inspector::open(&name.0).unwrap();
     for _ in 0..50 {
         let _ = (inspector.header(), inspector.features(), inspector.server_state(), inspector.is_current());
-        let _ = (inspector.decode_static_dir(), inspector.snapshot_readers(), inspector.latest());
+        let _ = (inspector.directory(), inspector.snapshot_readers(), inspector.latest());
         let _ = (inspector.list_slots(), inspector.slot_briefs(), inspector.dump(), inspector.is_whole());
         for i in 0..16 {
             let _ = (inspector.peek_control(i), inspector.control_fill(i));
             let _ = (inspector.outline(i, |_, n| 0..n), inspector.checksum_of(i));
         }
-        let _ = (shmx_previous::list(), HeaderReport::of_region(&name.0));
+        let _ = (shmx::list(), HeaderReport::of_region(&name.0));
     }
     assert!(before == name.bytes());
     drop(held);

@@ -1,6 +1,6 @@
 //! Headers that are copied while others store to them: each field is one that was stored.
 
-use shmx_previous::{Config, Inspector, Server, StaticStream};
+use shmx::{Inspector, Server, StreamSpec};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn no_inspector_sees_more_frames_than_were_published() {
     let name = format!("shmx-words-{}", std::process::id());
-    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let server = Server::builder(&name).stream(StreamSpec::of::<u64>(1, "t"), 100).create().unwrap().into_shared();
     let inspector = Inspector::open(&name).unwrap();
     let done = AtomicBool::new(false);
     let (mut carries, mut before) = (0_u64, 0);

@@ -1,8 +1,8 @@
 //! The facade from many threads at once: everything that a server and its clients guard by locks and atomics of their
 //! own process. Run natively for content, and under ThreadSanitizer (`cargo xtask tsan`) for order.
 
-use shmx_previous::error::{BeginError, SendError};
-use shmx_previous::{Client, ClientOptions, Config, FrameView, Inspector, Server, StaticStream};
+use shmx::error::{BeginError, SendError};
+use shmx::{Client, Frame, Inspector, OwnedFrame, Server, StreamSpec};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -18,7 +18,7 @@ fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(120)
 }
 
-fn whole(view: &FrameView) -> u64 {
+fn whole(view: &OwnedFrame) -> u64 {
     let value = view.get::<u64>(1).unwrap()[0];
     let rest = view.get::<u64>(2).unwrap();
     assert_eq!(rest.len() as u64, value % 40);
@@ -30,9 +30,9 @@ fn whole(view: &FrameView) -> u64 {
 fn everything_at_once_from_many_threads() {
     let name = format!("shmx-threads-{}", std::process::id());
     // Slots for every frame that is held, and for every producer.
-    let config = Config { slots: 12, static_bytes_cap: 8192, frame_bytes_cap: 1024, ..Config::new(&name) };
-    let streams = [StaticStream::of::<u64>(1, "value"), StaticStream::of::<u64>(2, "rest")];
-    let server = Server::create(&config, &streams).unwrap();
+    let builder = Server::builder(&name).slots(12).directory_bytes(8192).frame_bytes(1024);
+    let builder = builder.stream(StreamSpec::of::<u64>(1, "value"), 1).stream(StreamSpec::of::<u64>(2, "rest"), 40);
+    let server = builder.create().unwrap().into_shared();
     let (producing, until) = (AtomicU64::new(PRODUCERS), deadline());
     let delivered = AtomicU64::new(0);
     let heard = thread::scope(|s| {
@@ -61,21 +61,19 @@ fn everything_at_once_from_many_threads() {
             });
         }
         // Frames are taken by one thread and looked at and dropped by another.
-        let (pass, passed) = mpsc::sync_channel::<FrameView>(2);
+        let (pass, passed) = mpsc::sync_channel::<OwnedFrame>(2);
         s.spawn(move || passed.into_iter().for_each(|view| assert!(whole(&view) < FRAMES * PRODUCERS)));
         for c in 0..CLIENTS {
             let pass = pass.clone();
             s.spawn(move || {
-                let mut options = ClientOptions::default();
-                if c != 1 {
-                    options.copy_up_to = 0;
-                }
-                let mut client = Client::open_with(name, options).unwrap();
+                let options = Client::options();
+                let options = if c == 1 { options } else { options.copy_up_to(0) };
+                let mut client = options.open(name).unwrap();
                 let (mut last, mut sent) = (0, 0);
                 loop {
                     let ended = producing.load(Ordering::Relaxed) == 0;
                     let got = if c == 0 { client.try_next() } else { client.wait(Duration::from_millis(2)) };
-                    if let Some(view) = got.unwrap() {
+                    if let Some(view) = got.unwrap().map(Frame::keep) {
                         assert!(view.frame_id() > last, "forward");
                         last = view.frame_id();
                         whole(&view);
@@ -84,7 +82,7 @@ fn everything_at_once_from_many_threads() {
                         }
                         // Often the same slot once more, while the other thread may be ending its lease of it. Not
                         // always: with several producers a frame with a higher id need not be the newest.
-                        if let Some(lent) = client.latest_ref().unwrap() {
+                        if let Some(lent) = client.latest().unwrap() {
                             last = last.max(lent.frame_id());
                             let value = lent.get::<u64>(1).unwrap()[0];
                             assert!(lent.get::<u64>(2).unwrap().iter().all(|v| *v == value));
@@ -100,7 +98,7 @@ fn everything_at_once_from_many_threads() {
                         }
                     }
                     if last % 64 == 0 {
-                        assert!(client.refresh_static().unwrap().streams.len() >= 2);
+                        assert!(client.directory().unwrap().streams.len() >= 2);
                     }
                     assert!(Instant::now() < until, "{} of {MESSAGES} messages sent", sent);
                 }
@@ -113,9 +111,9 @@ fn everything_at_once_from_many_threads() {
             let growing = &growing;
             t.spawn(move || {
                 for id in 100..130 {
-                    server.add_stream(&StaticStream::of::<u8>(id, "late")).unwrap();
+                    server.add_stream(StreamSpec::of::<u8>(id, "late")).unwrap();
                     let inspector = Inspector::open(name).unwrap();
-                    assert!(inspector.decode_static_dir().unwrap().streams.len() >= 2);
+                    assert!(inspector.directory().unwrap().streams.len() >= 2);
                     drop((inspector.snapshot_readers(), inspector.latest().unwrap()));
                     thread::yield_now();
                 }
@@ -131,7 +129,7 @@ fn everything_at_once_from_many_threads() {
                     *of += 1;
                 }
                 assert!(server.reap_dead_readers().is_empty(), "all readers live");
-                drop((server.snapshot_readers(), server.frames_published(), server.static_state()));
+                drop((server.snapshot_readers(), server.frames_published(), server.directory()));
                 assert!(Instant::now() < until, "{next:?} messages heard");
             }
             next.iter().sum::<u64>()
@@ -142,5 +140,5 @@ fn everything_at_once_from_many_threads() {
     assert_eq!(server.frames_published(), PRODUCERS * (FRAMES - abandoned));
     assert!(delivered.load(Ordering::Relaxed) >= CLIENTS, "every client saw frames");
     assert_eq!(server.readers_connected(), 0);
-    assert_eq!(server.static_state().streams.len(), 32);
+    assert_eq!(server.directory().streams.len(), 32);
 }
