@@ -5,8 +5,8 @@ mod memory;
 
 use memory::bytes;
 use proptest::prelude::*;
-use shmx_previous::error::{BeginError, SendError};
-use shmx_previous::{Client, Config, Inspector, Server, StaticStream};
+use shmx::error::{BeginError, SendError};
+use shmx::{Client, Inspector, Server, ServerBuilder, SharedServer, StreamSpec};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -37,8 +37,17 @@ fn apply(bytes: &[std::sync::atomic::AtomicU8], s: &Scribble) {
     }
 }
 
+fn small(name: &str) -> ServerBuilder {
+    let builder = Server::builder(name).reader_slots(2).control_bytes(96).frame_bytes(256);
+    builder.stream(StreamSpec::of::<u64>(1, "t"), 8)
+}
+
+fn serve(name: &str, slots: u32) -> Server {
+    Server::builder(name).slots(slots).stream(StreamSpec::of::<u64>(1, "t"), 8).create().unwrap()
+}
+
 /// Everything each party can do; results do not matter, coming back does.
-fn exercise(server: &Server, client: &mut Client, inspector: &Inspector) {
+fn exercise(server: &SharedServer, client: &mut Client, inspector: &Inspector) {
     for _ in 0..2 {
         if let Ok(mut f) = server.begin_frame() {
             let _ = f.append_stream(1, &[1_u64, 2]);
@@ -51,23 +60,23 @@ fn exercise(server: &Server, client: &mut Client, inspector: &Inspector) {
         }
         let _ = client.try_next();
         let _ = client.wait(Duration::from_micros(50));
-        let _ = client.refresh_static();
+        let _ = client.directory();
         let _ = server.poll_control(100);
-        let _ = server.add_stream(&StaticStream::of::<u8>(77, "x"));
-        let _ = server.reap_stale_readers(u64::MAX, 1);
+        let _ = server.add_stream(StreamSpec::of::<u8>(77, "x"));
+        let _ = server.reap_stale_readers(Duration::from_nanos(1));
         let _ = server.snapshot_readers();
         look(inspector);
     }
 }
 
 fn look(inspector: &Inspector) {
-    let _ = inspector.decode_static_dir();
+    let _ = inspector.directory();
     for r in inspector.snapshot_readers() {
         let _ = inspector.peek_control(r.index);
     }
     let _ = inspector.latest();
     for s in inspector.list_slots() {
-        if let shmx_previous::SlotState::Frame(v) = s.state {
+        if let shmx::SlotState::Frame(v) = s.state {
             let _ = v.decode();
         }
     }
@@ -79,12 +88,10 @@ proptest! {
     #[test]
     fn scribbling_spoils_frames_and_nothing_else(list in scribbles()) {
         let name = unique();
-        let config = Config { reader_slots: 2, control_per_reader: 96, frame_bytes_cap: 256, static_bytes_cap: 256,
-                              ..Config::new(&name) };
-        let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+        let server = small(&name).slots(3).directory_bytes(256).create().unwrap().into_shared();
         let mut client = Client::open(&name).unwrap();
         let inspector = Inspector::open(&name).unwrap();
-        let neighbour = shmx_previous::os::Region::open(&shmx_previous::os::RegionName::new(&name).unwrap()).unwrap();
+        let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
         exercise(&server, &mut client, &inspector);
         for s in &list {
             apply(bytes(&neighbour), s);
@@ -99,8 +106,7 @@ proptest! {
     #[test]
     fn damaged_dumps_are_errors(list in scribbles(), cut in any::<u32>()) {
         let name = unique();
-        let config = Config { reader_slots: 2, control_per_reader: 96, frame_bytes_cap: 256, ..Config::new(&name) };
-        let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+        let mut server = small(&name).slots(3).create().unwrap();
         let mut f = server.begin_frame().unwrap();
         f.append_stream(1, &[1_u64, 2]).unwrap();
         f.publish_frame(0.0).unwrap();
@@ -126,13 +132,13 @@ proptest! {
 #[test]
 fn no_frame_follows_the_greatest_id() {
     let name = unique();
-    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let mut server = serve(&name, 3);
     for n in 0..2_u64 {
         let mut f = server.begin_frame().unwrap();
         f.append_stream(1, &[n]).unwrap();
         f.publish_frame(0.0).unwrap();
     }
-    let neighbour = shmx_previous::os::Region::open(&shmx_previous::os::RegionName::new(&name).unwrap()).unwrap();
+    let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
     let write = |at: usize, new: &[u8]| {
         for (cell, byte) in bytes(&neighbour)[at..].iter().zip(new) {
             cell.store(*byte, Ordering::Relaxed);
@@ -152,9 +158,9 @@ fn no_frame_follows_the_greatest_id() {
 #[test]
 fn a_poll_mends_the_positions_of_a_quiet_ring() {
     let name = unique();
-    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
-    let neighbour = shmx_previous::os::Region::open(&shmx_previous::os::RegionName::new(&name).unwrap()).unwrap();
-    let mut client = Client::open(&name).unwrap();
+    let server = serve(&name, 3);
+    let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
+    let client = Client::open(&name).unwrap();
     let ring = server.layout().control_ring(client.reader_index().unwrap()).unwrap();
     let mut heard = Vec::new();
     for (round, stray) in [1 << 40, 1 << 20, 1 << 63].into_iter().enumerate() {
@@ -176,9 +182,8 @@ fn a_poll_mends_the_positions_of_a_quiet_ring() {
 #[test]
 fn no_stamp_makes_two_frames_own_one_slot() {
     let name = unique();
-    let config = Config { slots: 2, ..Config::new(&name) };
-    let mut server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
-    let neighbour = shmx_previous::os::Region::open(&shmx_previous::os::RegionName::new(&name).unwrap()).unwrap();
+    let server = serve(&name, 2).into_shared();
+    let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
     let layout = *server.layout();
     let stamp_at = |slot: u32| layout.frame_slot(slot).unwrap() + 56;
     let write = |slot: u32, stamp: u64| {
@@ -214,16 +219,27 @@ fn no_stamp_makes_two_frames_own_one_slot() {
         assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [8; 3]);
     }
     // A frame that is forgotten keeps its slot for good, also before a thread that is alone.
-    let forgotten = server.begin_frame_mut().unwrap();
+    drop((server, client));
+    let mut server = serve(&name, 2);
+    let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
+    let write = |slot: u32, stamp: u64| {
+        for (cell, byte) in bytes(&neighbour)[stamp_at(slot)..].iter().zip(stamp.to_ne_bytes()) {
+            cell.store(byte, Ordering::Relaxed);
+        }
+    };
+    let mut client = Client::open(&name).unwrap();
+    let forgotten = server.begin_frame().unwrap();
     let slot = forgotten.slot();
     std::mem::forget(forgotten);
     write(slot, 4);
     for value in 0..5_u64 {
-        let mut frame = server.begin_frame_mut().unwrap();
+        let mut frame = server.begin_frame().unwrap();
         assert_ne!(frame.slot(), slot);
         frame.append_stream(1, &[value]).unwrap();
         frame.publish_frame(0.0).unwrap();
         assert_eq!(client.latest().unwrap().unwrap().get::<u64>(1).unwrap(), [value]);
     }
-    assert_eq!(stamp(slot), 4);
+    let cells = &bytes(&neighbour)[stamp_at(slot)..][..8];
+    let stamp = u64::from_ne_bytes(std::array::from_fn(|i| cells[i].load(Ordering::Relaxed)));
+    assert_eq!(stamp, 4);
 }

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
-use shmx_previous::{Client, ClientOptions, Config, Server, StaticStream};
+use shmx::{Checksum, Client, Hold, Server, StreamSpec};
 
 const WORDS: usize = 32 << 10;
 const SLOTS: u32 = 4;
@@ -17,19 +17,15 @@ fn minor_faults() -> u64 {
 
 fn pair(which: &str, lease: bool) -> (Server, Client) {
     let name = format!("shmx-faults-{}-{which}", std::process::id());
-    let mut config = Config::new(&name);
-    config.slots = SLOTS;
-    config.frame_bytes_cap = WORDS as u32 * 8 + 64;
-    config.checksum = false;
-    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "payload")]).expect("create");
-    let mut options = ClientOptions::default();
-    options.lease = lease;
-    let client = Client::open_with(&name, options).expect("open");
+    let builder = Server::builder(&name).slots(SLOTS).checksum(Checksum::Never);
+    let server = builder.stream(StreamSpec::of::<u64>(1, "payload"), WORDS as u32).create().expect("create");
+    let hold = if lease { Hold::Lease } else { Hold::Copy };
+    let client = Client::options().hold(hold).open(&name).expect("open");
     (server, client)
 }
 
 /// Publishes and reads frames; every word is written and read.
-fn exchange(server: &Server, client: &mut Client, expected: &mut [u64], frames: u64) {
+fn exchange(server: &mut Server, client: &mut Client, expected: &mut [u64], frames: u64) {
     for frame in 0..frames {
         expected.fill(frame);
         let mut out = server.begin_frame().expect("a slot");
@@ -49,13 +45,13 @@ fn there_is_no_page_fault_after_start_up() {
     let mut expected = vec![0; WORDS];
     for lease in [true, false] {
         // The code itself, the heap and the stack are faulted in by a region that is gone before the measurement.
-        let (server, mut client) = pair("warm", lease);
-        exchange(&server, &mut client, &mut expected, u64::from(SLOTS) * 4);
+        let (mut server, mut client) = pair("warm", lease);
+        exchange(&mut server, &mut client, &mut expected, u64::from(SLOTS) * 4);
         drop((server, client));
 
-        let (server, mut client) = pair("cold", lease);
+        let (mut server, mut client) = pair("cold", lease);
         let before = minor_faults();
-        exchange(&server, &mut client, &mut expected, u64::from(SLOTS));
+        exchange(&mut server, &mut client, &mut expected, u64::from(SLOTS));
         let first = minor_faults() - before;
         // The kernel may move a page of its own accord; without pre-faulting there are dozens at least. Private copies
         // are another matter: their memory comes from the heap when it is first needed.
@@ -66,7 +62,7 @@ fn there_is_no_page_fault_after_start_up() {
         while !stretches.contains(&0) {
             assert!(stretches.len() < 5, "lease {lease}: page faults per 3000 frames: {stretches:?}");
             let before = minor_faults();
-            exchange(&server, &mut client, &mut expected, 3000);
+            exchange(&mut server, &mut client, &mut expected, 3000);
             stretches.push(minor_faults() - before);
         }
     }

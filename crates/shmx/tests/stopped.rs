@@ -1,78 +1,53 @@
 //! Producers that stop at the worst place, frames that are refused or lost, and what readers do then.
 
-#[path = "common/memory.rs"]
-mod memory;
+mod common;
 
-use memory::view;
-use shmx_previous::error::ReadError;
-use shmx_previous::os::{Region, RegionName};
-use shmx_previous::{Client, ClientOptions, Config, FrameBuf, Inspector, Server, StaticStream, Tap, TapOptions};
-use shmx_ring::view::{FrameView as Head, HeaderView, ReaderView};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use common::{LIMIT, Other, WORDS, unique};
+use shmx::error::{ReadError, ServerEnd};
+use shmx::{Client, Frame, Hold, Inspector, Server, SharedServer, Tap, Verify};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const GONE: ReadError = ReadError::ServerGone { end: ServerEnd::Closed };
 
-fn unique() -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-stopped-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
-
-fn serve(slots: u32) -> (Server, String) {
-    let name = unique();
-    let config = Config { slots, frame_bytes_cap: 4096, ..Config::new(&name) };
-    (Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap(), name)
+fn serve(slots: u32) -> (SharedServer, String) {
+    let (server, name) = common::serve("stopped", slots);
+    (server.into_shared(), name)
 }
 
 /// Frames of 400 bytes, which are leased by default.
-fn publish(server: &Server, value: u64) -> u64 {
+fn publish(server: &SharedServer, value: u64) -> u64 {
     let mut frame = server.begin_frame().unwrap();
-    frame.append_stream(1, &[value; 50]).unwrap();
+    frame.append_stream(WORDS, &[value; 50]).unwrap();
     frame.publish_frame(0.0).unwrap()
 }
 
-/// Another mapping of a region, for doing what no well-behaved party does.
-struct Neighbour(Region, shmx_previous::abi::RegionLayout);
-
-impl Neighbour {
-    fn of(server: &Server) -> Self {
-        Self(Region::open(&RegionName::new(server.name()).unwrap()).unwrap(), *server.layout())
-    }
-
-    fn header(&self) -> &HeaderView {
-        view(&self.0, 0)
-    }
-
-    fn slot(&self, index: u32) -> &Head {
-        view(&self.0, self.1.frame_slot(index).unwrap())
-    }
-
-    fn reader(&self, index: u32) -> &ReaderView {
-        view(&self.0, self.1.reader_slot(index).unwrap())
-    }
+fn id(taken: Result<Option<Frame<'_>>, ReadError>) -> Option<u64> {
+    taken.unwrap().map(|view| view.frame_id())
 }
 
-fn id(taken: Result<Option<shmx_previous::FrameView>, ReadError>) -> Option<u64> {
-    taken.unwrap().map(|view| view.frame_id())
+/// A reader that compares checksums.
+fn verifying(name: &str) -> Client {
+    Client::options().verify(Verify::Always).open(name).unwrap()
 }
 
 #[test]
 fn a_refused_newest_frame_is_told_once_and_does_not_hide_the_end() {
     let (server, name) = serve(3);
-    let mut client = Client::open(&name).unwrap();
+    let mut client = verifying(&name);
     publish(&server, 7);
-    Neighbour::of(&server).slot(0).checksum.fetch_xor(1, Ordering::Relaxed);
+    Other::of(&server).slot(0).checksum.fetch_xor(1, Ordering::Relaxed);
     assert!(matches!(client.wait(LIMIT), Err(ReadError::Checksum { frame_id: 1, .. })));
     assert!(client.try_wait().unwrap().is_none());
     publish(&server, 8);
     assert_eq!(id(client.wait(LIMIT)), Some(2));
     publish(&server, 9);
-    let neighbour = Neighbour::of(&server);
-    neighbour.slot(2).checksum.fetch_xor(1, Ordering::Relaxed);
-    neighbour.slot(2).frame_id.store(1 << 40, Ordering::Relaxed);
+    let other = Other::of(&server);
+    other.slot(2).checksum.fetch_xor(1, Ordering::Relaxed);
+    other.slot(2).frame_id.store(1 << 40, Ordering::Relaxed);
     assert!(matches!(client.wait(LIMIT), Err(ReadError::Checksum { .. })));
     drop(server);
-    assert!(matches!(client.wait(LIMIT), Err(ReadError::ServerGone)));
+    assert_eq!(client.wait(LIMIT).unwrap_err(), GONE);
     assert_eq!(client.stats().rejected, 2);
 }
 
@@ -80,23 +55,21 @@ fn a_refused_newest_frame_is_told_once_and_does_not_hide_the_end() {
 fn a_claim_that_stands_still_hides_no_frame_behind_it() {
     let (server, name) = serve(4);
     let mut client = Client::open(&name).unwrap();
-    let mut tap = Tap::open(&name, TapOptions::default()).unwrap();
+    let mut tap = Tap::open(&name).unwrap();
     (0..4).for_each(|v| _ = publish(&server, v));
     // What a producer leaves that stops right after it has made the stamp odd.
-    let neighbour = Neighbour::of(&server);
-    let stamp = &neighbour.slot(0).ext_stamp;
+    let other = Other::of(&server);
+    let stamp = &other.slot(0).ext_stamp;
     assert_eq!(stamp.fetch_add(1, Ordering::Relaxed) % 2, 0);
-    let mut buf = FrameBuf::new();
     for expected in 2..=4 {
         assert_eq!(id(client.next(LIMIT)), Some(expected));
-        assert!(tap.next(&mut buf, LIMIT).unwrap());
-        assert_eq!(buf.frame_id(), expected);
+        assert_eq!(id(tap.next(LIMIT)), Some(expected));
     }
-    assert_eq!((client.stats().delivered, client.stats().dropped), (3, 1));
-    assert_eq!((tap.stats().taken, tap.stats().missed), (3, 1));
+    assert_eq!((client.stats().delivered, client.stats().missed), (3, 1));
+    assert_eq!((tap.stats().delivered, tap.stats().missed), (3, 1));
     drop(server);
-    assert!(matches!(client.next(LIMIT), Err(ReadError::ServerGone)));
-    assert!(matches!(tap.next(&mut buf, LIMIT), Err(ReadError::ServerGone)));
+    assert_eq!(client.next(LIMIT).unwrap_err(), GONE);
+    assert_eq!(tap.next(LIMIT).unwrap_err(), GONE);
 }
 
 #[test]
@@ -106,11 +79,11 @@ fn a_lost_frame_is_counted_without_another() {
     publish(&server, 1);
     let rewriting = server.begin_frame().unwrap();
     assert!(client.try_next().unwrap().is_none());
-    assert_eq!((client.stats().delivered, client.stats().dropped), (0, 1));
+    assert_eq!((client.stats().delivered, client.stats().missed), (0, 1));
     drop(rewriting);
     publish(&server, 2);
     assert_eq!(id(client.try_next()), Some(2));
-    assert_eq!((client.stats().delivered, client.stats().dropped), (1, 1));
+    assert_eq!((client.stats().delivered, client.stats().missed), (1, 1));
 }
 
 #[test]
@@ -124,7 +97,7 @@ fn a_new_client_gets_the_newest_frame_though_another_was_published_late() {
     assert_eq!(id(client.try_wait()), Some(1));
     assert!(client.try_wait().unwrap().is_none());
     assert_eq!(id(client.try_next()), Some(2));
-    assert_eq!((client.stats().delivered, client.stats().dropped), (2, 0));
+    assert_eq!((client.stats().delivered, client.stats().missed), (2, 0));
 }
 
 /// The newest frame's slot is never the next to be written while there is another that nobody leases, so there always is
@@ -144,9 +117,8 @@ fn there_is_a_newest_frame_at_every_moment() {
             });
             // Ends the producer also when an assertion below fails.
             let _stop = StopOnDrop(stop);
-            let mut options = ClientOptions::default();
-            options.lease = slots == 3;
-            let mut client = Client::open_with(&name, options).unwrap();
+            let hold = if slots == 3 { Hold::Lease } else { Hold::Copy };
+            let mut client = Client::options().hold(hold).open(&name).unwrap();
             let inspector = Inspector::open(&name).unwrap();
             let end = Instant::now() + Duration::from_millis(400);
             let mut looks = 0;
@@ -171,25 +143,23 @@ impl Drop for StopOnDrop<'_> {
 #[test]
 fn a_tap_hears_again_after_an_impossible_id() {
     let (server, name) = serve(3);
-    let mut tap = Tap::open(&name, TapOptions::default()).unwrap();
+    let mut tap = Tap::open(&name).unwrap();
     publish(&server, 1);
-    let neighbour = Neighbour::of(&server);
-    neighbour.header().frame_seq.store(1 << 40, Ordering::Relaxed);
-    neighbour.slot(0).frame_id.store(1 << 40, Ordering::Relaxed);
-    let mut buf = FrameBuf::new();
-    assert!(tap.try_next(&mut buf).unwrap());
+    let other = Other::of(&server);
+    other.header().frame_seq.store(1 << 40, Ordering::Relaxed);
+    other.slot(0).frame_id.store(1 << 40, Ordering::Relaxed);
+    assert!(tap.try_next().unwrap().is_some());
     // The server mends the count with the next frame.
     publish(&server, 2);
-    assert!(!tap.try_next(&mut buf).unwrap());
-    assert!(tap.try_next(&mut buf).unwrap());
-    assert_eq!(buf.frame_id(), 2);
+    assert!(tap.try_next().unwrap().is_none());
+    assert_eq!(id(tap.try_next()), Some(2));
 }
 
 #[test]
 fn reopening_the_same_region_keeps_the_only_reader_slot() {
-    let name = unique();
-    let config = Config { reader_slots: 1, ..Config::new(&name) };
-    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let name = unique("stopped");
+    let builder = Server::builder(&name).reader_slots(1).stream(WORDS, 50);
+    let server = builder.clone().create().unwrap().into_shared();
     let mut client = Client::open(&name).unwrap();
     assert_eq!(client.reader_index(), Some(0));
     client.reopen().unwrap();
@@ -197,7 +167,7 @@ fn reopening_the_same_region_keeps_the_only_reader_slot() {
     publish(&server, 3);
     assert_eq!(id(client.try_wait()), Some(1));
     drop(server);
-    let server = Server::create(&config, &[]).unwrap();
+    let server = builder.create().unwrap();
     client.reopen().unwrap();
     assert_eq!((client.reader_index(), client.session_id()), (Some(0), server.session_id()));
 }
@@ -206,13 +176,13 @@ fn reopening_the_same_region_keeps_the_only_reader_slot() {
 fn nothing_is_written_to_a_slot_of_another_session() {
     let (server, name) = serve(2);
     let client = Client::open(&name).unwrap();
-    let neighbour = Neighbour::of(&server);
-    let session = neighbour.header().session_id.fetch_add(1, Ordering::Relaxed);
-    let heartbeat = &neighbour.reader(0).heartbeat;
+    let other = Other::of(&server);
+    let session = other.header().session_id.fetch_add(1, Ordering::Relaxed);
+    let heartbeat = &other.reader(0).heartbeat;
     heartbeat.store(0, Ordering::Relaxed);
     client.heartbeat();
     assert_eq!(heartbeat.load(Ordering::Relaxed), 0);
-    neighbour.header().session_id.store(session, Ordering::Relaxed);
+    other.header().session_id.store(session, Ordering::Relaxed);
     client.heartbeat();
     assert_ne!(heartbeat.load(Ordering::Relaxed), 0);
 }
@@ -221,7 +191,7 @@ fn nothing_is_written_to_a_slot_of_another_session() {
 mod streams {
     use super::*;
     use futures::{Stream, StreamExt};
-    use shmx_previous::{FrameStream, Order};
+    use shmx::{FrameStream, Order};
     use std::pin::Pin;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
@@ -254,12 +224,12 @@ mod streams {
     #[test]
     fn a_refused_frame_does_not_hide_the_end() {
         let (server, name) = serve(3);
-        let mut frames = Client::open(&name).unwrap().into_stream(Order::Newest).unwrap();
+        let mut frames = verifying(&name).into_stream(Order::Newest).unwrap();
         publish(&server, 7);
-        Neighbour::of(&server).slot(0).checksum.fetch_xor(1, Ordering::Relaxed);
+        Other::of(&server).slot(0).checksum.fetch_xor(1, Ordering::Relaxed);
         drop(server);
         let all: Vec<_> = futures::executor::block_on(async { (&mut frames).take(4).collect().await });
-        assert!(matches!(all[..], [Err(ReadError::Checksum { .. }), Err(ReadError::ServerGone)]), "{all:?}");
+        assert!(matches!(all[..], [Err(ReadError::Checksum { .. }), Err(GONE)]), "{all:?}");
     }
 
     #[test]
@@ -267,8 +237,8 @@ mod streams {
         let (server, name) = serve(4);
         let mut frames = Client::open(&name).unwrap().into_stream(Order::Every).unwrap();
         publish(&server, 0);
-        let neighbour = Neighbour::of(&server);
-        let stamp = &neighbour.slot(0).ext_stamp;
+        let other = Other::of(&server);
+        let stamp = &other.slot(0).ext_stamp;
         stamp.fetch_add(1, Ordering::Relaxed);
         let wakes = Arc::default();
         assert_eq!(poll(&mut frames, &wakes), None);
