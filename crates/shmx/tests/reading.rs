@@ -133,6 +133,22 @@ fn a_poll_without_patience_leaves_the_doorbell_alone() {
     assert_ne!(other.header().ext_doorbell.load(Ordering::SeqCst), bell);
 }
 
+#[test]
+fn a_reader_that_insists_leases_whatever_room_that_leaves() {
+    let (mut server, name) = serve("insist", 3);
+    let mut client = Client::options().hold(Hold::Lease).open(&name).unwrap();
+    let kept: Vec<_> = (0..3)
+        .map(|value| {
+            publish(&mut server, value);
+            client.wait(LIMIT).unwrap().unwrap().keep()
+        })
+        .collect();
+    assert!(kept.iter().all(shmx::OwnedFrame::is_leased));
+    assert!(server.begin_frame().is_err(), "no slot is left");
+    drop(kept);
+    publish(&mut server, 3);
+}
+
 /// Three slots, and three readers that hold a frame each while the producer goes on.
 #[test]
 fn readers_leave_the_producer_room() {

@@ -18,8 +18,6 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
     pub(super) verify: bool,
-    /// Whether a lease needs room.
-    pub(super) modest: bool,
     pub(super) copy_up_to: u32,
     /// Frames copied for want of room.
     pub(super) copied_for_room: u64,
@@ -74,7 +72,7 @@ impl<'a> Ground for Hand<'a, '_> {
             // Relaxed: only a preference; what is read is checked on either way.
             let payload_bytes = a.region.slot(index).head.payload_bytes.load(Ordering::Relaxed);
             if payload_bytes > self.manner.copy_up_to {
-                if self.manner.modest && !a.has_room_for_leases() {
+                if !a.has_room_for_leases() {
                     self.manner.copied_for_room += 1;
                 } else {
                     match a.lease(index, reader, &mut self.taken.current.meta) {

@@ -53,15 +53,12 @@ impl Client {
             require_slot: options.require_slot,
             verifies: options.verify == Verify::Always,
             leases: options.hold != Hold::Copy,
+            modest: options.hold != Hold::Lease,
         };
         let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
         let home: Arc<dyn Home> = shared.clone();
-        let manner = Manner {
-            verify: options.verify.compares(features),
-            modest: options.hold == Hold::Auto,
-            copy_up_to: options.copy_up_to,
-            copied_for_room: 0,
-        };
+        let manner =
+            Manner { verify: options.verify.compares(features), copy_up_to: options.copy_up_to, copied_for_room: 0 };
         Ok(Self {
             cursor: Cursor::new(&shared.region, header.session_id, published, options.start),
             taken: Taken::new(features, shared.catalog.clone(), Arc::new(Pool::default()), home),

@@ -3,8 +3,8 @@
 
 mod common;
 
-use shmx_previous::error::{AppendError, BeginError, ReadError, SendError, StaticError, StreamError};
-use shmx_previous::{Client, Config, Server, StaticStream};
+use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError};
+use shmx::{Client, Server, SharedServer, StreamSpec};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -21,11 +21,11 @@ fn unique(tag: &str) -> String {
     format!("shmx-fork-{tag}-{}", std::process::id())
 }
 
-fn serve(name: &str) -> Server {
-    Server::create(&Config { slots: 6, ..Config::new(name) }, &[StaticStream::of::<u64>(1, "t")]).unwrap()
+fn serve(name: &str) -> SharedServer {
+    Server::builder(name).slots(6).stream(StreamSpec::of::<u64>(1, "t"), 50).create().unwrap().into_shared()
 }
 
-fn publish(server: &Server, value: u64) {
+fn publish(server: &SharedServer, value: u64) {
     let mut f = server.begin_frame().unwrap();
     f.append_stream(1, &[value; 50]).unwrap(); // large enough to be leased
     f.publish_frame(0.0).unwrap();
@@ -99,7 +99,8 @@ fn a_child_is_told_and_changes_nothing_for_its_parent() {
     let mut server = serve(&name);
     let mut client = Client::open(&name).unwrap();
     publish(&server, 1);
-    let mut held = client.latest().unwrap().unwrap();
+    let sender = client.control();
+    let mut held = client.latest().unwrap().unwrap().keep();
     let before = server.snapshot_readers()[0];
     in_child(|| {
         assert_eq!(held.get::<u64>(1).unwrap()[0], 1, "the memory is still there");
@@ -107,7 +108,8 @@ fn a_child_is_told_and_changes_nothing_for_its_parent() {
         assert_eq!(client.latest().err(), Some(ReadError::Forked));
         assert_eq!(client.wait(SECOND).err(), Some(ReadError::Forked));
         assert_eq!(client.control_send(0x3000, &[1]), Err(SendError::Forked));
-        assert!(server.reap_stale_readers(u64::MAX, 1).is_empty());
+        assert_eq!(sender.send(0x3000, &[1]), Err(SendError::Forked));
+        assert!(server.reap_stale_readers(Duration::from_nanos(1)).is_empty());
         assert!(server.poll_control(10).messages.is_empty());
         // What the child opens itself works.
         let mut own = Client::open(&name).unwrap();
@@ -159,10 +161,9 @@ impl Drop for Stop<'_> {
 fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
     let name = unique("middle");
     // The same stream once more is refused after a long look at a long directory, under the lock, and changes nothing.
-    let again = serve(&unique("record")).static_state().bytes.clone();
-    let long = StaticStream::of::<u64>(1, "t").with_extra(vec![1; 1 << 20]);
-    let config = Config { static_bytes_cap: 2 << 20, ..Config::new(&name) };
-    let server = Server::create(&config, &[long]).unwrap();
+    let again = serve(&unique("record")).directory().bytes.clone();
+    let long = StreamSpec::of::<u64>(1, "t").extra(vec![1; 1 << 20]);
+    let server = Server::builder(&name).directory_bytes(2 << 20).stream(long, 50).create().unwrap().into_shared();
     let refused = Err(StaticError::Stream(StreamError::DuplicateId { id: 1 }));
     let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|s| {
@@ -182,15 +183,15 @@ fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
         for _ in 0..10 {
             in_child(|| {
                 let forked = || Err(StaticError::Region(BeginError::Forked));
-                assert_eq!(server.add_stream(&StaticStream::of::<u64>(2, "x")), forked());
+                assert_eq!(server.add_stream(StreamSpec::of::<u64>(2, "x")), forked());
                 assert_eq!(server.write_static_append(&[0; 16]), forked());
                 assert!(server.frames_published() > 0);
-                assert_eq!(server.static_state().streams.len(), 1);
+                assert_eq!(server.directory().streams.len(), 1);
             });
         }
     });
-    server.add_stream(&StaticStream::of::<u64>(2, "x")).unwrap();
-    assert_eq!(server.static_state().streams.len(), 2);
+    server.add_stream(StreamSpec::of::<u64>(2, "x")).unwrap();
+    assert_eq!(server.directory().streams.len(), 2);
 }
 
 /// A host that creates a server, forks and is killed: its child lives on and must not keep the server's life alive.
@@ -214,12 +215,13 @@ fn a_dead_hosts_child_does_not_pass_for_the_server() {
     assert!(client.latest().unwrap().is_some());
     host.kill().unwrap();
     host.wait().unwrap();
-    let told = client.wait(LIMIT);
-    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]);
+    let told = client.wait(LIMIT).map(|frame| frame.is_some());
+    let server = Server::builder(&name).stream(StreamSpec::of::<u64>(1, "t"), 50).create();
     // SAFETY: a plain system call. The process is the one that the host named, which waits for this.
     unsafe { libc::kill(child, libc::SIGKILL) };
-    assert!(matches!(told, Err(ReadError::ServerGone)) || told.is_ok_and(|v| v.is_some()), "nobody was told");
-    let server = server.expect("the name is free at once");
+    let died = Err(ReadError::ServerGone { end: ServerEnd::Died });
+    assert!(told == died || told == Ok(true), "nobody was told: {told:?}");
+    let server = server.expect("the name is free at once").into_shared();
     client.reopen().unwrap();
     publish(&server, 9);
     assert_eq!(client.wait(LIMIT).unwrap().unwrap().get::<u64>(1).unwrap()[0], 9);
@@ -262,7 +264,7 @@ fn an_inherited_stream_ends_and_does_not_hang() {
     use futures::{FutureExt, StreamExt};
     let name = unique("stream");
     let server = serve(&name);
-    let mut frames = Client::open(&name).unwrap().into_stream(shmx_previous::Order::Every).unwrap();
+    let mut frames = Client::open(&name).unwrap().into_stream(shmx::Order::Every).unwrap();
     assert!(frames.next().now_or_never().is_none());
     in_child(|| {
         assert_eq!(frames.next().now_or_never().flatten().and_then(Result::err), Some(ReadError::Forked));

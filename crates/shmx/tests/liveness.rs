@@ -3,10 +3,10 @@
 #[path = "common/memory.rs"]
 mod memory;
 
+use shmx::{Client, Server, SharedServer, StreamSpec};
 #[cfg(target_os = "linux")]
-use shmx_previous::os::{LockByte, clock};
-use shmx_previous::os::{Region, RegionName};
-use shmx_previous::{Client, Config, Server, StaticStream};
+use shmx_os::{LockByte, clock};
+use shmx_os::{Region, RegionName};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView};
@@ -20,14 +20,15 @@ fn unique(tag: &str) -> String {
     format!("shmx-live-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
 }
 
-fn server(tag: &str) -> (Server, Region) {
+fn server(tag: &str) -> (SharedServer, Region) {
     let name = unique(tag);
-    let server = Server::create(&Config::new(&name), &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let builder = Server::builder(&name).slots(3).stream(StreamSpec::of::<u64>(1, "t"), 50);
+    let server = builder.create().unwrap().into_shared();
     let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
     (server, region)
 }
 
-fn slot<'a>(server: &Server, region: &'a Region, index: u32) -> &'a ReaderView {
+fn slot<'a>(server: &SharedServer, region: &'a Region, index: u32) -> &'a ReaderView {
     memory::view(region, server.layout().reader_slot(index).unwrap())
 }
 
@@ -112,14 +113,14 @@ fn a_reader_that_died_in_any_step_is_reaped() {
     r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
     r.in_use.store(1, Ordering::Relaxed);
     assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
-    assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), [0_u32; 0]);
-    assert_eq!(server.reap_stale_readers(u64::MAX, 1), [0]);
+    assert_eq!(server.reap_stale_readers(Duration::from_secs(60)), [0_u32; 0]);
+    assert!(within(20, || server.reap_stale_readers(Duration::from_nanos(1)) == [0]));
     // A heartbeat that lies in the future is nobody's.
     r.reader_id.store(9, Ordering::Relaxed);
     r.heartbeat.store(u64::MAX / 2, Ordering::Relaxed);
     r.in_use.store(1, Ordering::Relaxed);
     assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
-    assert_eq!(server.reap_stale_readers(clock::ticks(), 60_000_000_000), [0]);
+    assert_eq!(server.reap_stale_readers(Duration::from_secs(60)), [0]);
 }
 
 /// An id that a neighbour wrote over a frame spoils that frame, and not the reader.
@@ -178,15 +179,13 @@ fn a_wrong_count_of_readers_is_mended() {
 /// The counters in the reader slot, which an inspector shows, are those of the client, whatever happened last.
 #[test]
 fn the_inspector_sees_the_clients_own_counts() {
-    use shmx_previous::error::ReadError;
-    use shmx_previous::{ClientOptions, ClientStats, Inspector};
+    use shmx::error::ReadError;
+    use shmx::{Hold, Inspector, Verify};
     let (server, region) = server("counts");
     let inspector = Inspector::open(server.name()).unwrap();
-    let mut copying = ClientOptions::default();
-    copying.lease = false;
-    let mut clients: Vec<Client> = [ClientOptions::default(), copying]
+    let mut clients: Vec<Client> = [Hold::Lease, Hold::Copy]
         .into_iter()
-        .map(|options| Client::open_with(server.name(), options).unwrap())
+        .map(|hold| Client::options().hold(hold).verify(Verify::Always).open(server.name()).unwrap())
         .collect();
     let publish = |value: u64| {
         let mut f = server.begin_frame().unwrap();
@@ -203,21 +202,22 @@ fn the_inspector_sees_the_clients_own_counts() {
         let info = inspector.snapshot_readers()[client.reader_index().unwrap() as usize];
         let e = info.extension.expect("attached");
         assert_eq!(e.pid, std::process::id());
-        ClientStats { delivered: e.delivered, dropped: e.missed, rejected: e.rejected }
+        [e.delivered, e.missed, e.rejected]
     };
     let agree = |clients: &[Client], expected: [u64; 3]| {
         for c in clients {
-            let [delivered, dropped, rejected] = expected;
-            assert_eq!(c.stats(), ClientStats { delivered, dropped, rejected });
-            assert_eq!(seen(c), c.stats());
+            let stats = c.stats();
+            assert_eq!([stats.delivered, stats.missed, stats.rejected], expected);
+            assert_eq!(seen(c), expected);
         }
     };
     agree(&clients, [0, 0, 0]);
-    let take_next = |clients: &mut [Client]| clients.iter_mut().map(|c| c.try_next()).collect::<Vec<_>>();
+    let take_next =
+        |clients: &mut [Client]| clients.iter_mut().map(|c| c.try_next().map(|f| f.is_some())).collect::<Vec<_>>();
     for v in 0..5 {
         publish(v);
     }
-    assert!(take_next(&mut clients).iter().all(|r| r.as_ref().is_ok_and(Option::is_some)));
+    assert!(take_next(&mut clients).iter().all(|r| *r == Ok(true)));
     agree(&clients, [1, 2, 0]);
     assert!(clients.iter_mut().all(|c| c.latest().is_ok_and(|v| v.is_some())));
     agree(&clients, [2, 3, 0]);
@@ -244,14 +244,13 @@ fn the_inspector_sees_the_clients_own_counts() {
 #[test]
 #[cfg(target_os = "linux")]
 fn what_holds_no_lock_is_replaced_only_when_asked() {
-    use shmx_previous::error::CreateError;
+    use shmx::error::CreateError;
     let golden = include_bytes!("../../shmx-abi/tests/golden/demo.bin").as_slice();
     for (bytes, is_region) in [(golden, true), (b"no region at all".as_slice(), false)] {
         let name = unique("made");
         let path = format!("/dev/shm/{name}");
         std::fs::write(&path, bytes).unwrap();
-        let config = Config::new(&name);
-        match Server::create(&config, &[]) {
+        match Server::builder(&name).create() {
             Err(CreateError::ReferenceMade { name: n }) if is_region => assert_eq!(n, name),
             Err(CreateError::NotARegion { name: n }) if !is_region => assert_eq!(n, name),
             other => panic!("{other:?}"),
@@ -259,7 +258,7 @@ fn what_holds_no_lock_is_replaced_only_when_asked() {
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing was touched");
         // Somebody maps it: the object lives on for them, unchanged, while the name leads to the new one.
         let old = Region::open(&RegionName::new(&name).unwrap()).unwrap();
-        let server = Server::create(&Config { replace: true, ..config }, &[]).unwrap();
+        let server = Server::builder(&name).replace(true).create().unwrap();
         assert!(!old.is_current());
         let kept: Vec<u8> = memory::bytes(&old).iter().map(|b| b.load(Ordering::Relaxed)).collect();
         assert_eq!(kept, bytes);
@@ -273,7 +272,7 @@ fn what_holds_no_lock_is_replaced_only_when_asked() {
 #[cfg(target_os = "linux")]
 fn a_slot_that_is_just_left_can_be_had() {
     let name = unique("left");
-    let _server = Server::create(&Config { reader_slots: 1, ..Config::new(&name) }, &[]).unwrap();
+    let _server = Server::builder(&name).reader_slots(1).create().unwrap();
     // The lock is free after a millisecond, if the machine is not busy elsewhere; so there are several tries.
     let had = (0..20).any(|_| {
         let leaving = Region::open(&RegionName::new(&name).unwrap()).unwrap();
@@ -283,14 +282,16 @@ fn a_slot_that_is_just_left_can_be_had() {
                 std::thread::sleep(Duration::from_millis(1));
                 leaving.unlock(LockByte::Reader(0));
             });
-            Client::open(&name).unwrap().reader_index() == Some(0)
+            Client::open(&name).is_ok_and(|c| c.reader_index() == Some(0))
         })
     });
     assert!(had);
     // A lock that stays taken is not waited for.
     let stays = Region::open(&RegionName::new(&name).unwrap()).unwrap();
     assert!(stays.try_lock(LockByte::Reader(0)).unwrap());
-    assert_eq!(Client::open(&name).unwrap().reader_index(), None);
+    assert!(matches!(Client::open(&name), Err(shmx::error::OpenError::ReaderLock { cause: None, .. })));
+    let without = Client::options().require_slot(false).open(&name).unwrap();
+    assert_eq!(without.reader_index(), None);
 }
 
 /// Threads that find no free slot at the same moment clear leases one after the other. With a reader's lock in the
@@ -304,9 +305,8 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
     use shmx_ring::view::FrameView;
     const SLOTS: u32 = 2000;
     let name = unique("clearing");
-    let config =
-        Config { slots: SLOTS, reader_slots: 1, frame_bytes_cap: 64, control_per_reader: 0, ..Config::new(&name) };
-    let server = Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap();
+    let builder = Server::builder(&name).slots(SLOTS).reader_slots(1).frame_bytes(64).control_bytes(0);
+    let server = builder.stream(StreamSpec::of::<u64>(1, "t"), 1).create().unwrap().into_shared();
     let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
     let header: &HeaderView = memory::view(&region, 0);
     let reader = slot(&server, &region, 0);
@@ -366,7 +366,7 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
 /// Another server that re-initialised the region in place has the same object under the same name: both are its own.
 #[test]
 fn a_server_leaves_a_region_alone_that_was_taken_over_in_place() {
-    use shmx_previous::error::BeginError;
+    use shmx::error::BeginError;
     let (server, region) = server("place");
     let header: &HeaderView = memory::view(&region, 0);
     let (expected, found) = (server.session_id(), server.session_id() ^ 1);
@@ -405,9 +405,9 @@ fn the_time_of_grace_is_each_readers_own() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_creator_and_a_remover_share_what_the_dead_left() {
-    use shmx_previous::Removed;
-    use shmx_previous::error::{CreateError, OpenError, RemoveError};
-    use shmx_previous::os::OpenError as NoObject;
+    use shmx::Removed;
+    use shmx::error::{CreateError, OpenError, RemoveError};
+    use shmx_os::OpenError as NoObject;
     let dead = server("dead");
     let left: Vec<u8> = memory::bytes(&dead.1).iter().map(|b| b.load(Ordering::Relaxed)).collect();
     drop(dead);
@@ -421,13 +421,13 @@ fn a_creator_and_a_remover_share_what_the_dead_left() {
         let removed = std::thread::scope(|s| {
             let remover = s.spawn(|| {
                 start.wait();
-                shmx_previous::remove(&name, false)
+                shmx::remove(&name, false)
             });
             start.wait();
             // On a busy machine the remover may be kept waiting with the lock in its hand.
             let mut begun = Instant::now();
             let made = loop {
-                match Server::create(&Config::new(&name), &[]) {
+                match Server::builder(&name).create() {
                     Ok(made) => break made,
                     Err(CreateError::HeldByLiveServer { .. })
                         if begun.elapsed() >= Duration::from_millis(100) && Instant::now() < most =>
@@ -457,15 +457,15 @@ fn a_creator_and_a_remover_share_what_the_dead_left() {
 #[test]
 #[cfg(target_os = "linux")]
 fn links_and_directories_are_never_replaced() {
-    use shmx_previous::error::{CreateError, RemoveError};
+    use shmx::error::{CreateError, RemoveError};
     let (link, directory) = (unique("link"), unique("directory"));
     let path = |name: &str| format!("/dev/shm/{name}");
     std::os::unix::fs::symlink("/nowhere", path(&link)).unwrap();
     std::fs::create_dir(path(&directory)).unwrap();
     for name in [&link, &directory] {
-        let made = Server::create(&Config { replace: true, ..Config::new(name) }, &[]);
+        let made = Server::builder(name).replace(true).create();
         assert!(matches!(&made, Err(CreateError::NotAnObject { name: n }) if n == name), "{made:?}");
-        let removed = shmx_previous::remove(name, true);
+        let removed = shmx::remove(name, true);
         assert!(matches!(&removed, Err(RemoveError::NotAnObject { name: n }) if n == name), "{removed:?}");
     }
     assert_eq!(std::fs::read_link(path(&link)).unwrap(), std::path::Path::new("/nowhere"));

@@ -1,15 +1,13 @@
 //! Frames as an asynchronous stream: order, back-pressure, cancellation, the end, and what an idle stream costs.
 
-#[cfg(target_os = "linux")]
 mod common;
-#[path = "common/memory.rs"]
-mod memory;
 
+use common::memory;
 use futures::task::SpawnExt;
 use futures::{FutureExt, StreamExt};
-use shmx_previous::error::ReadError;
-use shmx_previous::os::{Region, RegionName};
-use shmx_previous::{Client, Config, FrameStream, Order, Server, StaticStream};
+use shmx::error::{ReadError, ServerEnd};
+use shmx::{Client, FrameStream, Order, OwnedFrame, Server, SharedServer, StreamSpec};
+use shmx_os::{Region, RegionName};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::HeaderView;
 use std::future::{Future, poll_fn};
@@ -27,13 +25,16 @@ fn unique() -> String {
     format!("shmx-frames-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
 }
 
-fn serve(slots: u32) -> (Server, String) {
+fn serve(slots: u32) -> (SharedServer, String) {
     let name = unique();
-    let config = Config { slots, ..Config::new(&name) };
-    (Server::create(&config, &[StaticStream::of::<u64>(1, "t")]).unwrap(), name)
+    (serve_as(&name, slots), name)
 }
 
-fn publish(server: &Server, value: u64) {
+fn serve_as(name: &str, slots: u32) -> SharedServer {
+    Server::builder(name).slots(slots).stream(StreamSpec::of::<u64>(1, "t"), 50).create().unwrap().into_shared()
+}
+
+fn publish(server: &SharedServer, value: u64) {
     let mut f = server.begin_frame().unwrap();
     f.append_stream(1, &[value; 50]).unwrap();
     f.publish_frame(0.0).unwrap();
@@ -43,7 +44,7 @@ fn stream(name: &str, order: Order) -> FrameStream {
     Client::open(name).unwrap().into_stream(order).unwrap()
 }
 
-fn value(taken: Option<Result<shmx_previous::FrameView, ReadError>>) -> u64 {
+fn value(taken: Option<Result<OwnedFrame, ReadError>>) -> u64 {
     let view = taken.expect("the stream goes on").expect("a frame");
     let values = view.get::<u64>(1).unwrap();
     assert_eq!(values, [values[0]; 50]);
@@ -77,7 +78,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn poll_once(stream: &mut FrameStream, waker: &Waker) -> Poll<Option<Result<shmx_previous::FrameView, ReadError>>> {
+fn poll_once(stream: &mut FrameStream, waker: &Waker) -> Poll<Option<Result<OwnedFrame, ReadError>>> {
     use futures::Stream;
     Pin::new(stream).poll_next(&mut Context::from_waker(waker))
 }
@@ -100,7 +101,7 @@ fn every_frame_comes_in_order_and_the_end_is_told_once() {
             for v in 0..200 {
                 assert_eq!(value(frames.next().await), v);
             }
-            assert_eq!(frames.next().await.unwrap().err(), Some(ReadError::ServerGone));
+            assert_eq!(frames.next().await.unwrap().err(), Some(ReadError::ServerGone { end: ServerEnd::Closed }));
             assert!(frames.next().await.is_none());
             assert!(frames.next().await.is_none(), "and stays so");
         });
@@ -108,7 +109,7 @@ fn every_frame_comes_in_order_and_the_end_is_told_once() {
     });
     assert!(futures::stream::FusedStream::is_terminated(&frames));
     let stats = frames.client().stats();
-    assert_eq!((stats.delivered, stats.dropped, stats.rejected), (200, 0, 0));
+    assert_eq!((stats.delivered, stats.missed, stats.rejected), (200, 0, 0));
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn the_newest_frame_skips_and_counts() {
         publish(&server, v);
     }
     assert_eq!(value(block_on(frames.next())), 9);
-    assert_eq!(frames.client().stats().dropped, 9);
+    assert_eq!(frames.client().stats().missed, 9);
     assert!(frames.next().now_or_never().is_none(), "not the same frame again");
     publish(&server, 10);
     assert_eq!(value(block_on(frames.next())), 10);
@@ -127,7 +128,7 @@ fn the_newest_frame_skips_and_counts() {
 
 #[test]
 fn nothing_is_leased_ahead_of_demand_and_a_dropped_future_loses_nothing() {
-    let (server, name) = serve(3);
+    let (server, name) = serve(8);
     let mut frames = stream(&name, Order::Every);
     for round in 0..20 {
         // Given up while it waits.
@@ -147,7 +148,7 @@ fn nothing_is_leased_ahead_of_demand_and_a_dropped_future_loses_nothing() {
     });
     assert_eq!(server.snapshot_readers()[0].leased_slots, 2, "what the caller holds, and no more");
     drop(held);
-    assert_eq!(frames.client().stats().dropped, 0);
+    assert_eq!(frames.client().stats().missed, 0);
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn tasks_of_an_executor_share_a_server_that_dies_and_comes_back() {
                             assert_eq!(v, [v[0]; 50]);
                             seen += 1;
                         }
-                        Some(Err(ReadError::ServerGone)) => sessions += 1,
+                        Some(Err(ReadError::ServerGone { .. })) => sessions += 1,
                         Some(Err(ReadError::Lapped { .. })) => {}
                         Some(Err(e)) => panic!("{e}"),
                         None if sessions == 2 => return seen,
@@ -293,7 +294,7 @@ fn tasks_of_an_executor_share_a_server_that_dies_and_comes_back() {
         .collect();
     let mut server = Some(server);
     for _ in 0..2 {
-        let s = server.take().unwrap_or_else(|| serve_as(&name));
+        let s = server.take().unwrap_or_else(|| serve_as(&name, 8));
         let end = Instant::now() + LIMIT;
         while s.readers_connected() < 3 {
             assert!(Instant::now() < end, "{} of 3 streams came", s.readers_connected());
@@ -308,14 +309,10 @@ fn tasks_of_an_executor_share_a_server_that_dies_and_comes_back() {
     }
 }
 
-fn serve_as(name: &str) -> Server {
-    Server::create(&Config { slots: 8, ..Config::new(name) }, &[StaticStream::of::<u64>(1, "t")]).unwrap()
-}
-
 /// A region that announces no doorbell is polled, and its session may change in place.
 #[test]
 fn without_a_doorbell_the_waiter_polls() {
-    use shmx_previous::abi::extension::Features;
+    use shmx::abi::extension::Features;
     let (server, name) = serve(3);
     let region = Region::open(&RegionName::new(&name).unwrap()).unwrap();
     let header: &HeaderView = memory::view(&region, 0);
@@ -351,4 +348,28 @@ fn without_a_doorbell_the_waiter_polls() {
     assert_eq!(block_on(next).unwrap().err(), Some(ReadError::SessionChanged));
     assert!(block_on(frames.next()).is_none());
     header.session_id.store(session, Ordering::Relaxed);
+}
+
+/// With a client that reconnects, the end of a server is no end of the stream.
+#[test]
+fn a_stream_goes_over_to_a_successor() {
+    let (server, name) = serve(4);
+    let client = Client::options().reconnect(true).open(&name).unwrap();
+    let mut frames = client.into_stream(Order::Every).unwrap();
+    publish(&server, 1);
+    assert_eq!(value(block_on(frames.next())), 1);
+    let producer = std::thread::spawn(move || {
+        drop(server);
+        let server = serve_as(&name, 4);
+        let end = Instant::now() + LIMIT;
+        while server.readers_connected() == 0 {
+            assert!(Instant::now() < end, "the stream does not come over");
+            std::thread::yield_now();
+        }
+        publish(&server, 2);
+        server
+    });
+    assert_eq!(value(block_on(frames.next())), 2);
+    assert_eq!(frames.client().reconnects(), 1);
+    drop(producer.join().unwrap());
 }
