@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each suite uses a part
 
 pub(crate) mod memory;
+pub(crate) mod small;
 
 use memory::view;
 use shmx::{Server, Stream};
