@@ -2,7 +2,7 @@
 
 use crate::pb::{Reader, Value, Writer};
 use shmx::abi::directory::Directory as Entries;
-use shmx::abi::extension::Features;
+use shmx::abi::extension::{Features, PublishTime};
 use shmx::abi::hash;
 use shmx::{Checksum, Directory, OwnedFrame, Server, ServerBuilder, Tap};
 use std::collections::BTreeMap;
@@ -68,7 +68,6 @@ impl FrameHead {
     }
 
     pub(crate) fn of(frame: &OwnedFrame, segment: u32, taken_ticks: u64) -> Self {
-        let age = frame.publish_time().and_then(|time| time.age_ns(taken_ticks));
         Self {
             frame_id: frame.frame_id(),
             sim_time_bits: frame.sim_time().to_bits(),
@@ -78,7 +77,7 @@ impl FrameHead {
             checksum: frame.stored_checksum(),
             slot: frame.slot(),
             missed_before: frame.missed_before(),
-            publish_ticks: age.and_then(|age| taken_ticks.checked_sub(age)),
+            publish_ticks: published(frame.publish_time(), taken_ticks),
             taken_ticks,
         }
     }
@@ -130,6 +129,11 @@ impl FrameHead {
         }
         Some((head, payload))
     }
+}
+
+/// When a frame that was taken at `taken` was published, ticks. A time of another clock is none.
+fn published(time: Option<PublishTime>, taken: u64) -> Option<u64> {
+    taken.checked_sub(time?.age_ns(taken)?)
 }
 
 /// A region's life that was recorded, or a part of it.
@@ -468,6 +472,16 @@ mod tests {
                 let _ = FrameHead::decode(&out[..cut]);
             }
         }
+    }
+
+    #[test]
+    fn a_frame_of_unknown_age_gets_no_date() {
+        let (day, second) = (86_400_000_000_000, 1_000_000_000);
+        let time = Some(PublishTime::from_ticks(day));
+        assert!(published(time, day + second).is_some_and(|t| t.abs_diff(day) <= 2048));
+        assert_eq!(published(time, day - second), None, "from the future, so of another clock");
+        assert_eq!(published(Some(PublishTime::from_ticks(u64::MAX - 1024)), second), None, "before there was time");
+        assert_eq!(published(None, day), None);
     }
 
     #[test]
