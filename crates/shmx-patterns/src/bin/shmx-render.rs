@@ -8,7 +8,7 @@ use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
-use shmx::error::SendError;
+use shmx::error::{ReadError, SendError};
 use shmx::{Client, Frame};
 use shmx_patterns::control::Command;
 use shmx_patterns::picture::{Camera, Picture};
@@ -140,10 +140,11 @@ fn still(a: &Args, path: &std::path::Path) -> anyhow::Result<()> {
     client.stream(POSITION).with_context(|| format!("`{}` is no simulation; give the name of one", a.name))?;
     let mut scene = Scene::default();
     while scene.positions.is_empty() {
-        match client.wait(LOOK)? {
-            Some(f) => scene.take(&f),
-            None if late() => bail!(missing()),
-            None => {}
+        match client.wait(LOOK) {
+            Ok(Some(f)) => scene.take(&f),
+            Err(e) if e.is_final() => return Err(e.into()),
+            Ok(None) | Err(_) if late() => bail!(missing()),
+            Ok(None) | Err(_) => {}
         }
     }
     let (width, height) = a.size;
@@ -193,7 +194,7 @@ impl Link {
         let reconnects = client.reconnects();
         match client.wait(Duration::ZERO) {
             Ok(Some(f)) => scene.take(&f),
-            Ok(None) => {}
+            Ok(None) | Err(ReadError::Lapped { .. }) => {}
             Err(e) => self.note = e.to_string(),
         }
         if client.reconnects() != reconnects {
