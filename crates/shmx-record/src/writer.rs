@@ -1,117 +1,22 @@
 //! Writes recordings: regions, their directories and frames, into one MCAP file or a row of them.
 
+mod file;
+mod options;
+
+pub use options::{Compression, WriterOptions};
+
 use crate::error::RecordError;
 use crate::format::{
-    Counts, EndReason, FrameHead, PROFILE, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory,
-    stream_names,
+    Counts, EndReason, FrameHead, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory, stream_names,
 };
 use crate::schema::{self, PROTOBUF, Schema};
-use crate::sink::{Sink, SinkState};
 use crate::views::{self, Source, ViewChannel};
-use mcap::WriteOptions;
+use file::{Mcap, OpenFile, WallClock, write_error};
 use mcap::records::{MessageHeader, Metadata};
-use shmx::FrameBuf;
+use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// How chunks are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compression {
-    /// Not at all: the fastest.
-    #[default]
-    None,
-    /// lz4: fast, some gain.
-    Lz4,
-    /// zstd: slower, more gain.
-    Zstd,
-}
-
-impl Compression {
-    fn to_mcap(self) -> Result<Option<mcap::Compression>, RecordError> {
-        match self {
-            Self::None => Ok(None),
-            #[cfg(feature = "lz4")]
-            Self::Lz4 => Ok(Some(mcap::Compression::Lz4)),
-            #[cfg(not(feature = "lz4"))]
-            Self::Lz4 => Err(RecordError::Compression { name: "lz4" }),
-            #[cfg(feature = "zstd")]
-            Self::Zstd => Ok(Some(mcap::Compression::Zstd)),
-            #[cfg(not(feature = "zstd"))]
-            Self::Zstd => Err(RecordError::Compression { name: "zstd" }),
-        }
-    }
-}
-
-/// How a recording is written.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct WriterOptions {
-    /// Compression of chunks. Default none.
-    pub compression: Compression,
-    /// A chunk is finished when it has this many bytes, before compression. Default 4 MiB.
-    pub chunk_bytes: u64,
-    /// A chunk is finished when it is this old: what a killed recorder loses at most. Default 1 second.
-    pub flush_after: Duration,
-    /// Whether streams also get messages that viewers decode by themselves. Default true.
-    pub views: bool,
-    /// Streams whose message of numbers or points would be longer than this are in the whole frame only. Images have
-    /// no limit. Default 1 MiB.
-    pub view_bytes: usize,
-    /// Begin a new file when one has this many bytes.
-    pub rotate_bytes: Option<u64>,
-    /// Begin a new file when one is this old.
-    pub rotate_after: Option<Duration>,
-    /// Remove the oldest files of this recording so that all together have at most this many bytes.
-    pub keep_bytes: Option<u64>,
-    /// Replace files that exist. Default false.
-    pub overwrite: bool,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        Self {
-            compression: Compression::None,
-            chunk_bytes: 4 << 20,
-            flush_after: Duration::from_secs(1),
-            views: true,
-            view_bytes: 1 << 20,
-            rotate_bytes: None,
-            rotate_after: None,
-            keep_bytes: None,
-            overwrite: false,
-        }
-    }
-}
-
-impl WriterOptions {
-    fn rotates(&self) -> bool {
-        self.rotate_bytes.is_some() || self.rotate_after.is_some() || self.keep_bytes.is_some()
-    }
-
-    fn check(&self) -> Result<(), RecordError> {
-        let bad = |what: &str| Err(RecordError::Options(what.to_owned()));
-        if self.chunk_bytes == 0 {
-            return bad("a chunk needs at least one byte");
-        }
-        match (self.keep_bytes, self.rotate_bytes) {
-            (Some(keep), Some(one)) if one > keep / 2 => {
-                bad("the total size must be at least twice the size of one file; give a larger total or smaller files")
-            }
-            (Some(keep), _) if keep < 64 << 10 => bad("a total size below 64 KiB holds no recording; give more"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Size at which a file ends.
-    fn file_limit(&self) -> Option<u64> {
-        self.rotate_bytes.or(self.keep_bytes.map(|k| k / 4))
-    }
-}
+use std::time::Instant;
 
 /// Identifies a region within a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,25 +41,6 @@ struct Region {
     open: Option<Open>,
     segments: u32,
     last_time: u64,
-}
-
-type Mcap = mcap::Writer<BufWriter<Sink>>;
-
-struct OpenFile {
-    mcap: Mcap,
-    handle: File,
-    state: Arc<SinkState>,
-    path: PathBuf,
-    opened: Instant,
-    /// Bytes of messages in the unfinished chunk, and when it was begun.
-    pending: u64,
-    pending_since: Option<Instant>,
-    /// Length at which all chunks were finished.
-    good: u64,
-    frames: u64,
-    /// Estimated bytes of the summary that comes at the end.
-    summary: u64,
-    channels: u64,
 }
 
 /// What was written so far.
@@ -197,28 +83,6 @@ pub struct RecordWriter {
 impl std::fmt::Debug for RecordWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RecordWriter").field("base", &self.base).field("written", &self.written).finish_non_exhaustive()
-    }
-}
-
-/// The wall clock as it was when the recording began, carried on by the wire clock: steps of the wall clock do not
-/// reorder frames.
-#[derive(Clone, Copy, Debug)]
-struct WallClock {
-    offset: i128,
-}
-
-impl WallClock {
-    fn now() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self { offset: i128::try_from(wall).unwrap_or(0) - i128::from(shmx::os::clock::ticks()) }
-    }
-
-    fn now_wall(self) -> u64 {
-        self.of(shmx::os::clock::ticks())
-    }
-
-    fn of(self, ticks: u64) -> u64 {
-        u64::try_from(i128::from(ticks) + self.offset).unwrap_or(0)
     }
 }
 
@@ -280,44 +144,8 @@ impl RecordWriter {
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
         let path = self.path_of(number);
-        let fail = |source| RecordError::Create { path: path.clone(), source };
-        let mut open = OpenOptions::new();
-        open.read(true).write(true);
-        if self.options.overwrite {
-            open.create(true).truncate(true)
-        } else {
-            open.create_new(true)
-        };
-        let file = open.open(&path).map_err(fail)?;
-        let handle = file.try_clone().map_err(fail)?;
-        let (sink, state) = Sink::new(file);
-        let mcap = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
-            .compression(self.compression)
-            .profile(PROFILE)
-            // Chunks are finished by us, whole and in one go, and never come back to.
-            .chunk_size(None)
-            .disable_seeking(true)
-            // Chunks have checksums of their own; one more over everything costs a pass over all bytes.
-            .calculate_data_section_crc(false)
-            .create(BufWriter::with_capacity(64 << 10, sink));
+        self.file = Some(OpenFile::create(path, self.options.overwrite, self.compression)?);
         self.written.files = number;
-        let created = match mcap {
-            Ok(mcap) => mcap,
-            Err(e) => return Err(write_error(&path, 0, e)),
-        };
-        self.file = Some(OpenFile {
-            mcap: created,
-            handle,
-            state,
-            path,
-            opened: Instant::now(),
-            pending: 0,
-            pending_since: None,
-            good: 0,
-            frames: 0,
-            summary: 1024,
-            channels: 0,
-        });
         let about = [
             ("version", VERSION.to_owned()),
             ("file", number.to_string()),
@@ -458,14 +286,14 @@ impl RecordWriter {
         self.metadata(REGION, event.to_map())
     }
 
-    /// Records that frames were refused.
-    pub fn refused(&mut self, region: RegionIndex, count: u64) {
+    /// Records that frames were rejected.
+    pub fn rejected(&mut self, region: RegionIndex, count: u64) {
         if let Some(open) = self.regions[region.0].open.as_mut() {
-            open.counts.refused += count;
+            open.counts.rejected += count;
         }
     }
 
-    /// Ends a segment. `missed` and `refused` are added to what its frames have told.
+    /// Ends a segment. `missed` and `rejected` are added to what its frames have told.
     ///
     /// # Errors
     ///
@@ -475,12 +303,12 @@ impl RecordWriter {
         region: RegionIndex,
         reason: EndReason,
         missed: u64,
-        refused: u64,
+        rejected: u64,
     ) -> Result<Counts, RecordError> {
         let Some(open) = self.regions[region.0].open.take() else { return Ok(Counts::default()) };
         let mut counts = open.counts;
         counts.missed = counts.missed.saturating_add(missed);
-        counts.refused += refused;
+        counts.rejected += rejected;
         let (region, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
         self.metadata(REGION, RegionEvent::End { time, region, segment, reason, counts }.to_map())?;
         Ok(counts)
@@ -491,7 +319,7 @@ impl RecordWriter {
     /// # Errors
     ///
     /// [`RecordError`].
-    pub fn frame(&mut self, region: RegionIndex, frame: &FrameBuf, taken_ticks: u64) -> Result<(), RecordError> {
+    pub fn frame(&mut self, region: RegionIndex, frame: &OwnedFrame, taken_ticks: u64) -> Result<(), RecordError> {
         let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
         let head = FrameHead::of(frame, segment, taken_ticks);
         self.raw_frame(region, &head, frame.payload())
@@ -650,12 +478,4 @@ fn make_views(segment: &Segment, directory: &[u8]) -> Vec<ViewChannel> {
     let names = stream_names(&directory);
     let streams = directory.streams.iter().zip(&names);
     streams.flat_map(|(s, name)| views::views_of(&segment.region, name, s)).collect()
-}
-
-fn write_error(path: &Path, kept: u64, e: mcap::McapError) -> RecordError {
-    let path = path.to_owned();
-    match e {
-        mcap::McapError::Io(source) => RecordError::Write { path, kept, source },
-        e => RecordError::Mcap { path, kept, source: Box::new(e) },
-    }
 }
