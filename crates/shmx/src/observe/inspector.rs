@@ -373,18 +373,19 @@ impl Inspector {
     }
 
     /// Computes the checksum of the frame in a slot, piece by piece and without a copy of the frame, and tells which
-    /// frame it was; `Ok(None)` if there is none. Takes time in proportion to the frame.
+    /// frame it was; `Ok(None)` if there is none. Takes time in proportion to the frame, and none where the producer
+    /// wrote no checksum ([`ChecksumState::Absent`]).
     ///
     /// # Errors
     ///
     /// [`ReadError`] if what is there cannot be a frame, or was overwritten meanwhile.
     pub fn checksum_of(&self, slot: u32) -> Result<Option<(u64, ChecksumState)>, ReadError> {
-        if self.features().has(Features::NO_CHECKSUM) {
-            let found = self.undisturbed(slot, |_, _| Some(()))?;
-            return Ok(found.map(|(m, ())| (m.frame_id, ChecksumState::Absent)));
-        }
+        let features = self.features();
         let view = (slot < self.region.layout.slots()).then(|| self.region.slot(slot));
         let found = self.undisturbed(slot, |meta, payload| {
+            if !features.has_checksum(meta.stamp) {
+                return Some(ChecksumState::Absent);
+            }
             let len = meta.payload_bytes as usize;
             let mut state = hash::SEED;
             let mut piece = vec![0; HASH_STEP.min(len)];
@@ -396,11 +397,10 @@ impl Inspector {
                     return None;
                 }
             }
-            Some(hash::fold32(state))
+            let right = hash::fold32(state) == meta.checksum;
+            Some(if right { ChecksumState::Verified } else { ChecksumState::Mismatch })
         })?;
-        Ok(found.map(|(m, sum)| {
-            (m.frame_id, if sum == m.checksum { ChecksumState::Verified } else { ChecksumState::Mismatch })
-        }))
+        Ok(found.map(|(m, state)| (m.frame_id, state)))
     }
 
     /// Copies bytes of the region from `offset` on, as many as `buf` has and the region has left; returns how many.
