@@ -2,6 +2,7 @@
 
 use crate::common::hex_bytes;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use shmx::meta::{Encoding, StreamMeta};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
     version,
     max_term_width = 100,
     after_help = "\
-Data goes to stdout, words to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 Examples:
   shmx demo                              a producer, two readers and an inspector, for 3 seconds
@@ -39,7 +40,7 @@ pub(crate) enum Command {
     #[command(after_help = "\
 States: live; dead (its server died); closed (its server left, somebody holds the name); reference-made (no lock, so
 nobody can tell); unreadable (with the reason). The rate is counted for --seconds; of slow regions it is taken from the
-publish times in the ring. Looks only.
+publish times in the ring. Read-only.
 
 Exit codes: 0 done, 1 failed (this platform cannot list), 2 wrong usage.
 
@@ -52,7 +53,7 @@ Examples:
     #[command(after_help = "\
 Without a name it lets you pick one. It waits for a server that is not there yet and follows one that restarts. Keys \
 are shown on the screen, `?` explains them. With --once or --json, and where stdout is no terminal, it prints the \
-same once and ends. A damaged region is shown field by field. Looks only: a read-only mapping, no reader slot. \
+same once and ends. A damaged region is shown field by field. Read-only: no reader slot, no lock. \
 NO_COLOR=1 turns colours off.
 
 Exit codes: 0 done, 1 failed or damaged region, 2 wrong usage.
@@ -66,8 +67,8 @@ Examples:
     Inspect(Inspect),
     /// Print the frames of a region, decoded, the newest one each time.
     #[command(after_help = "\
-Looks only, by polling a read-only mapping; with --attach it takes a reader slot, sleeps between frames, and the \
-producer spares the frame being read. Frames that came and went unseen are counted as dropped.
+Read-only, by polling; with --attach it takes a reader slot, sleeps between frames, and the \
+producer spares the frame being read. Frames that were overwritten or passed over are counted as missed.
 
 Exit codes: 0 after --frames or on SIGINT; 1 when the time is up, the server leaves or fails; 2 wrong usage.
 
@@ -79,7 +80,7 @@ Examples:
     Read(Read),
     /// Write the raw bytes of one stream to stdout, frame after frame.
     #[command(after_help = "\
-Looks only; with --attach it takes a reader slot, which `publish --lossless` waits for.
+Read-only; with --attach it takes a reader slot, which `publish --lossless` waits for.
 
 Exit codes: 0 after --frames, on SIGINT, or when the server has left in order after at least one frame; 1 failed; 2 \
 wrong usage.
@@ -88,14 +89,14 @@ Examples:
   shmx cat video --stream image | ffplay -f rawvideo -pixel_format rgb24 -video_size 640x480 -
   shmx cat data --stream pos --attach --wait-server 10 >pos.bin")]
     Cat(Cat),
-    /// Measure rate, jitter, latency, bandwidth and drops.
+    /// Measure rate, jitter, latency, bandwidth and missed frames.
     #[command(after_help = "\
 A line each second, and a summary at the end of --seconds or on SIGINT. Interval: from publish to publish. Jitter: \
-difference of an interval to the one before. Seen after: from publish until this command saw the frame, which \
-includes the pause between its looks. Taken after: from publish until a reader had taken the frame, from the \
-reader's own slot. Looks only: it polls a read-only mapping, often enough to see each frame before it is \
-overwritten, and counts those that it did not see; of these, and of frames without publish time, it cannot know when \
-they came.
+difference of an interval to the one before. Seen after: from publish until this command had taken the frame, which \
+includes the pause between its polls. Acquired before: from acquisition to publish, where a stream tells. Taken \
+after: from publish until a reader had taken the frame, from the reader's own slot. Read-only: it polls often enough \
+to take each frame before it is overwritten, and counts those that it missed; of these, and of frames without \
+publish time, it cannot know when they came.
 
 Exit codes: 0 done, 1 no frame or failed, 2 wrong usage.
 
@@ -119,7 +120,7 @@ Examples:
     Send(Send),
     /// Copy a region's bytes into a file, for a post-mortem.
     #[command(after_help = "\
-Taken while others write, so frames in it may be half-written. Looks only. A FILE of `-` is stdout.
+Taken while others write, so frames in it may be half-written. Read-only. A FILE of `-` is stdout.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 
@@ -140,8 +141,8 @@ Examples:
     Rm(Rm),
     /// Remove every region whose server died.
     #[command(after_help = "\
-Asks first. Regions of live servers and reference-made ones are left alone. A PREFIX keeps it to names that begin \
-so.
+Asks first. Regions of live servers and reference-made ones are left alone. A PREFIX keeps it to names with this \
+prefix.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or nobody to ask.
 
@@ -395,7 +396,7 @@ pub(crate) struct Rm {
 
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
-    /// Only regions whose names begin with this.
+    /// Only regions whose names have this prefix.
     #[arg(default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
     /// Do not ask.
@@ -436,6 +437,9 @@ pub(crate) struct Demo {
     /// Frames per second.
     #[arg(long, default_value = "100", value_parser = rate, allow_negative_numbers = true)]
     pub(crate) hz: f64,
+    /// Which frames carry a checksum.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) checksum: Checksum,
 }
 
 #[derive(Debug, Args)]
@@ -472,9 +476,42 @@ pub(crate) struct Region {
     /// Bytes of each reader's control ring; 0 means none.
     #[arg(long, value_name = "BYTES", default_value_t = 4096)]
     pub(crate) control_bytes: u32,
+    /// Which frames carry a checksum: `auto` is those up to 4 KiB, and larger ones when somebody needs it.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) checksum: Checksum,
     /// Replace what has the name, unless its server lives.
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+/// Which frames of a new region carry a checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Checksum {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Checksum {
+    /// As it is written on a command line.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl From<Checksum> for shmx::Checksum {
+    fn from(c: Checksum) -> Self {
+        match c {
+            Checksum::Auto => Self::Auto,
+            Checksum::Always => Self::Always,
+            Checksum::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -536,15 +573,16 @@ pub(crate) struct Inspect {
 pub(crate) struct Publish {
     /// Name of the region.
     pub(crate) name: String,
-    /// A stream: number, name, type (u8, f32x3, ...), and elements per frame if not 1; WxH for an image.
+    /// A stream: number, name, type (u8, f32x3, ...), and elements per frame if not 1; WxH for an image, with
+    /// its encoding if the type does not imply it (u8x3 implies rgb8).
     #[arg(
         long = "stream",
-        value_name = "ID:NAME:TYPE[xN][*COUNT|*WxH]",
+        value_name = "ID:NAME:TYPE[xN][*COUNT|*WxH[@ENCODING]]",
         required = true,
         num_args = 1..,
         value_parser = stream_spec
     )]
-    pub(crate) streams: Vec<StreamSpec>,
+    pub(crate) streams: Vec<PublishStream>,
     /// Elements per frame of a stream.
     #[arg(long, value_name = "ID=COUNT", num_args = 1.., value_parser = elems_spec)]
     pub(crate) elems: Vec<(u32, u32)>,
@@ -598,8 +636,9 @@ pub(crate) struct DemoReader {
 
 /// A stream of `publish`.
 #[derive(Clone, Debug)]
-pub(crate) struct StreamSpec {
-    pub(crate) stream: shmx::StaticStream,
+pub(crate) struct PublishStream {
+    pub(crate) spec: shmx::StreamSpec,
+    /// Elements in a frame.
     pub(crate) count: u32,
 }
 
@@ -659,22 +698,12 @@ fn rate(s: &str) -> Result<f64, String> {
     if (1e-4..=1e6).contains(&v) { Ok(v) } else { Err("give between 0.0001 and 1000000 frames per second".into()) }
 }
 
-fn stream_spec(s: &str) -> Result<StreamSpec, String> {
-    let form = || format!("`{s}` is not ID:NAME:TYPE[xN][*COUNT], as in 1:image:u8x3*307200");
+fn stream_spec(s: &str) -> Result<PublishStream, String> {
+    let form = || format!("`{s}` is not ID:NAME:TYPE[xN][*COUNT|*WxH[@ENCODING]], as in 1:image:u8x3*640x480@bgr8");
     let (id, rest) = s.split_once(':').ok_or_else(form)?;
     let (name, ty) = rest.rsplit_once(':').ok_or_else(form)?;
     let id: u32 = id.parse().map_err(|_| form())?;
-    let (ty, count, extra) = match ty.split_once('*') {
-        Some((ty, count)) => match count.split_once('x') {
-            // The size of an image, which goes into the directory as well.
-            Some((w, h)) => {
-                let (w, h) = (elem_count(w)?, elem_count(h)?);
-                (ty, w.checked_mul(h).ok_or_else(form)?, format!(r#"{{"width":{w},"height":{h}}}"#))
-            }
-            None => (ty, elem_count(count)?, String::new()),
-        },
-        None => (ty, 1, String::new()),
-    };
+    let (ty, size) = ty.split_once('*').map_or((ty, None), |(ty, size)| (ty, Some(size)));
     let (ty, components) = match ty.split_once('x') {
         Some((ty, n)) => (ty, n.parse().ok().filter(|&n| n > 0).ok_or_else(form)?),
         None => (ty, 1),
@@ -686,7 +715,31 @@ fn stream_spec(s: &str) -> Result<StreamSpec, String> {
         let names: Vec<_> = shmx::ElementType::ALL.iter().map(|t| t.name()).collect();
         format!("`{ty}` is no element type; there are {}", names.join(", "))
     })?;
-    Ok(StreamSpec { stream: shmx::StaticStream::vector(id, name, ty, components).with_extra(extra), count })
+    let spec = shmx::StreamSpec::new(id, name, ty, components);
+    let Some(size) = size else { return Ok(PublishStream { spec, count: 1 }) };
+    let (size, encoding) = size.split_once('@').map_or((size, None), |(size, encoding)| (size, Some(encoding)));
+    let Some((w, h)) = size.split_once('x') else {
+        let count = elem_count(size).and_then(|n| if encoding.is_some() { Err(form()) } else { Ok(n) })?;
+        return Ok(PublishStream { spec, count });
+    };
+    let (w, h) = (elem_count(w)?, elem_count(h)?);
+    let pixels = w.checked_mul(h).ok_or_else(form)?;
+    let encoding = encoding.map(|e| Encoding::from(e.to_owned())).or_else(|| Encoding::implied(ty, components));
+    let Some(encoding) = encoding else {
+        // Elements that are no pixels have a shape all the same.
+        return Ok(PublishStream { spec: spec.meta(&StreamMeta::new().shape([h, w])), count: pixels });
+    };
+    if !encoding.is_known() {
+        return Err(format!(
+            "`{s}`: `{encoding}` is no known encoding; docs/streams.md lists them, rgb8 and bgr8 first"
+        ));
+    }
+    let meta = StreamMeta::image(h, w, encoding);
+    if let Some(problem) = meta.check(ty, components, None).first() {
+        return Err(format!("`{s}`: {problem}"));
+    }
+    let count = meta.elements(ty, components).unwrap_or(pixels.into()).try_into().map_err(|_| form())?;
+    Ok(PublishStream { spec: spec.meta(&meta), count })
 }
 
 fn elem_count(s: &str) -> Result<u32, String> {
@@ -711,15 +764,23 @@ mod tests {
     #[test]
     fn stream_specs() {
         let s = stream_spec("1:a:b:u8x3*307200").unwrap();
-        assert_eq!((s.stream.id, s.stream.name.as_str(), s.stream.components, s.count), (1, "a:b", 3, 307_200));
-        assert_eq!(stream_spec("7:t:F64").unwrap().stream.bytes_per_elem, 8);
-        let s = stream_spec("1:image:u8x3*640x480").unwrap();
-        assert_eq!((s.count, s.stream.extra.as_slice()), (307_200, &br#"{"width":640,"height":480}"#[..]));
+        assert_eq!((s.spec.id, s.spec.name.as_str(), s.spec.components, s.count), (1, "a:b", 3, 307_200));
+        assert_eq!(stream_spec("7:t:F64").unwrap().spec.bytes_per_elem, 8);
+        let of = |s: &str| stream_spec(s).map(|s| (s.count, String::from_utf8(s.spec.extra).unwrap())).unwrap();
+        let image = |encoding: &str| format!(r#"{{"role":"image","shape":[480,640],"encoding":"{encoding}"}}"#);
+        assert_eq!(of("1:image:u8x3*640x480"), (307_200, image("rgb8")));
+        assert_eq!(of("1:image:u8x3*640x480@bgr8"), (307_200, image("bgr8")));
+        assert_eq!(of("1:image:u8*640x480@bgr8"), (921_600, image("bgr8")), "single bytes");
+        assert_eq!(of("1:grid:f64x2*640x480"), (307_200, r#"{"shape":[480,640]}"#.to_owned()), "no pixels");
         for bad in [
             "",
             "1",
             "1:a:u8*65536x65536",
             "1:a:u8*2x",
+            "1:a:u8x3*2@bgr8",
+            "1:a:u8x3*2x2@",
+            "1:a:u8x3*2x2@nothing",
+            "1:a:u8x2*2x2@bgr8",
             "1:a",
             "1:a:",
             "x:a:u8",

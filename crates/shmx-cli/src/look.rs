@@ -1,12 +1,17 @@
-//! One look at a region: everything that the dashboard and `inspect --once` show, as plain data.
+//! A region at one moment: everything that the dashboard and `inspect --once` show, as plain data.
 
+use crate::acquired::Acquired;
+use crate::common::safe;
+use crate::seen::PUBLISH_STEP;
+use crate::units;
 use crate::values;
-use shmx::abi::extension::{Features, FrameMarks, PublishTime};
+use shmx::abi::extension::Features;
 use shmx::abi::wire::GlobalHeader;
 use shmx::error::OpenError;
-use shmx::os::LockState;
-use shmx::{ChecksumState, ControlFill, HeaderReport, Inspector, ServerState, SlotContent, StaticState, StreamInfo};
+use shmx::{ChecksumState, ControlFill, Directory, HeaderReport, Inspector, ServerState, SlotContent, StreamInfo};
+use shmx_os::LockState;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What is looked at.
@@ -46,7 +51,7 @@ pub(crate) struct Facts {
     /// Whether the name still leads here.
     pub(crate) named: bool,
     pub(crate) file: bool,
-    pub(crate) directory: Result<StaticState, String>,
+    pub(crate) directory: Result<Arc<Directory>, String>,
     /// Every reader slot.
     pub(crate) readers: Vec<ReaderFact>,
     pub(crate) slots: Vec<SlotFact>,
@@ -131,10 +136,10 @@ impl SlotFact {
 
 pub(crate) const fn checksum_word(c: Option<ChecksumState>) -> &'static str {
     match c {
-        None => "not checked",
         Some(ChecksumState::Verified) => "ok",
         Some(ChecksumState::Mismatch) => "WRONG",
-        Some(ChecksumState::Absent | ChecksumState::Unverified) => "none",
+        Some(ChecksumState::Absent) => "absent",
+        _ => "not checked",
     }
 }
 
@@ -143,6 +148,8 @@ pub(crate) struct FrameFact {
     pub(crate) slot: u32,
     pub(crate) id: u64,
     pub(crate) age_ns: Option<u64>,
+    /// How long before its publishing its data was acquired; negative if after.
+    pub(crate) acquired_ns: Option<i64>,
     pub(crate) sim_time: f64,
     pub(crate) bytes: u32,
     pub(crate) tlvs: u32,
@@ -168,7 +175,7 @@ pub(crate) struct StreamFact {
 impl StreamFact {
     pub(crate) fn name(&self) -> String {
         match &self.info {
-            Some(i) if !i.name.is_empty() => i.name_lossy().into_owned(),
+            Some(i) if !i.name.is_empty() => safe(&i.name_lossy()).into_owned(),
             _ => format!("#{}", self.id),
         }
     }
@@ -199,10 +206,6 @@ impl StreamFact {
             serde_json::Value::String(hex) => vec![hex],
             other => vec![other.to_string()],
         }
-    }
-
-    pub(crate) fn number(&self, element: u32, component: u32) -> Option<f64> {
-        values::number(self.info.as_ref()?, &self.part, self.start, element, component)
     }
 
     pub(crate) fn is_numeric(&self) -> bool {
@@ -236,7 +239,6 @@ pub(crate) struct Lookout {
     inspector: Option<Inspector>,
     /// Per slot: the frame, its stamp, and what its checksum was found to be.
     sums: Vec<Option<(u64, u64, ChecksumState)>>,
-    directory: Option<(u32, u64, Result<StaticState, String>)>,
     /// Computing checksums takes at most a fifth of the time.
     rest_until: Instant,
     session: u64,
@@ -252,7 +254,6 @@ impl Lookout {
             target,
             inspector: None,
             sums: Vec::new(),
-            directory: None,
             rest_until: now,
             session: 0,
             programs: Vec::new(),
@@ -283,18 +284,17 @@ impl Lookout {
             Ok(i) => {
                 self.session = i.header().session_id;
                 self.sums = vec![None; i.layout().slots() as usize];
-                self.directory = None;
                 self.inspector = Some(i);
                 Ok(())
             }
-            Err(OpenError::Layout { source, .. }) => {
+            Err(OpenError::Layout { cause, .. }) => {
                 let report = match &self.target {
                     Target::Region(name) => HeaderReport::of_region(name).map_err(|e| one_line(e.into())),
                     Target::File(path) => HeaderReport::of_file(path).map_err(|e| one_line(e.into())),
                 };
                 Err(match report {
                     Ok(r) if r.layout.is_err() => Look::Damaged(Box::new(r)),
-                    Ok(_) => Look::Missing(format!("{source}; it changes while it is looked at")),
+                    Ok(_) => Look::Missing(format!("{cause}; it changes while it is read")),
                     Err(e) => Look::Missing(e),
                 })
             }
@@ -328,7 +328,7 @@ impl Lookout {
         if let Some((_, name)) = self.programs.iter().find(|p| p.0 == pid) {
             return name.clone();
         }
-        let name = shmx::os::process_name(pid);
+        let name = shmx_os::process_name(pid);
         self.programs.push((pid, name.clone()));
         name
     }
@@ -336,27 +336,17 @@ impl Lookout {
     fn facts(&mut self, i: &Inspector, focus: Focus, patient: bool) -> Facts {
         let header = i.header();
         let features = i.features();
-        let now = shmx::os::clock::ticks();
+        let now = shmx_os::clock::ticks();
         let file = matches!(self.target, Target::File(_));
         let server = i.server_state();
-        let known = self.directory.as_ref().filter(|d| (d.0, d.1) == (header.static_gen, header.static_hash));
-        let directory = match known {
-            Some((_, _, d)) => d.clone(),
-            None => {
-                let d = i.decode_static_dir().map_err(|e| e.to_string());
-                if d.is_ok() {
-                    self.directory = Some((header.static_gen, header.static_hash, d.clone()));
-                }
-                d
-            }
-        };
-        let program = (server == ServerState::Alive).then(|| self.program(header.ext_server_pid)).flatten();
+        let directory = i.directory().map_err(|e| e.to_string());
+        let program = (server == ServerState::Live).then(|| self.program(header.ext_server_pid)).flatten();
         let readers =
             i.snapshot_readers().into_iter().map(|r| self.reader(i, r, header.frame_seq, now, file)).collect();
         let slots = self.slots(i, &header, features, now, file, patient);
         let latest = i.layout().slot_of_sequence(header.write_index).and_then(|slot| {
             let sum = slots.get(slot as usize).and_then(|s: &SlotFact| s.checksum);
-            frame(i, slot, directory.as_ref().ok(), focus, sum, (!file).then_some(now))
+            frame(i, slot, directory.as_deref().ok(), focus, sum, (!file).then_some(now))
         });
         Facts {
             header,
@@ -455,16 +445,13 @@ fn slot_fact(
         _ if is_newest => (SlotKind::Newest, None),
         _ => (SlotKind::Frame, None),
     };
-    let timed = features.has(Features::PUBLISH_TIME) && !file;
     SlotFact {
         index: b.index,
         kind,
         newest: is_newest,
         why,
         frame_id: h.frame_id,
-        age_ns: PublishTime::from_wire(h.ext_publish_time, FrameMarks::of(h.ext_stamp))
-            .filter(|_| timed)
-            .and_then(|t| t.age_ns(now)),
+        age_ns: features.publish_time(h.ext_publish_time, h.ext_stamp).filter(|_| !file).and_then(|t| t.age_ns(now)),
         sim_time: h.sim_time,
         bytes: h.payload_bytes,
         tlvs: h.tlv_count,
@@ -477,12 +464,13 @@ fn slot_fact(
 pub(crate) fn frame(
     i: &Inspector,
     slot: u32,
-    directory: Option<&StaticState>,
+    directory: Option<&Directory>,
     focus: Focus,
     checksum: Option<ChecksumState>,
     now: Option<u64>,
 ) -> Option<Result<FrameFact, String>> {
     let info = |id: u32| directory.and_then(|d| d.stream(id));
+    let acquired = directory.and_then(Acquired::of);
     let want = |id: u32, _: u32| {
         let start = match info(id) {
             Some(s) if focus.stream == Some(id) => {
@@ -497,6 +485,12 @@ pub(crate) fn frame(
         Ok(None) => return None,
         Err(e) => return Some(Err(e.to_string())),
     };
+    let age_ns = o.publish_time().and_then(|t| t.age_ns(now?));
+    let published = age_ns.zip(now).map(|(age, now)| now.saturating_sub(age) & !(PUBLISH_STEP - 1));
+    let acquired_ns = acquired.and_then(|a| {
+        let s = o.streams.iter().find(|s| s.stream_id == a.stream)?;
+        a.before(&s.part, published?)
+    });
     let streams = o.streams.into_iter().map(|s| StreamFact {
         id: s.stream_id,
         info: info(s.stream_id).cloned(),
@@ -510,8 +504,8 @@ pub(crate) fn frame(
     Some(Ok(FrameFact {
         slot,
         id: o.header.frame_id,
-        age_ns: PublishTime::from_wire(o.header.ext_publish_time, FrameMarks::of(o.header.ext_stamp))
-            .and_then(|t| t.age_ns(now?)),
+        age_ns,
+        acquired_ns,
         sim_time: o.header.sim_time,
         bytes: o.header.payload_bytes,
         tlvs: o.header.tlv_count,
@@ -523,6 +517,20 @@ pub(crate) fn frame(
 
 fn one_line(e: anyhow::Error) -> String {
     crate::common::one_line(&e)
+}
+
+/// What is wrong with what a stream says of itself; harmless to who reads it.
+pub(crate) fn problems(s: &StreamInfo) -> Vec<String> {
+    s.meta().1.iter().map(|p| safe(&p.to_string()).into_owned()).collect()
+}
+
+/// As in `acquired 3.20 ms before it was published`.
+pub(crate) fn acquired_text(ns: Option<i64>) -> String {
+    match ns {
+        None => String::new(),
+        Some(n) if n < 0 => format!("acquired {} after it was published", units::ns(n.unsigned_abs())),
+        Some(n) => format!("acquired {} before it was published", units::ns(n.unsigned_abs())),
+    }
 }
 
 pub(crate) const FLAGS: [(u64, &str); 6] = [
@@ -540,8 +548,8 @@ pub(crate) fn flags(features: Features) -> Vec<&'static str> {
 
 pub(crate) const fn server_word(s: ServerState) -> &'static str {
     match s {
-        ServerState::Alive => "live",
-        ServerState::Dead => "dead",
+        ServerState::Live => "live",
+        ServerState::Died => "dead",
         ServerState::Closed => "closed",
         ServerState::Reference => "reference-made",
         _ => "unknown",

@@ -152,8 +152,7 @@ fn a_server_that_does_not_listen_is_told() {
         return;
     }
     let name = unique("deaf");
-    let config = shmx::Config { control_per_reader: 64, ..shmx::Config::new(&*name) };
-    let server = shmx::Server::create(&config, &[]).unwrap();
+    let server = shmx::Server::builder(&*name).control_bytes(64).create().unwrap();
     check(&[(
         &["send", &name, "user", "--u64", "1", "--timeout", "0.2"],
         1,
@@ -170,8 +169,7 @@ fn a_server_that_does_not_listen_is_told() {
     let sent = server.poll_control(10).messages;
     assert_eq!((sent[0].ty, sent[0].data.as_slice()), (0x3001, &b"\x09abc"[..]));
     drop(server);
-    let none = shmx::Config { control_per_reader: 0, ..shmx::Config::new(&*name) };
-    let _server = shmx::Server::create(&none, &[]).unwrap();
+    let _server = shmx::Server::builder(&*name).control_bytes(0).create().unwrap();
     check(&[(&["send", &name, "user"], 1, &["no control rings", "control_per_reader"])]);
 }
 

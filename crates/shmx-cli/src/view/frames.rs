@@ -5,7 +5,7 @@ use crate::stop;
 use anyhow::bail;
 use shmx::abi::frame::Streams;
 use shmx::error::OpenError;
-use shmx::{ElementType, FrameBuf, StaticState, StreamInfo, Tap, TapOptions, TapState};
+use shmx::{ElementType, FrameBuf, Directory, StreamInfo, Tap, TapOptions, TapState};
 use shmx_record::{Cursor, Item, Place, Problem, Recording};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Point {
 #[derive(Clone, Debug)]
 pub(crate) struct Full {
     pub(crate) payload: Arc<[u8]>,
-    pub(crate) directory: Arc<StaticState>,
+    pub(crate) directory: Arc<Directory>,
 }
 
 /// First components of a stream's first element that are kept for plots over time.
@@ -48,7 +48,7 @@ impl Columns {
         self.first.get(&stream).map_or(0..0, |&(first, n)| first..first + n)
     }
 
-    fn note(&mut self, directory: &StaticState, payload: &[u8]) -> Box<[f64]> {
+    fn note(&mut self, directory: &Directory, payload: &[u8]) -> Box<[f64]> {
         let mut values = vec![f64::NAN; self.count];
         for s in Streams::new(payload).map_while(Result::ok) {
             let Some(info) = directory.stream(s.stream_id) else { continue };
@@ -121,7 +121,7 @@ pub(crate) struct Live {
     name: String,
     tap: Option<Tap>,
     last_session: Option<u64>,
-    directory: Arc<StaticState>,
+    directory: Arc<Directory>,
     points: VecDeque<Point>,
     /// The last of the points, in full.
     fulls: VecDeque<Full>,
@@ -140,7 +140,7 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(name: &str, budget: u64) -> anyhow::Result<Self> {
-        shmx::os::RegionName::new(name)?;
+        shmx_os::RegionName::new(name)?;
         Ok(Self {
             name: name.to_owned(),
             tap: None,
@@ -176,10 +176,10 @@ impl Live {
                 }
                 Err(e) => self.note = e.to_string(),
             },
-            Err(OpenError::Os(shmx::os::OpenError::NotFound { .. })) if self.points.is_empty() => {
+            Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) if self.points.is_empty() => {
                 self.note = "waiting for its server".into();
             }
-            Err(OpenError::Os(shmx::os::OpenError::NotFound { .. })) => {}
+            Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {}
             Err(e) => self.note = e.to_string(),
         }
     }
@@ -190,7 +190,7 @@ impl Live {
         self.missed = self.missed.saturating_add(self.buf.missed_before());
         self.points.push_back(Point {
             id: self.buf.frame_id(),
-            time: self.buf.published_ticks().unwrap_or_else(shmx::os::clock::ticks),
+            time: self.buf.published_ticks().unwrap_or_else(shmx_os::clock::ticks),
             sim_time: self.buf.sim_time(),
             segment: self.segment,
             missed: self.buf.missed_before(),
@@ -301,7 +301,7 @@ pub(crate) struct Recorded {
     cursor: Cursor,
     points: Vec<Point>,
     places: Vec<Place>,
-    directories: HashMap<u32, Arc<StaticState>>,
+    directories: HashMap<u32, Arc<Directory>>,
     columns: Columns,
     note: String,
 }
@@ -349,7 +349,7 @@ impl Recorded {
                 me.note = format!("the first {MOST_POINTS} frames");
                 break;
             }
-            let none = StaticState::default();
+            let none = Directory::default();
             let directory = me.directories.get(&f.head.segment).map_or(&none, |d| d);
             let values = me.columns.note(directory, f.payload());
             me.places.push(me.cursor.place());
