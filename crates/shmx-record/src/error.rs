@@ -58,7 +58,7 @@ pub enum RecordError {
     Options(String),
     /// A region's name is impossible.
     #[error(transparent)]
-    Name(#[from] shmx::os::NameError),
+    Name(#[from] shmx_os::NameError),
     /// A thread of the recorder died.
     #[error("a thread of the recorder died; what it had written is kept")]
     Thread,

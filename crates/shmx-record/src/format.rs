@@ -1,9 +1,10 @@
 //! What a recording holds: the records and messages of docs/recording.md, to and from Rust values.
 
 use crate::pb::{Reader, Value, Writer};
+use shmx::abi::directory::Directory as Entries;
 use shmx::abi::extension::Features;
 use shmx::abi::hash;
-use shmx::{Config, FrameBuf, StaticState, Tap};
+use shmx::{Checksum, Directory, OwnedFrame, Server, ServerBuilder, Tap};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -12,7 +13,10 @@ pub(crate) const RECORDING: &str = "shmx.recording";
 /// Name of the metadata records that say what became of a region.
 pub(crate) const REGION: &str = "shmx.region";
 /// Version of all this.
-pub(crate) const VERSION: &str = "1";
+pub(crate) const VERSION: &str = "2";
+/// Versions that are read. In version 1 each frame has a checksum unless its segment has none, and there is one feature
+/// word.
+pub(crate) const READ: [&str; 2] = ["1", VERSION];
 /// Profile in the header of the file.
 pub(crate) const PROFILE: &str = "shmx";
 
@@ -44,13 +48,13 @@ pub struct FrameHead {
     pub segment: u32,
     /// Records, as the producer counted them.
     pub tlv_count: u32,
-    /// Checksum that the producer wrote.
-    pub checksum: u32,
+    /// Checksum that the producer wrote; `None` if it wrote none for this frame, which is no damage.
+    pub checksum: Option<u32>,
     /// Slot it lay in.
     pub slot: u32,
-    /// Frames lost between the one before and this one.
+    /// Frames missed between the one before and this one.
     pub missed_before: u64,
-    /// Wire clock of publishing, nanoseconds; `None` if the producer gave none.
+    /// Wire clock of publishing, nanoseconds; `None` if the producer gave none, or one of another clock.
     pub publish_ticks: Option<u64>,
     /// Wire clock when the recorder took it, nanoseconds.
     pub taken_ticks: u64,
@@ -63,7 +67,8 @@ impl FrameHead {
         f64::from_bits(self.sim_time_bits)
     }
 
-    pub(crate) fn of(frame: &FrameBuf, segment: u32, taken_ticks: u64) -> Self {
+    pub(crate) fn of(frame: &OwnedFrame, segment: u32, taken_ticks: u64) -> Self {
+        let age = frame.publish_time().and_then(|time| time.age_ns(taken_ticks));
         Self {
             frame_id: frame.frame_id(),
             sim_time_bits: frame.sim_time().to_bits(),
@@ -73,7 +78,7 @@ impl FrameHead {
             checksum: frame.stored_checksum(),
             slot: frame.slot(),
             missed_before: frame.missed_before(),
-            publish_ticks: frame.published_ticks(),
+            publish_ticks: age.and_then(|age| taken_ticks.checked_sub(age)),
             taken_ticks,
         }
     }
@@ -87,7 +92,9 @@ impl FrameHead {
         w.fixed64(frame::SESSION_ID, self.session_id);
         w.fixed32(frame::SEGMENT, self.segment);
         w.fixed32(frame::TLV_COUNT, self.tlv_count);
-        w.fixed32(frame::CHECKSUM, self.checksum);
+        if let Some(v) = self.checksum {
+            w.fixed32(frame::CHECKSUM, v);
+        }
         w.fixed32(frame::SLOT, self.slot);
         w.fixed64(frame::MISSED_BEFORE, self.missed_before);
         if let Some(t) = self.publish_ticks {
@@ -109,7 +116,7 @@ impl FrameHead {
                 (frame::SESSION_ID, Value::Fixed64(v)) => head.session_id = v,
                 (frame::SEGMENT, Value::Fixed32(v)) => head.segment = v,
                 (frame::TLV_COUNT, Value::Fixed32(v)) => head.tlv_count = v,
-                (frame::CHECKSUM, Value::Fixed32(v)) => head.checksum = v,
+                (frame::CHECKSUM, Value::Fixed32(v)) => head.checksum = Some(v),
                 (frame::SLOT, Value::Fixed32(v)) => head.slot = v,
                 (frame::MISSED_BEFORE, Value::Fixed64(v)) => head.missed_before = v,
                 (frame::PUBLISH_TICKS, Value::Fixed64(v)) => head.publish_ticks = Some(v),
@@ -135,8 +142,10 @@ pub struct Segment {
     pub number: u32,
     /// Session of the server.
     pub session_id: u64,
-    /// Flags of the feature word.
+    /// The first feature word.
     pub features: u32,
+    /// Flags of the second feature word.
+    pub features_more: u32,
     /// Process id that the server gave; 0 for none.
     pub server_pid: u32,
     /// Frame slots.
@@ -154,11 +163,13 @@ pub struct Segment {
 impl Segment {
     pub(crate) fn of(tap: &Tap, number: u32) -> Self {
         let layout = tap.layout();
+        let (features, features_more) = tap.features().to_wire();
         Self {
             region: tap.name().to_owned(),
             number,
             session_id: tap.session_id(),
-            features: tap.features().to_wire().0,
+            features,
+            features_more,
             server_pid: if tap.features().is_extended() { tap.header().ext_server_pid } else { 0 },
             slots: layout.slots(),
             reader_slots: layout.reader_slots(),
@@ -168,24 +179,22 @@ impl Segment {
         }
     }
 
-    /// Whether frames of the segment carry a checksum.
+    /// Whether frames of the segment may carry a checksum; if not, none does.
     #[must_use]
     pub const fn has_checksums(&self) -> bool {
-        !Features::from_wire(self.features, 0, self.session_id).has(Features::NO_CHECKSUM)
+        !Features::from_wire(self.features, self.features_more, self.session_id).has(Features::NO_CHECKSUM)
     }
 
-    /// The configuration of a server that rebuilds the region under `name`.
-    #[must_use]
-    pub fn config(&self, name: &str) -> Config {
-        Config {
-            slots: self.slots,
-            reader_slots: self.reader_slots,
-            static_bytes_cap: self.static_bytes_cap,
-            frame_bytes_cap: self.frame_bytes_cap,
-            control_per_reader: self.control_per_reader,
-            checksum: self.has_checksums(),
-            ..Config::new(name)
-        }
+    /// Options of a server that rebuilds the region under `name`, with this directory.
+    pub fn server(&self, name: &str, directory: &[u8]) -> ServerBuilder {
+        Server::builder(name)
+            .slots(self.slots)
+            .reader_slots(self.reader_slots)
+            .directory_bytes(self.static_bytes_cap)
+            .frame_bytes(self.frame_bytes_cap)
+            .control_bytes(self.control_per_reader)
+            .checksum(if self.has_checksums() { Checksum::Auto } else { Checksum::Never })
+            .directory(directory)
     }
 }
 
@@ -230,10 +239,10 @@ impl fmt::Display for EndReason {
 pub struct Counts {
     /// Frames recorded.
     pub frames: u64,
-    /// Frames lost: overwritten before the recorder came to them.
+    /// Frames missed: overwritten before the recorder came to them.
     pub missed: u64,
-    /// Frames refused, because their checksum or length was wrong.
-    pub refused: u64,
+    /// Frames rejected, because their checksum or length was wrong.
+    pub rejected: u64,
 }
 
 /// A change of a region, in its place between the frames.
@@ -319,6 +328,7 @@ impl RegionEvent {
                 ("segment", s.number.to_string()),
                 ("session_id", format!("{:#018x}", s.session_id)),
                 ("features", format!("{:#010x}", s.features)),
+                ("features_more", format!("{:#010x}", s.features_more)),
                 ("server_pid", s.server_pid.to_string()),
                 ("slots", s.slots.to_string()),
                 ("reader_slots", s.reader_slots.to_string()),
@@ -344,7 +354,7 @@ impl RegionEvent {
                 ("reason", reason.to_string()),
                 ("frames", counts.frames.to_string()),
                 ("missed", counts.missed.to_string()),
-                ("refused", counts.refused.to_string()),
+                ("rejected", counts.rejected.to_string()),
             ]),
         }
     }
@@ -361,6 +371,9 @@ impl RegionEvent {
             let digits = get(m, key)?.strip_prefix("0x").ok_or(key)?;
             u64::from_str_radix(digits, 16).map_err(|_| key)
         }
+        fn word(m: &Map, key: &'static str) -> Result<u32, &'static str> {
+            u32::try_from(hexnum(m, key)?).map_err(|_| key)
+        }
         let region = get(m, "region")?.to_owned();
         let number = num(m, "segment")?;
         match get(m, "event")? {
@@ -373,7 +386,9 @@ impl RegionEvent {
                     region,
                     number,
                     session_id: hexnum(m, "session_id")?,
-                    features: u32::try_from(hexnum(m, "features")?).map_err(|_| "features")?,
+                    features: word(m, "features")?,
+                    // Version 1 has one word.
+                    features_more: if m.contains_key("features_more") { word(m, "features_more")? } else { 0 },
                     server_pid: num(m, "server_pid")?,
                     slots: num(m, "slots")?,
                     reader_slots: num(m, "reader_slots")?,
@@ -393,7 +408,12 @@ impl RegionEvent {
                 region,
                 segment: number,
                 reason: EndReason::from_text(get(m, "reason")?).ok_or("reason")?,
-                counts: Counts { frames: num(m, "frames")?, missed: num(m, "missed")?, refused: num(m, "refused")? },
+                counts: Counts {
+                    frames: num(m, "frames")?,
+                    missed: num(m, "missed")?,
+                    // Its name in version 1.
+                    rejected: if m.contains_key("refused") { num(m, "refused")? } else { num(m, "rejected")? },
+                },
             }),
             _ => Err("event"),
         }
@@ -401,14 +421,18 @@ impl RegionEvent {
 }
 
 /// The directory as a value, for readers of a recording.
-pub(crate) fn parse_directory(session_id: u64, bytes: &[u8]) -> StaticState {
-    let streams =
-        shmx::abi::directory::Directory::new(bytes).map_while(Result::ok).map(shmx::StreamInfo::from).collect();
-    StaticState { session_id, static_gen: 1, static_hash: hash::fnv1a64(bytes), bytes: bytes.to_vec(), streams }
+pub(crate) fn parse_directory(session_id: u64, bytes: &[u8]) -> Directory {
+    let mut directory = Directory::default();
+    directory.session_id = session_id;
+    directory.generation = 1;
+    directory.hash = hash::fnv1a64(bytes);
+    directory.bytes = bytes.to_vec();
+    directory.streams = Entries::new(bytes).map_while(Result::ok).map(shmx::StreamInfo::from).collect();
+    directory
 }
 
 /// Streams under their names; a name that is missing or taken is made from the number.
-pub(crate) fn stream_names(directory: &StaticState) -> Vec<String> {
+pub(crate) fn stream_names(directory: &Directory) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for s in &directory.streams {
         let name = s.name_lossy().into_owned();
@@ -423,14 +447,14 @@ mod tests {
 
     #[test]
     fn a_frame_reads_back() {
-        for publish_ticks in [None, Some(0), Some(u64::MAX)] {
+        for (publish_ticks, checksum) in [(None, None), (Some(0), Some(0)), (Some(u64::MAX), Some(4))] {
             let head = FrameHead {
                 frame_id: 7,
                 sim_time_bits: f64::NAN.to_bits() | 0xDEAD,
                 session_id: u64::MAX,
                 segment: 2,
                 tlv_count: 3,
-                checksum: 4,
+                checksum,
                 slot: 5,
                 missed_before: 6,
                 publish_ticks,
@@ -457,7 +481,7 @@ mod tests {
                 region: "r".into(),
                 segment: 1,
                 reason: EndReason::Died,
-                counts: Counts { frames: 1, missed: 2, refused: 3 },
+                counts: Counts { frames: 1, missed: 2, rejected: 3 },
             },
         ];
         for e in events {

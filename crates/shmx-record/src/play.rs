@@ -1,59 +1,15 @@
 //! Replays recordings: rebuilds the regions and publishes their frames again at their times.
 
+mod options;
+
+pub use options::{Next, PlayOptions, PlayStats, Played};
+
 use crate::error::PlayError;
 use crate::format::{EndReason, RegionEvent};
 use crate::read::{Cursor, Item, RecordedFrame, Recording, RegionState};
 use shmx::Server;
 use shmx::error::{AppendError, BeginError, CreateError};
-use shmx::os::clock;
 use std::time::{Duration, Instant};
-
-/// How a recording is replayed.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct PlayOptions {
-    /// Speed: 1 as recorded, 2 twice as fast; infinite as fast as possible. Default 1.
-    pub rate: f64,
-    /// Begin again at the end. Default false.
-    pub repeat: bool,
-    /// Where to begin, from the beginning of the recording.
-    pub from: Duration,
-    /// Where to end, from the beginning of the recording.
-    pub to: Option<Duration>,
-    /// Regions to replay; all if empty.
-    pub regions: Vec<String>,
-    /// Put before each region's name.
-    pub prefix: String,
-    /// Replace regions that hold no liveness lock, or what is no region at all.
-    pub replace: bool,
-}
-
-impl Default for PlayOptions {
-    fn default() -> Self {
-        Self {
-            rate: 1.0,
-            repeat: false,
-            from: Duration::ZERO,
-            to: None,
-            regions: Vec::new(),
-            prefix: String::new(),
-            replace: false,
-        }
-    }
-}
-
-/// What was replayed so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlayStats {
-    /// Frames published.
-    pub published: u64,
-    /// Frames left out because readers held every slot.
-    pub skipped: u64,
-    /// Segments begun.
-    pub segments: u64,
-    /// Times the recording began again.
-    pub loops: u64,
-}
 
 struct Live {
     region: String,
@@ -61,30 +17,6 @@ struct Live {
     session_id: u64,
     directory_len: usize,
     server: Server,
-}
-
-/// When to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Next {
-    /// A frame, or the beginning or end of a region, is due then.
-    Due(Instant),
-    /// Playing is paused.
-    Paused,
-    /// The end is reached.
-    End,
-}
-
-/// What [`Player::step`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Played {
-    /// Published a frame, or left it out because readers held every slot.
-    Frame,
-    /// Began or ended a region.
-    Region,
-    /// Nothing: the end is reached.
-    End,
 }
 
 #[derive(Debug)]
@@ -131,8 +63,8 @@ impl std::fmt::Debug for Player {
 const SLOT_WAIT: Duration = Duration::from_millis(20);
 /// How often control messages are thrown away and dead readers are cleared.
 const ATTEND_EVERY: Duration = Duration::from_millis(100);
-/// Readers without a lock are reaped after this time without a sign of life, nanoseconds.
-const STALE: u64 = 5_000_000_000;
+/// Readers without a lock are reaped after this time without a sign of life.
+const STALE: Duration = Duration::from_secs(5);
 
 impl Player {
     /// Prepares to play and creates the regions that stand at the first frame, so that readers can attach.
@@ -350,7 +282,7 @@ impl Player {
         self.attended = Instant::now();
         for l in &self.live {
             let _ = l.server.poll_control(4096);
-            let _ = l.server.reap_stale_readers(clock::ticks(), STALE);
+            let _ = l.server.reap_stale_readers(STALE);
         }
     }
 
@@ -399,9 +331,8 @@ impl Player {
         }
         self.live.retain(|l| l.region != g.region);
         let name = format!("{}{}", self.options.prefix, g.region);
-        let config = shmx::Config { replace: self.options.replace, ..g.config(&name) };
         let fail = |source: CreateError| PlayError::Create { name: name.clone(), source: Box::new(source) };
-        let server = Server::create_with_directory(&config, &s.directory).map_err(fail)?;
+        let server = g.server(&name, &s.directory).replace(self.options.replace).create().map_err(fail)?;
         self.stats.segments += 1;
         self.live.push(Live {
             region: g.region.clone(),
@@ -469,7 +400,7 @@ impl Player {
 
     fn put(&mut self, frame: &RecordedFrame) -> Result<(), PlayError> {
         let Some(region) = self.cursor.recording().regions().get(frame.region).cloned() else { return Ok(()) };
-        let Some(l) = self.live.iter().find(|l| l.region == region) else {
+        let Some(l) = self.live.iter_mut().find(|l| l.region == region) else {
             // Its beginning could not be read.
             self.stats.skipped += 1;
             return Ok(());
@@ -507,7 +438,8 @@ impl Player {
             }
             Err(e) => return Err(fail(Box::new(e))),
         }
-        slot.publish_frame(frame.head.sim_time()).map_err(|e| fail(Box::new(e)))?;
+        let (sim_time, had_checksum) = (frame.head.sim_time(), frame.head.checksum.is_some());
+        slot.publish_recorded(sim_time, had_checksum).map_err(|e| fail(Box::new(e)))?;
         self.stats.published += 1;
         Ok(())
     }

@@ -10,6 +10,14 @@ use prost_types::{
 /// Encoding of schemas and messages.
 pub(crate) const PROTOBUF: &str = "protobuf";
 
+/// Field numbers of `shmx.FloatValues` and its like.
+pub(crate) mod value {
+    pub(crate) const FRAME_ID: u32 = 1;
+    pub(crate) const SIM_TIME: u32 = 2;
+    pub(crate) const COMPONENTS: u32 = 3;
+    pub(crate) const VALUES: u32 = 4;
+}
+
 /// A schema as an MCAP file carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Schema {
@@ -70,11 +78,8 @@ fn time_field(number: i32) -> FieldDescriptorProto {
 pub(crate) fn frame() -> Schema {
     use crate::format::frame as f;
     // A field that may be absent needs a synthetic choice of one in proto3.
-    let publish_ticks = FieldDescriptorProto {
-        proto3_optional: Some(true),
-        oneof_index: Some(0),
-        ..field("publish_ticks", f::PUBLISH_TICKS as i32, Type::Fixed64)
-    };
+    let optional = |f, choice| FieldDescriptorProto { proto3_optional: Some(true), oneof_index: Some(choice), ..f };
+    let choice = |name: &str| prost_types::OneofDescriptorProto { name: Some(name.into()), options: None };
     let mut m = message(
         "Frame",
         vec![
@@ -83,22 +88,21 @@ pub(crate) fn frame() -> Schema {
             field("session_id", f::SESSION_ID as i32, Type::Fixed64),
             field("segment", f::SEGMENT as i32, Type::Fixed32),
             field("tlv_count", f::TLV_COUNT as i32, Type::Fixed32),
-            field("checksum", f::CHECKSUM as i32, Type::Fixed32),
+            optional(field("checksum", f::CHECKSUM as i32, Type::Fixed32), 0),
             field("slot", f::SLOT as i32, Type::Fixed32),
             field("missed_before", f::MISSED_BEFORE as i32, Type::Fixed64),
-            publish_ticks,
+            optional(field("publish_ticks", f::PUBLISH_TICKS as i32, Type::Fixed64), 1),
             field("taken_ticks", f::TAKEN_TICKS as i32, Type::Fixed64),
             field("payload", f::PAYLOAD as i32, Type::Bytes),
         ],
     );
-    let one = prost_types::OneofDescriptorProto { name: Some("_publish_ticks".into()), options: None };
-    m.oneof_decl = vec![one];
+    m.oneof_decl = vec![choice("_checksum"), choice("_publish_ticks")];
     schema("shmx.Frame", vec![file("shmx", "shmx/Frame.proto", &[], vec![m])])
 }
 
 /// `shmx.FloatValues` and the like: the values of a numeric stream, flat.
 pub(crate) fn values(name: &str, ty: Type) -> Schema {
-    use crate::views::value as v;
+    use self::value as v;
     let m = message(
         name,
         vec![

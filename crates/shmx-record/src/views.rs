@@ -1,19 +1,11 @@
 //! Messages that viewers decode by themselves: numbers, images and point clouds, made from the streams of a frame.
 
 use crate::pb::Writer;
-use crate::schema::{self, Schema};
+use crate::schema::{self, Schema, value};
 use prost_types::field_descriptor_proto::Type;
 use shmx::abi::frame::StreamData;
 use shmx::meta::{self, Encoding, Role, StreamMeta};
 use shmx::{ElementType, StreamInfo, bf16, f16};
-
-/// Field numbers of `shmx.FloatValues` and its like.
-pub(crate) mod value {
-    pub(crate) const FRAME_ID: u32 = 1;
-    pub(crate) const SIM_TIME: u32 = 2;
-    pub(crate) const COMPONENTS: u32 = 3;
-    pub(crate) const VALUES: u32 = 4;
-}
 
 /// An image as the stream's metadata describes it; see `docs/streams.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,19 +260,10 @@ fn points(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shmx::StaticStream;
+    use shmx::StreamSpec;
 
     fn stream(ty: ElementType, components: u32, extra: &str) -> StreamInfo {
-        let s = StaticStream::vector(1, "s", ty, components);
-        StreamInfo {
-            id: s.id,
-            element_type_code: ty.to_wire(),
-            components,
-            layout_code: s.layout.to_wire(),
-            bytes_per_elem: s.bytes_per_elem,
-            name: s.name.into_bytes(),
-            extra: extra.as_bytes().to_vec(),
-        }
+        (&StreamSpec::new(1, "s", ty, components).extra(extra)).into()
     }
 
     /// Schema names of the channels that a stream gets.

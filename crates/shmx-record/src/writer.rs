@@ -1,5 +1,9 @@
 //! Writes recordings: regions, their directories and frames, into one MCAP file or a row of them.
 
+mod options;
+
+pub use options::{Compression, WriterOptions};
+
 use crate::error::RecordError;
 use crate::format::{
     Counts, EndReason, FrameHead, PROFILE, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory,
@@ -10,108 +14,13 @@ use crate::sink::{Sink, SinkState};
 use crate::views::{self, Source, ViewChannel};
 use mcap::WriteOptions;
 use mcap::records::{MessageHeader, Metadata};
-use shmx::FrameBuf;
+use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// How chunks are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compression {
-    /// Not at all: the fastest.
-    #[default]
-    None,
-    /// lz4: fast, some gain.
-    Lz4,
-    /// zstd: slower, more gain.
-    Zstd,
-}
-
-impl Compression {
-    fn to_mcap(self) -> Result<Option<mcap::Compression>, RecordError> {
-        match self {
-            Self::None => Ok(None),
-            #[cfg(feature = "lz4")]
-            Self::Lz4 => Ok(Some(mcap::Compression::Lz4)),
-            #[cfg(not(feature = "lz4"))]
-            Self::Lz4 => Err(RecordError::Compression { name: "lz4" }),
-            #[cfg(feature = "zstd")]
-            Self::Zstd => Ok(Some(mcap::Compression::Zstd)),
-            #[cfg(not(feature = "zstd"))]
-            Self::Zstd => Err(RecordError::Compression { name: "zstd" }),
-        }
-    }
-}
-
-/// How a recording is written.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct WriterOptions {
-    /// Compression of chunks. Default none.
-    pub compression: Compression,
-    /// A chunk is finished when it has this many bytes, before compression. Default 4 MiB.
-    pub chunk_bytes: u64,
-    /// A chunk is finished when it is this old: what a killed recorder loses at most. Default 1 second.
-    pub flush_after: Duration,
-    /// Whether streams also get messages that viewers decode by themselves. Default true.
-    pub views: bool,
-    /// Streams whose message of numbers or points would be longer than this are in the whole frame only. Images have
-    /// no limit. Default 1 MiB.
-    pub view_bytes: usize,
-    /// Begin a new file when one has this many bytes.
-    pub rotate_bytes: Option<u64>,
-    /// Begin a new file when one is this old.
-    pub rotate_after: Option<Duration>,
-    /// Remove the oldest files of this recording so that all together have at most this many bytes.
-    pub keep_bytes: Option<u64>,
-    /// Replace files that exist. Default false.
-    pub overwrite: bool,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        Self {
-            compression: Compression::None,
-            chunk_bytes: 4 << 20,
-            flush_after: Duration::from_secs(1),
-            views: true,
-            view_bytes: 1 << 20,
-            rotate_bytes: None,
-            rotate_after: None,
-            keep_bytes: None,
-            overwrite: false,
-        }
-    }
-}
-
-impl WriterOptions {
-    fn rotates(&self) -> bool {
-        self.rotate_bytes.is_some() || self.rotate_after.is_some() || self.keep_bytes.is_some()
-    }
-
-    fn check(&self) -> Result<(), RecordError> {
-        let bad = |what: &str| Err(RecordError::Options(what.to_owned()));
-        if self.chunk_bytes == 0 {
-            return bad("a chunk needs at least one byte");
-        }
-        match (self.keep_bytes, self.rotate_bytes) {
-            (Some(keep), Some(one)) if one > keep / 2 => {
-                bad("the total size must be at least twice the size of one file; give a larger total or smaller files")
-            }
-            (Some(keep), _) if keep < 64 << 10 => bad("a total size below 64 KiB holds no recording; give more"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Size at which a file ends.
-    fn file_limit(&self) -> Option<u64> {
-        self.rotate_bytes.or(self.keep_bytes.map(|k| k / 4))
-    }
-}
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Identifies a region within a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -210,11 +119,11 @@ struct WallClock {
 impl WallClock {
     fn now() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self { offset: i128::try_from(wall).unwrap_or(0) - i128::from(shmx::os::clock::ticks()) }
+        Self { offset: i128::try_from(wall).unwrap_or(0) - i128::from(shmx_os::clock::ticks()) }
     }
 
     fn now_wall(self) -> u64 {
-        self.of(shmx::os::clock::ticks())
+        self.of(shmx_os::clock::ticks())
     }
 
     fn of(self, ticks: u64) -> u64 {
@@ -458,14 +367,14 @@ impl RecordWriter {
         self.metadata(REGION, event.to_map())
     }
 
-    /// Records that frames were refused.
-    pub fn refused(&mut self, region: RegionIndex, count: u64) {
+    /// Records that frames were rejected.
+    pub fn rejected(&mut self, region: RegionIndex, count: u64) {
         if let Some(open) = self.regions[region.0].open.as_mut() {
-            open.counts.refused += count;
+            open.counts.rejected += count;
         }
     }
 
-    /// Ends a segment. `missed` and `refused` are added to what its frames have told.
+    /// Ends a segment. `missed` and `rejected` are added to what its frames have told.
     ///
     /// # Errors
     ///
@@ -475,12 +384,12 @@ impl RecordWriter {
         region: RegionIndex,
         reason: EndReason,
         missed: u64,
-        refused: u64,
+        rejected: u64,
     ) -> Result<Counts, RecordError> {
         let Some(open) = self.regions[region.0].open.take() else { return Ok(Counts::default()) };
         let mut counts = open.counts;
         counts.missed = counts.missed.saturating_add(missed);
-        counts.refused += refused;
+        counts.rejected += rejected;
         let (region, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
         self.metadata(REGION, RegionEvent::End { time, region, segment, reason, counts }.to_map())?;
         Ok(counts)
@@ -491,7 +400,7 @@ impl RecordWriter {
     /// # Errors
     ///
     /// [`RecordError`].
-    pub fn frame(&mut self, region: RegionIndex, frame: &FrameBuf, taken_ticks: u64) -> Result<(), RecordError> {
+    pub fn frame(&mut self, region: RegionIndex, frame: &OwnedFrame, taken_ticks: u64) -> Result<(), RecordError> {
         let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
         let head = FrameHead::of(frame, segment, taken_ticks);
         self.raw_frame(region, &head, frame.payload())

@@ -95,6 +95,30 @@ fn always_and_never_are_what_they_say() {
     }
 }
 
+/// A frame that is published again, as a player does it, has the checksum that it had, whatever its size.
+#[test]
+fn a_frame_is_published_as_it_was_recorded() {
+    let (mut server, name) = serve("recorded", 4);
+    let again = |server: &mut Server, words, had_checksum| {
+        let mut frame = server.begin_frame().unwrap();
+        frame.reserve_stream(WORDS, words).unwrap().fill(1);
+        frame.publish_recorded(0.0, had_checksum).unwrap();
+        newest(server)
+    };
+    for words in [SMALL, LARGE] {
+        for _ in 0..20 {
+            assert_eq!(again(&mut server, words, false), ChecksumState::Absent);
+            assert_eq!(again(&mut server, words, true), ChecksumState::Verified);
+        }
+    }
+    let verifying = Client::options().verify(Verify::Always).open(&name).unwrap();
+    assert_eq!(again(&mut server, LARGE, false), ChecksumState::Verified, "somebody needs it");
+    drop(verifying);
+    let mut never =
+        Server::builder(common::unique("never")).stream(WORDS, 50).checksum(Checksum::Never).create().unwrap();
+    assert_eq!(again(&mut never, SMALL, true), ChecksumState::Absent, "its region says that there is none");
+}
+
 /// One byte of a frame's payload, changed by a stray store.
 fn spoil(server: &Server) {
     let other = Other::of(server);

@@ -83,7 +83,8 @@ impl Needs {
         self.somebody(region) || now.saturating_sub(self.last.load(Ordering::Relaxed)) >= EVERY
     }
 
-    fn somebody(&self, region: &Mapped<Region>) -> bool {
+    /// Whether somebody attached needs checksums.
+    pub(super) fn somebody(&self, region: &Mapped<Region>) -> bool {
         let now = counts(region) | SCANNED;
         // Relaxed here and below: the word is complete in itself and no other data depends on it.
         let seen = self.seen.load(Ordering::Relaxed);

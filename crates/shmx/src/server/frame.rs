@@ -360,6 +360,29 @@ impl<'a> FrameWriter<'a> {
     // Always, as `begin_frame`, and for its reason.
     #[inline(always)]
     pub fn publish_frame(self, sim_time: f64) -> Result<u64, PublishError> {
+        let checksum = self.claimed.owner.server().producing.checksum;
+        self.publish(sim_time, checksum)
+    }
+
+    /// Publishes a frame out of another region ([`FrameWriter::append_records`]) as it was there: with a checksum if it
+    /// `had_checksum`, and otherwise only while a reader is attached that needs one. A server with [`Checksum::Never`]
+    /// writes none in any case.
+    ///
+    /// # Errors
+    ///
+    /// As for [`FrameWriter::publish_frame`].
+    pub fn publish_recorded(self, sim_time: f64, had_checksum: bool) -> Result<u64, PublishError> {
+        let server = self.claimed.owner.server();
+        let checksum = match server.producing.checksum {
+            Checksum::Never => Checksum::Never,
+            _ if had_checksum || server.needs.somebody(&server.region) => Checksum::Always,
+            _ => Checksum::Never,
+        };
+        self.publish(sim_time, checksum)
+    }
+
+    #[inline(always)]
+    fn publish(self, sim_time: f64, checksum: Checksum) -> Result<u64, PublishError> {
         let Self { mut claimed, slot, cursor, hashed } = self;
         let used = cursor.used();
         let server = claimed.owner.server();
@@ -367,7 +390,7 @@ impl<'a> FrameWriter<'a> {
         // What is not published is given back when `claimed` is dropped.
         let Some(claim) = claimed.claim.take_if(|_| used > 0) else { return Err(PublishError::Empty) };
         let payload = &claimed_payload(&server.region, slot)[..used as usize];
-        let Producing { session_id, checksum, publish_time } = server.producing;
+        let Producing { session_id, publish_time, .. } = server.producing;
         let time = || publish_time.then(clock::ticks);
         let (checksum, ticks) = match checksum {
             Checksum::Never => (None, time()),

@@ -1,0 +1,74 @@
+//! How recordings are replayed, and what a player tells.
+
+use std::time::{Duration, Instant};
+
+/// How a recording is replayed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PlayOptions {
+    /// Speed: 1 as recorded, 2 twice as fast; infinite as fast as possible. Default 1.
+    pub rate: f64,
+    /// Begin again at the end. Default false.
+    pub repeat: bool,
+    /// Where to begin, from the beginning of the recording.
+    pub from: Duration,
+    /// Where to end, from the beginning of the recording.
+    pub to: Option<Duration>,
+    /// Regions to replay; all if empty.
+    pub regions: Vec<String>,
+    /// Put before each region's name.
+    pub prefix: String,
+    /// Replace regions that hold no liveness lock, or what is no region at all.
+    pub replace: bool,
+}
+
+impl Default for PlayOptions {
+    fn default() -> Self {
+        Self {
+            rate: 1.0,
+            repeat: false,
+            from: Duration::ZERO,
+            to: None,
+            regions: Vec::new(),
+            prefix: String::new(),
+            replace: false,
+        }
+    }
+}
+
+/// What was replayed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlayStats {
+    /// Frames published.
+    pub published: u64,
+    /// Frames left out because readers held every slot.
+    pub skipped: u64,
+    /// Segments begun.
+    pub segments: u64,
+    /// Times the recording began again.
+    pub loops: u64,
+}
+
+/// When to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Next {
+    /// A frame, or the beginning or end of a region, is due then.
+    Due(Instant),
+    /// Playing is paused.
+    Paused,
+    /// The end is reached.
+    End,
+}
+
+/// What [`Player::step`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Played {
+    /// Published a frame, or left it out because readers held every slot.
+    Frame,
+    /// Began or ended a region.
+    Region,
+    /// Nothing: the end is reached.
+    End,
+}

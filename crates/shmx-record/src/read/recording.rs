@@ -1,0 +1,265 @@
+//! A recording: what is in its files, and the frames of its chunks.
+
+use super::chunk::{ChunkRef, OP_LEN, le16, le64, record_at, unpack};
+use super::problem::Problem;
+use crate::format::{Counts, EndReason, FrameHead, RegionEvent, Segment, parse_directory};
+use mcap::records::{Record, op};
+use shmx::Directory;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A piece of a recording, in its place.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Chunk(ChunkRef),
+    Event(RegionEvent),
+}
+
+/// A segment as a recording has it.
+#[derive(Clone, Debug)]
+pub struct SegmentSummary {
+    /// What it is.
+    pub segment: Segment,
+    /// The stream directory at its end.
+    pub directory: Directory,
+    /// Counts and reason, where the end was recorded.
+    pub end: Option<(EndReason, Counts)>,
+}
+
+/// One recorded frame.
+#[derive(Clone, Debug)]
+pub struct RecordedFrame {
+    /// Wall clock of publishing as recorded, nanoseconds since 1970.
+    pub time: u64,
+    /// Region, as an index of [`Recording::regions`].
+    pub region: usize,
+    /// Its head.
+    pub head: FrameHead,
+    chunk: Arc<Vec<u8>>,
+    payload: Range<usize>,
+}
+
+impl RecordedFrame {
+    /// The payload, byte for byte.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.chunk.get(self.payload.clone()).unwrap_or(&[])
+    }
+}
+
+/// An opened recording of one or more files, read in the order given.
+#[derive(Debug)]
+pub struct Recording {
+    pub(super) files: Vec<RecordedFile>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) regions: Vec<String>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) bytes: u64,
+}
+
+/// One file of a recording.
+#[derive(Debug)]
+pub(super) struct RecordedFile {
+    pub(super) path: PathBuf,
+    pub(super) reader: BufReader<File>,
+    /// Regions by the channels of their whole frames.
+    pub(super) channels: HashMap<u16, usize>,
+    /// Segments, by region and number, whose frames have no checksum. Version 1 writes a 0 in its place.
+    pub(super) without_checksums: HashSet<(usize, u32)>,
+}
+
+impl Recording {
+    /// The regions recorded.
+    #[must_use]
+    pub fn regions(&self) -> &[String] {
+        &self.regions
+    }
+
+    /// What could not be read, as far as it is known by now.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Bytes of the files.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// First and last time in the recording, nanoseconds since 1970; `None` without frames.
+    #[must_use]
+    pub fn times(&self) -> Option<(u64, u64)> {
+        let chunks = || self.entries.iter().filter_map(Entry::chunk);
+        Some((chunks().map(|c| c.start).min()?, chunks().map(|c| c.end).max()?))
+    }
+
+    /// Every segment, in the order of their beginnings.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentSummary> {
+        let mut found: Vec<(SegmentSummary, Vec<u8>)> = Vec::new();
+        for event in self.entries.iter().filter_map(Entry::event) {
+            let open = |found: &[(SegmentSummary, Vec<u8>)], region: &str, number: u32| {
+                found.iter().rposition(|(s, _)| s.segment.region == region && s.segment.number == number)
+            };
+            match event {
+                RegionEvent::Begin { segment, directory, .. } => match open(&found, &segment.region, segment.number) {
+                    Some(i) if found[i].0.segment.session_id == segment.session_id => {
+                        found[i].1.clone_from(directory);
+                    }
+                    _ => {
+                        let directory_state = Directory::default();
+                        let s = SegmentSummary { segment: segment.clone(), directory: directory_state, end: None };
+                        found.push((s, directory.clone()));
+                    }
+                },
+                RegionEvent::Directory { region, segment, at, bytes } => {
+                    if let Some(i) = open(&found, region, *segment)
+                        && found[i].1.len() == *at as usize
+                    {
+                        found[i].1.extend_from_slice(bytes);
+                    }
+                }
+                RegionEvent::End { region, segment, reason, counts, .. } => {
+                    if let Some(i) = open(&found, region, *segment) {
+                        found[i].0.end = Some((*reason, *counts));
+                    }
+                }
+            }
+        }
+        let finish = |(mut s, bytes): (SegmentSummary, Vec<u8>)| {
+            s.directory = parse_directory(s.segment.session_id, &bytes);
+            s
+        };
+        found.into_iter().map(finish).collect()
+    }
+
+    pub(super) fn region_index(&mut self, name: &str) -> usize {
+        self.regions.iter().position(|r| r == name).unwrap_or_else(|| {
+            self.regions.push(name.to_owned());
+            self.regions.len() - 1
+        })
+    }
+
+    /// Reads every chunk. Calls `progress` with the bytes looked at so far; it ends early when that returns false.
+    /// Returns what was read, per region as in [`Recording::regions`].
+    pub fn verify(&mut self, mut progress: impl FnMut(u64) -> bool) -> Vec<Counts> {
+        let mut counts = vec![Counts::default(); self.regions.len()];
+        let mut done = 0;
+        for i in 0..self.entries.len() {
+            let Some(chunk) = self.entries[i].chunk() else { continue };
+            done += chunk.len;
+            for f in self.load(i) {
+                if let Some(c) = counts.get_mut(f.region) {
+                    c.frames += 1;
+                    c.missed = c.missed.saturating_add(f.head.missed_before);
+                }
+            }
+            if !progress(done) {
+                break;
+            }
+        }
+        counts
+    }
+
+    /// The frames of a chunk; what is damaged is noted and left out.
+    pub(super) fn load(&mut self, entry: usize) -> Vec<RecordedFrame> {
+        let Some(Entry::Chunk(chunk)) = self.entries.get(entry).cloned() else { return Vec::new() };
+        match self.unpack(&chunk) {
+            Ok((frames, bad)) => {
+                if let Some(what) = bad {
+                    self.note(&chunk, what);
+                }
+                frames
+            }
+            Err(what) => {
+                self.note(&chunk, what);
+                Vec::new()
+            }
+        }
+    }
+
+    fn note(&mut self, chunk: &ChunkRef, what: String) {
+        let path = self.files[chunk.file].path.clone();
+        let problem = Problem::Damaged { path, at: chunk.at, len: chunk.len + OP_LEN, what };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// The frames of a chunk, and what is wrong with the rest of it.
+    pub(super) fn unpack(&mut self, chunk: &ChunkRef) -> Result<(Vec<RecordedFrame>, Option<String>), String> {
+        let reader = &mut self.files[chunk.file].reader;
+        let io_error = |e: io::Error| format!("cannot be read ({e})");
+        reader.seek(SeekFrom::Start(chunk.at + OP_LEN)).map_err(io_error)?;
+        let mut body = Vec::new();
+        reader.take(chunk.len).read_to_end(&mut body).map_err(io_error)?;
+        if (body.len() as u64) < chunk.len {
+            return Err("the file has become shorter".into());
+        }
+        let bytes = unpack(body)?;
+        Ok(self.frames(chunk.file, Arc::new(bytes)))
+    }
+
+    fn frames(&mut self, file: usize, bytes: Arc<Vec<u8>>) -> (Vec<RecordedFrame>, Option<String>) {
+        let mut frames = Vec::new();
+        let mut at = 0_usize;
+        while at < bytes.len() {
+            let Some((opcode, range)) = record_at(&bytes, at) else {
+                return (frames, Some("half a record".into()));
+            };
+            at = range.end;
+            let body = &bytes[range.clone()];
+            match opcode {
+                op::CHANNEL => self.learn_channel(file, body),
+                op::MESSAGE => {
+                    let (Some(channel), Some(time)) = (le16(body, 0), le64(body, 6)) else {
+                        return (frames, Some("a message without a head".into()));
+                    };
+                    let Some(&region) = self.files[file].channels.get(&channel) else { continue };
+                    let Some((mut head, payload)) = body.get(22..).and_then(FrameHead::decode) else {
+                        return (frames, Some("a damaged frame".into()));
+                    };
+                    if self.files[file].without_checksums.contains(&(region, head.segment)) {
+                        head.checksum = None;
+                    }
+                    let from = range.start + 22;
+                    let payload = from + payload.start..from + payload.end;
+                    frames.push(RecordedFrame { time, region, head, chunk: bytes.clone(), payload });
+                }
+                _ => {}
+            }
+        }
+        (frames, None)
+    }
+
+    pub(super) fn learn_channel(&mut self, file: usize, body: &[u8]) {
+        if let Ok(Record::Channel(c)) = mcap::read::parse_record(op::CHANNEL, body)
+            && let Some(name) = c.metadata.get("region")
+            && c.topic.strip_prefix('/') == Some(name)
+        {
+            let region = self.region_index(name);
+            self.files[file].channels.insert(c.id, region);
+        }
+    }
+}
+
+impl Entry {
+    pub(super) const fn chunk(&self) -> Option<&ChunkRef> {
+        match self {
+            Self::Chunk(c) => Some(c),
+            Self::Event(_) => None,
+        }
+    }
+
+    pub(super) const fn event(&self) -> Option<&RegionEvent> {
+        match self {
+            Self::Event(e) => Some(e),
+            Self::Chunk(_) => None,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How regions are recorded, and what a recorder tells.
+
+use crate::format::{Counts, EndReason};
+use crate::writer::{WriterOptions, Written};
+
+/// How regions are recorded.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RecorderOptions {
+    /// The files.
+    pub writer: WriterOptions,
+    /// Bytes of frames taken and not written yet, shared by all regions; at least two frames of each region are
+    /// allowed. When it is full, frames stay in the ring, and those overwritten there count as missed.
+    /// Default 256 MiB.
+    pub backlog_bytes: u64,
+    /// Check the checksum of each frame and reject those where it is wrong; frames without one are taken as they are. Default true.
+    pub verify: bool,
+    /// End when every region was there and is gone. Default false: wait for them to come back.
+    pub until_gone: bool,
+    /// End after this many frames of all regions together.
+    pub max_frames: Option<u64>,
+}
+
+impl Default for RecorderOptions {
+    fn default() -> Self {
+        Self {
+            writer: WriterOptions::default(),
+            backlog_bytes: 256 << 20,
+            verify: true,
+            until_gone: false,
+            max_frames: None,
+        }
+    }
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecorderEvent {
+    /// A region was opened.
+    Begin {
+        /// Region.
+        region: String,
+        /// Segment, from 1; more than 1 says that the region was restarted.
+        segment: u32,
+        /// Frames published before the recorder could open the region.
+        missed: u64,
+    },
+    /// A region is gone.
+    End {
+        /// Region.
+        region: String,
+        /// Segment.
+        segment: u32,
+        /// Why.
+        reason: EndReason,
+        /// What was recorded of it.
+        counts: Counts,
+    },
+    /// Something is in the way of recording a region; the recorder tries on.
+    Trouble {
+        /// Region.
+        region: String,
+        /// What.
+        what: String,
+    },
+}
+
+/// A region at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegionStatus {
+    /// Its name.
+    pub region: String,
+    /// Whether it is open now.
+    pub open: bool,
+    /// Segments so far.
+    pub segments: u32,
+    /// Frames taken.
+    pub taken: u64,
+    /// Frames missed.
+    pub missed: u64,
+    /// Frames rejected.
+    pub rejected: u64,
+    /// Bytes of payloads taken.
+    pub bytes: u64,
+}
+
+/// The recorder at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecorderStatus {
+    /// Each region.
+    pub regions: Vec<RegionStatus>,
+    /// Frames taken and not written yet.
+    pub backlog_frames: u64,
+    /// Their bytes.
+    pub backlog_bytes: u64,
+    /// Most bytes of frames that were taken and not written at a time.
+    pub memory_bytes: u64,
+    /// What was written.
+    pub written: Written,
+    /// Whether it has ended, by itself or by an error; see [`Recorder::finish`].
+    pub ended: bool,
+}

@@ -1,0 +1,303 @@
+//! The thread that follows the regions and takes their frames.
+
+use super::status::{RecorderEvent, RecorderOptions, RegionStatus};
+use super::work::{Shared, Work, lock};
+use crate::format::{EndReason, Segment};
+use shmx::error::{OpenError, ReadError};
+use shmx::{Frame, OwnedFrame, ServerState, Start, Tap, Verify};
+use shmx_os::clock;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+/// One region to follow.
+pub(super) struct Source {
+    name: String,
+    tap: Option<Tap>,
+    /// Session seen last, so that what a dead server has left is not recorded twice.
+    last_session: Option<u64>,
+    /// Whether the region was looked for and not there: what it publishes before it is opened is then missed.
+    waited: bool,
+    segment: u32,
+    missed_at_open: u64,
+    rejected: u64,
+    /// Frames taken and not written.
+    held: u64,
+    /// Its part of the backlog, in bytes and in frames.
+    share: (u64, u64),
+    next_look: Instant,
+    /// The producer was seen to be gone; frames that it left may still be taken.
+    ended: Option<EndReason>,
+    last_trouble: String,
+}
+
+/// How often a region that is not there is looked for.
+const OPEN_EVERY: Duration = Duration::from_millis(2);
+/// The same while something stands in the way, or a dead server's region.
+const TROUBLE_EVERY: Duration = Duration::from_millis(20);
+/// How often the life of an open region's server is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the frames that are in the rings when the recorder is stopped may take.
+const LAST_ROUND: Duration = Duration::from_secs(5);
+/// Frames taken and not written of all regions together, at most.
+pub(super) const MOST_FRAMES: u64 = 4000;
+/// Frames taken of one region before the next has its turn.
+const TURN: usize = 16;
+
+impl Source {
+    pub(super) fn new(name: &str, share: (u64, u64)) -> Self {
+        Self {
+            name: name.to_owned(),
+            tap: None,
+            last_session: None,
+            waited: false,
+            segment: 0,
+            missed_at_open: 0,
+            rejected: 0,
+            held: 0,
+            share,
+            next_look: Instant::now(),
+            ended: None,
+            last_trouble: String::new(),
+        }
+    }
+}
+
+/// Frames of up to `cap` bytes that may wait to be written, of a region with this share of the backlog.
+fn most_held((bytes, frames): (u64, u64), cap: u64) -> u64 {
+    (bytes / cap.max(1)).clamp(2, frames)
+}
+
+/// Whether and how the region has ended.
+fn end_of(tap: &Tap) -> Option<EndReason> {
+    match tap.state() {
+        ServerState::Closed => Some(EndReason::Closed),
+        ServerState::Died => Some(EndReason::Died),
+        _ if tap.header().session_id != tap.session_id() => Some(EndReason::SessionChanged),
+        // What is cut short must not be touched any more.
+        _ if !tap.is_current() || !tap.is_whole() => Some(EndReason::Replaced),
+        _ => None,
+    }
+}
+
+struct Taker<'a> {
+    options: &'a RecorderOptions,
+    work: &'a SyncSender<Work>,
+    shared: &'a Shared,
+    tell: &'a mpsc::Sender<RecorderEvent>,
+    taken: u64,
+}
+
+/// The taking thread.
+pub(super) fn take(
+    mut sources: Vec<Source>,
+    options: &RecorderOptions,
+    work: &SyncSender<Work>,
+    free: &Receiver<usize>,
+    shared: &Shared,
+    tell: &mpsc::Sender<RecorderEvent>,
+) {
+    let mut t = Taker { options, work, shared, tell, taken: 0 };
+    // After a stop: until when, and up to which frame of each region.
+    let mut last_round: Option<(Instant, Vec<u64>)> = None;
+    loop {
+        if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
+            let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id().saturating_add(t.behind()));
+            last_round = Some((Instant::now() + LAST_ROUND, sources.iter().map(target).collect()));
+        }
+        while let Ok(region) = free.try_recv() {
+            sources[region].held -= 1;
+        }
+        let mut pause = Duration::from_millis(5);
+        let mut more = false;
+        for (i, source) in sources.iter_mut().enumerate() {
+            let (again, rest) = t.turn(i, source, last_round.is_some());
+            more |= again;
+            pause = pause.min(rest);
+        }
+        if shared.broken.load(Ordering::Acquire) || t.done() {
+            break;
+        }
+        if let Some((until, targets)) = &last_round {
+            let reached = |(s, &target): (&Source, &u64)| s.tap.as_ref().is_none_or(|t| t.last_id() >= target);
+            if Instant::now() >= *until || sources.iter().zip(targets).all(reached) {
+                break;
+            }
+        }
+        if options.until_gone && sources.iter().all(|s| s.segment > 0 && s.tap.is_none()) {
+            break;
+        }
+        // Memory that comes back ends the wait: there may be frames in the ring.
+        if !more && let Ok(region) = free.recv_timeout(pause) {
+            sources[region].held -= 1;
+        }
+    }
+    for (i, source) in sources.iter_mut().enumerate() {
+        t.end(i, source, EndReason::Stopped);
+    }
+}
+
+impl Taker<'_> {
+    fn done(&self) -> bool {
+        self.options.max_frames.is_some_and(|n| self.taken >= n)
+    }
+
+    fn status(&self, i: usize, f: impl FnOnce(&mut RegionStatus)) {
+        if let Some(s) = lock(&self.shared.regions).get_mut(i) {
+            f(s);
+        }
+    }
+
+    fn trouble(&self, source: &mut Source, what: String) {
+        if source.last_trouble != what {
+            source.last_trouble.clone_from(&what);
+            let _ = self.tell.send(RecorderEvent::Trouble { region: source.name.clone(), what });
+        }
+    }
+
+    /// Takes some frames of a region; whether there may be more at once, and how long it may wait otherwise.
+    fn turn(&mut self, i: usize, source: &mut Source, stop: bool) -> (bool, Duration) {
+        if source.tap.is_none() && !self.open(i, source, stop) {
+            return (false, source.next_look.saturating_duration_since(Instant::now()).max(Duration::from_micros(100)));
+        }
+        // Whether there is no frame to take. Some may be counted that are not there any more.
+        let mut dry = false;
+        for _ in 0..TURN {
+            if self.done() {
+                return (false, Duration::ZERO);
+            }
+            let Some(tap) = source.tap.as_mut() else { return (true, Duration::ZERO) };
+            let cap = u64::from(tap.layout().frame_bytes_cap());
+            if tap.behind() == 0 {
+                dry = true;
+                break;
+            }
+            if source.held >= most_held(source.share, cap) {
+                // The writer is behind. It gives memory back soon.
+                return (false, Duration::from_millis(1));
+            }
+            match tap.try_next().map(|frame| frame.map(Frame::keep)) {
+                Ok(Some(frame)) => self.taken(i, source, frame),
+                Ok(None) => {
+                    dry = true;
+                    break;
+                }
+                Err(ReadError::SessionChanged) => {
+                    self.end(i, source, EndReason::SessionChanged);
+                    return (true, Duration::ZERO);
+                }
+                Err(e) => {
+                    source.rejected += 1;
+                    self.status(i, |s| s.rejected += 1);
+                    self.trouble(source, format!("a frame was rejected: {e}"));
+                }
+            }
+        }
+        // What was published before the end is taken first: the end was seen before this turn began.
+        if dry && let Some(reason) = source.ended.take() {
+            self.end(i, source, reason);
+            return (true, Duration::ZERO);
+        }
+        let Some(tap) = source.tap.as_mut() else { return (true, Duration::ZERO) };
+        if Instant::now() >= source.next_look {
+            source.next_look = Instant::now() + LOOK_EVERY;
+            let ended = end_of(tap);
+            if let Ok(Some(dir)) = tap.directory_changed() {
+                let _ = self.work.send(Work::Directory { region: i, bytes: dir.bytes.clone() });
+            }
+            source.ended = ended;
+            if source.ended.is_some() {
+                return (true, Duration::ZERO);
+            }
+        }
+        (!dry, tap.pause())
+    }
+
+    fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {
+        let Some(tap) = source.tap.as_mut() else { return };
+        // After the frame: additions that it needs came before it.
+        match tap.directory_changed() {
+            Ok(None) => {}
+            Ok(Some(dir)) => drop(self.work.send(Work::Directory { region, bytes: dir.bytes.clone() })),
+            Err(e) => self.trouble(source, format!("the directory cannot be read: {e}")),
+        }
+        self.taken += 1;
+        let len = frame.payload().len() as u64;
+        let missed = frame.missed_before();
+        self.status(region, |s| {
+            s.taken += 1;
+            s.missed = s.missed.saturating_add(missed);
+            s.bytes += len;
+        });
+        source.held += 1;
+        self.shared.taken(len);
+        // The queue has more places than there is memory for frames, so this waits for nothing but a dead writer.
+        let _ = self.work.send(Work::Frame { region, frame, taken_ticks: clock::ticks() });
+    }
+
+    /// Opens the region if it is there and new.
+    fn open(&mut self, i: usize, source: &mut Source, stop: bool) -> bool {
+        if Instant::now() < source.next_look || stop {
+            return false;
+        }
+        source.next_look = Instant::now() + OPEN_EVERY;
+        let verify = if self.options.verify { Verify::Always } else { Verify::Never };
+        let mut tap = match Tap::options().verify(verify).start(Start::Oldest).open(&source.name) {
+            Ok(tap) => tap,
+            Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {
+                source.waited = true;
+                return false;
+            }
+            Err(e) => {
+                source.next_look = Instant::now() + TROUBLE_EVERY;
+                self.trouble(source, e.to_string());
+                return false;
+            }
+        };
+        if source.last_session == Some(tap.session_id()) {
+            source.next_look = Instant::now() + TROUBLE_EVERY;
+            source.waited = true;
+            return false;
+        }
+        let directory = match tap.directory_changed() {
+            Ok(d) => d.map(|d| d.bytes.clone()).unwrap_or_default(),
+            Err(e) => {
+                source.next_look = Instant::now() + TROUBLE_EVERY;
+                self.trouble(source, format!("the directory cannot be read: {e}"));
+                return false;
+            }
+        };
+        source.segment += 1;
+        source.rejected = 0;
+        source.last_session = Some(tap.session_id());
+        // Who was waiting for the region has missed what was overwritten before it could be opened.
+        source.missed_at_open = if source.waited { tap.last_id() } else { 0 };
+        source.last_trouble.clear();
+        let segment = Segment::of(&tap, source.segment);
+        let (number, missed) = (source.segment, source.missed_at_open);
+        self.status(i, |s| {
+            (s.open, s.segments) = (true, number);
+            s.missed = s.missed.saturating_add(missed);
+        });
+        let region = source.name.clone();
+        let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
+        let _ = self.work.send(Work::Begin { region: i, segment, directory });
+        source.tap = Some(tap);
+        true
+    }
+
+    fn end(&self, region: usize, source: &mut Source, reason: EndReason) {
+        let Some(tap) = source.tap.take() else { return };
+        source.ended = None;
+        source.waited = true;
+        source.next_look = Instant::now();
+        // Frames published behind the last one taken are missed, as they go with the region.
+        let lost = if reason == EndReason::Stopped { 0 } else { tap.behind() };
+        let missed = source.missed_at_open.saturating_add(lost);
+        self.status(region, |s| {
+            s.open = false;
+            s.missed = s.missed.saturating_add(lost);
+        });
+        let _ = self.work.send(Work::End { region, reason, missed, rejected: source.rejected });
+    }
+}

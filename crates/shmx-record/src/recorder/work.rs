@@ -1,0 +1,60 @@
+//! What lies between the threads of a recorder.
+
+use super::status::RegionStatus;
+use crate::format::{EndReason, Segment};
+use crate::writer::Written;
+use shmx::OwnedFrame;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What the taking thread hands to the writing one.
+pub(super) enum Work {
+    Begin { region: usize, segment: Segment, directory: Vec<u8> },
+    Directory { region: usize, bytes: Vec<u8> },
+    Frame { region: usize, frame: OwnedFrame, taken_ticks: u64 },
+    End { region: usize, reason: EndReason, missed: u64, rejected: u64 },
+}
+
+/// What both threads and the recorder share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) stop: AtomicBool,
+    /// The writer has failed; taking more is of no use.
+    pub(super) broken: AtomicBool,
+    pub(super) backlog_frames: AtomicU64,
+    pub(super) backlog_bytes: AtomicU64,
+    /// Most of these bytes so far.
+    pub(super) most_bytes: AtomicU64,
+    pub(super) regions: Mutex<Vec<RegionStatus>>,
+    pub(super) written: Mutex<Written>,
+    pub(super) ended: AtomicBool,
+}
+
+/// Tells that the writer has ended, however it did.
+pub(super) struct Ended<'a>(pub(super) &'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.broken.store(true, Ordering::Release);
+        self.0.ended.store(true, Ordering::Release);
+    }
+}
+
+pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// A frame of so many bytes was taken.
+    pub(super) fn taken(&self, bytes: u64) {
+        self.backlog_frames.fetch_add(1, Ordering::Relaxed);
+        let held = self.backlog_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.most_bytes.fetch_max(held, Ordering::Relaxed);
+    }
+
+    /// It was written, and its memory is free.
+    pub(super) fn written(&self, bytes: u64) {
+        self.backlog_frames.fetch_sub(1, Ordering::Relaxed);
+        self.backlog_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

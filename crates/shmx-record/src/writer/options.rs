@@ -1,0 +1,99 @@
+//! How recordings are written.
+
+use crate::error::RecordError;
+use std::time::Duration;
+
+/// How chunks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all: the fastest.
+    #[default]
+    None,
+    /// lz4: fast, some gain.
+    Lz4,
+    /// zstd: slower, more gain.
+    Zstd,
+}
+
+impl Compression {
+    pub(super) fn to_mcap(self) -> Result<Option<mcap::Compression>, RecordError> {
+        match self {
+            Self::None => Ok(None),
+            #[cfg(feature = "lz4")]
+            Self::Lz4 => Ok(Some(mcap::Compression::Lz4)),
+            #[cfg(not(feature = "lz4"))]
+            Self::Lz4 => Err(RecordError::Compression { name: "lz4" }),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Ok(Some(mcap::Compression::Zstd)),
+            #[cfg(not(feature = "zstd"))]
+            Self::Zstd => Err(RecordError::Compression { name: "zstd" }),
+        }
+    }
+}
+
+/// How a recording is written.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct WriterOptions {
+    /// Compression of chunks. Default none.
+    pub compression: Compression,
+    /// A chunk is finished when it has this many bytes, before compression. Default 4 MiB.
+    pub chunk_bytes: u64,
+    /// A chunk is finished when it is this old: what a killed recorder loses at most. Default 1 second.
+    pub flush_after: Duration,
+    /// Whether streams also get messages that viewers decode by themselves. Default true.
+    pub views: bool,
+    /// Streams whose message of numbers or points would be longer than this are in the whole frame only. Images have
+    /// no limit. Default 1 MiB.
+    pub view_bytes: usize,
+    /// Begin a new file when one has this many bytes.
+    pub rotate_bytes: Option<u64>,
+    /// Begin a new file when one is this old.
+    pub rotate_after: Option<Duration>,
+    /// Remove the oldest files of this recording so that all together have at most this many bytes.
+    pub keep_bytes: Option<u64>,
+    /// Replace files that exist. Default false.
+    pub overwrite: bool,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            compression: Compression::None,
+            chunk_bytes: 4 << 20,
+            flush_after: Duration::from_secs(1),
+            views: true,
+            view_bytes: 1 << 20,
+            rotate_bytes: None,
+            rotate_after: None,
+            keep_bytes: None,
+            overwrite: false,
+        }
+    }
+}
+
+impl WriterOptions {
+    pub(super) fn rotates(&self) -> bool {
+        self.rotate_bytes.is_some() || self.rotate_after.is_some() || self.keep_bytes.is_some()
+    }
+
+    pub(super) fn check(&self) -> Result<(), RecordError> {
+        let bad = |what: &str| Err(RecordError::Options(what.to_owned()));
+        if self.chunk_bytes == 0 {
+            return bad("a chunk needs at least one byte");
+        }
+        match (self.keep_bytes, self.rotate_bytes) {
+            (Some(keep), Some(one)) if one > keep / 2 => {
+                bad("the total size must be at least twice the size of one file; give a larger total or smaller files")
+            }
+            (Some(keep), _) if keep < 64 << 10 => bad("a total size below 64 KiB holds no recording; give more"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Size at which a file ends.
+    pub(super) fn file_limit(&self) -> Option<u64> {
+        self.rotate_bytes.or(self.keep_bytes.map(|k| k / 4))
+    }
+}
