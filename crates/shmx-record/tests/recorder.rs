@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Folder, frames, publish, unique, until};
-use shmx::{Config, Server, StaticStream};
+use common::{Folder, V, frames, publish, unique, until};
+use shmx::{Server, StreamSpec};
 use shmx_record::error::{OpenRecordingError, RecordError};
 use shmx_record::{
     Compression, Cursor, EndReason, Item, PlayOptions, Player, Problem, Recorder, RecorderEvent, RecorderOptions,
@@ -12,8 +12,7 @@ use shmx_record::{
 use std::path::Path;
 
 fn server(name: &str, slots: u32) -> Server {
-    let config = Config { slots, frame_bytes_cap: 8192, ..Config::new(name) };
-    Server::create(&config, &[StaticStream::of::<u64>(1, "v")]).unwrap()
+    Server::builder(name).slots(slots).frame_bytes(8192).stream(V, 1).create().unwrap()
 }
 
 fn taken(r: &Recorder) -> u64 {
@@ -27,19 +26,19 @@ fn regions_come_and_go_and_each_life_is_a_segment() {
     let (a, b) = (unique("a"), unique("b"));
     let recorder = Recorder::start(&[&a, &b], &path, RecorderOptions::default()).unwrap();
     assert!(recorder.status().regions.iter().all(|r| !r.open));
-    let first = server(&a, 64);
+    let mut first = server(&a, 64);
     for n in 1..=20 {
-        publish(&first, n);
+        publish(&mut first, n);
     }
     until("the first life is recorded", || taken(&recorder) == 20);
-    let other = server(&b, 64);
-    publish(&other, 1);
+    let mut other = server(&b, 64);
+    publish(&mut other, 1);
     until("the other region is recorded", || taken(&recorder) == 21);
-    publish(&first, 21);
+    publish(&mut first, 21);
     drop(first);
     until("its end is noticed", || !recorder.status().regions[0].open);
-    let second = server(&a, 64);
-    publish(&second, 100);
+    let mut second = server(&a, 64);
+    publish(&mut second, 100);
     until("the second life is recorded", || taken(&recorder) == 23);
     let mut segments = Vec::new();
     while let Some(e) = recorder.next_event() {
@@ -77,17 +76,17 @@ fn a_lost_last_frame_does_not_keep_a_region_open() {
     let folder = Folder::new("lost");
     let path = folder.file("a.mcap");
     let name = unique("lost");
-    let first = server(&name, 1);
+    let mut first = server(&name, 1);
     let recorder = Recorder::start(&[&name], &path, RecorderOptions::default()).unwrap();
     until("the region is found", || recorder.status().regions[0].open);
-    publish(&first, 1);
+    publish(&mut first, 1);
     // The only slot is claimed again, at once or after the recorder took the frame, and the server goes meanwhile.
     std::mem::forget(first.begin_frame().unwrap());
     drop(first);
     until("its end is noticed", || !recorder.status().regions[0].open);
     let lost = recorder.status().regions[0].missed;
-    let second = server(&name, 4);
-    publish(&second, 2);
+    let mut second = server(&name, 4);
+    publish(&mut second, 2);
     until("the next life is recorded", || recorder.status().regions[0].segments == 2 && taken(&recorder) + lost == 2);
     let written = recorder.finish().unwrap();
     assert_eq!(written.frames + lost, 2);
@@ -98,7 +97,7 @@ fn what_the_recorder_cannot_take_is_counted_and_its_memory_is_bounded() {
     let folder = Folder::new("bound");
     let path = folder.file("a.mcap");
     let name = unique("bound");
-    let server = server(&name, 3);
+    let mut server = server(&name, 3);
     let mut options = RecorderOptions::default();
     options.backlog_bytes = 1; // two frames, the least
     options.writer.flush_after = std::time::Duration::ZERO;
@@ -108,7 +107,7 @@ fn what_the_recorder_cannot_take_is_counted_and_its_memory_is_bounded() {
     let big = vec![7_u64; 1000];
     for _ in 0..3000 {
         let mut f = server.begin_frame().unwrap();
-        f.append_stream(1, &big).unwrap();
+        f.append_stream(V, &big).unwrap();
         f.publish_frame(0.0).unwrap();
     }
     until("all are taken or missed", || {
@@ -127,7 +126,7 @@ fn what_the_recorder_cannot_take_is_counted_and_its_memory_is_bounded() {
 fn files_rotate_within_a_total_size_and_each_stands_alone() {
     let folder = Folder::new("rotate");
     let name = unique("rotate");
-    let server = server(&name, 64);
+    let mut server = server(&name, 64);
     let mut options = RecorderOptions::default();
     options.writer.rotate_bytes = Some(100_000);
     options.writer.keep_bytes = Some(400_000);
@@ -137,11 +136,11 @@ fn files_rotate_within_a_total_size_and_each_stands_alone() {
     let mut most = 0;
     for n in 0..400_u64 {
         let mut f = server.begin_frame().unwrap();
-        f.append_stream(1, &big).unwrap();
+        f.append_stream(V, &big).unwrap();
         f.publish_frame(n as f64).unwrap();
         until("it is taken", || taken(&recorder) == n + 1);
         if n % 20 == 0 {
-            server.add_stream(&StaticStream::of::<f32>(100 + n as u32, "more")).unwrap();
+            server.add_stream(StreamSpec::of::<f32>(100 + n as u32, "more")).unwrap();
         }
         let bytes: u64 = list(&folder.0).iter().map(|p| std::fs::metadata(p).map_or(0, |m| m.len())).sum();
         most = most.max(bytes);
@@ -166,7 +165,7 @@ fn files_rotate_within_a_total_size_and_each_stands_alone() {
     // The row plays as one, with the directory as it was.
     let whole = Recording::open(&files).unwrap();
     assert_eq!(whole.segments().len(), 1);
-    assert_eq!(whole.segments()[0].directory.bytes, server.static_state().bytes);
+    assert_eq!(whole.segments()[0].directory.bytes, server.directory().bytes);
     let mut play = PlayOptions::default();
     play.prefix = "p-".into();
     let mut player = Player::new(whole, play).unwrap();
@@ -183,17 +182,17 @@ fn list(dir: &Path) -> Vec<std::path::PathBuf> {
 /// A recording of 300 frames in several chunks, with an addition to the directory.
 fn sample(path: &Path, compression: Compression) {
     let name = unique("sample");
-    let server = server(&name, 512);
+    let mut server = server(&name, 512);
     let mut options = RecorderOptions::default();
     options.writer.compression = compression;
     options.writer.chunk_bytes = 5_000;
     let recorder = Recorder::start(&[&name], path, options).unwrap();
     until("it is open", || recorder.status().regions[0].open);
     for n in 0..300 {
-        publish(&server, n);
+        publish(&mut server, n);
         if n == 150 {
             until("half is taken", || taken(&recorder) == 151);
-            server.add_stream(&StaticStream::of::<f32>(2, "more")).unwrap();
+            server.add_stream(StreamSpec::of::<f32>(2, "more")).unwrap();
         }
     }
     until("all is taken", || taken(&recorder) == 300);
@@ -334,7 +333,7 @@ fn the_player_steps_seeks_and_repeats() {
     let mut client = shmx::Client::open(&name).unwrap();
     let mut shown = |p: &mut Player| {
         assert!(p.step_frame().unwrap());
-        client.latest().unwrap().unwrap().get::<u64>(1).unwrap()[0]
+        client.latest().unwrap().unwrap().value(V).unwrap()
     };
     assert_eq!([shown(&mut player), shown(&mut player), shown(&mut player)], [0, 1, 2]);
     player.step_back().unwrap();

@@ -4,8 +4,9 @@ mod common;
 
 use common::{Folder, unique};
 use proptest::prelude::*;
+use shmx::abi::directory::StreamEntry;
 use shmx::abi::tlv;
-use shmx::{Config, ElementType, FrameBuf, Server, StaticStream, Tap, TapOptions};
+use shmx::{Checksum, ElementType, Frame, Server, ServerBuilder, ServerState, StreamSpec, Tap, Verify};
 use shmx_record::{
     Compression, Cursor, Item, PlayOptions, Player, RecordWriter, Recording, RegionEvent, Segment, WriterOptions,
 };
@@ -17,7 +18,7 @@ enum Step {
     /// A frame with these streams: index of a declared stream, bytes.
     Frame { streams: Vec<(usize, Vec<u8>)>, undeclared: Option<Vec<u8>>, sim_time: u64 },
     /// The directory grows by a stream.
-    Add(StreamSpec),
+    Add(Declared),
     /// The directory grows by a record of a type of its own.
     Note(Vec<u8>),
     /// The server ends and another takes its place.
@@ -25,14 +26,14 @@ enum Step {
 }
 
 #[derive(Clone, Debug)]
-struct StreamSpec {
+struct Declared {
     ty: ElementType,
     components: u32,
     name: String,
     extra: Vec<u8>,
 }
 
-fn stream() -> impl Strategy<Value = StreamSpec> {
+fn stream() -> impl Strategy<Value = Declared> {
     (
         prop::sample::select(ElementType::ALL.to_vec()),
         1..5_u32,
@@ -43,7 +44,7 @@ fn stream() -> impl Strategy<Value = StreamSpec> {
             1 => Just(br#"{"width":0,"height":4294967295,"step":-1}"#.to_vec()),
         ],
     )
-        .prop_map(|(ty, components, name, extra)| StreamSpec { ty, components, name, extra })
+        .prop_map(|(ty, components, name, extra)| Declared { ty, components, name, extra })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,8 +62,21 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn declare(id: u32, s: &StreamSpec) -> StaticStream {
-    StaticStream::vector(id, s.name.clone(), s.ty, s.components).with_extra(s.extra.clone())
+/// A directory entry of any meaning, also one that contradicts itself, which a server would not declare.
+fn entry(id: u32, s: &Declared) -> Vec<u8> {
+    let spec = StreamSpec::new(id, s.name.clone(), s.ty, s.components);
+    let entry = StreamEntry {
+        stream_id: id,
+        element_type_code: s.ty.to_wire(),
+        components: s.components,
+        layout_code: spec.layout.to_wire(),
+        bytes_per_elem: spec.bytes_per_elem,
+        name: s.name.as_bytes(),
+        extra: &s.extra,
+    };
+    let mut bytes = vec![0; entry.encoded_len().unwrap() as usize];
+    entry.encode(&mut bytes).unwrap();
+    bytes
 }
 
 /// Records of one region, written in step with what happens to it.
@@ -70,20 +84,19 @@ struct Scribe<'w> {
     writer: &'w mut RecordWriter,
     region: shmx_record::RegionIndex,
     tap: Option<Tap>,
-    buf: FrameBuf,
 }
 
 impl Scribe<'_> {
     fn open(&mut self, name: &str, end: shmx_record::EndReason) {
         self.drain();
         self.writer.end(self.region, end, 0, 0).unwrap();
-        let mut tap = Tap::open(name, TapOptions::default()).unwrap();
-        let directory = tap.directory_changed().unwrap().unwrap().bytes;
+        let mut tap = Tap::options().verify(Verify::Always).open(name).unwrap();
+        let directory = tap.directory_changed().unwrap().unwrap().bytes.clone();
         let l = tap.layout();
         let mut segment = Segment::default();
         segment.region = "r".into();
         segment.session_id = tap.session_id();
-        segment.features = tap.features().to_wire().0;
+        (segment.features, segment.features_more) = tap.features().to_wire();
         segment.slots = l.slots();
         segment.reader_slots = l.reader_slots();
         segment.static_bytes_cap = l.static_bytes_cap();
@@ -96,31 +109,36 @@ impl Scribe<'_> {
     fn drain(&mut self) {
         let Some(tap) = self.tap.as_mut() else { return };
         loop {
-            let got = tap.try_next(&mut self.buf).unwrap();
+            let frame = tap.try_next().unwrap().map(Frame::keep);
             if let Some(d) = tap.directory_changed().unwrap() {
                 self.writer.directory(self.region, &d.bytes).unwrap();
             }
-            if !got {
-                break;
-            }
-            self.writer.frame(self.region, &self.buf, shmx::os::clock::ticks()).unwrap();
+            let Some(frame) = frame else { break };
+            self.writer.frame(self.region, &frame, shmx_os::clock::ticks()).unwrap();
         }
         assert_eq!(tap.stats().missed, 0);
     }
 }
 
-fn server(name: &str, config: &Config, streams: &[StreamSpec]) -> Server {
-    let streams: Vec<_> = streams.iter().zip(1..).map(|(s, id)| declare(id, s)).collect();
-    Server::create(&Config { name: name.to_owned(), ..config.clone() }, &streams).unwrap()
+fn server(options: &ServerBuilder, streams: &[Declared]) -> Server {
+    let directory: Vec<u8> = streams.iter().zip(1..).flat_map(|(s, id)| entry(id, s)).collect();
+    options.clone().directory(&directory).create().unwrap()
 }
 
-fn record(path: &Path, options: &WriterOptions, config: &Config, first: &[StreamSpec], steps: &[Step]) {
+fn record(
+    path: &Path,
+    options: &WriterOptions,
+    region: &dyn Fn(&str) -> ServerBuilder,
+    first: &[Declared],
+    steps: &[Step],
+) {
     let name = unique("prop");
+    let region_options = region(&name);
     let mut writer = RecordWriter::create(path, options.clone()).unwrap();
     let region = writer.add_region();
-    let mut scribe = Scribe { writer: &mut writer, region, tap: None, buf: FrameBuf::new() };
+    let mut scribe = Scribe { writer: &mut writer, region, tap: None };
     let mut streams = first.to_vec();
-    let mut live = server(&name, config, &streams);
+    let mut live = server(&region_options, &streams);
     scribe.open(&name, shmx_record::EndReason::Closed);
     for step in steps {
         match step {
@@ -145,7 +163,7 @@ fn record(path: &Path, options: &WriterOptions, config: &Config, first: &[Stream
                 }
             }
             Step::Add(s) => {
-                if live.add_stream(&declare(streams.len() as u32 + 1, s)).is_ok() {
+                if live.write_static_append(&entry(streams.len() as u32 + 1, s)).is_ok() {
                     streams.push(s.clone());
                 }
             }
@@ -160,7 +178,7 @@ fn record(path: &Path, options: &WriterOptions, config: &Config, first: &[Stream
             Step::Restart => {
                 scribe.drain();
                 drop(live);
-                live = server(&name, config, &streams);
+                live = server(&region_options, &streams);
                 scribe.open(&name, shmx_record::EndReason::Closed);
             }
         }
@@ -178,11 +196,11 @@ fn replay(from: &Path, to: &Path, options: &WriterOptions) {
     let name = format!("{prefix}-r");
     let mut writer = RecordWriter::create(to, options.clone()).unwrap();
     let region = writer.add_region();
-    let mut scribe = Scribe { writer: &mut writer, region, tap: None, buf: FrameBuf::new() };
+    let mut scribe = Scribe { writer: &mut writer, region, tap: None };
     scribe.open(&name, shmx_record::EndReason::Closed);
     loop {
         // A region that ends is gone with the frame before; what its successor publishes is in its ring.
-        if scribe.tap.as_ref().is_some_and(|t| t.state() != shmx::TapState::Live) {
+        if scribe.tap.as_ref().is_some_and(|t| t.state() != ServerState::Live) {
             scribe.drain();
             if player.live_regions().next().is_some() {
                 scribe.open(&name, shmx_record::EndReason::Closed);
@@ -193,8 +211,7 @@ fn replay(from: &Path, to: &Path, options: &WriterOptions) {
             break;
         }
     }
-    if scribe.tap.as_ref().is_some_and(|t| t.state() != shmx::TapState::Live) && player.live_regions().next().is_some()
-    {
+    if scribe.tap.as_ref().is_some_and(|t| t.state() != ServerState::Live) && player.live_regions().next().is_some() {
         scribe.open(&name, shmx_record::EndReason::Closed);
     }
     scribe.drain();
@@ -204,7 +221,7 @@ fn replay(from: &Path, to: &Path, options: &WriterOptions) {
 }
 
 /// A frame, and how long the directory was when it was recorded.
-type Frame = (u64, u64, u32, u32, Vec<u8>);
+type FrameContent = (u64, u64, u32, Option<u32>, Vec<u8>);
 
 #[derive(Debug, Default)]
 struct SegmentContent {
@@ -212,7 +229,7 @@ struct SegmentContent {
     /// As it was with the last frame, and in the end.
     directory_with_frames: Vec<u8>,
     directory: Vec<u8>,
-    frames: Vec<Frame>,
+    frames: Vec<FrameContent>,
 }
 
 fn content(path: &Path) -> Vec<SegmentContent> {
@@ -265,16 +282,17 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40),
         compression in prop::sample::select(vec![Compression::None, Compression::Lz4, Compression::Zstd]),
         chunk_bytes in prop::sample::select(vec![1_u64, 500, 4 << 20]),
-        checksum in any::<bool>(),
+        checksum in prop::sample::select(vec![Checksum::Auto, Checksum::Always, Checksum::Never]),
         slots in 2..6_u32,
     ) {
         let folder = Folder::new("prop");
         let mut options = WriterOptions::default();
         options.compression = compression;
         options.chunk_bytes = chunk_bytes;
-        let config = Config { slots, checksum, frame_bytes_cap: 4096, static_bytes_cap: 1024, ..Config::new("") };
+        let region =
+            |name: &str| Server::builder(name).slots(slots).checksum(checksum).frame_bytes(8192).directory_bytes(1024);
         let (a, b) = (folder.file("a.mcap"), folder.file("b.mcap"));
-        record(&a, &options, &config, &first, &steps);
+        record(&a, &options, &region, &first, &steps);
         let before = content(&a);
         if !before.is_empty() {
             replay(&a, &b, &options);

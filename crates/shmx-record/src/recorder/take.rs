@@ -20,6 +20,8 @@ pub(super) struct Source {
     waited: bool,
     segment: u32,
     missed_at_open: u64,
+    /// Frames missed of the open region, as the frames taken tell it.
+    told_missed: u64,
     rejected: u64,
     /// Frames taken and not written.
     held: u64,
@@ -53,6 +55,7 @@ impl Source {
             waited: false,
             segment: 0,
             missed_at_open: 0,
+            told_missed: 0,
             rejected: 0,
             held: 0,
             share,
@@ -224,6 +227,7 @@ impl Taker<'_> {
         self.taken += 1;
         let len = frame.payload().len() as u64;
         let missed = frame.missed_before();
+        source.told_missed = source.told_missed.saturating_add(missed);
         self.status(region, |s| {
             s.taken += 1;
             s.missed = s.missed.saturating_add(missed);
@@ -268,7 +272,7 @@ impl Taker<'_> {
             }
         };
         source.segment += 1;
-        source.rejected = 0;
+        (source.told_missed, source.rejected) = (0, 0);
         source.last_session = Some(tap.session_id());
         // Who was waiting for the region has missed what was overwritten before it could be opened.
         source.missed_at_open = if source.waited { tap.last_id() } else { 0 };
@@ -291,8 +295,11 @@ impl Taker<'_> {
         source.ended = None;
         source.waited = true;
         source.next_look = Instant::now();
-        // Frames published behind the last one taken are missed, as they go with the region.
-        let lost = if reason == EndReason::Stopped { 0 } else { tap.behind() };
+        // Frames published behind the last one taken are missed, as they go with the region; and no frame will tell of
+        // those that the tap has passed since.
+        let behind = if reason == EndReason::Stopped { 0 } else { tap.behind() };
+        let untold = tap.stats().missed.saturating_sub(source.told_missed);
+        let lost = behind.saturating_add(untold);
         let missed = source.missed_at_open.saturating_add(lost);
         self.status(region, |s| {
             s.open = false;

@@ -1,11 +1,14 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
-use shmx::{Server, Tap};
+use shmx::{Server, Stream, Tap};
 use shmx_record::{Cursor, Item, RecordedFrame, Recording};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// The stream of most tests.
+pub const V: Stream<u64> = Stream::new(1, "v");
 
 /// A name that no other test has.
 pub fn unique(tag: &str) -> String {
@@ -43,9 +46,9 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-pub fn publish(server: &Server, n: u64) {
+pub fn publish(server: &mut Server, n: u64) {
     let mut f = server.begin_frame().unwrap();
-    f.append_stream(1, &[n]).unwrap();
+    f.append_value(V, n).unwrap();
     f.publish_frame(n as f64 / 8.0).unwrap();
 }
 
@@ -61,9 +64,8 @@ pub fn frames(path: &Path) -> Vec<RecordedFrame> {
     all
 }
 
-pub fn drain(tap: &mut Tap, mut each: impl FnMut(&shmx::FrameBuf)) {
-    let mut buf = shmx::FrameBuf::new();
-    while tap.try_next(&mut buf).unwrap() {
-        each(&buf);
+pub fn drain(tap: &mut Tap, mut each: impl FnMut(&shmx::Frame<'_>)) {
+    while let Some(frame) = tap.try_next().unwrap() {
+        each(&frame);
     }
 }
