@@ -271,7 +271,7 @@ fn frame_lines(m: &Model, f: &Facts, theme: Theme) -> Vec<Line<'static>> {
             ));
             let missed = match m.history.missed {
                 0 => String::new(),
-                n => format!("  ({n} not seen)"),
+                n => format!("  ({n} missed)"),
             };
             let mut lines = vec![
                 Line::from(vec![
@@ -433,8 +433,8 @@ fn readers_panel(frame: &mut Frame, area: Rect, f: &Facts, theme: Theme) {
         ];
         if wide {
             cells.push(Cell::from(Text::from(ago_cell(r.heartbeat_age_ns)).alignment(Alignment::Right)));
-            let dropped = r.own.map_or_else(|| "-".to_owned(), |e| e.missed.to_string());
-            cells.push(Cell::from(Text::from(dropped).alignment(Alignment::Right)));
+            let missed = r.own.map_or_else(|| "-".to_owned(), |e| e.missed.to_string());
+            cells.push(Cell::from(Text::from(missed).alignment(Alignment::Right)));
             cells.push(Cell::from(ring_text(r, 10, theme)));
         }
         Row::new(cells)
@@ -448,7 +448,7 @@ fn readers_panel(frame: &mut Frame, area: Rect, f: &Facts, theme: Theme) {
         Constraint::Length(2),
     ];
     if wide {
-        head.extend(["heard", "dropped", "ring"]);
+        head.extend(["heard", "missed", "ring"]);
         widths.extend([Constraint::Length(8), Constraint::Length(8), Constraint::Length(14)]);
     }
     let table = Table::new(rows.collect::<Vec<_>>(), widths).header(heading(&head, 3..7, theme));
@@ -531,10 +531,10 @@ fn readers_page(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Them
         head.push("delivered");
         widths.push(Constraint::Length(10));
     }
-    head.push("dropped");
+    head.push("missed");
     widths.push(Constraint::Length(8));
     if wide {
-        head.push("refused");
+        head.push("rejected");
         widths.push(Constraint::Length(8));
     }
     let last = head.len();

@@ -1,6 +1,7 @@
 //! The screen of a view: streams, a plot, a place in time.
 
 use super::frames::{COLUMNS, Frames, Full, number, numeric};
+use crate::common::safe;
 use clap::ValueEnum;
 use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
@@ -408,7 +409,7 @@ impl Screen {
         let mut cells = vec!['─'; width];
         let per = n.div_ceil(width).max(1);
         for (c, cell) in cells.iter_mut().enumerate() {
-            // A look at a few frames of each cell is enough for a million of them.
+            // A few frames of each cell are enough for a million of them.
             let from = c * n / width;
             let to = ((c + 1) * n / width).max(from + 1).min(n);
             for k in (from..to).step_by(per.div_ceil(64)) {
@@ -454,7 +455,7 @@ fn unpack(f: &Full) -> Vec<Shown> {
     let mut shown: Vec<Shown> = Vec::new();
     for s in Streams::new(&f.payload).map_while(Result::ok) {
         let Some(info) = f.directory.stream(s.stream_id).cloned() else { continue };
-        let name = info.name_lossy().into_owned();
+        let name = safe(&info.name_lossy()).into_owned();
         let name = if name.is_empty() { format!("#{}", info.id) } else { name };
         shown.push(Shown { ty: numeric(&info), name, info, elements: s.elem_count, data: s.data.to_vec() });
     }
