@@ -240,3 +240,75 @@ impl Hello {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    /// What there is to take now, by its ids.
+    fn ids(source: &mut Source) -> Vec<u64> {
+        let mut ids = Vec::new();
+        loop {
+            match source.take(true, Instant::now()).unwrap() {
+                Taken::Frame(frame) => ids.push(frame.frame_id()),
+                Taken::TimedOut => return ids,
+                Taken::Stopped | Taken::Closed => panic!("it ended"),
+            }
+        }
+    }
+
+    #[test]
+    fn each_frame_is_taken_once_and_the_rest_is_counted() {
+        for attach in [false, true] {
+            let scratch = Scratch::new("follow", 4);
+            let mut source = Source::open(&scratch.name, Duration::ZERO, attach).unwrap().unwrap();
+            assert_eq!(ids(&mut source), [0; 0]);
+            scratch.publish(3);
+            assert_eq!(ids(&mut source), [1, 2, 3]);
+            assert_eq!(ids(&mut source), [0; 0]);
+            scratch.publish(10);
+            assert_eq!(ids(&mut source), [10, 11, 12, 13]);
+            assert_eq!(source.stats().missed, 6);
+            // A slot that is taken for a new frame hides one more.
+            scratch.publish(2);
+            let frame = scratch.server().begin_frame().unwrap();
+            assert_eq!(ids(&mut source), [14, 15]);
+            drop(frame);
+            scratch.publish(3);
+            let Taken::Frame(newest) = source.take(false, Instant::now()).unwrap() else { panic!("there is one") };
+            assert_eq!((newest.frame_id(), newest.missed_before()), (18, 2));
+            let stats = source.end();
+            assert_eq!((stats.delivered, stats.missed, stats.rejected), (10, 8, 0));
+        }
+    }
+
+    #[test]
+    fn another_session_is_told() {
+        let scratch = Scratch::new("follow", 3);
+        scratch.publish(5);
+        let mut source = Source::open(&scratch.name, Duration::ZERO, false).unwrap().unwrap();
+        assert_eq!(ids(&mut source), [5], "from the newest on");
+        // As a server of the reference does it: in place.
+        scratch.poke(24, &7_u64.to_ne_bytes());
+        let told = source.take(true, Instant::now()).err().expect("it is not the same any more");
+        assert!(told.to_string().contains("taken") && told.to_string().contains("over in place"), "{told}");
+        // A server leaves what another has taken over; this one shall remove its region.
+        scratch.poke(24, &scratch.server().session_id().to_ne_bytes());
+    }
+
+    #[test]
+    fn a_server_that_left_is_told_from_one_that_died() {
+        for (end, says) in [(ServerEnd::Closed, "has left"), (ServerEnd::Died, "died without leaving in order")] {
+            let told = common::gone("x", end).to_string();
+            assert!(told.contains(says), "{told}");
+        }
+        let scratch = Scratch::new("left", 3);
+        scratch.publish(1);
+        let mut source = Source::open(&scratch.name, Duration::ZERO, false).unwrap().unwrap();
+        drop(scratch);
+        assert!(matches!(source.take(true, Instant::now()), Ok(Taken::Frame(_))), "what is left comes first");
+        let until = Instant::now() + Duration::from_secs(20);
+        assert!(matches!(source.take(true, until), Ok(Taken::Closed)));
+    }
+}

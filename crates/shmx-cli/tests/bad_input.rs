@@ -140,7 +140,7 @@ fn what_does_not_fit_a_live_region_is_one_line_and_1() {
     server.child.kill().unwrap();
     server.wait();
     check(&[
-        (&["send", &name, "user"], 1, &["is gone", "start it again"]),
+        (&["send", &name, "user"], 1, &["has died", "start it again"]),
         (&["hz", &name, "--seconds", "0.2"], 1, &["died without leaving in order"]),
     ]);
     assert!(run(&["rm", &name]).status.success());
@@ -170,7 +170,7 @@ fn a_server_that_does_not_listen_is_told() {
     assert_eq!((sent[0].ty, sent[0].data.as_slice()), (0x3001, &b"\x09abc"[..]));
     drop(server);
     let _server = shmx::Server::builder(&*name).control_bytes(0).create().unwrap();
-    check(&[(&["send", &name, "user"], 1, &["no control rings", "control_per_reader"])]);
+    check(&[(&["send", &name, "user"], 1, &["no control rings", "control_bytes"])]);
 }
 
 /// Bytes of a region scrambled in many ways: every way of looking says something and none crashes.

@@ -152,7 +152,7 @@ fn leased() -> Model {
     let hold = |client: &mut Client| client.latest().unwrap().unwrap().keep();
     let held = (hold(&mut a), hold(&mut b));
     scratch.publish(2);
-    let newest = hold(&mut b);
+    let newest = b.latest().unwrap();
     let writing = scratch.server().begin_frame().unwrap();
     let m = model(look(&scratch));
     drop((held, newest, writing));
