@@ -1,6 +1,6 @@
 //! Stream bytes as values.
 
-use crate::common::hex;
+use crate::common::{hex, safe};
 use serde_json::Value;
 use shmx::abi::frame::StreamData;
 use shmx::{Directory, ElementType, OwnedFrame, StreamInfo};
@@ -71,7 +71,7 @@ pub(crate) fn streams<'f>(
 pub(crate) fn find_stream(region: &str, dir: &Directory, stream: &str) -> anyhow::Result<u32> {
     let by_number = || stream.parse().ok().filter(|&id| dir.stream(id).is_some());
     dir.by_name(stream).map(|s| s.id).or_else(by_number).ok_or_else(|| {
-        let names: Vec<_> = dir.streams.iter().map(|s| s.name_lossy().into_owned()).collect();
+        let names: Vec<_> = dir.streams.iter().map(|s| safe(&s.name_lossy()).into_owned()).collect();
         anyhow::anyhow!("`{region}` has no stream `{stream}`; it has: {}", names.join(", "))
     })
 }
@@ -121,7 +121,7 @@ pub(crate) fn text(
             _ => value.to_string(),
         };
         let more = if s.elem_count as usize > SHOWN { format!("..({} elements)", s.elem_count) } else { String::new() };
-        out.push_str(&format!(" {name}={shown}{more}"));
+        out.push_str(&format!(" {}={shown}{more}", safe(&name)));
     }
     Ok(out)
 }
