@@ -1,6 +1,5 @@
 //! Control messages from a viewer to a simulation or an algorithm.
 
-use shmx::ControlMsg;
 use shmx::abi::TLV_CONTROL_USER;
 
 /// What a viewer asks for. Numbers are little-endian.
@@ -42,13 +41,13 @@ impl Command {
         }
     }
 
-    /// Reads a message; `None` if it is none of these, or its body is impossible.
+    /// Reads a message by its type and body; `None` if it is none of these, or its body is impossible.
     #[must_use]
-    pub fn read(m: &ControlMsg) -> Option<Self> {
-        let number = || m.data.as_slice().try_into().ok().map(f64::from_le_bytes).filter(|v| v.is_finite());
-        match m.ty.checked_sub(TLV_CONTROL_USER)? {
+    pub fn read(ty: u32, body: &[u8]) -> Option<Self> {
+        let number = || body.try_into().ok().map(f64::from_le_bytes).filter(|v| v.is_finite());
+        match ty.checked_sub(TLV_CONTROL_USER)? {
             1 => number().filter(|v| (-100.0..=100.0).contains(v)).map(Self::Gravity),
-            2 => m.data.first().map(|&b| Self::Pause(b != 0)),
+            2 => body.first().map(|&b| Self::Pause(b != 0)),
             3 => Some(Self::Reset),
             4 => number().filter(|v| (1e-6..=1.0).contains(v)).map(Self::TimeStep),
             5 => Some(Self::Step),
@@ -63,7 +62,6 @@ mod tests {
 
     #[test]
     fn commands_read_back_and_nonsense_does_not() {
-        let message = |ty, data| ControlMsg { reader_id: 1, reader_index: 0, ty, data };
         for c in [
             Command::Gravity(-2.5),
             Command::Pause(true),
@@ -72,13 +70,13 @@ mod tests {
             Command::TimeStep(0.01),
             Command::Step,
         ] {
-            assert_eq!(Command::read(&message(c.ty(), c.body())), Some(c));
+            assert_eq!(Command::read(c.ty(), &c.body()), Some(c));
         }
         let gravity = Command::Gravity(1.0).ty();
         for data in [vec![], vec![1, 2, 3], f64::NAN.to_le_bytes().to_vec(), 1e300_f64.to_le_bytes().to_vec()] {
-            assert_eq!(Command::read(&message(gravity, data)), None);
+            assert_eq!(Command::read(gravity, &data), None);
         }
-        assert_eq!(Command::read(&message(0x3FFF, vec![])), None);
-        assert_eq!(Command::read(&message(1, vec![])), None);
+        assert_eq!(Command::read(0x3FFF, &[]), None);
+        assert_eq!(Command::read(1, &[]), None);
     }
 }

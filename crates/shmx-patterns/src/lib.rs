@@ -6,3 +6,4 @@ pub mod control;
 pub mod galaxies;
 pub mod picture;
 pub mod run;
+pub mod streams;

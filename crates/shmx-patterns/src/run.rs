@@ -1,6 +1,5 @@
 //! Running until a signal, at a steady pace.
 
-use shmx::Server;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
@@ -81,9 +80,4 @@ impl Pace {
 pub fn rate(s: &str) -> Result<f64, String> {
     let v: f64 = s.parse().map_err(|_| "give a rate per second".to_owned())?;
     if (0.01..=100_000.0).contains(&v) { Ok(v) } else { Err("give between 0.01 and 100000 per second".into()) }
-}
-
-/// Frees the slots of dead readers; those without a lock after five seconds without a sign of life.
-pub fn reap(server: &Server) {
-    let _ = server.reap_stale_readers(shmx::os::clock::ticks(), 5_000_000_000);
 }

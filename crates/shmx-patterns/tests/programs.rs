@@ -1,11 +1,15 @@
 //! The programs as processes: steering, killing and restarting, pictures.
 #![cfg(target_os = "linux")]
 
-use shmx::{Client, Element, FrameView};
+use shmx::{Client, Frame, Stream};
 use shmx_patterns::control::Command as Control;
+use shmx_patterns::streams::{APPLIED, GRAVITY, ID, PAUSED, POSITION, STEP, TIME_STEP, VELOCITY};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+const LOG10_BEST: Stream<f64> = Stream::new(5, "log10_best");
+const GENERATION: Stream<u64> = Stream::new(8, "generation");
 
 const SIM: &str = env!("CARGO_BIN_EXE_shmx-sim");
 const RENDER: &str = env!("CARGO_BIN_EXE_shmx-render");
@@ -59,24 +63,14 @@ fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 fn open(name: &str) -> Client {
-    let mut client = None;
-    until("the region is there", || {
-        client = Client::open(name).ok();
-        client.is_some()
-    });
-    client.unwrap()
-}
-
-fn value<T: Element + Copy>(client: &Client, f: &FrameView, name: &str) -> T {
-    let dir = client.refresh_static().unwrap();
-    f.get::<T>(dir.by_name(name).unwrap().id).unwrap()[0]
+    Client::open_within(name, Duration::from_secs(60)).unwrap()
 }
 
 /// Waits until a frame is as it should be.
-fn see(client: &mut Client, what: &str, so: impl Fn(&Client, &FrameView) -> bool) {
+fn see(client: &mut Client, what: &str, so: impl Fn(&Frame<'_>) -> bool) {
     until(what, || {
         let frame = client.wait(Duration::from_secs(1)).unwrap();
-        frame.is_some_and(|f| so(client, &f))
+        frame.is_some_and(|f| so(&f))
     });
 }
 
@@ -89,33 +83,31 @@ fn the_simulation_applies_what_it_is_told_and_reports_it() {
     let name = unique("steer");
     let _sim = Proc::start(SIM, &[&name, "--stars", "200", "--hz", "200"]);
     let mut c = open(&name);
-    see(&mut c, "it runs", |c, f| value::<u64>(c, f, "step") > 5);
+    see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 5);
     send(&mut c, Control::Gravity(2.5));
     c.control_send(0x3001, b"nonsense bytes").unwrap();
     c.control_send(0x3FFF, b"").unwrap();
-    see(&mut c, "gravity", |c, f| value::<f64>(c, f, "gravity") == 2.5 && value::<u64>(c, f, "applied") == 1);
+    see(&mut c, "gravity", |f| f.value(GRAVITY).unwrap() == 2.5 && f.value(APPLIED).unwrap() == 1);
     send(&mut c, Control::Pause(true));
     send(&mut c, Control::TimeStep(0.002));
-    see(&mut c, "a pause", |c, f| value::<bool>(c, f, "paused") && value::<f64>(c, f, "time_step") == 0.002);
+    see(&mut c, "a pause", |f| f.value(PAUSED).unwrap() && f.value(TIME_STEP).unwrap() == 0.002);
     let at = {
         let f = c.wait(Duration::from_secs(10)).unwrap().unwrap();
-        value::<u64>(&c, &f, "step")
+        f.value(STEP).unwrap()
     };
     let still = c.wait(Duration::from_secs(10)).unwrap().unwrap();
-    assert_eq!(value::<u64>(&c, &still, "step"), at, "frames go on, steps do not");
+    assert_eq!(still.value(STEP).unwrap(), at, "frames go on, steps do not");
     drop(still);
     send(&mut c, Control::Step);
-    see(&mut c, "one step", |c, f| value::<u64>(c, f, "step") == at + 1);
+    see(&mut c, "one step", |f| f.value(STEP).unwrap() == at + 1);
     send(&mut c, Control::Reset);
-    see(&mut c, "a reset", |c, f| value::<u64>(c, f, "step") == 0 && value::<u64>(c, f, "applied") == 5);
+    see(&mut c, "a reset", |f| f.value(STEP).unwrap() == 0 && f.value(APPLIED).unwrap() == 5);
     send(&mut c, Control::Pause(false));
-    see(&mut c, "it runs again", |c, f| value::<u64>(c, f, "step") > 5);
+    see(&mut c, "it runs again", |f| f.value(STEP).unwrap() > 5);
     let f = c.wait(Duration::from_secs(10)).unwrap().unwrap();
-    let dir = c.refresh_static().unwrap();
-    let id = |n: &str| dir.by_name(n).unwrap().id;
-    assert_eq!(f.get::<[f32; 3]>(id("position")).unwrap().len(), 200);
-    assert_eq!(f.get::<[f32; 3]>(id("velocity")).unwrap().len(), 200);
-    assert_eq!(f.get::<u32>(id("id")).unwrap()[199], 199);
+    assert_eq!(f.get(POSITION).unwrap().len(), 200);
+    assert_eq!(f.get(VELOCITY).unwrap().len(), 200);
+    assert_eq!(f.get(ID).unwrap()[199], 199);
 }
 
 #[test]
@@ -124,14 +116,14 @@ fn a_simulation_that_is_killed_is_followed_by_the_next() {
     for _ in 0..3 {
         let mut sim = Proc::start(SIM, &[&name, "--stars", "50", "--hz", "500"]);
         let mut c = open(&name);
-        see(&mut c, "it runs", |c, f| value::<u64>(c, f, "step") > 5);
+        see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 5);
         sim.0.kill().unwrap();
         sim.0.wait().unwrap();
         until("the reader is told", || c.wait(Duration::from_millis(50)).is_err());
     }
     let _sim = Proc::start(SIM, &[&name, "--stars", "50"]);
     let mut c = open(&name);
-    see(&mut c, "it runs", |c, f| value::<u64>(c, f, "step") > 1);
+    see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 1);
 }
 
 #[test]
@@ -173,10 +165,10 @@ fn the_optimiser_finds_the_minimum_and_publishes_each_step() {
     while Instant::now() < end {
         match c.next(Duration::from_millis(100)) {
             Ok(Some(f)) => {
-                let now: f64 = value(&c, &f, "log10_best");
+                let now: f64 = f.value(LOG10_BEST).unwrap();
                 assert!(now <= best, "the best never gets worse");
                 best = now;
-                let n: u64 = value(&c, &f, "generation");
+                let n: u64 = f.value(GENERATION).unwrap();
                 assert!(n > generations);
                 generations = n;
             }

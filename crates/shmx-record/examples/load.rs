@@ -3,18 +3,20 @@
 //! Prints one JSON object: frames, and percentiles of the time from claiming a slot to having published, in
 //! microseconds. The payload is one image if BYTES is that of 1920x1080 RGB, else numbers.
 
-use shmx::{Config, Server, StaticStream};
+use shmx::{Server, Stream};
 use std::time::{Duration, Instant};
+
+const IMAGE: Stream<[u8; 3]> = Stream::new(1, "image");
+const BYTES: Stream<u8> = Stream::new(1, "bytes");
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [name, bytes, hz, seconds] = args.as_slice() else { return Err("usage: load NAME BYTES HZ SECONDS".into()) };
     let (bytes, hz, seconds): (usize, f64, f64) = (bytes.parse()?, hz.parse()?, seconds.parse()?);
     let image = bytes == 1920 * 1080 * 3;
-    let extra = if image { r#"{"width":1920,"height":1080,"encoding":"rgb8"}"# } else { "" };
-    let stream = if image { StaticStream::of::<[u8; 3]>(1, "image") } else { StaticStream::of::<u8>(1, "bytes") };
-    let config = Config { slots: 8, frame_bytes_cap: u32::try_from(bytes)? + 64, ..Config::new(name) };
-    let server = Server::create(&config, &[stream.with_extra(extra)])?;
+    let server = Server::builder(name).slots(8);
+    let server = if image { server.image(IMAGE, 1080, 1920, "rgb8") } else { server.stream(BYTES, bytes.try_into()?) };
+    let mut server = server.create()?;
     let mut picture = vec![0_u8; bytes];
     let mut seed = 1_u64;
     for b in &mut picture {
@@ -30,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         picture[at] = picture[at].wrapping_add(1);
         let begun = Instant::now();
         let mut frame = server.begin_frame()?;
-        frame.append_raw(1, u32::try_from(bytes / if image { 3 } else { 1 })?, &picture)?;
+        // Components one by one, or bytes.
+        frame.append_stream(1, &picture)?;
         frame.publish_frame(n as f64 / hz)?;
         times.push(begun.elapsed().as_nanos() as u64);
     }

@@ -7,16 +7,18 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use shmx::{Config, Server, StaticStream};
+//! use shmx::{Server, Stream};
 //! use shmx_record::{Recorder, RecorderOptions, Recording};
+//!
+//! const VALUE: Stream<f64> = Stream::new(1, "value");
 //!
 //! let name = format!("doc-record-{}", std::process::id());
 //! let path = std::env::temp_dir().join(format!("{name}.mcap"));
-//! let server = Server::create(&Config::new(&name), &[StaticStream::of::<f64>(1, "value")])?;
+//! let mut server = Server::builder(&name).stream(VALUE, 1).create()?;
 //! let recorder = Recorder::start(&[&name], &path, RecorderOptions::default())?;
 //! # while !recorder.status().regions[0].open { std::thread::yield_now(); }
 //! let mut frame = server.begin_frame()?;
-//! frame.append_stream(1, &[0.5_f64])?;
+//! frame.append_value(VALUE, 0.5)?;
 //! frame.publish_frame(0.0)?;
 //! let written = recorder.finish()?;
 //! assert_eq!(written.frames, 1);

@@ -76,7 +76,7 @@ fn time_field(number: i32) -> FieldDescriptorProto {
 
 /// `shmx.Frame`: a whole frame as it was in its slot. Field numbers in `format.rs`.
 pub(crate) fn frame() -> Schema {
-    use crate::format::frame as f;
+    use crate::format::field as f;
     // A field that may be absent needs a synthetic choice of one in proto3.
     let optional = |f, choice| FieldDescriptorProto { proto3_optional: Some(true), oneof_index: Some(choice), ..f };
     let choice = |name: &str| prost_types::OneofDescriptorProto { name: Some(name.into()), options: None };

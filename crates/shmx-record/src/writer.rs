@@ -1,26 +1,22 @@
 //! Writes recordings: regions, their directories and frames, into one MCAP file or a row of them.
 
+mod file;
 mod options;
 
 pub use options::{Compression, WriterOptions};
 
 use crate::error::RecordError;
 use crate::format::{
-    Counts, EndReason, FrameHead, PROFILE, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory,
-    stream_names,
+    Counts, EndReason, FrameHead, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory, stream_names,
 };
 use crate::schema::{self, PROTOBUF, Schema};
-use crate::sink::{Sink, SinkState};
 use crate::views::{self, Source, ViewChannel};
-use mcap::WriteOptions;
+use file::{Mcap, OpenFile, WallClock, write_error};
 use mcap::records::{MessageHeader, Metadata};
 use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// Identifies a region within a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,25 +41,6 @@ struct Region {
     open: Option<Open>,
     segments: u32,
     last_time: u64,
-}
-
-type Mcap = mcap::Writer<BufWriter<Sink>>;
-
-struct OpenFile {
-    mcap: Mcap,
-    handle: File,
-    state: Arc<SinkState>,
-    path: PathBuf,
-    opened: Instant,
-    /// Bytes of messages in the unfinished chunk, and when it was begun.
-    pending: u64,
-    pending_since: Option<Instant>,
-    /// Length at which all chunks were finished.
-    good: u64,
-    frames: u64,
-    /// Estimated bytes of the summary that comes at the end.
-    summary: u64,
-    channels: u64,
 }
 
 /// What was written so far.
@@ -106,28 +83,6 @@ pub struct RecordWriter {
 impl std::fmt::Debug for RecordWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RecordWriter").field("base", &self.base).field("written", &self.written).finish_non_exhaustive()
-    }
-}
-
-/// The wall clock as it was when the recording began, carried on by the wire clock: steps of the wall clock do not
-/// reorder frames.
-#[derive(Clone, Copy, Debug)]
-struct WallClock {
-    offset: i128,
-}
-
-impl WallClock {
-    fn now() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self { offset: i128::try_from(wall).unwrap_or(0) - i128::from(shmx_os::clock::ticks()) }
-    }
-
-    fn now_wall(self) -> u64 {
-        self.of(shmx_os::clock::ticks())
-    }
-
-    fn of(self, ticks: u64) -> u64 {
-        u64::try_from(i128::from(ticks) + self.offset).unwrap_or(0)
     }
 }
 
@@ -189,44 +144,8 @@ impl RecordWriter {
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
         let path = self.path_of(number);
-        let fail = |source| RecordError::Create { path: path.clone(), source };
-        let mut open = OpenOptions::new();
-        open.read(true).write(true);
-        if self.options.overwrite {
-            open.create(true).truncate(true)
-        } else {
-            open.create_new(true)
-        };
-        let file = open.open(&path).map_err(fail)?;
-        let handle = file.try_clone().map_err(fail)?;
-        let (sink, state) = Sink::new(file);
-        let mcap = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
-            .compression(self.compression)
-            .profile(PROFILE)
-            // Chunks are finished by us, whole and in one go, and never come back to.
-            .chunk_size(None)
-            .disable_seeking(true)
-            // Chunks have checksums of their own; one more over everything costs a pass over all bytes.
-            .calculate_data_section_crc(false)
-            .create(BufWriter::with_capacity(64 << 10, sink));
+        self.file = Some(OpenFile::create(path, self.options.overwrite, self.compression)?);
         self.written.files = number;
-        let created = match mcap {
-            Ok(mcap) => mcap,
-            Err(e) => return Err(write_error(&path, 0, e)),
-        };
-        self.file = Some(OpenFile {
-            mcap: created,
-            handle,
-            state,
-            path,
-            opened: Instant::now(),
-            pending: 0,
-            pending_since: None,
-            good: 0,
-            frames: 0,
-            summary: 1024,
-            channels: 0,
-        });
         let about = [
             ("version", VERSION.to_owned()),
             ("file", number.to_string()),
@@ -559,12 +478,4 @@ fn make_views(segment: &Segment, directory: &[u8]) -> Vec<ViewChannel> {
     let names = stream_names(&directory);
     let streams = directory.streams.iter().zip(&names);
     streams.flat_map(|(s, name)| views::views_of(&segment.region, name, s)).collect()
-}
-
-fn write_error(path: &Path, kept: u64, e: mcap::McapError) -> RecordError {
-    let path = path.to_owned();
-    match e {
-        mcap::McapError::Io(source) => RecordError::Write { path, kept, source },
-        e => RecordError::Mcap { path, kept, source: Box::new(e) },
-    }
 }

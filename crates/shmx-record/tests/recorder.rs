@@ -280,7 +280,7 @@ fn damage_is_found_and_costs_its_chunk_only() {
 }
 
 #[test]
-fn foreign_files_are_refused_by_name() {
+fn foreign_files_are_rejected_by_name() {
     let folder = Folder::new("foreign");
     let path = folder.file("x.mcap");
     let open = |bytes: &[u8]| {

@@ -152,7 +152,7 @@ fn record(
                     let s = &streams[i];
                     let per = (s.ty.size() * s.components) as usize;
                     let whole = bytes.len() / per * per;
-                    // A stream that is in the frame already is refused, which is fine.
+                    // A stream that is in the frame already is rejected, which is fine.
                     let _ = f.append_raw(i as u32 + 1, (whole / per) as u32, &bytes[..whole]);
                 }
                 if let Some(bytes) = undeclared {

@@ -4,23 +4,27 @@
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use shmx::error::BeginError;
-use shmx::{Config, ElementType, Server, StaticStream};
+use shmx::{ElementType, Server, Stream, StreamSpec};
 use shmx_patterns::cmaes::{CmaEs, Problem};
 use shmx_patterns::control::Command;
 use shmx_patterns::run::{self, Pace};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+/// Streams of vectors, as long as there are variables.
 const POPULATION: u32 = 1;
-const VALUES: u32 = 2;
 const MEAN: u32 = 3;
 const BEST: u32 = 4;
-const BEST_VALUE: u32 = 5;
-const SIGMA: u32 = 6;
-const AXES: u32 = 7;
-const GENERATION: u32 = 8;
-const EVALUATIONS: u32 = 9;
-const PAUSED: u32 = 10;
+const VALUES: Stream<f64> = Stream::new(2, "values");
+const BEST_VALUE: Stream<f64> = Stream::new(5, "log10_best");
+const SIGMA: Stream<f64> = Stream::new(6, "log10_sigma");
+const AXES: Stream<f64> = Stream::new(7, "log10_axes");
+const GENERATION: Stream<u64> = Stream::new(8, "generation");
+const EVALUATIONS: Stream<u64> = Stream::new(9, "evaluations");
+const PAUSED: Stream<bool> = Stream::new(10, "paused");
+
+/// Readers of other implementations hold no lock: after so long without a sign of life their slots are free again.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Minimise a test function with CMA-ES and publish each generation.
 ///
@@ -88,22 +92,21 @@ fn search(a: &Args) -> anyhow::Result<()> {
         Function::Rastrigin => Problem::Rastrigin,
         Function::Himmelblau => Problem::Himmelblau,
     };
-    let vector = |id, name| StaticStream::vector(id, name, ElementType::F64, a.dimensions);
-    let streams = [
-        vector(POPULATION, "population"),
-        StaticStream::of::<f64>(VALUES, "values"),
-        vector(MEAN, "mean"),
-        vector(BEST, "best"),
-        StaticStream::of::<f64>(BEST_VALUE, "log10_best"),
-        StaticStream::of::<f64>(SIGMA, "log10_sigma"),
-        StaticStream::of::<f64>(AXES, "log10_axes"),
-        StaticStream::of::<u64>(GENERATION, "generation"),
-        StaticStream::of::<u64>(EVALUATIONS, "evaluations"),
-        StaticStream::of::<bool>(PAUSED, "paused"),
-    ];
-    let cap = 8 * a.dimensions * (a.population + 4) + 8 * a.population + 4096;
-    let config = Config { slots: a.slots, frame_bytes_cap: cap, ..Config::new(&a.name) };
-    let server = Server::create(&config, &streams).with_context(|| format!("cannot create region `{}`", a.name))?;
+    let vector = |id, name| StreamSpec::new(id, name, ElementType::F64, a.dimensions);
+    let mut server = Server::builder(&a.name)
+        .slots(a.slots)
+        .stream(vector(POPULATION, "population"), a.population)
+        .stream(VALUES, a.population)
+        .stream(vector(MEAN, "mean"), 1)
+        .stream(vector(BEST, "best"), 1)
+        .stream(BEST_VALUE, 1)
+        .stream(SIGMA, 1)
+        .stream(AXES, a.dimensions)
+        .stream(GENERATION, 1)
+        .stream(EVALUATIONS, 1)
+        .stream(PAUSED, 1)
+        .create()
+        .with_context(|| format!("cannot create region `{}`", a.name))?;
     eprintln!("minimising {} in `{}`; look at it with `shmx view {1}`", problem.name(), a.name);
     let mut seed = a.seed;
     let begin = |seed| CmaEs::new(problem, a.dimensions as usize, a.population as usize, seed);
@@ -117,7 +120,7 @@ fn search(a: &Args) -> anyhow::Result<()> {
             break;
         }
         for m in server.poll_control(1000).messages {
-            match Command::read(&m) {
+            match Command::read(m.ty, &m.data) {
                 Some(Command::Pause(on)) => paused = on,
                 Some(Command::Step) => (paused, single) = (true, true),
                 Some(Command::Reset) => es = begin(seed),
@@ -126,7 +129,7 @@ fn search(a: &Args) -> anyhow::Result<()> {
         }
         if attended.elapsed() > Duration::from_millis(500) {
             attended = Instant::now();
-            run::reap(&server);
+            server.reap_stale_readers(SILENCE);
         }
         if !paused || std::mem::take(&mut single) {
             if es.converged() {
@@ -139,7 +142,7 @@ fn search(a: &Args) -> anyhow::Result<()> {
             es.step();
             total += 1;
         }
-        match publish(&server, &es, paused, total) {
+        match publish(&mut server, &es, paused, total) {
             Ok(()) => {}
             Err(e) if matches!(e.downcast_ref(), Some(BeginError::NoFreeSlot { .. })) => {}
             Err(e) => return Err(e.context("cannot publish on")),
@@ -149,7 +152,7 @@ fn search(a: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn publish(server: &Server, es: &CmaEs, paused: bool, total: u64) -> anyhow::Result<()> {
+fn publish(server: &mut Server, es: &CmaEs, paused: bool, total: u64) -> anyhow::Result<()> {
     let log = |v: f64| v.max(1e-30).log10();
     let samples: Vec<f64> = es.samples().collect();
     let values: Vec<f64> = es.values().collect();
@@ -159,12 +162,12 @@ fn publish(server: &Server, es: &CmaEs, paused: bool, total: u64) -> anyhow::Res
     f.append_stream(VALUES, &values)?;
     f.append_stream(MEAN, es.mean())?;
     f.append_stream(BEST, es.best().1)?;
-    f.append_stream(BEST_VALUE, &[log(es.best().0)])?;
-    f.append_stream(SIGMA, &[log(es.sigma())])?;
+    f.append_value(BEST_VALUE, log(es.best().0))?;
+    f.append_value(SIGMA, log(es.sigma()))?;
     f.append_stream(AXES, &axes)?;
-    f.append_stream(GENERATION, &[es.generation()])?;
-    f.append_stream(EVALUATIONS, &[es.evaluations()])?;
-    f.append_stream(PAUSED, &[paused])?;
+    f.append_value(GENERATION, es.generation())?;
+    f.append_value(EVALUATIONS, es.evaluations())?;
+    f.append_value(PAUSED, paused)?;
     f.publish_frame(total as f64)?;
     Ok(())
 }

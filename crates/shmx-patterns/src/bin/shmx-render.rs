@@ -3,17 +3,17 @@
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use shmx::error::{ReadError, SendError};
-use shmx::{Client, FrameView};
+use shmx::{Client, Frame};
 use shmx_patterns::control::Command;
 use shmx_patterns::picture::{Camera, Picture};
 use shmx_patterns::run::{self, Pace};
+use shmx_patterns::streams::{APPLIED, ENERGY, GRAVITY, PAUSED, POSITION, TIME_STEP, VELOCITY};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -87,6 +87,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long a picture waits before it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What is drawn of a frame; kept when the simulation is gone.
 #[derive(Default)]
 struct Scene {
@@ -102,24 +105,19 @@ struct Scene {
     energy: f64,
 }
 
-/// A stream by its name, so that any region with positions can be drawn.
-fn column<T: shmx::Element>(f: &FrameView, dir: &shmx::StaticState, name: &str) -> Option<Vec<T>> {
-    f.get::<T>(dir.by_name(name)?.id).ok().map(<[T]>::to_vec)
-}
-
 impl Scene {
-    fn take(&mut self, f: &FrameView, dir: &shmx::StaticState) {
-        let number = |name| column::<f64>(f, dir, name).and_then(|v| v.first().copied());
-        self.positions = column(f, dir, "position").unwrap_or_default();
-        self.velocities = column(f, dir, "velocity").unwrap_or_default();
+    /// Streams are found by name, so any region with positions can be drawn.
+    fn take(&mut self, f: &Frame<'_>) {
+        self.positions = f.to_vec(POSITION).unwrap_or_default();
+        self.velocities = f.to_vec(VELOCITY).unwrap_or_default();
         self.frame_id = f.frame_id();
         self.sim_time = f.sim_time();
-        self.age_ms = f.age_ns().map(|n| n as f64 / 1e6);
-        self.gravity = number("gravity").unwrap_or(f64::NAN);
-        self.dt = number("time_step").unwrap_or(f64::NAN);
-        self.energy = number("energy").unwrap_or(f64::NAN);
-        self.paused = column::<bool>(f, dir, "paused").and_then(|v| v.first().copied()).unwrap_or(false);
-        self.applied = column::<u64>(f, dir, "applied").and_then(|v| v.first().copied()).unwrap_or(0);
+        self.age_ms = f.age().map(|age| age.as_secs_f64() * 1e3);
+        self.gravity = f.value(GRAVITY).unwrap_or(f64::NAN);
+        self.dt = f.value(TIME_STEP).unwrap_or(f64::NAN);
+        self.energy = f.value(ENERGY).unwrap_or(f64::NAN);
+        self.paused = f.value(PAUSED).unwrap_or(false);
+        self.applied = f.value(APPLIED).unwrap_or(0);
     }
 
     fn brightness(&self, pixels: usize) -> f32 {
@@ -130,22 +128,23 @@ impl Scene {
 
 fn still(a: &Args, path: &std::path::Path) -> anyhow::Result<()> {
     let end = Instant::now() + Duration::from_secs_f64(a.wait.clamp(0.0, 1e9));
+    let late = || Instant::now() >= end || run::stopped();
+    let missing = || format!("no frame of `{}` within {} s; start shmx-sim", a.name, a.wait);
+    let mut client = loop {
+        match Client::options().reconnect(true).open_within(&a.name, LOOK) {
+            Ok(client) => break client,
+            Err(e) if late() => return Err(e).with_context(missing),
+            Err(_) => {}
+        }
+    };
+    client.stream(POSITION).with_context(|| format!("`{}` is no simulation; give the name of one", a.name))?;
     let mut scene = Scene::default();
     while scene.positions.is_empty() {
-        if let Ok(mut client) = Client::open(&a.name)
-            && let Ok(dir) = client.refresh_static()
-        {
-            if dir.by_name("position").is_none() {
-                bail!("region `{}` has no stream `position`; give the name of a simulation", a.name);
-            }
-            if let Ok(Some(f)) = client.wait(Duration::from_millis(200)) {
-                scene.take(&f, &dir);
-            }
-        }
-        if scene.positions.is_empty()
-            && (Instant::now() >= end || !run::sleep_until(Instant::now() + Duration::from_millis(20)))
-        {
-            bail!("no frame of `{}` within {} s; start shmx-sim", a.name, a.wait);
+        match client.wait(LOOK) {
+            Ok(Some(f)) => scene.take(&f),
+            Err(e) if e.is_final() => return Err(e.into()),
+            Ok(None) | Err(_) if late() => bail!(missing()),
+            Ok(None) | Err(_) => {}
         }
     }
     let (width, height) = a.size;
@@ -157,67 +156,54 @@ fn still(a: &Args, path: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The way to the simulation. Once it was there, the client itself goes over to the next one of its name.
 struct Link {
     name: String,
-    client: Option<(Client, shmx::StaticState)>,
+    client: Option<Client>,
     next_try: Instant,
-    sessions: u64,
-    /// Of sessions before the present one.
-    dropped: u64,
     sent: u64,
     note: String,
 }
 
 impl Link {
     fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            client: None,
-            next_try: Instant::now(),
-            sessions: 0,
-            dropped: 0,
-            sent: 0,
-            note: String::new(),
-        }
+        Self { name: name.to_owned(), client: None, next_try: Instant::now(), sent: 0, note: String::new() }
     }
 
-    fn dropped(&self) -> u64 {
-        self.dropped + self.client.as_ref().map_or(0, |(c, _)| c.stats().dropped)
+    fn missed(&self) -> u64 {
+        self.client.as_ref().map_or(0, |c| c.stats().missed)
     }
 
-    fn lose(&mut self, why: String) {
-        self.dropped = self.dropped();
-        self.client = None;
-        self.next_try = Instant::now();
-        self.note = why;
+    fn is_up(&self) -> bool {
+        self.client.as_ref().is_some_and(|c| c.server_end().is_none())
     }
 
     /// Takes the newest frame if there is one that was not drawn yet.
     fn look(&mut self, scene: &mut Scene) {
         if self.client.is_none() && Instant::now() >= self.next_try {
             self.next_try = Instant::now() + Duration::from_millis(100);
-            match Client::open(&self.name) {
-                Ok(client) => match client.refresh_static() {
-                    Ok(dir) => {
-                        self.sessions += 1;
-                        self.client = Some((client, dir));
-                        self.note.clear();
-                    }
-                    Err(e) => self.note = e.to_string(),
-                },
+            match Client::options().reconnect(true).open(&self.name) {
+                Ok(client) => {
+                    self.client = Some(client);
+                    self.note.clear();
+                }
                 Err(e) => self.note = e.to_string(),
             }
         }
-        let Some((client, dir)) = self.client.as_mut() else { return };
+        let Some(client) = self.client.as_mut() else { return };
+        let reconnects = client.reconnects();
         match client.wait(Duration::ZERO) {
-            Ok(Some(f)) => scene.take(&f, dir),
+            Ok(Some(f)) => scene.take(&f),
             Ok(None) | Err(ReadError::Lapped { .. }) => {}
-            Err(e) => self.lose(e.to_string()),
+            Err(e) => self.note = e.to_string(),
+        }
+        if client.reconnects() != reconnects {
+            self.note.clear();
         }
     }
 
     fn send(&mut self, c: Command) {
-        let Some((client, _)) = self.client.as_mut() else { return };
+        let Some(client) = self.client.as_mut() else { return };
         match client.control_send(c.ty(), &c.body()) {
             Ok(()) => self.sent += 1,
             Err(SendError::Full) => self.note = "the simulation does not take messages".into(),
@@ -282,7 +268,7 @@ fn draw_on(a: &Args, terminal: &mut ratatui::DefaultTerminal) -> anyhow::Result<
 
 #[expect(clippy::too_many_arguments, reason = "all that is on the screen")]
 fn draw(
-    f: &mut Frame<'_>,
+    f: &mut ratatui::Frame<'_>,
     scene: &Scene,
     link: &Link,
     camera: Camera,
@@ -303,22 +289,22 @@ fn draw(
         picture.show(sky, f.buffer_mut())
     }
     let bold = if no_colour { Style::new().bold() } else { Style::new().light_cyan() };
-    let (first, second) = if link.client.is_some() {
+    let (first, second) = if link.is_up() {
         let state = if scene.paused { "paused" } else { "running" };
         let age = scene.age_ms.map_or(String::new(), |a| format!(", {a:.1} ms old"));
-        let (id, dropped) = (scene.frame_id, link.dropped());
+        let (id, missed) = (scene.frame_id, link.missed());
         (
-            format!("`{}` {state}  frame {id}{age}  drawn {fps:.0}/s, dropped {dropped}", link.name),
+            format!("`{}` {state}  frame {id}{age}  drawn {fps:.0}/s, missed {missed}", link.name),
             format!(
                 "t {:.2}  gravity {:.2}  time step {:.4}  applied {} (sent {})  energy {:.4}",
                 scene.sim_time, scene.gravity, scene.dt, scene.applied, link.sent, scene.energy
             ),
         )
     } else {
-        (format!("`{}` is not there; waiting, {} frames dropped before", link.name, link.dropped()), link.note.clone())
+        (format!("`{}` is not there; waiting, {} frames missed before", link.name, link.missed()), link.note.clone())
     };
     f.render_widget(Paragraph::new(vec![Line::styled(first, bold), Line::from(second)]), head);
-    let keys = if link.client.is_some() && !link.note.is_empty() {
+    let keys = if link.is_up() && !link.note.is_empty() {
         link.note.clone()
     } else {
         "space pause  n step  r reset  g/G gravity  t/T time step  arrows turn  +/- zoom  m mode  q quit".into()

@@ -3,24 +3,18 @@
 
 use anyhow::Context;
 use clap::Parser;
+use shmx::Server;
 use shmx::error::BeginError;
-use shmx::{Config, Server, StaticStream};
+use shmx::meta::{StreamMeta, View};
 use shmx_patterns::control::Command;
 use shmx_patterns::galaxies::Galaxies;
 use shmx_patterns::run::{self, Pace};
+use shmx_patterns::streams::{APPLIED, COMPUTE_MS, ENERGY, GRAVITY, ID, PAUSED, POSITION, STEP, TIME_STEP, VELOCITY};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-const POSITION: u32 = 1;
-const VELOCITY: u32 = 2;
-const ID: u32 = 3;
-const STEP: u32 = 10;
-const GRAVITY: u32 = 11;
-const TIME_STEP: u32 = 12;
-const PAUSED: u32 = 13;
-const ENERGY: u32 = 14;
-const APPLIED: u32 = 15;
-const COMPUTE_MS: u32 = 16;
+/// Readers of other implementations hold no lock: after so long without a sign of life their slots are free again.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Simulate two galaxies and publish them: `position` and `velocity` (f32x3), `id` (u32), and a few scalars.
 ///
@@ -97,20 +91,20 @@ impl State {
 
 fn simulate(a: &Args) -> anyhow::Result<()> {
     let ids: Vec<u32> = (0..a.stars).collect();
-    let streams = [
-        StaticStream::of::<[f32; 3]>(POSITION, "position").with_extra(r#"{"view":"points"}"#),
-        StaticStream::of::<[f32; 3]>(VELOCITY, "velocity").with_extra(r#"{"view":"values"}"#),
-        StaticStream::of::<u32>(ID, "id"),
-        StaticStream::of::<u64>(STEP, "step"),
-        StaticStream::of::<f64>(GRAVITY, "gravity"),
-        StaticStream::of::<f64>(TIME_STEP, "time_step"),
-        StaticStream::of::<bool>(PAUSED, "paused"),
-        StaticStream::of::<f64>(ENERGY, "energy"),
-        StaticStream::of::<u64>(APPLIED, "applied"),
-        StaticStream::of::<f64>(COMPUTE_MS, "compute_ms"),
-    ];
-    let config = Config { slots: a.slots, frame_bytes_cap: a.stars * 28 + 4096, ..Config::new(&a.name) };
-    let server = Server::create(&config, &streams).with_context(|| format!("cannot create region `{}`", a.name))?;
+    let mut server = Server::builder(&a.name)
+        .slots(a.slots)
+        .stream(POSITION.spec().meta(&StreamMeta::points()), a.stars)
+        .stream(VELOCITY.spec().meta(&StreamMeta::new().view(View::Values)), a.stars)
+        .stream(ID, a.stars)
+        .stream(STEP, 1)
+        .stream(GRAVITY, 1)
+        .stream(TIME_STEP, 1)
+        .stream(PAUSED, 1)
+        .stream(ENERGY, 1)
+        .stream(APPLIED, 1)
+        .stream(COMPUTE_MS, 1)
+        .create()
+        .with_context(|| format!("cannot create region `{}`", a.name))?;
     eprintln!("simulating {} stars in `{}`, {} steps a second; look at them with shmx-render", a.stars, a.name, a.hz);
     let galaxies = Galaxies::new(a.stars as usize, a.seed);
     let mut s = State { galaxies, dt: a.time_step, paused: false, single: false, applied: 0 };
@@ -127,20 +121,20 @@ fn simulate(a: &Args) -> anyhow::Result<()> {
             break;
         }
         for m in server.poll_control(1000).messages {
-            if let Some(c) = Command::read(&m) {
+            if let Some(c) = Command::read(m.ty, &m.data) {
                 s.apply(c);
             }
         }
         if attended.elapsed() > Duration::from_millis(500) {
             attended = Instant::now();
-            run::reap(&server);
+            server.reap_stale_readers(SILENCE);
         }
         let start = Instant::now();
         if !s.paused || std::mem::take(&mut s.single) {
             s.galaxies.step(s.dt);
         }
         let compute_ms = start.elapsed().as_secs_f64() * 1e3;
-        match publish(&server, &s, &ids, compute_ms) {
+        match publish(&mut server, &s, &ids, compute_ms) {
             Ok(()) => {}
             // Viewers hold every slot: they get the next one.
             Err(e) if matches!(e.downcast_ref(), Some(BeginError::NoFreeSlot { .. })) => skipped += 1,
@@ -151,19 +145,19 @@ fn simulate(a: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn publish(server: &Server, s: &State, ids: &[u32], compute_ms: f64) -> anyhow::Result<()> {
+fn publish(server: &mut Server, s: &State, ids: &[u32], compute_ms: f64) -> anyhow::Result<()> {
     let g = &s.galaxies;
     let mut f = server.begin_frame()?;
     f.append_stream(POSITION, &g.positions)?;
     f.append_stream(VELOCITY, &g.velocities)?;
     f.append_stream(ID, ids)?;
-    f.append_stream(STEP, &[g.steps])?;
-    f.append_stream(GRAVITY, &[g.gravity])?;
-    f.append_stream(TIME_STEP, &[s.dt])?;
-    f.append_stream(PAUSED, &[s.paused])?;
-    f.append_stream(ENERGY, &[g.energy()])?;
-    f.append_stream(APPLIED, &[s.applied])?;
-    f.append_stream(COMPUTE_MS, &[compute_ms])?;
+    f.append_value(STEP, g.steps)?;
+    f.append_value(GRAVITY, g.gravity)?;
+    f.append_value(TIME_STEP, s.dt)?;
+    f.append_value(PAUSED, s.paused)?;
+    f.append_value(ENERGY, g.energy())?;
+    f.append_value(APPLIED, s.applied)?;
+    f.append_value(COMPUTE_MS, compute_ms)?;
     f.publish_frame(g.time)?;
     Ok(())
 }

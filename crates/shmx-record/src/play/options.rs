@@ -66,7 +66,7 @@ pub enum Next {
     End,
 }
 
-/// What [`Player::step`] did.
+/// What [`crate::Player::step`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Played {

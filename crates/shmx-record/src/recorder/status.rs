@@ -98,6 +98,6 @@ pub struct RecorderStatus {
     pub memory_bytes: u64,
     /// What was written.
     pub written: Written,
-    /// Whether it has ended, by itself or by an error; see [`Recorder::finish`].
+    /// Whether it has ended, by itself or by an error; see [`crate::Recorder::finish`].
     pub ended: bool,
 }
