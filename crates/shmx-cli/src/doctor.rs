@@ -292,7 +292,7 @@ fn clocks() -> Vec<Finding> {
     }
     let each = start.elapsed().as_nanos() as u64 / u64::from(CALLS);
     let source = system_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-    let text = format!("{} a look{}", units::ns(each), source.map(|s| format!(", source {s}")).unwrap_or_default());
+    let text = format!("{} a reading{}", units::ns(each), source.map(|s| format!(", source {s}")).unwrap_or_default());
     let mut found = vec![if backwards {
         finding(AREA, State::Broken, "the clock runs backwards", "update the system's kernel or its hypervisor")
     } else if each > 500 {

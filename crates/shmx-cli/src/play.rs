@@ -99,7 +99,7 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     let s = player.stats();
     let at = |q: f64| late.value_at_quantile(q) as f64 / 1e6;
     say(format_args!(
-        "{} frames published, {} skipped, late by {:.3} ms (median), {:.3} ms (p99), {:.3} ms (most)",
+        "{} frames published, {} skipped, late by {:.3} ms (median), {:.3} ms (p99), {:.3} ms (max)",
         s.published,
         s.skipped,
         at(0.5),

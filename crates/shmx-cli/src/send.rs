@@ -26,7 +26,7 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
         }
     }
     let Some(client) = common::open(&a.name, a.wait_server)? else { return Ok(()) };
-    // Beside the client, for a look at how far the server has read.
+    // Beside the client, to see how far the server has read.
     let inspector = Inspector::open(&a.name).with_context(|| format!("cannot look at region `{}`", a.name))?;
     let until = Instant::now() + a.timeout;
     loop {

@@ -1,7 +1,7 @@
 //! `shmx inspect`: the live dashboard.
 //!
-//! `model` knows, `view` draws, `input` reads keys; here is the loop that feeds them. Regions are looked at through
-//! read-only mappings only.
+//! `model` knows, `view` draws, `input` reads keys; here is the loop that feeds them. Regions are read
+//! through read-only mappings only.
 
 mod input;
 mod memory;

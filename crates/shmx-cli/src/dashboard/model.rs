@@ -219,7 +219,7 @@ impl Model {
         *self = Self { picker, page: self.page, span: self.span, ..Self::new(target) };
     }
 
-    /// Takes in a look.
+    /// Takes in a snapshot.
     pub(crate) fn see(&mut self, look: Look, now: u64) {
         self.now = now;
         if let Look::Region(f) = &look {

@@ -53,7 +53,7 @@ impl Lookout {
         }
     }
 
-    /// The open region, for whoever wants more than a look.
+    /// The open region, for whoever wants more than facts.
     pub(crate) fn inspector(&self) -> Option<&Inspector> {
         self.inspector.as_ref()
     }

@@ -14,7 +14,7 @@ use shmx_os::LockState;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What is looked at.
+/// A region or a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Region(String),
@@ -231,13 +231,15 @@ pub(crate) fn acquired_text(ns: Option<i64>) -> String {
     }
 }
 
-pub(crate) const FLAGS: [(u64, &str); 6] = [
+pub(crate) const FLAGS: [(u64, &str); 8] = [
     (Features::STAMPS, "stamps"),
     (Features::DOORBELL, "doorbell"),
     (Features::LOCKS, "locks"),
     (Features::PUBLISH_TIME, "publish_time"),
     (Features::NO_CHECKSUM, "no_checksum"),
+    (Features::FRAME_MARKS, "frame_marks"),
     (Features::CLOSED, "closed"),
+    (Features::DIED, "died"),
 ];
 
 pub(crate) fn flags(features: Features) -> Vec<&'static str> {

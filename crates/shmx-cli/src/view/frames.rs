@@ -95,7 +95,7 @@ pub(crate) fn number(ty: ElementType, b: &[u8]) -> f64 {
     }
 }
 
-/// Frames that can be looked at in any order.
+/// Frames that can be had in any order.
 pub(crate) trait Frames {
     fn title(&self) -> String;
     fn is_recording(&self) -> bool;

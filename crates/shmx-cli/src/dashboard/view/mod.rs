@@ -1,4 +1,4 @@
-//! Draws a model. Nothing here looks at a region, a clock or the terminal.
+//! Draws a model. Nothing here reads a region, a clock or the terminal.
 
 mod other;
 mod overview;
