@@ -167,3 +167,25 @@ fn what_every_leaves_out_is_skipped_and_not_missed() {
     let told = words(&o);
     assert!(o.status.success() && told.contains(" 0 missed, 0 rejected, 8 skipped by --every"), "{told}");
 }
+
+#[test]
+fn a_recording_is_played_with_the_checksums_that_are_asked_for() {
+    if cannot_run() {
+        return;
+    }
+    let folder = common::Folder::new("sums");
+    let file = folder.path("sums.mcap");
+    let name = unique("sums");
+    let server = serve(&name, &["--checksum", "never"]);
+    assert!(run(&["record", &name, "-o", &file, "--frames", "3"]).status.success());
+    drop(server);
+    for (when, word) in [("auto", "absent"), ("never", "absent"), ("always", "ok")] {
+        let prefix = format!("{}-", &*unique("play"));
+        let played = common::Name(format!("{prefix}{}", &*name));
+        let play = ["play", &file, "--prefix", &prefix, "--keep", "10m", "--checksum", when];
+        let _play = Running::start(shmx(&play));
+        common::until(|| shmx::Inspector::open(&played).is_ok_and(|i| i.header().frame_seq == 3));
+        let once = text(&run(&["inspect", &played, "--once"]));
+        assert!(once.contains(&format!("checksum {word}")) && !once.contains("WRONG"), "{when}: {once}");
+    }
+}
