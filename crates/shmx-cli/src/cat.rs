@@ -1,8 +1,8 @@
 //! `shmx cat`: a stream's raw bytes.
 
 use crate::args::Cat;
-use crate::common::{self, Taken};
-use crate::source::Source;
+use crate::common;
+use crate::source::{Source, Taken};
 use crate::values;
 use anyhow::{Context, bail};
 use std::io::Write;
@@ -12,7 +12,7 @@ pub(crate) fn run(a: &Cat) -> anyhow::Result<()> {
     let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach)? else { return Ok(()) };
     let result = copy(a, &mut source);
     let s = source.end();
-    common::say(format_args!("{} frames received, {} missed, {} refused", s.received, s.missed, s.refused));
+    common::say(format_args!("{} frames received, {} missed, {} rejected", s.delivered, s.missed, s.rejected));
     result
 }
 

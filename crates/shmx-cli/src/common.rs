@@ -3,16 +3,16 @@
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
-use shmx::error::{OpenError, ReadError, SendError};
-use shmx::{Client, Config, FrameView, Server};
+use shmx::error::{OpenError, ServerEnd};
+use shmx::{Client, Server, ServerBuilder};
 use std::time::{Duration, Instant};
 
-/// Longest wait before the stop flag is looked at.
+/// Longest wait before the stop flag is polled.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
-/// Readers without a lock are reaped after this time without a sign of life, nanoseconds.
-const STALE: u64 = 5_000_000_000;
+/// Readers without a lock are reaped after this time without a sign of life.
+const STALE: Duration = Duration::from_secs(5);
 
-/// Words for people. A closed stderr is no reason to fail.
+/// Messages for people. A closed stderr is no reason to fail.
 pub(crate) fn say(words: std::fmt::Arguments<'_>) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "{words}");
@@ -68,20 +68,18 @@ pub(crate) fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send +
     }
 }
 
-/// The configuration that the options ask for.
-pub(crate) fn config(name: &str, a: &crate::args::Region, frame_bytes_cap: u32) -> Config {
-    Config {
-        slots: a.slots,
-        reader_slots: a.readers,
-        control_per_reader: a.control_bytes,
-        replace: a.replace,
-        frame_bytes_cap,
-        ..Config::new(name)
-    }
+/// A server as the options ask for it.
+pub(crate) fn builder(name: &str, a: &crate::args::Region) -> ServerBuilder {
+    Server::builder(name)
+        .slots(a.slots)
+        .reader_slots(a.readers)
+        .control_bytes(a.control_bytes)
+        .replace(a.replace)
+        .checksum(a.checksum.into())
 }
 
-pub(crate) fn create(config: &Config, streams: &[shmx::StaticStream]) -> anyhow::Result<Server> {
-    Server::create(config, streams).with_context(|| format!("cannot create region `{}`", config.name))
+pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
+    builder.create().with_context(|| format!("cannot create region `{name}`"))
 }
 
 /// Opens a region, trying for a while if it is not there; `None` if the command is to end.
@@ -90,7 +88,7 @@ pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Client>>
     loop {
         match Client::open(name) {
             Ok(client) => return Ok(Some(client)),
-            Err(OpenError::ServerGone { .. } | OpenError::Os(shmx::os::OpenError::NotFound { .. }))
+            Err(OpenError::ServerGone { .. } | OpenError::Os(shmx_os::OpenError::NotFound { .. }))
                 if Instant::now() < until =>
             {
                 if !stop::sleep_until(Instant::now() + Duration::from_millis(2)) {
@@ -104,43 +102,29 @@ pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Client>>
     }
 }
 
-/// How a wait for a frame ended well.
-#[allow(clippy::large_enum_variant)] // one at a time, and on the stack
-pub(crate) enum Taken {
-    Frame(FrameView),
-    /// The command is to end.
-    Stopped,
-    /// The server has said that it leaves.
-    Closed,
-    /// No frame in time.
-    TimedOut,
-}
-
-/// Waits for a frame in slices, so that signals and heartbeats come in between.
-pub(crate) fn take(client: &mut Client, hello: &mut Hello, all: bool, until: Instant) -> anyhow::Result<Taken> {
-    loop {
-        if stop::requested() {
-            return Ok(Taken::Stopped);
-        }
-        hello.beat(client);
-        let left = until.saturating_duration_since(Instant::now());
-        let got = if all { client.next(left.min(SLICE)) } else { client.wait(left.min(SLICE)) };
-        match got {
-            Ok(Some(frame)) => return Ok(Taken::Frame(frame)),
-            Ok(None) if left.is_zero() => return Ok(Taken::TimedOut),
-            Ok(None) => {}
-            Err(ReadError::ServerGone) if closed(client) => return Ok(Taken::Closed),
-            Err(ReadError::ServerGone) => return Err(died(client.name())),
-            Err(e @ (ReadError::Checksum { .. } | ReadError::Lapped { .. })) => {
-                tracing::warn!("frame refused: {e}");
-            }
-            Err(e) => return Err(anyhow::Error::new(e).context("cannot read on")),
+/// What to say of a server that is gone.
+pub(crate) fn gone(name: &str, end: ServerEnd) -> anyhow::Error {
+    match end {
+        ServerEnd::Closed => anyhow!("the server of `{name}` has left; start it again"),
+        ServerEnd::Died => {
+            anyhow!(
+                "the server of `{name}` died without leaving in order; start it again, or see `shmx inspect {name}`"
+            )
         }
     }
 }
 
-pub(crate) fn died(name: &str) -> anyhow::Error {
-    anyhow!("the server of `{name}` died without leaving in order; start it again, or see `shmx inspect {name}`")
+pub(crate) fn cut_short(name: &str) -> anyhow::Error {
+    anyhow!("the object of `{name}` was cut short by another process; end its server and start it again")
+}
+
+/// Text from shared memory without what would steer a terminal.
+pub(crate) fn safe(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect::<String>().into()
 }
 
 /// The command line made no sense: exit code 2.
@@ -173,54 +157,7 @@ pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {
     Usage(words.into()).into()
 }
 
-fn closed(client: &Client) -> bool {
-    use shmx::abi::extension::Features;
-    Features::of(&client.header()).has(Features::CLOSED)
-}
-
-/// The reader's conversation: HELLO once, HEARTBEAT each second, BYE at the end.
-#[derive(Debug)]
-pub(crate) struct Hello {
-    next: Instant,
-    on: bool,
-}
-
-impl Hello {
-    pub(crate) fn start(client: &mut Client) -> Self {
-        let mut hello = Self { next: Instant::now() + Duration::from_secs(1), on: true };
-        hello.send(client, CONTROL_HELLO);
-        hello
-    }
-
-    pub(crate) fn beat(&mut self, client: &mut Client) {
-        if Instant::now() >= self.next {
-            client.heartbeat();
-            self.send(client, CONTROL_HEARTBEAT);
-            self.next += Duration::from_secs(1);
-            if self.next < Instant::now() {
-                self.next = Instant::now() + Duration::from_secs(1);
-            }
-        }
-    }
-
-    pub(crate) fn end(mut self, client: &mut Client) {
-        self.send(client, CONTROL_BYE);
-    }
-
-    fn send(&mut self, client: &mut Client, ty: u32) {
-        if !self.on {
-            return;
-        }
-        let data = u64::from(std::process::id()).to_le_bytes();
-        match client.control_send(ty, if ty == CONTROL_BYE { &[] } else { &data }) {
-            Ok(()) | Err(SendError::Full) => {}
-            Err(SendError::NoControlRing | SendError::NoReaderSlot { .. }) => self.on = false,
-            Err(e) => tracing::debug!("control message not sent: {e}"),
-        }
-    }
-}
-
-/// Takes the control messages, tells the usual ones to the log, hands on the rest, and frees the slots of the dead.
+/// Takes the control messages, tells the usual ones to the log, hands on the rest, and frees the slots of dead readers.
 pub(crate) fn attend(server: &Server, mut other: impl FnMut(shmx::ControlMsg)) {
     for m in server.poll_control(4096).messages {
         let what = match m.ty {
@@ -234,7 +171,7 @@ pub(crate) fn attend(server: &Server, mut other: impl FnMut(shmx::ControlMsg)) {
         };
         tracing::info!(reader = m.reader_index, id = m.reader_id, "{what}");
     }
-    for index in server.reap_stale_readers(shmx::os::clock::ticks(), STALE) {
+    for index in server.reap_stale_readers(STALE) {
         tracing::info!(reader = index, "dead reader removed");
     }
 }
@@ -262,5 +199,16 @@ impl Pace {
             return now;
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_and_not_sent() {
+        assert_eq!(safe("größe/\u{1b}[2J\n"), "größe/\\u{1b}[2J\\n");
+        assert!(matches!(safe("größe"), std::borrow::Cow::Borrowed(_)));
     }
 }

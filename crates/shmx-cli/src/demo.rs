@@ -1,15 +1,16 @@
 //! `shmx demo`: a producer, two consumers and an inspector, each what its command would be.
 
 use crate::args::{Demo, DemoReader};
-use crate::common::{self, Hello, Taken};
+use crate::common;
 use crate::progress::Progress;
 use crate::serve::{ECHO, FILL, FILL_LEN, GRACE, TICK_SEQ, TICK_SIM, fill};
+use crate::source::{Attached, Taken};
 use crate::stop;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use shmx::abi::TLV_CONTROL_USER;
 use shmx::error::SendError;
-use shmx::{Config, FrameView, Inspector, Server};
+use shmx::{Inspector, OwnedFrame, Server};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -87,14 +88,14 @@ struct Cleanup(String);
 impl Drop for Cleanup {
     fn drop(&mut self) {
         if Inspector::open(&self.0).is_ok() {
-            drop(Server::create(&Config { replace: true, ..Config::new(&self.0) }, &[]));
+            drop(Server::builder(&self.0).replace(true).create());
         }
     }
 }
 
 pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let name = format!("shmx-demo-{}-{:08x}", std::process::id(), shmx::os::random_u64() as u32);
+    let name = format!("shmx-demo-{}-{:08x}", std::process::id(), shmx_os::random_u64() as u32);
     let _cleanup = Cleanup(name.clone());
     let hz = a.hz.to_string();
     let secs = a.seconds.as_secs_f64();
@@ -102,7 +103,9 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     let most = (secs + GRACE.as_secs_f64() * 3.0).to_string();
     let bytes = "131072";
     let (list, secs_arg, hold) = (["serve", &name, "--demo", "--hz", &hz], secs.to_string(), HOLD_MS.to_string());
-    let serve = [&list[..], &["--seconds", &most, "--slots", "6", "--frame-bytes", bytes]].concat();
+    let serve =
+        [&list[..], &["--seconds", &most, "--slots", "6", "--frame-bytes", bytes, "--checksum", a.checksum.word()]]
+            .concat();
     let fast = ["demo-reader", &name, "--hz", &hz, "--seconds", &secs_arg];
     let slow = [&fast[..], &["--hold-ms", &hold]].concat();
     writeln!(out, "region `{name}`: a producer at {hz} Hz, a fast and a slow consumer, {secs} s")?;
@@ -134,19 +137,19 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
 
     writeln!(
         out,
-        "producer       {} frames published, {} ticks skipped, {} messages heard, {} answered",
+        "producer       {} frames published, {} ticks without a free slot, {} messages heard, {} answered",
         n(&producer, "published"),
-        n(&producer, "skipped"),
+        n(&producer, "without_slot"),
         n(&producer, "messages"),
         n(&producer, "echoed")
     )?;
     for (what, r) in [("fast consumer", &fast), ("slow consumer", &slow)] {
         writeln!(
             out,
-            "{what}  {} received, {} dropped, {:.1} frames/s, {} control round trips (median {:.2} ms, longest {:.2} ms), \
+            "{what}  {} received, {} missed, {:.1} frames/s, {} control round trips (median {:.2} ms, longest {:.2} ms), \
              torn {}",
             n(r, "received"),
-            n(r, "dropped"),
+            n(r, "missed"),
             ms(r, "rate"),
             n(r, "round_trips"),
             ms(r, "median_ms"),
@@ -198,9 +201,8 @@ fn look(name: &str) -> anyhow::Result<String> {
 
 pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
     stop::when_stdin_closes();
-    let Some(mut client) = common::open(&a.name, OPEN_WAIT)? else { return Ok(()) };
-    let mut hello = Hello::start(&mut client);
-    let place = client.reader_index().context("no reader slot is free")? as usize;
+    let Some(mut reader) = Attached::open(&a.name, OPEN_WAIT)? else { return Ok(()) };
+    let place = reader.client.reader_index().context("no reader slot is free")? as usize;
     let start = Instant::now();
     let end = start + a.seconds;
     let mut trips: Vec<Duration> = Vec::new();
@@ -209,7 +211,7 @@ pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
     let mut torn = 0_u64;
     while Instant::now() < end {
         if sent.is_none() {
-            match client.control_send(TLV_CONTROL_USER, &(number + 1).to_le_bytes()) {
+            match reader.client.control_send(TLV_CONTROL_USER, &(number + 1).to_le_bytes()) {
                 Ok(()) => {
                     number += 1;
                     sent = Some((number, Instant::now()));
@@ -218,24 +220,24 @@ pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
                 Err(e) => return Err(e).context("cannot send to the producer"),
             }
         }
-        let Taken::Frame(frame) = common::take(&mut client, &mut hello, false, end)? else { break };
+        let Taken::Frame(frame) = reader.take(false, end)? else { break };
         if a.hold_ms > 0 && !stop::sleep_until(Instant::now() + Duration::from_millis(a.hold_ms)) {
             break;
         }
         torn += u64::from(!whole(&frame, a.hz));
-        let echo = frame.get::<u64>(ECHO)?.get(place).copied();
+        let echo = frame.get(ECHO)?.get(place).copied();
         if let Some((_, at)) = sent.filter(|&(n, _)| echo == Some(n)) {
             trips.push(at.elapsed());
             sent = None;
         }
     }
-    let rate = client.stats().delivered as f64 / start.elapsed().as_secs_f64();
-    hello.end(&mut client);
-    let stats = client.stats();
+    let seconds = start.elapsed().as_secs_f64();
+    let stats = reader.end();
+    let rate = stats.delivered as f64 / seconds;
     trips.sort_unstable();
     let ms = |d: Option<&Duration>| d.map_or(0.0, |d| d.as_secs_f64() * 1e3);
     let report = json!({
-        "received": stats.delivered, "dropped": stats.dropped, "rate": rate, "torn": torn + stats.rejected,
+        "received": stats.delivered, "missed": stats.missed, "rate": rate, "torn": torn + stats.rejected,
         "round_trips": trips.len(), "median_ms": ms(trips.get(trips.len() / 2)), "longest_ms": ms(trips.last()),
     });
     writeln!(std::io::stdout(), "{report}")?;
@@ -243,10 +245,8 @@ pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
 }
 
 /// Whether all of a frame is of one and the same tick.
-fn whole(frame: &FrameView, hz: f64) -> bool {
-    let (Ok([seq]), Ok([sim]), Ok(filling)) =
-        (frame.get::<u64>(TICK_SEQ), frame.get::<f64>(TICK_SIM), frame.get::<u64>(FILL))
-    else {
+fn whole(frame: &OwnedFrame, hz: f64) -> bool {
+    let (Ok([seq]), Ok([sim]), Ok(filling)) = (frame.get(TICK_SEQ), frame.get(TICK_SIM), frame.get(FILL)) else {
         return false;
     };
     let expected = *seq as f64 / hz;

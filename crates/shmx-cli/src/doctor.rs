@@ -1,13 +1,14 @@
 //! `shmx doctor`: what this machine offers, and what stands in the way.
 
 use crate::args::Doctor;
-use crate::common::say;
+use crate::common::{safe, say};
+use crate::look;
 use crate::ls;
 use crate::units;
 use anyhow::bail;
 use serde_json::json;
 use shmx::abi::hash::Kernel;
-use shmx::os::{LockByte, LockState, Pending, ReadOnlyRegion, RegionName, clock, futex};
+use shmx_os::{LockByte, LockState, Pending, ReadOnlyRegion, RegionName, clock, futex};
 use std::io::Write;
 use std::time::Instant;
 
@@ -91,7 +92,7 @@ fn system_file(path: &str) -> Option<String> {
 fn space() -> Vec<Finding> {
     const AREA: &str = "memory";
     let mut found = Vec::new();
-    match shmx::os::space() {
+    match shmx_os::space() {
         Ok(s) => {
             let limit = |n: Option<u64>| n.map_or_else(|| "unlimited".to_owned(), units::bytes);
             let text = format!("{}: {} free of {}", s.directory, limit(s.available), limit(s.total));
@@ -150,10 +151,10 @@ fn space() -> Vec<Finding> {
 fn trial() -> Vec<Finding> {
     const AREA: &str = "trial";
     let mut found = Vec::new();
-    let name = format!("shmx-doctor-{}-{:08x}", std::process::id(), shmx::os::random_u64() as u32);
+    let name = format!("shmx-doctor-{}-{:08x}", std::process::id(), shmx_os::random_u64() as u32);
     let result = (|| -> anyhow::Result<(LockState, bool)> {
         let name = RegionName::new(&name)?;
-        let options = shmx::os::CreateOptions { len: 4096, ..Default::default() };
+        let options = shmx_os::CreateOptions { len: 4096, ..Default::default() };
         let pending = Pending::create(&name, &options)?;
         let _ = pending.try_lock(LockByte::Server);
         let region = pending.publish()?;
@@ -251,10 +252,28 @@ fn regions() -> Vec<Finding> {
             "they hold no lock; remove them with `shmx rm --force` when unused",
         ));
     }
+    found.extend(meanings());
     let pending = rows.iter().filter(|r| r.name.starts_with(".shmx-pending-")).count();
     if pending > 0 {
         let text = units::count(pending as u64, "hidden object of a creator");
         found.push(finding(AREA, State::Warning, text, "if no creator runs, remove /dev/shm/.shmx-pending-*"));
+    }
+    found
+}
+
+/// Streams that describe themselves in a way that cannot be used, or that contradicts them.
+fn meanings() -> Vec<Finding> {
+    let mut found = Vec::new();
+    for listed in shmx::list().unwrap_or_default() {
+        let shmx::RegionKind::Region { inspector, .. } = &listed.kind else { continue };
+        let Some(directory) = inspector.is_whole().then(|| inspector.directory().ok()).flatten() else { continue };
+        for s in &directory.streams {
+            let Some(first) = look::problems(s).into_iter().next() else { continue };
+            let (region, stream) = (listed.object.name.as_str(), s.name_lossy());
+            let text = format!("`{}`, stream {} `{}`: {first}", safe(region), s.id, safe(&stream));
+            let remedy = "its frames are whole all the same; correct `extra` where the producer declares the stream";
+            found.push(finding("streams", State::Note, text, remedy));
+        }
     }
     found
 }
@@ -273,7 +292,7 @@ fn clocks() -> Vec<Finding> {
     }
     let each = start.elapsed().as_nanos() as u64 / u64::from(CALLS);
     let source = system_file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-    let text = format!("{} a look{}", units::ns(each), source.map(|s| format!(", source {s}")).unwrap_or_default());
+    let text = format!("{} a reading{}", units::ns(each), source.map(|s| format!(", source {s}")).unwrap_or_default());
     let mut found = vec![if backwards {
         finding(AREA, State::Broken, "the clock runs backwards", "update the system's kernel or its hypervisor")
     } else if each > 500 {
@@ -311,7 +330,7 @@ fn processor() -> Vec<Finding> {
 
 fn pages() -> Vec<Finding> {
     const AREA: &str = "pages";
-    let size = units::bytes(shmx::os::page_size() as u64);
+    let size = units::bytes(shmx_os::page_size() as u64);
     // The mount decides for its files; the kernel's own setting stands above it only where it denies or forces.
     let whole = system_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled").and_then(|h| chosen(&h));
     let chosen = system_file("/proc/mounts").and_then(|m| huge_of_mount(&m, "/dev/shm"));
@@ -321,13 +340,13 @@ fn pages() -> Vec<Finding> {
             AREA,
             State::Note,
             format!("{size}; huge pages for shared memory: denied"),
-            "for Config::huge_pages: echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled, and a mount option",
+            "for `ServerBuilder::huge_pages`: echo never >/sys/kernel/mm/transparent_hugepage/shmem_enabled, and a mount option",
         )],
         (Some(c), _) if c == "never" => vec![finding(
             AREA,
             State::Note,
             format!("{size}; huge pages for shared memory: never"),
-            "for Config::huge_pages: mount -o remount,huge=advise /dev/shm",
+            "for `ServerBuilder::huge_pages`: mount -o remount,huge=advise /dev/shm",
         )],
         (Some(c), _) => vec![good(AREA, format!("{size}; huge pages for shared memory: {c}"))],
     }

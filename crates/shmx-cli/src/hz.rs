@@ -1,17 +1,19 @@
 //! `shmx hz`: rate, jitter, latency and bandwidth of a region, measured from outside.
 
+use crate::acquired::Acquired;
 use crate::args::Hz;
-use crate::common;
+use crate::common::{self, safe};
 use crate::progress::Progress;
+use crate::seen::{PUBLISH_STEP, Seen};
 use crate::source;
 use crate::stop;
 use crate::units;
-use crate::watch::{News, PUBLISH_STEP, Seen, Tracker};
 use anyhow::{anyhow, bail};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use shmx::os::clock::ticks;
-use shmx::{Inspector, ServerState};
+use shmx::error::{ReadError, ServerEnd};
+use shmx::{Inspector, ServerState, Start, Tap, Verify};
+use shmx_os::clock::ticks;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -70,8 +72,8 @@ struct Reader {
     pid: u32,
     last_frame: u64,
     heartbeat: u64,
-    dropped_before: u64,
-    dropped: u64,
+    missed_before: u64,
+    missed: u64,
     taken: Times,
 }
 
@@ -79,13 +81,17 @@ struct Measure {
     began: u64,
     first: Option<Seen>,
     last: Option<Seen>,
-    seen: u64,
+    received: u64,
     bytes: u64,
     interval: Times,
     /// Difference of each interval to the one before.
     jitter: Times,
     last_interval: Option<u64>,
     latency: Times,
+    /// From acquisition to publish, the frames whose time lies ahead, and the stream that tells it.
+    acquired: Times,
+    ahead: u64,
+    acquisition: Option<(Acquired, String)>,
     polls: u64,
     readers: Vec<Reader>,
     /// Publish times of the newest frames, for the readers' latencies.
@@ -100,12 +106,15 @@ impl Measure {
             began,
             first: None,
             last: None,
-            seen: 0,
+            received: 0,
             bytes: 0,
             interval: Times::new()?,
             jitter: Times::new()?,
             last_interval: None,
             latency: Times::new()?,
+            acquired: Times::new()?,
+            ahead: 0,
+            acquisition: None,
             polls: 0,
             readers: Vec::new(),
             recent: std::collections::VecDeque::new(),
@@ -114,10 +123,10 @@ impl Measure {
     }
 
     fn take(&mut self, f: Seen) {
-        let at = f.published.unwrap_or(f.seen);
+        let at = f.time();
         self.timed &= f.published.is_some();
         if let Some(last) = self.last {
-            let before = last.published.unwrap_or(last.seen);
+            let before = last.time();
             if f.id == last.id + 1 {
                 let interval = at.saturating_sub(before);
                 self.interval.add(interval);
@@ -136,13 +145,23 @@ impl Measure {
                 self.recent.pop_front();
             }
         }
-        self.seen += 1;
+        self.received += 1;
         self.bytes += u64::from(f.bytes);
         self.first.get_or_insert(f);
         self.last = Some(f);
     }
 
-    /// Notes which frames the readers have taken since the last look, and when.
+    /// Notes when the frame's data was acquired, if a stream tells.
+    fn note_acquisition(&mut self, data: Option<&[u8]>, published: u64) {
+        let acquired = self.acquisition.as_ref().zip(data).and_then(|((a, _), data)| a.before(data, published));
+        match acquired.map(u64::try_from) {
+            Some(Ok(ns)) => self.acquired.add(ns),
+            Some(Err(_)) => self.ahead += 1,
+            None => {}
+        }
+    }
+
+    /// Notes which frames the readers have taken since the last poll, and when.
     fn look_at_readers(&mut self, inspector: &Inspector) -> anyhow::Result<()> {
         for info in inspector.snapshot_readers() {
             let known = self.readers.iter().position(|r| r.index == info.index && r.id == info.reader_id);
@@ -154,14 +173,14 @@ impl Measure {
                     pid: e.pid,
                     last_frame: info.last_frame_seen,
                     heartbeat: info.heartbeat,
-                    dropped_before: e.missed,
-                    dropped: e.missed,
+                    missed_before: e.missed,
+                    missed: e.missed,
                     taken: Times::new()?,
                 });
                 continue;
             };
             let r = &mut self.readers[at];
-            r.dropped = e.missed;
+            r.missed = e.missed;
             let (frame, beat) = (info.last_frame_seen, info.heartbeat);
             // The reader notes the frame and then the time. Only where both have moved do they belong together.
             if frame != r.last_frame && beat != r.heartbeat {
@@ -175,26 +194,35 @@ impl Measure {
         Ok(())
     }
 
-    /// Frames published per second between the first and the last one seen.
+    /// Frames published per second between the first and the last one received.
     fn rate(&self) -> Option<f64> {
         let (a, b) = (self.first?, self.last?);
-        let time = b.published.unwrap_or(b.seen).saturating_sub(a.published.unwrap_or(a.seen));
+        let time = b.time().saturating_sub(a.time());
         (time > 0).then(|| (b.id - a.id) as f64 * 1e9 / time as f64)
     }
 
-    /// Payload bytes per second; frames that were not seen count with the mean size of the others.
+    /// Payload bytes per second; missed frames count with the mean size of the others.
     fn bandwidth(&self) -> Option<f64> {
-        Some(self.rate()? * self.bytes as f64 / self.seen.max(1) as f64)
+        Some(self.rate()? * self.bytes as f64 / self.received.max(1) as f64)
     }
 }
 
+/// Opens the region twice: for its frames from now on, and for its readers.
+fn open(name: &str) -> Result<((Inspector, Tap), ServerState), shmx::error::OpenError> {
+    let inspector = Inspector::open(name)?;
+    let h = inspector.header();
+    let start = Start::After { session_id: h.session_id, frame_id: h.frame_seq };
+    let tap = Tap::options().start(start).verify(Verify::Never).open(name)?;
+    let state = tap.state();
+    Ok(((inspector, tap), state))
+}
+
 pub(crate) fn run(a: &Hz) -> anyhow::Result<()> {
-    let Some(inspector) = source::look(&a.name, a.wait_server)? else { return Ok(()) };
-    let mut tracker = Tracker::new(&inspector, false);
+    let Some((inspector, mut tap)) = source::look(&a.name, a.wait_server, || open(&a.name))? else { return Ok(()) };
     let mut m = Measure::new(ticks())?;
     let end = a.seconds.map(|s| Instant::now() + s);
-    let result = measure(a, &inspector, &mut tracker, &mut m, end);
-    if m.seen == 0 {
+    let result = measure(a, &inspector, &mut tap, &mut m, end);
+    if m.received == 0 {
         result?;
         if stop::requested() {
             return Ok(());
@@ -203,51 +231,45 @@ pub(crate) fn run(a: &Hz) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     if a.json {
-        writeln!(out, "{:#}", summary_json(a, &m, &tracker))?;
+        writeln!(out, "{:#}", summary_json(a, &m, &tap))?;
     } else {
-        summary(a, &m, &tracker, &mut out)?;
+        summary(a, &m, &tap, &mut out)?;
     }
     out.flush()?;
     result
 }
 
-fn measure(
-    a: &Hz,
-    inspector: &Inspector,
-    tracker: &mut Tracker,
-    m: &mut Measure,
-    end: Option<Instant>,
-) -> anyhow::Result<()> {
+/// Frames taken before readers, signals and the time get their turn.
+const TURN: u32 = 64;
+
+fn measure(a: &Hz, inspector: &Inspector, tap: &mut Tap, m: &mut Measure, end: Option<Instant>) -> anyhow::Result<()> {
     let progress = a.seconds.filter(|_| a.json).map(|s| Progress::of_time(s, "measuring"));
     let mut told = (Instant::now(), 0_u64, 0_u64);
     let mut life = Instant::now();
     loop {
         let now = Instant::now();
+        // Life first: a frame published just before the end is then still found.
         let state = if now >= life {
             if let Some(p) = &progress {
                 p.tick();
             }
             life = now + Duration::from_millis(20);
-            if !inspector.is_whole() {
-                bail!("the object of `{}` was cut short by another process; end its server and start it again", a.name);
+            if !tap.is_whole() {
+                return Err(common::cut_short(&a.name));
             }
-            inspector.server_state()
+            tap.state()
         } else {
-            ServerState::Alive
+            ServerState::Live
         };
         m.polls += 1;
-        match tracker.poll(inspector, ticks()) {
-            News::Frames(frames) => {
-                if !frames.is_empty() || m.polls.is_multiple_of(8) {
-                    frames.into_iter().for_each(|f| m.take(f));
-                    m.look_at_readers(inspector)?;
-                }
-            }
-            News::Restarted => bail!("another server has taken `{}` over; start again to measure it", a.name),
+        let taken = take(a, tap, m)?;
+        if taken > 0 || m.polls.is_multiple_of(8) {
+            m.look_at_readers(inspector)?;
         }
         match state {
-            ServerState::Closed => bail!("the server of `{}` has left; start it again", a.name),
-            ServerState::Dead => return Err(common::died(&a.name)),
+            _ if taken == TURN => {}
+            ServerState::Closed => return Err(common::gone(&a.name, ServerEnd::Closed)),
+            ServerState::Died => return Err(common::gone(&a.name, ServerEnd::Died)),
             _ => {}
         }
         if end.is_some_and(|e| now >= e) || stop::requested() {
@@ -257,30 +279,69 @@ fn measure(
         let (since, frames, bytes) = told;
         let passed = since.elapsed();
         if passed >= Duration::from_secs(1) && !a.json {
-            let total = m.seen + tracker.missed;
+            let (total, missed) = (published(m, tap), tap.stats().missed);
             let hz = (total - frames) as f64 / passed.as_secs_f64();
             let bw = (m.bytes - bytes) as f64 / passed.as_secs_f64();
             let mut out = std::io::stdout().lock();
-            writeln!(out, "{:>9}  {:>12}  {} not seen", units::rate(hz), units::bandwidth(bw), tracker.missed)?;
+            writeln!(out, "{:>9}  {:>12}  {missed} missed", units::rate(hz), units::bandwidth(bw))?;
             out.flush()?;
             told = (Instant::now(), total, m.bytes);
         }
-        let pause = Instant::now() + tracker.pause();
-        stop::sleep_until(end.map_or(pause, |e| pause.min(e)));
+        if taken < TURN {
+            let pause = Instant::now() + tap.pause();
+            stop::sleep_until(end.map_or(pause, |e| pause.min(e)));
+        }
     }
+}
+
+/// Takes what frames there are, at most a turn of them, and says how many it came by.
+fn take(a: &Hz, tap: &mut Tap, m: &mut Measure) -> anyhow::Result<u32> {
+    match tap.directory_changed() {
+        Ok(Some(directory)) => {
+            m.acquisition = Acquired::of(&directory).map(|acquired| {
+                let name = directory.stream(acquired.stream).map(|s| s.name_lossy().into_owned());
+                (acquired, name.unwrap_or_default())
+            });
+        }
+        Ok(None) => {}
+        Err(e) => tracing::debug!("directory not read: {e}"),
+    }
+    for n in 0..TURN {
+        match tap.try_next() {
+            Ok(Some(frame)) => {
+                let seen = Seen::of(&frame, ticks());
+                m.take(seen);
+                let stream = m.acquisition.as_ref().map(|(a, _)| a.stream);
+                let data = stream.and_then(|id| frame.stream(id).ok().flatten()).map(|s| s.data);
+                m.note_acquisition(data, seen.time());
+            }
+            Ok(None) => return Ok(n),
+            Err(ReadError::SessionChanged) => return Err(source::taken_over(&a.name)),
+            Err(e) if e.is_final() => return Err(anyhow::Error::new(e).context("cannot read on")),
+            Err(e) => tracing::warn!("frame rejected: {e}"),
+        }
+    }
+    Ok(TURN)
+}
+
+/// Frames published while it measured.
+fn published(m: &Measure, tap: &Tap) -> u64 {
+    let s = tap.stats();
+    m.received + s.missed + s.rejected
 }
 
 fn poll_ns(m: &Measure) -> u64 {
     (ticks() - m.began) / m.polls.max(1)
 }
 
-fn summary(a: &Hz, m: &Measure, t: &Tracker, out: &mut impl Write) -> anyhow::Result<()> {
+fn summary(a: &Hz, m: &Measure, tap: &Tap, out: &mut impl Write) -> anyhow::Result<()> {
     let seconds = (ticks() - m.began) as f64 / 1e9;
-    let (frames, seen) = (m.seen + t.missed, m.seen);
-    writeln!(out, "region     {}: {frames} frames in {seconds:.2} s, {seen} seen, {} not seen", a.name, t.missed)?;
+    let (frames, received, s) = (published(m, tap), m.received, tap.stats());
+    write!(out, "region     {}: {frames} frames in {seconds:.2} s, ", a.name)?;
+    writeln!(out, "{received} received, {} missed, {} rejected", s.missed, s.rejected)?;
     match (m.rate(), m.bandwidth()) {
         (Some(r), Some(b)) => {
-            let each = m.bytes / m.seen.max(1);
+            let each = m.bytes / m.received.max(1);
             writeln!(out, "rate       {}, {}, {} a frame", units::rate(r), units::bandwidth(b), units::bytes(each))?;
         }
         _ => writeln!(out, "rate       not known from a single frame")?,
@@ -288,32 +349,36 @@ fn summary(a: &Hz, m: &Measure, t: &Tracker, out: &mut impl Write) -> anyhow::Re
     let by = if m.timed { "" } else { " (as seen: the producer gives no publish times)" };
     writeln!(out, "interval   {}{by}", m.interval.text())?;
     writeln!(out, "jitter     {}", m.jitter.text())?;
-    writeln!(out, "seen after {} (a look each {})", m.latency.text(), units::ns(poll_ns(m)))?;
+    if let Some((_, name)) = &m.acquisition {
+        let ahead =
+            if m.ahead > 0 { format!("; {} acquired after they were published", m.ahead) } else { String::new() };
+        let of = if m.timed { "published" } else { "seen" };
+        writeln!(out, "acquired   {} before it was {of} (stream `{}`){ahead}", m.acquired.text(), safe(name))?;
+    }
+    writeln!(out, "seen after {} (polled every {})", m.latency.text(), units::ns(poll_ns(m)))?;
     for r in &m.readers {
-        let program = shmx::os::process_name(r.pid).map(|n| format!(" {n}")).unwrap_or_default();
-        let dropped = r.dropped.saturating_sub(r.dropped_before);
-        writeln!(
-            out,
-            "reader {:<3} pid {}{program}: {dropped} dropped; taken after {}",
-            r.index,
-            r.pid,
-            r.taken.text()
-        )?;
+        let program = shmx_os::process_name(r.pid).map(|n| format!(" {n}")).unwrap_or_default();
+        let missed = r.missed.saturating_sub(r.missed_before);
+        writeln!(out, "reader {:<3} pid {}{program}: {missed} missed; taken after {}", r.index, r.pid, r.taken.text())?;
     }
     Ok(())
 }
 
-fn summary_json(a: &Hz, m: &Measure, t: &Tracker) -> Value {
+fn summary_json(a: &Hz, m: &Measure, tap: &Tap) -> Value {
+    let s = tap.stats();
     json!({
         "region": a.name,
         "seconds": (ticks() - m.began) as f64 / 1e9,
-        "frames": m.seen + t.missed, "seen": m.seen, "not_seen": t.missed,
-        "rate_hz": m.rate(), "bytes_per_second": m.bandwidth(), "bytes_per_frame": m.bytes / m.seen.max(1),
+        "frames": published(m, tap), "received": m.received, "missed": s.missed, "rejected": s.rejected,
+        "rate_hz": m.rate(), "bytes_per_second": m.bandwidth(), "bytes_per_frame": m.bytes / m.received.max(1),
         "publish_times": m.timed,
         "interval": m.interval.json(), "jitter": m.jitter.json(), "seen_after": m.latency.json(),
-        "look_every_ns": poll_ns(m),
+        "acquired_before": m.acquisition.as_ref().map(|(_, name)| json!({
+            "stream": name, "latency": m.acquired.json(), "ahead": m.ahead,
+        })),
+        "poll_every_ns": poll_ns(m),
         "readers": m.readers.iter().map(|r| json!({
-            "index": r.index, "pid": r.pid, "dropped": r.dropped.saturating_sub(r.dropped_before),
+            "index": r.index, "pid": r.pid, "missed": r.missed.saturating_sub(r.missed_before),
             "taken_after": r.taken.json(),
         })).collect::<Vec<_>>(),
     })

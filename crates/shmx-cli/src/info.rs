@@ -1,5 +1,6 @@
 //! `shmx info`: what a recording holds.
 
+use crate::common::safe;
 use crate::recording::{self, Files, Line};
 use crate::stop;
 use clap::Args;
@@ -96,12 +97,13 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
             );
             match s.end {
                 Some((reason, c)) => {
-                    let _ = writeln!(t, ": {} frames, {} missed, {} refused, {reason}", c.frames, c.missed, c.refused);
+                    let _ =
+                        writeln!(t, ": {} frames, {} missed, {} rejected, {reason}", c.frames, c.missed, c.rejected);
                 }
-                None => t.push_str(": its end was not recorded\n"),
+                None => t.push_str(": the recording has no end marker\n"),
             }
             for stream in &s.directory.streams {
-                let _ = writeln!(t, "    {:>6}  {}  {}", stream.id, stream.name_lossy().escape_debug(), kind(stream));
+                let _ = writeln!(t, "    {:>6}  {}  {}", stream.id, safe(&stream.name_lossy()), kind(stream));
             }
         }
     }
@@ -126,7 +128,7 @@ fn segment_json(s: &SegmentSummary) -> Value {
         "ended": s.end.map(|(r, _)| r.to_string()),
         "frames": s.end.map(|(_, c)| c.frames),
         "missed": s.end.map(|(_, c)| c.missed),
-        "refused": s.end.map(|(_, c)| c.refused),
+        "rejected": s.end.map(|(_, c)| c.rejected),
         "streams": streams,
     })
 }

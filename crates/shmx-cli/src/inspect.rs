@@ -3,11 +3,11 @@
 use crate::args::Inspect;
 use crate::common::{hex, usage};
 use crate::dashboard;
-use crate::look::{Focus, Look, Lookout, Target, flags, server_word};
+use crate::look::{self, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
 use crate::report::{self, lock};
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
-use shmx::{ChecksumState, FrameView, HeaderReport, Inspector, ReaderInfo, SlotState, SlotView};
+use shmx::{ChecksumState, HeaderReport, Inspector, OwnedFrame, ReaderInfo, SlotState, SlotView};
 use std::io::{BufWriter, IsTerminal, Write};
 
 pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
@@ -30,7 +30,7 @@ pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if a.json {
         let value = match lookout.refresh() {
-            Ok(()) => lookout.inspector().map(json),
+            Ok(()) => lookout.inspector().map(|i| json(i, matches!(lookout.target, Target::File(_)))),
             Err(Look::Damaged(report)) => Some(json_damaged(&report)),
             Err(Look::Missing(why)) => bail!("cannot open `{what}`: {why}"),
             Err(Look::Region(_)) => None,
@@ -67,7 +67,7 @@ fn lease_holders(leases: u128) -> Vec<u32> {
 }
 
 /// The words for a slot's state, and its frame if it holds a whole one.
-fn state(slot: &SlotView) -> (String, Option<&FrameView>) {
+fn state(slot: &SlotView) -> (String, Option<&OwnedFrame>) {
     match &slot.state {
         SlotState::Empty => ("empty".into(), None),
         SlotState::Writing => ("writing".into(), None),
@@ -80,19 +80,20 @@ fn state(slot: &SlotView) -> (String, Option<&FrameView>) {
     }
 }
 
-fn checksum_ok(f: &FrameView) -> Option<bool> {
+fn checksum_ok(f: &OwnedFrame) -> Option<bool> {
     match f.checksum() {
         ChecksumState::Verified => Some(true),
         ChecksumState::Mismatch => Some(false),
-        ChecksumState::Unverified | ChecksumState::Absent => None,
+        _ => None,
     }
 }
 
 /// The keys of the golden files, and `extension` with what the reference does not know.
-fn json(i: &Inspector) -> Value {
+fn json(i: &Inspector, file: bool) -> Value {
     let h = i.header();
     let features = i.features();
-    let dir = i.decode_static_dir();
+    let dir = i.directory();
+    let acquired = newest_acquired(i, dir.as_deref().ok()).filter(|_| !file);
     let readers = i.snapshot_readers();
     let slots = i.list_slots();
     let control: Vec<_> = readers.iter().map(|r| i.peek_control(r.index)).collect();
@@ -104,6 +105,11 @@ fn json(i: &Inspector) -> Value {
         })
     };
     let directory: Vec<Value> = dir.iter().flat_map(|d| &d.streams).map(stream).collect();
+    let meaning = |s: &shmx::StreamInfo| {
+        let meta: Option<Value> = serde_json::from_slice(&s.meta().0.to_extra()).ok();
+        json!({"stream_id": s.id, "meta": meta, "problems": look::problems(s)})
+    };
+    let meanings: Vec<Value> = dir.iter().flat_map(|d| &d.streams).map(meaning).collect();
     let frame = |s: &SlotView| {
         let f = state(s).1?;
         let streams: Vec<Value> = (f.streams().flatten())
@@ -143,10 +149,12 @@ fn json(i: &Inspector) -> Value {
             "server_lock": lock(i.server_lock()), "server_state": server_word(i.server_state()),
             "current": i.is_current(),
             "directory_error": dir.as_ref().err().map(ToString::to_string),
+            "streams": meanings, "acquired_before_publish_ns": acquired,
             "readers": readers.iter().filter(|r| r.in_use).map(reader_extension).collect::<Vec<_>>(),
             "slots": slots.iter().map(|s| json!({
                 "index": s.index, "state": state(s).0, "leased_by": lease_holders(s.leases),
-                "age_ns": state(s).1.and_then(FrameView::age_ns),
+                "age_ns": state(s).1.filter(|_| !file).and_then(OwnedFrame::age).map(|age| age.as_nanos() as u64),
+                "checksum": state(s).1.map(|f| checksum_word(Some(f.checksum()))),
             })).collect::<Vec<_>>(),
             "control": readers.iter().map(|r| i.control_fill(r.index).map(|f| json!({
                 "capacity": f.capacity, "waiting": f.waiting, "sent": f.sent,
@@ -158,11 +166,18 @@ fn json(i: &Inspector) -> Value {
     })
 }
 
+/// How long before its publishing the data of the newest frame was acquired.
+fn newest_acquired(i: &Inspector, directory: Option<&shmx::Directory>) -> Option<i64> {
+    let slot = i.layout().slot_of_sequence(i.header().write_index)?;
+    let frame = look::frame(i, slot, directory, Focus::default(), None, Some(shmx_os::clock::ticks()))?;
+    frame.ok()?.acquired_ns
+}
+
 fn reader_extension(r: &ReaderInfo) -> Value {
     let e = r.extension;
     json!({
         "index": r.index, "lock": lock(r.lock), "leased_slots": r.leased_slots, "pid": e.map(|e| e.pid),
-        "delivered": e.map(|e| e.delivered), "dropped": e.map(|e| e.missed), "rejected": e.map(|e| e.rejected),
+        "delivered": e.map(|e| e.delivered), "missed": e.map(|e| e.missed), "rejected": e.map(|e| e.rejected),
         "waiting": e.map(|e| e.waiting),
     })
 }

@@ -5,7 +5,6 @@ use crate::common::say;
 use crate::stop;
 use crate::units;
 use serde_json::{Value, json};
-use shmx::abi::extension::{FrameMarks, PublishTime};
 use shmx::{Inspector, Listed, RegionKind, ServerState};
 use std::io::Write;
 use std::time::Instant;
@@ -53,8 +52,8 @@ impl State {
 
     pub(crate) const fn of(server: ServerState) -> Self {
         match server {
-            ServerState::Alive => Self::Live,
-            ServerState::Dead => Self::Dead,
+            ServerState::Live => Self::Live,
+            ServerState::Died => Self::Dead,
             ServerState::Closed => Self::Closed,
             ServerState::Reference => Self::Reference,
             _ => Self::Unknown,
@@ -76,15 +75,11 @@ fn sample(l: &Listed) -> Option<Sample> {
 
 /// What the newest frames' publish times say about the rate; for regions too slow to count.
 fn rate_of_ring(i: &Inspector) -> Option<f64> {
-    let now = shmx::os::clock::ticks();
+    let (now, features) = (shmx_os::clock::ticks(), i.features());
+    let age = |h: &shmx::abi::wire::FrameHeader| features.publish_time(h.ext_publish_time, h.ext_stamp)?.age_ns(now);
     let mut frames: Vec<(u64, u64)> = (i.slot_briefs().iter())
         .filter(|b| b.content == shmx::SlotContent::Frame)
-        .filter_map(|b| {
-            Some((
-                b.header.frame_id,
-                PublishTime::from_wire(b.header.ext_publish_time, FrameMarks::of(b.header.ext_stamp))?.age_ns(now)?,
-            ))
-        })
+        .filter_map(|b| Some((b.header.frame_id, age(&b.header)?)))
         .collect();
     frames.sort_unstable();
     let (&(a, age_a), &(b, age_b)) = (frames.first()?, frames.last()?);
@@ -113,12 +108,12 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
             let h = inspector.header();
             row.state = State::of(*server);
             row.pid = Some(h.ext_server_pid).filter(|&p| inspector.features().is_extended() && p != 0);
-            row.program = row.pid.filter(|_| *server == ServerState::Alive).and_then(shmx::os::process_name);
+            row.program = row.pid.filter(|_| *server == ServerState::Live).and_then(shmx_os::process_name);
             let taken = inspector.snapshot_readers().iter().filter(|r| r.in_use).count() as u32;
             row.readers = Some((taken, inspector.layout().reader_slots()));
             row.slots = Some(inspector.layout().slots());
             row.frames = Some(h.frame_seq);
-            row.age_ns = (inspector.latest().ok().flatten()).and_then(|f| f.age_ns());
+            row.age_ns = inspector.latest().ok().flatten().and_then(|f| f.age()).map(|age| age.as_nanos() as u64);
             let counted = before.and_then(|(n, at)| {
                 let n = h.frame_seq.checked_sub(n)?;
                 Some((n, n as f64 / at.elapsed().as_secs_f64().max(1e-6)))
@@ -128,12 +123,12 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
                 Some((_, rate)) => rate_of_ring(inspector).or(Some(rate)),
                 None => rate_of_ring(inspector),
             };
-            if matches!(server, ServerState::Dead | ServerState::Closed) {
+            if matches!(server, ServerState::Died | ServerState::Closed) {
                 row.rate = None;
             }
             if row.state == State::Unknown {
                 row.note =
-                    row.pid.filter(|&p| !shmx::os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
+                    row.pid.filter(|&p| !shmx_os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
             }
         }
         RegionKind::Region { .. } => {
@@ -147,7 +142,7 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
 }
 
 /// The regions of this machine; rates are measured over the time between two calls with the same `before`.
-pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx::os::OsError> {
+pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
     let all = shmx::list()?;
     let before: Vec<_> = all.iter().map(sample).collect();
     if before.iter().any(Option::is_some) {

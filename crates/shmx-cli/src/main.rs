@@ -1,6 +1,7 @@
 //! The `shmx` command: look at regions, measure them, talk to them, feed them.
 #![forbid(unsafe_code)]
 
+mod acquired;
 mod args;
 mod cat;
 mod common;
@@ -25,6 +26,7 @@ mod report;
 mod rm;
 #[cfg(all(test, target_os = "linux"))]
 mod scratch;
+mod seen;
 mod send;
 mod serve;
 mod source;
@@ -32,7 +34,6 @@ mod stop;
 mod units;
 mod values;
 mod view;
-mod watch;
 
 use args::{Cli, Command};
 use clap::Parser;

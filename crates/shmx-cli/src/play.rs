@@ -1,5 +1,6 @@
 //! `shmx play`: a recording becomes regions again.
 
+use crate::args::Checksum;
 use crate::common::{SLICE, say};
 use crate::keys::Keys;
 use crate::recording::{self, Files};
@@ -45,6 +46,9 @@ pub(crate) struct Play {
     /// Keep the regions for this time after the last frame.
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
     keep: Duration,
+    /// Which frames carry a checksum: those that had one (`auto`), or all, or none.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    checksum: Checksum,
     /// Replace what has a region's name, unless its server lives.
     #[arg(long)]
     replace: bool,
@@ -72,6 +76,7 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     options.regions.clone_from(&a.regions);
     options.prefix.clone_from(&a.prefix);
     options.replace = a.replace;
+    options.checksum = (a.checksum != Checksum::Auto).then(|| a.checksum.into());
     let mut player = Player::new(a.files.open()?, options)?;
     let names: Vec<String> = player.live_regions().map(|n| format!("`{n}`")).collect();
     say(format_args!("playing {}, {:.3} s", names.join(", "), player.duration().as_secs_f64()));
@@ -94,7 +99,7 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     let s = player.stats();
     let at = |q: f64| late.value_at_quantile(q) as f64 / 1e6;
     say(format_args!(
-        "{} frames published, {} left out, late by {:.3} ms in the middle, {:.3} ms at 99 %, {:.3} ms at most",
+        "{} frames published, {} skipped, late by {:.3} ms (median), {:.3} ms (p99), {:.3} ms (max)",
         s.published,
         s.skipped,
         at(0.5),

@@ -4,9 +4,8 @@ use crate::args::Publish;
 use crate::common::{self, Pace, SLICE, say};
 use crate::stop;
 use anyhow::{Context, bail};
-use shmx::abi::frame::stream_len;
+use shmx::Server;
 use shmx::error::BeginError;
-use shmx::{Frame, Server};
 use std::io::Read;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -20,28 +19,28 @@ struct Part {
 
 pub(crate) fn run(a: &Publish) -> anyhow::Result<()> {
     let parts = parts(a)?;
-    let too_large = || anyhow::anyhow!("a frame of these streams is too large; a region has at most 4 GiB");
-    let cap = parts.iter().try_fold(0_u32, |n, p| n.checked_add(stream_len(p.bytes)?)).ok_or_else(too_large)?;
     let frame_bytes: usize = parts.iter().map(|p| p.bytes).sum();
-    let streams: Vec<_> = a.streams.iter().map(|s| s.stream.clone()).collect();
-    let config = shmx::Config { static_bytes_cap: 0, ..common::config(&a.name, &a.region, cap) };
-    let server = common::create(&config, &streams)?;
+    // The directory gets what it needs and no more, and a frame what the streams take.
+    let builder = common::builder(&a.name, &a.region).directory_bytes(0);
+    let specs = a.streams.iter().map(|s| s.spec.clone()).zip(&parts);
+    let builder = specs.fold(builder, |builder, (spec, part)| builder.stream(spec, part.count));
+    let mut server = common::create(&a.name, &builder)?;
     say(format_args!("publishing `{}`, {frame_bytes} bytes of stdin a frame", server.name()));
-    let result = frames(&server, a, &parts, frame_bytes);
+    let result = frames(&mut server, a, &parts, frame_bytes);
     say(format_args!("published {} frames of `{}`", server.frames_published(), a.name));
     result
 }
 
 fn parts(a: &Publish) -> anyhow::Result<Vec<Part>> {
     for &(id, _) in &a.elems {
-        if a.streams.iter().all(|s| s.stream.id != id) {
+        if a.streams.iter().all(|s| s.spec.id != id) {
             bail!("--elems names stream {id}, which no --stream declares");
         }
     }
-    let part = |s: &crate::args::StreamSpec| {
-        let id = s.stream.id;
+    let part = |s: &crate::args::PublishStream| {
+        let id = s.spec.id;
         let count = a.elems.iter().rev().find(|e| e.0 == id).map_or(s.count, |e| e.1);
-        let bytes = usize::try_from(u64::from(count) * u64::from(s.stream.bytes_per_elem)).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(u64::from(count) * u64::from(s.spec.bytes_per_elem)).unwrap_or(usize::MAX);
         Part { id, count, bytes: bytes.min(u32::MAX as usize) }
     };
     Ok(a.streams.iter().map(part).collect())
@@ -77,7 +76,7 @@ fn input(frame_bytes: usize) -> (mpsc::Receiver<std::io::Result<Input>>, mpsc::S
     (receive, give_back)
 }
 
-fn frames(server: &Server, a: &Publish, parts: &[Part], frame_bytes: usize) -> anyhow::Result<()> {
+fn frames(server: &mut Server, a: &Publish, parts: &[Part], frame_bytes: usize) -> anyhow::Result<()> {
     let ready = wait_until(server, || attached(server).count() >= a.wait_readers as usize);
     if !ready {
         return Ok(());
@@ -115,7 +114,23 @@ fn frames(server: &Server, a: &Publish, parts: &[Part], frame_bytes: usize) -> a
         if a.lossless && !wait_until(server, || all_have_seen(server, seq)) {
             return Ok(());
         }
-        let Some(mut frame) = begin(server)? else { return Ok(()) };
+        // Readers may hold every slot for a while.
+        let mut told = false;
+        let mut frame = loop {
+            match server.begin_frame() {
+                Ok(frame) => break frame,
+                Err(e @ BeginError::NoFreeSlot { .. }) => {
+                    if !told {
+                        tracing::info!("waiting: {e}");
+                        told = true;
+                    }
+                    if !stop::sleep_until(Instant::now() + Duration::from_micros(200)) {
+                        return Ok(());
+                    }
+                }
+                Err(e) => return Err(e).context("cannot publish on"),
+            }
+        };
         let mut at = 0;
         for p in parts {
             frame.append_raw(p.id, p.count, bytes.get(at..at + p.bytes).unwrap_or(&[]))?;
@@ -141,26 +156,6 @@ fn finish(server: &Server, a: &Publish) {
     let end = Instant::now() + a.keep;
     while Instant::now() < end && stop::sleep_until(end.min(Instant::now() + SLICE)) {
         common::attend(server, |_| {});
-    }
-}
-
-/// Readers may hold every slot for a while.
-fn begin(server: &Server) -> anyhow::Result<Option<Frame<'_>>> {
-    let mut told = false;
-    loop {
-        match server.begin_frame() {
-            Ok(frame) => return Ok(Some(frame)),
-            Err(e @ BeginError::NoFreeSlot { .. }) => {
-                if !told {
-                    tracing::info!("waiting: {e}");
-                    told = true;
-                }
-                if !stop::sleep_until(Instant::now() + Duration::from_micros(200)) {
-                    return Ok(None);
-                }
-            }
-            Err(e) => return Err(e).context("cannot publish on"),
-        }
     }
 }
 

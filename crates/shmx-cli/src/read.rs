@@ -1,24 +1,27 @@
 //! `shmx read`: frames as lines.
 
 use crate::args::{Every, Read};
-use crate::common::{self, Taken};
-use crate::source::Source;
+use crate::common;
+use crate::source::{Source, Taken};
 use crate::values;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
-use shmx::{FrameView, StaticState};
+use shmx::{Directory, OwnedFrame};
 use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
     let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach)? else { return Ok(()) };
-    let result = lines(a, &mut source);
+    let mut skipped = 0;
+    let result = lines(a, &mut source, &mut skipped);
     let s = source.end();
-    common::say(format_args!("{} frames received, {} dropped, {} refused", s.received, s.missed, s.refused));
+    let (n, missed, rejected) = (s.delivered, s.missed, s.rejected);
+    let left_out = if a.every.is_some() { format!(", {skipped} skipped by --every") } else { String::new() };
+    common::say(format_args!("{n} frames received, {missed} missed, {rejected} rejected{left_out}"));
     result
 }
 
-fn lines(a: &Read, source: &mut Source) -> anyhow::Result<()> {
+fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut dir = source.directory().context("cannot read the stream directory")?;
     let mut only = chosen(a, &dir)?;
@@ -36,23 +39,30 @@ fn lines(a: &Read, source: &mut Source) -> anyhow::Result<()> {
             }
         };
         match a.every {
-            Some(Every::Frames(_)) if frame.frame_id() < next_id => continue,
-            Some(Every::Frames(n)) => next_id = frame.frame_id() + n,
-            Some(Every::Time(_)) if Instant::now() < next_time => continue,
+            Some(Every::Frames(_)) if frame.frame_id() < next_id => {
+                *skipped += 1;
+                continue;
+            }
+            Some(Every::Time(_)) if Instant::now() < next_time => {
+                *skipped += 1;
+                continue;
+            }
+            Some(Every::Frames(n)) => next_id = frame.frame_id().saturating_add(n),
             Some(Every::Time(t)) => next_time = (next_time + t).max(Instant::now()),
             None => {}
         }
-        if source.directory_generation() != dir.static_gen {
-            dir = source.directory().context("cannot read the stream directory")?;
+        let found = source.directory().context("cannot read the stream directory")?;
+        if found.generation != dir.generation {
+            dir = found;
             only = chosen(a, &dir)?;
         }
-        let dropped = source.counts().missed;
+        let missed = source.stats().missed;
         if a.json {
-            writeln!(out, "{}", json_line(&dir, &frame, dropped, only.as_deref())?)?;
+            writeln!(out, "{}", json_line(&dir, &frame, missed, only.as_deref())?)?;
         } else {
             let (id, sim) = (frame.frame_id(), frame.sim_time());
             let text = values::text(&dir, &frame, only.as_deref())?;
-            writeln!(out, "frame {id} sim_time={sim} dropped={dropped}{text}")?;
+            writeln!(out, "frame {id} sim_time={sim} missed={missed}{text}")?;
         }
         out.flush()?;
         got += 1;
@@ -61,7 +71,7 @@ fn lines(a: &Read, source: &mut Source) -> anyhow::Result<()> {
 }
 
 /// The numbers of the streams asked for; none means all.
-fn chosen(a: &Read, dir: &StaticState) -> anyhow::Result<Option<Vec<u32>>> {
+fn chosen(a: &Read, dir: &Directory) -> anyhow::Result<Option<Vec<u32>>> {
     if a.streams.is_empty() {
         return Ok(None);
     }
@@ -69,7 +79,7 @@ fn chosen(a: &Read, dir: &StaticState) -> anyhow::Result<Option<Vec<u32>>> {
     a.streams.iter().map(find).collect::<anyhow::Result<_>>().map(Some)
 }
 
-fn json_line(dir: &StaticState, frame: &FrameView, dropped: u64, only: Option<&[u32]>) -> anyhow::Result<Value> {
+fn json_line(dir: &Directory, frame: &OwnedFrame, missed: u64, only: Option<&[u32]>) -> anyhow::Result<Value> {
     let mut streams = Map::new();
     for (name, s) in values::streams(dir, frame)? {
         if only.is_none_or(|ids| ids.contains(&s.stream_id)) {
@@ -77,6 +87,6 @@ fn json_line(dir: &StaticState, frame: &FrameView, dropped: u64, only: Option<&[
         }
     }
     Ok(json!({
-        "frame_id": frame.frame_id(), "sim_time": frame.sim_time(), "streams": streams, "dropped": dropped,
+        "frame_id": frame.frame_id(), "sim_time": frame.sim_time(), "streams": streams, "missed": missed,
     }))
 }

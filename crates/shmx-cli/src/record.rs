@@ -54,7 +54,7 @@ pub(crate) struct Record {
     /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = recording::size)]
     view_limit: u64,
-    /// Do not check the frames' checksums.
+    /// Do not compare the frames' checksums.
     #[arg(long)]
     no_verify: bool,
     /// Replace files that exist.
@@ -132,11 +132,11 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let taken: u64 = status.regions.iter().map(|r| r.taken).sum();
     let missed: u64 = status.regions.iter().fold(0, |n, r| n.saturating_add(r.missed));
-    let refused: u64 = status.regions.iter().map(|r| r.refused).sum();
+    let rejected: u64 = status.regions.iter().map(|r| r.rejected).sum();
     let written = written?;
     let files = if written.files == 1 { String::new() } else { format!(" in {} files", written.files) };
     say(format_args!(
-        "{} frames written, {missed} missed, {refused} refused, {}{files}, {seconds:.1} s",
+        "{} frames written, {missed} missed, {rejected} rejected, {}{files}, {seconds:.1} s",
         written.frames,
         recording::bytes(written.bytes)
     ));
@@ -156,12 +156,12 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             .map(|r| {
                 serde_json::json!({
                     "region": r.region, "segments": r.segments, "frames": r.taken, "missed": r.missed,
-                    "refused": r.refused, "bytes": r.bytes,
+                    "rejected": r.rejected, "bytes": r.bytes,
                 })
             })
             .collect();
         let summary = serde_json::json!({
-            "seconds": seconds, "frames": written.frames, "missed": missed, "refused": refused,
+            "seconds": seconds, "frames": written.frames, "missed": missed, "rejected": rejected,
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes, "regions": regions,
         });

@@ -111,8 +111,8 @@ pub(crate) fn judge(problems: &[Problem]) -> anyhow::Result<()> {
     }
     match problems.len() {
         0 => Ok(()),
-        1 => Err(anyhow::anyhow!("one place of the recording could not be read; what could is above")),
-        n => Err(anyhow::anyhow!("{n} places of the recording could not be read; what could is above")),
+        1 => Err(anyhow::anyhow!("one place of the recording could not be read; the readable part is shown above")),
+        n => Err(anyhow::anyhow!("{n} places of the recording could not be read; the readable part is shown above")),
     }
 }
 

@@ -1,10 +1,11 @@
-//! `inspect --once`: a look as text.
+//! `inspect --once`: a region as text.
 
+use crate::common::safe;
 use crate::look::{self, Facts, FrameFact, Look, checksum_word};
 use crate::units;
 use crate::values;
-use shmx::os::LockState;
 use shmx::{HeaderReport, ServerState};
+use shmx_os::LockState;
 use std::io::Write;
 
 pub(crate) const fn lock(s: LockState) -> &'static str {
@@ -79,7 +80,11 @@ fn region(what: &str, f: &Facts, out: &mut impl Write) -> std::io::Result<()> {
             for s in &dir.streams {
                 let extra = if s.extra.is_empty() { String::new() } else { format!(", {} bytes extra", s.extra.len()) };
                 let (ty, name) = (values::type_text(s), s.name_lossy());
+                let name = safe(&name);
                 writeln!(out, "  {:>5} {name} {ty}, {} bytes an element{extra}", s.id, s.bytes_per_elem)?;
+                for problem in look::problems(s) {
+                    writeln!(out, "        note: {problem}")?;
+                }
             }
         }
     }
@@ -142,7 +147,7 @@ fn readers(f: &Facts, out: &mut impl Write) -> std::io::Result<()> {
             let waiting = if e.waiting { ", waiting" } else { "" };
             let program = r.program.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
             write!(out, ", pid {}{program}", e.pid)?;
-            write!(out, ", delivered {}, dropped {}, refused {}", e.delivered, e.missed, e.rejected)?;
+            write!(out, ", delivered {}, missed {}, rejected {}", e.delivered, e.missed, e.rejected)?;
             write!(out, ", leases {}{waiting}", r.leases)?;
         }
         writeln!(out)?;
@@ -162,6 +167,9 @@ fn latest(f: &FrameFact, out: &mut impl Write) -> std::io::Result<()> {
         f.tlvs,
         checksum_word(f.checksum)
     )?;
+    if f.acquired_ns.is_some() {
+        writeln!(out, "  {}", look::acquired_text(f.acquired_ns))?;
+    }
     for s in &f.streams {
         let values = s.elements(SHOWN).join(" ");
         let more = if s.elem_count as usize > SHOWN { " .." } else { "" };

@@ -34,7 +34,7 @@ pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
 pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
     let dead: Vec<(String, u64)> = (shmx::list()?.iter())
         .filter(|l| l.object.name.as_str().starts_with(a.prefix.trim_start_matches('/')))
-        .filter(|l| matches!(l.kind, RegionKind::Region { server: ServerState::Dead | ServerState::Closed, .. }))
+        .filter(|l| matches!(l.kind, RegionKind::Region { server: ServerState::Died | ServerState::Closed, .. }))
         .map(|l| (l.object.name.to_string(), l.object.len))
         .collect();
     if dead.is_empty() {
@@ -75,7 +75,7 @@ pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
     let mut failed = 0;
     for (name, _) in &dead {
         match shmx::remove(name, false) {
-            Ok(Removed::Nothing) | Err(RemoveError::Open(shmx::os::OpenError::NotFound { .. })) => {}
+            Ok(Removed::Nothing) | Err(RemoveError::Open(shmx_os::OpenError::NotFound { .. })) => {}
             Ok(_) => removed += 1,
             Err(e) => {
                 failed += 1;

@@ -1,12 +1,17 @@
 //! Regions for unit tests.
 
-use shmx::{Config, Server, StaticStream};
+use shmx::{Checksum, Server, ServerBuilder, SharedServer, Stream};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+const TICK: Stream<u64> = Stream::new(1, "tick");
+const POSITION: Stream<[f32; 3]> = Stream::new(2, "position");
+const WAVE: Stream<f64> = Stream::new(3, "wave");
+const CLOUD: Stream<[u8; 3]> = Stream::new(4, "cloud");
 
 /// A region of this process under a name of its own.
 pub(crate) struct Scratch {
     pub(crate) name: String,
-    server: Server,
+    server: SharedServer,
     /// Bytes of the stream `cloud` in each frame; none of it if 0.
     pub(crate) cloud: usize,
 }
@@ -24,7 +29,7 @@ pub(crate) fn has_locks() -> bool {
 
 impl Scratch {
     pub(crate) fn new(tag: &str, slots: u32) -> Self {
-        Self::with(&Config { slots, ..Config::new(Self::unique(tag)) })
+        Self::with(Server::builder(Self::unique(tag)).slots(slots).frame_bytes(65536))
     }
 
     pub(crate) fn unique(tag: &str) -> String {
@@ -32,17 +37,15 @@ impl Scratch {
         format!("shmx-cli-u-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) fn with(config: &Config) -> Self {
-        let streams = [
-            StaticStream::of::<u64>(1, "tick"),
-            StaticStream::of::<[f32; 3]>(2, "position"),
-            StaticStream::of::<f64>(3, "wave"),
-            StaticStream::of::<[u8; 3]>(4, "cloud"),
-        ];
-        Self { name: config.name.clone(), server: Server::create(config, &streams).unwrap(), cloud: 0 }
+    /// With a checksum for every frame: when large ones have one otherwise depends on the time.
+    pub(crate) fn with(builder: ServerBuilder) -> Self {
+        let builder = builder.checksum(Checksum::Always);
+        let builder = builder.stream(TICK, 1).stream(POSITION, 3).stream(WAVE, 1).stream(CLOUD, 16_000);
+        let server = builder.create().unwrap();
+        Self { name: server.name().to_owned(), server: server.into_shared(), cloud: 0 }
     }
 
-    pub(crate) fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &SharedServer {
         &self.server
     }
 
@@ -52,13 +55,13 @@ impl Scratch {
             let server = self.server();
             let tick = server.frames_published();
             let mut frame = server.begin_frame().unwrap();
-            frame.append_stream(1, &[tick]).unwrap();
+            frame.append_stream(TICK, &[tick]).unwrap();
             let t = tick as f32;
-            frame.append_stream(2, &[[t, 0.5, -1.0], [t + 1.0, 1.5, -2.0], [t + 2.0, 2.5, -3.0]]).unwrap();
-            frame.append_stream(3, &[(tick as f64 / 5.0).sin()]).unwrap();
+            frame.append_stream(POSITION, &[[t, 0.5, -1.0], [t + 1.0, 1.5, -2.0], [t + 2.0, 2.5, -3.0]]).unwrap();
+            frame.append_stream(WAVE, &[(tick as f64 / 5.0).sin()]).unwrap();
             if self.cloud > 0 {
                 let bytes: Vec<u8> = (0..self.cloud / 3 * 3).map(|i| (i as u64 * 7 + tick) as u8).collect();
-                frame.append_stream(4, &bytes).unwrap();
+                frame.append_raw(4, (bytes.len() / 3) as u32, &bytes).unwrap();
             }
             frame.publish_frame(tick as f64 / 100.0).unwrap()
         })

@@ -25,8 +25,8 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
             body.extend(std::fs::read(path).with_context(|| format!("cannot read `{what}`"))?);
         }
     }
-    let Some(mut client) = common::open(&a.name, a.wait_server)? else { return Ok(()) };
-    // Beside the client, for a look at how far the server has read.
+    let Some(client) = common::open(&a.name, a.wait_server)? else { return Ok(()) };
+    // Beside the client, to see how far the server has read.
     let inspector = Inspector::open(&a.name).with_context(|| format!("cannot look at region `{}`", a.name))?;
     let until = Instant::now() + a.timeout;
     loop {
@@ -48,8 +48,8 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
     }
     // The slot is kept until the server has taken the message, so that it knows the sender.
     while inspector.control_fill(index).is_some_and(|f| f.waiting != Some(0)) {
-        if client.server_gone() {
-            bail!("the server of `{}` left before it took the message; start it again", a.name);
+        if let Some(end) = client.server_end() {
+            bail!("the server of `{}` {end} before it took the message; start it again", a.name);
         }
         if Instant::now() >= until {
             let time = a.timeout;

@@ -5,14 +5,14 @@ use crate::common::{self, Pace, SLICE, say};
 use crate::stop;
 use anyhow::Context;
 use shmx::error::BeginError;
-use shmx::{Server, StaticStream};
+use shmx::{Server, Stream};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-pub(crate) const TICK_SEQ: u32 = 42;
-pub(crate) const TICK_SIM: u32 = 43;
-pub(crate) const ECHO: u32 = 44;
-pub(crate) const FILL: u32 = 45;
+pub(crate) const TICK_SEQ: Stream<u64> = Stream::new(42, "tick_seq");
+pub(crate) const TICK_SIM: Stream<f64> = Stream::new(43, "tick_sim");
+pub(crate) const ECHO: Stream<u64> = Stream::new(44, "echo");
+pub(crate) const FILL: Stream<u64> = Stream::new(45, "fill");
 /// Values of the demo's filling: enough that a torn frame would be noticed.
 pub(crate) const FILL_LEN: usize = 4096;
 
@@ -25,25 +25,25 @@ pub(crate) fn run(a: &Serve) -> anyhow::Result<()> {
     if a.demo {
         stop::when_stdin_closes();
     }
-    let mut streams =
-        vec![StaticStream::of::<u64>(TICK_SEQ, "tick_seq"), StaticStream::of::<f64>(TICK_SIM, "tick_sim")];
+    let mut builder = common::builder(&a.name, &a.region).frame_bytes(a.frame_bytes);
+    builder = builder.stream(TICK_SEQ, 1).stream(TICK_SIM, 1);
     if a.echo || a.demo {
-        streams.push(StaticStream::of::<u64>(ECHO, "echo"));
+        builder = builder.stream(ECHO, a.region.readers);
     }
     if a.demo {
-        streams.push(StaticStream::of::<u64>(FILL, "fill"));
+        builder = builder.stream(FILL, FILL_LEN as u32);
     }
-    let server = common::create(&common::config(&a.name, &a.region, a.frame_bytes), &streams)?;
+    let mut server = common::create(&a.name, &builder)?;
     say(format_args!("serving `{}` at {} Hz, session {:#x}", server.name(), a.hz, server.session_id()));
     let mut tally = Tally { echo: vec![0; a.region.readers as usize], ..Tally::default() };
-    let result = publish(&server, a, &mut tally);
+    let result = publish(&mut server, a, &mut tally);
     let published = server.frames_published();
     server.destroy();
     result?;
     say(format_args!("served {published} frames of `{}`", a.name));
     if a.demo {
         let report = serde_json::json!({
-            "published": published, "skipped": tally.skipped, "messages": tally.messages, "echoed": tally.echoed,
+            "published": published, "without_slot": tally.without_slot, "messages": tally.messages, "echoed": tally.echoed,
         });
         writeln!(std::io::stdout(), "{report}")?;
     }
@@ -57,10 +57,10 @@ struct Tally {
     messages: u64,
     echoed: u64,
     /// Ticks without a frame because readers held every slot.
-    skipped: u64,
+    without_slot: u64,
 }
 
-fn publish(server: &Server, a: &Serve, tally: &mut Tally) -> anyhow::Result<()> {
+fn publish(server: &mut Server, a: &Serve, tally: &mut Tally) -> anyhow::Result<()> {
     let end = a.seconds.map(|s| Instant::now() + s);
     let mut pace = Pace::new(a.hz);
     for seq in 0_u64.. {
@@ -83,7 +83,7 @@ fn publish(server: &Server, a: &Serve, tally: &mut Tally) -> anyhow::Result<()> 
         let mut frame = match server.begin_frame() {
             Ok(frame) => frame,
             Err(e @ BeginError::NoFreeSlot { .. }) => {
-                tally.skipped += 1;
+                tally.without_slot += 1;
                 tracing::warn!("tick {seq} has no frame: {e}");
                 continue;
             }
@@ -96,7 +96,7 @@ fn publish(server: &Server, a: &Serve, tally: &mut Tally) -> anyhow::Result<()> 
             frame.append_stream(ECHO, &tally.echo).context("--frame-bytes is too small")?;
         }
         if a.demo {
-            frame.reserve_stream::<u64>(FILL, FILL_LEN).context("--frame-bytes is too small")?.fill(fill(seq));
+            frame.reserve_stream(FILL, FILL_LEN).context("--frame-bytes is too small")?.fill(fill(seq));
         }
         frame.publish_frame(sim).context("cannot publish on")?;
     }

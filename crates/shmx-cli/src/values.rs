@@ -1,9 +1,9 @@
 //! Stream bytes as values.
 
-use crate::common::hex;
+use crate::common::{hex, safe};
 use serde_json::Value;
 use shmx::abi::frame::StreamData;
-use shmx::{ElementType, FrameView, StaticState, StreamInfo};
+use shmx::{Directory, ElementType, OwnedFrame, StreamInfo};
 
 fn float(v: f64) -> Value {
     // JSON has no name for these.
@@ -55,8 +55,8 @@ pub(crate) fn decode(info: Option<&StreamInfo>, data: &[u8], limit: usize) -> Va
 
 /// Streams of a frame under their names; a name that is missing or taken is made from the number.
 pub(crate) fn streams<'f>(
-    dir: &StaticState,
-    frame: &'f FrameView,
+    dir: &Directory,
+    frame: &'f OwnedFrame,
 ) -> Result<Vec<(String, StreamData<'f>)>, shmx::abi::frame::FrameError> {
     let mut named: Vec<(String, StreamData<'f>)> = Vec::new();
     for s in frame.decode()? {
@@ -68,10 +68,10 @@ pub(crate) fn streams<'f>(
 }
 
 /// The number of a stream given by name or number.
-pub(crate) fn find_stream(region: &str, dir: &StaticState, stream: &str) -> anyhow::Result<u32> {
+pub(crate) fn find_stream(region: &str, dir: &Directory, stream: &str) -> anyhow::Result<u32> {
     let by_number = || stream.parse().ok().filter(|&id| dir.stream(id).is_some());
     dir.by_name(stream).map(|s| s.id).or_else(by_number).ok_or_else(|| {
-        let names: Vec<_> = dir.streams.iter().map(|s| s.name_lossy().into_owned()).collect();
+        let names: Vec<_> = dir.streams.iter().map(|s| safe(&s.name_lossy()).into_owned()).collect();
         anyhow::anyhow!("`{region}` has no stream `{stream}`; it has: {}", names.join(", "))
     })
 }
@@ -105,8 +105,8 @@ pub(crate) fn number(info: &StreamInfo, part: &[u8], start: u32, element: u32, c
 
 /// A frame's streams as text, long ones cut; `only` those with these numbers.
 pub(crate) fn text(
-    dir: &StaticState,
-    frame: &FrameView,
+    dir: &Directory,
+    frame: &OwnedFrame,
     only: Option<&[u32]>,
 ) -> Result<String, shmx::abi::frame::FrameError> {
     const SHOWN: usize = 8;
@@ -121,7 +121,7 @@ pub(crate) fn text(
             _ => value.to_string(),
         };
         let more = if s.elem_count as usize > SHOWN { format!("..({} elements)", s.elem_count) } else { String::new() };
-        out.push_str(&format!(" {name}={shown}{more}"));
+        out.push_str(&format!(" {}={shown}{more}", safe(&name)));
     }
     Ok(out)
 }

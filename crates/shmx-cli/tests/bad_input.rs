@@ -140,7 +140,7 @@ fn what_does_not_fit_a_live_region_is_one_line_and_1() {
     server.child.kill().unwrap();
     server.wait();
     check(&[
-        (&["send", &name, "user"], 1, &["is gone", "start it again"]),
+        (&["send", &name, "user"], 1, &["has died", "start it again"]),
         (&["hz", &name, "--seconds", "0.2"], 1, &["died without leaving in order"]),
     ]);
     assert!(run(&["rm", &name]).status.success());
@@ -152,8 +152,7 @@ fn a_server_that_does_not_listen_is_told() {
         return;
     }
     let name = unique("deaf");
-    let config = shmx::Config { control_per_reader: 64, ..shmx::Config::new(&*name) };
-    let server = shmx::Server::create(&config, &[]).unwrap();
+    let server = shmx::Server::builder(&*name).control_bytes(64).create().unwrap();
     check(&[(
         &["send", &name, "user", "--u64", "1", "--timeout", "0.2"],
         1,
@@ -170,9 +169,8 @@ fn a_server_that_does_not_listen_is_told() {
     let sent = server.poll_control(10).messages;
     assert_eq!((sent[0].ty, sent[0].data.as_slice()), (0x3001, &b"\x09abc"[..]));
     drop(server);
-    let none = shmx::Config { control_per_reader: 0, ..shmx::Config::new(&*name) };
-    let _server = shmx::Server::create(&none, &[]).unwrap();
-    check(&[(&["send", &name, "user"], 1, &["no control rings", "control_per_reader"])]);
+    let _server = shmx::Server::builder(&*name).control_bytes(0).create().unwrap();
+    check(&[(&["send", &name, "user"], 1, &["no control rings", "control_bytes"])]);
 }
 
 /// Bytes of a region scrambled in many ways: every way of looking says something and none crashes.

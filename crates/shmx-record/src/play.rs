@@ -7,8 +7,8 @@ pub use options::{Next, PlayOptions, PlayStats, Played};
 use crate::error::PlayError;
 use crate::format::{EndReason, RegionEvent};
 use crate::read::{Cursor, Item, RecordedFrame, Recording, RegionState};
-use shmx::Server;
 use shmx::error::{AppendError, BeginError, CreateError};
+use shmx::{Checksum, Server};
 use std::time::{Duration, Instant};
 
 struct Live {
@@ -332,7 +332,11 @@ impl Player {
         self.live.retain(|l| l.region != g.region);
         let name = format!("{}{}", self.options.prefix, g.region);
         let fail = |source: CreateError| PlayError::Create { name: name.clone(), source: Box::new(source) };
-        let server = g.server(&name, &s.directory).replace(self.options.replace).create().map_err(fail)?;
+        let mut builder = g.server(&name, &s.directory).replace(self.options.replace);
+        if let Some(checksum) = self.options.checksum {
+            builder = builder.checksum(checksum);
+        }
+        let server = builder.create().map_err(fail)?;
         self.stats.segments += 1;
         self.live.push(Live {
             region: g.region.clone(),
@@ -439,7 +443,8 @@ impl Player {
             Err(e) => return Err(fail(Box::new(e))),
         }
         let (sim_time, had_checksum) = (frame.head.sim_time(), frame.head.checksum.is_some());
-        slot.publish_recorded(sim_time, had_checksum).map_err(|e| fail(Box::new(e)))?;
+        let checksum = had_checksum || self.options.checksum == Some(Checksum::Always);
+        slot.publish_recorded(sim_time, checksum).map_err(|e| fail(Box::new(e)))?;
         self.stats.published += 1;
         Ok(())
     }

@@ -61,6 +61,24 @@ fn large_frames_carry_one_while_somebody_needs_it() {
 }
 
 #[test]
+fn a_frame_without_one_is_not_damaged_when_it_is_computed_from_outside() {
+    let (mut server, name) = serve("outside", 4);
+    let inspector = Inspector::open(&name).unwrap();
+    let computed = || {
+        let frame = inspector.latest().unwrap().unwrap();
+        let (id, state) = inspector.checksum_of(frame.slot()).unwrap().unwrap();
+        assert_eq!((id, state), (frame.frame_id(), frame.checksum()));
+        state
+    };
+    publish(&mut server, LARGE);
+    assert_eq!(computed(), ChecksumState::Verified, "the first, for who looks in");
+    assert!(within_limit(|| {
+        publish(&mut server, LARGE);
+        computed() == ChecksumState::Absent
+    }));
+}
+
+#[test]
 fn small_frames_always_carry_one() {
     let (mut server, _) = serve("small", 4);
     for _ in 0..100 {

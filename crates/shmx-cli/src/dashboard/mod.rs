@@ -1,7 +1,7 @@
 //! `shmx inspect`: the live dashboard.
 //!
-//! `model` knows, `view` draws, `input` reads keys; here is the loop that feeds them. Regions are looked at through
-//! read-only mappings only.
+//! `model` knows, `view` draws, `input` reads keys; here is the loop that feeds them. Regions are read
+//! through read-only mappings only.
 
 mod input;
 mod memory;
@@ -13,14 +13,16 @@ mod svg;
 mod theme;
 mod view;
 
-use crate::look::{self, Look, Lookout, Target};
+use crate::look::{Look, Lookout, Target};
 use crate::ls;
+use crate::seen::Seen;
 use crate::stop;
-use crate::watch::{News, Seen, Tracker};
+use crate::values;
 use anyhow::Context;
 use model::{Effect, Model};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
+use shmx::{Start, StreamInfo, Tap, Verify};
 use std::time::{Duration, Instant};
 use theme::Theme;
 
@@ -28,8 +30,8 @@ use theme::Theme;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Time between two listings for the picker.
 const LISTING: Duration = Duration::from_secs(1);
-/// New frames of one poll that are looked into for the plot.
-const PLOTTED: usize = 16;
+/// Frames taken before keys get their turn.
+const TURN: usize = 64;
 
 pub(crate) fn run(target: Option<Target>, interval: Duration) -> anyhow::Result<()> {
     in_terminal(|terminal| Dashboard::new(target, interval).run(terminal))
@@ -50,8 +52,8 @@ struct Dashboard {
     theme: Theme,
     interval: Duration,
     lookout: Option<Lookout>,
-    /// With the session that it follows.
-    tracker: Option<(u64, Tracker)>,
+    /// Follows the frames of the session that the lookout has open.
+    tap: Option<Tap>,
     listed: Option<Instant>,
 }
 
@@ -62,7 +64,7 @@ impl Dashboard {
             model: Model::new(target),
             theme: Theme::from_environment(),
             interval,
-            tracker: None,
+            tap: None,
             listed: None,
         }
     }
@@ -77,7 +79,7 @@ impl Dashboard {
                 next_draw = now + self.interval;
             }
             self.poll();
-            let pause = self.tracker.as_ref().map_or(PATIENCE, |t| t.1.pause());
+            let pause = self.tap.as_ref().map_or(PATIENCE, Tap::pause);
             let wait = pause.min(PATIENCE).min(next_draw.saturating_duration_since(Instant::now()));
             if !event::poll(wait).context("cannot read keys")? {
                 continue;
@@ -103,12 +105,12 @@ impl Dashboard {
             Effect::Quit => return true,
             Effect::Pick => {
                 self.model.watch(None);
-                (self.lookout, self.tracker, self.listed) = (None, None, None);
+                (self.lookout, self.tap, self.listed) = (None, None, None);
             }
             Effect::Open(name) => {
                 let target = Target::Region(name);
                 self.lookout = Some(Lookout::new(target.clone()));
-                self.tracker = None;
+                self.tap = None;
                 self.model.watch(Some(target));
             }
         }
@@ -134,44 +136,58 @@ impl Dashboard {
             return;
         }
         let look = lookout.look(self.model.focus(), false);
-        self.model.see(look, shmx::os::clock::ticks());
+        self.model.see(look, shmx_os::clock::ticks());
     }
 
-    /// Counts the frames that have come since the last time.
+    /// Takes the frames that have come since the last time.
     fn poll(&mut self) {
-        let Some(i) = self.lookout.as_ref().and_then(Lookout::inspector) else { return };
+        let Some(lookout) = &self.lookout else { return };
+        let Some(i) = lookout.inspector() else { return };
+        // In a dump nothing comes.
+        let Target::Region(name) = &lookout.target else { return };
         if !i.is_whole() {
             return;
         }
         let session = i.header().session_id;
-        if self.tracker.as_ref().is_none_or(|t| t.0 != session) {
-            self.tracker = Some((session, Tracker::new(i, true)));
+        if self.tap.as_ref().is_none_or(|t| t.session_id() != session) {
+            let options = Tap::options().start(Start::Newest).verify(Verify::Never);
+            // The name may lead to a successor already; the lookout follows soon.
+            self.tap = options.open(name).ok().filter(|t| t.session_id() == session && t.is_whole());
         }
-        let Some((_, tracker)) = &mut self.tracker else { return };
-        let now = shmx::os::clock::ticks();
-        let frames = match tracker.poll(i, now) {
-            News::Frames(frames) => frames,
-            News::Restarted => return,
-        };
-        self.model.history.note(now, &frames, i.header().frame_seq, tracker.missed);
-        if !self.model.paused {
-            for (at, v) in points(&self.model, i, &frames) {
-                self.model.plot_point(at, v);
+        let Some(tap) = &mut self.tap else { return };
+        let focus = in_focus(&self.model);
+        let (element, component) = (self.model.element, self.model.component);
+        let (mut frames, mut points) = (Vec::new(), Vec::new());
+        for _ in 0..TURN {
+            match tap.try_next() {
+                Ok(Some(frame)) => {
+                    let seen = Seen::of(&frame, shmx_os::clock::ticks());
+                    let number = |info: &StreamInfo| {
+                        let s = frame.stream(info.id).ok()??;
+                        values::number(info, s.data, 0, element, component)
+                    };
+                    points.extend(focus.as_ref().and_then(number).map(|v| (seen.time(), v)));
+                    frames.push(seen);
+                }
+                Ok(None) => break,
+                // The next refresh finds who has the region now.
+                Err(e) if e.is_final() => break,
+                // Counted as rejected.
+                Err(_) => {}
             }
+        }
+        let stats = tap.stats();
+        self.model.history.note(shmx_os::clock::ticks(), &frames, i.header().frame_seq, stats.missed);
+        if !self.model.paused {
+            points.into_iter().for_each(|(at, v)| self.model.plot_point(at, v));
         }
     }
 }
 
-/// The number in focus in each of the newest of these frames.
-fn points(m: &Model, i: &shmx::Inspector, frames: &[Seen]) -> Vec<(u64, f64)> {
-    let (Some(Look::Region(facts)), focus) = (&m.look, m.focus()) else { return Vec::new() };
-    let Some(dir) = facts.directory.as_ref().ok().filter(|_| focus.stream.is_some()) else { return Vec::new() };
-    let number = |f: &Seen| {
-        let frame = look::frame(i, f.slot, Some(dir), focus, None, None)?.ok().filter(|n| n.id == f.id)?;
-        let s = frame.streams.iter().find(|s| Some(s.id) == focus.stream)?;
-        Some((f.published.unwrap_or(f.seen), s.number(m.element, m.component)?))
-    };
-    frames.iter().rev().take(PLOTTED).rev().filter_map(number).collect()
+/// The stream in focus.
+fn in_focus(m: &Model) -> Option<StreamInfo> {
+    let Some(Look::Region(facts)) = &m.look else { return None };
+    facts.directory.as_ref().ok()?.stream(m.focus().stream?).cloned()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -2,7 +2,7 @@
 
 use crate::look::{Facts, Focus, Look, StreamFact, Target};
 use crate::ls::Row;
-use crate::watch::Seen;
+use crate::seen::Seen;
 use std::collections::VecDeque;
 
 /// Time over which rates are taken, nanoseconds.
@@ -54,7 +54,7 @@ pub(crate) struct History {
     pub(crate) jitter: VecDeque<f64>,
     /// Payload bytes per second.
     pub(crate) bandwidth: VecDeque<f64>,
-    /// Frames that came and went unseen.
+    /// Frames that came and went before they were taken.
     pub(crate) missed: u64,
 }
 
@@ -64,7 +64,7 @@ impl History {
         self.missed = missed;
         self.recent.extend(frames);
         let old = now.saturating_sub(WINDOW);
-        while self.recent.front().is_some_and(|f| f.published.unwrap_or(f.seen) < old) {
+        while self.recent.front().is_some_and(|f| f.time() < old) {
             self.recent.pop_front();
         }
         if self.counted.back().is_none_or(|c| now.saturating_sub(c.0) >= BIN / 5) {
@@ -101,9 +101,8 @@ impl History {
 
     /// Standard deviation of the intervals, nanoseconds.
     pub(crate) fn jitter_now(&self) -> Option<f64> {
-        let time = |f: &Seen| f.published.unwrap_or(f.seen);
         let pairs = self.recent.iter().zip(self.recent.iter().skip(1)).filter(|(a, b)| b.id == a.id + 1);
-        let intervals: Vec<f64> = pairs.map(|(a, b)| time(b).saturating_sub(time(a)) as f64).collect();
+        let intervals: Vec<f64> = pairs.map(|(a, b)| b.time().saturating_sub(a.time()) as f64).collect();
         if intervals.len() < 2 {
             return None;
         }
@@ -220,7 +219,7 @@ impl Model {
         *self = Self { picker, page: self.page, span: self.span, ..Self::new(target) };
     }
 
-    /// Takes in a look.
+    /// Takes in a snapshot.
     pub(crate) fn see(&mut self, look: Look, now: u64) {
         self.now = now;
         if let Look::Region(f) = &look {
@@ -372,7 +371,7 @@ mod tests {
     use super::*;
 
     fn seen(id: u64, at: u64) -> Seen {
-        Seen { id, slot: 0, published: Some(at), seen: at, bytes: 1000 }
+        Seen { id, published: Some(at), seen: at, bytes: 1000 }
     }
 
     #[test]

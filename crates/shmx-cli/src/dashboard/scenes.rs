@@ -6,12 +6,12 @@ use super::{svg, view};
 use crate::look::{Facts, Focus, Look, Lookout, Target};
 use crate::ls::{Row, State};
 use crate::scratch::{Scratch, has_locks};
-use crate::watch::Seen;
+use crate::seen::Seen;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use shmx::os::LockState;
-use shmx::{Client, Config};
+use shmx::{Client, Hold, Server};
+use shmx_os::LockState;
 use std::path::PathBuf;
 
 const NAME: &str = "robot";
@@ -73,8 +73,7 @@ fn look(scratch: &Scratch) -> Look {
 
 /// Frame slots that the control rings and the directory dwarf.
 fn squeezed() -> Model {
-    let config = Config { slots: 8, frame_bytes_cap: 256, ..Config::new(Scratch::unique("squeezed")) };
-    let scratch = Scratch::with(&config);
+    let scratch = Scratch::with(Server::builder(Scratch::unique("squeezed")).slots(8).frame_bytes(256));
     let _reader = Client::open(&scratch.name).unwrap();
     scratch.publish(5);
     model(look(&scratch))
@@ -89,7 +88,7 @@ fn model(look: Look) -> Model {
             // 100 frames a second, some late ones in waves.
             let late = if i % 7 == 0 { 1_500_000 * (i / 150 % 4) } else { 0 };
             let at = NOW - (2_000 - i) * 10_000_000 + late;
-            m.history.note(at, &[Seen { id: i + 1, slot: 0, published: Some(at), seen: at, bytes: 48_160 }], i + 1, 0);
+            m.history.note(at, &[Seen { id: i + 1, published: Some(at), seen: at, bytes: 48_160 }], i + 1, 0);
         }
     }
     m.see(look, NOW);
@@ -102,7 +101,8 @@ fn model(look: Look) -> Model {
 
 /// A region whose slots are mostly used.
 fn scratch(tag: &str, slots: u32) -> Scratch {
-    let mut scratch = Scratch::with(&Config { slots, control_per_reader: 2048, ..Config::new(Scratch::unique(tag)) });
+    let mut scratch =
+        Scratch::with(Server::builder(Scratch::unique(tag)).slots(slots).frame_bytes(65536).control_bytes(2048));
     scratch.cloud = 48_000;
     scratch
 }
@@ -146,9 +146,11 @@ fn lapped() -> Model {
 
 fn leased() -> Model {
     let scratch = scratch("leased", 5);
-    let (mut a, mut b) = (Client::open(&scratch.name).unwrap(), Client::open(&scratch.name).unwrap());
+    let open = || Client::options().hold(Hold::Lease).open(&scratch.name).unwrap();
+    let (mut a, mut b) = (open(), open());
     scratch.publish(5);
-    let held = (a.latest().unwrap(), b.latest().unwrap());
+    let hold = |client: &mut Client| client.latest().unwrap().unwrap().keep();
+    let held = (hold(&mut a), hold(&mut b));
     scratch.publish(2);
     let newest = b.latest().unwrap();
     let writing = scratch.server().begin_frame().unwrap();
@@ -185,7 +187,7 @@ fn dead() -> Model {
     scratch.publish(9);
     drop(reader.latest().unwrap());
     let Look::Region(mut f) = look(&scratch) else { panic!() };
-    f.server = shmx::ServerState::Dead;
+    f.server = shmx::ServerState::Died;
     f.program = None;
     f.readers[0].lock = LockState::Free;
     model(Look::Region(f))

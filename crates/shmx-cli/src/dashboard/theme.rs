@@ -91,8 +91,8 @@ impl Theme {
 
     pub(crate) fn server(self, state: ServerState) -> (&'static str, Style) {
         match state {
-            ServerState::Alive => ("●", self.good().add_modifier(Modifier::BOLD)),
-            ServerState::Dead => ("×", self.bad()),
+            ServerState::Live => ("●", self.good().add_modifier(Modifier::BOLD)),
+            ServerState::Died => ("×", self.bad()),
             ServerState::Closed => ("○", self.warning()),
             ServerState::Reference => ("◇", self.fg(SKY)),
             _ => ("?", self.dim()),

@@ -5,7 +5,7 @@ use crate::stop;
 use anyhow::bail;
 use shmx::abi::frame::Streams;
 use shmx::error::OpenError;
-use shmx::{ElementType, FrameBuf, StaticState, StreamInfo, Tap, TapOptions, TapState};
+use shmx::{Directory, ElementType, Frame, ServerState, StreamInfo, Tap};
 use shmx_record::{Cursor, Item, Place, Problem, Recording};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Point {
 #[derive(Clone, Debug)]
 pub(crate) struct Full {
     pub(crate) payload: Arc<[u8]>,
-    pub(crate) directory: Arc<StaticState>,
+    pub(crate) directory: Arc<Directory>,
 }
 
 /// First components of a stream's first element that are kept for plots over time.
@@ -48,7 +48,7 @@ impl Columns {
         self.first.get(&stream).map_or(0..0, |&(first, n)| first..first + n)
     }
 
-    fn note(&mut self, directory: &StaticState, payload: &[u8]) -> Box<[f64]> {
+    fn note(&mut self, directory: &Directory, payload: &[u8]) -> Box<[f64]> {
         let mut values = vec![f64::NAN; self.count];
         for s in Streams::new(payload).map_while(Result::ok) {
             let Some(info) = directory.stream(s.stream_id) else { continue };
@@ -95,7 +95,7 @@ pub(crate) fn number(ty: ElementType, b: &[u8]) -> f64 {
     }
 }
 
-/// Frames that can be looked at in any order.
+/// Frames that can be had in any order.
 pub(crate) trait Frames {
     fn title(&self) -> String;
     fn is_recording(&self) -> bool;
@@ -109,7 +109,7 @@ pub(crate) trait Frames {
     /// A frame in full; `None` if only its short form was kept.
     fn full(&mut self, i: usize) -> Option<Full>;
     fn columns(&self) -> &Columns;
-    /// How many frames were dropped at the front so far: places move by it.
+    /// How many frames were forgotten at the front so far: places move by it.
     fn forgotten(&self) -> u64;
     /// What there is to say about the source.
     fn state(&self) -> String;
@@ -121,7 +121,7 @@ pub(crate) struct Live {
     name: String,
     tap: Option<Tap>,
     last_session: Option<u64>,
-    directory: Arc<StaticState>,
+    directory: Arc<Directory>,
     points: VecDeque<Point>,
     /// The last of the points, in full.
     fulls: VecDeque<Full>,
@@ -135,12 +135,11 @@ pub(crate) struct Live {
     /// Why the producer is gone; frames that it left may still be taken.
     ended: Option<&'static str>,
     note: String,
-    buf: FrameBuf,
 }
 
 impl Live {
     pub(crate) fn new(name: &str, budget: u64) -> anyhow::Result<Self> {
-        shmx::os::RegionName::new(name)?;
+        shmx_os::RegionName::new(name)?;
         Ok(Self {
             name: name.to_owned(),
             tap: None,
@@ -157,17 +156,16 @@ impl Live {
             next_look: Instant::now(),
             ended: None,
             note: "waiting".into(),
-            buf: FrameBuf::new(),
         })
     }
 
     fn open(&mut self) {
         self.next_look = Instant::now() + Duration::from_millis(20);
-        match Tap::open(&self.name, TapOptions::default()) {
+        match Tap::open(&self.name) {
             Ok(tap) if self.last_session == Some(tap.session_id()) => {}
             Ok(mut tap) => match tap.directory_changed() {
                 Ok(d) => {
-                    self.directory = Arc::new(d.unwrap_or_default());
+                    self.directory = d.unwrap_or_default();
                     self.last_session = Some(tap.session_id());
                     self.segment += 1;
                     self.note = "live".into();
@@ -176,26 +174,18 @@ impl Live {
                 }
                 Err(e) => self.note = e.to_string(),
             },
-            Err(OpenError::Os(shmx::os::OpenError::NotFound { .. })) if self.points.is_empty() => {
+            Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) if self.points.is_empty() => {
                 self.note = "waiting for its server".into();
             }
-            Err(OpenError::Os(shmx::os::OpenError::NotFound { .. })) => {}
+            Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {}
             Err(e) => self.note = e.to_string(),
         }
     }
 
-    fn keep(&mut self) {
-        let payload: Arc<[u8]> = self.buf.payload().into();
+    fn keep(&mut self, point: Point, payload: Arc<[u8]>) {
         let values = self.columns.note(&self.directory, &payload);
-        self.missed = self.missed.saturating_add(self.buf.missed_before());
-        self.points.push_back(Point {
-            id: self.buf.frame_id(),
-            time: self.buf.published_ticks().unwrap_or_else(shmx::os::clock::ticks),
-            sim_time: self.buf.sim_time(),
-            segment: self.segment,
-            missed: self.buf.missed_before(),
-            values,
-        });
+        self.missed = self.missed.saturating_add(point.missed);
+        self.points.push_back(Point { segment: self.segment, values, ..point });
         self.bytes += payload.len() as u64;
         self.fulls.push_back(Full { payload, directory: self.directory.clone() });
         while self.bytes > self.budget && self.fulls.len() > 1 {
@@ -205,6 +195,20 @@ impl Live {
             self.points.pop_front();
             self.forgotten += 1;
         }
+    }
+}
+
+/// A frame in short, but for what belongs to its source.
+fn point(frame: &Frame<'_>) -> Point {
+    let now = shmx_os::clock::ticks();
+    Point {
+        id: frame.frame_id(),
+        // Of a frame without publish time, the time at which it came.
+        time: frame.publish_time().and_then(|t| t.age_ns(now)).map_or(now, |age| now.saturating_sub(age)),
+        sim_time: frame.sim_time(),
+        segment: 0,
+        missed: frame.missed_before(),
+        values: Box::default(),
     }
 }
 
@@ -228,17 +232,18 @@ impl Frames for Live {
         }
         let until = Instant::now() + Duration::from_millis(20);
         while let Some(tap) = self.tap.as_mut() {
-            match tap.try_next(&mut self.buf) {
-                Ok(true) => {
+            let taken = tap.try_next().map(|frame| frame.map(|f| (point(&f), f.payload().into())));
+            match taken {
+                Ok(Some((point, payload))) => {
                     if let Ok(Some(d)) = tap.directory_changed() {
-                        self.directory = Arc::new(d);
+                        self.directory = d;
                     }
-                    self.keep();
+                    self.keep(point, payload);
                     if Instant::now() >= until {
                         return Duration::ZERO;
                     }
                 }
-                Ok(false) => {
+                Ok(None) => {
                     if let Some(why) = self.ended.take() {
                         self.note = why.into();
                         self.tap = None;
@@ -249,9 +254,9 @@ impl Frames for Live {
                     }
                     self.next_look = Instant::now() + Duration::from_millis(50);
                     self.ended = match tap.state() {
-                        TapState::Live => return tap.pause(),
-                        TapState::Closed => Some("its server has left"),
-                        TapState::Dead => Some("its server died"),
+                        ServerState::Closed => Some("its server has left"),
+                        ServerState::Died => Some("its server died"),
+                        _ if tap.is_current() => return tap.pause(),
                         _ => Some("replaced"),
                     };
                 }
@@ -301,7 +306,7 @@ pub(crate) struct Recorded {
     cursor: Cursor,
     points: Vec<Point>,
     places: Vec<Place>,
-    directories: HashMap<u32, Arc<StaticState>>,
+    directories: HashMap<u32, Arc<Directory>>,
     columns: Columns,
     note: String,
 }
@@ -349,7 +354,7 @@ impl Recorded {
                 me.note = format!("the first {MOST_POINTS} frames");
                 break;
             }
-            let none = StaticState::default();
+            let none = Directory::default();
             let directory = me.directories.get(&f.head.segment).map_or(&none, |d| d);
             let values = me.columns.note(directory, f.payload());
             me.places.push(me.cursor.place());

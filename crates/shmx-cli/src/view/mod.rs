@@ -2,6 +2,7 @@
 
 mod frames;
 mod screen;
+mod shown;
 mod svg;
 
 use crate::common::say;
@@ -13,7 +14,8 @@ use frames::{Frames, Live, Recorded};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use screen::{Mode, Screen};
+use screen::Screen;
+use shown::Mode;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

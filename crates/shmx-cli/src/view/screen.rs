@@ -1,7 +1,7 @@
 //! The screen of a view: streams, a plot, a place in time.
 
-use super::frames::{COLUMNS, Frames, Full, number, numeric};
-use clap::ValueEnum;
+use super::frames::{COLUMNS, Frames, number};
+use super::shown::{Mode, Shown, fitting, short, summary, unpack};
 use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -9,51 +9,14 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
-use shmx::abi::frame::Streams;
-use shmx::{ElementType, StreamInfo};
 use shmx_record::ImageInfo;
 use std::time::{Duration, Instant};
-
-/// How a stream is plotted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    /// The first element's values over the frames.
-    Time,
-    /// The values of one frame over their number.
-    Index,
-    /// Two components of each element against each other.
-    Xy,
-    /// An image.
-    Image,
-}
-
-impl Mode {
-    const ALL: [Self; 4] = [Self::Time, Self::Index, Self::Xy, Self::Image];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Time => "over time",
-            Self::Index => "over index",
-            Self::Xy => "x against y",
-            Self::Image => "image",
-        }
-    }
-}
 
 /// A palette that colour-blind eyes can tell apart.
 const SERIES: [Color; 4] =
     [Color::Rgb(86, 180, 233), Color::Rgb(230, 159, 0), Color::Rgb(0, 158, 115), Color::Rgb(204, 121, 167)];
 /// Points of a plot; more would be drawn upon each other.
 const MOST_DRAWN: usize = 4096;
-
-/// A stream of the frame that is shown.
-struct Shown {
-    info: StreamInfo,
-    name: String,
-    ty: Option<ElementType>,
-    elements: u32,
-    data: Vec<u8>,
-}
 
 pub(crate) struct Screen {
     title: String,
@@ -408,7 +371,7 @@ impl Screen {
         let mut cells = vec!['─'; width];
         let per = n.div_ceil(width).max(1);
         for (c, cell) in cells.iter_mut().enumerate() {
-            // A look at a few frames of each cell is enough for a million of them.
+            // A few frames of each cell are enough for a million of them.
             let from = c * n / width;
             let to = ((c + 1) * n / width).max(from + 1).min(n);
             for k in (from..to).step_by(per.div_ceil(64)) {
@@ -448,71 +411,4 @@ fn index_of_time(frames: &dyn Frames, time: u64) -> usize {
         if frames.point(mid).is_some_and(|p| p.time <= time) { lo = mid + 1 } else { hi = mid }
     }
     lo.saturating_sub(1)
-}
-
-fn unpack(f: &Full) -> Vec<Shown> {
-    let mut shown: Vec<Shown> = Vec::new();
-    for s in Streams::new(&f.payload).map_while(Result::ok) {
-        let Some(info) = f.directory.stream(s.stream_id).cloned() else { continue };
-        let name = info.name_lossy().into_owned();
-        let name = if name.is_empty() { format!("#{}", info.id) } else { name };
-        shown.push(Shown { ty: numeric(&info), name, info, elements: s.elem_count, data: s.data.to_vec() });
-    }
-    shown
-}
-
-/// The plots that make sense for a stream, the likeliest first.
-fn fitting(s: &Shown) -> Vec<Mode> {
-    let Some(_) = s.ty else { return Vec::new() };
-    let image = ImageInfo::of(&s.info).is_some_and(|i| i.step > 0);
-    let mut fit: Vec<Mode> = Vec::new();
-    if image {
-        fit.push(Mode::Image);
-    }
-    if (2..=3).contains(&s.info.components) && s.elements > 1 {
-        fit.push(Mode::Xy);
-    }
-    if s.elements <= 1 {
-        fit.push(Mode::Time);
-    }
-    for m in Mode::ALL {
-        let possible = match m {
-            Mode::Image => false,
-            Mode::Xy => s.info.components >= 2,
-            _ => true,
-        };
-        if possible && !fit.contains(&m) {
-            fit.push(m);
-        }
-    }
-    fit
-}
-
-fn summary(s: &Shown) -> String {
-    match s.ty {
-        Some(ty) if s.elements <= 1 && s.info.components <= 2 => {
-            let values = s.data.chunks_exact(ty.size() as usize).map(|b| short(number(ty, b)));
-            values.collect::<Vec<_>>().join(" ")
-        }
-        Some(ty) if s.info.components > 1 => format!("{}x{} *{}", ty.name(), s.info.components, s.elements),
-        Some(ty) => format!("{} *{}", ty.name(), s.elements),
-        None => format!("? *{}", s.elements),
-    }
-}
-
-/// A number in few characters.
-fn short(v: f64) -> String {
-    let a = v.abs();
-    if v == 0.0 || !v.is_finite() {
-        return v.to_string();
-    }
-    if v.fract() == 0.0 && a < 1e7 {
-        format!("{v:.0}")
-    } else if (1e-3..1e6).contains(&a) {
-        let digits = (4 - a.log10().floor() as i32).clamp(0, 6) as usize;
-        let text = format!("{v:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{v:.2e}")
-    }
 }

@@ -125,7 +125,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
 /// that tell the living from the dead. Says so.
 pub(crate) fn cannot_run() -> bool {
     let name = unique("able");
-    let server = shmx::Server::create(&shmx::Config::new(&*name), &[]).unwrap();
+    let server = shmx::Server::builder(&*name).create().unwrap();
     let locks = shmx::abi::extension::Features::of(&server.header()).has(shmx::abi::extension::Features::LOCKS);
     let lacking = std::env::var_os("SHMX_RUNNER").is_some() || !locks;
     if lacking {

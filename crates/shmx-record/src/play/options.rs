@@ -1,5 +1,6 @@
 //! How recordings are replayed, and what a player tells.
 
+use shmx::Checksum;
 use std::time::{Duration, Instant};
 
 /// How a recording is replayed.
@@ -20,6 +21,9 @@ pub struct PlayOptions {
     pub prefix: String,
     /// Replace regions that hold no liveness lock, or what is no region at all.
     pub replace: bool,
+    /// Which frames carry a checksum. Default `None`: those that had one, and all while a reader needs them; none where the
+    /// recorded server wrote none.
+    pub checksum: Option<Checksum>,
 }
 
 impl Default for PlayOptions {
@@ -32,6 +36,7 @@ impl Default for PlayOptions {
             regions: Vec::new(),
             prefix: String::new(),
             replace: false,
+            checksum: None,
         }
     }
 }

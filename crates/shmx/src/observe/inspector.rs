@@ -374,7 +374,8 @@ impl Inspector {
     }
 
     /// Computes the checksum of the frame in a slot, piece by piece and without a copy of the frame, and tells which
-    /// frame it was; `Ok(None)` if there is none. Takes time in proportion to the frame.
+    /// frame it was; `Ok(None)` if there is none. Takes time in proportion to the frame, and none where the producer
+    /// wrote no checksum ([`ChecksumState::Absent`]).
     ///
     /// # Errors
     ///
@@ -384,7 +385,7 @@ impl Inspector {
         let view = (slot < self.region.layout.slots()).then(|| self.region.slot(slot));
         let found = self.undisturbed(slot, |meta, payload| {
             if !features.has_checksum(meta.stamp) {
-                return Some(None);
+                return Some(ChecksumState::Absent);
             }
             let len = meta.payload_bytes as usize;
             let mut state = hash::SEED;
@@ -397,13 +398,10 @@ impl Inspector {
                     return None;
                 }
             }
-            Some(Some(hash::fold32(state)))
+            let right = hash::fold32(state) == meta.checksum;
+            Some(if right { ChecksumState::Verified } else { ChecksumState::Mismatch })
         })?;
-        Ok(found.map(|(m, sum)| match sum {
-            None => (m.frame_id, ChecksumState::Absent),
-            Some(sum) if sum == m.checksum => (m.frame_id, ChecksumState::Verified),
-            Some(_) => (m.frame_id, ChecksumState::Mismatch),
-        }))
+        Ok(found.map(|(m, state)| (m.frame_id, state)))
     }
 
     /// Copies bytes of the region from `offset` on, as many as `buf` has and the region has left; returns how many.

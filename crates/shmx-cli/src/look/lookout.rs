@@ -1,218 +1,13 @@
-//! One look at a region: everything that the dashboard and `inspect --once` show, as plain data.
+//! Where the facts come from: an inspector that follows a region.
 
-use crate::values;
-use shmx::abi::extension::{Features, FrameMarks, PublishTime};
+use super::{Facts, FrameFact, Look, ReaderFact, SlotFact, SlotKind, StreamFact, Target};
+use crate::acquired::Acquired;
+use crate::seen::PUBLISH_STEP;
+use shmx::abi::extension::Features;
 use shmx::abi::wire::GlobalHeader;
 use shmx::error::OpenError;
-use shmx::os::LockState;
-use shmx::{ChecksumState, ControlFill, HeaderReport, Inspector, ServerState, SlotContent, StaticState, StreamInfo};
-use std::path::PathBuf;
+use shmx::{ChecksumState, Directory, HeaderReport, Inspector, ServerState, SlotContent};
 use std::time::{Duration, Instant};
-
-/// What is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Region(String),
-    File(PathBuf),
-}
-
-impl Target {
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Region(name) => name.clone(),
-            Self::File(path) => path.display().to_string(),
-        }
-    }
-}
-
-/// What was found.
-#[derive(Clone, Debug)]
-pub(crate) enum Look {
-    Region(Box<Facts>),
-    /// It is there and cannot be opened as a region.
-    Damaged(Box<HeaderReport>),
-    /// There is nothing, or it may not be opened; why.
-    Missing(String),
-}
-
-/// A region at one moment, times relative to it.
-#[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    pub(crate) header: GlobalHeader,
-    pub(crate) layout: shmx::abi::RegionLayout,
-    pub(crate) features: Features,
-    pub(crate) server: ServerState,
-    pub(crate) program: Option<String>,
-    /// Whether the name still leads here.
-    pub(crate) named: bool,
-    pub(crate) file: bool,
-    pub(crate) directory: Result<StaticState, String>,
-    /// Every reader slot.
-    pub(crate) readers: Vec<ReaderFact>,
-    pub(crate) slots: Vec<SlotFact>,
-    /// The newest frame; none while there is none.
-    pub(crate) latest: Option<Result<FrameFact, String>>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ReaderFact {
-    pub(crate) index: u32,
-    pub(crate) in_use: bool,
-    pub(crate) id: u64,
-    pub(crate) last_frame: u64,
-    /// Frames published since.
-    pub(crate) lag: u64,
-    pub(crate) heartbeat_age_ns: Option<u64>,
-    pub(crate) lock: LockState,
-    pub(crate) leases: u32,
-    /// What a reader of ours says of itself.
-    pub(crate) own: Option<shmx::abi::extension::ReaderExtension>,
-    pub(crate) program: Option<String>,
-    pub(crate) ring: Option<ControlFill>,
-}
-
-impl ReaderFact {
-    /// A slot whose owner is known to be dead and has not been reaped.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.in_use && self.own.is_some() && self.lock == LockState::Free
-    }
-}
-
-/// What a slot is to the eye.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum SlotKind {
-    Empty,
-    Frame,
-    Newest,
-    Leased,
-    Writing,
-    Bad,
-}
-
-impl SlotKind {
-    pub(crate) const ALL: [Self; 6] = [Self::Newest, Self::Frame, Self::Leased, Self::Writing, Self::Bad, Self::Empty];
-
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Frame => "frame",
-            Self::Newest => "newest",
-            Self::Leased => "leased",
-            Self::Writing => "writing",
-            Self::Bad => "bad",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SlotFact {
-    pub(crate) index: u32,
-    pub(crate) kind: SlotKind,
-    /// Whether it is the newest one, leased or not.
-    pub(crate) newest: bool,
-    /// Why it is bad.
-    pub(crate) why: Option<String>,
-    pub(crate) frame_id: u64,
-    pub(crate) age_ns: Option<u64>,
-    pub(crate) sim_time: f64,
-    pub(crate) bytes: u32,
-    pub(crate) tlvs: u32,
-    /// None while it has not been computed.
-    pub(crate) checksum: Option<ChecksumState>,
-    pub(crate) leased_by: Vec<u32>,
-}
-
-impl SlotFact {
-    pub(crate) fn has_frame(&self) -> bool {
-        matches!(self.kind, SlotKind::Frame | SlotKind::Newest | SlotKind::Leased)
-            || self.kind == SlotKind::Bad && self.checksum == Some(ChecksumState::Mismatch)
-    }
-}
-
-pub(crate) const fn checksum_word(c: Option<ChecksumState>) -> &'static str {
-    match c {
-        None => "not checked",
-        Some(ChecksumState::Verified) => "ok",
-        Some(ChecksumState::Mismatch) => "WRONG",
-        Some(ChecksumState::Absent | ChecksumState::Unverified) => "none",
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct FrameFact {
-    pub(crate) slot: u32,
-    pub(crate) id: u64,
-    pub(crate) age_ns: Option<u64>,
-    pub(crate) sim_time: f64,
-    pub(crate) bytes: u32,
-    pub(crate) tlvs: u32,
-    pub(crate) checksum: Option<ChecksumState>,
-    pub(crate) streams: Vec<StreamFact>,
-    /// Why the streams end early.
-    pub(crate) damage: Option<String>,
-}
-
-/// A stream in the newest frame.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StreamFact {
-    pub(crate) id: u32,
-    /// What the directory says.
-    pub(crate) info: Option<StreamInfo>,
-    pub(crate) elem_count: u32,
-    pub(crate) bytes: u32,
-    /// Bytes of the stream from `start` on, not all of them if it is long.
-    pub(crate) start: u32,
-    pub(crate) part: Vec<u8>,
-}
-
-impl StreamFact {
-    pub(crate) fn name(&self) -> String {
-        match &self.info {
-            Some(i) if !i.name.is_empty() => i.name_lossy().into_owned(),
-            _ => format!("#{}", self.id),
-        }
-    }
-
-    pub(crate) fn type_text(&self) -> String {
-        self.info.as_ref().map_or_else(|| "undeclared".to_owned(), values::type_text)
-    }
-
-    /// Elements by components, as in `1000 x 3`.
-    pub(crate) fn shape(&self) -> String {
-        match &self.info {
-            Some(i) if i.components > 1 => format!("{} x {}", self.elem_count, i.components),
-            _ => self.elem_count.to_string(),
-        }
-    }
-
-    /// The first element in `part`.
-    pub(crate) fn first_element(&self) -> u32 {
-        self.info.as_ref().map_or(0, |i| self.start / i.bytes_per_elem.max(1))
-    }
-
-    /// Elements as text, from the first in `part` on.
-    pub(crate) fn elements(&self, limit: usize) -> Vec<String> {
-        let whole = self.info.as_ref().map_or(1, |i| i.bytes_per_elem.max(1) as usize);
-        let part = &self.part[..self.part.len() / whole * whole];
-        match values::decode(self.info.as_ref(), part, limit) {
-            serde_json::Value::Array(all) => all.iter().map(ToString::to_string).collect(),
-            serde_json::Value::String(hex) => vec![hex],
-            other => vec![other.to_string()],
-        }
-    }
-
-    pub(crate) fn number(&self, element: u32, component: u32) -> Option<f64> {
-        values::number(self.info.as_ref()?, &self.part, self.start, element, component)
-    }
-
-    pub(crate) fn is_numeric(&self) -> bool {
-        self.info.as_ref().is_some_and(|i| i.element_type().is_some())
-    }
-
-    pub(crate) fn components(&self) -> u32 {
-        self.info.as_ref().map_or(1, |i| i.components.max(1))
-    }
-}
 
 /// Which place of which stream is of interest: its bytes are always among those copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,7 +31,6 @@ pub(crate) struct Lookout {
     inspector: Option<Inspector>,
     /// Per slot: the frame, its stamp, and what its checksum was found to be.
     sums: Vec<Option<(u64, u64, ChecksumState)>>,
-    directory: Option<(u32, u64, Result<StaticState, String>)>,
     /// Computing checksums takes at most a fifth of the time.
     rest_until: Instant,
     session: u64,
@@ -252,7 +46,6 @@ impl Lookout {
             target,
             inspector: None,
             sums: Vec::new(),
-            directory: None,
             rest_until: now,
             session: 0,
             programs: Vec::new(),
@@ -260,7 +53,7 @@ impl Lookout {
         }
     }
 
-    /// The open region, for whoever wants more than a look.
+    /// The open region, for whoever wants more than facts.
     pub(crate) fn inspector(&self) -> Option<&Inspector> {
         self.inspector.as_ref()
     }
@@ -283,18 +76,17 @@ impl Lookout {
             Ok(i) => {
                 self.session = i.header().session_id;
                 self.sums = vec![None; i.layout().slots() as usize];
-                self.directory = None;
                 self.inspector = Some(i);
                 Ok(())
             }
-            Err(OpenError::Layout { source, .. }) => {
+            Err(OpenError::Layout { cause, .. }) => {
                 let report = match &self.target {
                     Target::Region(name) => HeaderReport::of_region(name).map_err(|e| one_line(e.into())),
                     Target::File(path) => HeaderReport::of_file(path).map_err(|e| one_line(e.into())),
                 };
                 Err(match report {
                     Ok(r) if r.layout.is_err() => Look::Damaged(Box::new(r)),
-                    Ok(_) => Look::Missing(format!("{source}; it changes while it is looked at")),
+                    Ok(_) => Look::Missing(format!("{cause}; it changes while it is read")),
                     Err(e) => Look::Missing(e),
                 })
             }
@@ -328,7 +120,7 @@ impl Lookout {
         if let Some((_, name)) = self.programs.iter().find(|p| p.0 == pid) {
             return name.clone();
         }
-        let name = shmx::os::process_name(pid);
+        let name = shmx_os::process_name(pid);
         self.programs.push((pid, name.clone()));
         name
     }
@@ -336,27 +128,17 @@ impl Lookout {
     fn facts(&mut self, i: &Inspector, focus: Focus, patient: bool) -> Facts {
         let header = i.header();
         let features = i.features();
-        let now = shmx::os::clock::ticks();
+        let now = shmx_os::clock::ticks();
         let file = matches!(self.target, Target::File(_));
         let server = i.server_state();
-        let known = self.directory.as_ref().filter(|d| (d.0, d.1) == (header.static_gen, header.static_hash));
-        let directory = match known {
-            Some((_, _, d)) => d.clone(),
-            None => {
-                let d = i.decode_static_dir().map_err(|e| e.to_string());
-                if d.is_ok() {
-                    self.directory = Some((header.static_gen, header.static_hash, d.clone()));
-                }
-                d
-            }
-        };
-        let program = (server == ServerState::Alive).then(|| self.program(header.ext_server_pid)).flatten();
+        let directory = i.directory().map_err(|e| e.to_string());
+        let program = (server == ServerState::Live).then(|| self.program(header.ext_server_pid)).flatten();
         let readers =
             i.snapshot_readers().into_iter().map(|r| self.reader(i, r, header.frame_seq, now, file)).collect();
         let slots = self.slots(i, &header, features, now, file, patient);
         let latest = i.layout().slot_of_sequence(header.write_index).and_then(|slot| {
             let sum = slots.get(slot as usize).and_then(|s: &SlotFact| s.checksum);
-            frame(i, slot, directory.as_ref().ok(), focus, sum, (!file).then_some(now))
+            frame(i, slot, directory.as_deref().ok(), focus, sum, (!file).then_some(now))
         });
         Facts {
             header,
@@ -455,16 +237,13 @@ fn slot_fact(
         _ if is_newest => (SlotKind::Newest, None),
         _ => (SlotKind::Frame, None),
     };
-    let timed = features.has(Features::PUBLISH_TIME) && !file;
     SlotFact {
         index: b.index,
         kind,
         newest: is_newest,
         why,
         frame_id: h.frame_id,
-        age_ns: PublishTime::from_wire(h.ext_publish_time, FrameMarks::of(h.ext_stamp))
-            .filter(|_| timed)
-            .and_then(|t| t.age_ns(now)),
+        age_ns: features.publish_time(h.ext_publish_time, h.ext_stamp).filter(|_| !file).and_then(|t| t.age_ns(now)),
         sim_time: h.sim_time,
         bytes: h.payload_bytes,
         tlvs: h.tlv_count,
@@ -477,12 +256,13 @@ fn slot_fact(
 pub(crate) fn frame(
     i: &Inspector,
     slot: u32,
-    directory: Option<&StaticState>,
+    directory: Option<&Directory>,
     focus: Focus,
     checksum: Option<ChecksumState>,
     now: Option<u64>,
 ) -> Option<Result<FrameFact, String>> {
     let info = |id: u32| directory.and_then(|d| d.stream(id));
+    let acquired = directory.and_then(Acquired::of);
     let want = |id: u32, _: u32| {
         let start = match info(id) {
             Some(s) if focus.stream == Some(id) => {
@@ -497,6 +277,12 @@ pub(crate) fn frame(
         Ok(None) => return None,
         Err(e) => return Some(Err(e.to_string())),
     };
+    let age_ns = o.publish_time().and_then(|t| t.age_ns(now?));
+    let published = age_ns.zip(now).map(|(age, now)| now.saturating_sub(age) & !(PUBLISH_STEP - 1));
+    let acquired_ns = acquired.and_then(|a| {
+        let s = o.streams.iter().find(|s| s.stream_id == a.stream)?;
+        a.before(&s.part, published?)
+    });
     let streams = o.streams.into_iter().map(|s| StreamFact {
         id: s.stream_id,
         info: info(s.stream_id).cloned(),
@@ -510,8 +296,8 @@ pub(crate) fn frame(
     Some(Ok(FrameFact {
         slot,
         id: o.header.frame_id,
-        age_ns: PublishTime::from_wire(o.header.ext_publish_time, FrameMarks::of(o.header.ext_stamp))
-            .and_then(|t| t.age_ns(now?)),
+        age_ns,
+        acquired_ns,
         sim_time: o.header.sim_time,
         bytes: o.header.payload_bytes,
         tlvs: o.header.tlv_count,
@@ -523,52 +309,4 @@ pub(crate) fn frame(
 
 fn one_line(e: anyhow::Error) -> String {
     crate::common::one_line(&e)
-}
-
-pub(crate) const FLAGS: [(u64, &str); 6] = [
-    (Features::STAMPS, "stamps"),
-    (Features::DOORBELL, "doorbell"),
-    (Features::LOCKS, "locks"),
-    (Features::PUBLISH_TIME, "publish_time"),
-    (Features::NO_CHECKSUM, "no_checksum"),
-    (Features::CLOSED, "closed"),
-];
-
-pub(crate) fn flags(features: Features) -> Vec<&'static str> {
-    FLAGS.iter().filter(|(bit, _)| features.has(*bit)).map(|(_, name)| *name).collect()
-}
-
-pub(crate) const fn server_word(s: ServerState) -> &'static str {
-    match s {
-        ServerState::Alive => "live",
-        ServerState::Dead => "dead",
-        ServerState::Closed => "closed",
-        ServerState::Reference => "reference-made",
-        _ => "unknown",
-    }
-}
-
-/// The sections of a region: name, start, bytes, and what is in it.
-pub(crate) fn sections(f: &Facts) -> [(&'static str, u64, u64, String); 5] {
-    let l = &f.layout;
-    let each = |n: u32, stride: u32| u64::from(n) * u64::from(stride);
-    let used = format!("{} bytes used, generation {}", f.header.static_bytes_used, f.header.static_gen);
-    let payload = format!("{} x {}, payload up to {}", l.slots(), l.slot_stride(), l.frame_bytes_cap());
-    [
-        ("header", 0, shmx::abi::GLOBAL_HEADER_LEN.into(), String::new()),
-        ("directory", l.static_offset().into(), l.static_bytes_cap().into(), used),
-        (
-            "readers",
-            l.readers_offset().into(),
-            each(l.reader_slots(), l.reader_slot_stride()),
-            format!("{} x {}", l.reader_slots(), l.reader_slot_stride()),
-        ),
-        (
-            "control",
-            l.control_offset().into(),
-            each(l.reader_slots(), l.control_stride()),
-            format!("{} x {}, {} each", l.reader_slots(), l.control_stride(), l.control_per_reader()),
-        ),
-        ("slots", l.slots_offset().into(), each(l.slots(), l.slot_stride()), payload),
-    ]
 }

@@ -1,0 +1,277 @@
+//! The command line.
+
+mod body;
+mod options;
+mod parse;
+
+pub(crate) use options::{
+    Cat, Checksum, Completions, Demo, DemoReader, Doctor, Dump, Every, Hz, Inspect, Ls, Man, Prune, Publish, Read,
+    Region, Rm, Send, Serve,
+};
+pub(crate) use parse::PublishStream;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Frames of typed streams between processes, through named shared memory.
+///
+/// Commands that look (ls, inspect, read, cat, hz, dump, doctor) use a read-only mapping and take no reader slot unless
+/// --attach says so: nothing they do can change a running stream.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shmx",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  shmx demo                              a producer, two readers and an inspector, for 3 seconds
+  shmx serve clock --hz 60               publish a clock under the name `clock`
+  shmx ls                                which regions there are
+  shmx inspect clock                     watch it live, without disturbing it
+  shmx read clock --frames 10 --json     ten frames of it, one JSON object each
+  shmx hz clock --seconds 2              how regular it is"
+)]
+pub(crate) struct Cli {
+    /// Log to stderr: -v events, -vv more. The variable RUST_LOG overrides it.
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 900)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the regions of this machine.
+    #[command(after_help = "\
+States: live; dead (its server died); closed (its server left, somebody holds the name); reference-made (no lock, so
+nobody can tell); unreadable (with the reason). The rate is counted for --seconds; of slow regions it is taken from the
+publish times in the ring. Read-only.
+
+Exit codes: 0 done, 1 failed (this platform cannot list), 2 wrong usage.
+
+Examples:
+  shmx ls
+  shmx ls --all --seconds 0
+  shmx ls --json | jq '.[] | select(.state == \"dead\")'")]
+    Ls(Ls),
+    /// Watch a region in a live dashboard, or print it once.
+    #[command(after_help = "\
+Without a name it lets you pick one. It waits for a server that is not there yet and follows one that restarts. Keys \
+are shown on the screen, `?` explains them. With --once or --json, and where stdout is no terminal, it prints the \
+same once and ends. A damaged region is shown field by field. Read-only: no reader slot, no lock. \
+NO_COLOR=1 turns colours off.
+
+Exit codes: 0 done, 1 failed or damaged region, 2 wrong usage.
+
+Examples:
+  shmx inspect
+  shmx inspect clock
+  shmx inspect clock --once
+  shmx inspect clock --json | jq .header.frame_seq
+  shmx inspect --file clock.bin")]
+    Inspect(Inspect),
+    /// Print the frames of a region, decoded, the newest one each time.
+    #[command(after_help = "\
+Read-only, by polling; with --attach it takes a reader slot, sleeps between frames, and the \
+producer spares the frame being read. Frames that were overwritten or passed over are counted as missed.
+
+Exit codes: 0 after --frames or on SIGINT; 1 when the time is up, the server leaves or fails; 2 wrong usage.
+
+Examples:
+  shmx read clock
+  shmx read clock --stream tick_seq --every 0.5s
+  shmx read clock --frames 20 --every 10 --json
+  shmx read clock --frames 100 --all --attach --json | jq .streams.tick_seq[0]")]
+    Read(Read),
+    /// Write the raw bytes of one stream to stdout, frame after frame.
+    #[command(after_help = "\
+Read-only; with --attach it takes a reader slot, which `publish --lossless` waits for.
+
+Exit codes: 0 after --frames, on SIGINT, or when the server has left in order after at least one frame; 1 failed; 2 \
+wrong usage.
+
+Examples:
+  shmx cat video --stream image | ffplay -f rawvideo -pixel_format rgb24 -video_size 640x480 -
+  shmx cat data --stream pos --attach --wait-server 10 >pos.bin")]
+    Cat(Cat),
+    /// Measure rate, jitter, latency, bandwidth and missed frames.
+    #[command(after_help = "\
+A line each second, and a summary at the end of --seconds or on SIGINT. Interval: from publish to publish. Jitter: \
+difference of an interval to the one before. Seen after: from publish until this command had taken the frame, which \
+includes the pause between its polls. Acquired before: from acquisition to publish, where a stream tells. Taken \
+after: from publish until a reader had taken the frame, from the reader's own slot. Read-only: it polls often enough \
+to take each frame before it is overwritten, and counts those that it missed; of these, and of frames without \
+publish time, it cannot know when they came.
+
+Exit codes: 0 done, 1 no frame or failed, 2 wrong usage.
+
+Examples:
+  shmx hz clock
+  shmx hz clock --seconds 2
+  shmx hz clock --seconds 1 --json | jq .interval.p99_ns")]
+    Hz(Hz),
+    /// Send a control message to the server of a region.
+    #[command(after_help = "\
+Takes a reader slot for as long as it takes. TYPE is a number (0x3000 and above are the application's) or one of \
+user, user+N, hello, heartbeat, bye. The body is made of the options in the order given, numbers in little-endian.
+
+Exit codes: 0 taken by the server (with --no-wait: sent), 1 failed or not taken in time, 2 wrong usage.
+
+Examples:
+  shmx send clock user --u64 7
+  shmx send clock user+1 --text gravity --f64 9.81
+  shmx send clock 0x3000 --hex 'de ad be ef' --no-wait
+  printf hello | shmx send clock user --file -")]
+    Send(Send),
+    /// Copy a region's bytes into a file, for a post-mortem.
+    #[command(after_help = "\
+Taken while others write, so frames in it may be half-written. Read-only. A FILE of `-` is stdout.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  shmx dump clock clock.bin
+  shmx dump clock - | gzip >clock.bin.gz
+  shmx inspect --file clock.bin --once")]
+    Dump(Dump),
+    /// Remove regions whose server died.
+    #[command(after_help = "\
+The region of a live server is never removed. Those who have a region mapped keep it.
+
+Exit codes: 0 removed, 1 refused or failed, 2 wrong usage.
+
+Examples:
+  shmx rm old
+  shmx rm --force made-by-the-reference")]
+    Rm(Rm),
+    /// Remove every region whose server died.
+    #[command(after_help = "\
+Asks first. Regions of live servers and reference-made ones are left alone. A PREFIX keeps it to names with this \
+prefix.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or nobody to ask.
+
+Examples:
+  shmx prune --dry-run
+  shmx prune --yes robot-")]
+    Prune(Prune),
+    /// Check what this machine offers: space, limits, containers, clock, processor, pages.
+    #[command(after_help = "\
+Each finding with its remedy. Makes a small region of its own and removes it.
+
+Exit codes: 0 usable, 1 something is broken, 2 wrong usage.
+
+Examples:
+  shmx doctor
+  shmx doctor --json | jq '.[] | select(.state != \"ok\")'")]
+    Doctor(Doctor),
+    /// Run a producer, a fast and a slow reader and an inspector, and say what each saw.
+    #[command(after_help = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  shmx demo
+  shmx demo --seconds 10 --hz 1000")]
+    Demo(Demo),
+    /// Publish a clock: streams tick_seq (42, u64) and tick_sim (43, f64).
+    #[command(after_help = "\
+Ends after --seconds, or on SIGINT or SIGTERM; the region is removed then.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  shmx serve clock
+  shmx serve clock --hz 120 --seconds 10 --slots 8")]
+    Serve(Serve),
+    /// Publish raw bytes from stdin as frames.
+    #[command(after_help = "\
+Each frame takes, per stream in the order given, COUNT elements of raw bytes (little-endian) from stdin.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 -s 640x480 - |
+    shmx publish video --stream 1:image:u8x3*640x480 --hz 30
+  shmx publish data --stream 1:pos:f32x3*100 2:mass:f32*100 --lossless --wait-readers 1 <data.bin")]
+    Publish(Publish),
+    /// Print a script that completes shmx commands in your shell.
+    #[command(after_help = "\
+Exit codes: 0 done, 2 wrong usage.
+
+Examples:
+  shmx completions bash >shmx.bash
+  shmx completions zsh >_shmx")]
+    Completions(Completions),
+    /// Print a manual page, or write all of them into a folder.
+    #[command(after_help = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  shmx man
+  shmx man inspect >shmx-inspect.1
+  shmx man --dir man1")]
+    Man(Man),
+    /// Record regions into an MCAP file, without disturbing them.
+    #[command(after_help = "\
+Every frame once, in order, or counted as missed. Regions need not be there yet and may restart, which begins a new
+segment in the same file. The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and
+points. A recorder that is killed leaves a file that is readable up to its last finished chunk, at most a second old.
+
+Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal; 1 failed (what was written is kept); 2 wrong
+usage.
+
+Examples:
+  shmx record clock -o clock.mcap --seconds 2
+  shmx record clock -o clock.mcap --frames 50 --compress zstd
+  shmx record clock -o run.mcap --seconds 1 --rotate-size 1M --keep-size 20M")]
+    Record(crate::record::Record),
+    /// Replay a recording: rebuild its regions and publish their frames at their times.
+    #[command(after_help = "\
+Frames, their order and the directory are as recorded, byte for byte; frame ids count from 1. On a terminal, keys pause,
+step, seek and change the speed. With --loop it ends by a signal or the key q. Several files play one after the other.
+
+Exit codes: 0 done or ended by a signal; 1 failed, or a part of the file could not be read; 2 wrong usage.
+
+Examples:
+  shmx play clock.mcap
+  shmx play clock.mcap --rate 0.5 --prefix slow-
+  shmx play clock.mcap --from 0.1 --to 0.5 --json")]
+    Play(crate::play::Play),
+    /// Say what a recording holds.
+    #[command(after_help = "\
+Reads everything, and says what of a truncated or damaged file can be read and what cannot.
+
+Exit codes: 0 all of it is readable; 1 not all, or nothing; 2 wrong usage.
+
+Examples:
+  shmx info clock.mcap
+  shmx info clock.mcap --json | jq .regions[0].frames_read")]
+    Info(crate::info::Info),
+    /// Plot any numeric stream of a region or a recording; pause, step and scrub.
+    #[command(after_help = "\
+A live region is followed through a read-only mapping, from the oldest frame in its ring on; --history bounds the memory
+for what was seen since. Images and vectors have plots of their own; keys are shown on the screen.
+NO_COLOR=1 turns colours off, but for images.
+
+Exit codes: 0 done; 1 failed, or a part of the recording could not be read; 2 wrong usage.
+
+Examples:
+  shmx view clock
+  shmx view clock.mcap --stream tick_sim --at 0.5 --once --size 80x24
+  shmx view clock.mcap --svg clock.svg")]
+    View(crate::view::View),
+    /// A consumer of the demo.
+    #[command(hide = true)]
+    DemoReader(DemoReader),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

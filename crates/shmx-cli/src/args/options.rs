@@ -1,0 +1,319 @@
+//! The options of each command.
+
+use super::body::Body;
+use super::parse::{
+    PublishStream, elems_spec, every, interval, message_type, positive_seconds, rate, seconds, stream_spec,
+};
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Also objects that are no regions.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How long to count frames for the rate.
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) seconds: Duration,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hz {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// End after this time. Without it, run until SIGINT.
+    #[arg(long, value_parser = positive_seconds, allow_negative_numbers = true)]
+    pub(crate) seconds: Option<Duration>,
+    /// Keep trying to open the region for this time.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) wait_server: Duration,
+    /// Print the summary as JSON, and nothing before.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// Type of the message.
+    #[arg(value_name = "TYPE", value_parser = message_type)]
+    pub(crate) ty: u32,
+    #[command(flatten)]
+    pub(crate) body: Body,
+    /// Append the bytes of a file; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Longest wait for room in the ring, and for the server to take the message.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) timeout: Duration,
+    /// End as soon as the message is in the ring. The server may then not learn who sent it.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Keep trying to open the region for this time.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) wait_server: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dump {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// Where to write it.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Names of the regions.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Also what has no lock: reference-made regions, whose servers may be running, and objects that are no regions.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Only regions whose names have this prefix.
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Only say what would be removed.
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The command; without it, shmx itself.
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands into this folder.
+    #[arg(long, conflicts_with = "command")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How long the readers read.
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = positive_seconds)]
+    pub(crate) seconds: Duration,
+    /// Frames per second.
+    #[arg(long, default_value = "100", value_parser = rate, allow_negative_numbers = true)]
+    pub(crate) hz: f64,
+    /// Which frames carry a checksum.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) checksum: Checksum,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// Frames per second.
+    #[arg(long, default_value = "30", value_parser = rate, allow_negative_numbers = true)]
+    pub(crate) hz: f64,
+    /// End after this time. Without it, run until SIGINT or SIGTERM.
+    #[arg(long, value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) seconds: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) region: Region,
+    /// Largest payload of a frame.
+    #[arg(long, value_name = "BYTES", default_value_t = 65536)]
+    pub(crate) frame_bytes: u32,
+    /// Also publish `echo` (44, u64): per reader slot the number that the reader last sent (type 0x3000, 8 bytes).
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// The producer of the demo: echo and a filling, ends when stdin closes, reports on stdout.
+    #[arg(long, hide = true)]
+    pub(crate) demo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Region {
+    /// Frame slots.
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
+    pub(crate) slots: u32,
+    /// Readers that can attach.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) readers: u32,
+    /// Bytes of each reader's control ring; 0 means none.
+    #[arg(long, value_name = "BYTES", default_value_t = 4096)]
+    pub(crate) control_bytes: u32,
+    /// Which frames carry a checksum: `auto` is those up to 4 KiB, and larger ones when somebody needs it.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) checksum: Checksum,
+    /// Replace what has the name, unless its server lives.
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+/// Which frames of a new region carry a checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Checksum {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Checksum {
+    /// As it is written on a command line.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl From<Checksum> for shmx::Checksum {
+    fn from(c: Checksum) -> Self {
+        match c {
+            Checksum::Auto => Self::Auto,
+            Checksum::Always => Self::Always,
+            Checksum::Never => Self::Never,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Read {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// End after this many frames.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) frames: Option<u64>,
+    /// Longest time without a frame.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) timeout: Duration,
+    /// Keep trying to open the region for this time.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) wait_server: Duration,
+    /// Only this stream, by name or number; may be repeated.
+    #[arg(long = "stream", value_name = "NAME")]
+    pub(crate) streams: Vec<String>,
+    /// One JSON object per frame.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Every frame in order instead of the newest.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only each N-th frame (`10`), or at most one frame in a time (`0.5s`, `200ms`).
+    #[arg(long, value_name = "N|TIME", value_parser = every)]
+    pub(crate) every: Option<Every>,
+    /// Take a reader slot.
+    #[arg(long)]
+    pub(crate) attach: bool,
+}
+
+/// How often `read` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Every {
+    Frames(u64),
+    Time(Duration),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Name of the region.
+    pub(crate) name: Option<String>,
+    /// Look into this dump instead.
+    #[arg(long, value_name = "DUMP", conflicts_with = "name")]
+    pub(crate) file: Option<PathBuf>,
+    /// Print as text, once.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) once: bool,
+    /// Print as JSON, once.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time between two redraws of the dashboard.
+    #[arg(long, value_name = "SECONDS", default_value = "0.1", value_parser = interval, allow_negative_numbers = true)]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// A stream: number, name, type (u8, f32x3, ...), and elements per frame if not 1; WxH for an image, with
+    /// its encoding if the type does not imply it (u8x3 implies rgb8).
+    #[arg(
+        long = "stream",
+        value_name = "ID:NAME:TYPE[xN][*COUNT|*WxH[@ENCODING]]",
+        required = true,
+        num_args = 1..,
+        value_parser = stream_spec
+    )]
+    pub(crate) streams: Vec<PublishStream>,
+    /// Elements per frame of a stream.
+    #[arg(long, value_name = "ID=COUNT", num_args = 1.., value_parser = elems_spec)]
+    pub(crate) elems: Vec<(u32, u32)>,
+    /// Frames per second. Without it, as fast as stdin gives them.
+    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
+    pub(crate) hz: Option<f64>,
+    /// Publish nothing before this many readers are attached.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) wait_readers: u32,
+    /// Keep the region for this time after the last frame.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) keep: Duration,
+    /// Publish a frame only when every attached reader has taken the one before; no reader misses any then.
+    #[arg(long)]
+    pub(crate) lossless: bool,
+    #[command(flatten)]
+    pub(crate) region: Region,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// Name of the region.
+    pub(crate) name: String,
+    /// The stream, by name or number.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stream: String,
+    /// End after this many frames.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) frames: Option<u64>,
+    /// Longest time without a frame.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) timeout: Duration,
+    /// Keep trying to open the region for this time.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) wait_server: Duration,
+    /// Take a reader slot.
+    #[arg(long)]
+    pub(crate) attach: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoReader {
+    pub(crate) name: String,
+    #[arg(long, value_parser = positive_seconds, allow_negative_numbers = true)]
+    pub(crate) seconds: Duration,
+    #[arg(long)]
+    pub(crate) hz: f64,
+    #[arg(long, default_value_t = 0)]
+    pub(crate) hold_ms: u64,
+}
