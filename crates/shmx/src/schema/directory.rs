@@ -148,16 +148,24 @@ impl Directory {
     }
 
     /// The stream that a reader means: of a [`crate::Stream`] the one with its name.
+    #[inline]
     pub(crate) fn find(&self, key: Key<'_>) -> Result<&StreamInfo, LookupError> {
         let found = match key {
             Key::Id(id) => self.stream(id),
             Key::Name(name) | Key::Declared { name, .. } => self.by_name(name),
-            Key::Checked { id, name_hash, .. } => {
-                let named = |s: &&StreamInfo| name_hash_of(&s.name) == name_hash;
-                self.stream(id).filter(named).or_else(|| self.streams.iter().find(named))
-            }
+            Key::Checked { id, name_hash, .. } => self.find_again(id, name_hash),
         };
-        found.ok_or_else(|| self.unknown(key))
+        match found {
+            Some(stream) => Ok(stream),
+            None => Err(self.unknown(key)),
+        }
+    }
+
+    /// The stream of a handle that was made for another directory.
+    #[cold]
+    fn find_again(&self, id: u32, name_hash: u64) -> Option<&StreamInfo> {
+        let named = |s: &&StreamInfo| name_hash_of(&s.name) == name_hash;
+        self.stream(id).filter(named).or_else(|| self.streams.iter().find(named))
     }
 
     /// The stream that its producer means: of a [`crate::Stream`] the one with its number.
@@ -182,15 +190,17 @@ impl Directory {
     /// [`LookupError::Type`] unless `T` fits.
     #[inline]
     pub(crate) fn check_type<T: Element>(stream: &StreamInfo) -> Result<(), LookupError> {
-        if stream.holds::<T>() {
-            return Ok(());
-        }
-        Err(LookupError::Type {
-            id: stream.id,
-            name: stream.name_lossy().into_owned(),
-            found: stream.element_text(),
-            asked: text_of::<T>(),
-        })
+        if stream.holds::<T>() { Ok(()) } else { Err(type_error::<T>(stream)) }
+    }
+}
+
+#[cold]
+fn type_error<T: Element>(stream: &StreamInfo) -> LookupError {
+    LookupError::Type {
+        id: stream.id,
+        name: stream.name_lossy().into_owned(),
+        found: stream.element_text(),
+        asked: text_of::<T>(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::checksum::{Checksum, SMALL};
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
-use crate::error::{AppendError, BeginError, PublishError};
+use crate::error::{AppendError, BeginError, LookupError, PublishError};
 use crate::region::claimed_payload;
 use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::stream::{Key, StreamKey};
@@ -197,8 +197,8 @@ impl<'a> FrameWriter<'a> {
     }
 
     #[inline]
-    fn declared(&mut self, key: Key<'_>) -> Result<&StreamInfo, AppendError> {
-        Ok(self.claimed.owner.directory().find_declared(key)?)
+    fn declared(&mut self, key: Key<'_>) -> Result<&StreamInfo, LookupError> {
+        self.claimed.owner.directory().find_declared(key)
     }
 
     /// The stream's number, and how many of its elements `values` values of `T` are.
