@@ -61,6 +61,11 @@ impl StreamInfo {
         element_text(self.element_type(), self.element_type_code, self.components)
     }
 
+    #[cold]
+    fn other_name(&self, asked: &str) -> LookupError {
+        LookupError::Name { id: self.id, found: self.name_lossy().into_owned(), asked: asked.to_owned() }
+    }
+
     /// Whether values of `T` are elements of the stream, or of a vector stream its components one by one.
     #[inline]
     pub(crate) fn holds<T: Element>(&self) -> bool {
@@ -169,15 +174,14 @@ impl Directory {
     }
 
     /// The stream that its producer means: of a [`crate::Stream`] the one with its number.
-    #[inline]
+    // Always: what kind of key it is, is known where it is called, and the result would go through memory.
+    #[inline(always)]
     pub(crate) fn find_declared(&self, key: Key<'_>) -> Result<&StreamInfo, LookupError> {
-        match key {
-            Key::Declared { id, name } => match self.stream(id) {
-                Some(s) if s.name == name.as_bytes() => Ok(s),
-                Some(s) => Err(LookupError::Name { id, found: s.name_lossy().into_owned(), asked: name.to_owned() }),
-                None => Err(self.unknown(key)),
-            },
-            other => self.find(other),
+        let (Key::Declared { id, .. } | Key::Id(id)) = key else { return self.find(key) };
+        match (self.stream(id), key) {
+            (Some(s), Key::Declared { name, .. }) if s.name != name.as_bytes() => Err(s.other_name(name)),
+            (Some(s), _) => Ok(s),
+            (None, _) => Err(self.unknown(key)),
         }
     }
 

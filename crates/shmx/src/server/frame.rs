@@ -202,7 +202,8 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// The stream's number, and how many of its elements `values` values of `T` are.
-    #[inline]
+    // Always, as `begin_frame`: its result would go through memory.
+    #[inline(always)]
     fn elements<T: Element>(&mut self, key: Key<'_>, values: usize) -> Result<(u32, u32), AppendError> {
         check_element::<T>();
         let s = self.declared(key)?;
