@@ -210,7 +210,8 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     /// # Errors
     ///
     /// [`NoFreeSlot`] when every slot was leased or being written when it was tried.
-    #[inline]
+    // Always: its result would go through memory.
+    #[inline(always)]
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
         // The slot of the newest frame comes last, so that readers lose it only when there is no other.
         let newest = self.newest();

@@ -271,7 +271,8 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     ///
     /// [`AppendError`]; the frame is as before then.
-    #[inline]
+    // Always, as `begin_frame`.
+    #[inline(always)]
     pub fn append_stream<T: Element>(&mut self, stream: impl StreamKey<T>, values: &[T]) -> Result<(), AppendError> {
         let (id, elem_count) = self.elements::<T>(stream.key(), values.len())?;
         self.append_bytes(id, elem_count, bytemuck::cast_slice(values))
@@ -307,7 +308,8 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     ///
     /// [`AppendError`]; the frame is as before then.
-    #[inline]
+    // Always, as `begin_frame`.
+    #[inline(always)]
     pub fn reserve_stream<T: PlainElement>(
         &mut self,
         stream: impl StreamKey<T>,
