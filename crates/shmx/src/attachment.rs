@@ -24,6 +24,8 @@ pub(crate) struct Terms {
     pub(crate) verifies: bool,
     /// Whether it may lease at all.
     pub(crate) leases: bool,
+    /// Whether a lease needs room.
+    pub(crate) modest: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Attachment {
     /// The index under which frames are leased. None without a liveness lock: the bits of a reader without one are
     /// taken for a dead reader's.
     leases_as: Option<u32>,
+    /// Whether a lease needs room.
+    modest: bool,
     /// Leases this client holds, per frame slot. The bit in the slot is set while there are any.
     holds: Box<[Holds]>,
 }
@@ -87,7 +91,7 @@ impl Attachment {
             turn: Mutex::new(()),
         };
         let catalog = Arc::new(Catalog::new(session_id));
-        Ok(Self { region, session_id, features, catalog, seat, leases_as, holds })
+        Ok(Self { region, session_id, features, catalog, seat, leases_as, modest: terms.modest, holds })
     }
 
     #[inline]
@@ -177,6 +181,9 @@ impl Attachment {
 
     /// Whether a frame may be kept under its lease: beside what is leased now, every reader can still borrow one.
     pub(crate) fn has_room_to_keep(&self) -> bool {
+        if !self.modest {
+            return true;
+        }
         let slots = self.region.slot_count();
         let leased = (0..slots).filter(|&i| shmx_ring::reader::leases(self.region.slot(i)) != 0).count() as u32;
         let readers = self.region.header().readers_connected.load(Ordering::Relaxed);
