@@ -1,7 +1,7 @@
 //! Frames whose every byte follows from a seed and a number, so that a reader can check all of them.
 
 use anyhow::{Context, Result, ensure};
-use shmx::{Element, Frame, FrameRef, FrameView, StaticStream, StreamInfo};
+use shmx::{Element, Frame, FrameWriter, OwnedFrame, Server, ServerBuilder, StreamInfo, StreamSpec};
 
 pub(crate) const NUMBER: u32 = 1;
 pub(crate) const DATA: u32 = 2;
@@ -10,8 +10,11 @@ pub(crate) const ADDED: u32 = 100;
 /// Producer thread in the upper bits of a number.
 pub(crate) const THREAD_SHIFT: u32 = 48;
 
-pub(crate) fn streams() -> Vec<StaticStream> {
-    vec![StaticStream::of::<u64>(NUMBER, "number"), StaticStream::of::<u8>(DATA, "data")]
+/// What a server of such frames is made with.
+pub(crate) fn server(name: &str) -> ServerBuilder {
+    let number = StreamSpec::of::<u64>(NUMBER, "number");
+    let data = StreamSpec::of::<u8>(DATA, "data");
+    Server::builder(name).stream(number, 2).stream(data, 65000).slots(3).frame_bytes(65536)
 }
 
 /// `SplitMix64`.
@@ -44,7 +47,13 @@ pub(crate) fn matches(seed: u64, number: u64, found: &[u8]) -> bool {
 }
 
 /// Appends the streams of frame `number`, and of the newest added stream.
-pub(crate) fn write(frame: &mut Frame<'_>, seed: u64, number: u64, max_len: u32, added: Option<u32>) -> Result<()> {
+pub(crate) fn write(
+    frame: &mut FrameWriter<'_>,
+    seed: u64,
+    number: u64,
+    max_len: u32,
+    added: Option<u32>,
+) -> Result<()> {
     let len = len_of(seed, number, max_len);
     frame.append_stream(NUMBER, &[number, max_len.into()])?;
     fill(seed, number, frame.reserve_raw(DATA, len as u32)?);
@@ -54,7 +63,7 @@ pub(crate) fn write(frame: &mut Frame<'_>, seed: u64, number: u64, max_len: u32,
     Ok(())
 }
 
-/// A frame that is kept or one that is lent.
+/// A borrowed or an owned frame.
 pub(crate) trait Whole {
     fn id(&self) -> u64;
     fn session(&self) -> u64;
@@ -100,15 +109,15 @@ macro_rules! whole {
         }
     )* };
 }
-whole!(FrameView, FrameRef<'_>);
+whole!(Frame<'_>, OwnedFrame);
 
 /// Checks every byte and returns the frame's number and its added stream.
 pub(crate) fn check(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
     view.check(seed)
 }
 
-pub(crate) fn added_stream(id: u32) -> StaticStream {
-    StaticStream::of::<u64>(id, format!("added {id}")).with_extra(id.to_le_bytes())
+pub(crate) fn added_stream(id: u32) -> StreamSpec {
+    StreamSpec::of::<u64>(id, format!("added {id}")).extra(id.to_le_bytes())
 }
 
 pub(crate) fn is_added_stream(s: &StreamInfo) -> bool {

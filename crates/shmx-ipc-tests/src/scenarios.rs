@@ -7,7 +7,7 @@ use crate::{foreign, frames, interop};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
 use shmx::error::{BeginError, CreateError, ReadError};
-use shmx::{Client, Config, Inspector, Server, SlotState};
+use shmx::{Client, Inspector, Server, SharedServer, SlotState};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,7 +65,7 @@ pub(crate) fn unique() -> String {
 
 /// Shared-memory objects with our names; always empty where they cannot be listed.
 pub(crate) fn objects(prefix: &str) -> BTreeSet<String> {
-    let entries = shmx::os::list().unwrap_or_default();
+    let entries = shmx_os::list().unwrap_or_default();
     entries.iter().map(|e| e.name.to_string()).filter(|n| n.starts_with(prefix)).collect()
 }
 
@@ -266,8 +266,8 @@ fn control_rings(cx: &Scale) -> Result<String> {
     let mut notes = Vec::new();
     for capacity in [4096_u32, 117, 273, 1001, 64] {
         let name = unique();
-        let config = Config { control_per_reader: capacity, reader_slots: 4, ..Config::new(&name) };
-        let server = Server::create(&config, &[])?;
+        let config = frames::server(&name).control_bytes(capacity).reader_slots(4);
+        let server = config.create().map(Server::into_shared)?;
         let count = cx.amount(20_000) as u32;
         let mut pings = Vec::new();
         let mut expected = HashMap::new();
@@ -327,15 +327,15 @@ fn static_append(cx: &Scale) -> Result<String> {
 
 fn sessions(_: &Scale) -> Result<String> {
     let name = unique();
-    let config = Config { slots: 4, static_bytes_cap: 65536, ..Config::new(&name) };
-    let publish = |server: &Server, number: u64| -> Result<()> {
+    let config = frames::server(&name).slots(4).directory_bytes(65536);
+    let publish = |server: &SharedServer, number: u64| -> Result<()> {
         let mut frame = server.begin_frame()?;
         frames::write(&mut frame, 1, number, 1000, None)?;
         frame.publish_frame(number as f64)?;
         Ok(())
     };
     let rounds = 4_u64;
-    let mut server = Server::create(&config, &frames::streams())?;
+    let mut server = config.create().map(Server::into_shared)?;
     let mut readers = Vec::new();
     for mode in ["next", "wait", "latest"] {
         let mut p = Proc::peer(&["reader", &name, "--mode", mode, "--sessions", &rounds.to_string()])?;
@@ -357,7 +357,7 @@ fn sessions(_: &Scale) -> Result<String> {
             ensure!(p.expect("gone")?.get("session")? == old, "told of another session");
         }
         slowest = slowest.max(left.elapsed());
-        server = Server::create(&config, &frames::streams())?;
+        server = config.create().map(Server::into_shared)?;
         for p in &mut readers {
             ensure!(p.expect("reopened")?.get("session")? == server.session_id(), "another session was opened");
         }
@@ -379,8 +379,8 @@ fn sessions(_: &Scale) -> Result<String> {
 }
 
 /// Another server on the name of a live one is refused and changes nothing.
-fn replaced_in_good_order(server: Server) -> Result<Server> {
-    let again = Server::create(&Config { replace: true, ..Config::new(server.name()) }, &[]);
+fn replaced_in_good_order(server: SharedServer) -> Result<SharedServer> {
+    let again = frames::server(server.name()).replace(true).create().map(Server::into_shared);
     ensure!(matches!(again, Err(CreateError::HeldByLiveServer { .. })), "{again:?}");
     Ok(server)
 }
@@ -391,16 +391,15 @@ fn second_server(_: &Scale) -> Result<String> {
     server.expect("ready")?;
     let mut client = Client::open(&name)?;
     for replace in [false, true] {
-        match Server::create(&Config { replace, ..Config::new(&name) }, &[]) {
+        match frames::server(&name).replace(replace).create().map(Server::into_shared) {
             Err(CreateError::HeldByLiveServer { pid, .. }) => {
                 ensure!(pid == Some(server.id()), "held by {pid:?}, not by {}", server.id());
             }
             other => bail!("not refused: {other:?}"),
         }
     }
-    let view = client.wait(30 * SECOND)?.context("the first server stopped")?;
-    frames::check(&view, 1)?;
-    drop((view, client));
+    frames::check(&client.wait(30 * SECOND)?.context("the first server stopped")?, 1)?;
+    drop(client);
     server.stop();
     server.expect("result")?;
     server.finish()?;
@@ -436,7 +435,7 @@ fn inspector(cx: &Scale) -> Result<String> {
                 }
             }
         }
-        inspector.decode_static_dir()?;
+        inspector.directory()?;
         attached += inspector.snapshot_readers().iter().filter(|r| r.in_use).count();
         ensure!(inspector.header().readers_connected == 1, "the inspector was noticed");
     }
@@ -450,12 +449,12 @@ fn inspector(cx: &Scale) -> Result<String> {
     Ok(format!("{looks} looks at {} frames, {frames_seen} checked, {writing} being written", p.get("published")?))
 }
 
-pub(crate) fn small(slots: u32) -> Result<(Server, String)> {
+pub(crate) fn small(slots: u32) -> Result<(SharedServer, String)> {
     let name = unique();
-    Ok((Server::create(&Config { slots, ..Config::new(&name) }, &frames::streams())?, name))
+    Ok((frames::server(&name).slots(slots).create().map(Server::into_shared)?, name))
 }
 
-pub(crate) fn publish(server: &Server, number: u64) -> Result<(u32, u64)> {
+pub(crate) fn publish(server: &SharedServer, number: u64) -> Result<(u32, u64)> {
     let mut frame = server.begin_frame()?;
     let slot = frame.slot();
     frames::write(&mut frame, 1, number, 1000, None)?;
@@ -475,7 +474,7 @@ fn killed_reader(cx: &Scale) -> Result<String> {
             held.insert(holder.expect("holding")?.get("slot")? as u32);
         }
         // Neither a stale heartbeat nor the producer takes anything from a reader that lives.
-        ensure!(server.reap_stale_readers(u64::MAX, 1).is_empty(), "a live reader was reaped");
+        ensure!(server.reap_stale_readers(Duration::from_nanos(1)).is_empty(), "a live reader was reaped");
         for n in 2..40 {
             let (slot, _) = publish(&server, round * 100 + n)?;
             ensure!(!held.contains(&slot), "a leased slot was used");
@@ -538,11 +537,12 @@ fn killed_producer(cx: &Scale) -> Result<String> {
                 match client.wait(20 * SECOND) {
                     Ok(Some(view)) => drop(frames::check(&view, 1)?),
                     Ok(None) => bail!("no end within 20 s"),
-                    Err(ReadError::ServerGone) => return Ok((client, Instant::now())),
+                    Err(ReadError::ServerGone { .. }) => break,
                     Err(ReadError::Lapped { .. }) => {}
                     Err(e) => return Err(e.into()),
                 }
             }
+            Ok((client, Instant::now()))
         });
         std::thread::sleep(Duration::from_millis(5 + round % 7));
         server.kill()?;
@@ -576,7 +576,7 @@ fn killed_creators(cx: &Scale) -> Result<String> {
         ensure!(found.len() <= 1, "more than the region itself: {found:?}");
         caught += found.len();
     }
-    let server = Server::create(&Config::new(&name), &frames::streams())?;
+    let server = frames::server(&name).create().map(Server::into_shared)?;
     publish(&server, 1)?;
     drop(server);
     Ok(format!("{rounds} kills, {caught} of them with a region in place, which the next server replaced"))
