@@ -70,6 +70,7 @@ pub(crate) trait Whole {
     fn leased(&self) -> bool;
     fn bytes(&self) -> &[u8];
     fn check(&self, seed: u64) -> Result<(u64, Option<u32>)>;
+    fn described(&self, added: Option<u32>) -> Result<()>;
 }
 
 macro_rules! whole {
@@ -91,7 +92,9 @@ macro_rules! whole {
                 let found = self.decode()?;
                 let announced = self.tlv_count();
                 ensure!(found.len() == announced as usize, "{} streams, {announced} announced", found.len());
-                let [number, max_len] = *self.get::<u64>(NUMBER)? else { anyhow::bail!("not two numbers") };
+                let numbers = self.stream(NUMBER)?.context("no number")?;
+                ensure!(numbers.elem_count == 2, "element count of another frame");
+                let Some([number, max_len]) = words(numbers.data) else { anyhow::bail!("not two numbers") };
                 ensure!(self.sim_time() == number as f64, "sim_time of another frame");
                 let data = self.stream(DATA)?.context("no data")?;
                 ensure!(data.data.len() == len_of(seed, number, max_len as u32), "length of another frame");
@@ -100,20 +103,45 @@ macro_rules! whole {
                 let mut added = None;
                 for s in found.iter().filter(|s| s.stream_id >= ADDED) {
                     let value = u64::from(s.stream_id) ^ number;
-                    ensure!(self.get::<u64>(s.stream_id)? == [value], "added stream of another frame");
+                    ensure!(words(s.data) == Some([value]), "added stream of another frame");
                     added = Some(s.stream_id);
                 }
                 ensure!(found.len() == 2 + usize::from(added.is_some()), "{} streams", found.len());
                 Ok((number, added))
+            }
+            fn described(&self, added: Option<u32>) -> Result<()> {
+                for id in [Some(NUMBER), added].into_iter().flatten() {
+                    let found = self.stream(id)?.context("no such stream")?;
+                    ensure!(bytes_of(self.get::<u64>(id)?) == found.data, "other values than bytes");
+                }
+                Ok(())
             }
         }
     )* };
 }
 whole!(Frame<'_>, OwnedFrame);
 
-/// Checks every byte and returns the frame's number and its added stream.
+/// Checks every byte, and that the directory describes them; returns the frame's number and its added stream.
 pub(crate) fn check(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
+    let (number, added) = view.check(seed)?;
+    view.described(added)?;
+    Ok((number, added))
+}
+
+/// The same without the directory, which somebody may have damaged.
+pub(crate) fn check_bytes(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
     view.check(seed)
+}
+
+/// Exactly `N` words.
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words: &[_; N] = words.try_into().ok().filter(|_| rest.is_empty())?;
+    Some(words.map(u64::from_le_bytes))
+}
+
+fn bytes_of(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_le_bytes()).collect()
 }
 
 pub(crate) fn added_stream(id: u32) -> StreamSpec {

@@ -108,7 +108,7 @@ fn read(name: &str, line: Line<'_>, dice: &mut Dice, mode: &str) -> Result<()> {
             "next" | "copy" => client.next(wait),
             other => bail!("unknown part {other:?}"),
         };
-        match taken.map(|found| found.map(|frame| frames::check(&frame, session))) {
+        match taken.map(|found| found.map(|frame| frames::check_bytes(&frame, session))) {
             Ok(Some(Ok(_))) => line.add(Count::Frames, 1),
             Ok(Some(Err(_))) => line.add(Count::Torn, 1),
             Ok(None) => {}

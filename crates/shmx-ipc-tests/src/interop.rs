@@ -399,7 +399,8 @@ fn directory_growth(python: &str) -> Result<String> {
     let name = unique();
     let mut streams = all_types();
     let later = streams.split_off(3);
-    let server = declaring(Server::builder(&name), &streams).create().map(Server::into_shared)?;
+    // Room for what is added later.
+    let server = declaring(Server::builder(&name).frame_bytes(65536), &streams).create().map(Server::into_shared)?;
     let mut reference = Reference::start(python)?;
     reference.must(&json!({"op": "open", "name": name}))?;
     same_streams(&reference.ask(&json!({"op": "streams"}))?, &streams)?;

@@ -183,7 +183,6 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
     let mut client = open(name, !opts.has("copy"))?;
     say(&format!("ready index={}", client.reader_index().map_or(-1, i64::from)))?;
     let (mut held, mut lapped, mut looked_up, mut unknown) = (VecDeque::new(), 0_u64, 0_u64, 0_u64);
-    let (mut delivered, mut dropped, mut rejected) = (0, 0, 0);
     for session in 1..=sessions {
         let mut directory = first.take().map_or_else(|| client.directory(), Ok)?;
         let (mut gone, mut last) = (false, 0);
@@ -241,10 +240,6 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
             }
         }
         held.drain(..).for_each(|v| checker.check_again(&v));
-        let stats = client.stats();
-        delivered += stats.delivered;
-        dropped += stats.missed;
-        rejected += stats.rejected;
         if session < sessions {
             say(&format!("gone session={}", client.session_id()))?;
             let end = Instant::now() + 20 * SECOND;
@@ -255,9 +250,11 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
             say(&format!("reopened session={}", client.session_id()))?;
         }
     }
+    // Of all sessions together.
+    let shmx::ReadStats { delivered, missed, rejected, .. } = client.stats();
     let torn = checker.torn;
     say(&format!(
-        "result delivered={delivered} dropped={dropped} rejected={rejected} torn={torn} lapped={lapped} \
+        "result delivered={delivered} missed={missed} rejected={rejected} torn={torn} lapped={lapped} \
          looked_up={looked_up} unknown={unknown}"
     ))
 }

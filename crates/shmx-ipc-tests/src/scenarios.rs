@@ -140,7 +140,7 @@ fn whole(reader: &Figures, published: u64) -> Result<()> {
     let get = |k| reader.get(k);
     ensure!(get("torn")? == 0 && get("rejected")? == 0, "torn: {}", reader.line());
     ensure!(get("delivered")? > 0, "nothing delivered: {}", reader.line());
-    let sum = get("delivered")? + get("dropped")?;
+    let sum = get("delivered")? + get("missed")?;
     ensure!(sum == published, "{published} published, {sum} accounted for: {}", reader.line());
     Ok(())
 }
@@ -214,7 +214,7 @@ fn lapping(cx: &Scale) -> Result<String> {
     let mut all = Vec::new();
     for readers in [MODES, &[&["--mode", "latest", "--copy"], &["--mode", "wait", "--copy"]]] {
         let (p, r) = stream(&["--seconds", &seconds, "--slots", "2", "--max-len", "32"], readers)?;
-        let dropped: u64 = r.iter().map(|f| f.get("dropped")).sum::<Result<u64>>()?;
+        let dropped: u64 = r.iter().map(|f| f.get("missed")).sum::<Result<u64>>()?;
         ensure!(dropped > 0, "no reader was lapped");
         all.push(summary(&p, &r)?);
     }
