@@ -186,7 +186,7 @@ impl Reader<'_> {
                 _ => Hold::Auto,
             };
             // Small frames by lease as well, or copied as they are by default.
-            let mut options = Client::options().hold(hold);
+            let mut options = Client::options().hold(hold).require_slot(false);
             if self.mode == "hold" || self.dice.one_in(2) {
                 options = options.copy_up_to(0);
             }
