@@ -265,7 +265,7 @@ impl Reader<'_> {
             }
             match self.mode.as_str() {
                 "storm" => break,
-                "control" => self.send(&mut client, &mut sent),
+                "control" => over |= self.send(&client, &mut sent),
                 "latest" => {
                     over |= client.server_end().is_some();
                     std::thread::sleep(self.dice.micros(300));
@@ -330,19 +330,22 @@ impl Reader<'_> {
         self.line.add(Count::Held, 1);
     }
 
-    fn send(&self, client: &mut Client, sent: &mut (u64, u64)) {
+    /// Whether it was told that the server is gone.
+    fn send(&self, client: &Client, sent: &mut (u64, u64)) -> bool {
         for _ in 0..3 {
             match client.control_send(NOTE, &note(sent.0, sent.1, NOTE_LEN)) {
                 Ok(()) => {
                     sent.1 += 1;
                     self.line.add(Count::Messages, 1);
                 }
-                Err(SendError::Full | SendError::NoReaderSlot { .. }) => return,
+                Err(SendError::Full | SendError::NoReaderSlot { .. }) => return false,
+                Err(SendError::ServerGone { .. }) => return true,
                 Err(e) => {
                     unexpected(self.line, "send", &e);
-                    return;
+                    return false;
                 }
             }
         }
+        false
     }
 }
