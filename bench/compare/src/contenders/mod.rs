@@ -163,11 +163,11 @@ impl Kind {
             #[cfg(not(feature = "peers"))]
             Self::Ringfire | Self::RingfireBlob | Self::Iceoryx2 => bail!("built without peers"),
             Self::Reference => pair::<RefTx, RefRx>(out, back, opts),
-            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<true, false>>(out, back, opts),
-            Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<true, true>>(out, back, opts),
-            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, false>>(out, back, opts),
-            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false>>(out, back, opts),
-            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<false, false>>(out, back, opts),
+            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<false, true, false>>(out, back, opts),
+            Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<false, true, true>>(out, back, opts),
+            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, true, false>>(out, back, opts),
+            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false, false>>(out, back, opts),
+            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<true, false, false>>(out, back, opts),
         }
     }
 }
