@@ -64,6 +64,7 @@ fn attach(live: &Live, bytes: &[u8], flags: u16, script: Ops<'_>) {
         .hold(if options.lease { Hold::Lease } else { Hold::Copy })
         .spin(if small { Duration::from_nanos(500) } else { Duration::ZERO })
         .copy_up_to(options.copy_up_to)
+        .require_slot(false)
         .open(&live.name);
     let parsed = RegionRef::parse(bytes);
     let client = match (opened, &parsed) {
