@@ -129,7 +129,7 @@ fn reads_foreign(program: &Path) -> Result<String> {
     same_clock(ready.get("ticks")?)?;
     let mut client = Client::open(&name)?;
     ensure!(client.session_id() == ready.get("session")?, "another session");
-    ensure!(!client.features().is_extended() && !client.server_end().is_some(), "not taken for a foreign region");
+    ensure!(!client.features().is_extended() && client.server_end().is_none(), "not taken for a foreign region");
     let directory = client.directory()?;
     let found: Vec<_> = directory.streams.iter().map(|s| (s.id, s.name.clone())).collect();
     ensure!(found == [(1, b"number".to_vec()), (2, b"data".to_vec())], "{found:?}");
