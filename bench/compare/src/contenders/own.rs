@@ -73,3 +73,45 @@ impl<const HASH: bool, const LEASE: bool, const SMALL: bool> Rx for ShmxRx<HASH,
         Ok(Some(read(frame.get::<u64>(STREAM)?)))
     }
 }
+
+/// With default settings, or with every frame hashed and verified.
+pub(crate) struct PlainTx<const HASH: bool>(Server);
+
+impl<const HASH: bool> Tx for PlainTx<HASH> {
+    fn create(name: &str, opts: &Opts) -> Result<Self> {
+        let builder =
+            Server::builder(name).stream(StreamSpec::of::<u64>(STREAM, "payload"), (opts.bytes / 8).try_into()?);
+        Ok(Self(if HASH { builder.checksum(Checksum::Always) } else { builder }.create()?))
+    }
+
+    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
+        let mut frame = self.0.begin_frame()?;
+        write(frame.reserve_stream::<u64>(STREAM, words)?);
+        frame.publish_frame(0.0)?;
+        Ok(())
+    }
+}
+
+pub(crate) struct PlainRx<const HASH: bool>(Client);
+
+impl<const HASH: bool> Rx for PlainRx<HASH> {
+    fn open(name: &str, opts: &Opts) -> Result<Self> {
+        let options = if HASH { Client::options().verify(Verify::Always) } else { Client::options() };
+        // Awake means that it polls; default settings poll for 5 us.
+        Ok(Self(if opts.block { options } else { options.spin(PATIENCE) }.open(name)?))
+    }
+
+    fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        let Some(frame) = self.0.try_next()? else { return Ok(None) };
+        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+    }
+
+    fn recv_spinning<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        self.recv_blocking(read)
+    }
+
+    fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        let Some(frame) = self.0.next(PATIENCE)? else { return Ok(None) };
+        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+    }
+}
