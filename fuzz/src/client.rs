@@ -5,7 +5,7 @@ use crate::live::{Live, load, store};
 use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
 use shmx::error::{CreateError, OpenError, ReadError};
-use shmx::{ChecksumState, Client, ClientOptions, Config, FrameView, Server, StaticStream};
+use shmx::{ChecksumState, Client, Frame, Hold, OwnedFrame, Server, StreamSpec, Verify};
 use shmx_abi::extension::Features;
 use shmx_abi::region::RegionRef;
 use shmx_abi::wire::read_at;
@@ -43,19 +43,33 @@ pub fn run(data: &[u8]) {
     }
 }
 
+/// How the client reads.
+#[derive(Clone, Copy)]
+struct Options {
+    verify: bool,
+    lease: bool,
+    copy_up_to: u32,
+}
+
 fn attach(live: &Live, bytes: &[u8], flags: u16, script: Ops<'_>) {
     let locked = flags & flag::LOCKED != 0;
-    let mut options = ClientOptions::default();
-    (options.verify, options.lease) = (flags & flag::VERIFY != 0, flags & flag::LEASE != 0);
-    options.spin = if flags & flag::COPY_SMALL == 0 { Duration::ZERO } else { Duration::from_nanos(500) };
-    if flags & flag::COPY_SMALL == 0 {
-        options.copy_up_to = 0;
-    }
-    let opened = Client::open_with(&live.name, options);
+    let small = flags & flag::COPY_SMALL != 0;
+    let options = Options {
+        verify: flags & flag::VERIFY != 0,
+        lease: flags & flag::LEASE != 0,
+        copy_up_to: if small { 192 } else { 0 },
+    };
+    let opened = Client::options()
+        .verify(if options.verify { Verify::Always } else { Verify::Never })
+        .hold(if options.lease { Hold::Lease } else { Hold::Copy })
+        .spin(if small { Duration::from_nanos(500) } else { Duration::ZERO })
+        .copy_up_to(options.copy_up_to)
+        .require_slot(false)
+        .open(&live.name);
     let parsed = RegionRef::parse(bytes);
     let client = match (opened, &parsed) {
         (Ok(client), Ok(_)) => client,
-        (Err(OpenError::Layout { source, .. }), Err(e)) => {
+        (Err(OpenError::Layout { cause: source, .. }), Err(e)) => {
             assert_eq!(source, *e);
             return;
         }
@@ -85,14 +99,15 @@ fn take_over(live: &Live, locked: bool, replace: bool) {
     let header: Option<GlobalHeader> = read_at(&before, 0);
     let region = header.is_some_and(|h| h.magic == MAGIC);
     let ours = region && header.is_some_and(|h| Features::of(&h).has(Features::LOCKS));
-    let config = Config { reader_slots: 1, frame_bytes_cap: 64, replace, ..Config::new(&live.name) };
-    let created = Server::create(&config, &[StaticStream::of::<u64>(1, "tick")]);
+    let tick = StreamSpec::of::<u64>(1, "tick");
+    let builder = Server::builder(&live.name).stream(tick, 1).reader_slots(1).frame_bytes(64).replace(replace);
+    let created = builder.create();
     match created {
         Err(CreateError::HeldByLiveServer { .. }) => assert!(locked),
         Err(CreateError::ReferenceMade { .. }) => assert!(!locked && region && !ours && !replace),
         Err(CreateError::NotARegion { .. }) => assert!(!locked && !region && !replace),
         Err(e) => panic!("{e}"),
-        Ok(server) => {
+        Ok(mut server) => {
             assert!(!locked && (ours || replace));
             let mut client = Client::open(&live.name).expect("the new region");
             let mut frame = server.begin_frame().expect("a free slot");
@@ -114,8 +129,8 @@ struct Neighbour {
     scribbled: bool,
 }
 
-fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mut Neighbour, mut ops: Ops<'_>) {
-    let mut held: Vec<FrameView> = Vec::new();
+fn drive(mut client: Client, live: &Live, options: Options, neighbour: &mut Neighbour, mut ops: Ops<'_>) {
+    let mut held: Vec<OwnedFrame> = Vec::new();
     let mut last = 0;
     while !ops.is_empty() {
         let before = held.len();
@@ -138,8 +153,8 @@ fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mu
                 keep(got, options, &mut held);
             }
             3 => {
-                if let Ok(state) = client.refresh_static() {
-                    assert!(state.bytes.is_empty() || hash::fnv1a64(&state.bytes) == state.static_hash);
+                if let Ok(state) = client.directory() {
+                    assert!(state.bytes.is_empty() || hash::fnv1a64(&state.bytes) == state.hash);
                     let _ = (state.stream(1), state.by_name("tick"));
                 }
             }
@@ -159,7 +174,7 @@ fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mu
                 neighbour.scribbled = true;
                 assert!(held.iter().all(|view| view.decode().is_ok() || !view.payload().is_empty()));
             }
-            _ => drop((client.server_gone(), client.is_replaced(), client.header())),
+            _ => drop((client.server_end(), client.is_replaced(), client.header())),
         }
         // An id that the count of frames makes impossible is forgotten by the client.
         if last.saturating_sub(client.header().frame_seq) > 1 {
@@ -177,21 +192,21 @@ fn drive(mut client: Client, live: &Live, options: ClientOptions, neighbour: &mu
     }
 }
 
-fn keep(got: Result<Option<FrameView>, ReadError>, options: ClientOptions, held: &mut Vec<FrameView>) {
+fn keep(got: Result<Option<Frame<'_>>, ReadError>, options: Options, held: &mut Vec<OwnedFrame>) {
     let Ok(Some(view)) = got else { return };
     assert!(!view.payload().is_empty());
     match view.checksum() {
         ChecksumState::Verified => {
             assert!(options.verify);
-            assert!(view.is_leased() || hash::checksum32(view.payload()) == view.stored_checksum());
+            assert!(view.is_leased() || Some(hash::checksum32(view.payload())) == view.stored_checksum());
         }
         ChecksumState::Unverified => assert!(!options.verify),
         state => assert_eq!(state, ChecksumState::Absent),
     }
     assert!(options.lease && view.payload().len() > options.copy_up_to as usize || !view.is_leased());
-    let _ = (view.decode().is_ok(), view.get::<u64>(1).is_ok(), view.get::<bool>(2).is_ok(), view.age_ns());
+    let _ = (view.decode().is_ok(), view.get::<u64>(1).is_ok(), view.to_vec::<bool>(2).is_ok(), view.age());
     if held.len() < 4 {
-        held.push(view);
+        held.push(view.keep());
     }
 }
 

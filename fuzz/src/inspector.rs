@@ -39,7 +39,7 @@ fn look(opened: Result<Inspector, OpenError>, bytes: &[u8]) {
     report(bytes);
     let (inspector, region) = match (opened, RegionRef::parse(bytes)) {
         (Ok(i), Ok(r)) => (i, r),
-        (Err(OpenError::Layout { source, .. }), Err(e)) => {
+        (Err(OpenError::Layout { cause: source, .. }), Err(e)) => {
             assert_eq!(source, e);
             return;
         }
@@ -65,14 +65,14 @@ fn look(opened: Result<Inspector, OpenError>, bytes: &[u8]) {
             SlotState::Frame(view) => {
                 let parsed = parsed.expect("the parser finds it too").expect("a frame");
                 assert_eq!(view.payload(), parsed.payload);
-                let right = hash::checksum32(view.payload()) == view.stored_checksum();
+                let right = Some(hash::checksum32(view.payload())) == view.stored_checksum();
                 match view.checksum() {
                     ChecksumState::Verified => assert!(right),
                     ChecksumState::Mismatch => assert!(!right),
                     state => assert_eq!(state, ChecksumState::Absent),
                 }
                 assert_eq!(view.decode().is_ok(), parsed.streams().all(|s| s.is_ok()));
-                let _ = (view.age_ns(), view.get::<u64>(1), view.get::<[f32; 3]>(2), view.get::<bool>(3));
+                let _ = (view.age(), view.get::<u64>(1), view.get::<[f32; 3]>(2), view.to_vec::<bool>(3));
             }
             SlotState::Bad(_) => assert!(parsed.is_err(), "{parsed:?}"),
             other => panic!("a state this target does not know: {other:?}"),
@@ -135,7 +135,7 @@ fn brief(inspector: &Inspector, slot: &SlotView) {
 
 fn directory(inspector: &Inspector, region: &RegionRef<'_>) {
     let parsed = region.static_bytes();
-    match inspector.decode_static_dir() {
+    match inspector.directory() {
         Ok(state) => {
             assert_eq!(Ok(&state.bytes[..]), parsed);
             assert!(region.static_hash_ok());

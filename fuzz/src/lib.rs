@@ -18,6 +18,7 @@ pub mod inspector;
 pub mod live;
 pub mod mutate;
 pub mod ops;
+pub mod producer;
 pub mod region;
 pub mod seeds;
 pub mod server;

@@ -1,6 +1,6 @@
 //! Live objects under names of their own.
 
-use shmx::os::{CreateOptions, Existing, LockByte, Pending, Region, RegionName};
+use shmx_os::{CreateOptions, Existing, LockByte, Pending, Region, RegionName};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// A name that nothing else on the machine uses. Begins with `shmx-fuzz-` and the process id.

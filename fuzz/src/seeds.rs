@@ -3,7 +3,7 @@
 use crate::client::OPS;
 use crate::live::{neighbour, unique};
 use crate::region::flag;
-use shmx::{Client, Config, Inspector, Server, StaticStream};
+use shmx::{Checksum, Client, Hold, Inspector, Server, StreamSpec};
 use shmx_abi::region::RegionRef;
 
 /// Regions written by the reference implementation.
@@ -18,18 +18,13 @@ const GOLDEN: [(&str, &[u8]); 5] = [
 /// A region of our own server after `frames` frames, with a reader that holds one and has sent two messages.
 fn own(slots: u32, frames: u64, control: u32, checksum: bool) -> Vec<u8> {
     let name = unique();
-    let config = Config {
-        slots,
-        reader_slots: 2,
-        static_bytes_cap: 256,
-        frame_bytes_cap: 160,
-        control_per_reader: control,
-        checksum,
-        ..Config::new(&name)
-    };
-    let streams = [StaticStream::of::<u64>(1, "tick"), StaticStream::of::<[f32; 3]>(2, "p").with_extra(b"m".to_vec())];
-    let server = Server::create(&config, &streams).expect("a server can be made");
-    let mut client = Client::open(&name).expect("and opened");
+    let position = StreamSpec::of::<[f32; 3]>(2, "p").extra(b"m".to_vec());
+    let builder = Server::builder(&name).stream(StreamSpec::of::<u64>(1, "tick"), 2).stream(position, 1);
+    let builder = builder.slots(slots).reader_slots(2).directory_bytes(256).frame_bytes(160).control_bytes(control);
+    let builder = builder.checksum(if checksum { Checksum::Always } else { Checksum::Never });
+    let mut server = builder.create().expect("a server can be made");
+    let mut client = Client::options().copy_up_to(0).hold(Hold::Lease).open(&name).expect("and opened");
+    let sender = client.control();
     for n in 0..frames {
         let mut frame = server.begin_frame().expect("a slot is free");
         frame.append_stream(1, &[n, n * n]).expect("it fits");
@@ -37,10 +32,11 @@ fn own(slots: u32, frames: u64, control: u32, checksum: bool) -> Vec<u8> {
         frame.publish_frame(n as f64).expect("the region is ours");
     }
     let held = client.latest();
-    let _ = client.control_send(0x3000, b"hello");
-    let _ = client.control_send(0x3001, &[7; 20]);
+    let _ = sender.send(0x3000, b"hello");
+    let _ = sender.send(0x3001, &[7; 20]);
     let dump = Inspector::open(&name).expect("and looked at").dump();
-    drop((held, client, server));
+    drop(held);
+    drop((client, sender, server));
     assert!(neighbour(&name).is_none(), "seeds leave nothing behind");
     dump
 }
@@ -122,6 +118,10 @@ pub fn servers() -> Vec<(String, Vec<u8>)> {
         ("session", &[12, 6, 0, 0, 1, 0, 1, 0, 12, 28, 3, 2, 9, 1, 1, 24, 2, 4, 1, 0]),
     ];
     let mut list: Vec<_> = scripts.iter().map(|(name, ops)| ((*name).to_owned(), [&small, *ops].concat())).collect();
+    // The same for a server of one thread.
+    let mut alone = small;
+    alone[6] = 3;
+    list.extend(scripts.iter().map(|(name, ops)| (format!("{name}_alone"), [&alone, *ops].concat())));
     // A directory entry of 48 bytes for stream 5, twice: the second is refused.
     let mut entry = [0_u8; 50];
     (entry[0], entry[1], entry[3], entry[6], entry[10]) = (7, 48, 0x10, 32, 5);
@@ -161,6 +161,11 @@ pub fn states() -> Vec<(String, Vec<u8>)> {
         let mut hostile = [&honest, ops, &[14, 0, 28, 0, 15, 1, 200, 0, 9], ops].concat();
         hostile[0] = 1;
         list.push((format!("{name}_scribbled"), hostile));
+        for (first, what) in [(2, "alone"), (3, "alone_scribbled")] {
+            let mut alone = list[list.len() - if first == 2 { 2 } else { 3 }].1.clone();
+            alone[0] = first;
+            list.push((format!("{name}_{what}"), alone));
+        }
     }
     list
 }

@@ -4,10 +4,12 @@
 use crate::abi::ring_model;
 use crate::live::{load, memory, neighbour, remove, store, unique};
 use crate::ops::Ops;
+use crate::producer::Producer;
 use shmx::error::BeginError;
-use shmx::{Config, Server, StaticStream};
+use shmx::{Checksum, Server, StreamSpec};
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU8;
+use std::time::Duration;
 
 /// Runs the target.
 ///
@@ -17,26 +19,30 @@ use std::sync::atomic::AtomicU8;
 pub fn run(data: &[u8]) {
     let mut ops = Ops::new(data.get(..2048.min(data.len())).unwrap_or(&[]));
     let name = unique();
-    let config = Config {
-        slots: u32::from(ops.below(7)) + 1,
-        reader_slots: u32::from(ops.below(4)),
-        static_bytes_cap: u32::from(ops.u8()) + 64,
-        frame_bytes_cap: u32::from(ops.u8()) + 1,
-        control_per_reader: u32::from(ops.below(200)),
-        ..Config::new(&name)
+    let reader_slots;
+    let builder = {
+        let slots = u32::from(ops.below(7)) + 1;
+        reader_slots = u32::from(ops.below(4));
+        let builder = Server::builder(&name).stream(StreamSpec::of::<u64>(1, "tick"), 1);
+        let builder = builder.slots(slots).reader_slots(reader_slots).directory_bytes(u32::from(ops.u8()) + 64);
+        let builder = builder.frame_bytes(u32::from(ops.u8()) + 1).control_bytes(u32::from(ops.below(200)));
+        let checksum = [Checksum::Never, Checksum::Auto, Checksum::Always][usize::from(ops.below(4)).min(2)];
+        builder.checksum(checksum)
     };
-    let config = Config { checksum: ops.below(4) != 0, publish_time: ops.below(2) != 0, ..config };
-    let Ok(mut server) = Server::create(&config, &[StaticStream::of::<u64>(1, "tick")]) else {
-        panic!("these parameters are good: {config:?}")
+    let kind = ops.below(4);
+    let builder = builder.publish_time(kind % 2 != 0);
+    let mut server = match builder.create() {
+        Ok(server) => Producer::new(server, kind > 1),
+        Err(e) => panic!("these parameters are good: {builder:?}: {e}"),
     };
     let Some(scribbler) = neighbour(&name) else { panic!("the region is there") };
     let mut published = 0;
-    let mut positions = vec![0; config.reader_slots as usize];
+    let mut positions = vec![0; reader_slots as usize];
     while !ops.is_empty() {
         step(&mut server, memory(&scribbler), &mut ops, &mut published, &mut positions);
         assert_eq!(server.frames_published(), published, "the count is private");
-        let state = server.static_state();
-        assert_eq!(state.static_hash, shmx_abi::hash::fnv1a64(&state.bytes));
+        let state = server.directory();
+        assert_eq!(state.hash, shmx_abi::hash::fnv1a64(&state.bytes));
         assert_eq!(state.session_id, server.session_id());
         let ids: BTreeSet<u32> = state.streams.iter().map(|s| s.id).collect();
         assert_eq!(ids.len(), state.streams.len(), "stream ids are unique");
@@ -45,11 +51,11 @@ pub fn run(data: &[u8]) {
     remove(&name);
 }
 
-fn step(server: &mut Server, memory: &[AtomicU8], ops: &mut Ops<'_>, published: &mut u64, positions: &mut [u64]) {
+fn step(server: &mut Producer, memory: &[AtomicU8], ops: &mut Ops<'_>, published: &mut u64, positions: &mut [u64]) {
     let layout = *server.layout();
     match ops.below(14) {
         0 => {
-            let Ok(mut frame) = server.begin_frame_mut() else { return };
+            let Ok(mut frame) = server.begin_frame() else { return };
             let len = usize::from(ops.below(8)) * 8;
             let _ = frame.append_raw(1, len as u32 / 8, &[0x5A; 64][..len]);
             let _ = frame.append_undeclared(ops.word(), 1, &[1; 16][..usize::from(ops.below(17))]);
@@ -66,8 +72,8 @@ fn step(server: &mut Server, memory: &[AtomicU8], ops: &mut Ops<'_>, published: 
             }
         }
         4 => {
-            let (now, timeout) = (u64::from(ops.word()) << 32, u64::from(ops.word()));
-            let reaped = server.reap_stale_readers(now, timeout);
+            let timeout = Duration::from_nanos(u64::from(ops.word()) << 32 | u64::from(ops.word()));
+            let reaped = server.reap_stale_readers(timeout);
             assert!(reaped.iter().all(|&i| i < layout.reader_slots()));
         }
         5 => {
@@ -77,20 +83,20 @@ fn step(server: &mut Server, memory: &[AtomicU8], ops: &mut Ops<'_>, published: 
             let _ = (server.readers_connected(), server.header());
         }
         6 => {
-            let before = server.static_state();
+            let before = server.directory();
             let id = u32::from(ops.u8());
-            let added = server.add_stream(&StaticStream::of::<[f32; 3]>(id, "x"));
+            let added = server.add_stream(StreamSpec::of::<[f32; 3]>(id, "x"));
             if added.is_err() {
-                assert_eq!(server.static_state(), before);
+                assert_eq!(server.directory(), before);
             } else {
-                assert!(before.stream(id).is_none() && server.static_state().stream(id).is_some());
+                assert!(before.stream(id).is_none() && server.directory().stream(id).is_some());
             }
         }
         7 => {
             let len = usize::from(ops.below(64));
-            let before = server.static_state();
+            let before = server.directory();
             if server.write_static_append(ops.bytes(len)).is_err() {
-                assert_eq!(server.static_state(), before);
+                assert_eq!(server.directory(), before);
             }
         }
         // A ring's positions, a reader slot, a frame header, or anywhere.
@@ -134,11 +140,12 @@ fn step(server: &mut Server, memory: &[AtomicU8], ops: &mut Ops<'_>, published: 
 }
 
 /// The claim is the server's whatever is written meanwhile.
-fn begin_and_scribble(server: &Server, memory: &[AtomicU8], ops: &mut Ops<'_>, published: &mut u64) {
+fn begin_and_scribble(server: &mut Producer, memory: &[AtomicU8], ops: &mut Ops<'_>, published: &mut u64) {
+    let layout = *server.layout();
     let mut frame = match server.begin_frame() {
         Ok(frame) => frame,
         Err(BeginError::NoFreeSlot { leased, writing, .. }) => {
-            assert!(leased + writing > 0 && leased + writing <= 2 * server.layout().slots());
+            assert!(leased + writing > 0 && leased + writing <= 2 * layout.slots());
             return;
         }
         Err(BeginError::SessionLost { found, expected }) => {
@@ -148,9 +155,9 @@ fn begin_and_scribble(server: &Server, memory: &[AtomicU8], ops: &mut Ops<'_>, p
         }
         Err(e) => panic!("{e}"),
     };
-    let slot = server.layout().frame_slot(frame.slot()).expect("a slot that exists");
+    let slot = layout.frame_slot(frame.slot()).expect("a slot that exists");
     for _ in 0..ops.below(4) {
-        let within = usize::from(ops.u8()) % server.layout().slot_stride() as usize;
+        let within = usize::from(ops.u8()) % layout.slot_stride() as usize;
         store(memory, slot + within, &ops.word().to_ne_bytes());
         let used = frame.used();
         if let Ok(room) = frame.reserve_raw(1, u32::from(ops.below(9))) {

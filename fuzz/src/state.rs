@@ -6,8 +6,9 @@
 
 use crate::live::{memory, neighbour, remove, store, unique};
 use crate::ops::Ops;
+use crate::producer::Producer;
 use shmx::error::{BeginError, ReadError, SendError};
-use shmx::{ChecksumState, Client, ClientOptions, Config, FrameView, Inspector, Server, SlotState, StaticStream};
+use shmx::{ChecksumState, Client, Frame, Hold, Inspector, OwnedFrame, Server, SlotState, StreamSpec, Verify};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -25,16 +26,27 @@ struct Reader {
 }
 
 struct Held {
-    view: FrameView,
+    view: OwnedFrame,
     tick: u64,
     /// Reader slot, if the frame is leased.
     leased_by: Option<u32>,
 }
 
+/// What the server is made with.
+#[derive(Clone, Copy)]
+struct Params {
+    slots: u32,
+    reader_slots: u32,
+    frame_bytes: u32,
+    control_bytes: u32,
+    /// Whether it publishes by `&mut`, one frame at a time.
+    alone: bool,
+}
+
 struct World {
     name: String,
-    config: Config,
-    server: Option<Server>,
+    params: Params,
+    server: Option<Producer>,
     readers: [Option<Reader>; CLIENTS as usize],
     held: Vec<Held>,
     /// The value of each frame; index is id - 1.
@@ -56,20 +68,20 @@ struct World {
 /// On a finding.
 pub fn run(data: &[u8]) {
     let mut ops = Ops::new(data.get(..2048.min(data.len())).unwrap_or(&[]));
-    let scribbles = ops.below(2) == 1;
+    let kind = ops.below(4);
+    let scribbles = kind % 2 == 1;
     let name = unique();
-    let config = Config {
+    let params = Params {
         slots: u32::from(ops.below(6)) + 1,
         reader_slots: u32::from(ops.below(4)),
-        static_bytes_cap: 512,
-        frame_bytes_cap: u32::from(ops.u8()) + 64,
-        control_per_reader: u32::from(ops.below(160)) + 17,
-        ..Config::new(&name)
+        frame_bytes: u32::from(ops.u8()) + 64,
+        control_bytes: u32::from(ops.below(160)) + 17,
+        alone: kind > 1,
     };
     let mut world = World {
-        messages: vec![VecDeque::new(); config.reader_slots as usize],
+        messages: vec![VecDeque::new(); params.reader_slots as usize],
         name,
-        config,
+        params,
         server: None,
         readers: [const { None }; CLIENTS as usize],
         held: Vec::new(),
@@ -89,8 +101,11 @@ pub fn run(data: &[u8]) {
 
 impl World {
     fn start(&mut self) {
-        match Server::create(&self.config, &[StaticStream::of::<u64>(1, "tick")]) {
-            Ok(server) => self.server = Some(server),
+        let Params { slots, reader_slots, frame_bytes, control_bytes, alone } = self.params;
+        let builder = Server::builder(&self.name).stream(StreamSpec::of::<u64>(1, "tick"), 1);
+        let builder = builder.slots(slots).reader_slots(reader_slots).directory_bytes(512);
+        match builder.frame_bytes(frame_bytes).control_bytes(control_bytes).create() {
+            Ok(server) => self.server = Some(Producer::new(server, alone)),
             Err(e) => panic!("the name is free and the parameters are good: {e}"),
         }
         self.ticks.clear();
@@ -101,11 +116,11 @@ impl World {
     /// Everything that belongs to a server's life goes with it.
     fn stop(&mut self) {
         for reader in self.readers.iter_mut().flatten() {
-            assert!(!self.honest || !reader.client.server_gone());
+            assert!(!self.honest || reader.client.server_end().is_none());
         }
         self.server = None;
         for reader in self.readers.iter_mut().flatten() {
-            assert!(!self.honest || reader.client.server_gone());
+            assert!(!self.honest || reader.client.server_end().is_some());
             let got = reader.client.wait(Duration::ZERO);
             assert!(!self.honest || got.is_ok_and(|v| v.is_some()) || reader.client.reopen().is_err());
         }
@@ -145,7 +160,7 @@ impl World {
                 1 => self.directory(ops),
                 2 => {
                     let server = self.server.as_ref().expect("it runs");
-                    let reaped = [server.reap_dead_readers(), server.reap_stale_readers(u64::MAX, 0)].concat();
+                    let reaped = [server.reap_dead_readers(), server.reap_stale_readers(Duration::ZERO)].concat();
                     assert!(!self.honest || reaped.is_empty(), "all readers live");
                 }
                 _ => self.inspect(),
@@ -167,9 +182,9 @@ impl World {
         let leased = self.leased().len() as u32;
         let Some(server) = &mut self.server else { return };
         let tick = u64::from(ops.u8()) << 8 | self.ticks.len() as u64;
-        let frame = if tick & 256 == 0 { server.begin_frame() } else { server.begin_frame_mut() };
+        let frame = server.begin_frame();
         if self.honest {
-            assert_eq!(frame.is_err(), leased == self.config.slots, "a slot is free unless all are leased");
+            assert_eq!(frame.is_err(), leased == self.params.slots, "a slot is free unless all are leased");
         }
         let mut frame = match frame {
             Ok(frame) => frame,
@@ -196,8 +211,13 @@ impl World {
 
     /// Two frames at once, the later one published first.
     fn publish_two(&mut self, ops: &mut Ops<'_>) {
-        let free = self.config.slots - self.leased().len() as u32;
-        let Some(server) = &self.server else { return };
+        let free = self.params.slots - self.leased().len() as u32;
+        if self.params.alone {
+            self.publish(ops);
+            self.publish(ops);
+            return;
+        }
+        let Some(Producer::Shared(server)) = &self.server else { return };
         let ticks = [u64::from(ops.u8()), u64::from(ops.u8()) + 1000];
         let frames = [server.begin_frame(), server.begin_frame()];
         assert!(!self.honest || frames.iter().filter(|f| f.is_ok()).count() == free.min(2) as usize);
@@ -218,29 +238,33 @@ impl World {
 
     fn abandon(&mut self) {
         let leased = self.leased().len() as u32;
-        let Some(server) = &self.server else { return };
+        let Some(server) = &mut self.server else { return };
         if let Ok(frame) = server.begin_frame() {
-            self.newest_lost |= self.config.slots - leased <= 1;
+            self.newest_lost |= self.params.slots - leased <= 1;
             frame.abandon();
         }
     }
 
     fn come(&mut self, ops: &mut Ops<'_>) {
         let place = usize::from(ops.below(CLIENTS));
-        let mut options = ClientOptions::default();
-        (options.verify, options.lease) = (ops.below(4) != 0, ops.below(4) != 0);
-        options.spin = Duration::ZERO;
-        options.copy_up_to = [0, 0, 64, 192][usize::from(ops.below(4))];
+        let (verify, lease) = (ops.below(4) != 0, ops.below(4) != 0);
+        let copy_up_to = [0, 0, 64, 192][usize::from(ops.below(4))];
         if self.readers[place].is_some() {
             return;
         }
-        match Client::open_with(&self.name, options) {
+        let options = Client::options()
+            .verify(if verify { Verify::Always } else { Verify::Auto })
+            .hold(if lease { Hold::Lease } else { Hold::Copy })
+            .spin(Duration::ZERO)
+            .copy_up_to(copy_up_to)
+            .require_slot(false);
+        match options.open(&self.name) {
             Ok(client) => {
                 // The newest frame counts for who asks for it first, though others were published late behind it.
                 let base = (self.ticks.len() as u64).saturating_sub(1);
                 let bases = [base, self.newest.saturating_sub(1)];
-                let leases = options.lease && client.reader_index().is_some();
-                let leases_above = if leases { options.copy_up_to as usize } else { usize::MAX };
+                let leases = lease && client.reader_index().is_some();
+                let leases_above = if leases { copy_up_to as usize } else { usize::MAX };
                 self.readers[place] = Some(Reader { client, bases, last: base, leases_above });
             }
             Err(e) => assert!(!self.honest, "{e}"),
@@ -256,6 +280,7 @@ impl World {
         let id = self.ticks.len() as u64 - u64::from(ops.below(8)).min(self.ticks.len() as u64);
         let Some(reader) = &mut self.readers[place] else { return };
         let first = reader.client.stats().delivered == 0;
+        let index = reader.client.reader_index();
         let got = match how {
             0 => reader.client.latest(),
             1 => reader.client.try_next(),
@@ -267,8 +292,8 @@ impl World {
             if let Ok(Some(view)) = got {
                 let _ = (view.decode().is_ok(), view.get::<u64>(1).is_ok());
                 if self.held.len() < 8 && ops.below(2) == 0 {
-                    let leased_by = reader.client.reader_index().filter(|_| view.is_leased());
-                    self.held.push(Held { view, tick: 0, leased_by });
+                    let view = view.keep();
+                    self.held.push(Held { leased_by: index.filter(|_| view.is_leased()), view, tick: 0 });
                 }
             }
             return;
@@ -299,14 +324,16 @@ impl World {
         assert_eq!(view.get::<u64>(1), Ok(&[tick][..]), "frame {found} has its own bytes");
         assert_ne!(view.checksum(), ChecksumState::Mismatch);
         assert_eq!(view.is_leased(), view.payload().len() > reader.leases_above);
+        // The others end with their borrow.
+        let kept = (self.held.len() < 8 && ops.below(2) == 0).then(|| Frame::keep(view));
         reader.last = reader.last.max(found);
         let stats = reader.client.stats();
         assert_eq!(stats.rejected, 0);
-        let counted = stats.delivered + stats.dropped;
+        let counted = stats.delivered + stats.missed;
         assert!(reader.bases.iter().any(|base| base + counted == reader.last), "every frame is delivered or missed");
-        if self.held.len() < 8 && ops.below(2) == 0 {
-            let leased_by = reader.client.reader_index().filter(|_| view.is_leased());
-            self.held.push(Held { view, tick, leased_by });
+        if let Some(view) = kept {
+            assert_eq!(view.get::<u64>(1), Ok(&[tick][..]), "kept frame {found} has its own bytes");
+            self.held.push(Held { leased_by: index.filter(|_| view.is_leased()), view, tick });
         }
     }
 
@@ -321,7 +348,7 @@ impl World {
             (Err(SendError::Full), Some(index)) if self.honest => {
                 let waiting: usize =
                     self.messages[index as usize].iter().map(|m| (8 + m.1.len()).div_ceil(16) * 16).sum();
-                let usable = self.config.control_per_reader as usize - 16;
+                let usable = self.params.control_bytes as usize - 16;
                 // Full: more is taken than half the ring, or a skip to its start is in the way.
                 assert!(waiting > 0 || (8 + len).div_ceil(16) * 16 + 16 > usable / 2, "an empty ring has room");
             }
@@ -348,11 +375,11 @@ impl World {
     fn directory(&mut self, ops: &mut Ops<'_>) {
         let id = u32::from(ops.below(16));
         let server = self.server.as_ref().expect("it runs");
-        let added = server.add_stream(&StaticStream::of::<u8>(id, "more")).is_ok();
-        assert!(!self.honest || !added || server.static_state().stream(id).is_some());
+        let added = server.add_stream(StreamSpec::of::<u8>(id, "more")).is_ok();
+        assert!(!self.honest || !added || server.directory().stream(id).is_some());
         for reader in self.readers.iter().flatten() {
-            let state = reader.client.refresh_static();
-            assert!(!self.honest || state.as_ref() == Ok(&*server.static_state()));
+            let state = reader.client.directory();
+            assert!(!self.honest || state == Ok(server.directory()));
         }
     }
 
@@ -364,7 +391,7 @@ impl World {
         let readers = inspector.snapshot_readers();
         let slots = inspector.list_slots();
         if !self.honest {
-            let _ = (inspector.latest().is_ok(), inspector.decode_static_dir().is_ok());
+            let _ = (inspector.latest().is_ok(), inspector.directory().is_ok());
             readers.iter().for_each(|r| drop(inspector.peek_control(r.index)));
             return;
         }

@@ -84,7 +84,7 @@ const X86: Platform = Platform {
 const WINE: &str = "/usr/lib/wine/wine64";
 
 /// Crates whose tests run; the others are tools of the host.
-const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx", "shmx-previous", "shmx-cli", "shmx-ipc-tests"];
+const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx", "shmx-cli", "shmx-ipc-tests"];
 
 /// Cases of each property test in the quick form; 256 otherwise.
 const QUICK_CASES: &str = "32";

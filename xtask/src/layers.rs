@@ -10,10 +10,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx-os", &[]),
     ("shmx-ring", &["shmx-abi"]),
     ("shmx", &["shmx-abi", "shmx-os", "shmx-ring"]),
-    // Until every program uses the new facade.
-    ("shmx-previous", &["shmx", "shmx-abi", "shmx-os", "shmx-ring"]),
-    ("shmx-record", &["shmx", "shmx-previous"]),
-    ("shmx-cli", &["shmx", "shmx-previous", "shmx-record"]),
+    ("shmx-record", &["shmx", "shmx-os"]),
+    ("shmx-cli", &["shmx", "shmx-os", "shmx-record"]),
 ];
 
 pub(crate) fn check() -> Result<()> {

@@ -16,22 +16,16 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::command(tally, "format of the benchmarks", &mut bench)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step::command(tally, "clippy", &mut cargo(&clippy))?;
-    for name in ["shmx", "shmx-previous"] {
-        let clippy = ["clippy", "-p", name, "--features", "async", "--all-targets", "--", "-D", "warnings"];
-        step::command(tally, "clippy with async", &mut cargo(&clippy))?;
-    }
+    let clippy = ["clippy", "-p", "shmx", "--features", "async", "--all-targets", "--", "-D", "warnings"];
+    step::command(tally, "clippy with async", &mut cargo(&clippy))?;
     step::check(tally, "layers", layers::check)?;
     step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
-    for (name, target) in [
-        ("shmx-previous", ["--test", "frames", "--test", "fork"].as_slice()),
-        ("shmx-previous", &["--doc"]),
-        ("shmx", &["--doc"]),
-    ] {
-        let mut c = cargo(&["test", "-p", name, "--features", "async"]);
+    for target in [["--test", "frames", "--test", "fork", "--test", "stopped"].as_slice(), &["--doc"]] {
+        let mut c = cargo(&["test", "-p", "shmx", "--features", "async"]);
         step::counted(tally, "tests of async", c.args(target), |l| l.starts_with("test result:"))?;
     }
     no_std(tally)?;
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/async,shmx-previous/async"]);
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/async"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     loom(tally)?;
     orderings::replay(tally, &target_dir()?, &["--quick"])?;

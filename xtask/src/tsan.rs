@@ -17,7 +17,7 @@ const ROUNDS: usize = 4;
 
 /// What runs: threads of one process that share one mapping, or what the facade guards by locks.
 const SUITES: &[(&str, &str)] =
-    &[("shmx-ring", "threads"), ("shmx-previous", "threads"), ("shmx-previous", "facade"), ("shmx-os", "conformance")];
+    &[("shmx-ring", "threads"), ("shmx", "threads"), ("shmx", "facade"), ("shmx", "leases"), ("shmx-os", "conformance")];
 
 /// Orderings of `shmx-ring` that order plain data around them: file, what stands there, and the weaker form.
 const WEAKENED: &[(&str, &str, &str)] = &[

@@ -8,6 +8,9 @@ pub(crate) const SIZES: [usize; 5] = [64, 4 << 10, 64 << 10, 1 << 20, 8 << 20];
 /// Payload of the cells about many readers, bytes.
 const FAN_BYTES: usize = 64 << 10;
 
+/// A camera's frame: 640x480 RGB.
+pub(crate) const CAMERA: usize = 640 * 480 * 3;
+
 /// All cells, for contenders and sizes that are wanted.
 pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
     let mut cells = Vec::new();
@@ -29,6 +32,11 @@ pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
         add(What::OneWay, false, false, of(&mut all().filter(light), bytes, &[1]));
         let sleepers = |k: &Kind| k.can_sleep() && !matches!(k, Kind::RawMany | Kind::RawCopy);
         add(What::PingPong, true, true, of(&mut all().filter(sleepers), bytes, &[1]));
+    }
+    // A camera with default settings, against a bare mapping with a flag and against what costs the most.
+    let camera = |k: &Kind| matches!(k, Kind::Raw | Kind::ShmxDefault | Kind::ShmxChecked);
+    for block in [false, true] {
+        add(What::PingPong, true, block, of(&mut kinds.iter().copied().filter(camera), CAMERA, &[1]));
     }
     // The same contender at both ends of the scale, side by side.
     if let [small, .., large] = *sizes {

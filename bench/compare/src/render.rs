@@ -51,7 +51,7 @@ const fn style(kind: Kind) -> Style {
         Kind::ShmxLease | Kind::ShmxLeaseAlways => ("#009e73", "", 3.0),
         Kind::ShmxLeaseHash => ("#d55e00", "", 3.0),
         Kind::ShmxCopy => ("#009e73", "6 4", 2.0),
-        Kind::ShmxCopyHash => ("#d55e00", "6 4", 2.0),
+        Kind::ShmxCopyHash | Kind::ShmxDefault | Kind::ShmxChecked => ("#d55e00", "6 4", 2.0),
     };
     Style { colour, dashes, width }
 }

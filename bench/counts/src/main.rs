@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use shmx::abi::hash::Kernel;
-use shmx::{Client, ClientOptions, Config, FrameView, Server, StaticStream};
+use shmx::{Checksum, Client, Frame, Hold, OwnedFrame, Server, SharedServer, StreamId, StreamSpec, Verify};
 use std::hint::black_box;
 
 /// Calls of each operation. The first ones, which may do more, are a small part.
@@ -21,7 +21,7 @@ mod measured {
     }
 
     #[inline(never)]
-    pub(super) fn publish_in_place(server: &Server, words: usize) -> Result<u64> {
+    pub(super) fn publish_in_place(server: &SharedServer, words: usize) -> Result<u64> {
         let mut frame = server.begin_frame()?;
         frame.reserve_stream::<u64>(1, words)?[0] = 1;
         Ok(frame.publish_frame(0.0)?)
@@ -29,13 +29,13 @@ mod measured {
 
     #[inline(never)]
     pub(super) fn publish_alone(server: &mut Server, words: usize) -> Result<u64> {
-        let mut frame = server.begin_frame_mut()?;
+        let mut frame = server.begin_frame()?;
         frame.reserve_stream::<u64>(1, words)?[0] = 1;
         Ok(frame.publish_frame(0.0)?)
     }
 
     #[inline(never)]
-    pub(super) fn publish_appended(server: &Server, values: &[u64]) -> Result<u64> {
+    pub(super) fn publish_appended(server: &SharedServer, values: &[u64]) -> Result<u64> {
         let mut frame = server.begin_frame()?;
         frame.append_stream(1, values)?;
         Ok(frame.publish_frame(0.0)?)
@@ -43,26 +43,31 @@ mod measured {
 
     #[inline(never)]
     pub(super) fn next(client: &mut Client) -> Result<bool> {
-        Ok(black_box(client.try_next()?).is_some())
+        Ok(black_box(client.try_next()?.map(Frame::keep)).is_some())
     }
 
     #[inline(never)]
     pub(super) fn next_ref(client: &mut Client) -> Result<bool> {
-        Ok(black_box(client.try_next_ref()?).is_some())
+        Ok(black_box(client.try_next()?).is_some())
     }
 
     #[inline(never)]
     pub(super) fn latest(client: &mut Client) -> Result<bool> {
-        Ok(black_box(client.latest()?).is_some())
+        Ok(black_box(client.latest()?.map(Frame::keep)).is_some())
     }
 
     #[inline(never)]
-    pub(super) fn get(frame: &FrameView, id: u32) -> Result<u64> {
+    pub(super) fn get(frame: &OwnedFrame, id: u32) -> Result<u64> {
         Ok(frame.get::<u64>(id)?[0])
     }
 
     #[inline(never)]
-    pub(super) fn decode(frame: &FrameView) -> Result<usize> {
+    pub(super) fn get_handle(frame: &OwnedFrame, id: StreamId<u64>) -> Result<u64> {
+        Ok(frame.get(id)?[0])
+    }
+
+    #[inline(never)]
+    pub(super) fn decode(frame: &OwnedFrame) -> Result<usize> {
         Ok(black_box(frame.decode()?).len())
     }
 
@@ -85,19 +90,17 @@ struct Setup {
     client: Client,
 }
 
-fn setup(checksum: bool, lease: bool) -> Result<Setup> {
+fn setup(checksum: Checksum, hold: Hold) -> Result<Setup> {
     let name = format!("shmx-counts-{}", std::process::id());
-    let mut config = Config::new(&name);
-    config.checksum = checksum;
-    let streams: Vec<_> = (1..=STREAMS).map(|id| StaticStream::of::<u64>(id, format!("stream {id}"))).collect();
-    let server = Server::create(&config, &streams)?;
-    let mut options = ClientOptions::default();
-    options.lease = lease;
-    let client = Client::open_with(&name, options)?;
+    let builder = Server::builder(&name).checksum(checksum).frame_bytes(65536);
+    let streams = (1..=STREAMS).map(|id| StreamSpec::of::<u64>(id, format!("stream {id}")));
+    let server = streams.fold(builder, |b, stream| b.stream(stream, 8)).create()?;
+    let verify = if checksum == Checksum::Always { Verify::Always } else { Verify::Auto };
+    let client = Client::options().hold(hold).verify(verify).open(&name)?;
     Ok(Setup { server, client })
 }
 
-fn publish_all(server: &Server) -> Result<()> {
+fn publish_all(server: &mut Server) -> Result<()> {
     let mut frame = server.begin_frame()?;
     for id in 1..=STREAMS {
         frame.append_stream(id, &[u64::from(id); 8])?;
@@ -107,7 +110,7 @@ fn publish_all(server: &Server) -> Result<()> {
 }
 
 /// All operations.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "hash-scalar-64",
     "hash-scalar-4096",
     "hash-avx2-4096",
@@ -127,6 +130,7 @@ const NAMES: [&str; 23] = [
     "next-nothing-new",
     "next-ref-nothing-new",
     "get",
+    "get-handle",
     "decode",
     "control-send-32",
     "control-poll-32",
@@ -144,20 +148,21 @@ fn operation(name: &str) -> Result<()> {
         }
         Ok(())
     };
-    let publish = |checksum: bool, words: usize, in_place: bool| {
-        let s = setup(checksum, true)?;
+    let publish = |checksum: Checksum, words: usize, in_place: bool| {
+        let Setup { server, client: _client } = setup(checksum, Hold::Auto)?;
+        let server = server.into_shared();
         let values = vec![7; words];
         for _ in 0..TIMES {
             if in_place {
-                measured::publish_in_place(&s.server, words)?;
+                measured::publish_in_place(&server, words)?;
             } else {
-                measured::publish_appended(&s.server, &values)?;
+                measured::publish_appended(&server, &values)?;
             }
         }
         Ok(())
     };
-    let read = |checksum: bool, lease: bool, words: usize, f: fn(&mut Client) -> Result<bool>| {
-        let mut s = setup(checksum, lease)?;
+    let read = |checksum: Checksum, hold: Hold, words: usize, f: fn(&mut Client) -> Result<bool>| {
+        let mut s = setup(checksum, hold)?;
         let values = vec![7_u64; words];
         for _ in 0..TIMES {
             let mut frame = s.server.begin_frame()?;
@@ -174,35 +179,39 @@ fn operation(name: &str) -> Result<()> {
         "hash-scalar-4096" => hash(Kernel::Scalar, 4096),
         "hash-avx2-4096" => hash(Kernel::Avx2, 4096),
         "hash-avx2-65536" => hash(Kernel::Avx2, 65536),
-        "publish-in-place-64" => publish(false, 8, true),
-        "publish-in-place-4096" => publish(false, 512, true),
+        "publish-in-place-64" => publish(Checksum::Never, 8, true),
+        "publish-in-place-4096" => publish(Checksum::Never, 512, true),
         "publish-alone-64" => {
-            let mut s = setup(false, true)?;
+            let mut s = setup(Checksum::Never, Hold::Auto)?;
             (0..TIMES).try_for_each(|_| measured::publish_alone(&mut s.server, 8).map(drop))
         }
-        "publish-appended-64" => publish(false, 8, false),
-        "publish-appended-64-hash" => publish(true, 8, false),
-        "next-64" => read(false, true, 8, measured::next),
-        "next-64-hash" => read(true, true, 8, measured::next),
-        "next-64-copied" => read(false, false, 8, measured::next),
-        "next-4096" => read(false, true, 512, measured::next),
-        "next-ref-64" => read(false, true, 8, measured::next_ref),
-        "next-ref-4096" => read(false, true, 512, measured::next_ref),
-        "latest-64" => read(false, true, 8, measured::latest),
+        "publish-appended-64" => publish(Checksum::Never, 8, false),
+        "publish-appended-64-hash" => publish(Checksum::Always, 8, false),
+        "next-64" => read(Checksum::Never, Hold::Auto, 8, measured::next),
+        "next-64-hash" => read(Checksum::Always, Hold::Auto, 8, measured::next),
+        "next-64-copied" => read(Checksum::Never, Hold::Copy, 8, measured::next),
+        "next-4096" => read(Checksum::Never, Hold::Auto, 512, measured::next),
+        "next-ref-64" => read(Checksum::Never, Hold::Auto, 8, measured::next_ref),
+        "next-ref-4096" => read(Checksum::Never, Hold::Auto, 512, measured::next_ref),
+        "latest-64" => read(Checksum::Never, Hold::Auto, 8, measured::latest),
         "next-nothing-new" | "next-ref-nothing-new" => {
             let next = if name == "next-nothing-new" { measured::next } else { measured::next_ref };
-            let mut s = setup(false, true)?;
-            publish_all(&s.server)?;
+            let mut s = setup(Checksum::Never, Hold::Auto)?;
+            publish_all(&mut s.server)?;
             s.client.try_next()?.context("no frame")?;
             (0..TIMES).try_for_each(|_| if next(&mut s.client)? { bail!("a frame") } else { Ok(()) })
         }
-        "get" | "decode" => {
-            let mut s = setup(false, true)?;
-            publish_all(&s.server)?;
-            let frame = s.client.latest()?.context("no frame")?;
+        "get" | "get-handle" | "decode" => {
+            let mut s = setup(Checksum::Never, Hold::Auto)?;
+            publish_all(&mut s.server)?;
+            let handle = s.client.stream(STREAMS)?;
+            let frame = s.client.latest()?.context("no frame")?.keep();
             for _ in 0..TIMES {
-                let right =
-                    if name == "get" { measured::get(&frame, STREAMS)? == 8 } else { measured::decode(&frame)? == 8 };
+                let right = match name {
+                    "get" => measured::get(&frame, STREAMS)? == 8,
+                    "get-handle" => measured::get_handle(&frame, handle)? == 8,
+                    _ => measured::decode(&frame)? == 8,
+                };
                 if !right {
                     bail!("wrong content");
                 }
@@ -210,7 +219,7 @@ fn operation(name: &str) -> Result<()> {
             Ok(())
         }
         "control-send-32" | "control-poll-32" | "control-poll-nothing" => {
-            let mut s = setup(false, true)?;
+            let mut s = setup(Checksum::Never, Hold::Auto)?;
             for _ in 0..TIMES {
                 if name != "control-poll-nothing" {
                     measured_send(name, &mut s.client)?;

@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shmx::abi::hash::{self, Kernel};
-use shmx::{Client, ClientOptions, Config, Server, StaticStream};
+use shmx::{Checksum, Client, Frame, Hold, Server, StreamSpec, Verify};
 use std::hint::black_box;
 
 const SIZES: [usize; 4] = [64, 4 << 10, 64 << 10, 1 << 20];
@@ -15,20 +15,18 @@ struct Setup {
     client: Client,
 }
 
-fn setup(bytes: usize, checksum: bool, lease: bool) -> Setup {
+fn setup(bytes: usize, checksum: bool, hold: Hold) -> Setup {
     let name = format!("shmx-micro-{}", std::process::id());
-    let mut config = Config::new(&name);
-    config.checksum = checksum;
-    config.frame_bytes_cap = bytes as u32 + 1024;
-    let streams: Vec<_> = (1..=STREAMS).map(|id| StaticStream::of::<u64>(id, format!("stream {id}"))).collect();
-    let server = Server::create(&config, &streams).expect("create");
-    let mut options = ClientOptions::default();
-    options.lease = lease;
-    let client = Client::open_with(&name, options).expect("open");
+    let (checksum, verify) =
+        if checksum { (Checksum::Always, Verify::Always) } else { (Checksum::Never, Verify::Auto) };
+    let builder = Server::builder(&name).checksum(checksum).frame_bytes(bytes as u32 + 1024);
+    let streams = (1..=STREAMS).map(|id| StreamSpec::of::<u64>(id, format!("stream {id}")));
+    let server = streams.fold(builder, |b, stream| b.stream(stream, 8)).create().expect("create");
+    let client = Client::options().hold(hold).verify(verify).open(&name).expect("open");
     Setup { server, client }
 }
 
-fn publish(server: &Server, values: &[u64]) {
+fn publish(server: &mut Server, values: &[u64]) {
     let mut frame = server.begin_frame().expect("a slot");
     frame.append_stream(1, values).expect("it fits");
     frame.publish_frame(0.0).expect("published");
@@ -56,10 +54,10 @@ fn producer(c: &mut Criterion) {
     for (name, checksum) in [("hash off", false), ("hash on", true)] {
         let mut group = c.benchmark_group(format!("publish, {name}"));
         for bytes in SIZES {
-            let s = setup(bytes, checksum, true);
+            let mut s = setup(bytes, checksum, Hold::Lease);
             let values = vec![7_u64; bytes / 8];
             group.throughput(Throughput::Bytes(bytes as u64));
-            group.bench_function(BenchmarkId::new("append", bytes), |b| b.iter(|| publish(&s.server, &values)));
+            group.bench_function(BenchmarkId::new("append", bytes), |b| b.iter(|| publish(&mut s.server, &values)));
             group.bench_function(BenchmarkId::new("in place, untouched", bytes), |b| {
                 b.iter(|| {
                     let mut frame = s.server.begin_frame().expect("a slot");
@@ -73,40 +71,42 @@ fn producer(c: &mut Criterion) {
 }
 
 fn consumer(c: &mut Criterion) {
-    for (name, checksum, lease) in
-        [("lease, hash off", false, true), ("lease, hash on", true, true), ("copy, hash off", false, false)]
-    {
+    for (name, checksum, hold) in [
+        ("lease, hash off", false, Hold::Lease),
+        ("lease, hash on", true, Hold::Lease),
+        ("copy, hash off", false, Hold::Copy),
+    ] {
         let mut group = c.benchmark_group(format!("read, {name}"));
         for bytes in SIZES {
-            let mut s = setup(bytes, checksum, lease);
+            let mut s = setup(bytes, checksum, hold);
             let values = vec![7_u64; bytes / 8];
-            publish(&s.server, &values);
+            publish(&mut s.server, &values);
             group.throughput(Throughput::Bytes(bytes as u64));
             group
                 .bench_function(BenchmarkId::new("latest", bytes), |b| b.iter(|| black_box(s.client.latest()).is_ok()));
             group.bench_function(BenchmarkId::new("publish and next", bytes), |b| {
                 b.iter(|| {
-                    publish(&s.server, &values);
-                    black_box(s.client.try_next().expect("no error").expect("a frame"));
+                    publish(&mut s.server, &values);
+                    black_box(s.client.try_next().expect("no error").map(Frame::keep).expect("a frame"));
                 });
             });
         }
         group.finish();
     }
-    let mut s = setup(64, false, true);
+    let mut s = setup(64, false, Hold::Lease);
     let mut frame = s.server.begin_frame().expect("a slot");
     for id in 1..=STREAMS {
         frame.append_stream(id, &[u64::from(id)]).expect("it fits");
     }
     frame.publish_frame(0.0).expect("published");
-    let view = s.client.try_next().expect("no error").expect("a frame");
+    let view = s.client.try_next().expect("no error").expect("a frame").keep();
     c.bench_function("poll, nothing new", |b| b.iter(|| black_box(s.client.try_next()).is_ok()));
     c.bench_function("decode 8 streams", |b| b.iter(|| black_box(view.decode()).is_ok()));
     c.bench_function("get the last of 8 streams", |b| b.iter(|| black_box(view.get::<u64>(STREAMS)).is_ok()));
 }
 
 fn control(c: &mut Criterion) {
-    let mut s = setup(64, false, true);
+    let s = setup(64, false, Hold::Lease);
     let body = [7; 32];
     c.bench_function("control send and poll", |b| {
         b.iter(|| {
@@ -115,8 +115,7 @@ fn control(c: &mut Criterion) {
         });
     });
     c.bench_function("control poll, nothing there", |b| b.iter(|| black_box(s.server.poll_control(16))));
-    let Setup { server, client } = &mut s;
-    let server = &*server;
+    let Setup { server, client } = &s;
     c.bench_function("control send", |b| {
         b.iter_batched(
             || server.poll_control(16),

@@ -1,7 +1,7 @@
 //! Frames whose every byte follows from a seed and a number, so that a reader can check all of them.
 
 use anyhow::{Context, Result, ensure};
-use shmx::{Element, Frame, FrameRef, FrameView, StaticStream, StreamInfo};
+use shmx::{Element, Frame, FrameWriter, OwnedFrame, Server, ServerBuilder, StreamInfo, StreamSpec};
 
 pub(crate) const NUMBER: u32 = 1;
 pub(crate) const DATA: u32 = 2;
@@ -10,8 +10,11 @@ pub(crate) const ADDED: u32 = 100;
 /// Producer thread in the upper bits of a number.
 pub(crate) const THREAD_SHIFT: u32 = 48;
 
-pub(crate) fn streams() -> Vec<StaticStream> {
-    vec![StaticStream::of::<u64>(NUMBER, "number"), StaticStream::of::<u8>(DATA, "data")]
+/// What a server of such frames is made with.
+pub(crate) fn server(name: &str) -> ServerBuilder {
+    let number = StreamSpec::of::<u64>(NUMBER, "number");
+    let data = StreamSpec::of::<u8>(DATA, "data");
+    Server::builder(name).stream(number, 2).stream(data, 65000).slots(3).frame_bytes(65536)
 }
 
 /// `SplitMix64`.
@@ -44,7 +47,13 @@ pub(crate) fn matches(seed: u64, number: u64, found: &[u8]) -> bool {
 }
 
 /// Appends the streams of frame `number`, and of the newest added stream.
-pub(crate) fn write(frame: &mut Frame<'_>, seed: u64, number: u64, max_len: u32, added: Option<u32>) -> Result<()> {
+pub(crate) fn write(
+    frame: &mut FrameWriter<'_>,
+    seed: u64,
+    number: u64,
+    max_len: u32,
+    added: Option<u32>,
+) -> Result<()> {
     let len = len_of(seed, number, max_len);
     frame.append_stream(NUMBER, &[number, max_len.into()])?;
     fill(seed, number, frame.reserve_raw(DATA, len as u32)?);
@@ -54,13 +63,14 @@ pub(crate) fn write(frame: &mut Frame<'_>, seed: u64, number: u64, max_len: u32,
     Ok(())
 }
 
-/// A frame that is kept or one that is lent.
+/// A borrowed or an owned frame.
 pub(crate) trait Whole {
     fn id(&self) -> u64;
     fn session(&self) -> u64;
     fn leased(&self) -> bool;
     fn bytes(&self) -> &[u8];
     fn check(&self, seed: u64) -> Result<(u64, Option<u32>)>;
+    fn described(&self, added: Option<u32>) -> Result<()>;
 }
 
 macro_rules! whole {
@@ -82,7 +92,9 @@ macro_rules! whole {
                 let found = self.decode()?;
                 let announced = self.tlv_count();
                 ensure!(found.len() == announced as usize, "{} streams, {announced} announced", found.len());
-                let [number, max_len] = *self.get::<u64>(NUMBER)? else { anyhow::bail!("not two numbers") };
+                let numbers = self.stream(NUMBER)?.context("no number")?;
+                ensure!(numbers.elem_count == 2, "element count of another frame");
+                let Some([number, max_len]) = words(numbers.data) else { anyhow::bail!("not two numbers") };
                 ensure!(self.sim_time() == number as f64, "sim_time of another frame");
                 let data = self.stream(DATA)?.context("no data")?;
                 ensure!(data.data.len() == len_of(seed, number, max_len as u32), "length of another frame");
@@ -91,24 +103,49 @@ macro_rules! whole {
                 let mut added = None;
                 for s in found.iter().filter(|s| s.stream_id >= ADDED) {
                     let value = u64::from(s.stream_id) ^ number;
-                    ensure!(self.get::<u64>(s.stream_id)? == [value], "added stream of another frame");
+                    ensure!(words(s.data) == Some([value]), "added stream of another frame");
                     added = Some(s.stream_id);
                 }
                 ensure!(found.len() == 2 + usize::from(added.is_some()), "{} streams", found.len());
                 Ok((number, added))
             }
+            fn described(&self, added: Option<u32>) -> Result<()> {
+                for id in [Some(NUMBER), added].into_iter().flatten() {
+                    let found = self.stream(id)?.context("no such stream")?;
+                    ensure!(bytes_of(self.get::<u64>(id)?) == found.data, "other values than bytes");
+                }
+                Ok(())
+            }
         }
     )* };
 }
-whole!(FrameView, FrameRef<'_>);
+whole!(Frame<'_>, OwnedFrame);
 
-/// Checks every byte and returns the frame's number and its added stream.
+/// Checks every byte, and that the directory describes them; returns the frame's number and its added stream.
 pub(crate) fn check(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
+    let (number, added) = view.check(seed)?;
+    view.described(added)?;
+    Ok((number, added))
+}
+
+/// The same without the directory, which somebody may have damaged.
+pub(crate) fn check_bytes(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
     view.check(seed)
 }
 
-pub(crate) fn added_stream(id: u32) -> StaticStream {
-    StaticStream::of::<u64>(id, format!("added {id}")).with_extra(id.to_le_bytes())
+/// Exactly `N` words.
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words: &[_; N] = words.try_into().ok().filter(|_| rest.is_empty())?;
+    Some(words.map(u64::from_le_bytes))
+}
+
+fn bytes_of(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+pub(crate) fn added_stream(id: u32) -> StreamSpec {
+    StreamSpec::of::<u64>(id, format!("added {id}")).extra(id.to_le_bytes())
 }
 
 pub(crate) fn is_added_stream(s: &StreamInfo) -> bool {

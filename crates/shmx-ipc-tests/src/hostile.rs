@@ -13,9 +13,8 @@ use crate::scenarios::{SECOND, Scale, objects, unique};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::RegionLayout;
 use shmx::error::{BeginError, CreateError, PublishError, ReadError};
-use shmx::os::clock::ticks;
-use shmx::os::{Region, RegionName};
-use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
+use shmx::{Client, Hold, Inspector, Server, ServerBuilder, SlotState};
+use shmx_os::{Region, RegionName};
 use shmx_ring::sync::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,8 +23,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const WORDS: u64 = 1000;
 const MAX_LEN: u32 = 2000;
 
-fn config(name: &str) -> Config {
-    Config { slots: 6, reader_slots: 8, control_per_reader: 257, frame_bytes_cap: MAX_LEN + 256, ..Config::new(name) }
+fn config(name: &str) -> ServerBuilder {
+    frames::server(name).slots(6).reader_slots(8).control_bytes(257).frame_bytes(MAX_LEN + 256)
 }
 
 // ------------------------------------------------------------------------------------------------------ the parts
@@ -55,8 +54,8 @@ pub(crate) fn part(role: &str, opts: &Opts) -> Result<()> {
 
 /// Serves until told to end, or until the region is no longer its own.
 fn produce(name: &str, line: Line<'_>, dice: &mut Dice) -> Result<()> {
-    let config = Config { replace: true, ..config(name) };
-    let server = match Server::create(&config, &frames::streams()) {
+    let config = config(name).replace(true);
+    let server = match config.create().map(Server::into_shared) {
         Err(CreateError::HeldByLiveServer { .. }) => return Ok(()),
         other => other?,
     };
@@ -81,9 +80,9 @@ fn produce(name: &str, line: Line<'_>, dice: &mut Dice) -> Result<()> {
             let batch = server.poll_control(50);
             line.add(Count::BadMessages, batch.damaged.len() as u64);
             line.add(Count::Messages, batch.messages.len() as u64);
-            line.add(Count::Reaped, server.reap_stale_readers(ticks(), 2_000_000_000).len() as u64);
+            line.add(Count::Reaped, server.reap_stale_readers(2 * SECOND).len() as u64);
             let _ = server.snapshot_readers();
-            if dice.one_in(20) && server.add_stream(&frames::added_stream(added)).is_ok() {
+            if dice.one_in(20) && server.add_stream(frames::added_stream(added)).is_ok() {
                 added += 1;
             }
             std::thread::sleep(dice.micros(500));
@@ -94,35 +93,32 @@ fn produce(name: &str, line: Line<'_>, dice: &mut Dice) -> Result<()> {
 
 /// Reads until the session ends; every error of a frame is one that a reader may meet.
 fn read(name: &str, line: Line<'_>, dice: &mut Dice, mode: &str) -> Result<()> {
-    let mut options = ClientOptions::default();
-    options.lease = mode != "copy";
-    let Ok(mut client) = Client::open_with(name, options) else {
+    let hold = if mode == "copy" { Hold::Copy } else { Hold::Lease };
+    let Ok(mut client) = Client::options().hold(hold).open(name) else {
         line.add(Count::Refused, 1);
         std::thread::sleep(Duration::from_micros(300));
         return Ok(());
     };
     line.add(Count::Sessions, 1);
     while line.turn() {
-        let wait = Duration::from_millis(20);
+        let (wait, session) = (Duration::from_millis(20), client.session_id());
         let taken = match mode {
             "latest" => client.latest(),
             "wait" => client.wait(wait),
             "next" | "copy" => client.next(wait),
             other => bail!("unknown part {other:?}"),
         };
-        match taken {
-            Ok(Some(view)) => match frames::check(&view, client.session_id()) {
-                Ok(_) => line.add(Count::Frames, 1),
-                Err(_) => line.add(Count::Torn, 1),
-            },
+        match taken.map(|found| found.map(|frame| frames::check_bytes(&frame, session))) {
+            Ok(Some(Ok(_))) => line.add(Count::Frames, 1),
+            Ok(Some(Err(_))) => line.add(Count::Torn, 1),
             Ok(None) => {}
-            Err(ReadError::ServerGone | ReadError::SessionChanged) => return Ok(()),
+            Err(ReadError::ServerGone { .. } | ReadError::SessionChanged) => return Ok(()),
             Err(_) => line.add(Count::Unexpected, 1),
         }
         if dice.one_in(10) {
             // Refused when the ring is full or damaged; the sender goes on.
             let _ = client.control_send(0x3000, &[7; 40]);
-            let _ = client.refresh_static();
+            let _ = client.directory();
             std::thread::sleep(dice.micros(200));
         }
         if client.is_replaced() {
@@ -271,7 +267,7 @@ impl Company {
 /// Everything an inspector can do; results do not matter.
 fn look(name: &str) {
     let Ok(i) = Inspector::open(name) else { return };
-    let _ = i.decode_static_dir();
+    let _ = i.directory();
     for r in i.snapshot_readers() {
         let _ = i.peek_control(r.index);
     }
@@ -358,7 +354,7 @@ fn act(company: &mut Company, place: &str, after: impl Fn(&mut Company) -> Resul
     let found = objects(&name);
     ensure!(found.len() <= 1, "{found:?}");
     // Asked to replace, since nothing need be left that says whose the region was.
-    let server = Server::create(&Config { replace: true, ..config(&name) }, &frames::streams())?;
+    let server = config(&name).replace(true).create().map(Server::into_shared)?;
     let mut client = Client::open(&name)?;
     let mut frame = server.begin_frame()?;
     frames::write(&mut frame, 3, 0, MAX_LEN, None)?;

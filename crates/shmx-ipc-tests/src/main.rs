@@ -9,6 +9,7 @@ mod frames;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod interop;
+mod killed;
 #[cfg(target_os = "linux")]
 mod liveness;
 #[cfg(target_os = "linux")]

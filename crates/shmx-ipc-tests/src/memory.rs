@@ -1,7 +1,7 @@
 //! The bytes of an object, for actors that go past the library. The only file here with unsafe code.
 #![allow(unsafe_code)]
 
-use shmx::os::Region;
+use shmx_os::Region;
 use shmx_ring::sync::{AtomicU8, AtomicU64};
 use shmx_ring::view::{self, View};
 

@@ -1,11 +1,11 @@
 //! The parts that child processes play.
 
-use crate::frames::{self, ADDED, THREAD_SHIFT};
+use crate::frames::{self, ADDED, THREAD_SHIFT, Whole};
 use crate::opts::Opts;
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
 use shmx::error::{BeginError, OpenError, ReadError, SendError};
-use shmx::{Client, ClientOptions, Config, FrameView, Inspector, Server};
+use shmx::{Client, Frame, Hold, Inspector, OwnedFrame, Server};
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -45,12 +45,10 @@ fn wait_for(stop: &AtomicBool) {
 /// Opens the region, waiting for its server to come.
 fn open(name: &str, lease: bool) -> Result<Client> {
     let end = Instant::now() + 20 * SECOND;
-    let mut options = ClientOptions::default();
-    options.lease = lease;
     // The one takes a lease on small frames too, the other on none.
-    options.copy_up_to = 0;
+    let options = Client::options().hold(if lease { Hold::Lease } else { Hold::Copy }).copy_up_to(0);
     loop {
-        match Client::open_with(name, options) {
+        match options.open(name) {
             Ok(c) => return Ok(c),
             Err(OpenError::Os(_) | OpenError::ServerGone { .. }) if Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(1));
@@ -62,20 +60,18 @@ fn open(name: &str, lease: bool) -> Result<Client> {
 
 pub(crate) fn server(opts: &Opts) -> Result<()> {
     let max_len = opts.num("max-len", 3000_u32)?;
-    let config = Config {
-        slots: opts.num("slots", 4)?,
-        reader_slots: opts.num("reader-slots", 16)?,
-        static_bytes_cap: 65536,
-        frame_bytes_cap: max_len + 256,
-        ..Config::new(opts.name()?)
-    };
+    let config = frames::server(opts.name()?)
+        .slots(opts.num("slots", 4)?)
+        .reader_slots(opts.num("reader-slots", 16)?)
+        .directory_bytes(65536)
+        .frame_bytes(max_len + 256);
     let (seed, threads) = (opts.num("seed", 1_u64)?, opts.num("threads", 1_u64)?);
     let frames = opts.num("frames", u64::MAX)?;
     let seconds = opts.num("seconds", 3600.0_f64)?;
     let rate = opts.num("rate", 0.0_f64)?;
     let append_every = opts.num("append-every", u64::MAX)?;
     let stop = stop_flag();
-    let server = Server::create(&config, &frames::streams())?;
+    let server = config.create().map(Server::into_shared)?;
     say(&format!("ready session={}", server.session_id()))?;
     let readers = opts.num("await-readers", 0)?;
     while server.readers_connected() < readers && !stop.load(Ordering::Relaxed) {
@@ -116,7 +112,7 @@ pub(crate) fn server(opts: &Opts) -> Result<()> {
             }
             if thread == 0 && done > 0 && done % append_every == 0 {
                 let id = ADDED + added.load(Ordering::Relaxed);
-                server.add_stream(&frames::added_stream(id))?;
+                server.add_stream(frames::added_stream(id))?;
                 added.fetch_add(1, Ordering::Relaxed);
             }
             done += u64::from(publish(thread << THREAD_SHIFT | done)?);
@@ -148,26 +144,26 @@ struct Checker {
 }
 
 impl Checker {
-    fn check(&mut self, view: &FrameView) -> Option<u32> {
+    fn check(&mut self, view: &impl Whole) -> Option<u32> {
         match frames::check(view, self.seed) {
             Ok((number, added)) => {
                 let newest = self.newest.entry(number >> THREAD_SHIFT).or_insert(number);
                 if number < *newest {
-                    eprintln!("frame {}: number {number} after {newest}", view.frame_id());
+                    eprintln!("frame {}: number {number} after {newest}", view.id());
                     self.torn += 1;
                 }
                 *newest = number;
                 added
             }
             Err(e) => {
-                eprintln!("frame {}: {e:#}", view.frame_id());
+                eprintln!("frame {}: {e:#}", view.id());
                 self.torn += 1;
                 None
             }
         }
     }
 
-    fn check_again(&mut self, view: &FrameView) {
+    fn check_again(&mut self, view: &OwnedFrame) {
         if let Err(e) = frames::check(view, self.seed) {
             eprintln!("frame {} changed while held: {e:#}", view.frame_id());
             self.torn += 1;
@@ -183,35 +179,39 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
     let mut checker = Checker { seed: opts.num("seed", 1)?, torn: 0, newest: HashMap::new() };
     // Read before it attaches, so that whatever the producer adds afterwards is growth.
     let inspector = opts.has("directory").then(|| Inspector::open(name)).transpose()?;
-    let mut first = inspector.map(|i| i.decode_static_dir()).transpose()?;
+    let mut first = inspector.map(|i| i.directory()).transpose()?;
     let mut client = open(name, !opts.has("copy"))?;
     say(&format!("ready index={}", client.reader_index().map_or(-1, i64::from)))?;
     let (mut held, mut lapped, mut looked_up, mut unknown) = (VecDeque::new(), 0_u64, 0_u64, 0_u64);
-    let (mut delivered, mut dropped, mut rejected) = (0, 0, 0);
     for session in 1..=sessions {
-        let mut directory = first.take().map_or_else(|| client.refresh_static(), Ok)?;
+        let mut directory = first.take().map_or_else(|| client.directory(), Ok)?;
         let (mut gone, mut last) = (false, 0);
         checker.newest.clear();
         loop {
             let taken = match mode {
                 "latest" => {
                     // Asked before the look, so that the very last frame is taken too.
-                    gone = client.server_gone();
+                    gone = client.server_end().is_some();
                     client.latest()
                 }
                 "wait" => client.wait(20 * SECOND),
                 "next" => client.next(20 * SECOND),
                 other => bail!("unknown mode {other:?}"),
             };
-            match taken {
-                Ok(Some(view)) if mode == "latest" && view.frame_id() == last => std::thread::yield_now(),
-                Ok(Some(view)) => {
+            // While it is borrowed, and again when it was kept for a while.
+            let mut checked = |view: Frame<'_>| {
+                let known = mode == "latest" && view.frame_id() == last;
+                (if known { None } else { checker.check(&view) }, view.keep())
+            };
+            match taken.map(|found| found.map(&mut checked)) {
+                Ok(Some((_, view))) if mode == "latest" && view.frame_id() == last => std::thread::yield_now(),
+                Ok(Some((added, view))) => {
                     last = view.frame_id();
-                    if let Some(id) = checker.check(&view)
+                    if let Some(id) = added
                         && opts.has("directory")
                     {
                         if directory.stream(id).is_none() {
-                            directory = client.refresh_static()?;
+                            directory = client.directory()?;
                             looked_up += 1;
                         }
                         unknown += u64::from(!directory.stream(id).is_some_and(frames::is_added_stream));
@@ -226,7 +226,7 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
                 Ok(None) if mode == "latest" => std::thread::yield_now(),
                 Ok(None) => bail!("no frame for 20 seconds"),
                 Err(ReadError::Lapped { .. }) => lapped += 1,
-                Err(ReadError::ServerGone) => gone = true,
+                Err(ReadError::ServerGone { .. }) => gone = true,
                 Err(
                     e @ (ReadError::Checksum { .. } | ReadError::Oversize { .. } | ReadError::ForeignSession { .. }),
                 ) => {
@@ -240,10 +240,6 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
             }
         }
         held.drain(..).for_each(|v| checker.check_again(&v));
-        let stats = client.stats();
-        delivered += stats.delivered;
-        dropped += stats.dropped;
-        rejected += stats.rejected;
         if session < sessions {
             say(&format!("gone session={}", client.session_id()))?;
             let end = Instant::now() + 20 * SECOND;
@@ -254,9 +250,11 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
             say(&format!("reopened session={}", client.session_id()))?;
         }
     }
+    // Of all sessions together.
+    let shmx::ReadStats { delivered, missed, rejected, .. } = client.stats();
     let torn = checker.torn;
     say(&format!(
-        "result delivered={delivered} dropped={dropped} rejected={rejected} torn={torn} lapped={lapped} \
+        "result delivered={delivered} missed={missed} rejected={rejected} torn={torn} lapped={lapped} \
          looked_up={looked_up} unknown={unknown}"
     ))
 }
@@ -268,11 +266,12 @@ pub(crate) fn storm(opts: &Opts) -> Result<()> {
     let rounds = opts.num("rounds", 100_u32)?;
     say("ready")?;
     for round in 0..rounds {
-        let mut client = Client::open(name)?;
+        let mut client = Client::options().require_slot(false).open(name)?;
         // The newest frame does not go back for one client; another may be told of it later.
         checker.newest.clear();
         slotless += u32::from(client.reader_index().is_none());
         let view = if round % 3 == 0 { client.next(10 * SECOND) } else { client.latest() };
+        let view = view.map(|v| v.map(Frame::keep));
         let view = match view {
             Ok(v) => v,
             Err(ReadError::Lapped { .. }) => None,
@@ -298,7 +297,7 @@ pub(crate) fn message_len(seed: u64, number: u32, longest: u32) -> usize {
 pub(crate) fn ping(opts: &Opts) -> Result<()> {
     let (count, seed) = (opts.num("count", 1000_u32)?, opts.num("seed", 1_u64)?);
     let stop = stop_flag();
-    let mut client = open(opts.name()?, true)?;
+    let client = open(opts.name()?, true)?;
     let longest = RingGeometry::new(client.layout().control_per_reader())
         .and_then(|g| g.longest_message())
         .context("no control ring")?;
@@ -333,7 +332,7 @@ pub(crate) fn hold(opts: &Opts) -> Result<()> {
     say(&format!("ready index={index}"))?;
     let mut held = Vec::new();
     for _ in 0..opts.num("frames", 1)? {
-        let view = client.next(20 * SECOND)?.context("no frame")?;
+        let view = client.next(20 * SECOND)?.context("no frame")?.keep();
         ensure!(view.is_leased(), "not leased");
         say(&format!("holding slot={}", view.slot()))?;
         held.push(view);
@@ -346,10 +345,10 @@ pub(crate) fn hold(opts: &Opts) -> Result<()> {
 
 pub(crate) fn creator(opts: &Opts) -> Result<()> {
     let stop = stop_flag();
-    let config = Config { slots: 8, frame_bytes_cap: 1 << 16, ..Config::new(opts.name()?) };
+    let config = frames::server(opts.name()?).slots(8).frame_bytes(1 << 16);
     say("ready")?;
     while !stop.load(Ordering::Relaxed) {
-        let server = Server::create(&config, &frames::streams())?;
+        let server = config.create().map(Server::into_shared)?;
         for number in 0..200 {
             let mut frame = server.begin_frame()?;
             frames::write(&mut frame, 1, number, 1000, None)?;

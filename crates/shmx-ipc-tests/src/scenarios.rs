@@ -3,11 +3,11 @@
 use crate::child::{self, Figures, Proc};
 use crate::opts::Opts;
 use crate::peer::message_len;
-use crate::{foreign, frames, interop};
+use crate::{foreign, frames, interop, killed};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
-use shmx::error::{BeginError, CreateError, ReadError};
-use shmx::{Client, Config, Inspector, Server, SlotState};
+use shmx::error::CreateError;
+use shmx::{Client, Inspector, Server, SharedServer, SlotState};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,10 +43,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a server leaves and another comes", sessions),
     ("a second live server is refused", second_server),
     ("inspector at full speed", inspector),
-    ("a killed reader gives its leases back", killed_reader),
-    ("a killed reader frees a full ring", killed_holder),
-    ("a killed producer is noticed", killed_producer),
-    ("killed creators leave nothing", killed_creators),
+    ("a killed reader gives its leases back", killed::reader),
+    ("a killed reader frees a full ring", killed::holder),
+    ("a killed producer is noticed", killed::producer),
+    ("killed creators leave nothing", killed::creators),
     #[cfg(target_os = "linux")]
     ("a stopped reader keeps its slot and leases", crate::liveness::stopped_reader),
     #[cfg(target_os = "linux")]
@@ -65,7 +65,7 @@ pub(crate) fn unique() -> String {
 
 /// Shared-memory objects with our names; always empty where they cannot be listed.
 pub(crate) fn objects(prefix: &str) -> BTreeSet<String> {
-    let entries = shmx::os::list().unwrap_or_default();
+    let entries = shmx_os::list().unwrap_or_default();
     entries.iter().map(|e| e.name.to_string()).filter(|n| n.starts_with(prefix)).collect()
 }
 
@@ -140,7 +140,7 @@ fn whole(reader: &Figures, published: u64) -> Result<()> {
     let get = |k| reader.get(k);
     ensure!(get("torn")? == 0 && get("rejected")? == 0, "torn: {}", reader.line());
     ensure!(get("delivered")? > 0, "nothing delivered: {}", reader.line());
-    let sum = get("delivered")? + get("dropped")?;
+    let sum = get("delivered")? + get("missed")?;
     ensure!(sum == published, "{published} published, {sum} accounted for: {}", reader.line());
     Ok(())
 }
@@ -214,7 +214,7 @@ fn lapping(cx: &Scale) -> Result<String> {
     let mut all = Vec::new();
     for readers in [MODES, &[&["--mode", "latest", "--copy"], &["--mode", "wait", "--copy"]]] {
         let (p, r) = stream(&["--seconds", &seconds, "--slots", "2", "--max-len", "32"], readers)?;
-        let dropped: u64 = r.iter().map(|f| f.get("dropped")).sum::<Result<u64>>()?;
+        let dropped: u64 = r.iter().map(|f| f.get("missed")).sum::<Result<u64>>()?;
         ensure!(dropped > 0, "no reader was lapped");
         all.push(summary(&p, &r)?);
     }
@@ -266,8 +266,8 @@ fn control_rings(cx: &Scale) -> Result<String> {
     let mut notes = Vec::new();
     for capacity in [4096_u32, 117, 273, 1001, 64] {
         let name = unique();
-        let config = Config { control_per_reader: capacity, reader_slots: 4, ..Config::new(&name) };
-        let server = Server::create(&config, &[])?;
+        let config = frames::server(&name).control_bytes(capacity).reader_slots(4);
+        let server = config.create().map(Server::into_shared)?;
         let count = cx.amount(20_000) as u32;
         let mut pings = Vec::new();
         let mut expected = HashMap::new();
@@ -327,15 +327,15 @@ fn static_append(cx: &Scale) -> Result<String> {
 
 fn sessions(_: &Scale) -> Result<String> {
     let name = unique();
-    let config = Config { slots: 4, static_bytes_cap: 65536, ..Config::new(&name) };
-    let publish = |server: &Server, number: u64| -> Result<()> {
+    let config = frames::server(&name).slots(4).directory_bytes(65536);
+    let publish = |server: &SharedServer, number: u64| -> Result<()> {
         let mut frame = server.begin_frame()?;
         frames::write(&mut frame, 1, number, 1000, None)?;
         frame.publish_frame(number as f64)?;
         Ok(())
     };
     let rounds = 4_u64;
-    let mut server = Server::create(&config, &frames::streams())?;
+    let mut server = config.create().map(Server::into_shared)?;
     let mut readers = Vec::new();
     for mode in ["next", "wait", "latest"] {
         let mut p = Proc::peer(&["reader", &name, "--mode", mode, "--sessions", &rounds.to_string()])?;
@@ -357,7 +357,7 @@ fn sessions(_: &Scale) -> Result<String> {
             ensure!(p.expect("gone")?.get("session")? == old, "told of another session");
         }
         slowest = slowest.max(left.elapsed());
-        server = Server::create(&config, &frames::streams())?;
+        server = config.create().map(Server::into_shared)?;
         for p in &mut readers {
             ensure!(p.expect("reopened")?.get("session")? == server.session_id(), "another session was opened");
         }
@@ -379,8 +379,8 @@ fn sessions(_: &Scale) -> Result<String> {
 }
 
 /// Another server on the name of a live one is refused and changes nothing.
-fn replaced_in_good_order(server: Server) -> Result<Server> {
-    let again = Server::create(&Config { replace: true, ..Config::new(server.name()) }, &[]);
+fn replaced_in_good_order(server: SharedServer) -> Result<SharedServer> {
+    let again = frames::server(server.name()).replace(true).create().map(Server::into_shared);
     ensure!(matches!(again, Err(CreateError::HeldByLiveServer { .. })), "{again:?}");
     Ok(server)
 }
@@ -391,16 +391,15 @@ fn second_server(_: &Scale) -> Result<String> {
     server.expect("ready")?;
     let mut client = Client::open(&name)?;
     for replace in [false, true] {
-        match Server::create(&Config { replace, ..Config::new(&name) }, &[]) {
+        match frames::server(&name).replace(replace).create().map(Server::into_shared) {
             Err(CreateError::HeldByLiveServer { pid, .. }) => {
                 ensure!(pid == Some(server.id()), "held by {pid:?}, not by {}", server.id());
             }
             other => bail!("not refused: {other:?}"),
         }
     }
-    let view = client.wait(30 * SECOND)?.context("the first server stopped")?;
-    frames::check(&view, 1)?;
-    drop((view, client));
+    frames::check(&client.wait(30 * SECOND)?.context("the first server stopped")?, 1)?;
+    drop(client);
     server.stop();
     server.expect("result")?;
     server.finish()?;
@@ -436,7 +435,7 @@ fn inspector(cx: &Scale) -> Result<String> {
                 }
             }
         }
-        inspector.decode_static_dir()?;
+        inspector.directory()?;
         attached += inspector.snapshot_readers().iter().filter(|r| r.in_use).count();
         ensure!(inspector.header().readers_connected == 1, "the inspector was noticed");
     }
@@ -450,134 +449,14 @@ fn inspector(cx: &Scale) -> Result<String> {
     Ok(format!("{looks} looks at {} frames, {frames_seen} checked, {writing} being written", p.get("published")?))
 }
 
-pub(crate) fn small(slots: u32) -> Result<(Server, String)> {
+pub(crate) fn small(slots: u32) -> Result<(SharedServer, String)> {
     let name = unique();
-    Ok((Server::create(&Config { slots, ..Config::new(&name) }, &frames::streams())?, name))
+    Ok((frames::server(&name).slots(slots).create().map(Server::into_shared)?, name))
 }
 
-pub(crate) fn publish(server: &Server, number: u64) -> Result<(u32, u64)> {
+pub(crate) fn publish(server: &SharedServer, number: u64) -> Result<(u32, u64)> {
     let mut frame = server.begin_frame()?;
     let slot = frame.slot();
     frames::write(&mut frame, 1, number, 1000, None)?;
     Ok((slot, frame.publish_frame(number as f64)?))
-}
-
-fn killed_reader(cx: &Scale) -> Result<String> {
-    let (server, name) = small(4)?;
-    let rounds = cx.amount(25);
-    let mut slowest = Duration::ZERO;
-    for round in 0..rounds {
-        let mut holder = Proc::peer(&["hold", &name, "--frames", "2"])?;
-        let index = holder.expect("ready")?.get("index")? as u32;
-        let mut held = BTreeSet::new();
-        for n in 0..2 {
-            publish(&server, round * 100 + n)?;
-            held.insert(holder.expect("holding")?.get("slot")? as u32);
-        }
-        // Neither a stale heartbeat nor the producer takes anything from a reader that lives.
-        ensure!(server.reap_stale_readers(u64::MAX, 1).is_empty(), "a live reader was reaped");
-        for n in 2..40 {
-            let (slot, _) = publish(&server, round * 100 + n)?;
-            ensure!(!held.contains(&slot), "a leased slot was used");
-        }
-        let info = server.snapshot_readers()[index as usize];
-        ensure!(info.leased_slots == held.len() as u32, "{info:?}");
-        holder.kill()?;
-        let dead = Instant::now();
-        let reaped = server.reap_dead_readers();
-        slowest = slowest.max(dead.elapsed());
-        ensure!(reaped == [index], "reaped {reaped:?}, not {index}");
-        ensure!(server.readers_connected() == 0, "{} readers connected", server.readers_connected());
-        let mut used = BTreeSet::new();
-        for n in 40..44 {
-            used.insert(publish(&server, round * 100 + n)?.0);
-        }
-        ensure!(held.is_subset(&used), "slots {held:?} did not come back, only {used:?}");
-    }
-    Ok(format!("{rounds} kills, reaped by the first call within {:.0} µs", slowest.as_secs_f64() * 1e6))
-}
-
-fn killed_holder(cx: &Scale) -> Result<String> {
-    let rounds = cx.amount(10);
-    for round in 0..rounds {
-        // A region of its own, so that the reader can take nothing but the frames of this round.
-        let (server, name) = small(3)?;
-        let mut holder = Proc::peer(&["hold", &name, "--frames", "3"])?;
-        let index = holder.expect("ready")?.get("index")? as u32;
-        for n in 0..3 {
-            publish(&server, round * 10 + n)?;
-            holder.expect("holding")?;
-        }
-        match server.begin_frame() {
-            Err(BeginError::NoFreeSlot { leased: 3, holders, .. }) => {
-                let named: Vec<_> = holders.iter().map(|h| (h.index, h.pid, h.leased)).collect();
-                ensure!(named == [(index, Some(holder.id()), 3)], "{named:?}");
-            }
-            other => bail!("not full: {other:?}"),
-        }
-        holder.kill()?;
-        publish(&server, round * 10 + 5).context("the first frame after the kill")?;
-        ensure!(server.readers_connected() == 0, "{} readers connected", server.readers_connected());
-    }
-    Ok(format!("{rounds} kills, the next frame found a slot each time"))
-}
-
-fn killed_producer(cx: &Scale) -> Result<String> {
-    let rounds = cx.amount(10);
-    let mut slowest = Duration::ZERO;
-    for round in 0..rounds {
-        let name = unique();
-        let mut server = Proc::peer(&["server", &name, "--max-len", "5000"])?;
-        server.expect("ready")?;
-        let mut client = Client::open(&name)?;
-        for _ in 0..20 {
-            frames::check(&client.wait(10 * SECOND)?.context("no frame")?, 1)?;
-        }
-        let asleep = std::thread::spawn(move || -> Result<(Client, Instant)> {
-            loop {
-                match client.wait(20 * SECOND) {
-                    Ok(Some(view)) => drop(frames::check(&view, 1)?),
-                    Ok(None) => bail!("no end within 20 s"),
-                    Err(ReadError::ServerGone) => return Ok((client, Instant::now())),
-                    Err(ReadError::Lapped { .. }) => {}
-                    Err(e) => return Err(e.into()),
-                }
-            }
-        });
-        std::thread::sleep(Duration::from_millis(5 + round % 7));
-        server.kill()?;
-        let dead = Instant::now();
-        let (mut client, told) = asleep.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
-        slowest = slowest.max(told.saturating_duration_since(dead));
-        // On Windows the name goes with the server, although the reader keeps the memory.
-        ensure!(Inspector::open(&name).is_ok() == cfg!(not(windows)), "what a dead server leaves");
-        let mut next = Proc::peer(&["server", &name, "--rate", "1000", "--seed", "2"])?;
-        next.expect("ready")?;
-        client.reopen()?;
-        frames::check(&client.wait(10 * SECOND)?.context("no frame of the next server")?, 2)?;
-        next.stop();
-        next.expect("result")?;
-        next.finish()?;
-        ensure!(objects(&name).is_empty(), "the object is still there");
-    }
-    Ok(format!("{rounds} kills, reader told within {:.1} ms, each replaced", slowest.as_secs_f64() * 1e3))
-}
-
-fn killed_creators(cx: &Scale) -> Result<String> {
-    let rounds = cx.amount(50);
-    let name = unique();
-    let mut caught = 0;
-    for round in 0..rounds {
-        let mut creator = Proc::peer(&["creator", &name])?;
-        creator.expect("ready")?;
-        std::thread::sleep(Duration::from_micros(frames::mix(round) % 5000));
-        creator.kill()?;
-        let found = objects(&name);
-        ensure!(found.len() <= 1, "more than the region itself: {found:?}");
-        caught += found.len();
-    }
-    let server = Server::create(&Config::new(&name), &frames::streams())?;
-    publish(&server, 1)?;
-    drop(server);
-    Ok(format!("{rounds} kills, {caught} of them with a region in place, which the next server replaced"))
 }

@@ -210,7 +210,8 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     /// # Errors
     ///
     /// [`NoFreeSlot`] when every slot was leased or being written when it was tried.
-    #[inline]
+    // Always: its result would go through memory.
+    #[inline(always)]
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
         // The slot of the newest frame comes last, so that readers lose it only when there is no other.
         let newest = self.newest();
@@ -268,7 +269,8 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     /// # Errors
     ///
     /// [`NoFreeSlot`] as above.
-    #[inline]
+    // Always: its result would go through memory.
+    #[inline(always)]
     pub fn claim_mut<S: Slots>(&mut self, slots: &S) -> Result<Claim, NoFreeSlot> {
         let newest = self.newest();
         // Relaxed: `&mut` says that nobody else counts.
@@ -280,6 +282,12 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
             self.next_ticket.store(ticket + 1, Ordering::Relaxed);
             return Ok(Claim::new(ticket, index, stamp));
         }
+        self.claim_another(slots)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_another<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
         self.claim(slots)
     }
 }

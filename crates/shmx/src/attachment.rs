@@ -24,7 +24,7 @@ pub(crate) struct Terms {
     pub(crate) verifies: bool,
     /// Whether it may lease at all.
     pub(crate) leases: bool,
-    /// Whether its leases leave the producer room.
+    /// Whether a lease needs room.
     pub(crate) modest: bool,
 }
 
@@ -38,6 +38,7 @@ pub(crate) struct Attachment {
     /// The index under which frames are leased. None without a liveness lock: the bits of a reader without one are
     /// taken for a dead reader's.
     leases_as: Option<u32>,
+    /// Whether a lease needs room.
     modest: bool,
     /// Leases this client holds, per frame slot. The bit in the slot is set while there are any.
     holds: Box<[Holds]>,

@@ -306,7 +306,7 @@ impl Frame<'_> {
     /// The same frame for as long as anybody likes, also in other threads and after the client.
     ///
     /// A leased frame keeps its lease, and its slot from being used again; where that would leave the producer too few
-    /// slots it is copied instead ([`OwnedFrame::is_leased`]). A copied one takes its memory along.
+    /// slots it is copied instead, unless the client wants leases only ([`OwnedFrame::is_leased`], [`crate::Hold`]). A copied one takes its memory along.
     #[must_use]
     #[inline]
     pub fn keep(self) -> OwnedFrame {

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{LIMIT, Other, WORDS, publish, serve};
+use shmx::error::BeginError;
 use shmx::{Client, Hold, Start, Tap, Verify};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -192,4 +193,17 @@ fn ages_are_of_any_length_and_never_made_up() {
     let hours_100 = 360_000_000_000_000;
     assert!(time.age_ns(now + hours_100).unwrap() >= hours_100, "beyond the 73 minutes of the low half");
     assert_eq!(time.age_ns(now.wrapping_sub(hours_100)), None, "another clock");
+}
+
+#[test]
+fn a_client_that_wants_leases_keeps_them() {
+    let (mut server, name) = serve("hold", 3);
+    let mut client = Client::options().hold(Hold::Lease).open(&name).unwrap();
+    let mut kept = Vec::new();
+    for value in 0..3 {
+        publish(&mut server, value);
+        kept.push(client.try_next().unwrap().unwrap().keep());
+    }
+    assert!(kept.iter().all(shmx::OwnedFrame::is_leased), "{kept:?}");
+    assert!(matches!(server.begin_frame(), Err(BeginError::NoFreeSlot { leased: 3, .. })));
 }

@@ -30,10 +30,12 @@ pub(crate) enum Kind {
     ShmxLeaseHash,
     ShmxCopy,
     ShmxCopyHash,
+    ShmxDefault,
+    ShmxChecked,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Line,
         Self::Raw,
         Self::RawMany,
@@ -47,6 +49,8 @@ impl Kind {
         Self::ShmxLeaseHash,
         Self::ShmxCopy,
         Self::ShmxCopyHash,
+        Self::ShmxDefault,
+        Self::ShmxChecked,
     ];
 
     /// The name in tables, as in the JSON.
@@ -65,6 +69,8 @@ impl Kind {
             Self::ShmxLeaseHash => "shmx-lease-hash",
             Self::ShmxCopy => "shmx-copy",
             Self::ShmxCopyHash => "shmx-copy-hash",
+            Self::ShmxDefault => "shmx-default",
+            Self::ShmxChecked => "shmx-checked",
         }
     }
 
@@ -86,6 +92,8 @@ impl Kind {
             Self::ShmxLeaseHash => "SHMX with hash, written in the slot, read by lease and verified",
             Self::ShmxCopy => "SHMX without hash, appended from a private buffer and read into one",
             Self::ShmxCopyHash => "SHMX with hash, appended from a private buffer, read into one and verified",
+            Self::ShmxDefault => "SHMX as it comes, written in the slot and read by lease",
+            Self::ShmxChecked => "the same, each frame hashed and verified",
         }
     }
 
@@ -96,7 +104,7 @@ impl Kind {
 
     /// Whether it is part of the common tables; if not, it has its own.
     pub(crate) const fn common(self) -> bool {
-        !matches!(self, Self::ShmxLeaseAlways)
+        !matches!(self, Self::ShmxLeaseAlways | Self::ShmxDefault | Self::ShmxChecked)
     }
 
     /// Whether it can carry payloads of this size.
@@ -129,7 +137,7 @@ impl Kind {
 
     /// Makes one process's end: it sends under `out` and will receive from `back`.
     pub(crate) fn end(self, out: Option<&str>, back: Option<&str>, opts: &Opts) -> Result<Box<dyn End>> {
-        use own::{ShmxRx, ShmxTx};
+        use own::{PlainRx, PlainTx, ShmxRx, ShmxTx};
         use raw::{MANY, RawRx, RawTx};
         use reference::{RefRx, RefTx};
         #[cfg(feature = "peers")]
@@ -163,11 +171,13 @@ impl Kind {
             #[cfg(not(feature = "peers"))]
             Self::Ringfire | Self::RingfireBlob | Self::Iceoryx2 => bail!("built without peers"),
             Self::Reference => pair::<RefTx, RefRx>(out, back, opts),
-            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<true, false>>(out, back, opts),
-            Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<true, true>>(out, back, opts),
-            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, false>>(out, back, opts),
-            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false>>(out, back, opts),
-            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<false, false>>(out, back, opts),
+            Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<false, true, false>>(out, back, opts),
+            Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<false, true, true>>(out, back, opts),
+            Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, true, false>>(out, back, opts),
+            Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false, false>>(out, back, opts),
+            Self::ShmxDefault => pair::<PlainTx<false>, PlainRx<false>>(out, back, opts),
+            Self::ShmxChecked => pair::<PlainTx<true>, PlainRx<true>>(out, back, opts),
+            Self::ShmxCopyHash => pair::<ShmxTx<true, false>, ShmxRx<true, false, false>>(out, back, opts),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::payload;
 use crate::transport::{DEPTH, Opts, Rx, Tx};
 use anyhow::Result;
-use shmx::{Client, ClientOptions, Config, Server, StaticStream};
+use shmx::{Checksum, Client, Hold, Server, StreamSpec, Verify};
 use std::time::Duration;
 
 const STREAM: u32 = 1;
@@ -22,19 +22,18 @@ pub(crate) struct ShmxTx<const HASH: bool, const LEASE: bool> {
 
 impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
     fn create(name: &str, opts: &Opts) -> Result<Self> {
-        let mut config = Config::new(name);
-        config.slots = DEPTH as u32;
-        config.frame_bytes_cap = (opts.bytes + ROOM).try_into()?;
-        config.checksum = HASH;
+        let payload = StreamSpec::of::<u64>(STREAM, "payload");
+        let builder = Server::builder(name).stream(payload, (opts.bytes / 8).try_into()?).slots(DEPTH as u32);
+        let builder = builder.frame_bytes((opts.bytes + ROOM).try_into()?);
+        let builder = builder.checksum(if HASH { Checksum::Always } else { Checksum::Never });
         // Reading the clock for each frame is for those who want to know how old it is.
-        config.publish_time = false;
-        let server = Server::create(&config, &[StaticStream::of::<u64>(STREAM, "payload")])?;
+        let server = builder.publish_time(false).create()?;
         let private = if LEASE { Vec::new() } else { vec![0; payload::words(opts.bytes)] };
         Ok(Self { server, private })
     }
 
     fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
-        let mut frame = self.server.begin_frame_mut()?;
+        let mut frame = self.server.begin_frame()?;
         if LEASE {
             write(frame.reserve_stream::<u64>(STREAM, words)?);
         } else {
@@ -47,25 +46,21 @@ impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
 }
 
 /// `SMALL`: also small frames by lease, where the default is to copy them.
-pub(crate) struct ShmxRx<const LEASE: bool, const SMALL: bool> {
+pub(crate) struct ShmxRx<const HASH: bool, const LEASE: bool, const SMALL: bool> {
     client: Client,
 }
 
-impl<const LEASE: bool, const SMALL: bool> Rx for ShmxRx<LEASE, SMALL> {
+impl<const HASH: bool, const LEASE: bool, const SMALL: bool> Rx for ShmxRx<HASH, LEASE, SMALL> {
     fn open(name: &str, opts: &Opts) -> Result<Self> {
-        let mut options = ClientOptions::default();
-        if !opts.block {
-            options.spin = PATIENCE;
-        }
-        options.lease = LEASE;
-        if SMALL {
-            options.copy_up_to = 0;
-        }
-        Ok(Self { client: Client::open_with(name, options)? })
+        let options = Client::options().hold(if LEASE { Hold::Lease } else { Hold::Copy });
+        let options = options.verify(if HASH { Verify::Always } else { Verify::Auto });
+        let options = if opts.block { options } else { options.spin(PATIENCE) };
+        let options = if SMALL { options.copy_up_to(0) } else { options };
+        Ok(Self { client: options.open(name)? })
     }
 
     fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
-        let Some(frame) = self.client.try_next_ref()? else { return Ok(None) };
+        let Some(frame) = self.client.try_next()? else { return Ok(None) };
         Ok(Some(read(frame.get::<u64>(STREAM)?)))
     }
 
@@ -74,7 +69,49 @@ impl<const LEASE: bool, const SMALL: bool> Rx for ShmxRx<LEASE, SMALL> {
     }
 
     fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
-        let Some(frame) = self.client.next_ref(PATIENCE)? else { return Ok(None) };
+        let Some(frame) = self.client.next(PATIENCE)? else { return Ok(None) };
+        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+    }
+}
+
+/// With default settings, or with every frame hashed and verified.
+pub(crate) struct PlainTx<const HASH: bool>(Server);
+
+impl<const HASH: bool> Tx for PlainTx<HASH> {
+    fn create(name: &str, opts: &Opts) -> Result<Self> {
+        let builder =
+            Server::builder(name).stream(StreamSpec::of::<u64>(STREAM, "payload"), (opts.bytes / 8).try_into()?);
+        Ok(Self(if HASH { builder.checksum(Checksum::Always) } else { builder }.create()?))
+    }
+
+    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
+        let mut frame = self.0.begin_frame()?;
+        write(frame.reserve_stream::<u64>(STREAM, words)?);
+        frame.publish_frame(0.0)?;
+        Ok(())
+    }
+}
+
+pub(crate) struct PlainRx<const HASH: bool>(Client);
+
+impl<const HASH: bool> Rx for PlainRx<HASH> {
+    fn open(name: &str, opts: &Opts) -> Result<Self> {
+        let options = if HASH { Client::options().verify(Verify::Always) } else { Client::options() };
+        // Awake means that it polls; default settings poll for 5 us.
+        Ok(Self(if opts.block { options } else { options.spin(PATIENCE) }.open(name)?))
+    }
+
+    fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        let Some(frame) = self.0.try_next()? else { return Ok(None) };
+        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+    }
+
+    fn recv_spinning<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        self.recv_blocking(read)
+    }
+
+    fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        let Some(frame) = self.0.next(PATIENCE)? else { return Ok(None) };
         Ok(Some(read(frame.get::<u64>(STREAM)?)))
     }
 }

@@ -7,8 +7,8 @@ use crate::frames::{self, THREAD_SHIFT, Whole, fill, matches, mix};
 use crate::opts::Opts;
 use anyhow::{Context, Result, bail};
 use shmx::error::{BeginError, CreateError, OpenError, ReadError, SendError};
-use shmx::os::clock::ticks;
-use shmx::{Client, ClientOptions, Config, FrameView, Server};
+use shmx::{Client, Hold, OwnedFrame, Server, ServerBuilder, SharedServer};
+use shmx_os::clock::ticks;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -38,15 +38,13 @@ fn unexpected(line: Line<'_>, what: &str, e: &dyn std::fmt::Display) {
 
 // ---------------------------------------------------------------------------------------------------- producers
 
-pub(crate) fn config(opts: &Opts) -> Result<Config> {
+pub(crate) fn config(opts: &Opts) -> Result<ServerBuilder> {
     let max_len = opts.num("max-len", 3000_u32)?;
-    Ok(Config {
-        slots: opts.num("slots", 4)?,
-        reader_slots: opts.num("reader-slots", 16)?,
-        control_per_reader: opts.num("control", 4096)?,
-        frame_bytes_cap: max_len + 256,
-        ..Config::new(opts.name()?)
-    })
+    Ok(frames::server(opts.name()?)
+        .slots(opts.num("slots", 4)?)
+        .reader_slots(opts.num("reader-slots", 16)?)
+        .control_bytes(opts.num("control", 4096)?)
+        .frame_bytes(max_len + 256))
 }
 
 fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
@@ -54,7 +52,7 @@ fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
     let max_len = opts.num("max-len", 3000_u32)?;
     let threads = opts.num("threads", 1_u64)?;
     while line.turn() {
-        match Server::create(&config, &frames::streams()) {
+        match config.create().map(Server::into_shared) {
             Ok(server) => {
                 line.set(Count::Session, server.session_id());
                 line.add(Count::Sessions, 1);
@@ -82,7 +80,7 @@ fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
 }
 
 /// Publishes in bursts until told to end; the first thread also hears and reaps readers.
-fn produce(server: &Server, line: Line<'_>, mut dice: Dice, max_len: u32, thread: u64, added: &AtomicU32) {
+fn produce(server: &SharedServer, line: Line<'_>, mut dice: Dice, max_len: u32, thread: u64, added: &AtomicU32) {
     let session = server.session_id();
     let mut number = thread << THREAD_SHIFT;
     let mut heard = HashMap::new();
@@ -120,7 +118,7 @@ fn produce(server: &Server, line: Line<'_>, mut dice: Dice, max_len: u32, thread
             if dice.one_in(50) {
                 let next = added.load(Ordering::Relaxed);
                 // An error means that the directory is full.
-                if server.add_stream(&frames::added_stream(frames::ADDED + next)).is_ok() {
+                if server.add_stream(frames::added_stream(frames::ADDED + next)).is_ok() {
                     added.store(next + 1, Ordering::Relaxed);
                 }
             }
@@ -130,7 +128,7 @@ fn produce(server: &Server, line: Line<'_>, mut dice: Dice, max_len: u32, thread
 }
 
 /// Every message must be whole, and in order without a gap for each sender.
-fn hear(server: &Server, line: Line<'_>, heard: &mut HashMap<u64, u64>) {
+fn hear(server: &SharedServer, line: Line<'_>, heard: &mut HashMap<u64, u64>) {
     let batch = server.poll_control(1000);
     for d in &batch.damaged {
         eprintln!("damaged ring: {d:?}");
@@ -180,16 +178,19 @@ impl Reader<'_> {
         if !["latest", "wait", "next", "copy", "hold", "control", "storm"].contains(&self.mode.as_str()) {
             bail!("unknown part {:?}", self.mode);
         }
-        let mut options = ClientOptions::default();
-        options.lease = self.mode != "copy";
         while self.line.turn() {
+            let hold = match self.mode.as_str() {
+                "copy" => Hold::Copy,
+                "hold" => Hold::Lease,
+                _ if self.dice.one_in(2) => Hold::Lease,
+                _ => Hold::Auto,
+            };
             // Small frames by lease as well, or copied as they are by default.
+            let mut options = Client::options().hold(hold).require_slot(false);
             if self.mode == "hold" || self.dice.one_in(2) {
-                options.copy_up_to = 0;
-            } else {
-                options.copy_up_to = ClientOptions::default().copy_up_to;
+                options = options.copy_up_to(0);
             }
-            match Client::open_with(name, options) {
+            match options.open(name) {
                 Ok(client) => self.attached(client),
                 Err(OpenError::Os(_) | OpenError::ServerGone { .. }) => std::thread::sleep(PAUSE),
                 Err(e) => {
@@ -206,17 +207,17 @@ impl Reader<'_> {
         let line = self.line;
         line.add(Count::Sessions, 1);
         line.add(Count::Slotless, u64::from(client.reader_index().is_none()));
-        let mut held: VecDeque<(FrameView, Instant)> = VecDeque::new();
+        let mut held: VecDeque<(OwnedFrame, Instant)> = VecDeque::new();
         let mut last = 0;
         let mut sent = (mix(self.dice.next()), 0);
         while line.turn() {
             let session = client.session_id();
-            // Frames that are kept, and frames that are lent.
+            // Frames that are kept, and borrowed ones.
             let taken = if self.dice.one_in(3) {
                 let lent = match self.mode.as_str() {
-                    "latest" | "storm" => client.latest_ref(),
-                    _ if self.dice.one_in(2) => client.next_ref(Duration::from_millis(100)),
-                    _ => client.wait_ref(Duration::from_millis(100)),
+                    "latest" | "storm" => client.latest(),
+                    _ if self.dice.one_in(2) => client.next(Duration::from_millis(100)),
+                    _ => client.wait(Duration::from_millis(100)),
                 };
                 lent.map(|frame| {
                     let frame = frame?;
@@ -238,7 +239,7 @@ impl Reader<'_> {
                     let id = view.frame_id();
                     self.check(session, &view, last);
                     if self.mode == "hold" {
-                        held.push_back((view, Instant::now() + self.dice.micros(15_000)));
+                        held.push_back((view.keep(), Instant::now() + self.dice.micros(15_000)));
                     } else if self.dice.one_in(8) {
                         self.check_again(&view);
                     }
@@ -250,7 +251,7 @@ impl Reader<'_> {
                 Ok(Some(id)) => last = id,
                 Ok(None) => {}
                 Err(ReadError::Lapped { .. }) => line.add(Count::Lapped, 1),
-                Err(ReadError::ServerGone) => over = true,
+                Err(ReadError::ServerGone { .. }) => over = true,
                 Err(e) => self.refused(&e),
             }
             while held.len() > 1 || held.front().is_some_and(|(_, until)| Instant::now() > *until) {
@@ -259,14 +260,14 @@ impl Reader<'_> {
                     self.check_again(&view);
                 }
             }
-            if self.dice.one_in(200) && client.refresh_static().is_err() {
+            if self.dice.one_in(200) && client.directory().is_err() {
                 line.add(Count::HalfDirectory, 1);
             }
             match self.mode.as_str() {
                 "storm" => break,
-                "control" => self.send(&mut client, &mut sent),
+                "control" => over |= self.send(&client, &mut sent),
                 "latest" => {
-                    over |= client.server_gone();
+                    over |= client.server_end().is_some();
                     std::thread::sleep(self.dice.micros(300));
                 }
                 _ => {}
@@ -329,19 +330,22 @@ impl Reader<'_> {
         self.line.add(Count::Held, 1);
     }
 
-    fn send(&self, client: &mut Client, sent: &mut (u64, u64)) {
+    /// Whether it was told that the server is gone.
+    fn send(&self, client: &Client, sent: &mut (u64, u64)) -> bool {
         for _ in 0..3 {
             match client.control_send(NOTE, &note(sent.0, sent.1, NOTE_LEN)) {
                 Ok(()) => {
                     sent.1 += 1;
                     self.line.add(Count::Messages, 1);
                 }
-                Err(SendError::Full | SendError::NoReaderSlot { .. }) => return,
+                Err(SendError::Full | SendError::NoReaderSlot { .. }) => return false,
+                Err(SendError::ServerGone { .. }) => return true,
                 Err(e) => {
                     unexpected(self.line, "send", &e);
-                    return;
+                    return false;
                 }
             }
         }
+        false
     }
 }

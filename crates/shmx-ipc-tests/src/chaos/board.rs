@@ -4,7 +4,7 @@
 
 use crate::memory::words;
 use anyhow::{Context, Result};
-use shmx::os::{CreateOptions, Pending, Region, RegionName};
+use shmx_os::{CreateOptions, Pending, Region, RegionName};
 use shmx_ring::sync::{AtomicU64, Ordering};
 
 /// What a line holds. `Quit` is the conductor's to write, the rest the actor's.

@@ -14,9 +14,9 @@ use crate::opts::Opts;
 use crate::scenarios::{objects, unique};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::error::{CreateError, DirectoryReadError, OpenError, SendError};
-use shmx::os::clock::ticks;
-use shmx::os::{LockByte, LockState, Region, RegionName};
-use shmx::{Client, ClientOptions, Config, Inspector, Server, SlotState};
+use shmx::{Client, Hold, Inspector, Server, SharedServer, SlotState};
+use shmx_os::clock::ticks;
+use shmx_os::{LockByte, LockState, Region, RegionName};
 use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView};
@@ -45,15 +45,13 @@ pub(crate) fn part(role: &str, opts: &Opts) -> Result<()> {
         }
         "slot" => attach_and_detach(name, line)?,
         "lease" => {
-            let mut options = ClientOptions::default();
-            options.copy_up_to = 0;
-            let mut client = Client::open_with(name, options)?;
+            let mut client = Client::options().copy_up_to(0).hold(Hold::Lease).open(name)?;
             while line.turn() {
                 drop(client.latest()?);
             }
         }
         "send" => {
-            let mut client = Client::open(name)?;
+            let client = Client::open(name)?;
             let (sender, mut number) = (opts.num("seed", 1)?, 0);
             while line.turn() {
                 match client.control_send(0x3001, &note(sender, number, LONG)) {
@@ -74,7 +72,7 @@ pub(crate) fn part(role: &str, opts: &Opts) -> Result<()> {
             while line.get(Count::Quit) == 0 {
                 let server = take_over(name, 60_000)?;
                 let mut id = frames::ADDED;
-                while line.turn() && server.add_stream(&frames::added_stream(id)).is_ok() {
+                while line.turn() && server.add_stream(frames::added_stream(id)).is_ok() {
                     id += 1;
                 }
             }
@@ -108,26 +106,26 @@ fn attach_and_detach(name: &str, line: Line<'_>) -> Result<()> {
 }
 
 /// A server in the place of whatever died there.
-fn take_over(name: &str, static_bytes_cap: u32) -> Result<Server> {
+fn take_over(name: &str, static_bytes_cap: u32) -> Result<SharedServer> {
     let config =
-        Config { slots: 3, reader_slots: 2, static_bytes_cap, frame_bytes_cap: MAX_LEN + 256, ..Config::new(name) };
+        frames::server(name).slots(3).reader_slots(2).directory_bytes(static_bytes_cap).frame_bytes(MAX_LEN + 256);
     let end = Instant::now() + Duration::from_secs(300); // whoever started us looks at the progress
     loop {
-        match Server::create(&config, &frames::streams()) {
+        match config.create().map(Server::into_shared) {
             Err(CreateError::HeldByLiveServer { .. }) if Instant::now() < end => std::thread::yield_now(),
             other => return Ok(other?),
         }
     }
 }
 
-fn one_frame(server: &Server, number: u64) -> Result<()> {
+fn one_frame(server: &SharedServer, number: u64) -> Result<()> {
     let mut frame = server.begin_frame()?;
     frames::write(&mut frame, server.session_id(), number, MAX_LEN, None)?;
     frame.publish_frame(number as f64)?;
     Ok(())
 }
 
-fn publish(server: &Server, line: Line<'_>) -> Result<()> {
+fn publish(server: &SharedServer, line: Line<'_>) -> Result<()> {
     let mut number = 0;
     while line.turn() {
         if number % 5 == 4 {
@@ -277,8 +275,8 @@ impl Drill {
 
     /// A reader that dies while it attaches and detaches: its slot comes back, at once or after the time of grace.
     fn attaching(&mut self, how: &str, end: Instant) -> Result<()> {
-        let config = Config { slots: 2, reader_slots: 48, ..Config::new(&self.name) };
-        let server = Server::create(&config, &frames::streams())?;
+        let config = frames::server(&self.name).slots(2).reader_slots(48);
+        let server = config.create().map(Server::into_shared)?;
         let eye = Eye::open(&self.name)?;
         // Slots whose owner died before it had an id, or after it had none.
         let mut half: HashMap<usize, u64> = HashMap::new();
@@ -312,7 +310,7 @@ impl Drill {
     }
 
     /// One reaping: every complete slot of the dead must be free, half ones may wait for their time of grace.
-    fn reap(&mut self, server: &Server, eye: &Eye, since: u64, half: &mut HashMap<usize, u64>) -> Result<()> {
+    fn reap(&mut self, server: &SharedServer, eye: &Eye, since: u64, half: &mut HashMap<usize, u64>) -> Result<()> {
         server.reap_dead_readers();
         let now = ticks();
         for (i, r) in eye.look()?.readers.iter().enumerate() {
@@ -332,7 +330,7 @@ impl Drill {
     }
 
     /// The count of readers in the header is right again, within the time of grace.
-    fn nobody_counted(&mut self, server: &Server) -> Result<()> {
+    fn nobody_counted(&mut self, server: &SharedServer) -> Result<()> {
         let patience = Patience::new();
         while server.header().readers_connected != 0 {
             if patience.is_over() {
@@ -348,11 +346,11 @@ impl Drill {
 
     /// A reader that dies while it takes and ends leases: none is left. Until then nobody takes one away.
     fn leasing(&mut self, end: Instant) -> Result<()> {
-        let config = Config { slots: 3, reader_slots: 4, frame_bytes_cap: MAX_LEN + 256, ..Config::new(&self.name) };
-        let server = Server::create(&config, &frames::streams())?;
+        let config = frames::server(&self.name).slots(3).reader_slots(4).frame_bytes(MAX_LEN + 256);
+        let server = config.create().map(Server::into_shared)?;
         let eye = Eye::open(&self.name)?;
         let mut number = 0;
-        let mut publish = |server: &Server| {
+        let mut publish = |server: &SharedServer| {
             number += 1;
             one_frame(server, number - 1)
         };
@@ -364,7 +362,7 @@ impl Drill {
                 publish(&server)?;
                 totals.published += 1;
                 let leased = eye.look()?.leases();
-                let reaped = server.reap_stale_readers(u64::MAX, 1);
+                let reaped = server.reap_stale_readers(Duration::from_nanos(1));
                 if !reaped.is_empty() || eye.look()?.leases() != leased {
                     Totals::complain(&mut totals.reaped_alive, &format!("{reaped:?}, {leased} leases"));
                 }
@@ -424,7 +422,7 @@ impl Drill {
         while Instant::now() < end {
             let victim = self.start("append")?;
             let eye = Eye::open(&self.name)?;
-            let state = |totals: &mut Totals| match eye.inspector().decode_static_dir() {
+            let state = |totals: &mut Totals| match eye.inspector().directory() {
                 Ok(state) => {
                     let added = state.streams.iter().filter(|s| s.id >= frames::ADDED);
                     let bad = added.filter(|s| !frames::is_added_stream(s)).count();
@@ -448,8 +446,8 @@ impl Drill {
     /// A reader that dies while it sends: the ring goes on with its next owner, without damage or loss.
     fn sending(&mut self, end: Instant) -> Result<()> {
         // So large that the sender does not wait for room before it is stopped and everything is heard.
-        let config = Config { reader_slots: 1, control_per_reader: 4_000_001, ..Config::new(&self.name) };
-        let server = Server::create(&config, &frames::streams())?;
+        let config = frames::server(&self.name).reader_slots(1).control_bytes(4_000_001);
+        let server = config.create().map(Server::into_shared)?;
         let mut heard = HashMap::<u64, u64>::new();
         let mut hear = |totals: &mut Totals| {
             let batch = server.poll_control(1000);

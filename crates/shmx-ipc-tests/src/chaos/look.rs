@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use shmx::Inspector;
 use shmx::abi::wire::{self, FrameHeader, GlobalHeader, ReaderSlot};
-use shmx::os::LockState;
+use shmx_os::LockState;
 
 /// One look: header, frame headers, reader slots and who holds a lock.
 pub(crate) struct Look {

@@ -114,7 +114,7 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
     let seconds = opts.num("seconds", 60.0_f64)?;
     let seed = match opts.text("seed") {
         Some(_) => opts.num("seed", 0)?,
-        None => shmx::os::random_u64() >> 32,
+        None => shmx_os::random_u64() >> 32,
     };
     println!("chaos: seed {seed}, {seconds} s, process {}", std::process::id());
     // The drills have the machine to themselves for a third of the time.

@@ -8,8 +8,8 @@ use crate::chaos::patience::Patience;
 use crate::chaos::victim::Victim;
 use crate::scenarios::{objects, unique};
 use anyhow::{Context, Result, ensure};
-use shmx::os::LockState;
-use shmx::os::clock::ticks;
+use shmx_os::LockState;
+use shmx_os::clock::ticks;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 

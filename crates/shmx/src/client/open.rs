@@ -53,7 +53,7 @@ impl Client {
             require_slot: options.require_slot,
             verifies: options.verify == Verify::Always,
             leases: options.hold != Hold::Copy,
-            modest: options.hold != Hold::Lease,
+            modest: options.hold == Hold::Auto,
         };
         let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
         let home: Arc<dyn Home> = shared.clone();

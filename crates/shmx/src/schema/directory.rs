@@ -61,6 +61,11 @@ impl StreamInfo {
         element_text(self.element_type(), self.element_type_code, self.components)
     }
 
+    #[cold]
+    fn other_name(&self, asked: &str) -> LookupError {
+        LookupError::Name { id: self.id, found: self.name_lossy().into_owned(), asked: asked.to_owned() }
+    }
+
     /// Whether values of `T` are elements of the stream, or of a vector stream its components one by one.
     #[inline]
     pub(crate) fn holds<T: Element>(&self) -> bool {
@@ -134,28 +139,35 @@ impl Directory {
     }
 
     /// The stream that a reader means: of a [`crate::Stream`] the one with its name.
+    #[inline]
     pub(crate) fn find(&self, key: Key<'_>) -> Result<&StreamInfo, LookupError> {
         let found = match key {
             Key::Id(id) => self.stream(id),
             Key::Name(name) | Key::Declared { name, .. } => self.by_name(name),
-            Key::Checked { id, name_hash, .. } => {
-                let named = |s: &&StreamInfo| name_hash_of(&s.name) == name_hash;
-                self.stream(id).filter(named).or_else(|| self.streams.iter().find(named))
-            }
+            Key::Checked { id, name_hash, .. } => self.find_again(id, name_hash),
         };
-        found.ok_or_else(|| self.unknown(key))
+        match found {
+            Some(stream) => Ok(stream),
+            None => Err(self.unknown(key)),
+        }
+    }
+
+    /// The stream of a handle that was made for another directory.
+    #[cold]
+    fn find_again(&self, id: u32, name_hash: u64) -> Option<&StreamInfo> {
+        let named = |s: &&StreamInfo| name_hash_of(&s.name) == name_hash;
+        self.stream(id).filter(named).or_else(|| self.streams.iter().find(named))
     }
 
     /// The stream that its producer means: of a [`crate::Stream`] the one with its number.
-    #[inline]
+    // Always: what kind of key it is, is known where it is called, and the result would go through memory.
+    #[inline(always)]
     pub(crate) fn find_declared(&self, key: Key<'_>) -> Result<&StreamInfo, LookupError> {
-        match key {
-            Key::Declared { id, name } => match self.stream(id) {
-                Some(s) if s.name == name.as_bytes() => Ok(s),
-                Some(s) => Err(LookupError::Name { id, found: s.name_lossy().into_owned(), asked: name.to_owned() }),
-                None => Err(self.unknown(key)),
-            },
-            other => self.find(other),
+        let (Key::Declared { id, .. } | Key::Id(id)) = key else { return self.find(key) };
+        match (self.stream(id), key) {
+            (Some(s), Key::Declared { name, .. }) if s.name != name.as_bytes() => Err(s.other_name(name)),
+            (Some(s), _) => Ok(s),
+            (None, _) => Err(self.unknown(key)),
         }
     }
 
@@ -168,15 +180,17 @@ impl Directory {
     /// [`LookupError::Type`] unless `T` fits.
     #[inline]
     pub(crate) fn check_type<T: Element>(stream: &StreamInfo) -> Result<(), LookupError> {
-        if stream.holds::<T>() {
-            return Ok(());
-        }
-        Err(LookupError::Type {
-            id: stream.id,
-            name: stream.name_lossy().into_owned(),
-            found: stream.element_text(),
-            asked: text_of::<T>(),
-        })
+        if stream.holds::<T>() { Ok(()) } else { Err(type_error::<T>(stream)) }
+    }
+}
+
+#[cold]
+fn type_error<T: Element>(stream: &StreamInfo) -> LookupError {
+    LookupError::Type {
+        id: stream.id,
+        name: stream.name_lossy().into_owned(),
+        found: stream.element_text(),
+        asked: text_of::<T>(),
     }
 }
 

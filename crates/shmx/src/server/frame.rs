@@ -3,7 +3,7 @@
 use super::checksum::{Checksum, SMALL};
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
-use crate::error::{AppendError, BeginError, PublishError};
+use crate::error::{AppendError, BeginError, LookupError, PublishError};
 use crate::region::claimed_payload;
 use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::key::{Key, StreamKey};
@@ -42,6 +42,8 @@ use std::sync::Arc;
 #[must_use = "a frame that is dropped is not published"]
 pub struct FrameWriter<'a> {
     claimed: Claimed<'a>,
+    /// The directory as it was when the frame was begun, where other threads can add to it meanwhile.
+    directory: Option<Arc<Directory>>,
     /// The claimed slot.
     slot: u32,
     cursor: PayloadCursor,
@@ -82,11 +84,10 @@ struct Claimed<'a> {
     claim: Option<Claim>,
 }
 
-/// The server, with other threads or alone.
+/// The server, with other threads or alone. The reference lies in the same place in both.
 #[derive(Debug)]
 enum Owner<'a> {
-    /// With the directory as it was when the frame was begun: other threads can add to it meanwhile.
-    Shared(&'a Server, Arc<Directory>),
+    Shared(&'a Server),
     Alone(&'a mut Server),
 }
 
@@ -94,19 +95,15 @@ impl Owner<'_> {
     #[inline]
     const fn server(&self) -> &Server {
         match self {
-            Self::Shared(server, _) => server,
+            Self::Shared(server) => server,
             Self::Alone(server) => server,
         }
     }
-
-    #[inline]
-    fn directory(&mut self) -> &Directory {
-        match self {
-            Self::Shared(_, directory) => directory,
-            Self::Alone(server) => server.directory.get_mut(),
-        }
-    }
 }
+
+/// What a frame of several threads without a directory would have; there is none.
+static NO_DIRECTORY: Directory =
+    Directory { session_id: 0, generation: 0, hash: 0, bytes: Vec::new(), streams: Vec::new() };
 
 impl Drop for Claimed<'_> {
     #[inline]
@@ -139,7 +136,7 @@ impl Server {
             Ok(claim) => claim,
             Err(_) => self.claim_after_reaping()?,
         };
-        Ok(FrameWriter::new(Owner::Alone(self), claim))
+        Ok(FrameWriter::new(Owner::Alone(self), None, claim))
     }
 }
 
@@ -155,16 +152,16 @@ impl SharedServer {
     pub fn begin_frame(&self) -> Result<FrameWriter<'_>, BeginError> {
         let server: &Server = self;
         let claim = server.claim()?; // not in a forked child
-        Ok(FrameWriter::new(Owner::Shared(server, server.directory.read().clone()), claim))
+        Ok(FrameWriter::new(Owner::Shared(server), Some(server.directory.read().clone()), claim))
     }
 }
 
 impl<'a> FrameWriter<'a> {
     #[inline(always)]
-    fn new(owner: Owner<'a>, claim: Claim) -> Self {
+    fn new(owner: Owner<'a>, directory: Option<Arc<Directory>>, claim: Claim) -> Self {
         let slot = claim.slot();
         let (cursor, hashed) = (PayloadCursor::new(), Hashed { state: hash::SEED, bytes: 0 });
-        Self { claimed: Claimed { owner, claim: Some(claim) }, slot, cursor, hashed }
+        Self { claimed: Claimed { owner, claim: Some(claim) }, directory, slot, cursor, hashed }
     }
 
     /// The slot's number.
@@ -197,12 +194,18 @@ impl<'a> FrameWriter<'a> {
     }
 
     #[inline]
-    fn declared(&mut self, key: Key<'_>) -> Result<&StreamInfo, AppendError> {
-        Ok(self.claimed.owner.directory().find_declared(key)?)
+    fn declared(&mut self, key: Key<'_>) -> Result<&StreamInfo, LookupError> {
+        let directory: &Directory = match (&mut self.claimed.owner, &self.directory) {
+            (Owner::Alone(server), _) => server.directory.get_mut(),
+            (Owner::Shared(_), Some(directory)) => directory,
+            (Owner::Shared(_), None) => &NO_DIRECTORY,
+        };
+        directory.find_declared(key)
     }
 
     /// The stream's number, and how many of its elements `values` values of `T` are.
-    #[inline]
+    // Always, as `begin_frame`: its result would go through memory.
+    #[inline(always)]
     fn elements<T: Element>(&mut self, key: Key<'_>, values: usize) -> Result<(u32, u32), AppendError> {
         check_element::<T>();
         let s = self.declared(key)?;
@@ -268,7 +271,8 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     ///
     /// [`AppendError`]; the frame is as before then.
-    #[inline]
+    // Always, as `begin_frame`.
+    #[inline(always)]
     pub fn append_stream<T: Element>(&mut self, stream: impl StreamKey<T>, values: &[T]) -> Result<(), AppendError> {
         let (id, elem_count) = self.elements::<T>(stream.key(), values.len())?;
         self.append_bytes(id, elem_count, bytemuck::cast_slice(values))
@@ -304,7 +308,8 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     ///
     /// [`AppendError`]; the frame is as before then.
-    #[inline]
+    // Always, as `begin_frame`.
+    #[inline(always)]
     pub fn reserve_stream<T: PlainElement>(
         &mut self,
         stream: impl StreamKey<T>,
@@ -383,7 +388,7 @@ impl<'a> FrameWriter<'a> {
 
     #[inline(always)]
     fn publish(self, sim_time: f64, checksum: Checksum) -> Result<u64, PublishError> {
-        let Self { mut claimed, slot, cursor, hashed } = self;
+        let Self { mut claimed, slot, cursor, hashed, .. } = self;
         let used = cursor.used();
         let server = claimed.owner.server();
         server.check_region()?;
@@ -409,7 +414,7 @@ impl<'a> FrameWriter<'a> {
             marks: FrameMarks::new(checksum.is_some(), time),
         };
         let published = match &mut claimed.owner {
-            Owner::Shared(s, _) => s.publisher.lock().publish(&s.region, &s.claimer, claim, &meta),
+            Owner::Shared(s) => s.publisher.lock().publish(&s.region, &s.claimer, claim, &meta),
             Owner::Alone(s) => s.publisher.get_mut().publish(&s.region, &s.claimer, claim, &meta),
         };
         let server = claimed.owner.server();
@@ -422,6 +427,8 @@ impl<'a> FrameWriter<'a> {
         if due {
             server.do_chores();
         }
+        // Nothing is left to give back.
+        std::mem::forget(claimed);
         Ok(published.frame_id)
     }
 

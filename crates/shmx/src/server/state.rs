@@ -102,7 +102,8 @@ impl Server {
         }
     }
 
-    #[inline]
+    // Always: its result would go through memory.
+    #[inline(always)]
     pub(super) fn claim(&self) -> Result<Claim, BeginError> {
         self.check_region()?;
         match self.claimer.claim(&self.region) {
