@@ -143,7 +143,7 @@ fn rings_fill_and_readers_show() {
     let name = Name::new();
     let server = server(&name);
     let inspector = Inspector::open(&name.0).unwrap();
-    let mut client = Client::open(&name.0).unwrap();
+    let client = Client::open(&name.0).unwrap();
     let fill = inspector.control_fill(0).unwrap();
     assert_eq!((fill.capacity, fill.waiting, fill.sent), (4080, Some(0), 0));
     client.control_send(0x3000, &[1, 2, 3]).unwrap();
