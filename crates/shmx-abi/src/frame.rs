@@ -10,7 +10,7 @@ use zerocopy::IntoBytes;
 pub const DATA_OFFSET: u32 = TLV_HEADER_LEN + FRAME_STREAM_HEADER_LEN;
 
 /// One stream's data in a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct StreamData<'a> {
     /// The stream's number.
     pub stream_id: u32,
@@ -18,6 +18,15 @@ pub struct StreamData<'a> {
     pub elem_count: u32,
     /// The data; 8-byte aligned when the payload is.
     pub data: &'a [u8],
+}
+
+/// The length of the data only: an image's bytes would fill a log.
+impl core::fmt::Debug for StreamData<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut debug = f.debug_struct("StreamData");
+        debug.field("stream_id", &self.stream_id).field("elem_count", &self.elem_count);
+        debug.field("data", &format_args!("{} bytes", self.data.len())).finish()
+    }
 }
 
 /// Why a frame's payload could not be read on. The walk ends there.
@@ -251,6 +260,13 @@ mod tests {
         assert_eq!(cursor.append(&mut buf, 2, 1, &[9; 9]), Err(PayloadFull { needed: 48, available: 32 }));
         assert_eq!((buf, cursor), before);
         assert!(cursor.append(&mut buf, 2, 1, &[9; 8]).is_ok());
+    }
+
+    #[test]
+    fn a_stream_prints_the_length_of_its_data() {
+        let stream = StreamData { stream_id: 7, elem_count: 500, data: &[9; 1000] };
+        let expected = "StreamData { stream_id: 7, elem_count: 500, data: 1000 bytes }";
+        assert_eq!(std::format!("{stream:?}"), expected);
     }
 
     #[test]
