@@ -16,8 +16,13 @@ use std::process::Command;
 const ROUNDS: usize = 4;
 
 /// What runs: threads of one process that share one mapping, or what the facade guards by locks.
-const SUITES: &[(&str, &str)] =
-    &[("shmx-ring", "threads"), ("shmx", "threads"), ("shmx", "facade"), ("shmx", "leases"), ("shmx-os", "conformance")];
+const SUITES: &[(&str, &str)] = &[
+    ("shmx-ring", "threads"),
+    ("shmx", "threads"),
+    ("shmx", "facade"),
+    ("shmx", "leases"),
+    ("shmx-os", "conformance"),
+];
 
 /// Orderings of `shmx-ring` that order plain data around them: file, what stands there, and the weaker form.
 const WEAKENED: &[(&str, &str, &str)] = &[

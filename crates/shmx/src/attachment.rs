@@ -47,13 +47,16 @@ pub(crate) struct Attachment {
 /// The client's reader slot.
 ///
 /// A server of the reference reaps by heartbeat alone, so that a slot can be lost to another reader while its owner is
-/// stopped. So the id is compared before each write to slot or ring, and a slot that was lost is taken anew.
+/// stopped. There the id is compared before each write to slot or ring, and a slot that was lost is taken anew. A server
+/// with locks gives no slot away whose lock is held, so an id that is another one was damaged, and the slot stays ours.
 #[derive(Debug)]
 struct Seat {
     /// [`NO_SLOT`] without one. Changed under `turn`, by the client's own thread.
     index: AtomicU32,
     id: AtomicU64,
     locked: bool,
+    /// Whether the lock alone says whose slot it is.
+    by_lock: bool,
     verifies: bool,
     /// Held while the control ring is written, or the seat changes.
     turn: Mutex<()>,
@@ -87,6 +90,7 @@ impl Attachment {
             index: AtomicU32::new(taken.map_or(NO_SLOT, |t| t.index)),
             id: AtomicU64::new(taken.map_or(0, |t| t.id)),
             locked,
+            by_lock: locked && features.has(Features::LOCKS),
             verifies: terms.verifies,
             turn: Mutex::new(()),
         };
@@ -128,7 +132,8 @@ impl Attachment {
     #[inline]
     pub(crate) fn slot(&self) -> Option<&ReaderView> {
         let slot = self.region.reader(self.index()?)?;
-        (slot.reader_id.load(Ordering::Relaxed) == self.seat.id.load(Ordering::Relaxed)).then_some(slot)
+        let ours = || slot.reader_id.load(Ordering::Relaxed) == self.seat.id.load(Ordering::Relaxed);
+        (self.seat.by_lock || ours()).then_some(slot)
     }
 
     /// Runs `send` with the index of the reader slot, one thread at a time; none without one.

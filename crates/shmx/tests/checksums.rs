@@ -78,6 +78,18 @@ fn a_frame_without_one_is_not_damaged_when_it_is_computed_from_outside() {
     }));
 }
 
+/// Who looks in at a slow producer finds a checksum in every frame.
+#[test]
+fn rare_large_frames_carry_one_each() {
+    let (mut server, _) = serve("rare", 4);
+    for _ in 0..4 {
+        publish(&mut server, LARGE);
+        assert_eq!(newest(&server), ChecksumState::Verified);
+        // Longer than a frame goes without one.
+        std::thread::sleep(std::time::Duration::from_millis(60));
+    }
+}
+
 #[test]
 fn small_frames_always_carry_one() {
     let (mut server, _) = serve("small", 4);

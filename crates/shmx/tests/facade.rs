@@ -8,11 +8,7 @@ use shmx::error::{
     AppendError, BeginError, CreateError, LookupError, OpenError, PublishError, ReadError, SendError, ServerEnd,
     StaticError,
 };
-use shmx::{
-    Checksum, ChecksumState, Client, Element, Frame, Hold, Inspector, Server, ServerBuilder, SharedServer, StreamSpec,
-    Verify,
-};
-use std::sync::atomic::{AtomicU32, Ordering};
+use shmx::{Checksum, ChecksumState, Client, Element, Hold, Inspector, Server, ServerBuilder, StreamSpec, Verify};
 use std::time::Duration;
 
 fn round_trip<T: Element + PartialEq + std::fmt::Debug>(values: &[T]) {

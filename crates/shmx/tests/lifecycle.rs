@@ -171,6 +171,25 @@ fn a_reader_whose_slot_was_given_away_leaves_it_alone() {
     assert_eq!(other.reader(1).in_use.load(Ordering::SeqCst), 0);
 }
 
+/// A stray store to a reader's id once silenced the reader and cost its slot for as long as the server lived.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_reader_whose_id_was_damaged_keeps_its_slot() {
+    let (server, name) = serve("stray", 4);
+    let other = Other::of(&server);
+    let client = Client::open(&name).unwrap();
+    let slot = other.reader(0);
+    slot.reader_id.fetch_xor(1, Ordering::SeqCst);
+    slot.heartbeat.store(1, Ordering::SeqCst);
+    client.control_send(USER, b"still here").unwrap();
+    assert_eq!(server.poll_control(8).messages[0].data, b"still here");
+    assert_ne!(slot.heartbeat.load(Ordering::SeqCst), 1);
+    assert!(server.reap_dead_readers().is_empty() && server.readers_connected() == 1);
+    drop(client);
+    assert_eq!((slot.in_use.load(Ordering::SeqCst), server.readers_connected()), (0, 0));
+    assert_eq!(Client::open(&name).unwrap().reader_index(), Some(0));
+}
+
 #[test]
 fn a_waiting_reader_shows_signs_of_life() {
     let (server, name) = serve("beat", 4);

@@ -1,10 +1,12 @@
 //! The facade from many threads at once: everything that a server and its clients guard by locks and atomics of their
 //! own process. Run natively for content, and under ThreadSanitizer (`cargo xtask tsan`) for order.
 
+mod common;
+
 use shmx::error::{BeginError, SendError};
-use shmx::{Client, Frame, Inspector, OwnedFrame, Server, StreamSpec};
+use shmx::{Client, Frame, Hold, Inspector, OwnedFrame, Server, StreamSpec};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +30,7 @@ fn whole(view: &OwnedFrame) -> u64 {
 
 #[test]
 fn everything_at_once_from_many_threads() {
-    let name = format!("shmx-threads-{}", std::process::id());
+    let name = common::unique("threads");
     // Slots for every frame that is held, and for every producer.
     let builder = Server::builder(&name).slots(12).directory_bytes(8192).frame_bytes(1024);
     let builder = builder.stream(StreamSpec::of::<u64>(1, "value"), 1).stream(StreamSpec::of::<u64>(2, "rest"), 40);
@@ -60,14 +62,16 @@ fn everything_at_once_from_many_threads() {
                 producing.fetch_sub(1, Ordering::Relaxed);
             });
         }
-        // Frames are taken by one thread and looked at and dropped by another.
+        // Frames are taken by one thread and looked at and missed by another.
         let (pass, passed) = mpsc::sync_channel::<OwnedFrame>(2);
         s.spawn(move || passed.into_iter().for_each(|view| assert!(whole(&view) < FRAMES * PRODUCERS)));
         for c in 0..CLIENTS {
             let pass = pass.clone();
             s.spawn(move || {
-                let options = Client::options();
-                let options = if c == 1 { options } else { options.copy_up_to(0) };
+                let mut options = Client::options().hold(Hold::Lease);
+                if c != 1 {
+                    options = options.copy_up_to(0);
+                }
                 let mut client = options.open(name).unwrap();
                 let (mut last, mut sent) = (0, 0);
                 loop {
@@ -141,4 +145,40 @@ fn everything_at_once_from_many_threads() {
     assert!(delivered.load(Ordering::Relaxed) >= CLIENTS, "every client saw frames");
     assert_eq!(server.readers_connected(), 0);
     assert_eq!(server.directory().streams.len(), 32);
+}
+
+/// Threads that begin more frames than there are slots are told how many are leased and how many are being written.
+#[test]
+fn threads_without_a_slot_are_told_who_has_them() {
+    let name = common::unique("noslot");
+    let builder = Server::builder(&name).slots(4).stream(StreamSpec::of::<u64>(1, "tick"), 100);
+    let server = builder.create().unwrap().into_shared();
+    common::small::publish(&server, 1);
+    let mut client = common::small::leasing(&name);
+    let leased = client.latest().unwrap().unwrap();
+    assert!(leased.is_leased());
+    let (begun, done) = (Barrier::new(4), Barrier::new(4));
+    thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                let frame = server.begin_frame();
+                begun.wait();
+                done.wait();
+                let mut frame = frame.unwrap();
+                frame.append_stream(1, &[7_u64]).unwrap();
+                frame.publish_frame(0.0).unwrap();
+            });
+        }
+        begun.wait();
+        let full = server.begin_frame().map(|f| f.slot());
+        done.wait();
+        let Err(BeginError::NoFreeSlot { leased: 1, writing: 3, holders }) = &full else { panic!("{full:?}") };
+        let reader = server.snapshot_readers()[0].reader_id;
+        assert_eq!((holders.len(), holders[0].reader_id, holders[0].leased), (1, reader, 1));
+    });
+    assert_eq!(server.frames_published(), 4);
+    drop(leased);
+    // All slots can be had again.
+    let frames: Vec<_> = (0..3).map(|_| server.begin_frame().unwrap()).collect();
+    assert_eq!(frames.len(), 3);
 }

@@ -22,6 +22,8 @@ pub(crate) struct Catalog {
     /// Generation of what is cached and 1 more; 0 while nothing is. Written under the lock.
     generation: AtomicU64,
     directory: RwLock<Result<Arc<Directory>, DirectoryReadError>>,
+    /// What the header said when the directory could not be read: generation, bytes used, hash.
+    failed: RwLock<Option<(u32, u32, u64)>>,
 }
 
 /// Where frames come from.
@@ -29,6 +31,13 @@ pub(crate) trait Home: std::fmt::Debug + Send + Sync {
     fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError>;
     /// Reads it, if it has changed, for frames that are kept.
     fn refresh(&self);
+}
+
+/// What the header says of the directory.
+fn words<B: Backing>(region: &Mapped<B>) -> (u32, u32, u64) {
+    let h = region.header();
+    // Relaxed: only compared with what they were before.
+    (h.static_gen.load(Ordering::Relaxed), h.static_bytes_used.load(Ordering::Relaxed), load::count(&h.static_hash))
 }
 
 static NEXT_TOKEN: Counter = Counter::new(1);
@@ -42,6 +51,7 @@ impl Catalog {
             session_id,
             generation: AtomicU64::new(0),
             directory: RwLock::new(Err(DirectoryReadError::NotRead)),
+            failed: RwLock::new(None),
         }
     }
 
@@ -62,10 +72,10 @@ impl Catalog {
         self.generation.load(Ordering::Relaxed) == now
     }
 
-    /// Reads the directory if it has changed. What goes wrong shows when somebody asks.
+    /// Reads the directory if it has changed, a damaged one no second time. What goes wrong shows when somebody asks.
     #[inline]
     pub(crate) fn refresh<B: Backing>(&self, region: &Mapped<B>) {
-        if !self.is_current(region) {
+        if !self.is_current(region) && *self.failed.read() != Some(words(region)) {
             let _ = self.read(region);
         }
     }
@@ -77,17 +87,20 @@ impl Catalog {
 
     #[cold]
     fn read<B: Backing>(&self, region: &Mapped<B>) -> Result<Arc<Directory>, DirectoryReadError> {
-        // Before the bytes: what is added meanwhile gives it another value at last.
-        let before = region.header().static_gen.load(Ordering::Relaxed);
+        // First, so that a server that is adding to it will be seen to have changed it.
+        let before = words(region);
         let found = self.parse(region);
-        let generation = found.as_ref().map_or(before, |directory| directory.generation);
+        *self.failed.write() = found.is_err().then_some(before);
         let mut cached = self.directory.write();
-        // What was known before stays known: nothing is ever taken out of a directory. A damaged one is read once, not
-        // for every frame.
-        if found.is_ok() || cached.is_err() {
-            *cached = found.clone();
+        match &found {
+            Ok(directory) => {
+                self.generation.store(u64::from(directory.generation) + 1, Ordering::Relaxed);
+                *cached = found.clone();
+            }
+            // What was known before stays known; nothing is ever taken out of a directory.
+            Err(_) if cached.is_ok() => {}
+            Err(_) => *cached = found.clone(),
         }
-        self.generation.store(u64::from(generation) + 1, Ordering::Relaxed);
         found
     }
 
