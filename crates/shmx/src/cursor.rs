@@ -356,6 +356,13 @@ impl Cursor {
         }
     }
 
+    /// Whether nothing was published since the last frame delivered. Changes nothing.
+    #[inline]
+    pub(crate) fn is_up_to_date<B: Backing>(&self, region: &Mapped<B>) -> bool {
+        // An id ahead of the count is for `news` to deal with.
+        reader::newest(region) == self.seen && reader::published(region) == self.last_id
+    }
+
     /// The newest sequence number if there may be a frame newer than the last one delivered.
     ///
     /// The number tells of a frame that became the newest, the id also of one that came late and did not.

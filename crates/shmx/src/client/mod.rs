@@ -192,7 +192,7 @@ impl Client {
     ///
     /// [`ReadError`]; [`ReadError::ServerGone`] once there is no frame left and the server is known to be gone, which
     /// after a crash takes up to 16 calls.
-    #[inline]
+    #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::poll(self, Order::Every)?;
         Ok(self.lend(found))
@@ -203,7 +203,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::try_next`].
-    #[inline]
+    #[inline(always)]
     pub fn try_wait(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::poll(self, Order::Newest)?;
         Ok(self.lend(found))

@@ -63,13 +63,16 @@ impl Client {
 }
 
 /// One look for a frame; says when the server is gone.
-#[inline]
+#[inline(always)]
 pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError> {
-    match client.find_in(order) {
-        Ok(None) => match client.end_after_idle() {
+    // Most polls are in vain, and told here: two words of one line say so.
+    if client.has_nothing_new() {
+        return match client.end_after_idle() {
             None => Ok(None),
             Some(_) => poll_after_end(client, order),
-        },
+        };
+    }
+    match client.find_in(order) {
         Err(e) if client.may_reconnect(&e) => poll_successor(client, order),
         other => other,
     }
