@@ -235,9 +235,15 @@ impl Cursor {
     #[inline]
     pub(crate) fn try_next<G: Ground>(&mut self, g: &mut G) -> Look<G::Held> {
         g.check_session()?;
-        if self.news(g.region()).is_none() {
-            return Ok(None);
+        match self.news(g.region()) {
+            Some(_) => self.next_of_news(g),
+            None => Ok(None),
         }
+    }
+
+    /// The same, once there are [`Cursor::news`].
+    #[inline]
+    pub(crate) fn next_of_news<G: Ground>(&mut self, g: &mut G) -> Look<G::Held> {
         // The next frame usually lies in the next slot; looking there first leaves the other headers alone.
         match self.take_following(g) {
             Some(held) => Ok(Some(held)),
@@ -316,7 +322,15 @@ impl Cursor {
     #[inline]
     pub(crate) fn try_wait<G: Ground>(&mut self, g: &mut G) -> Look<G::Held> {
         g.check_session()?;
-        let Some(number) = self.news(g.region()) else { return Ok(None) };
+        match self.news(g.region()) {
+            Some(number) => self.newest_of_news(g, number),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, once there are [`Cursor::news`].
+    #[inline]
+    pub(crate) fn newest_of_news<G: Ground>(&mut self, g: &mut G, number: u32) -> Look<G::Held> {
         let Some(slot) = g.region().layout.slot_of_sequence(number) else { return Ok(None) };
         g.prefetch(slot, self.last_bytes);
         if self.newest.0 == 0 {
@@ -356,22 +370,18 @@ impl Cursor {
         }
     }
 
-    /// Whether nothing was published since the last frame delivered. Changes nothing.
-    #[inline]
-    pub(crate) fn is_up_to_date<B: Backing>(&self, region: &Mapped<B>) -> bool {
-        // An id ahead of the count is for `news` to deal with.
-        reader::newest(region) == self.seen && reader::published(region) == self.last_id
-    }
-
     /// The newest sequence number if there may be a frame newer than the last one delivered.
     ///
     /// The number tells of a frame that became the newest, the id also of one that came late and did not.
     #[inline]
-    fn news<B: Backing>(&mut self, region: &Mapped<B>) -> Option<u32> {
+    pub(crate) fn news<B: Backing>(&mut self, region: &Mapped<B>) -> Option<u32> {
         let number = reader::newest(region);
         if number == self.seen {
             let published = reader::published(region);
-            if published <= self.last_id {
+            if published == self.last_id {
+                return None;
+            }
+            if published < self.last_id {
                 self.forget_impossible(published);
                 return None;
             }
@@ -382,6 +392,7 @@ impl Cursor {
 
     /// An id that somebody wrote over a frame must not make the reader deaf for ever. A server counts a frame right
     /// before or right after it shows it, so a sound id is ahead of the count by one at most.
+    #[cold]
     const fn forget_impossible(&mut self, published: u64) {
         if self.last_id.saturating_sub(published) > 1 {
             self.last_id = published.saturating_sub(1);

@@ -140,12 +140,6 @@ impl Client {
         }
     }
 
-    /// Whether a look for a frame would find none: the session is the same, and nothing was published since the last.
-    #[inline]
-    pub(super) fn has_nothing_new(&self) -> bool {
-        self.shared.check_session().is_ok() && self.cursor.is_up_to_date(&self.shared.region)
-    }
-
     /// After a poll in vain: how the server ended, if it is time to look and it has.
     #[inline]
     pub(super) fn end_after_idle(&mut self) -> Option<ServerEnd> {

@@ -65,16 +65,28 @@ impl Client {
 /// One look for a frame; says when the server is gone.
 #[inline(always)]
 pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    if client.shared.check_session().is_err() {
+        return poll_elsewhere(client, order);
+    }
     // Most polls are in vain, and told here: two words of one line say so.
-    if client.has_nothing_new() {
+    let Some(number) = client.cursor.news(&client.shared.region) else {
         return match client.end_after_idle() {
             None => Ok(None),
             Some(_) => poll_after_end(client, order),
         };
+    };
+    match order {
+        Order::Newest => client.find(|cursor, hand| cursor.newest_of_news(hand, number)),
+        Order::Every => client.find(|cursor, hand| cursor.next_of_news(hand)),
     }
-    match client.find_in(order) {
-        Err(e) if client.may_reconnect(&e) => poll_successor(client, order),
-        other => other,
+}
+
+/// The region has a new session, or the client is another process's.
+#[cold]
+fn poll_elsewhere(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    match client.shared.check_session() {
+        Err(e) if !client.may_reconnect(&e) => Err(e),
+        _ => poll_successor(client, order),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a call names a stream.
 
-/// What names a stream of elements of type `T`: a [`Stream`], a [`StreamId`], a number, or a name.
+/// What names a stream of elements of type `T`: a [`crate::Stream`], a [`crate::StreamId`], a number, or a name.
 ///
 /// Implemented for these four and for no other type.
 pub trait StreamKey<T>: Copy + sealed::Sealed {
