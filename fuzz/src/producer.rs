@@ -6,7 +6,7 @@ use shmx::{FrameWriter, Server, SharedServer};
 /// A server of one thread, or of several.
 pub enum Producer {
     /// Publishes by `&mut`.
-    Alone(Server),
+    Alone(Box<Server>),
     /// Can have several frames under construction.
     Shared(SharedServer),
 }
@@ -15,7 +15,7 @@ impl Producer {
     /// Of the kind that is asked for.
     #[must_use]
     pub fn new(server: Server, alone: bool) -> Self {
-        if alone { Self::Alone(server) } else { Self::Shared(server.into_shared()) }
+        if alone { Self::Alone(Box::new(server)) } else { Self::Shared(server.into_shared()) }
     }
 
     /// Claims a slot.

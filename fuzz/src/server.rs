@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
         builder.checksum(checksum)
     };
     let kind = ops.below(4);
-    let builder = builder.publish_time(kind % 2 != 0);
+    let builder = builder.publish_time(!kind.is_multiple_of(2));
     let mut server = match builder.create() {
         Ok(server) => Producer::new(server, kind > 1),
         Err(e) => panic!("these parameters are good: {builder:?}: {e}"),
