@@ -192,10 +192,12 @@ impl Attachment {
         if !self.modest {
             return true;
         }
-        let slots = self.region.slot_count();
-        let leased = (0..slots).filter(|&i| shmx_ring::reader::leases(self.region.slot(i)) != 0).count() as u32;
         let readers = self.region.header().readers_connected.load(Ordering::Relaxed);
-        u64::from(slots) >= u64::from(leased) + u64::from(readers) + 2
+        let slots = 0..self.region.slot_count();
+        let free = slots.filter(|&i| shmx_ring::reader::leases(self.region.slot(i)) == 0);
+        // No further than it takes to find enough of them.
+        let needed = readers.saturating_add(2) as usize;
+        free.take(needed).count() == needed
     }
 
     /// Begins a lease that ends before the client's next one begins, and reads the frame's header.

@@ -220,7 +220,8 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
-    #[inline]
+    // Always, as `begin_frame`.
+    #[inline(always)]
     fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
         if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
@@ -419,7 +420,7 @@ impl<'a> FrameWriter<'a> {
         };
         let server = claimed.owner.server();
         server.wake(published.wake);
-        prefetch::will_write(server.region.slot(server.claimer.next_slot()), used);
+        prefetch::will_write(server.region.slot(slot + 1), used);
         let due = match ticks {
             Some(now) => server.chores.are_due(now),
             None => published.frame_id.is_multiple_of(FRAMES_PER_TIME),
