@@ -25,25 +25,7 @@
 //! The planes are transposed back to bytes. The differences `x - L` are multiplied by powers of `p` cut into signed
 //! 16-bit digits, with 32-bit sums that a block cannot overflow.
 //!
-//! # Figures
-//!
-//! GB/s (10^9 bytes per second), medians of interleaved runs of
-//! `cargo run --release -p shmx-abi --example hash_speed` on one core of an AMD EPYC of the Zen 5 generation that did
-//! nothing else. Calls follow each other, so that the processor overlaps short ones. A single short input that must be
-//! waited for takes four cycles a byte by the scalar way (37 ns for 40 bytes, 58 for 64), and by AVX-512 47 ns from 64
-//! to 128 bytes and 56 to 70 ns up to 256. From 8 MiB on figures depend on what else uses the memory.
-//!
-//! | bytes | scalar | AVX2 | AVX2 + GFNI | AVX-512 | `update` | `copy_and_update` |
-//! |------:|-------:|-----:|------------:|--------:|---------:|------------------:|
-//! |    40 |   2.34 | 1.54 |        1.53 |    1.78 |     2.44 |              2.19 |
-//! |    64 |   1.93 | 1.62 |        1.62 |    2.07 |     2.10 |              2.07 |
-//! |   128 |   1.46 | 1.35 |        1.35 |    4.18 |     4.17 |              4.13 |
-//! |   256 |   1.27 | 1.60 |        2.58 |    4.68 |     4.64 |              4.38 |
-//! |  1 Ki |   1.16 | 3.18 |        5.17 |    5.55 |     5.54 |              5.10 |
-//! |  4 Ki |   1.14 | 3.22 |        5.22 |   10.24 |    10.23 |              9.62 |
-//! | 64 Ki |   1.13 | 3.23 |        5.29 |   15.09 |    15.15 |             12.76 |
-//! |  1 Mi |   1.13 | 3.22 |        5.26 |   14.37 |    14.33 |             11.77 |
-//! |  8 Mi |   1.13 | 3.21 |        5.21 |   13.25 |    13.31 |             10.57 |
+//! What they reach: `docs/performance.md`, *The hash alone*.
 
 mod scalar;
 // Interpreters and freestanding targets cannot ask the processor, or must not use its vector registers.
