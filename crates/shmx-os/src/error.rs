@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{Pending, RegionName};
+use crate::name::RegionName;
 
 /// An operation on an open object failed.
 #[derive(Debug, Error)]
@@ -40,7 +40,7 @@ impl OsError {
     }
 }
 
-/// [`Pending::create`] failed. Nothing was left behind.
+/// [`Pending::create`](crate::Pending::create) failed. Nothing was left behind.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CreateError {
@@ -85,7 +85,7 @@ pub enum CreateError {
         source: io::Error,
     },
     /// The name is taken, on a platform where creation makes the name visible at once. On Linux
-    /// [`PublishError::Exists`] says this instead.
+    /// [`PublishError::Exists`](crate::PublishError::Exists) says this instead.
     #[error("a shared-memory object named `{name}` exists already; use another name or end its owner first")]
     Exists {
         /// The name.
@@ -121,39 +121,6 @@ impl CreateError {
 
 /// A backend's object that could not be published, and why; `None` where the name is taken.
 pub(crate) type Refusal<P> = Box<(P, Option<OsError>)>;
-
-/// [`Pending::publish`] failed. The object is given back unchanged, so that the caller can deal with the obstacle
-/// and try again: [`PublishError::into_pending`].
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// The name leads to another object already. That one was not touched.
-    #[error("a shared-memory object named `{name}` exists already; use another name or end its owner first")]
-    Exists {
-        /// The name.
-        name: RegionName,
-        /// The object that could not be published.
-        pending: Box<Pending>,
-    },
-    /// A system call failed, or the object belongs to a parent process (see [`OsError::Forked`]).
-    #[error("cannot publish shared memory")]
-    Os {
-        /// What failed.
-        source: OsError,
-        /// The object that could not be published.
-        pending: Box<Pending>,
-    },
-}
-
-impl PublishError {
-    /// The object that could not be published.
-    #[must_use]
-    pub fn into_pending(self) -> Pending {
-        match self {
-            Self::Exists { pending, .. } | Self::Os { pending, .. } => *pending,
-        }
-    }
-}
 
 /// An existing object could not be opened or mapped.
 #[derive(Debug, Error)]

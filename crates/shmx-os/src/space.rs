@@ -1,7 +1,4 @@
-//! What this machine has for shared memory, for tools that diagnose.
-
-use crate::error::OsError;
-use crate::sys;
+//! How much room there is.
 
 /// Room for shared memory, and what limits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,20 +14,4 @@ pub struct Space {
     pub file_size_limit: Option<u64>,
     /// Whether an object can be made without a name, so that a creator that is killed leaves nothing behind.
     pub nameless_objects: bool,
-}
-
-/// The room for shared memory now.
-///
-/// # Errors
-///
-/// [`OsError::Unsupported`] where the platform has no such notion (Windows, macOS), [`OsError::Os`] where the
-/// directory of the objects is missing or cannot be looked at.
-pub fn space() -> Result<Space, OsError> {
-    sys::space()
-}
-
-/// Bytes of a page of memory: mappings and their protection come in multiples of it.
-#[must_use]
-pub fn page_size() -> usize {
-    sys::page_size()
 }

@@ -20,13 +20,14 @@ use rustix::process::Pid;
 use rustix::shm;
 use rustix::time::ClockId;
 
+use crate::create_options::CreateOptions;
+use crate::entry::RegionEntry;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
-use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, RegionEntry};
 use crate::shared_mapping::SharedMapping;
 use crate::space::Space;
+use crate::wake::Wake;
 
 const LOCK_STEP: &str = "lock a byte of the object";
 
@@ -370,7 +371,7 @@ impl Region {
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-        crate::futex::poll(word, expected, timeout)
+        crate::wake::poll(word, expected, timeout)
     }
 
     pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {}

@@ -7,12 +7,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::{Duration, Instant};
 
+use crate::create_options::CreateOptions;
+use crate::entry::RegionEntry;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
-use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, RegionEntry};
 use crate::space::Space;
+use crate::wake::Wake;
 
 fn unsupported(name: &RegionName) -> OpenError {
     OpenError::Os { name: name.as_str().to_owned(), source: OsError::Unsupported { step: "open shared memory" } }
