@@ -68,16 +68,6 @@ pub(crate) fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send +
     }
 }
 
-/// A server as the options ask for it.
-pub(crate) fn builder(name: &str, a: &crate::args::Region) -> ServerBuilder {
-    Server::builder(name)
-        .slots(a.slots)
-        .reader_slots(a.readers)
-        .control_bytes(a.control_bytes)
-        .replace(a.replace)
-        .checksum(a.checksum.into())
-}
-
 pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
     builder.create().with_context(|| format!("cannot create region `{name}`"))
 }
@@ -138,20 +128,6 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
-
-/// What is wrong with a command line, on one line, and where to read on.
-pub(crate) fn usage_line(e: &clap::Error) -> String {
-    use clap::CommandFactory;
-    let text = e.render().to_string();
-    let said =
-        |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
-    let words: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
-    let words = words.join(" ");
-    let cli = crate::args::Cli::command();
-    let command = std::env::args().skip(1).find(|a| !a.starts_with('-')).filter(|a| cli.find_subcommand(a).is_some());
-    let command = command.map(|c| format!("{c} ")).unwrap_or_default();
-    format!("{}; see `shmx {command}--help`", words.strip_prefix("error: ").unwrap_or(&words))
-}
 
 pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {
     Usage(words.into()).into()

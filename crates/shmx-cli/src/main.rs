@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             e.exit()
         }
         Err(e) => {
-            common::say(format_args!("shmx: {}", common::usage_line(&e)));
+            common::say(format_args!("shmx: {}", args::usage_line(&e)));
             return ExitCode::from(WRONG_USAGE);
         }
     };

@@ -27,6 +27,7 @@
 //!
 //! What they reach: `docs/performance.md`, *The hash alone*.
 
+mod kernel;
 mod scalar;
 // Interpreters and freestanding targets cannot ask the processor, or must not use its vector registers.
 #[cfg_attr(
@@ -39,10 +40,11 @@ mod scalar;
 )]
 mod machine;
 
+pub use kernel::Kernel;
+pub use scalar::PRIME;
+
 /// The starting value. It is not the offset basis of the published FNV-1a, and it must not be "corrected".
 pub const SEED: u64 = 1_469_598_103_934_665_603;
-/// The 64-bit FNV prime, 2^40 + 0x1B3.
-pub const PRIME: u64 = 1_099_511_628_211;
 
 /// Inputs shorter than this are hashed byte by byte where there is no kernel for them: setting up one of the others
 /// would take longer.
@@ -50,35 +52,7 @@ const SHORT: usize = 256;
 /// Bytes hashed at a time while copying; a block stays in a fast cache in between.
 const COPY_BLOCK: usize = 32 * 1024;
 
-/// A way to compute the hash. All of them give the same result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kernel {
-    /// One byte after the other, on any machine.
-    Scalar,
-    /// 256-bit vectors.
-    Avx2,
-    /// 256-bit vectors with Galois-field and carry-less-multiplication instructions.
-    Avx2Gfni,
-    /// 512-bit vectors with Galois-field, carry-less-multiplication and dot-product instructions.
-    Avx512,
-}
-
 impl Kernel {
-    /// All kernels, the slowest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx2Gfni, Self::Avx512];
-
-    /// Lower-case name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::Avx2 => "avx2",
-            Self::Avx2Gfni => "avx2+gfni",
-            Self::Avx512 => "avx512",
-        }
-    }
-
     /// Whether this machine can run it.
     #[must_use]
     pub fn is_supported(self) -> bool {

@@ -5,12 +5,12 @@ mod options;
 mod parse;
 
 pub(crate) use options::{
-    Cat, Checksum, Completions, Demo, DemoReader, Doctor, Dump, Every, Hz, Inspect, Ls, Man, Prune, Publish, Read,
-    Region, Rm, Send, Serve,
+    Cat, Checksum, Completions, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Prune, Publish, Read, Rm, Send,
+    Serve,
 };
-pub(crate) use parse::PublishStream;
+pub(crate) use parse::{Every, PublishStream};
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 /// Frames of typed streams between processes, through named shared memory.
 ///
@@ -264,6 +264,19 @@ Examples:
     /// A consumer of the demo.
     #[command(hide = true)]
     DemoReader(DemoReader),
+}
+
+/// What is wrong with a command line, on one line, and where to read on.
+pub(crate) fn usage_line(e: &clap::Error) -> String {
+    let text = e.render().to_string();
+    let said =
+        |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
+    let words: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
+    let words = words.join(" ");
+    let cli = Cli::command();
+    let command = std::env::args().skip(1).find(|a| !a.starts_with('-')).filter(|a| cli.find_subcommand(a).is_some());
+    let command = command.map(|c| format!("{c} ")).unwrap_or_default();
+    format!("{}; see `shmx {command}--help`", words.strip_prefix("error: ").unwrap_or(&words))
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::body::Body;
 use super::parse::{
-    PublishStream, elems_spec, every, interval, message_type, positive_seconds, rate, seconds, stream_spec,
+    Every, PublishStream, elems_spec, every, interval, message_type, positive_seconds, rate, seconds, stream_spec,
 };
 use clap::Args;
+use shmx::{Server, ServerBuilder};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -168,6 +169,18 @@ pub(crate) struct Region {
     pub(crate) replace: bool,
 }
 
+impl Region {
+    /// A server as the options ask for it.
+    pub(crate) fn builder(&self, name: &str) -> ServerBuilder {
+        Server::builder(name)
+            .slots(self.slots)
+            .reader_slots(self.readers)
+            .control_bytes(self.control_bytes)
+            .replace(self.replace)
+            .checksum(self.checksum.into())
+    }
+}
+
 /// Which frames of a new region carry a checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Checksum {
@@ -226,13 +239,6 @@ pub(crate) struct Read {
     /// Take a reader slot.
     #[arg(long)]
     pub(crate) attach: bool,
-}
-
-/// How often `read` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Every {
-    Frames(u64),
-    Time(Duration),
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ mod avx512;
 mod short;
 mod weights;
 
-use super::{Kernel, PRIME, scalar};
+use super::kernel::Kernel;
+use super::scalar::{self, PRIME};
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use core::sync::atomic::{AtomicU8, Ordering};
 
