@@ -69,7 +69,6 @@ const MODES: &[&[&str]] =
 pub(crate) fn four_readers(cx: &Scale) -> Result<String> {
     let seconds = cx.amount(5).to_string();
     let (p, r) = stream(&["--seconds", &seconds, "--slots", "8"], MODES)?;
-    ensure!(p.get("published")? > 100, "the producer hardly ran: {}", p.line());
     summary(&p, &r)
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    fn violations(&self) -> u64 {
+    pub(crate) fn violations(&self) -> u64 {
         self.torn
             + self.backwards
             + self.bad_messages
@@ -90,21 +90,29 @@ impl Totals {
     }
 }
 
+impl Totals {
+    /// What has not happened yet, and without which a run proves nothing.
+    pub(crate) fn idle(&self) -> Vec<&'static str> {
+        let t = self;
+        let all = [
+            ("kills", t.kills),
+            ("stops", t.stops),
+            ("frames published", t.published),
+            ("frames delivered", t.delivered),
+            ("leases checked at their end", t.held),
+            ("messages", t.messages),
+            ("successors", t.successor.len() as u64),
+            ("readers reaped", t.freed.len() as u64),
+            ("slots found odd", t.odd),
+            ("pauses", t.all_well.len() as u64),
+        ];
+        all.into_iter().filter(|(_, n)| *n == 0).map(|(what, _)| what).collect()
+    }
+}
+
 pub(crate) fn close(mut t: Totals, seed: u64) -> bool {
-    let idle = [
-        ("kills", t.kills),
-        ("stops", t.stops),
-        ("frames published", t.published),
-        ("frames delivered", t.delivered),
-        ("leases checked at their end", t.held),
-        ("messages", t.messages),
-        ("successors", t.successor.len() as u64),
-        ("readers reaped", t.freed.len() as u64),
-        ("slots found odd", t.odd),
-        ("pauses", t.all_well.len() as u64),
-    ];
     let mut good = t.violations() == 0;
-    for (what, _) in idle.iter().filter(|(_, n)| *n == 0) {
+    for what in t.idle() {
         println!("chaos: no {what}: the run proves nothing; give it more --seconds");
         good = false;
     }
