@@ -8,8 +8,10 @@
 //!   ([`ReadOnlyRegion`]);
 //! * liveness locks ([`LockByte`]) that the kernel releases when their holder dies, however it dies, and that
 //!   are not inherited by forked children;
-//! * sleeping on a word of shared memory ([`Region::wait`]), the clock of the wire format ([`clock`]), random numbers and
-//!   the question whether a process lives.
+//! * sleeping on a word of shared memory ([`Region::wait`], [`ReadOnlyRegion::wait`]), on many at once ([`WaitMany`]),
+//!   or waiting for it by a descriptor in an event loop ([`WaitFd`]);
+//! * learning of names that come and go ([`NameWatch`]);
+//! * the clock of the wire format ([`clock`]), random numbers and the question whether a process lives.
 //!
 //! # Platforms
 //!
@@ -21,6 +23,10 @@
 //! | name of a dead creator | stays | stays | goes with it | – |
 //! | liveness locks | yes | no | yes, in objects of this crate | – |
 //! | [`Region::wait`] | sleeps (futex) | polls | sleeps (named events) | – |
+//! | [`ReadOnlyRegion::wait`] | sleeps | polls | sleeps | – |
+//! | [`WaitMany`] | sleeps | polls | sleeps, up to 63 words | polls |
+//! | [`WaitFd`] | yes | no | no | no |
+//! | [`NameWatch`] | inotify | no | polls | no |
 //! | [`list`] | yes | no | yes | no |
 //!
 //! Linux and Windows are tested with real processes, macOS is compiled.
@@ -76,7 +82,10 @@ pub mod futex;
 mod listing;
 mod lock;
 mod machine;
+mod many_wake;
 mod name;
+mod name_changes;
+mod name_watch;
 mod pages;
 mod pending;
 mod process;
@@ -85,6 +94,10 @@ mod region;
 #[cfg(target_os = "macos")]
 mod shared_mapping;
 mod space;
+mod wait_fd;
+mod wait_fd_kind;
+mod wait_many;
+mod wait_word;
 mod wake;
 
 // The platform is chosen here and nowhere else. Every module offers the same items.
@@ -108,6 +121,14 @@ mod unsupported;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use unsupported as sys;
 
+// What platforms share that lack it.
+#[cfg(not(target_os = "linux"))]
+mod no_wait_fd;
+#[cfg(not(target_os = "linux"))]
+mod polled_names;
+#[cfg(not(any(target_os = "linux", windows)))]
+mod polled_words;
+
 pub use create_options::CreateOptions;
 pub use dump::MAX_DUMP_LEN;
 pub use entry::RegionEntry;
@@ -116,9 +137,16 @@ pub use existing::Existing;
 pub use listing::{list, peek};
 pub use lock::{LOCK_BASE, LockByte, LockState};
 pub use machine::{page_size, space};
+pub use many_wake::ManyWake;
 pub use name::{NAME_MAX_LEN, NameError, RegionName};
+pub use name_changes::{NameChanges, NameWatchKind};
+pub use name_watch::NameWatch;
 pub use pending::{Pending, PublishError};
 pub use process::{process_alive, process_id, process_name, random_u64};
 pub use read_only::ReadOnlyRegion;
 pub use region::Region;
 pub use space::Space;
+pub use wait_fd::WaitFd;
+pub use wait_fd_kind::WaitFdKind;
+pub use wait_many::{Interrupter, WaitMany};
+pub use wait_word::{WaitSource, WaitWord};

@@ -15,6 +15,7 @@ mod region;
 mod reserve;
 mod space;
 mod view;
+mod waits;
 
 pub(crate) use existing::Existing;
 pub(crate) use futex::FUTEX_SUPPORTED;
@@ -24,3 +25,4 @@ pub(crate) use process::{process_alive, process_name, random_u64, ticks};
 pub(crate) use read_only::{ReadOnly, peek};
 pub(crate) use region::Region;
 pub(crate) use space::{page_size, space};
+pub(crate) use waits::{Interrupter, NameWatch, WaitFd, WaitMany};

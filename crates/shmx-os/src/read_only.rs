@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::time::Duration;
 
 use crate::dump::Dump;
 use crate::error::OpenError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::sys;
+use crate::wake::{Wake, poll};
 
 /// A mapping that cannot change the object, or the contents of a dump file.
 ///
@@ -96,6 +98,28 @@ impl ReadOnlyRegion {
     pub fn len_now(&self) -> Option<u64> {
         match &self.source {
             Source::Object { inner, .. } => inner.len_now(),
+            Source::File(_) => None,
+        }
+    }
+
+    /// Sleeps while `word`, which lies in this region, holds `expected`, for at most `timeout`; see
+    /// [`Region::wait`](crate::Region::wait).
+    ///
+    /// It needs no write permission, and so cannot tell a producer that somebody sleeps: it is woken by those who wake
+    /// after every change. In a file nothing changes: there it is a short sleep.
+    #[must_use]
+    pub fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        match &self.source {
+            Source::Object { name, inner } => inner.wait(name, word, expected, timeout),
+            Source::File(_) => poll(word, expected, timeout),
+        }
+    }
+
+    /// The object and its name; none for files.
+    #[cfg(windows)]
+    pub(crate) fn sys(&self) -> Option<(&RegionName, &sys::ReadOnly)> {
+        match &self.source {
+            Source::Object { name, inner } => Some((name, inner)),
             Source::File(_) => None,
         }
     }

@@ -215,6 +215,11 @@ impl Region {
     pub fn is_forked(&self) -> bool {
         self.inner.is_forked()
     }
+
+    #[cfg(windows)]
+    pub(crate) fn sys(&self) -> &sys::Region {
+        &self.inner
+    }
 }
 
 impl fmt::Debug for Region {

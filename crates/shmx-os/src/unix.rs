@@ -29,6 +29,10 @@ use crate::shared_mapping::SharedMapping;
 use crate::space::Space;
 use crate::wake::Wake;
 
+pub(crate) use crate::no_wait_fd::WaitFd;
+pub(crate) use crate::polled_names::NameWatch;
+pub(crate) use crate::polled_words::{Interrupter, WaitMany};
+
 const LOCK_STEP: &str = "lock a byte of the object";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -405,6 +409,10 @@ impl ReadOnly {
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
         self.id.is_named(name)
+    }
+
+    pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        crate::wake::poll(word, expected, timeout)
     }
 
     /// Lengths of objects are not known here after mapping.

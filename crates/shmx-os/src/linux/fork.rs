@@ -129,6 +129,28 @@ impl Ready {
     }
 }
 
+/// In which process of a family of forks something was made. For what needs no descriptor closed in children.
+#[derive(Clone, Copy)]
+pub(super) struct Birth(u64);
+
+impl Birth {
+    pub(super) fn now(_ready: Ready) -> Self {
+        Self(GENERATION.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(super) fn is_forked(self) -> bool {
+        // Relaxed: it changes in the child handler only, when the process has one thread.
+        self.0 != GENERATION.load(Ordering::Relaxed)
+    }
+
+    /// An error in a forked child.
+    #[inline]
+    pub(super) fn check(self, step: &'static str) -> Result<(), OsError> {
+        if self.is_forked() { Err(OsError::Forked { step }) } else { Ok(()) }
+    }
+}
+
 /// A descriptor that is closed in forked children.
 pub(super) struct Guarded {
     fd: ManuallyDrop<OwnedFd>,

@@ -11,7 +11,7 @@ use crate::error::CreateError;
 use crate::process::random_u64;
 
 /// Beginning of the hidden names that stand in where an object cannot be made without a name.
-const HIDDEN_PREFIX: &str = ".shmx-pending-";
+pub(super) const HIDDEN_PREFIX: &str = ".shmx-pending-";
 
 /// A name that is removed on drop, except in forked children (whose parent still needs it).
 pub(super) struct HiddenName {

@@ -1,18 +1,21 @@
 //! Objects for those who only look.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mm::ProtFlags;
 
+use super::futex::wait;
 use super::lock::query;
 use super::object::{ObjectId, mappable_len, open_object};
 use super::view::Mapping;
 use crate::error::OpenError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::wake::Wake;
 
 /// Holds no locks, so forked children may keep it.
 pub(crate) struct ReadOnly {
@@ -41,6 +44,10 @@ impl ReadOnly {
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
         self.id.is_named(name)
+    }
+
+    pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        wait(word, expected, timeout)
     }
 
     pub(crate) fn len_now(&self) -> Option<u64> {

@@ -10,7 +10,7 @@
 //! the word was changed, so the waker finds and sets it; a set event stays set for those that come to wait late. And
 //! nobody can take another's wake-up, as setting a manual-reset event uses nothing up.
 
-use std::os::windows::io::AsRawHandle;
+use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
@@ -37,12 +37,25 @@ pub(super) fn name(view: &View, region: &RegionName, word: &AtomicU32, value: u3
     Some(wide(&format!("{}shmx-bell-{id:016x}-{offset:x}-{value:08x}", region.namespace())))
 }
 
-pub(super) fn wait(event: &[u16], word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+/// Sleeps while the word holds the value; where it has no event, for one polling interval.
+pub(super) fn sleep(view: &View, region: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+    match name(view, region, word, expected) {
+        Some(event) => wait(&event, word, expected, timeout),
+        None => poll(word, expected, timeout),
+    }
+}
+
+/// The event of this name, made if it is not there. `None` if the system refuses.
+pub(super) fn event(name: &[u16]) -> Option<OwnedHandle> {
     // SAFETY: null attributes mean the default security and no inheritance; the name ends with a NUL and outlives the
     // call. Manual reset, not set.
-    let handle = unsafe { CreateEventW(ptr::null(), 1, 0, event.as_ptr()) };
+    let handle = unsafe { CreateEventW(ptr::null(), 1, 0, name.as_ptr()) };
     // SAFETY: null or just opened.
-    let Some(handle) = (unsafe { own(handle) }) else {
+    unsafe { own(handle) }
+}
+
+fn wait(name: &[u16], word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+    let Some(handle) = event(name) else {
         return poll(word, expected, timeout);
     };
     // The event was made before this load; pairs with `ring`. (Entering the kernel orders the two anyway.)

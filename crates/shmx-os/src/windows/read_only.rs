@@ -1,17 +1,20 @@
 //! Objects for those who only look.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
 
 use windows_sys::Win32::System::Memory::FILE_MAP_READ;
 
+use super::bell;
 use super::locks;
 use super::view::View;
 use crate::error::OpenError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::wake::Wake;
 
 pub(crate) struct ReadOnly {
-    view: View,
+    pub(super) view: View,
     peer: locks::Peer,
 }
 
@@ -32,6 +35,10 @@ impl ReadOnly {
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
         self.view.is_current(name)
+    }
+
+    pub(crate) fn wait(&self, name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+        bell::sleep(&self.view, name, word, expected, timeout)
     }
 
     /// Nobody can shrink an object here.

@@ -14,7 +14,7 @@ use super::object::Object;
 use crate::error::OsError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::wake::{Wake, poll};
+use crate::wake::Wake;
 
 pub(crate) struct Region {
     pub(super) object: Object,
@@ -79,10 +79,7 @@ impl Region {
     }
 
     pub(crate) fn wait(&self, name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-        match bell::name(&self.object.view, name, word, expected) {
-            Some(event) => bell::wait(&event, word, expected, timeout),
-            None => poll(word, expected, timeout),
-        }
+        bell::sleep(&self.object.view, name, word, expected, timeout)
     }
 
     pub(crate) fn wake_all(&self, name: &RegionName, word: &AtomicU32, slept_on: u32) {

@@ -38,6 +38,7 @@ pub(crate) fn options(len: u64) -> CreateOptions {
 }
 
 /// The memory of an object of the tests'.
+#[allow(dead_code, reason = "not every test program looks at it")]
 pub(crate) trait Shared {
     fn shared(&self) -> &[AtomicU8];
 }
