@@ -113,7 +113,8 @@ impl Scan<'_> {
             let have = read_full(reader, &mut head)?;
             let opcode = head[0];
             let len = u64::from_le_bytes(*head[1..].first_chunk().unwrap_or(&[0; 8]));
-            if have == 0 || have < head.len() || (opcode != 0 && len > left - OP_LEN && opcode < 0x10) {
+            // A recorder may still be writing: what came after the length was asked for does not count.
+            if left < OP_LEN || have < head.len() || (opcode != 0 && len > left - OP_LEN && opcode < 0x10) {
                 rec.problems.push(Problem::Unfinished { path: path(), at, left });
                 return Ok(end);
             }
@@ -239,5 +240,38 @@ impl Scan<'_> {
             Ok(_) => {}
             Err(e) => self.damaged(rec, at, body.len() as u64, &format!("a damaged record ({e})")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file whose recorder writes on while it is read: once the walk ran past the length that it began with.
+    #[test]
+    fn what_is_written_behind_the_length_is_not_read() {
+        let path = std::env::temp_dir().join(format!("shmx-scan-grows-{}.mcap", std::process::id()));
+        // The magic, and a record that nobody knows.
+        let mut bytes = mcap::MAGIC.to_vec();
+        for _ in 0..3 {
+            bytes.extend([0x80, 4, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        for len in 8..bytes.len() as u64 {
+            let reader = BufReader::new(File::open(&path).unwrap());
+            let (channels, without_checksums) = (HashMap::new(), HashSet::new());
+            let file = RecordedFile { path: path.clone(), reader, channels, without_checksums };
+            let (entries, regions, problems) = (Vec::new(), Vec::new(), Vec::new());
+            let mut rec = Recording { files: vec![file], entries, regions, problems, bytes: len };
+            let (profile, index, metadata) = (String::new(), Vec::new(), Vec::new());
+            let mut scan = Scan { path: &path, len, file: 0, profile, known: false, index, metadata };
+            scan.records(&mut rec).unwrap();
+            let [Problem::Unfinished { at, left, .. } | Problem::Lost { at, left, .. }] = rec.problems.as_slice()
+            else {
+                panic!("{len}: {:?}", rec.problems)
+            };
+            assert_eq!((at + left, (at - 8) % 13), (len, 0), "{len}");
+        }
+        std::fs::remove_file(path).unwrap();
     }
 }
