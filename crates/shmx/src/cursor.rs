@@ -107,6 +107,8 @@ pub(crate) struct Cursor {
     pub(crate) seen: u32,
     /// Frames missed when the last one was delivered.
     counted: u64,
+    /// The counts with which the reader came to the region, if it begins with the newest frame there.
+    begins: Option<ReadStats>,
 }
 
 impl Cursor {
@@ -122,7 +124,9 @@ impl Cursor {
             }
         };
         let last_slot = region.slot_count() - 1;
-        Self { stats: ReadStats::default(), last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0 }
+        let stats = ReadStats::default();
+        let begins = (start == Start::Newest).then_some(stats);
+        Self { stats, last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0, begins }
     }
 
     /// The same reader in a region that it has opened anew: its counts go on.
@@ -365,7 +369,7 @@ impl Cursor {
         // differ, a newer frame is about to be announced, and earlier readers may have it.
         let announced = region.header().reserve_index.load(Ordering::Relaxed) == number;
         let id = load::count(&region.slot(slot).head.frame_id);
-        if announced && self.stats == ReadStats::default() && (1..=self.last_id).contains(&id) {
+        if announced && self.begins == Some(self.stats) && (1..=self.last_id).contains(&id) {
             self.last_id = id - 1;
         }
     }
