@@ -133,6 +133,9 @@ impl Cursor {
     pub(crate) const fn goes_on(mut self, before: &Self) -> Self {
         self.stats = before.stats;
         self.counted = before.counted;
+        if self.begins.is_some() {
+            self.begins = Some(before.stats);
+        }
         self
     }
 
@@ -145,6 +148,9 @@ impl Cursor {
             let number = reader::newest(g.region());
             let Some(slot) = g.region().layout.slot_of_sequence(number) else { return Ok(None) };
             g.prefetch(slot, self.last_bytes);
+            if self.newest.0 == 0 {
+                self.begin_at(g.region(), number, slot);
+            }
             // Relaxed: a hint, that spares reading a frame that would not be handed out.
             let id = load::count(&g.region().slot(slot).head.frame_id);
             behind = (1..self.newest.0).contains(&id);

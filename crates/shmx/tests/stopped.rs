@@ -4,7 +4,7 @@ mod common;
 
 use common::{LIMIT, Other, WORDS, unique};
 use shmx::error::{ReadError, ServerEnd};
-use shmx::{Client, Frame, Hold, Inspector, Server, SharedServer, Tap, Verify};
+use shmx::{Client, Frame, Hold, Inspector, Server, SharedServer, Start, Tap, Verify};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,40 @@ fn a_new_client_gets_the_newest_frame_though_another_was_published_late() {
     assert!(client.try_wait().unwrap().is_none());
     assert_eq!(id(client.try_next()), Some(2));
     assert_eq!((client.stats().delivered, client.stats().missed), (2, 0));
+}
+
+/// Counts go on in the successor's region, and once hid that nothing was taken there yet.
+#[test]
+fn a_client_that_reopens_gets_the_newest_frame_though_another_was_published_late() {
+    let (server, name) = serve(3);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    assert_eq!(id(client.try_wait()), Some(1));
+    drop(server);
+    let server = Server::builder(&name).slots(3).stream(WORDS, 50).create().unwrap().into_shared();
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(1, &[1_u64]).unwrap();
+    publish(&server, 2);
+    late.publish_frame(0.0).unwrap();
+    client.reopen().unwrap();
+    assert_eq!(id(client.try_wait()), Some(1));
+    assert_eq!(id(client.try_next()), Some(2));
+    assert_eq!((client.stats().delivered, client.stats().missed), (3, 0));
+}
+
+#[test]
+fn each_frame_that_is_handed_out_counts_though_another_was_published_late() {
+    let (server, name) = serve(3);
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(1, &[1_u64]).unwrap();
+    publish(&server, 2);
+    late.publish_frame(0.0).unwrap();
+    let (mut client, mut tap) =
+        (Client::open(&name).unwrap(), Tap::options().start(Start::Newest).open(&name).unwrap());
+    assert_eq!((id(client.latest()), id(tap.latest())), (Some(1), Some(1)));
+    assert_eq!((id(client.try_next()), id(tap.try_next())), (Some(2), Some(2)));
+    assert_eq!((client.stats().delivered, client.stats().missed), (2, 0));
+    assert_eq!((tap.stats().delivered, tap.stats().missed), (2, 0));
 }
 
 /// The newest frame's slot is never the next to be written while there is another that nobody leases, so there always is
