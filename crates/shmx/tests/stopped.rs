@@ -51,6 +51,36 @@ fn a_refused_newest_frame_is_told_once_and_does_not_hide_the_end() {
     assert_eq!(client.stats().rejected, 2);
 }
 
+/// News without a frame once hid the end for ever: a frame that was published late, and a slot that is written again.
+#[test]
+fn a_poll_tells_the_end_whatever_the_last_frames_were() {
+    let (server, name) = serve(3);
+    let mut client = Client::open(&name).unwrap();
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(WORDS, &[1; 50]).unwrap();
+    publish(&server, 2);
+    assert_eq!(id(client.try_wait()), Some(1));
+    late.publish_frame(0.0).unwrap();
+    assert!(client.try_wait().unwrap().is_none());
+    drop(server);
+    assert_eq!(client.try_wait().unwrap_err(), GONE);
+
+    let (server, name) = serve(1);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    Other::of(&server).slot(0).ext_stamp.fetch_add(1, Ordering::Relaxed);
+    drop(server);
+    assert_eq!(client.try_wait().unwrap_err(), GONE);
+
+    // As a producer leaves it that dies right after it has made the stamp odd.
+    let (server, name) = serve(4);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    Other::of(&server).slot(0).ext_stamp.fetch_add(1, Ordering::Relaxed);
+    drop(server);
+    assert_eq!(client.try_next().unwrap_err(), GONE);
+}
+
 #[test]
 fn a_claim_that_stands_still_hides_no_frame_behind_it() {
     let (server, name) = serve(4);

@@ -75,9 +75,19 @@ pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError
             Some(_) => poll_after_end(client, order),
         };
     };
-    match order {
+    let found = match order {
         Order::Newest => client.find(|cursor, hand| cursor.newest_of_news(hand, number)),
         Order::Every => client.find(|cursor, hand| cursor.next_of_news(hand)),
+    };
+    if matches!(found, Ok(None)) { poll_after_no_frame(client, order) } else { found }
+}
+
+/// There are news, and no frame that can be had: late, being rewritten, or left half made by a server that is gone.
+#[cold]
+fn poll_after_no_frame(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    match client.end_after_idle() {
+        None => Ok(None),
+        Some(_) => poll_after_end(client, order),
     }
 }
 
