@@ -79,6 +79,58 @@ fn a_client_waits_for_its_server_and_follows_its_successor() {
     assert_eq!(client.reconnects(), 3);
 }
 
+/// A server in a process of its own.
+#[cfg(target_os = "linux")]
+fn serve_elsewhere(name: &str) -> std::process::Child {
+    use std::io::{BufRead, BufReader};
+    let mut child = common::this_program()
+        .args(["a_polled_client_follows_the_successor_of_a_killed_server", "--exact", "--nocapture"])
+        .env(NAME, name)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.into_iter().any(|line| line.ends_with("serving")), "the server begins");
+    child
+}
+
+#[cfg(target_os = "linux")]
+const NAME: &str = "SHMX_LIFECYCLE_SERVER";
+
+/// A look at the server's life once counted as one for a successor, of which there is one in ten milliseconds.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_polled_client_follows_the_successor_of_a_killed_server() {
+    if let Ok(name) = std::env::var(NAME) {
+        let mut server = Server::builder(&name).stream(WORDS, 2000).create().unwrap();
+        publish(&mut server, 1);
+        println!("serving");
+        // Until it is killed, or the test is gone.
+        let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
+        std::process::exit(0);
+    }
+    let polls: [fn(&mut Client) -> Option<u64>; 3] = [
+        |client| client.try_wait().unwrap().map(|f| f.get(WORDS).unwrap()[0]),
+        |client| client.try_next().unwrap().map(|f| f.get(WORDS).unwrap()[0]),
+        |client| client.latest().unwrap().map(|f| f.get(WORDS).unwrap()[0]),
+    ];
+    for poll in polls {
+        let name = unique("killed");
+        let mut elsewhere = serve_elsewhere(&name);
+        let mut client = Client::options().reconnect(true).open(&name).unwrap();
+        assert_eq!(poll(&mut client), Some(1));
+        elsewhere.kill().unwrap();
+        elsewhere.wait().unwrap();
+        // Nobody tells the readers.
+        std::fs::remove_file(format!("/dev/shm/{name}")).unwrap();
+        let mut server = Server::builder(&name).stream(WORDS, 2000).create().unwrap();
+        publish(&mut server, 2);
+        assert!(within_limit(|| poll(&mut client) == Some(2)));
+        assert_eq!(client.reconnects(), 1);
+    }
+}
+
 #[test]
 fn reopening_what_is_still_there_changes_nothing() {
     let name = unique("reopen");

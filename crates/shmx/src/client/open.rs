@@ -66,6 +66,7 @@ impl Client {
             heartbeat: Heartbeat::default(),
             idle: 0,
             looked: Instant::now(),
+            sought: Instant::now(),
             link: Link::new(shared.clone()),
             options: options.clone(),
             reconnects: 0,

@@ -58,6 +58,8 @@ pub struct Client {
     pub(super) idle: u32,
     /// When the server's life was looked at last.
     pub(super) looked: Instant,
+    /// When a successor of the server was looked for last.
+    pub(super) sought: Instant,
     pub(super) link: Arc<Link>,
     pub(super) options: ClientOptions,
     pub(super) reconnects: u64,

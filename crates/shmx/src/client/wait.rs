@@ -113,10 +113,10 @@ fn poll_after_end(client: &mut Client, order: Order) -> Result<Found, ReadError>
 
 #[cold]
 fn poll_successor(client: &mut Client, order: Order) -> Result<Found, ReadError> {
-    if client.looked.elapsed() < REOPEN_EVERY {
+    if client.sought.elapsed() < REOPEN_EVERY {
         return Ok(None);
     }
-    client.looked = Instant::now();
+    client.sought = Instant::now();
     if client.try_reconnect() { client.find_in(order) } else { Ok(None) }
 }
 
@@ -137,8 +137,8 @@ pub(super) fn latest_of_any(client: &mut Client) -> Result<Found, ReadError> {
         Err(e) if client.may_reconnect(&e) => true,
         Err(e) => return Err(e),
     };
-    if gone && client.looked.elapsed() >= REOPEN_EVERY {
-        client.looked = Instant::now();
+    if gone && client.sought.elapsed() >= REOPEN_EVERY {
+        client.sought = Instant::now();
         client.try_reconnect();
     }
     match client.find(|cursor, hand| cursor.latest(hand)) {
