@@ -219,6 +219,27 @@ fn a_tap_hears_again_after_an_impossible_id() {
     assert_eq!(id(tap.try_next()), Some(2));
 }
 
+/// A count of frames that another process wrote once made a tap count its missed frames beyond the last number.
+#[test]
+fn a_tap_takes_any_count_of_missed_frames() {
+    let (server, name) = serve(3);
+    let mut tap = Tap::open(&name).unwrap();
+    let other = Other::of(&server);
+    for value in 1..=2 {
+        (0..3).for_each(|i| other.slot(i).frame_id.store(0, Ordering::Relaxed));
+        other.header().frame_seq.store(u64::MAX, Ordering::Relaxed);
+        assert!(tap.try_next().unwrap().is_none(), "counted, and in no slot");
+        // The server mends the count.
+        publish(&server, value);
+        assert!(tap.try_next().unwrap().is_none(), "the tap learns that the count was wrong");
+    }
+    assert_eq!(tap.stats().missed, u64::MAX);
+    assert_eq!(id(tap.try_next()), Some(2));
+    publish(&server, 3);
+    assert_eq!(id(tap.try_next()), Some(3));
+    assert!(tap.pause() <= LIMIT);
+}
+
 #[test]
 fn reopening_the_same_region_keeps_the_only_reader_slot() {
     let name = unique("stopped");
