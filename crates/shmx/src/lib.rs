@@ -45,6 +45,7 @@ mod attachment;
 mod client;
 mod cursor;
 mod frame;
+mod lock;
 mod observe;
 mod readers;
 mod region;

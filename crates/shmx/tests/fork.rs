@@ -190,8 +190,8 @@ fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
     assert_eq!(server.directory().streams.len(), 2);
 }
 
-/// A thread that keeps frames and lets them go holds the lock of their memory now and then. Without the mend about one
-/// child in twenty hung.
+/// A thread that keeps frames and lets them go holds the lock of their memory now and then; a child that was forked
+/// meanwhile hung.
 #[test]
 fn a_child_drops_frames_while_a_thread_of_its_parent_did_so() {
     let name = unique("pool");

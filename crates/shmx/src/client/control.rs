@@ -2,8 +2,8 @@
 
 use crate::attachment::Attachment;
 use crate::error::{ReadError, SendError};
+use crate::lock::ProcessLock;
 use bytemuck::NoUninit;
-use parking_lot::RwLock;
 use shmx_abi::control::{PlaceError, RingGeometry};
 use shmx_os::clock;
 use shmx_ring::control;
@@ -37,15 +37,18 @@ pub struct ControlSender {
 
 /// The region that a client is attached to now.
 #[derive(Debug)]
-pub(super) struct Link(RwLock<Arc<Attachment>>);
+pub(super) struct Link(ProcessLock<Arc<Attachment>>);
 
 impl Link {
     pub(super) fn new(a: Arc<Attachment>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(a)))
+        Arc::new(Self(ProcessLock::new(a)))
     }
 
     pub(super) fn change(&self, a: Arc<Attachment>) {
-        *self.0.write() = a;
+        // In a forked child that cannot have the lock the senders stay with the parent's client, and say so.
+        if let Some(mut link) = self.0.write() {
+            *link = a;
+        }
     }
 }
 
@@ -60,7 +63,7 @@ impl ControlSender {
     ///
     /// [`SendError`]; nothing was sent then.
     pub fn send(&self, ty: u32, body: &[u8]) -> Result<(), SendError> {
-        let a = self.link.0.read().clone();
+        let a = self.link.0.read().ok_or(SendError::Forked)?.clone();
         send(&a, ty, body)
     }
 

@@ -254,6 +254,9 @@ pub enum DirectoryReadError {
         /// Bytes there are.
         capacity: u32,
     },
+    /// The reader was opened before a fork, and a thread of the parent was reading the directory at that moment.
+    #[error("the directory was being read when this process was forked; open a reader of our own")]
+    Forked,
     /// An entry is damaged.
     #[error("an entry of the directory is damaged")]
     Entry(#[from] shmx_abi::directory::DirectoryError),
