@@ -8,7 +8,7 @@ use shmx::error::{OpenError, ReadError, SendError, ServerEnd};
 use shmx::{Client, Server, Tap};
 use shmx_ring::readers::{self, Newcomer};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const USER: u32 = shmx::abi::TLV_CONTROL_USER;
 
@@ -108,6 +108,7 @@ fn a_polled_client_follows_the_successor_of_a_killed_server() {
         println!("serving");
         // Until it is killed, or the test is gone.
         let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
+        drop(server);
         std::process::exit(0);
     }
     let polls: [fn(&mut Client) -> Option<u64>; 3] = [
@@ -128,6 +129,28 @@ fn a_polled_client_follows_the_successor_of_a_killed_server() {
         publish(&mut server, 2);
         assert!(within_limit(|| poll(&mut client) == Some(2)));
         assert_eq!(client.reconnects(), 1);
+    }
+}
+
+/// A reader that polled for long once learned of the end only after that.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_reader_that_polls_for_long_is_told_the_end_at_once() {
+    for end in [ServerEnd::Closed, ServerEnd::Died] {
+        let name = unique("spin");
+        let mut elsewhere = serve_elsewhere(&name);
+        let mut client = Client::options().spin(LIMIT).open(&name).unwrap();
+        assert!(client.wait(LIMIT).unwrap().is_some());
+        if end == ServerEnd::Closed {
+            drop(elsewhere.stdin.take());
+        } else {
+            elsewhere.kill().unwrap();
+        }
+        elsewhere.wait().unwrap();
+        let start = Instant::now();
+        assert_eq!(client.wait(LIMIT).unwrap_err(), ReadError::ServerGone { end });
+        assert!(start.elapsed() < LIMIT / 2, "long before the polling ends");
+        let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
     }
 }
 

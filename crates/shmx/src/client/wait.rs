@@ -229,13 +229,15 @@ fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duratio
     }
 }
 
-/// Polls the header until it tells of a frame or the time for that is up.
+/// Polls the header until it tells of a frame, the time for that is up, or the server is gone.
 fn spin(client: &Client, start: Instant, timeout: Duration) -> Result<(), ReadError> {
     let limit = client.options.spin.min(timeout);
     if limit.is_zero() {
         return Ok(());
     }
-    let header = client.shared.region.header();
+    let a = &client.shared;
+    let header = a.region.header();
+    let mut looked = Duration::ZERO;
     loop {
         for _ in 0..PROBES {
             // Relaxed: only a hint, whoever takes the frame looks properly.
@@ -244,9 +246,18 @@ fn spin(client: &Client, start: Instant, timeout: Duration) -> Result<(), ReadEr
             }
             std::hint::spin_loop();
         }
-        if header.frame_seq.load(Ordering::Relaxed) > client.cursor.last_id || start.elapsed() >= limit {
+        let spent = start.elapsed();
+        if header.frame_seq.load(Ordering::Relaxed) > client.cursor.last_id || spent >= limit {
             return Ok(());
         }
-        client.shared.check_session()?;
+        a.check_session()?;
+        let due = spent.saturating_sub(looked) >= SLICE;
+        if (due || a.says_closed()) && a.server_end().is_some() {
+            return Ok(());
+        }
+        if due {
+            looked = spent;
+            a.beat();
+        }
     }
 }
