@@ -7,7 +7,7 @@ use shmx::abi::extension::Features;
 use shmx::error::{OpenError, ReadError, SendError, ServerEnd};
 use shmx::{Client, Server, Tap};
 use shmx_ring::readers::{self, Newcomer};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const USER: u32 = shmx::abi::TLV_CONTROL_USER;
@@ -244,6 +244,48 @@ fn a_reader_whose_slot_was_given_away_leaves_it_alone() {
     drop(client);
     assert_eq!((slot.reader_id.load(Ordering::SeqCst), slot.in_use.load(Ordering::SeqCst)), (99, 1));
     assert_eq!(other.reader(1).in_use.load(Ordering::SeqCst), 0);
+}
+
+/// Of two threads that found the slot given away, each took another one, and one of the two was lost for good.
+#[test]
+fn threads_that_lost_their_slot_take_one_together() {
+    let (server, name) = serve("together", 4);
+    let other = Other::of(&server);
+    other.header().ext_features.store(0, Ordering::SeqCst);
+    let client = Client::open(&name).unwrap();
+    let taken = || (0..server.layout().reader_slots()).filter(|&i| other.reader(i).in_use.load(Ordering::SeqCst) != 0);
+    const ROUNDS: u32 = 3000;
+    let (begun, done) = (AtomicU32::new(0), AtomicU32::new(0));
+    let await_round = |word: &AtomicU32, round| {
+        while word.load(Ordering::SeqCst) < round {
+            std::hint::spin_loop();
+        }
+    };
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            for round in 1..=ROUNDS {
+                await_round(&begun, round);
+                client.heartbeat();
+                done.store(round, Ordering::SeqCst);
+            }
+        });
+        let mut lost = 0;
+        for round in 1..=ROUNDS {
+            let slot = other.reader(client.reader_index().unwrap());
+            slot.reader_id.fetch_xor(1, Ordering::SeqCst);
+            begun.store(round, Ordering::SeqCst);
+            client.heartbeat();
+            await_round(&done, round);
+            // The heir leaves; the client has one.
+            readers::detach(other.header(), slot);
+            lost += taken().count() - 1;
+            if lost > 0 {
+                begun.store(ROUNDS, Ordering::SeqCst);
+                break;
+            }
+        }
+        assert_eq!(lost, 0);
+    });
 }
 
 /// A stray store to a reader's id once silenced the reader and cost its slot for as long as the server lived.
