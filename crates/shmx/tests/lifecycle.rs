@@ -235,13 +235,17 @@ fn a_reader_whose_slot_was_given_away_leaves_it_alone() {
     let heir = Newcomer { id: 99, pid: 5, now: 1234, locked: false, verifies: false };
     assert!(readers::attach(other.header(), slot, &heir));
 
-    assert!(matches!(client.control_send(USER, b"not ours"), Err(SendError::NoReaderSlot { .. })));
-    assert_eq!(slot.heartbeat.load(Ordering::SeqCst), 1234, "the heir's");
     client.heartbeat();
     assert_eq!(slot.heartbeat.load(Ordering::SeqCst), 1234, "the heir's");
     assert_eq!(client.reader_index(), Some(1), "another one was taken");
     client.control_send(USER, b"ours").unwrap();
+    // Once more, and found out by sending.
+    other.reader(1).reader_id.fetch_xor(1, Ordering::SeqCst);
+    client.control_send(USER, b"ours too").unwrap();
+    assert_eq!(client.reader_index(), Some(2), "another one was taken");
+    readers::detach(other.header(), other.reader(1));
     drop(client);
+    assert_eq!(other.reader(2).in_use.load(Ordering::SeqCst), 0);
     assert_eq!((slot.reader_id.load(Ordering::SeqCst), slot.in_use.load(Ordering::SeqCst)), (99, 1));
     assert_eq!(other.reader(1).in_use.load(Ordering::SeqCst), 0);
 }
@@ -318,6 +322,34 @@ fn a_waiting_reader_shows_signs_of_life() {
         assert!(client.wait(Duration::from_millis(30)).unwrap().is_none());
         slot.heartbeat.load(Ordering::SeqCst) != 1
     }));
+}
+
+/// A server of the reference frees the slot of a reader that shows no sign of life, whatever the reader calls.
+#[test]
+fn a_reader_that_asks_in_vain_shows_signs_of_life() {
+    let (server, name) = serve("in-vain", 4);
+    let other = Other::of(&server);
+    other.header().ext_features.store(0, Ordering::SeqCst);
+    let mut client = Client::open(&name).unwrap();
+    let heartbeat = &other.reader(0).heartbeat;
+    let calls: [fn(&mut Client) -> bool; 4] = [
+        |client| client.wait(Duration::from_millis(1)).unwrap().is_some(),
+        |client| client.next(Duration::from_millis(1)).unwrap().is_some(),
+        |client| client.latest().unwrap().is_some(),
+        |client| client.read_id(1).unwrap().is_some(),
+    ];
+    for call in calls {
+        heartbeat.store(1, Ordering::SeqCst);
+        assert!(within_limit(|| {
+            assert!(!call(&mut client));
+            heartbeat.load(Ordering::SeqCst) != 1
+        }));
+    }
+    // A single poll, if polls are rare.
+    heartbeat.store(1, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(client.try_wait().unwrap().is_none());
+    assert_ne!(heartbeat.load(Ordering::SeqCst), 1);
 }
 
 #[test]

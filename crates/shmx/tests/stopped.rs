@@ -332,6 +332,24 @@ mod streams {
         assert_eq!(poll(&mut frames, &wakes), Some(1));
     }
 
+    /// Without a doorbell the thread of a stream showed no sign of life, and a server of the reference goes by nothing
+    /// else.
+    #[test]
+    fn an_idle_stream_shows_signs_of_life() {
+        let (server, name) = serve(3);
+        let other = Other::of(&server);
+        other.header().ext_features.store(0, Ordering::Relaxed);
+        let mut frames = Client::open(&name).unwrap().into_stream(Order::Every).unwrap();
+        assert_eq!(poll(&mut frames, &Arc::default()), None);
+        let heartbeat = &other.reader(0).heartbeat;
+        heartbeat.store(1, Ordering::Relaxed);
+        let end = Instant::now() + LIMIT;
+        while heartbeat.load(Ordering::Relaxed) == 1 {
+            assert!(Instant::now() < end, "no sign of life");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_stream_follows_its_client_to_another_region() {
         let (first, name) = serve(3);

@@ -170,6 +170,9 @@ impl Client {
         } else {
             self.find(|cursor, hand| cursor.latest(hand))?
         };
+        if found.is_none() {
+            self.show_life();
+        }
         Ok(self.lend(found))
     }
 
@@ -180,6 +183,9 @@ impl Client {
     /// [`ReadError`].
     pub fn read_id(&mut self, frame_id: u64) -> Result<Option<Frame<'_>>, ReadError> {
         let found = self.find(|cursor, hand| cursor.read_id(hand, frame_id))?;
+        if found.is_none() {
+            self.show_life();
+        }
         Ok(self.lend(found))
     }
 

@@ -3,7 +3,7 @@
 use super::control::Link;
 use super::hand::Manner;
 use super::options::{ClientOptions, Hold};
-use super::state::{Client, Heartbeat};
+use super::state::{Client, Heartbeat, idle_step};
 use crate::attachment::{Attachment, Terms, server_end};
 use crate::cursor::Cursor;
 use crate::error::OpenError;
@@ -65,6 +65,8 @@ impl Client {
             manner,
             heartbeat: Heartbeat::default(),
             idle: 0,
+            idle_step: idle_step(features),
+            beaten: Instant::now(),
             looked: Instant::now(),
             sought: Instant::now(),
             link: Link::new(shared.clone()),
@@ -86,7 +88,8 @@ impl Client {
             return Ok(());
         }
         let new = Self::open_as(a.region.os.name().as_str(), &self.options)?;
-        let Self { shared, cursor, taken, manner, .. } = new;
+        let Self { shared, cursor, taken, manner, idle_step, .. } = new;
+        self.idle_step = idle_step;
         self.link.change(shared.clone());
         self.cursor = cursor.goes_on(&self.cursor);
         self.taken = taken;

@@ -8,7 +8,7 @@ use crate::cursor::{Cursor, Look};
 use crate::error::{ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
 use crate::slot::verify::Verify;
-use shmx_abi::extension::{READER_VERIFIES, READER_WAITING, REJECTED_MASK};
+use shmx_abi::extension::{Features, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
 use shmx_os::clock;
 use shmx_ring::sync::Ordering;
 use std::sync::Arc;
@@ -54,8 +54,12 @@ pub struct Client {
     pub(super) taken: Taken,
     pub(super) manner: Manner,
     pub(super) heartbeat: Heartbeat,
-    /// Polls that found nothing.
+    /// Polls that found nothing, each counted as `idle_step`.
     pub(super) idle: u32,
+    /// [`IDLE_POLLS`] where every poll must look at the clock, else 1.
+    pub(super) idle_step: u32,
+    /// The last sign of life that a call without a frame gave.
+    pub(super) beaten: Instant,
     /// When the server's life was looked at last.
     pub(super) looked: Instant,
     /// When a successor of the server was looked for last.
@@ -68,6 +72,12 @@ pub struct Client {
 /// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.
 const IDLE_POLLS: u32 = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How many polls in vain one counts as: a server of the reference goes by signs of life alone, and a poll may be a
+/// rare event.
+pub(super) const fn idle_step(features: Features) -> u32 {
+    if features.is_extended() { 1 } else { IDLE_POLLS }
+}
 
 impl Client {
     /// Looks for a frame; what is found is the current one of `taken`.
@@ -84,8 +94,12 @@ impl Client {
         match &found {
             Ok(Some(_)) => self.note_delivery(),
             Ok(None) => {}
-            Err(_) if self.cursor.stats.rejected != rejected => self.note_rejection(),
-            Err(_) => {}
+            Err(_) => {
+                if self.cursor.stats.rejected != rejected {
+                    self.note_rejection();
+                }
+                self.show_life();
+            }
         }
         found
     }
@@ -145,7 +159,7 @@ impl Client {
     /// After a poll in vain: how the server ended, if it is time to look and it has.
     #[inline]
     pub(super) fn end_after_idle(&mut self) -> Option<ServerEnd> {
-        self.idle = self.idle.wrapping_add(1);
+        self.idle = self.idle.wrapping_add(self.idle_step);
         if self.shared.says_closed() || self.idle.is_multiple_of(IDLE_POLLS) { self.look_for_end() } else { None }
     }
 
@@ -156,10 +170,18 @@ impl Client {
                 return None;
             }
             self.looked = Instant::now();
-            // A reader that polls is as alive as one that takes frames.
-            self.shared.beat();
+            self.show_life();
         }
         self.shared.server_end()
+    }
+
+    /// A sign of life, after a call that brought no frame: such a reader is as alive as one that takes frames.
+    #[cold]
+    pub(super) fn show_life(&mut self) {
+        if self.beaten.elapsed() >= LOOK_EVERY {
+            self.beaten = Instant::now();
+            self.shared.beat();
+        }
     }
 }
 

@@ -235,14 +235,14 @@ impl Watch {
         let header = a.region.header();
         if let Some(expected) = self.bell {
             let _ = a.region.os.wait(&header.ext_doorbell, expected, SLICE);
-            a.beat();
-            // Relaxed: only the value decides, and the task looks again with its own ordering.
-            if header.ext_doorbell.load(Ordering::Relaxed) != expected {
-                return true;
-            }
         } else {
             std::thread::sleep(*pause);
             *pause = (*pause * 2).min(LONGEST_PAUSE);
+        }
+        a.beat();
+        // Relaxed: only the value decides, and the task looks again with its own ordering.
+        if self.bell.is_some_and(|expected| header.ext_doorbell.load(Ordering::Relaxed) != expected) {
+            return true;
         }
         self.more
             || reader::newest(&a.region) != self.newest

@@ -192,7 +192,7 @@ fn wait_longer(
 fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duration) -> Result<Found, ReadError> {
     spin(client, start, timeout)?;
     let bell = client.shared.features.has(Features::DOORBELL) && futex::SUPPORTED;
-    let (mut pause, mut beat) = (SHORTEST_PAUSE, start);
+    let mut pause = SHORTEST_PAUSE;
     loop {
         if let Some(found) = client.find_in(order)? {
             return Ok(Some(found));
@@ -210,13 +210,9 @@ fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duratio
         if let Some(end) = end {
             return Err(ReadError::ServerGone { end });
         }
+        client.show_life();
         if left.is_zero() {
             return Ok(None);
-        }
-        // A server of the reference goes by heartbeats alone.
-        if beat.elapsed() >= SLICE / 2 {
-            a.beat();
-            beat = Instant::now();
         }
         if bell {
             client.set_waiting(true);
