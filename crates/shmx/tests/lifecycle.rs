@@ -352,6 +352,21 @@ fn a_reader_that_asks_in_vain_shows_signs_of_life() {
     assert_ne!(heartbeat.load(Ordering::SeqCst), 1);
 }
 
+/// What a server of ours has left in a region that a server of the reference has begun anew is not that one's word.
+#[test]
+fn a_foreign_regions_bits_do_not_silence_a_reader() {
+    let (server, name) = serve("bits", 4);
+    let other = Other::of(&server);
+    other.header().ext_features.store(Features::CLOSED as u32, Ordering::SeqCst);
+    let mut client = Client::open(&name).unwrap();
+    let heartbeat = &other.reader(0).heartbeat;
+    heartbeat.store(1, Ordering::SeqCst);
+    assert!(within_limit(|| {
+        assert!(client.try_wait().unwrap().is_none());
+        heartbeat.load(Ordering::SeqCst) != 1
+    }));
+}
+
 #[test]
 fn messages_go_while_a_frame_is_borrowed_and_from_other_threads() {
     let (mut server, name) = serve("sender", 4);
