@@ -221,6 +221,26 @@ fn dead_readers_do_not_fill_the_region() {
     assert!(within_limit(|| server.poll_control(1).messages.is_empty() && server.readers_connected() == 0));
 }
 
+/// A server without publish times once looked at the clock at each 256th frame only.
+#[test]
+fn slow_frames_without_a_time_do_not_keep_dead_readers() {
+    let name = unique("timeless");
+    let mut server = Server::builder(&name).publish_time(false).stream(WORDS, 50).create().unwrap();
+    let other = Other::of(&server);
+    // Fast ones first.
+    (0..100).for_each(|value| _ = publish(&mut server, value));
+    let dead = Newcomer { id: 7, pid: 1, now: 1, locked: true, verifies: false };
+    assert!(readers::attach(other.header(), other.reader(0), &dead));
+    let mut frames = 0;
+    assert!(within_limit(|| {
+        std::thread::sleep(Duration::from_millis(5));
+        publish(&mut server, 1);
+        frames += 1;
+        server.readers_connected() == 0
+    }));
+    assert!(frames < 100, "{frames} frames");
+}
+
 /// A server without locks gives the slot of a reader that showed no sign of life to another one.
 #[test]
 fn a_reader_whose_slot_was_given_away_leaves_it_alone() {
