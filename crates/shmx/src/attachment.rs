@@ -173,6 +173,18 @@ impl Attachment {
         self.seat.index.store(taken.index, Ordering::Relaxed);
     }
 
+    /// Lets the lock of the reader slot go in a region that has another session: there the slot is no longer ours, and
+    /// the lock would keep this client, as it comes again, out of it.
+    pub(crate) fn let_go_of_old_session(&self) {
+        if self.seat.locked
+            && self.check_session() == Err(ReadError::SessionChanged)
+            && let Some(index) = self.index()
+        {
+            let _turn = self.seat.turn.lock();
+            self.region.os.unlock(LockByte::Reader(index));
+        }
+    }
+
     /// The reader index under which frames are leased.
     #[inline]
     pub(crate) const fn leases_as(&self) -> Option<u32> {
