@@ -65,7 +65,8 @@ pub struct ReadStats {
     /// Frames published that the reader did not get: overwritten before it came to them, or passed over for a newer
     /// one.
     pub missed: u64,
-    /// Frames rejected: wrong checksum, foreign session, impossible length.
+    /// Frames rejected: wrong checksum, foreign session, impossible length. One that is looked at again and again counts
+    /// once.
     pub rejected: u64,
 }
 
@@ -107,6 +108,8 @@ pub(crate) struct Cursor {
     pub(crate) seen: u32,
     /// Frames missed when the last one was delivered.
     counted: u64,
+    /// Id and stamp of the frame that was rejected last.
+    rejected: Option<(u64, u64)>,
     /// The counts with which the reader came to the region, if it begins with the newest frame there.
     begins: Option<ReadStats>,
 }
@@ -126,7 +129,7 @@ impl Cursor {
         let last_slot = region.slot_count() - 1;
         let stats = ReadStats::default();
         let begins = (start == Start::Newest).then_some(stats);
-        Self { stats, last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0, begins }
+        Self { stats, last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0, rejected: None, begins }
     }
 
     /// The same reader in a region that it has opened anew: its counts go on.
@@ -167,7 +170,7 @@ impl Cursor {
                     }
                     // Another frame is the newest by now, and this one's slot was taken for the next.
                     Err(Miss::Empty) if reader::newest(g.region()) == number => return Ok(None),
-                    Err(Miss::Error(e)) => return Err(self.reject(e)),
+                    Err(Miss::Error(e)) => return Err(self.reject(g, e)),
                     Ok(_) | Err(Miss::Empty | Miss::Disturbed) => {}
                 }
             }
@@ -234,7 +237,7 @@ impl Cursor {
                         return Ok(Some(held));
                     }
                     Ok(_) | Err(Miss::Disturbed | Miss::Empty) => std::hint::spin_loop(),
-                    Err(Miss::Error(e)) => return Err(self.reject(e)),
+                    Err(Miss::Error(e)) => return Err(self.reject(g, e)),
                 }
             }
         }
@@ -298,7 +301,7 @@ impl Cursor {
                 }
                 Err(Miss::Error(e)) if g.current().meta.frame_id == id => {
                     self.step_over(id);
-                    return Err(self.reject(e));
+                    return Err(self.reject(g, e));
                 }
                 _ => std::hint::spin_loop(),
             }
@@ -362,7 +365,7 @@ impl Cursor {
                 // The id may be as bad as the frame.
                 let (id, published) = (g.current().meta.frame_id, reader::published(g.region()));
                 self.step_over(if id > before && id <= published { id } else { published });
-                Err(self.reject(e))
+                Err(self.reject(g, e))
             }
             Err(Miss::Empty | Miss::Disturbed) => Ok(self.latest(g)?.filter(|_| g.current().meta.frame_id > before)),
         }
@@ -457,8 +460,14 @@ impl Cursor {
         self.deliver(g);
     }
 
-    fn reject(&mut self, error: ReadError) -> ReadError {
-        self.stats.rejected += 1;
+    #[cold]
+    fn reject<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
+        let meta = &g.current().meta;
+        let frame = Some((meta.frame_id, meta.stamp));
+        if self.rejected != frame {
+            self.rejected = frame;
+            self.stats.rejected += 1;
+        }
         error
     }
 }

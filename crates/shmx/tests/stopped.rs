@@ -51,6 +51,20 @@ fn a_refused_newest_frame_is_told_once_and_does_not_hide_the_end() {
     assert_eq!(client.stats().rejected, 2);
 }
 
+#[test]
+fn a_rejected_frame_counts_once_however_often_it_is_looked_at() {
+    let (server, name) = serve(3);
+    let mut client = verifying(&name);
+    for value in 1..=2 {
+        publish(&server, value);
+        Other::of(&server).slot(value as u32 - 1).checksum.fetch_xor(1, Ordering::Relaxed);
+        for _ in 0..20 {
+            assert!(matches!(client.latest(), Err(ReadError::Checksum { .. })));
+        }
+        assert_eq!(client.stats().rejected, value);
+    }
+}
+
 /// News without a frame once hid the end for ever: a frame that was published late, and a slot that is written again.
 #[test]
 fn a_poll_tells_the_end_whatever_the_last_frames_were() {
@@ -255,6 +269,30 @@ fn reopening_the_same_region_keeps_the_only_reader_slot() {
     let server = builder.create().unwrap();
     client.reopen().unwrap();
     assert_eq!((client.reader_index(), client.session_id()), (Some(0), server.session_id()));
+}
+
+/// The locks of the old session's reader slots once kept their own holders out of the new one's.
+#[test]
+fn clients_that_hold_every_slot_reopen_a_region_that_was_begun_anew() {
+    let name = unique("stopped");
+    let server = Server::builder(&name).reader_slots(2).stream(WORDS, 50).create().unwrap();
+    let mut clients = [Client::open(&name).unwrap(), Client::open(&name).unwrap()];
+    let other = Other::of(&server);
+    // As a server of the reference does it: another session, and nobody attached.
+    other.header().session_id.fetch_add(1, Ordering::Relaxed);
+    other.header().readers_connected.store(0, Ordering::Relaxed);
+    for index in 0..2 {
+        other.reader(index).in_use.store(0, Ordering::Relaxed);
+        other.reader(index).reader_id.store(0, Ordering::Relaxed);
+        other.reader(index).ext_tag.store(0, Ordering::Relaxed);
+    }
+    for client in &mut clients {
+        client.reopen().unwrap();
+    }
+    let mut indices = clients.each_ref().map(|c| c.reader_index());
+    indices.sort_unstable();
+    assert_eq!(indices, [Some(0), Some(1)]);
+    assert_eq!(other.header().readers_connected.load(Ordering::Relaxed), 2);
 }
 
 #[test]
