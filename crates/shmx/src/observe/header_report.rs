@@ -132,6 +132,7 @@ fn fields(h: &GlobalHeader) -> Vec<Field> {
         control_offset,
         control_per_reader,
         control_stride,
+        ext_more,
         frame_seq,
         write_index,
         readers_connected,
@@ -233,6 +234,14 @@ mod tests {
         assert_eq!(report.fields[3].value, Some(7));
         assert!(report.fields[4].problem.as_deref().is_some_and(|p| p.contains("ends at byte 20")));
         assert_eq!(report.layout, Err(LayoutError::ShorterThanHeader { available: 20 }));
+    }
+
+    #[test]
+    fn every_byte_of_the_header_is_a_fields() {
+        let fields = fields(&good().0);
+        let ends = fields.iter().map(|f| f.offset + f.size);
+        assert!(fields.iter().map(|f| f.offset).skip(1).eq(ends.take(fields.len() - 1)), "one after the other");
+        assert_eq!(fields.iter().map(|f| f.size).sum::<usize>(), GLOBAL_HEADER_LEN as usize);
     }
 
     proptest! {
