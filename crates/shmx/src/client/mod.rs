@@ -197,7 +197,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ReadError`]; [`ReadError::ServerGone`] once there is no frame left and the server is known to be gone, which
-    /// after a crash takes up to 16 calls.
+    /// after a crash takes 16 calls and 10 ms, whichever is later.
     #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::poll(self, Order::Every)?;

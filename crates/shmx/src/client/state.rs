@@ -210,11 +210,23 @@ impl Heartbeat {
             return true;
         }
         let mark = Some(publish_time >> BEAT_SHIFT).filter(|_| publish_time != 0);
-        self.skipped += 1;
+        self.skipped = self.skipped.wrapping_add(1);
         let due = mark != self.mark || (mark.is_none() && self.skipped >= BEAT_FRAMES);
         if due {
             *self = Self { mark, skipped: 0 };
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames that all carry one time, as those of a recording may.
+    #[test]
+    fn any_number_of_frames_may_share_a_heartbeat() {
+        let mut heartbeat = Heartbeat { mark: Some(1), skipped: u32::MAX };
+        assert!(!heartbeat.due(true, 1 << BEAT_SHIFT));
     }
 }
