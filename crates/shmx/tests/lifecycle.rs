@@ -132,6 +132,28 @@ fn a_polled_client_follows_the_successor_of_a_killed_server() {
     }
 }
 
+/// A client that reconnects once kept to itself why it could not.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_says_why_it_cannot_follow() {
+    let (server, name) = serve("why", 4);
+    let mut client = Client::options().reconnect(true).open(&name).unwrap();
+    drop(server);
+    assert!(client.wait(Duration::from_millis(30)).unwrap().is_none());
+    assert!(client.reopen_error().is_none(), "no server is no error");
+    let path = format!("/dev/shm/{name}");
+    std::fs::write(&path, [7; 4096]).unwrap();
+    assert!(within_limit(|| {
+        assert!(client.try_wait().unwrap().is_none());
+        matches!(client.reopen_error(), Some(OpenError::Layout { .. }))
+    }));
+    std::fs::remove_file(path).unwrap();
+    let mut server = Server::builder(&name).stream(WORDS, 2000).create().unwrap();
+    publish(&mut server, 2);
+    assert!(within_limit(|| client.try_wait().unwrap().is_some()));
+    assert!(client.reopen_error().is_none());
+}
+
 /// A reader that polled for long once learned of the end only after that.
 #[test]
 #[cfg(target_os = "linux")]

@@ -72,6 +72,7 @@ impl Client {
             link: Link::new(shared.clone()),
             options: options.clone(),
             reconnects: 0,
+            reopen_error: None,
             shared,
         })
     }
@@ -133,14 +134,21 @@ impl ClientOptions {
     }
 }
 
+/// Whether there just is no server now.
+pub(super) fn is_not_there(error: &OpenError) -> bool {
+    use shmx_os::OpenError::{Empty, NotFound, Replaced};
+    match error {
+        OpenError::Os(e) => matches!(e, NotFound { .. } | Replaced { .. } | Empty { .. }),
+        OpenError::ServerGone { .. } => true,
+        _ => false,
+    }
+}
+
 /// Whether the same call may succeed a little later, without anybody having to do anything about it.
 fn may_pass(error: &OpenError) -> bool {
     match error {
-        OpenError::Os(e) => {
-            use shmx_os::OpenError::{Empty, NotFound, Replaced};
-            matches!(e, NotFound { .. } | Replaced { .. } | Empty { .. })
-        }
-        OpenError::ServerGone { .. } | OpenError::NoReaderSlot { .. } | OpenError::ReaderLock { .. } => true,
+        OpenError::Os(_) | OpenError::ServerGone { .. } => is_not_there(error),
+        OpenError::NoReaderSlot { .. } | OpenError::ReaderLock { .. } => true,
         // Where objects are visible before they are complete, or the reference has just begun. What is of another
         // version or byte order stays so.
         OpenError::Layout { cause, .. } => {

@@ -5,7 +5,7 @@ use super::hand::{Hand, Manner};
 use super::options::ClientOptions;
 use crate::attachment::{Attachment, Detached, Held};
 use crate::cursor::{Cursor, Look};
-use crate::error::{ReadError, ServerEnd};
+use crate::error::{OpenError, ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
 use crate::slot::verify::Verify;
 use shmx_abi::extension::{Features, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
@@ -67,6 +67,8 @@ pub struct Client {
     pub(super) link: Arc<Link>,
     pub(super) options: ClientOptions,
     pub(super) reconnects: u64,
+    /// Why the last look for a successor failed, but for there being none yet.
+    pub(super) reopen_error: Option<OpenError>,
 }
 
 /// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.

@@ -1,8 +1,9 @@
 //! Waiting for frames: polling, sleeping on the doorbell, and going over to a successor of the server.
 
+use super::open::is_not_there;
 use super::state::Client;
 use crate::attachment::Detached;
-use crate::error::ReadError;
+use crate::error::{OpenError, ReadError};
 use shmx_abi::extension::Features;
 use shmx_os::futex;
 use shmx_ring::doorbell;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Which frames a reader takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Order {
     /// The newest frame each time; what was published in between is passed over and counted as missed. As
     /// [`Client::wait`].
@@ -46,14 +48,29 @@ impl Client {
     fn try_reconnect(&mut self) -> bool {
         let before = self.session_id();
         if let Err(error) = self.reopen() {
-            tracing::trace!(%error, "no successor yet");
+            self.note_no_successor(error);
             return false;
         }
+        self.reopen_error = None;
         if self.session_id() != before {
             self.reconnects += 1;
             tracing::info!(name = self.name(), session_id = self.session_id(), "reading from another server");
         }
         true
+    }
+
+    /// Says so, once for each error, unless there just is none yet.
+    fn note_no_successor(&mut self, error: OpenError) {
+        if is_not_there(&error) {
+            tracing::trace!(%error, "no successor yet");
+            self.reopen_error = None;
+            return;
+        }
+        let text = format!("{error:?}");
+        if self.reopen_error.as_ref().is_none_or(|known| format!("{known:?}") != text) {
+            tracing::warn!(name = self.name(), error = text, "the successor of the server cannot be read");
+        }
+        self.reopen_error = Some(error);
     }
 
     /// Whether an error is one that a successor of the server may mend.
