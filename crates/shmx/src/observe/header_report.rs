@@ -14,6 +14,7 @@ use std::path::Path;
 
 /// One field of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeaderField {
     /// Its name in the wire format.
     pub name: &'static str,
@@ -27,6 +28,7 @@ pub struct HeaderField {
 
 /// What the first bytes of an object say, whether or not they are those of a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeaderReport {
     /// Length of the object in bytes.
     pub available: u64,

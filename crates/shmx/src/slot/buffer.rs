@@ -13,14 +13,26 @@ const LEAST: usize = 512;
 ///
 /// Its lock is never waited for: what another thread held at a fork stays locked in the child. Who cannot have it goes
 /// to the allocator.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Pool(Mutex<Vec<Box<[u64]>>>);
 
 /// A buffer of whole words, so that stream data is 8-byte aligned as in a slot. Goes back to its pool when dropped.
-#[derive(Debug)]
 pub(crate) struct Buffer {
     words: Box<[u64]>,
     pool: Arc<Pool>,
+}
+
+/// Not what the memory holds.
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Buffer").field("words", &self.words.len()).finish_non_exhaustive()
+    }
 }
 
 impl Pool {
