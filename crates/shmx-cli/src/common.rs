@@ -101,6 +101,7 @@ pub(crate) fn gone(name: &str, end: ServerEnd) -> anyhow::Error {
                 "the server of `{name}` died without leaving in order; start it again, or see `shmx inspect {name}`"
             )
         }
+        other => anyhow!("the server of `{name}` {other}; start it again"),
     }
 }
 

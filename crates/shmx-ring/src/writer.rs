@@ -211,13 +211,13 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     // Always: its result would go through memory.
     #[inline(always)]
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
-        // The slot of the newest frame comes last, so that readers lose it only when there is no other.
-        let newest = self.newest();
         for _ in 0..slots.slot_count() {
             // Relaxed: the ticket is only a number, the stamp decides who owns the slot.
             let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
             let index = self.sequence.slot(ticket);
-            if newest != Some(index)
+            // The slot of the newest frame comes last, so that readers lose it only when there is no other. Asked each
+            // time: another thread may have made a different slot the newest one.
+            if self.newest() != Some(index)
                 && let Ok(stamp) = self.try_claim(slots, index)
             {
                 return Ok(Claim::new(ticket, index, stamp));

@@ -51,7 +51,7 @@ pub(crate) struct Attachment {
 /// with locks gives no slot away whose lock is held, so an id that is another one was damaged, and the slot stays ours.
 #[derive(Debug)]
 struct Seat {
-    /// [`NO_SLOT`] without one. Changed under `turn`, by the client's own thread.
+    /// [`NO_SLOT`] without one. Changed under `turn`.
     index: AtomicU32,
     id: AtomicU64,
     locked: bool,
@@ -160,6 +160,9 @@ impl Attachment {
     fn take_again(&self) {
         let _turn = self.seat.turn.lock();
         let Some(old) = self.index() else { return };
+        if self.slot().is_some() {
+            return; // another thread was faster
+        }
         // The lock of the old index stays ours, and keeps no reader of another implementation out.
         let Ok(taken) = take_slot(&self.region, self.seat.verifies) else { return };
         tracing::warn!(old, new = taken.index, "the server had given the reader slot away; another one is taken");
@@ -168,6 +171,18 @@ impl Attachment {
         }
         self.seat.id.store(taken.id, Ordering::Relaxed);
         self.seat.index.store(taken.index, Ordering::Relaxed);
+    }
+
+    /// Lets the lock of the reader slot go in a region that has another session: there the slot is no longer ours, and
+    /// the lock would keep this client, as it comes again, out of it.
+    pub(crate) fn let_go_of_old_session(&self) {
+        if self.seat.locked
+            && self.check_session() == Err(ReadError::SessionChanged)
+            && let Some(index) = self.index()
+        {
+            let _turn = self.seat.turn.lock();
+            self.region.os.unlock(LockByte::Reader(index));
+        }
     }
 
     /// The reader index under which frames are leased.

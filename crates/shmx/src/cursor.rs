@@ -65,7 +65,8 @@ pub struct ReadStats {
     /// Frames published that the reader did not get: overwritten before it came to them, or passed over for a newer
     /// one.
     pub missed: u64,
-    /// Frames rejected: wrong checksum, foreign session, impossible length.
+    /// Frames rejected: wrong checksum, foreign session, impossible length. One that is looked at again and again counts
+    /// once.
     pub rejected: u64,
 }
 
@@ -107,6 +108,10 @@ pub(crate) struct Cursor {
     pub(crate) seen: u32,
     /// Frames missed when the last one was delivered.
     counted: u64,
+    /// Id and stamp of the frame that was rejected last.
+    rejected: Option<(u64, u64)>,
+    /// The counts with which the reader came to the region, if it begins with the newest frame there.
+    begins: Option<ReadStats>,
 }
 
 impl Cursor {
@@ -122,13 +127,18 @@ impl Cursor {
             }
         };
         let last_slot = region.slot_count() - 1;
-        Self { stats: ReadStats::default(), last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0 }
+        let stats = ReadStats::default();
+        let begins = (start == Start::Newest).then_some(stats);
+        Self { stats, last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0, rejected: None, begins }
     }
 
     /// The same reader in a region that it has opened anew: its counts go on.
     pub(crate) const fn goes_on(mut self, before: &Self) -> Self {
         self.stats = before.stats;
         self.counted = before.counted;
+        if self.begins.is_some() {
+            self.begins = Some(before.stats);
+        }
         self
     }
 
@@ -141,6 +151,9 @@ impl Cursor {
             let number = reader::newest(g.region());
             let Some(slot) = g.region().layout.slot_of_sequence(number) else { return Ok(None) };
             g.prefetch(slot, self.last_bytes);
+            if self.newest.0 == 0 {
+                self.begin_at(g.region(), number, slot);
+            }
             // Relaxed: a hint, that spares reading a frame that would not be handed out.
             let id = load::count(&g.region().slot(slot).head.frame_id);
             behind = (1..self.newest.0).contains(&id);
@@ -157,7 +170,7 @@ impl Cursor {
                     }
                     // Another frame is the newest by now, and this one's slot was taken for the next.
                     Err(Miss::Empty) if reader::newest(g.region()) == number => return Ok(None),
-                    Err(Miss::Error(e)) => return Err(self.reject(e)),
+                    Err(Miss::Error(e)) => return Err(self.reject(g, e)),
                     Ok(_) | Err(Miss::Empty | Miss::Disturbed) => {}
                 }
             }
@@ -224,7 +237,7 @@ impl Cursor {
                         return Ok(Some(held));
                     }
                     Ok(_) | Err(Miss::Disturbed | Miss::Empty) => std::hint::spin_loop(),
-                    Err(Miss::Error(e)) => return Err(self.reject(e)),
+                    Err(Miss::Error(e)) => return Err(self.reject(g, e)),
                 }
             }
         }
@@ -288,7 +301,7 @@ impl Cursor {
                 }
                 Err(Miss::Error(e)) if g.current().meta.frame_id == id => {
                     self.step_over(id);
-                    return Err(self.reject(e));
+                    return Err(self.reject(g, e));
                 }
                 _ => std::hint::spin_loop(),
             }
@@ -352,7 +365,7 @@ impl Cursor {
                 // The id may be as bad as the frame.
                 let (id, published) = (g.current().meta.frame_id, reader::published(g.region()));
                 self.step_over(if id > before && id <= published { id } else { published });
-                Err(self.reject(e))
+                Err(self.reject(g, e))
             }
             Err(Miss::Empty | Miss::Disturbed) => Ok(self.latest(g)?.filter(|_| g.current().meta.frame_id > before)),
         }
@@ -365,7 +378,7 @@ impl Cursor {
         // differ, a newer frame is about to be announced, and earlier readers may have it.
         let announced = region.header().reserve_index.load(Ordering::Relaxed) == number;
         let id = load::count(&region.slot(slot).head.frame_id);
-        if announced && self.stats == ReadStats::default() && (1..=self.last_id).contains(&id) {
+        if announced && self.begins == Some(self.stats) && (1..=self.last_id).contains(&id) {
             self.last_id = id - 1;
         }
     }
@@ -447,8 +460,14 @@ impl Cursor {
         self.deliver(g);
     }
 
-    fn reject(&mut self, error: ReadError) -> ReadError {
-        self.stats.rejected += 1;
+    #[cold]
+    fn reject<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
+        let meta = &g.current().meta;
+        let frame = Some((meta.frame_id, meta.stamp));
+        if self.rejected != frame {
+            self.rejected = frame;
+            self.stats.rejected += 1;
+        }
         error
     }
 }

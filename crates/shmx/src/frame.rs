@@ -199,7 +199,8 @@ macro_rules! accessors {
             let id = self.id_of::<T>(stream.key())?;
             let data = self.carried(id)?;
             if data.len() != size_of::<T>() {
-                return Err(ValueError::NotOne { id, elems: data.len() / size_of::<T>().max(1) });
+                let elems = self.stream(id)?.map_or(0, |s| s.elem_count);
+                return Err(not_one::<T>(id, elems, data));
             }
             checked::try_pod_read_unaligned(data).map_err(|_| cast_error::<T>(id, data))
         }
@@ -212,6 +213,19 @@ macro_rules! accessors {
             }
         }
     };
+}
+
+/// The stream's data is not one value: as many elements as it has, parts of one, or a part of a value.
+#[cold]
+fn not_one<T>(id: u32, elems: u32, data: &[u8]) -> ValueError {
+    let size = size_of::<T>().max(1);
+    if !data.len().is_multiple_of(size) {
+        cast_error::<T>(id, data)
+    } else if elems == 1 && !data.is_empty() {
+        ValueError::Components { id, components: data.len() / size, ty: std::any::type_name::<T>() }
+    } else {
+        ValueError::NotOne { id, elems: if data.is_empty() { 0 } else { elems as usize } }
+    }
 }
 
 #[cold]
@@ -358,7 +372,6 @@ fn debug(
 ///
 /// From [`Frame::keep`], [`crate::Inspector`] and streams of frames. It may be kept as long as one likes, go to other
 /// threads, and outlive its reader, but every leased one is one slot less for the producer.
-#[derive(Debug)]
 pub struct OwnedFrame {
     meta: FrameSnapshot,
     slot: u32,
@@ -369,12 +382,17 @@ pub struct OwnedFrame {
     data: Data,
 }
 
-#[derive(Debug)]
 enum Data {
     Leased(Lease),
     Copied(Buffer),
     /// Words, so that stream data is 8-byte aligned as in a slot.
     Small([u64; SMALL_WORDS]),
+}
+
+impl std::fmt::Debug for OwnedFrame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        debug(f, "OwnedFrame", self.meta(), self.checksum(), self.is_leased())
+    }
 }
 
 impl OwnedFrame {

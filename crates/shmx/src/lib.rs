@@ -45,6 +45,7 @@ mod attachment;
 mod client;
 mod cursor;
 mod frame;
+mod lock;
 mod observe;
 mod readers;
 mod region;
@@ -75,6 +76,7 @@ pub use slot::verify::Verify;
 pub use half::{bf16, f16};
 pub use shmx_abi as abi;
 pub use shmx_abi::{Element, ElementLayout, ElementType, PlainElement};
+pub use shmx_os::{LockState, RegionEntry};
 
 /// Nanoseconds of the machine's steady clock: the one of publish times and heartbeats, and of an acquisition time with
 /// the clock [`meta::Clock::Monotonic`].

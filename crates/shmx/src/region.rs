@@ -318,8 +318,8 @@ pub(crate) fn header_of<B: Backing>(os: &B) -> Option<GlobalHeader> {
 
 /// The payload of a slot that the caller holds by lease.
 ///
-/// Not public, and called only for a lease that the caller owns: by `client::attachment`, and for a
-/// [`crate::FrameRef`].
+/// Not public, and called only for a lease that the caller owns: by `payload` of `attachment::Held` and of
+/// `attachment::Lease`, each of which lends the slice for no longer than itself and ends the lease when it is dropped.
 #[allow(unsafe_code)]
 #[inline]
 pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usize) -> &[u8] {
@@ -331,13 +331,13 @@ pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usi
 
 /// The payload area of a slot that the caller has claimed.
 ///
-/// Not public and called in one place, [`crate::Frame`], which owns the claim, made by its server's claimer on the
-/// same region, and borrows the slice through `&mut`.
+/// Not public and called by [`crate::FrameWriter`] alone, which owns the claim, made by its server's claimer on the
+/// same region. Its methods make one slice each, through `&mut self` or, to publish, by value.
 #[allow(unsafe_code, clippy::mut_from_ref)]
 #[inline]
 pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
     let len = region.layout.frame_bytes_cap() as usize;
-    // SAFETY: the caller owns the claim and keeps one slice at a time (it hands it out through `&mut self` only). No
+    // SAFETY: the caller owns the claim and keeps one slice at a time (see above: none outlives the borrow of it). No
     // other claim of this server is on the slot, whatever stands in shared memory: the claimer has a flag for each slot
     // in memory of its own, set before there is a claim and cleared when the claim is given up, after the last use of
     // the slice. Readers load atomically and discard. Other processes that write the slot ignore the protocol, see

@@ -1,5 +1,6 @@
 //! Taking a region's name away: for servers that follow a dead one, and for tools that tidy up.
 
+use crate::attachment::end_of;
 use crate::error::RemoveError;
 use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
 use shmx_abi::RegionLayout;
@@ -124,8 +125,12 @@ fn tell_readers(dead: &Existing) {
     let Ok(layout) = RegionLayout::from_header(&header, region.len() as u64) else { return };
     let Some(mapped) = Mapped::new(region, layout) else { return };
     let h = mapped.header();
-    // SeqCst: `ring` looks for sleepers after it, as after a frame.
-    h.ext_features.fetch_or((Features::CLOSED | Features::DIED) as u32, Ordering::SeqCst);
+    // One that has left in good order has said so, and its name stayed all the same.
+    let said = Features::from_wire(h.ext_features.load(Ordering::Acquire), 0, header.session_id);
+    if end_of(said).is_none() {
+        // SeqCst: `ring` looks for sleepers after it, as after a frame.
+        h.ext_features.fetch_or((Features::CLOSED | Features::DIED) as u32, Ordering::SeqCst);
+    }
     if let Some(value) = doorbell::ring(&h.ext_doorbell) {
         mapped.os.wake_all(&h.ext_doorbell, value);
     }
@@ -227,5 +232,18 @@ mod tests {
         assert!(old.features().has(Features::CLOSED), "the readers of what was checked are told");
         assert!(!Inspector::open(&name).unwrap().features().has(Features::CLOSED));
         drop(dead);
+    }
+
+    /// A server that could not remove its name was once said to have died.
+    #[test]
+    fn who_left_in_good_order_is_not_said_to_have_died() {
+        let name = format!("shmx-remove-left-{}", std::process::id());
+        let server = Server::builder(&name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
+        let existing = Existing::open(&RegionName::new(&name).unwrap()).unwrap();
+        let seen = Inspector::open(&name).unwrap();
+        drop(server);
+        assert!(seen.features().has(Features::CLOSED));
+        tell_readers(&existing);
+        assert!(seen.features().has(Features::CLOSED) && !seen.features().has(Features::DIED));
     }
 }

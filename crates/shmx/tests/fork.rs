@@ -4,7 +4,7 @@
 mod common;
 
 use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError};
-use shmx::{Client, Server, SharedServer, StreamSpec};
+use shmx::{Client, Hold, Server, SharedServer, StreamSpec};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -175,11 +175,7 @@ fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
             }
         });
         let _stop = Stop(&over);
-        let end = Instant::now() + LIMIT;
-        while !begun.load(Ordering::Relaxed) {
-            assert!(Instant::now() < end, "the other thread goes on");
-            std::thread::yield_now();
-        }
+        await_flag(&begun);
         for _ in 0..10 {
             in_child(|| {
                 let forked = || Err(StaticError::Region(BeginError::Forked));
@@ -192,6 +188,41 @@ fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
     });
     server.add_stream(StreamSpec::of::<u64>(2, "x")).unwrap();
     assert_eq!(server.directory().streams.len(), 2);
+}
+
+/// A thread that keeps frames and lets them go holds the lock of their memory now and then; a child that was forked
+/// meanwhile hung.
+#[test]
+fn a_child_drops_frames_while_a_thread_of_its_parent_did_so() {
+    let name = unique("pool");
+    let server = serve(&name);
+    publish(&server, 1);
+    let mut client = Client::options().hold(Hold::Copy).open(&name).unwrap();
+    let mut held = client.latest().unwrap().unwrap().keep();
+    assert!(!held.is_leased());
+    let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                drop(client.latest().unwrap().unwrap().keep());
+                begun.store(true, Ordering::Relaxed);
+            }
+        });
+        let _stop = Stop(&over);
+        await_flag(&begun);
+        for _ in 0..200 {
+            in_child(|| drop_in_place(&mut held));
+        }
+    });
+}
+
+/// Waits for another thread to have begun.
+fn await_flag(begun: &AtomicBool) {
+    let end = Instant::now() + LIMIT;
+    while !begun.load(Ordering::Relaxed) {
+        assert!(Instant::now() < end, "the other thread goes on");
+        std::thread::yield_now();
+    }
 }
 
 /// A host that creates a server, forks and is killed: its child lives on and must not keep the server's life alive.

@@ -194,3 +194,19 @@ fn ages_are_of_any_length_and_never_made_up() {
     assert!(time.age_ns(now + hours_100).unwrap() >= hours_100, "beyond the 73 minutes of the low half");
     assert_eq!(time.age_ns(now.wrapping_sub(hours_100)), None, "another clock");
 }
+
+/// The newest frame was given once more to who had said that it has it.
+#[test]
+fn a_reader_that_has_the_newest_frame_waits_for_another() {
+    let (mut server, name) = serve("resume", 4);
+    (1..=3).for_each(|value| _ = publish(&mut server, value));
+    let start = Start::After { session_id: server.session_id(), frame_id: 3 };
+    let mut client = Client::options().start(start).open(&name).unwrap();
+    let mut tap = Tap::options().start(start).open(&name).unwrap();
+    assert!(client.try_wait().unwrap().is_none());
+    assert!(tap.try_wait().unwrap().is_none());
+    publish(&mut server, 4);
+    assert_eq!(client.try_wait().unwrap().map(|f| f.frame_id()), Some(4));
+    assert_eq!(tap.try_wait().unwrap().map(|f| f.frame_id()), Some(4));
+    assert_eq!((client.stats().missed, tap.stats().missed), (0, 0));
+}

@@ -4,7 +4,7 @@ mod common;
 
 use common::{LIMIT, Other, WORDS, unique};
 use shmx::error::{ReadError, ServerEnd};
-use shmx::{Client, Frame, Hold, Inspector, Server, SharedServer, Tap, Verify};
+use shmx::{Client, Frame, Hold, Inspector, Server, SharedServer, Start, Tap, Verify};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,50 @@ fn a_refused_newest_frame_is_told_once_and_does_not_hide_the_end() {
     drop(server);
     assert_eq!(client.wait(LIMIT).unwrap_err(), GONE);
     assert_eq!(client.stats().rejected, 2);
+}
+
+#[test]
+fn a_rejected_frame_counts_once_however_often_it_is_looked_at() {
+    let (server, name) = serve(3);
+    let mut client = verifying(&name);
+    for value in 1..=2 {
+        publish(&server, value);
+        Other::of(&server).slot(value as u32 - 1).checksum.fetch_xor(1, Ordering::Relaxed);
+        for _ in 0..20 {
+            assert!(matches!(client.latest(), Err(ReadError::Checksum { .. })));
+        }
+        assert_eq!(client.stats().rejected, value);
+    }
+}
+
+/// News without a frame once hid the end for ever: a frame that was published late, and a slot that is written again.
+#[test]
+fn a_poll_tells_the_end_whatever_the_last_frames_were() {
+    let (server, name) = serve(3);
+    let mut client = Client::open(&name).unwrap();
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(WORDS, &[1; 50]).unwrap();
+    publish(&server, 2);
+    assert_eq!(id(client.try_wait()), Some(1));
+    late.publish_frame(0.0).unwrap();
+    assert!(client.try_wait().unwrap().is_none());
+    drop(server);
+    assert_eq!(client.try_wait().unwrap_err(), GONE);
+
+    let (server, name) = serve(1);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    Other::of(&server).slot(0).ext_stamp.fetch_add(1, Ordering::Relaxed);
+    drop(server);
+    assert_eq!(client.try_wait().unwrap_err(), GONE);
+
+    // As a producer leaves it that dies right after it has made the stamp odd.
+    let (server, name) = serve(4);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    Other::of(&server).slot(0).ext_stamp.fetch_add(1, Ordering::Relaxed);
+    drop(server);
+    assert_eq!(client.try_next().unwrap_err(), GONE);
 }
 
 #[test]
@@ -98,6 +142,40 @@ fn a_new_client_gets_the_newest_frame_though_another_was_published_late() {
     assert!(client.try_wait().unwrap().is_none());
     assert_eq!(id(client.try_next()), Some(2));
     assert_eq!((client.stats().delivered, client.stats().missed), (2, 0));
+}
+
+/// Counts go on in the successor's region, and once hid that nothing was taken there yet.
+#[test]
+fn a_client_that_reopens_gets_the_newest_frame_though_another_was_published_late() {
+    let (server, name) = serve(3);
+    let mut client = Client::open(&name).unwrap();
+    publish(&server, 1);
+    assert_eq!(id(client.try_wait()), Some(1));
+    drop(server);
+    let server = Server::builder(&name).slots(3).stream(WORDS, 50).create().unwrap().into_shared();
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(1, &[1_u64]).unwrap();
+    publish(&server, 2);
+    late.publish_frame(0.0).unwrap();
+    client.reopen().unwrap();
+    assert_eq!(id(client.try_wait()), Some(1));
+    assert_eq!(id(client.try_next()), Some(2));
+    assert_eq!((client.stats().delivered, client.stats().missed), (3, 0));
+}
+
+#[test]
+fn each_frame_that_is_handed_out_counts_though_another_was_published_late() {
+    let (server, name) = serve(3);
+    let mut late = server.begin_frame().unwrap();
+    late.append_stream(1, &[1_u64]).unwrap();
+    publish(&server, 2);
+    late.publish_frame(0.0).unwrap();
+    let (mut client, mut tap) =
+        (Client::open(&name).unwrap(), Tap::options().start(Start::Newest).open(&name).unwrap());
+    assert_eq!((id(client.latest()), id(tap.latest())), (Some(1), Some(1)));
+    assert_eq!((id(client.try_next()), id(tap.try_next())), (Some(2), Some(2)));
+    assert_eq!((client.stats().delivered, client.stats().missed), (2, 0));
+    assert_eq!((tap.stats().delivered, tap.stats().missed), (2, 0));
 }
 
 /// The newest frame's slot is never the next to be written while there is another that nobody leases, so there always is
@@ -155,6 +233,27 @@ fn a_tap_hears_again_after_an_impossible_id() {
     assert_eq!(id(tap.try_next()), Some(2));
 }
 
+/// A count of frames that another process wrote once made a tap count its missed frames beyond the last number.
+#[test]
+fn a_tap_takes_any_count_of_missed_frames() {
+    let (server, name) = serve(3);
+    let mut tap = Tap::open(&name).unwrap();
+    let other = Other::of(&server);
+    for value in 1..=2 {
+        (0..3).for_each(|i| other.slot(i).frame_id.store(0, Ordering::Relaxed));
+        other.header().frame_seq.store(u64::MAX, Ordering::Relaxed);
+        assert!(tap.try_next().unwrap().is_none(), "counted, and in no slot");
+        // The server mends the count.
+        publish(&server, value);
+        assert!(tap.try_next().unwrap().is_none(), "the tap learns that the count was wrong");
+    }
+    assert_eq!(tap.stats().missed, u64::MAX);
+    assert_eq!(id(tap.try_next()), Some(2));
+    publish(&server, 3);
+    assert_eq!(id(tap.try_next()), Some(3));
+    assert!(tap.pause() <= LIMIT);
+}
+
 #[test]
 fn reopening_the_same_region_keeps_the_only_reader_slot() {
     let name = unique("stopped");
@@ -170,6 +269,30 @@ fn reopening_the_same_region_keeps_the_only_reader_slot() {
     let server = builder.create().unwrap();
     client.reopen().unwrap();
     assert_eq!((client.reader_index(), client.session_id()), (Some(0), server.session_id()));
+}
+
+/// The locks of the old session's reader slots once kept their own holders out of the new one's.
+#[test]
+fn clients_that_hold_every_slot_reopen_a_region_that_was_begun_anew() {
+    let name = unique("stopped");
+    let server = Server::builder(&name).reader_slots(2).stream(WORDS, 50).create().unwrap();
+    let mut clients = [Client::open(&name).unwrap(), Client::open(&name).unwrap()];
+    let other = Other::of(&server);
+    // As a server of the reference does it: another session, and nobody attached.
+    other.header().session_id.fetch_add(1, Ordering::Relaxed);
+    other.header().readers_connected.store(0, Ordering::Relaxed);
+    for index in 0..2 {
+        other.reader(index).in_use.store(0, Ordering::Relaxed);
+        other.reader(index).reader_id.store(0, Ordering::Relaxed);
+        other.reader(index).ext_tag.store(0, Ordering::Relaxed);
+    }
+    for client in &mut clients {
+        client.reopen().unwrap();
+    }
+    let mut indices = clients.each_ref().map(|c| c.reader_index());
+    indices.sort_unstable();
+    assert_eq!(indices, [Some(0), Some(1)]);
+    assert_eq!(other.header().readers_connected.load(Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -245,6 +368,24 @@ mod streams {
         stamp.fetch_sub(1, Ordering::Relaxed);
         until_woken(&wakes);
         assert_eq!(poll(&mut frames, &wakes), Some(1));
+    }
+
+    /// Without a doorbell the thread of a stream showed no sign of life, and a server of the reference goes by nothing
+    /// else.
+    #[test]
+    fn an_idle_stream_shows_signs_of_life() {
+        let (server, name) = serve(3);
+        let other = Other::of(&server);
+        other.header().ext_features.store(0, Ordering::Relaxed);
+        let mut frames = Client::open(&name).unwrap().into_stream(Order::Every).unwrap();
+        assert_eq!(poll(&mut frames, &Arc::default()), None);
+        let heartbeat = &other.reader(0).heartbeat;
+        heartbeat.store(1, Ordering::Relaxed);
+        let end = Instant::now() + LIMIT;
+        while heartbeat.load(Ordering::Relaxed) == 1 {
+            assert!(Instant::now() < end, "no sign of life");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

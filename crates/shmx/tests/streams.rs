@@ -50,7 +50,7 @@ fn reads_are_compared_with_the_directory() {
     let expected =
         LookupError::Type { id: 2, name: "position".to_owned(), found: "f32 x 3".to_owned(), asked: "u32".to_owned() };
     assert_eq!(wrong, ValueError::Stream(expected));
-    assert_eq!(wrong.to_string(), "stream 2 `position` has elements of f32 x 3, not u32");
+    assert_eq!(wrong.to_string(), "stream 2 `position` has elements of f32 x 3, not u32; ask for what it has");
     assert!(frame.get::<[f32; 2]>(2).is_err());
     assert_eq!(frame.value(TICK).unwrap_err(), ValueError::Absent { id: 1, frame_id: 1 });
     assert!(!frame.has(TICK).unwrap());
@@ -179,7 +179,7 @@ fn sizes_follow_from_the_streams() {
 fn errors_print_as_text() {
     let error = Client::open("").unwrap_err();
     let printed = format!("{:?}", Box::<dyn std::error::Error>::from(error));
-    assert!(printed.starts_with("bad region name: "), "{printed}");
+    assert!(printed.starts_with("the region name cannot be used; choose another: "), "{printed}");
     let error = Server::builder(unique("text")).stream(TICK, 1).stream(TICK, 1).create().unwrap_err();
     assert_eq!(format!("{error:?}"), "bad stream: stream id 1 is used twice; give every stream an id of its own");
 }
@@ -190,4 +190,54 @@ fn a_ready_made_directory_swallows_no_stream() {
     let stray = [0xFF, 0xEE, 0, 0, 0x40, 0, 0];
     let error = Server::builder(unique("stray")).directory(&stray).stream(TICK, 1).create().unwrap_err();
     assert!(matches!(error, CreateError::StrayBytes), "{error:?}");
+}
+
+/// One vector was once said to be three elements, and a part of a value none.
+#[test]
+fn what_is_not_one_value_is_told_as_what_it_is() {
+    let (mut server, name) = region("one");
+    let mut client = Client::open(&name).unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(POSITION, &[[1.0, 2.0, 3.0]]).unwrap();
+    frame.append_undeclared(3, 1, &[]).unwrap();
+    frame.append_undeclared(1, 1, &[1, 2, 3]).unwrap();
+    frame.append_stream(POSE, &[Pose { position: [0.0; 3], orientation: [0.0; 4] }; 2]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let frame = client.latest().unwrap().unwrap();
+    assert_eq!(frame.value::<f32>(2), Err(ValueError::Components { id: 2, components: 3, ty: "f32" }));
+    assert_eq!(frame.value::<[f32; 3]>(2), Ok([1.0, 2.0, 3.0]));
+    assert_eq!(frame.value(FLAGS), Err(ValueError::NotOne { id: 3, elems: 0 }));
+    assert_eq!(frame.value(TICK), Err(ValueError::Cast { id: 1, bytes: 3, ty: "u64" }));
+    assert!(matches!(frame.value(POSE), Err(ValueError::NotOne { id: 4, elems: 2 })));
+}
+
+#[test]
+fn debug_is_short() {
+    let (mut server, name) = region("debug");
+    let client = Client::options().hold(shmx::Hold::Copy).open(&name).unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(MATRIX, &[[[1.0; 4]; 4]]).unwrap();
+    frame.append_stream(POSE, &[Pose { position: [0.25; 3], orientation: [0.25; 4] }; 2]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let inspector = Inspector::open(&name).unwrap();
+    let slots = inspector.list_slots();
+    let kept = inspector.latest().unwrap().unwrap();
+    for text in [format!("{kept:?}"), format!("{:?}", slots[0])] {
+        assert!(text.contains("frame_id: 1") && text.len() < 300, "{text}");
+    }
+    assert!(!format!("{client:?}").contains("[0, 0, 0"), "no memory for copies");
+}
+
+/// Types in public signatures that are another crate's.
+#[test]
+fn what_the_system_says_can_be_named() {
+    use shmx::error::os;
+    let name = unique("nobody");
+    let absent = Client::open(&name).unwrap_err();
+    assert!(matches!(absent, shmx::error::OpenError::Os(os::OpenError::NotFound { .. })), "{absent:?}");
+    let listed: Result<Vec<shmx::Listed>, os::OsError> = shmx::list();
+    let _: Vec<shmx::RegionEntry> = listed.unwrap_or_default().into_iter().map(|l| l.object).collect();
+    let (server, _) = region("lock");
+    let locks: Vec<shmx::LockState> = server.snapshot_readers().iter().map(|r| r.lock).collect();
+    assert!(!locks.is_empty());
 }

@@ -187,3 +187,40 @@ proptest! {
         }
     }
 }
+
+/// Slots under which a frame is published when one of them is first tried, as another thread would do it.
+struct Overtaken<'a, F: FnOnce()> {
+    ring: &'a Ring,
+    publish: Cell<Option<F>>,
+}
+
+impl<F: FnOnce()> Slots for Overtaken<'_, F> {
+    fn header(&self) -> &HeaderView {
+        self.ring.header()
+    }
+    fn slot_count(&self) -> u32 {
+        self.ring.slot_count()
+    }
+    fn slot(&self, index: u32) -> Slot<'_> {
+        if let Some(publish) = self.publish.take() {
+            publish();
+        }
+        self.ring.slot(index)
+    }
+}
+
+/// The newest frame's slot was once the one that was the newest when the claim began.
+#[test]
+fn a_slot_that_becomes_the_newest_during_a_claim_comes_last() {
+    let (ring, claimer) = (Ring::new(4), Claimer::new(4));
+    let mut publisher = Publisher::new(4);
+    claimer.abandon(&ring, claimer.claim(&ring).unwrap());
+    let other = claimer.claim(&ring).unwrap();
+    assert_eq!(other.slot(), 1);
+    (0..2).for_each(|_| claimer.abandon(&ring, claimer.claim(&ring).unwrap()));
+    // Slot 0, whose turn it is, cannot be had; slot 1, the next one, is published while it is tried.
+    reader::lease(ring.slot(0), 3).unwrap();
+    let publish = || assert_eq!(publisher.publish(&ring, &claimer, other, &FrameMeta::default()).frame_id, 1);
+    let overtaken = Overtaken { ring: &ring, publish: Cell::new(Some(publish)) };
+    assert_eq!(claimer.claim(&overtaken).unwrap().slot(), 2);
+}

@@ -2,12 +2,13 @@
 
 use crate::attachment::Attachment;
 use crate::error::{ReadError, SendError};
+use crate::lock::ProcessLock;
 use bytemuck::NoUninit;
-use parking_lot::RwLock;
 use shmx_abi::control::{PlaceError, RingGeometry};
 use shmx_os::clock;
 use shmx_ring::control;
 use shmx_ring::sync::Ordering;
+use shmx_ring::view::ReaderView;
 use std::sync::Arc;
 
 /// Sends control messages for a client: from [`crate::Client::control`].
@@ -37,15 +38,18 @@ pub struct ControlSender {
 
 /// The region that a client is attached to now.
 #[derive(Debug)]
-pub(super) struct Link(RwLock<Arc<Attachment>>);
+pub(super) struct Link(ProcessLock<Arc<Attachment>>);
 
 impl Link {
     pub(super) fn new(a: Arc<Attachment>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(a)))
+        Arc::new(Self(ProcessLock::new(a)))
     }
 
     pub(super) fn change(&self, a: Arc<Attachment>) {
-        *self.0.write() = a;
+        // In a forked child that cannot have the lock the senders stay with the parent's client, and say so.
+        if let Some(mut link) = self.0.write() {
+            *link = a;
+        }
     }
 }
 
@@ -60,7 +64,7 @@ impl ControlSender {
     ///
     /// [`SendError`]; nothing was sent then.
     pub fn send(&self, ty: u32, body: &[u8]) -> Result<(), SendError> {
-        let a = self.link.0.read().clone();
+        let a = self.link.0.read().ok_or(SendError::Forked)?.clone();
         send(&a, ty, body)
     }
 
@@ -89,7 +93,7 @@ pub(super) fn send(a: &Attachment, ty: u32, body: &[u8]) -> Result<(), SendError
     let layout = &a.region.layout;
     let geometry = RingGeometry::new(layout.control_per_reader()).ok_or(SendError::NoControlRing)?;
     let no_slot = SendError::NoReaderSlot { reader_slots: layout.reader_slots() };
-    let sent = a.in_turn(|index, slot| {
+    let send = |index, slot: &ReaderView| {
         let ring = a.region.control(index).ok_or(SendError::NoControlRing)?;
         slot.heartbeat.store(clock::ticks(), Ordering::Release);
         control::send(geometry, ring, ty, body).map_err(|e| match e {
@@ -99,6 +103,11 @@ pub(super) fn send(a: &Attachment, ty: u32, body: &[u8]) -> Result<(), SendError
             PlaceError::Full => SendError::Full,
             _ => SendError::Corrupt,
         })
-    });
-    sent.ok_or(no_slot)?
+    };
+    if let Some(sent) = a.in_turn(send) {
+        return sent;
+    }
+    // A server without locks may have given the slot away, and another one may be free.
+    a.beat();
+    a.in_turn(send).ok_or(no_slot)?
 }

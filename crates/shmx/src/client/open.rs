@@ -3,7 +3,7 @@
 use super::control::Link;
 use super::hand::Manner;
 use super::options::{ClientOptions, Hold};
-use super::state::{Client, Heartbeat};
+use super::state::{Client, Heartbeat, idle_step};
 use crate::attachment::{Attachment, Terms, server_end};
 use crate::cursor::Cursor;
 use crate::error::OpenError;
@@ -65,10 +65,14 @@ impl Client {
             manner,
             heartbeat: Heartbeat::default(),
             idle: 0,
+            idle_step: idle_step(features),
+            beaten: Instant::now(),
             looked: Instant::now(),
+            sought: Instant::now(),
             link: Link::new(shared.clone()),
             options: options.clone(),
             reconnects: 0,
+            reopen_error: None,
             shared,
         })
     }
@@ -84,8 +88,10 @@ impl Client {
         if a.check_session().is_ok() && a.region.os.is_current() && a.server_end().is_none() {
             return Ok(());
         }
+        a.let_go_of_old_session();
         let new = Self::open_as(a.region.os.name().as_str(), &self.options)?;
-        let Self { shared, cursor, taken, manner, .. } = new;
+        let Self { shared, cursor, taken, manner, idle_step, .. } = new;
+        self.idle_step = idle_step;
         self.link.change(shared.clone());
         self.cursor = cursor.goes_on(&self.cursor);
         self.taken = taken;
@@ -128,15 +134,49 @@ impl ClientOptions {
     }
 }
 
+/// Whether there just is no server now.
+pub(super) fn is_not_there(error: &OpenError) -> bool {
+    use shmx_os::OpenError::{Empty, NotFound, Replaced};
+    match error {
+        OpenError::Os(e) => matches!(e, NotFound { .. } | Replaced { .. } | Empty { .. }),
+        OpenError::ServerGone { .. } => true,
+        _ => false,
+    }
+}
+
 /// Whether the same call may succeed a little later, without anybody having to do anything about it.
 fn may_pass(error: &OpenError) -> bool {
     match error {
-        OpenError::Os(e) => {
-            matches!(e, shmx_os::OpenError::NotFound { .. } | shmx_os::OpenError::Replaced { .. })
+        OpenError::Os(_) | OpenError::ServerGone { .. } => is_not_there(error),
+        OpenError::NoReaderSlot { .. } | OpenError::ReaderLock { .. } => true,
+        // Where objects are visible before they are complete, or the reference has just begun. What is of another
+        // version or byte order stays so.
+        OpenError::Layout { cause, .. } => {
+            use LayoutError::{BadMagic, ShorterThanHeader, Truncated, Zero};
+            matches!(cause, BadMagic { .. } | ShorterThanHeader { .. } | Truncated { .. } | Zero { .. })
         }
-        OpenError::ServerGone { .. } | OpenError::NoReaderSlot { .. } | OpenError::ReaderLock { .. } => true,
-        // Where objects are visible before they are complete, or the reference has just begun.
-        OpenError::Layout { .. } => true,
         OpenError::Name(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_time_can_mend_is_waited_for() {
+        let os = |e| may_pass(&OpenError::Os(e));
+        let name = String::new;
+        assert!(os(shmx_os::OpenError::Empty { name: name() }) && os(shmx_os::OpenError::NotFound { name: name() }));
+        assert!(!os(shmx_os::OpenError::NotSharedMemory { name: name() }));
+        let layout = |cause| may_pass(&OpenError::Layout { name: String::new(), cause });
+        assert!(
+            layout(LayoutError::BadMagic { found: 0 }) && layout(LayoutError::Truncated { total: 2, available: 1 })
+        );
+        assert!(
+            layout(LayoutError::ShorterThanHeader { available: 1 }) && layout(LayoutError::Zero { field: "slots" })
+        );
+        assert!(!layout(LayoutError::BadVersion { major: 3, minor: 0 }));
+        assert!(!layout(LayoutError::BadEndianness { found: 0 }));
     }
 }

@@ -5,10 +5,10 @@ use super::hand::{Hand, Manner};
 use super::options::ClientOptions;
 use crate::attachment::{Attachment, Detached, Held};
 use crate::cursor::{Cursor, Look};
-use crate::error::{ReadError, ServerEnd};
+use crate::error::{OpenError, ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
 use crate::slot::verify::Verify;
-use shmx_abi::extension::{READER_VERIFIES, READER_WAITING, REJECTED_MASK};
+use shmx_abi::extension::{Features, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
 use shmx_os::clock;
 use shmx_ring::sync::Ordering;
 use std::sync::Arc;
@@ -54,18 +54,32 @@ pub struct Client {
     pub(super) taken: Taken,
     pub(super) manner: Manner,
     pub(super) heartbeat: Heartbeat,
-    /// Polls that found nothing.
+    /// Polls that found nothing, each counted as `idle_step`.
     pub(super) idle: u32,
+    /// [`IDLE_POLLS`] where every poll must look at the clock, else 1.
+    pub(super) idle_step: u32,
+    /// The last sign of life that a call without a frame gave.
+    pub(super) beaten: Instant,
     /// When the server's life was looked at last.
     pub(super) looked: Instant,
+    /// When a successor of the server was looked for last.
+    pub(super) sought: Instant,
     pub(super) link: Arc<Link>,
     pub(super) options: ClientOptions,
     pub(super) reconnects: u64,
+    /// Why the last look for a successor failed, but for there being none yet.
+    pub(super) reopen_error: Option<OpenError>,
 }
 
 /// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.
 const IDLE_POLLS: u32 = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How many polls in vain one counts as: a server of the reference goes by signs of life alone, and a poll may be a
+/// rare event.
+pub(super) const fn idle_step(features: Features) -> u32 {
+    if features.is_extended() { 1 } else { IDLE_POLLS }
+}
 
 impl Client {
     /// Looks for a frame; what is found is the current one of `taken`.
@@ -82,8 +96,12 @@ impl Client {
         match &found {
             Ok(Some(_)) => self.note_delivery(),
             Ok(None) => {}
-            Err(_) if self.cursor.stats.rejected != rejected => self.note_rejection(),
-            Err(_) => {}
+            Err(_) => {
+                if self.cursor.stats.rejected != rejected {
+                    self.note_rejection();
+                }
+                self.show_life();
+            }
         }
         found
     }
@@ -143,21 +161,33 @@ impl Client {
     /// After a poll in vain: how the server ended, if it is time to look and it has.
     #[inline]
     pub(super) fn end_after_idle(&mut self) -> Option<ServerEnd> {
-        self.idle = self.idle.wrapping_add(1);
+        self.idle = self.idle.wrapping_add(self.idle_step);
         if self.shared.says_closed() || self.idle.is_multiple_of(IDLE_POLLS) { self.look_for_end() } else { None }
     }
 
     #[cold]
     fn look_for_end(&mut self) -> Option<ServerEnd> {
-        if !self.shared.says_closed() {
-            if self.looked.elapsed() < LOOK_EVERY {
-                return None;
-            }
-            self.looked = Instant::now();
-            // A reader that polls is as alive as one that takes frames.
+        // In a region of somebody else's making those bits say nothing, and the reader is as alive as any.
+        if self.shared.says_closed()
+            && let Some(end) = self.shared.server_end()
+        {
+            return Some(end);
+        }
+        if self.looked.elapsed() < LOOK_EVERY {
+            return None;
+        }
+        self.looked = Instant::now();
+        self.show_life();
+        self.shared.server_end()
+    }
+
+    /// A sign of life, after a call that brought no frame: such a reader is as alive as one that takes frames.
+    #[cold]
+    pub(super) fn show_life(&mut self) {
+        if self.beaten.elapsed() >= LOOK_EVERY {
+            self.beaten = Instant::now();
             self.shared.beat();
         }
-        self.shared.server_end()
     }
 }
 
@@ -182,11 +212,23 @@ impl Heartbeat {
             return true;
         }
         let mark = Some(publish_time >> BEAT_SHIFT).filter(|_| publish_time != 0);
-        self.skipped += 1;
+        self.skipped = self.skipped.wrapping_add(1);
         let due = mark != self.mark || (mark.is_none() && self.skipped >= BEAT_FRAMES);
         if due {
             *self = Self { mark, skipped: 0 };
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames that all carry one time, as those of a recording may.
+    #[test]
+    fn any_number_of_frames_may_share_a_heartbeat() {
+        let mut heartbeat = Heartbeat { mark: Some(1), skipped: u32::MAX };
+        assert!(!heartbeat.due(true, 1 << BEAT_SHIFT));
     }
 }

@@ -27,7 +27,7 @@
 use super::state::Client;
 use super::wait::{self, LONGEST_PAUSE, Order, SHORTEST_PAUSE, SLICE};
 use crate::attachment::Attachment;
-use crate::error::ReadError;
+use crate::error::{ReadError, debug_is_text};
 use crate::frame::OwnedFrame;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
@@ -44,14 +44,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The thread of a stream could not be started.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start the thread that waits for frames: {source}; end some threads or raise the limit")]
+#[derive(thiserror::Error)]
+#[error("cannot start the thread that waits for frames; end some threads or raise the limit")]
 pub struct IntoStreamError {
     /// The client, unchanged.
     pub client: Box<Client>,
     /// What the system said.
     pub source: std::io::Error,
 }
+
+debug_is_text!(IntoStreamError);
 
 /// Frames of a [`Client`] as a stream of `Result<OwnedFrame, ReadError>`. Made by [`Client::into_stream`].
 ///
@@ -235,14 +237,14 @@ impl Watch {
         let header = a.region.header();
         if let Some(expected) = self.bell {
             let _ = a.region.os.wait(&header.ext_doorbell, expected, SLICE);
-            a.beat();
-            // Relaxed: only the value decides, and the task looks again with its own ordering.
-            if header.ext_doorbell.load(Ordering::Relaxed) != expected {
-                return true;
-            }
         } else {
             std::thread::sleep(*pause);
             *pause = (*pause * 2).min(LONGEST_PAUSE);
+        }
+        a.beat();
+        // Relaxed: only the value decides, and the task looks again with its own ordering.
+        if self.bell.is_some_and(|expected| header.ext_doorbell.load(Ordering::Relaxed) != expected) {
+            return true;
         }
         self.more
             || reader::newest(&a.region) != self.newest

@@ -1,8 +1,9 @@
 //! Waiting for frames: polling, sleeping on the doorbell, and going over to a successor of the server.
 
+use super::open::is_not_there;
 use super::state::Client;
 use crate::attachment::Detached;
-use crate::error::ReadError;
+use crate::error::{OpenError, ReadError};
 use shmx_abi::extension::Features;
 use shmx_os::futex;
 use shmx_ring::doorbell;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Which frames a reader takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Order {
     /// The newest frame each time; what was published in between is passed over and counted as missed. As
     /// [`Client::wait`].
@@ -46,14 +48,29 @@ impl Client {
     fn try_reconnect(&mut self) -> bool {
         let before = self.session_id();
         if let Err(error) = self.reopen() {
-            tracing::trace!(%error, "no successor yet");
+            self.note_no_successor(error);
             return false;
         }
+        self.reopen_error = None;
         if self.session_id() != before {
             self.reconnects += 1;
             tracing::info!(name = self.name(), session_id = self.session_id(), "reading from another server");
         }
         true
+    }
+
+    /// Says so, once for each error, unless there just is none yet.
+    fn note_no_successor(&mut self, error: OpenError) {
+        if is_not_there(&error) {
+            tracing::trace!(%error, "no successor yet");
+            self.reopen_error = None;
+            return;
+        }
+        let text = format!("{error:?}");
+        if self.reopen_error.as_ref().is_none_or(|known| format!("{known:?}") != text) {
+            tracing::warn!(name = self.name(), error = text, "the successor of the server cannot be read");
+        }
+        self.reopen_error = Some(error);
     }
 
     /// Whether an error is one that a successor of the server may mend.
@@ -75,9 +92,19 @@ pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError
             Some(_) => poll_after_end(client, order),
         };
     };
-    match order {
+    let found = match order {
         Order::Newest => client.find(|cursor, hand| cursor.newest_of_news(hand, number)),
         Order::Every => client.find(|cursor, hand| cursor.next_of_news(hand)),
+    };
+    if matches!(found, Ok(None)) { poll_after_no_frame(client, order) } else { found }
+}
+
+/// There are news, and no frame that can be had: late, being rewritten, or left half made by a server that is gone.
+#[cold]
+fn poll_after_no_frame(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    match client.end_after_idle() {
+        None => Ok(None),
+        Some(_) => poll_after_end(client, order),
     }
 }
 
@@ -103,10 +130,10 @@ fn poll_after_end(client: &mut Client, order: Order) -> Result<Found, ReadError>
 
 #[cold]
 fn poll_successor(client: &mut Client, order: Order) -> Result<Found, ReadError> {
-    if client.looked.elapsed() < REOPEN_EVERY {
+    if client.sought.elapsed() < REOPEN_EVERY {
         return Ok(None);
     }
-    client.looked = Instant::now();
+    client.sought = Instant::now();
     if client.try_reconnect() { client.find_in(order) } else { Ok(None) }
 }
 
@@ -127,8 +154,8 @@ pub(super) fn latest_of_any(client: &mut Client) -> Result<Found, ReadError> {
         Err(e) if client.may_reconnect(&e) => true,
         Err(e) => return Err(e),
     };
-    if gone && client.looked.elapsed() >= REOPEN_EVERY {
-        client.looked = Instant::now();
+    if gone && client.sought.elapsed() >= REOPEN_EVERY {
+        client.sought = Instant::now();
         client.try_reconnect();
     }
     match client.find(|cursor, hand| cursor.latest(hand)) {
@@ -182,7 +209,7 @@ fn wait_longer(
 fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duration) -> Result<Found, ReadError> {
     spin(client, start, timeout)?;
     let bell = client.shared.features.has(Features::DOORBELL) && futex::SUPPORTED;
-    let (mut pause, mut beat) = (SHORTEST_PAUSE, start);
+    let mut pause = SHORTEST_PAUSE;
     loop {
         if let Some(found) = client.find_in(order)? {
             return Ok(Some(found));
@@ -200,13 +227,9 @@ fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duratio
         if let Some(end) = end {
             return Err(ReadError::ServerGone { end });
         }
+        client.show_life();
         if left.is_zero() {
             return Ok(None);
-        }
-        // A server of the reference goes by heartbeats alone.
-        if beat.elapsed() >= SLICE / 2 {
-            a.beat();
-            beat = Instant::now();
         }
         if bell {
             client.set_waiting(true);
@@ -219,13 +242,15 @@ fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duratio
     }
 }
 
-/// Polls the header until it tells of a frame or the time for that is up.
+/// Polls the header until it tells of a frame, the time for that is up, or the server is gone.
 fn spin(client: &Client, start: Instant, timeout: Duration) -> Result<(), ReadError> {
     let limit = client.options.spin.min(timeout);
     if limit.is_zero() {
         return Ok(());
     }
-    let header = client.shared.region.header();
+    let a = &client.shared;
+    let header = a.region.header();
+    let mut looked = Duration::ZERO;
     loop {
         for _ in 0..PROBES {
             // Relaxed: only a hint, whoever takes the frame looks properly.
@@ -234,9 +259,18 @@ fn spin(client: &Client, start: Instant, timeout: Duration) -> Result<(), ReadEr
             }
             std::hint::spin_loop();
         }
-        if header.frame_seq.load(Ordering::Relaxed) > client.cursor.last_id || start.elapsed() >= limit {
+        let spent = start.elapsed();
+        if header.frame_seq.load(Ordering::Relaxed) > client.cursor.last_id || spent >= limit {
             return Ok(());
         }
-        client.shared.check_session()?;
+        a.check_session()?;
+        let due = spent.saturating_sub(looked) >= SLICE;
+        if (due || a.says_closed()) && a.server_end().is_some() {
+            return Ok(());
+        }
+        if due {
+            looked = spent;
+            a.beat();
+        }
     }
 }

@@ -9,6 +9,7 @@ debug_is_text!(OpenError, ReadError, LookupError, ValueError, DirectoryReadError
 
 /// How a server's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ServerEnd {
     /// It left in good order.
     Closed,
@@ -45,13 +46,13 @@ fn occupants_text(occupants: &[ReaderOccupant]) -> String {
 #[non_exhaustive]
 pub enum OpenError {
     /// The name is not usable.
-    #[error("bad region name")]
+    #[error("the region name cannot be used; choose another")]
     Name(#[from] shmx_os::NameError),
     /// The operating system refused.
     #[error(transparent)]
     Os(#[from] shmx_os::OpenError),
     /// What is there is not a region that can be read.
-    #[error("`{name}` is not a region that can be read")]
+    #[error("`{name}` is not a region that can be read; check the name, or see what is wrong by `HeaderReport`")]
     Layout {
         /// Name or path.
         name: String,
@@ -108,7 +109,10 @@ pub enum ReadError {
         end: ServerEnd,
     },
     /// The payload does not have the checksum that the producer wrote.
-    #[error("frame {frame_id}: the payload's checksum is {computed:#010x}, the producer wrote {stored:#010x}")]
+    #[error(
+        "frame {frame_id}: the payload's checksum is {computed:#010x}, the producer wrote {stored:#010x}; something \
+         else has written to it, go on with the next frame"
+    )]
     Checksum {
         /// The frame.
         frame_id: u64,
@@ -126,7 +130,9 @@ pub enum ReadError {
         capacity: u32,
     },
     /// The frame belongs to another session.
-    #[error("the frame belongs to session {found:#x}, not {expected:#x}")]
+    #[error(
+        "the frame belongs to session {found:#x}, not {expected:#x}; it is no frame of this server, go on with the next"
+    )]
     ForeignSession {
         /// The frame's session.
         found: u64,
@@ -165,7 +171,7 @@ pub enum LookupError {
         known: Vec<String>,
     },
     /// The stream has elements of another type.
-    #[error("stream {id} `{name}` has elements of {found}, not {asked}")]
+    #[error("stream {id} `{name}` has elements of {found}, not {asked}; ask for what it has")]
     Type {
         /// The stream.
         id: u32,
@@ -187,7 +193,7 @@ pub enum LookupError {
         asked: String,
     },
     /// The directory cannot be read.
-    #[error("the stream directory cannot be read")]
+    #[error("the stream directory cannot be read; try again, or take a stream's bytes by its number with `stream`")]
     Directory(#[from] DirectoryReadError),
 }
 
@@ -203,7 +209,7 @@ pub enum ValueError {
     #[error(transparent)]
     Stream(#[from] LookupError),
     /// This frame does not carry the stream.
-    #[error("frame {frame_id} does not carry stream {id}")]
+    #[error("frame {frame_id} does not carry stream {id}; a frame need not, so ask `has` first")]
     Absent {
         /// The stream.
         id: u32,
@@ -211,12 +217,24 @@ pub enum ValueError {
         frame_id: u64,
     },
     /// The bytes are not whole elements, or not valid values of the type (a bool of 2).
-    #[error("stream {id}: {bytes} bytes are not values of {ty}")]
+    #[error("stream {id}: {bytes} bytes are not values of {ty}; take them as they are with `stream`")]
     Cast {
         /// The stream.
         id: u32,
         /// Bytes of the stream.
         bytes: usize,
+        /// The Rust type.
+        ty: &'static str,
+    },
+    /// One value was asked for, and the stream's one element has several.
+    #[error(
+        "stream {id} has one element of {components} values of {ty}, not one value; ask for an array, or use `get`"
+    )]
+    Components {
+        /// The stream.
+        id: u32,
+        /// Values in the element.
+        components: usize,
         /// The Rust type.
         ty: &'static str,
     },
@@ -229,7 +247,7 @@ pub enum ValueError {
         elems: usize,
     },
     /// The payload is damaged.
-    #[error("the frame's payload is damaged")]
+    #[error("the frame's payload is damaged; go on with the next frame")]
     Payload(#[from] FrameError),
 }
 
@@ -254,6 +272,9 @@ pub enum DirectoryReadError {
         /// Bytes there are.
         capacity: u32,
     },
+    /// The reader was opened before a fork, and a thread of the parent was reading the directory at that moment.
+    #[error("the directory was being read when this process was forked; open a reader of our own")]
+    Forked,
     /// An entry is damaged.
     #[error("an entry of the directory is damaged")]
     Entry(#[from] shmx_abi::directory::DirectoryError),
@@ -267,7 +288,7 @@ pub enum DirectoryReadError {
 #[non_exhaustive]
 pub enum SendError {
     /// The client has no reader slot.
-    #[error("this client has no reader slot, so it has no control ring; the region's {reader_slots} were taken")]
+    #[error("this client has no reader slot, so it has no control ring; {}", no_slot_text(*reader_slots))]
     NoReaderSlot {
         /// Reader slots of the region.
         reader_slots: u32,
@@ -293,7 +314,7 @@ pub enum SendError {
     #[error("message type 0 means padding; use TLV_CONTROL_USER and above")]
     ReservedType,
     /// Nobody will read the message.
-    #[error("the server {end}; nobody reads the message")]
+    #[error("the server {end}, and nobody reads the message; call reopen once it is back, and send again")]
     ServerGone {
         /// How it ended.
         end: ServerEnd,
@@ -304,4 +325,11 @@ pub enum SendError {
     /// The client was opened before a fork and belongs to the parent.
     #[error("this client belongs to the process that forked us; open one of our own")]
     Forked,
+}
+
+fn no_slot_text(reader_slots: u32) -> String {
+    match reader_slots {
+        0 => "the region has none, so its server must create it with `reader_slots`".to_owned(),
+        n => format!("the region's {n} were taken when it was opened, so open it again when a reader has left"),
+    }
 }

@@ -6,6 +6,19 @@
 mod client;
 mod server;
 
+/// What the operating system refused: causes within the errors here, some of which have the same names.
+///
+/// ```
+/// use shmx::Client;
+/// use shmx::error::{OpenError, os};
+///
+/// let error = Client::open("doc-nobody-serves-this").unwrap_err();
+/// assert!(matches!(error, OpenError::Os(os::OpenError::NotFound { .. })));
+/// ```
+pub mod os {
+    pub use shmx_os::{CreateError, NameError, OpenError, OsError};
+}
+
 pub use client::{
     DirectoryReadError, LookupError, OpenError, ReadError, ReaderOccupant, SendError, ServerEnd, ValueError,
 };

@@ -64,7 +64,7 @@ pub enum StreamError {
         bytes_per_elem: u32,
     },
     /// The description is longer than the format can say.
-    #[error("stream {id}: name and extra data are too long")]
+    #[error("stream {id}: name and extra data are too long; shorten them")]
     TooLong {
         /// The stream.
         id: u32,
@@ -76,7 +76,7 @@ pub enum StreamError {
 #[non_exhaustive]
 pub enum CreateError {
     /// The name is not usable.
-    #[error("bad region name")]
+    #[error("the region name cannot be used; choose another")]
     Name(#[from] shmx_os::NameError),
     /// The parameters do not make a region.
     #[error("these parameters make no region")]
@@ -143,7 +143,7 @@ pub enum CreateError {
     #[error("cannot look at the existing object")]
     Existing(#[from] shmx_os::OpenError),
     /// A step of the operating system failed.
-    #[error("cannot set the region up")]
+    #[error("cannot set the region up; check the rights and limits of this process, and try again")]
     Step(#[from] shmx_os::OsError),
 }
 
@@ -167,7 +167,7 @@ impl From<RemoveError> for CreateError {
 #[non_exhaustive]
 pub enum RemoveError {
     /// The name is not usable.
-    #[error("bad region name")]
+    #[error("the region name cannot be used; choose another")]
     Name(#[from] shmx_os::NameError),
     /// A live server has the name.
     #[error("region `{name}` is held by a live server{}; stop it, and the region goes with it", pid_text(*pid))]
@@ -214,7 +214,7 @@ pub enum RemoveError {
     #[error(transparent)]
     Open(#[from] shmx_os::OpenError),
     /// A step of the operating system failed.
-    #[error("cannot remove the name")]
+    #[error("cannot remove the name; remove it as its owner, or with rights to the shared-memory directory")]
     Step(#[from] shmx_os::OsError),
 }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 
 /// One field of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeaderField {
     /// Its name in the wire format.
     pub name: &'static str,
@@ -27,6 +28,7 @@ pub struct HeaderField {
 
 /// What the first bytes of an object say, whether or not they are those of a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeaderReport {
     /// Length of the object in bytes.
     pub available: u64,
@@ -132,6 +134,7 @@ fn fields(h: &GlobalHeader) -> Vec<Field> {
         control_offset,
         control_per_reader,
         control_stride,
+        ext_more,
         frame_seq,
         write_index,
         readers_connected,
@@ -233,6 +236,14 @@ mod tests {
         assert_eq!(report.fields[3].value, Some(7));
         assert!(report.fields[4].problem.as_deref().is_some_and(|p| p.contains("ends at byte 20")));
         assert_eq!(report.layout, Err(LayoutError::ShorterThanHeader { available: 20 }));
+    }
+
+    #[test]
+    fn every_byte_of_the_header_is_a_fields() {
+        let fields = fields(&good().0);
+        let ends = fields.iter().map(|f| f.offset + f.size);
+        assert!(fields.iter().map(|f| f.offset).skip(1).eq(ends.take(fields.len() - 1)), "one after the other");
+        assert_eq!(fields.iter().map(|f| f.size).sum::<usize>(), GLOBAL_HEADER_LEN as usize);
     }
 
     proptest! {

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 /// A message seen in a control ring and left there.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeekedMsg {
     /// Its type.
     pub ty: u32,
@@ -39,6 +40,7 @@ pub struct PeekedMsg {
 
 /// How full a control ring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ControlFill {
     /// Bytes there are for messages.
     pub capacity: u64,

@@ -9,6 +9,7 @@ use shmx_os::{OsError, RegionEntry};
 
 /// A shared-memory object, and what it is.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Listed {
     /// Name, length, owner and mode.
     pub object: RegionEntry,

@@ -55,6 +55,7 @@ impl FrameOutline {
 
 /// A part of a stream in a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamPart {
     /// The stream's number.
     pub stream_id: u32,

@@ -20,7 +20,7 @@ pub enum SlotState {
 }
 
 /// A slot at one moment.
-#[derive(Debug)]
+#[non_exhaustive]
 pub struct SlotView {
     /// Number of the slot.
     pub index: u32,
@@ -30,6 +30,14 @@ pub struct SlotView {
     pub leases: u128,
     /// What it holds.
     pub state: SlotState,
+}
+
+impl std::fmt::Debug for SlotView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("SlotView");
+        debug.field("index", &self.index).field("leases", &format_args!("{:#x}", self.leases));
+        debug.field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 /// What a slot's header says, without a look at its payload.
@@ -48,6 +56,7 @@ pub enum SlotContent {
 
 /// A slot's header at one moment.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SlotBrief {
     /// Number of the slot.
     pub index: u32,

@@ -364,7 +364,7 @@ impl Tap {
         let delivered = cursor.stats.delivered;
         let found = look(cursor, &mut Glass { site, taken, expected: *expected })?.is_some();
         if found && self.cursor.stats.delivered != delivered {
-            self.pace(1 + self.taken.current.missed_before);
+            self.pace(self.taken.current.missed_before.saturating_add(1));
         }
         Ok(found)
     }
@@ -375,7 +375,7 @@ impl Tap {
 
     fn pace(&mut self, frames: u64) {
         let now = Instant::now();
-        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX).max(1);
         let period = now.duration_since(self.last_taken) / frames;
         self.last_taken = now;
         // Faster is believed at once, slower little by little.

@@ -1,11 +1,11 @@
 //! The directory as a reader has it: read when it is first needed, and again when it has grown.
 
 use crate::error::{DirectoryReadError, LookupError};
+use crate::lock::ProcessLock;
 use crate::region::{Backing, Mapped};
 use crate::schema::directory::{Directory, name_hash_of};
 use crate::schema::key::{Key, StreamKey};
 use crate::schema::stream::StreamId;
-use parking_lot::RwLock;
 use shmx_abi::Element;
 use shmx_ring::load;
 use shmx_ring::sync::{AtomicU64, Ordering};
@@ -21,9 +21,9 @@ pub(crate) struct Catalog {
     session_id: u64,
     /// Generation of what is cached and 1 more; 0 while nothing is. Written under the lock.
     generation: AtomicU64,
-    directory: RwLock<Result<Arc<Directory>, DirectoryReadError>>,
+    directory: ProcessLock<Result<Arc<Directory>, DirectoryReadError>>,
     /// What the header said when the directory could not be read: generation, bytes used, hash.
-    failed: RwLock<Option<(u32, u32, u64)>>,
+    failed: ProcessLock<Option<(u32, u32, u64)>>,
 }
 
 /// Where frames come from.
@@ -50,8 +50,8 @@ impl Catalog {
             token,
             session_id,
             generation: AtomicU64::new(0),
-            directory: RwLock::new(Err(DirectoryReadError::NotRead)),
-            failed: RwLock::new(None),
+            directory: ProcessLock::new(Err(DirectoryReadError::NotRead)),
+            failed: ProcessLock::new(None),
         }
     }
 
@@ -61,7 +61,7 @@ impl Catalog {
 
     /// What was read last, or why nothing was.
     pub(crate) fn cached(&self) -> Result<Arc<Directory>, DirectoryReadError> {
-        self.directory.read().clone()
+        self.directory.read().ok_or(DirectoryReadError::Forked)?.clone()
     }
 
     /// Whether what is cached is what the region has now.
@@ -75,14 +75,19 @@ impl Catalog {
     /// Reads the directory if it has changed, a damaged one no second time. What goes wrong shows when somebody asks.
     #[inline]
     pub(crate) fn refresh<B: Backing>(&self, region: &Mapped<B>) {
-        if !self.is_current(region) && *self.failed.read() != Some(words(region)) {
+        if !self.is_current(region) && self.failed.read().is_some_and(|failed| *failed != Some(words(region))) {
             let _ = self.read(region);
         }
     }
 
     /// The directory as it is now; read anew only if it has changed.
     pub(crate) fn current<B: Backing>(&self, region: &Mapped<B>) -> Result<Arc<Directory>, DirectoryReadError> {
-        if self.is_current(region) { self.cached() } else { self.read(region) }
+        if self.is_current(region)
+            && let Ok(cached) = self.cached()
+        {
+            return Ok(cached);
+        }
+        self.read(region)
     }
 
     #[cold]
@@ -90,8 +95,10 @@ impl Catalog {
         // First, so that a server that is adding to it will be seen to have changed it.
         let before = words(region);
         let found = self.parse(region);
-        *self.failed.write() = found.is_err().then_some(before);
-        let mut cached = self.directory.write();
+        // A forked child that cannot have the locks goes without: what it has read is right all the same.
+        let Some((mut failed, mut cached)) = self.failed.write().zip(self.directory.write()) else { return found };
+        *failed = found.is_err().then_some(before);
+        drop(failed);
         match &found {
             Ok(directory) => {
                 self.generation.store(u64::from(directory.generation) + 1, Ordering::Relaxed);
@@ -139,5 +146,19 @@ impl Catalog {
                 Ok(found.id)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame that a forked child looks into once waited for ever for a thread of the parent.
+    #[test]
+    fn a_directory_that_the_parent_was_reading_is_not_waited_for() {
+        let mut catalog = Catalog::new(1);
+        assert_eq!(catalog.cached().unwrap_err(), DirectoryReadError::NotRead);
+        catalog.directory.inherit_locked();
+        assert_eq!(catalog.cached().unwrap_err(), DirectoryReadError::Forked);
     }
 }

@@ -70,9 +70,6 @@ impl Hashed {
 /// cache when the frame is published.
 const FUSED: usize = 2 << 20;
 
-/// How many frames without publish time go by between two readings of the clock.
-const FRAMES_PER_TIME: u64 = 256;
-
 /// A claim that is abandoned if nothing else becomes of it.
 ///
 /// It is what a [`FrameWriter`] has to drop, so that publishing can take a frame apart without moving it as a whole,
@@ -357,7 +354,8 @@ impl<'a> FrameWriter<'a> {
 
     /// Publishes the frame and returns its id. `sim_time` is the producer's own time; unit and origin are its own.
     ///
-    /// Ten times a second this also cleans up after dead readers, once the frame is out.
+    /// Ten times a second this also cleans up after dead readers, once the frame is out. A server without publish times
+    /// ([`crate::ServerBuilder::publish_time`]) may be 32 frames late with that.
     ///
     /// # Errors
     ///
@@ -422,7 +420,7 @@ impl<'a> FrameWriter<'a> {
         prefetch::will_write(server.region.slot(slot + 1), used);
         let due = match ticks {
             Some(now) => server.chores.are_due(now),
-            None => published.frame_id.is_multiple_of(FRAMES_PER_TIME),
+            None => server.chores.are_due_at_frame(published.frame_id),
         };
         if due {
             server.do_chores();

@@ -16,6 +16,11 @@ const GRACE: u64 = 1_000_000_000;
 /// a server that publishes or polls. What a round takes: docs/performance.md.
 const CHORES_EVERY: u64 = 100_000_000;
 
+/// For frames that carry no time: about this many nanoseconds, and at most this many frames, from one reading of the
+/// clock to the next.
+const LOOK_EVERY: u64 = 1_000_000;
+const LOOK_FRAMES: u64 = 32;
+
 /// Nanoseconds from one question about the name to the next: a system call.
 const NAME_EVERY: u64 = 1_000_000_000;
 
@@ -24,6 +29,11 @@ const NAME_EVERY: u64 = 1_000_000_000;
 pub(super) struct Chores {
     /// Ticks. In memory of the server's own.
     due: AtomicU64,
+    /// Of the last reading of the clock for a frame without time: the frame's id and the ticks; and the id of the frame
+    /// that the clock is read for next. Hints each: threads may disagree.
+    looked_at: AtomicU64,
+    looked: AtomicU64,
+    look_at: AtomicU64,
     reaper: Mutex<Reaper>,
 }
 
@@ -36,13 +46,36 @@ impl Chores {
             named: true,
             name_due: now.saturating_add(NAME_EVERY),
         };
-        Self { due: AtomicU64::new(now.saturating_add(CHORES_EVERY)), reaper: Mutex::new(reaper) }
+        Self {
+            due: AtomicU64::new(now.saturating_add(CHORES_EVERY)),
+            looked_at: AtomicU64::new(0),
+            looked: AtomicU64::new(now),
+            look_at: AtomicU64::new(0),
+            reaper: Mutex::new(reaper),
+        }
     }
 
     #[inline]
     pub(super) fn are_due(&self, now: u64) -> bool {
         // Relaxed: a hint; `run` asks again under the lock.
         now >= self.due.load(Ordering::Relaxed)
+    }
+
+    /// The same for a frame without a time: the clock is read for every frame where frames are slow, and about once a
+    /// millisecond where they are not.
+    #[inline]
+    pub(super) fn are_due_at_frame(&self, frame_id: u64) -> bool {
+        // Relaxed: a hint.
+        frame_id >= self.look_at.load(Ordering::Relaxed) && self.look(frame_id, clock::ticks())
+    }
+
+    #[cold]
+    fn look(&self, frame_id: u64, now: u64) -> bool {
+        let frames = frame_id.saturating_sub(self.looked_at.swap(frame_id, Ordering::Relaxed)).max(1);
+        let each = now.saturating_sub(self.looked.swap(now, Ordering::Relaxed)) / frames;
+        let next = (LOOK_EVERY / each.max(1)).clamp(1, LOOK_FRAMES);
+        self.look_at.store(frame_id.saturating_add(next), Ordering::Relaxed);
+        self.are_due(now)
     }
 
     /// Does them if they are due at `now` and no other thread is doing them. Returns whether it did.

@@ -10,24 +10,39 @@ const KEPT: usize = 4;
 const LEAST: usize = 512;
 
 /// Buffers that copied frames have given back.
-#[derive(Debug, Default)]
+///
+/// Its lock is never waited for: what another thread held at a fork stays locked in the child. Who cannot have it goes
+/// to the allocator.
+#[derive(Default)]
 pub(crate) struct Pool(Mutex<Vec<Box<[u64]>>>);
 
 /// A buffer of whole words, so that stream data is 8-byte aligned as in a slot. Goes back to its pool when dropped.
-#[derive(Debug)]
 pub(crate) struct Buffer {
     words: Box<[u64]>,
     pool: Arc<Pool>,
 }
 
+/// Not what the memory holds.
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Buffer").field("words", &self.words.len()).finish_non_exhaustive()
+    }
+}
+
 impl Pool {
     /// A buffer of at least `words` words with any content.
     pub(crate) fn take(self: &Arc<Self>, words: usize) -> Buffer {
-        let mut kept = self.0.lock();
-        let found = kept.iter().position(|b| b.len() >= words);
-        // A buffer that is too small makes room for a larger one.
-        let found = found.map(|i| kept.swap_remove(i)).or_else(|| (kept.pop(), None).1);
-        drop(kept);
+        let found = self.0.try_lock().and_then(|mut kept| {
+            let found = kept.iter().position(|b| b.len() >= words);
+            // A buffer that is too small makes room for a larger one.
+            found.map(|i| kept.swap_remove(i)).or_else(|| (kept.pop(), None).1)
+        });
         let words = found.unwrap_or_else(|| {
             let len = words.checked_next_power_of_two().unwrap_or(words).max(LEAST);
             vec![0; len].into_boxed_slice()
@@ -55,8 +70,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut kept = self.pool.0.lock();
-        if kept.len() < KEPT {
+        if let Some(mut kept) = self.pool.0.try_lock()
+            && kept.len() < KEPT
+        {
             kept.push(std::mem::take(&mut self.words));
         }
     }
