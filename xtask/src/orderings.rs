@@ -88,8 +88,34 @@ const MUTANTS: &[Mutant] = &[
         "compare_exchange_weak(state, next, Ordering::AcqRel,",
         "compare_exchange_weak(state, next, Ordering::Release,",
     ),
-    m("S2 fence", "doorbell", "    fence(Ordering::SeqCst);\n    seen\n", "    seen\n"),
+    m(
+        "S2 fence",
+        "doorbell",
+        "    fence(Ordering::SeqCst);\n    seen\n}\n\n/// After publishing",
+        "    seen\n}\n\n/// After publishing",
+    ),
     m("W6 before W7", "doorbell", "    sc_access_fence();\n    let seen", "    let seen"),
+    m(
+        "S2 fence of a watcher",
+        "doorbell",
+        "    fence(Ordering::SeqCst);\n    seen\n}\n\n/// After [`ring`]",
+        "    seen\n}\n\n/// After [`ring`]",
+    ),
+    m("B1 fence", "control_bell", "    fence(Ordering::SeqCst);\n    seen\n", "    seen\n"),
+    m("B2 fence", "control_bell", "    fence(Ordering::SeqCst);\n    let seen", "    let seen"),
+    m("K1 fence", "every_frame", "    fence(Ordering::SeqCst);\n}", "}"),
+    m(
+        "K2 between W2 and W3",
+        "writer",
+        "    if !may(slot.head.frame_id.load(Ordering::Relaxed)) {\n        slot.head.ext_stamp",
+        "    if false {\n        slot.head.ext_stamp",
+    ),
+    m(
+        "K3 acquire",
+        "every_frame",
+        "last_frame_seen.load(Ordering::Acquire)",
+        "last_frame_seen.load(Ordering::Relaxed)",
+    ),
     m(
         "control write release",
         "control",
@@ -113,6 +139,8 @@ const UNSEEN: &[&str] = &[
     "W4 payload_bytes release: the same readers; ours are served by W5",
     "control read release and acquire: loads before later stores, which loom never reorders; see `cargo xtask tsan`",
     "H1 acquire and H5 release: between two exchanges of one word, which loom keeps in the order it ran them in",
+    "K2 as sequentially consistent, keep_odd release: see `cargo xtask litmus`",
+    "least and seen of `every_frame::Taken`, acquire and release: threads of one server that take turns at a lock",
     "readers attach and detach: `cargo xtask tsan`, and processes in test-ipc",
 ];
 
