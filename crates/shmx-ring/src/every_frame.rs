@@ -39,7 +39,7 @@ pub fn first_frames<S: Slots>(slots: &S) -> FirstFrames {
             fence(Ordering::Acquire);
             let id = load::count(&slot.head.frame_id);
             fence(Ordering::Acquire);
-            id == before && stamp % 2 == 0 && load::count(&slot.head.ext_stamp) == stamp
+            id == before && stamp.is_multiple_of(2) && load::count(&slot.head.ext_stamp) == stamp
         });
         if before == 0 || !safe {
             break;

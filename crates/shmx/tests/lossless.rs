@@ -288,3 +288,61 @@ fn without_readers_nobody_is_waited_for() {
     server.wait_taken(3, Duration::ZERO).unwrap();
     server.wait_taken_by_all(3, Duration::ZERO).unwrap();
 }
+
+/// Frames of 4 KiB and a reader in another process: what waiting costs where it never has to wait, against publishing
+/// without; and a million frames past a reader that stalls. `--release -- --ignored --nocapture`
+#[test]
+#[ignore = "figures; takes a minute"]
+fn figures() {
+    const BURST: usize = 32;
+    let payload = [7_u64; 512];
+    let name = unique("figures");
+    let mut server = Server::builder(&name).slots(64).stream(WORDS, 512).create().unwrap();
+    let child = reader(&name, "steady", 5);
+    assert!(within_limit(|| attached(&server) == 1));
+    let mut spent = [Vec::new(), Vec::new()];
+    for round in 0..20_000 {
+        let waits = round % 2;
+        let start = Instant::now();
+        for _ in 0..BURST {
+            let frame = if waits == 1 { server.begin_frame_when_taken(LIMIT) } else { server.begin_frame() };
+            let mut frame = frame.unwrap();
+            frame.append_stream(WORDS, &payload).unwrap();
+            frame.publish_frame(0.0).unwrap();
+        }
+        spent[waits].push(start.elapsed());
+        // The reader has taken all, so that there is room for the next burst.
+        server.wait_taken(server.frames_published(), LIMIT).unwrap();
+    }
+    let [plain, waiting] = spent.map(|mut times| {
+        times.sort_unstable();
+        [times.len() / 4, times.len() / 2].map(|i| times[i].as_secs_f64() * 1e9 / BURST as f64)
+    });
+    for (what, i) in [("lower quartile", 0), ("median", 1)] {
+        println!(
+            "a frame, {what}: {:.0} ns plain, {:.0} ns when taken, {:.3}",
+            plain[i],
+            waiting[i],
+            waiting[i] / plain[i]
+        );
+    }
+    drop(server);
+    ends_well(child);
+
+    let name = unique("figures");
+    let mut server = Server::builder(&name).stream(WORDS, 512).create().unwrap();
+    let child = reader(&name, "stalling", 5);
+    assert!(within_limit(|| attached(&server) == 1));
+    let start = Instant::now();
+    for _ in 0..1_000_000 {
+        let mut frame = server.begin_frame_when_taken(LIMIT).unwrap();
+        frame.append_stream(WORDS, &payload).unwrap();
+        frame.publish_frame(0.0).unwrap();
+    }
+    server.wait_taken(1_000_000, LIMIT).unwrap();
+    let missed: u64 = server.snapshot_readers().iter().filter_map(|r| r.extension).map(|e| e.missed).sum();
+    println!("1000000 frames in {:.1} s, {missed} missed", start.elapsed().as_secs_f64());
+    assert_eq!(missed, 0);
+    drop(server);
+    ends_well(child);
+}
