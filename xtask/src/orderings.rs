@@ -69,7 +69,7 @@ const MUTANTS: &[Mutant] = &[
         "ext_stamp.load(Ordering::SeqCst) != stamp",
         "ext_stamp.load(Ordering::Relaxed) != stamp",
     ),
-    m("R5 fence", "reader", "    fence(Ordering::Acquire);\n    if slot.head.ext_stamp", "    if slot.head.ext_stamp"),
+    m("R5 fence", "reader", "    fence(Ordering::Acquire);\n    if load::count", "    if load::count"),
     m(
         "R6 bit release",
         "reader",
@@ -147,11 +147,12 @@ const UNSEEN: &[&str] = &[
 /// Those of the quick form: leases, publishing, the doorbell, and the end of a lease.
 const QUICK: &[&str] = &["W1 before W2", "W5 stamp release", "W6 before W7", "R6 bit release"];
 
-/// `cargo xtask orderings [--quick]`.
+/// `cargo xtask orderings [--quick | --only TEXT,TEXT]`.
 pub(crate) fn replay(tally: &mut Tally, target: &Path, args: &[&str]) -> Result<()> {
-    let quick = match args {
-        [] => false,
-        ["--quick"] => true,
+    let (quick, only) = match args {
+        [] => (false, ""),
+        ["--quick"] => (true, ""),
+        ["--only", text] => (false, *text),
         _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
     };
     ensure!(QUICK.iter().all(|q| MUTANTS.iter().any(|m| m.name == *q)), "the quick form names what there is not");
@@ -164,7 +165,10 @@ pub(crate) fn replay(tally: &mut Tally, target: &Path, args: &[&str]) -> Result<
         Ok(())
     })?;
     let mut survivors = Vec::new();
-    for mutant in MUTANTS.iter().filter(|m| !quick || QUICK.contains(&m.name)) {
+    for mutant in MUTANTS
+        .iter()
+        .filter(|m| (!quick || QUICK.contains(&m.name)) && only.split(',').any(|text| m.name.contains(text)))
+    {
         let path = copy.join(format!("crates/shmx-ring/src/{}.rs", mutant.file));
         let source = fs::read_to_string(&path)?;
         ensure!(source.matches(mutant.from).count() == 1, "{}: the text to weaken is not there once", mutant.name);
