@@ -1,6 +1,8 @@
 //! Models of the slot protocol, the doorbell and the control ring under every interleaving that loom explores.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p shmx-ring --test loom`
+//!
+//! Length: one model after the other, over one ring.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -7,6 +7,8 @@
 //! by a reader that comes there by an old number or while scanning; but a server that dies in between never counts it,
 //! and whoever opens the region next would begin with an older frame. Servers of the reference count a frame before it
 //! is in its slot, so there the rule says nothing.
+//!
+//! Length: one state machine; its parts read and write the same fields.
 
 use crate::error::ReadError;
 use crate::region::{Backing, Mapped};
