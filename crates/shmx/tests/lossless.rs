@@ -159,6 +159,65 @@ fn a_stopped_reader_is_named_and_a_killed_one_holds_nobody_up() {
 }
 
 #[test]
+fn readers_killed_and_stopped_at_any_moment_cost_the_others_no_frame() {
+    const ROUNDS: u64 = 12;
+    let (server, name) = serve("kills", 4);
+    let server = server.into_shared();
+    let watcher = reader(&name, "steady", 11);
+    assert!(within_limit(|| attached(&server) == 1));
+    let (sent, rounds) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                while rounds.load(Ordering::Relaxed) < ROUNDS {
+                    // No victim holds it up for as long as that.
+                    send(&server, 1);
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            let mut victim = reader(&name, "stalling", 101 + round);
+            let pid = Pid::from_raw(victim.id() as i32).unwrap();
+            let is_in = || server.snapshot_readers().iter().any(|r| r.extension.is_some_and(|e| e.pid == victim.id()));
+            // Some are hit before they are attached, some while they attach, some later.
+            let reached = match round % 3 {
+                0 => true,
+                1 => within_limit(is_in),
+                _ => {
+                    within_limit(is_in)
+                        && within_limit({
+                            let target = sent.load(Ordering::Relaxed) + 50 * round;
+                            let sent = &sent;
+                            move || sent.load(Ordering::Relaxed) > target
+                        })
+                }
+            };
+            if round % 2 == 1 {
+                kill_process(pid, Signal::STOP).unwrap();
+                let stopped = within_limit(|| shmx_os::process_is_stopped(victim.id()) == Some(true));
+                assert!(stopped);
+            }
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            // Frames go on without it.
+            let target = sent.load(Ordering::Relaxed) + 100;
+            let goes_on = within_limit(|| sent.load(Ordering::Relaxed) > target);
+            rounds
+                .store(if round + 1 == ROUNDS || !goes_on || !reached { ROUNDS } else { round + 1 }, Ordering::Relaxed);
+            assert!(goes_on && reached);
+        }
+    });
+    assert!(within_limit(|| {
+        let _ = server.reap_dead_readers();
+        attached(&server) == 1
+    }));
+    server.wait_taken(server.frames_published(), LIMIT).unwrap();
+    drop(server);
+    ends_well(watcher);
+}
+
+#[test]
 fn a_slow_reader_is_told_from_a_stopped_one() {
     let (mut server, name) = serve("slow", 3);
     let mut slow = Client::options().every_frame(true).hold(Hold::Lease).open(&name).unwrap();
