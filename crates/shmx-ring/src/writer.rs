@@ -290,6 +290,26 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
         first + u64::from(if at <= index { index - at } else { index + (slots - at) })
     }
 
+    /// [`Claimer::claim_where`] for a thread that has the claimer to itself.
+    ///
+    /// # Errors
+    ///
+    /// [`NoFreeSlot`] as there.
+    #[inline]
+    pub fn claim_where_mut<S: Slots>(&mut self, slots: &S, may: impl Fn(u64) -> bool) -> Result<Claim, NoFreeSlot> {
+        let newest = self.newest();
+        // Relaxed: `&mut` says that nobody else counts.
+        let ticket = self.next_ticket.load(Ordering::Relaxed);
+        let index = self.sequence.slot(ticket);
+        if newest != Some(index)
+            && let Ok(stamp) = self.try_claim_mut(slots, index, &may)
+        {
+            self.next_ticket.store(ticket + 1, Ordering::Relaxed);
+            return Ok(Claim::new(ticket, index, stamp));
+        }
+        self.claim_where(slots, may)
+    }
+
     /// The slot of the newest frame.
     #[inline]
     fn newest(&self) -> Option<u32> {

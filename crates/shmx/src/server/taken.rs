@@ -61,7 +61,8 @@ impl Server {
         if let Err(e) = self.check_ours() {
             self.mend(e)?;
         }
-        let claim = match self.claim_taken() {
+        let Self { claimer, keepers, region, .. } = &mut *self;
+        let claim = match claimer.claim_where_mut(region, |id| keepers.permit(region, id)) {
             Ok(claim) => claim,
             Err(_) => self.claim_when_taken(timeout)?,
         };
