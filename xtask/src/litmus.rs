@@ -42,6 +42,32 @@ const FRAGMENTS: &[Fragment] = &[
         ],
     ),
     (
+        "always-rings",
+        &[
+            ("fetch_or_explicit(bell, 1, memory_order_release)", "fetch_or_explicit(bell, 1, memory_order_relaxed)"),
+            (
+                "exchange_explicit(number, 1, memory_order_seq_cst)",
+                "exchange_explicit(number, 1, memory_order_acq_rel)",
+            ),
+            ("fence(memory_order_seq_cst)", "fence(memory_order_acquire)"),
+        ],
+    ),
+    (
+        "control-bell",
+        &[
+            ("  atomic_thread_fence(memory_order_seq_cst);\n  int seen", "  int seen"),
+            ("  atomic_thread_fence(memory_order_seq_cst);\n  int asleep", "  int asleep"),
+        ],
+    ),
+    (
+        "every-frame",
+        &[
+            ("exchange_explicit(stamp, 1, memory_order_seq_cst)", "exchange_explicit(stamp, 1, memory_order_acq_rel)"),
+            ("load_explicit(changes, memory_order_seq_cst)", "load_explicit(changes, memory_order_acquire)"),
+            ("fence(memory_order_seq_cst)", "fence(memory_order_acq_rel)"),
+        ],
+    ),
+    (
         "torn",
         &[
             ("  atomic_thread_fence(memory_order_release);\n", ""),

@@ -39,7 +39,8 @@ record-bench [--realtime]
                     figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz;
                     with --realtime under `chrt -f 10`, for machines that have other work
 patterns-screens    draw the pictures of docs/patterns.md
-orderings [--quick] weaken each memory ordering of shmx-ring in turn; a loom model must notice
+orderings [--quick | --only TEXT,TEXT]
+                    weaken each memory ordering of shmx-ring in turn; a loom model must notice
 litmus              the orderings under the full memory model, in fragments, where herd7 is installed
 fuzz [--minutes N] [--target T] [--reproduce FILE]
                     libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly

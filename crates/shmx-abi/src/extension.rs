@@ -7,7 +7,7 @@ use crate::wire::{GlobalHeader, ReaderSlot};
 /// First word: flags in the high 8 bits, a digest of the session id in the low 24. A server of the original kind that
 /// re-initialises a region in place draws a new session id and leaves the gaps alone, so stale flags stop matching and
 /// are not believed. Second word: flags in the low 16 bits, believed where the first word says [`Features::MORE`]; its
-/// high 16 bits count readers that come and go ([`READERS_CHANGED`]).
+/// high 16 bits count what readers change ([`READERS_CHANGED`]), and one of its flags is no promise ([`SERVER_WAITS`]).
 ///
 /// ```
 /// use shmx_abi::extension::Features;
@@ -39,11 +39,15 @@ impl Features {
     pub const CLOSED: u64 = 1 << 31;
     /// Stamps carry [`FrameMarks`]. The first flag of the second word.
     pub const FRAME_MARKS: u64 = 1 << 32;
+    /// The server changes the doorbell and wakes after every frame, whoever sleeps: for readers that may not write.
+    pub const RING_ALWAYS: u64 = 1 << 33;
+    /// The server sleeps on the second word when it waits for its readers, and these wake it ([`SERVER_WAITS`]).
+    pub const CONTROL_BELL: u64 = 1 << 35;
 
     const DIGEST_MASK: u64 = (1 << 24) - 1;
     const FIRST: u64 = (1 << 32) - 1;
-    /// The flags of the second word, as they stand here.
-    const SECOND: u64 = 0xFFFF << 32;
+    /// The flags of the second word, as they stand here, without the one that comes and goes.
+    const SECOND: u64 = (0xFFFF & !SERVER_WAITS as u64) << 32;
 
     /// What a server with `session_id` announces with these `flags` (constants of this type, or-ed).
     #[must_use]
@@ -113,9 +117,13 @@ impl Features {
     }
 }
 
-/// What a reader of ours adds to the second feature word, [`GlobalHeader::ext_more`], when it comes and when it goes.
-/// The server compares the word to learn that it must look at the reader slots again.
+/// What a reader of ours adds to the second feature word, [`GlobalHeader::ext_more`], when it comes, when it goes, and
+/// when it wakes the server. The server compares the word to learn that it must look at the reader slots again.
 pub const READERS_CHANGED: u32 = 1 << 16;
+
+/// Flag of the second feature word that comes and goes: the server may be asleep on that word. Only where it announces
+/// [`Features::CONTROL_BELL`].
+pub const SERVER_WAITS: u32 = 1 << 2;
 
 /// A slot's stamp as it is stored: the seqlock's count, and above it what is known of the frame.
 ///
@@ -228,6 +236,8 @@ pub const REJECTED_MASK: u64 = (1 << 48) - 1;
 pub const READER_WAITING: u64 = 1 << 63;
 /// Flag in [`ReaderSlot::ext_rejected_flags`]: the reader compares the checksum of every frame that has one.
 pub const READER_VERIFIES: u64 = 1 << 62;
+/// Flag in [`ReaderSlot::ext_rejected_flags`]: the reader wants no frame overwritten before it has taken it.
+pub const READER_EVERY_FRAME: u64 = 1 << 61;
 
 /// The extension's part of a reader slot, once the tag has been checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -244,6 +254,8 @@ pub struct ReaderExtension {
     pub waiting: bool,
     /// Compares checksums.
     pub verifies: bool,
+    /// Wants no frame overwritten before it has taken it.
+    pub every_frame: bool,
 }
 
 impl ReaderExtension {
@@ -260,6 +272,7 @@ impl ReaderExtension {
             rejected: slot.ext_rejected_flags & REJECTED_MASK,
             waiting: slot.ext_rejected_flags & READER_WAITING != 0,
             verifies: slot.ext_rejected_flags & READER_VERIFIES != 0,
+            every_frame: slot.ext_rejected_flags & READER_EVERY_FRAME != 0,
         })
     }
 }
@@ -285,6 +298,11 @@ mod tests {
         let found = Features::from_wire(word, counted, 7);
         assert!(found.has(Features::FRAME_MARKS | Features::MORE));
         assert_eq!(found.to_wire(), (word, more), "the count is no flag");
+        assert_eq!(Features::from_wire(word, counted | SERVER_WAITS, 7), found, "what comes and goes is no promise");
+        let more = Features::RING_ALWAYS | Features::CONTROL_BELL;
+        let (word, second) = Features::new(7, Features::STAMPS | more).to_wire();
+        assert_eq!(second & SERVER_WAITS, 0);
+        assert!(Features::from_wire(word, second, 7).has(more));
     }
 
     #[test]

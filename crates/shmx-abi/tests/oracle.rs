@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_abi::control::{Place, PlaceError, Record, RingGeometry};
 use shmx_abi::directory::{Directory, DirectoryError, StreamEntry};
-use shmx_abi::extension::{Features, FrameMarks, PublishTime, READER_WAITING, REJECTED_MASK, ReaderExtension};
+use shmx_abi::extension::{
+    Features, FrameMarks, PublishTime, READER_WAITING, REJECTED_MASK, ReaderExtension, SERVER_WAITS,
+};
 use shmx_abi::frame::{FrameError, Streams};
 use shmx_abi::tlv::{Tlvs, step};
 use shmx_abi::wire::TlvHeader;
@@ -294,6 +296,7 @@ proptest! {
         session in any::<u64>(), other in any::<u64>(), flags in 1..256_u64, more in any::<u16>(), count in any::<u16>(),
     ) {
         let digest = |s: u64| ((u128::from(s) * 0x9E37_79B9_7F4A_7C15 % (1 << 64)) >> 40) as u64;
+        let more = more & !(SERVER_WAITS as u16); // which is no promise
         let flags = if more == 0 { flags } else { flags | Features::MORE >> 24 };
         let features = Features::new(session, flags << 24 | u64::from(more) << 32);
         let (word, second) = features.to_wire();

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::time::Instant;
 
 pub(crate) fn run(a: &Cat) -> anyhow::Result<()> {
-    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach)? else { return Ok(()) };
+    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, true)? else { return Ok(()) };
     let result = copy(a, &mut source);
     let s = source.end();
     common::say(format_args!("{} frames received, {} missed, {} rejected", s.delivered, s.missed, s.rejected));

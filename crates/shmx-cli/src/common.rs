@@ -4,7 +4,7 @@ use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
 use shmx::error::{OpenError, ServerEnd};
-use shmx::{Client, Server, ServerBuilder};
+use shmx::{Client, ClientOptions, Server, ServerBuilder};
 use std::time::{Duration, Instant};
 
 /// Longest wait before the stop flag is polled.
@@ -73,10 +73,10 @@ pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Serv
 }
 
 /// Opens a region, trying for a while if it is not there; `None` if the command is to end.
-pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Client>> {
+pub(crate) fn open(name: &str, wait: Duration, options: &ClientOptions) -> anyhow::Result<Option<Client>> {
     let until = Instant::now() + wait;
     loop {
-        match Client::open(name) {
+        match options.open(name) {
             Ok(client) => return Ok(Some(client)),
             Err(OpenError::ServerGone { .. } | OpenError::Os(shmx_os::OpenError::NotFound { .. }))
                 if Instant::now() < until =>

@@ -201,7 +201,7 @@ fn look(name: &str) -> anyhow::Result<String> {
 
 pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
     stop::when_stdin_closes();
-    let Some(mut reader) = Attached::open(&a.name, OPEN_WAIT)? else { return Ok(()) };
+    let Some(mut reader) = Attached::open(&a.name, OPEN_WAIT, false)? else { return Ok(()) };
     let place = reader.client.reader_index().context("no reader slot is free")? as usize;
     let start = Instant::now();
     let end = start + a.seconds;

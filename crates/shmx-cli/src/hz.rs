@@ -2,7 +2,7 @@
 
 use crate::acquired::Acquired;
 use crate::args::Hz;
-use crate::common::{self, safe};
+use crate::common::{self, SLICE, safe};
 use crate::progress::Progress;
 use crate::seen::{PUBLISH_STEP, Seen};
 use crate::source;
@@ -288,8 +288,8 @@ fn measure(a: &Hz, inspector: &Inspector, tap: &mut Tap, m: &mut Measure, end: O
             told = (Instant::now(), total, m.bytes);
         }
         if taken < TURN {
-            let pause = Instant::now() + tap.pause();
-            stop::sleep_until(end.map_or(pause, |e| pause.min(e)));
+            let left = end.map_or(SLICE, |e| e.saturating_duration_since(Instant::now()).min(SLICE));
+            tap.sleep(left);
         }
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
         play(a, &mut player, &keys)
     }?;
     if !stop::requested() {
-        finish(a, &mut player);
+        finish(a, &mut player)?;
     }
     let s = player.stats();
     let at = |q: f64| late.value_at_quantile(q) as f64 / 1e6;
@@ -153,7 +153,7 @@ fn play(a: &Play, player: &mut Player, keys: &Keys) -> anyhow::Result<Histogram<
         if !stop::sleep_until(until) || player.is_paused() {
             continue;
         }
-        if a.lossless && !wait_for_readers(player) {
+        if a.lossless && !wait_for_readers(player)? {
             break;
         }
         let now = Instant::now();
@@ -167,24 +167,26 @@ fn play(a: &Play, player: &mut Player, keys: &Keys) -> anyhow::Result<Histogram<
     Ok(late)
 }
 
-fn wait_for_readers(player: &mut Player) -> bool {
-    while !player.all_seen() {
-        if !stop::sleep_until(Instant::now() + Duration::from_micros(50)) {
-            return false;
+/// False if the command is to end.
+fn wait_for_readers(player: &mut Player) -> anyhow::Result<bool> {
+    while !player.wait_seen(SLICE)? {
+        if stop::requested() {
+            return Ok(false);
         }
         player.attend();
     }
-    true
+    Ok(true)
 }
 
-fn finish(a: &Play, player: &mut Player) {
+fn finish(a: &Play, player: &mut Player) -> anyhow::Result<()> {
     if a.lossless {
-        wait_for_readers(player);
+        wait_for_readers(player)?;
     }
     let end = Instant::now() + a.keep;
     while Instant::now() < end && stop::sleep_until(end.min(Instant::now() + SLICE)) {
         player.attend();
     }
+    Ok(())
 }
 
 /// Does what a key means; false to end.

@@ -77,9 +77,13 @@ fn input(frame_bytes: usize) -> (mpsc::Receiver<std::io::Result<Input>>, mpsc::S
 }
 
 fn frames(server: &mut Server, a: &Publish, parts: &[Part], frame_bytes: usize) -> anyhow::Result<()> {
-    let ready = wait_until(server, || attached(server).count() >= a.wait_readers as usize);
-    if !ready {
-        return Ok(());
+    while server.snapshot_readers().iter().filter(|r| r.in_use).count() < a.wait_readers as usize {
+        if stop::requested() {
+            return Ok(());
+        }
+        common::attend(server, |_| {});
+        // Readers that come end this; their messages stay.
+        server.wait_control(0, SLICE).context("cannot wait for readers")?;
     }
     let (items, give_back) = input(frame_bytes);
     let mut pace = a.hz.map(Pace::new);
@@ -94,7 +98,7 @@ fn frames(server: &mut Server, a: &Publish, parts: &[Part], frame_bytes: usize) 
             Ok(Ok(Input::Frame(bytes))) => bytes,
             Ok(Ok(Input::End(0))) => break,
             Ok(Ok(Input::End(left))) => {
-                finish(server, a);
+                finish(server, a)?;
                 bail!("{left} bytes were left over after {seq} frames; a frame takes {frame_bytes} bytes");
             }
             Ok(Err(e)) => return Err(e).context("cannot read stdin"),
@@ -111,7 +115,7 @@ fn frames(server: &mut Server, a: &Publish, parts: &[Part], frame_bytes: usize) 
                 common::attend(server, |_| {});
             }
         }
-        if a.lossless && !wait_until(server, || all_have_seen(server, seq)) {
+        if a.lossless && !wait_taken(server, seq)? {
             return Ok(());
         }
         // Readers may hold every slot for a while.
@@ -143,45 +147,32 @@ fn frames(server: &mut Server, a: &Publish, parts: &[Part], frame_bytes: usize) 
             return Ok(());
         }
     }
-    finish(server, a);
-    Ok(())
+    finish(server, a)
 }
 
 /// Lets the readers have the last frame, and the region its time.
-fn finish(server: &Server, a: &Publish) {
-    let last = server.frames_published();
-    if a.lossless && !wait_until(server, || all_have_seen(server, last)) {
-        return;
+fn finish(server: &Server, a: &Publish) -> anyhow::Result<()> {
+    if a.lossless && !wait_taken(server, server.frames_published())? {
+        return Ok(());
     }
     let end = Instant::now() + a.keep;
     while Instant::now() < end && stop::sleep_until(end.min(Instant::now() + SLICE)) {
         common::attend(server, |_| {});
     }
+    Ok(())
 }
 
-fn attached(server: &Server) -> impl Iterator<Item = shmx::ReaderInfo> {
-    server.snapshot_readers().into_iter().filter(|r| r.in_use)
-}
-
-fn all_have_seen(server: &Server, frame_id: u64) -> bool {
-    attached(server).all(|r| r.last_frame_seen >= frame_id)
-}
-
-/// Waits, soon at first and then in longer steps; false if the command is to end. Dead readers are removed meanwhile.
-fn wait_until(server: &Server, done: impl Fn() -> bool) -> bool {
-    let mut pause = Duration::from_micros(10);
-    let mut attended = Instant::now();
+/// Waits until every attached reader has taken the frame; false if the command is to end.
+fn wait_taken(server: &Server, frame_id: u64) -> anyhow::Result<bool> {
     loop {
-        if done() {
-            return true;
-        }
-        if !stop::sleep_until(Instant::now() + pause) {
-            return false;
-        }
-        pause = (pause * 2).min(Duration::from_millis(1));
-        if attended.elapsed() > SLICE {
-            common::attend(server, |_| {});
-            attended = Instant::now();
+        match server.wait_taken_by_all(frame_id, SLICE) {
+            Ok(()) => return Ok(true),
+            Err(BeginError::NotTaken { .. }) if stop::requested() => return Ok(false),
+            Err(e @ BeginError::NotTaken { .. }) => {
+                tracing::debug!("waiting: {e}");
+                common::attend(server, |_| {});
+            }
+            Err(e) => return Err(e).context("cannot publish on"),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
-    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach)? else { return Ok(()) };
+    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, wants_all(a))? else { return Ok(()) };
     let mut skipped = 0;
     let result = lines(a, &mut source, &mut skipped);
     let s = source.end();
@@ -19,6 +19,11 @@ pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
     let left_out = if a.every.is_some() { format!(", {skipped} skipped by --every") } else { String::new() };
     common::say(format_args!("{n} frames received, {missed} missed, {rejected} rejected{left_out}"));
     result
+}
+
+/// Whether it takes every frame, and not the newest each time.
+fn wants_all(a: &Read) -> bool {
+    a.all || matches!(a.every, Some(Every::Frames(_)))
 }
 
 fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()> {
@@ -29,7 +34,7 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
     // With --every: the next frame id, or the next moment, to print.
     let (mut next_id, mut next_time) = (0, Instant::now());
     while a.frames.is_none_or(|n| got < n) {
-        let all = a.all || matches!(a.every, Some(Every::Frames(_)));
+        let all = wants_all(a);
         let frame = match source.take(all, Instant::now() + a.timeout)? {
             Taken::Frame(f) => f,
             Taken::Stopped => return Ok(()),

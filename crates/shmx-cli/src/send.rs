@@ -5,8 +5,8 @@ use crate::common::{self, say};
 use crate::stop;
 use crate::units;
 use anyhow::{Context, bail};
-use shmx::Inspector;
 use shmx::error::SendError;
+use shmx::{Client, Inspector};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
             body.extend(std::fs::read(path).with_context(|| format!("cannot read `{what}`"))?);
         }
     }
-    let Some(client) = common::open(&a.name, a.wait_server)? else { return Ok(()) };
+    let Some(client) = common::open(&a.name, a.wait_server, &Client::options())? else { return Ok(()) };
     // Beside the client, to see how far the server has read.
     let inspector = Inspector::open(&a.name).with_context(|| format!("cannot look at region `{}`", a.name))?;
     let until = Instant::now() + a.timeout;

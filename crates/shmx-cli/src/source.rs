@@ -43,9 +43,9 @@ pub(crate) enum Taken {
 
 impl Source {
     /// Opens a region, trying for a while if it is not there; `None` if the command is to end.
-    pub(crate) fn open(name: &str, wait: Duration, attach: bool) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn open(name: &str, wait: Duration, attach: bool, all: bool) -> anyhow::Result<Option<Self>> {
         if attach {
-            return Ok(Attached::open(name, wait)?.map(|a| Self::Attached(Box::new(a))));
+            return Ok(Attached::open(name, wait, all)?.map(|a| Self::Attached(Box::new(a))));
         }
         // Nothing is at stake here but the answer, so whatever can be compared is compared.
         let options = Tap::options().start(Start::Newest).verify(Verify::Always);
@@ -163,8 +163,9 @@ impl Follow for Attached {
 
 impl Attached {
     /// Opens a region, trying for a while if it is not there; `None` if the command is to end.
-    pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Self>> {
-        let Some(client) = common::open(name, wait)? else { return Ok(None) };
+    /// With `all` it asks for every frame.
+    pub(crate) fn open(name: &str, wait: Duration, all: bool) -> anyhow::Result<Option<Self>> {
+        let Some(client) = common::open(name, wait, &Client::options().every_frame(all))? else { return Ok(None) };
         let hello = Hello::start(&client);
         Ok(Some(Self { client, hello }))
     }
@@ -262,7 +263,7 @@ mod tests {
     fn each_frame_is_taken_once_and_the_rest_is_counted() {
         for attach in [false, true] {
             let scratch = Scratch::new("follow", 4);
-            let mut source = Source::open(&scratch.name, Duration::ZERO, attach).unwrap().unwrap();
+            let mut source = Source::open(&scratch.name, Duration::ZERO, attach, true).unwrap().unwrap();
             assert_eq!(ids(&mut source), [0; 0]);
             scratch.publish(3);
             assert_eq!(ids(&mut source), [1, 2, 3]);
@@ -287,7 +288,7 @@ mod tests {
     fn another_session_is_told() {
         let scratch = Scratch::new("follow", 3);
         scratch.publish(5);
-        let mut source = Source::open(&scratch.name, Duration::ZERO, false).unwrap().unwrap();
+        let mut source = Source::open(&scratch.name, Duration::ZERO, false, true).unwrap().unwrap();
         assert_eq!(ids(&mut source), [5], "from the newest on");
         // As a server of the reference does it: in place.
         scratch.poke(24, &7_u64.to_ne_bytes());
@@ -305,7 +306,7 @@ mod tests {
         }
         let scratch = Scratch::new("left", 3);
         scratch.publish(1);
-        let mut source = Source::open(&scratch.name, Duration::ZERO, false).unwrap().unwrap();
+        let mut source = Source::open(&scratch.name, Duration::ZERO, false, true).unwrap().unwrap();
         drop(scratch);
         assert!(matches!(source.take(true, Instant::now()), Ok(Taken::Frame(_))), "what is left comes first");
         let until = Instant::now() + Duration::from_secs(20);

@@ -142,7 +142,7 @@ pub use name::{NAME_MAX_LEN, NameError, RegionName};
 pub use name_changes::{NameChanges, NameWatchKind};
 pub use name_watch::NameWatch;
 pub use pending::{Pending, PublishError};
-pub use process::{process_alive, process_id, process_name, random_u64};
+pub use process::{process_alive, process_id, process_is_stopped, process_name, random_u64};
 pub use read_only::ReadOnlyRegion;
 pub use region::Region;
 pub use space::Space;

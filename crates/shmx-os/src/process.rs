@@ -43,6 +43,20 @@ pub fn process_name(pid: u32) -> Option<String> {
     sys::process_name(pid)
 }
 
+/// Whether the process is stopped (by a signal, or by a debugger); `None` where it does not exist, may not be looked at,
+/// or the platform has no simple way (Windows, macOS).
+///
+/// A sign for messages only: ids are re-used, and another pid namespace numbers its processes differently.
+///
+/// ```
+/// # #[cfg(target_os = "linux")]
+/// assert_eq!(shmx_os::process_is_stopped(shmx_os::process_id()), Some(false));
+/// ```
+#[must_use]
+pub fn process_is_stopped(pid: u32) -> Option<bool> {
+    sys::process_is_stopped(pid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +74,13 @@ mod tests {
     fn this_process_has_a_name_and_impossible_ids_have_none() {
         assert!(process_name(process_id()).is_some_and(|name| !name.is_empty()));
         assert_eq!(process_name(u32::MAX), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_a_stopped_process_is_stopped() {
+        assert_eq!(process_is_stopped(process_id()), Some(false));
+        assert_eq!(process_is_stopped(u32::MAX), None);
     }
 
     #[cfg(any(unix, windows))]

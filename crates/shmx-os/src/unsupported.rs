@@ -180,6 +180,10 @@ pub(crate) fn space() -> Result<Space, OsError> {
     Err(OsError::Unsupported { step: "tell the room for shared memory" })
 }
 
+pub(crate) const fn process_is_stopped(_pid: u32) -> Option<bool> {
+    None
+}
+
 pub(crate) fn process_name(_pid: u32) -> Option<String> {
     None
 }

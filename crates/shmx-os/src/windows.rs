@@ -36,7 +36,7 @@ pub(crate) use existing::Existing;
 pub(crate) use list::list;
 pub(crate) use many::{Interrupter, WaitMany};
 pub(crate) use pending::Pending;
-pub(crate) use process::{process_alive, process_name, random_u64, ticks};
+pub(crate) use process::{process_alive, process_is_stopped, process_name, random_u64, ticks};
 pub(crate) use read_only::{ReadOnly, peek};
 pub(crate) use region::Region;
 pub(crate) use space::{page_size, space};

@@ -237,6 +237,25 @@ impl Player {
         })
     }
 
+    /// Waits until every attached reader has taken the frames published so far; false when the time is up.
+    ///
+    /// # Errors
+    ///
+    /// [`PlayError`] if a region is not the player's any more.
+    pub fn wait_seen(&self, timeout: Duration) -> Result<bool, PlayError> {
+        let start = Instant::now();
+        for l in &self.live {
+            let left = timeout.saturating_sub(start.elapsed());
+            let frame_id = l.server.frames_published();
+            match l.server.wait_taken_by_all(frame_id, left) {
+                Ok(()) => {}
+                Err(BeginError::NotTaken { .. }) => return Ok(false),
+                Err(e) => return Err(PlayError::Frame { name: l.region.clone(), frame_id, source: Box::new(e) }),
+            }
+        }
+        Ok(true)
+    }
+
     /// Moves to this time from the beginning of the recording. The regions become what they were there; nothing is
     /// published before the next call of [`Player::step`].
     ///

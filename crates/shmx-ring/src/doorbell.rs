@@ -5,6 +5,9 @@
 //! wakes everybody. A flag instead of a counter would lose wake-ups: cleared by the writer and set again by another
 //! reader, it would look to the first reader as if nothing had happened. A sleeper that dies leaves an odd value,
 //! which costs the writer one needless wake.
+//!
+//! A server can be asked to ring always. It keeps the word odd itself ([`keep_odd`]), so that nothing changes for the
+//! writer, and sleepers need no permission to write ([`watch`]).
 
 use crate::sync::{AtomicU32, Ordering, fence, sc_access_fence};
 
@@ -29,4 +32,22 @@ pub fn ring(doorbell: &AtomicU32) -> Option<u32> {
     let rung = seen % 2 == 1
         && doorbell.compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
     rung.then_some(seen)
+}
+
+/// The value to sleep on for a reader that may not write, of a server that rings always. Look for news after this and
+/// before sleeping; while it is even, the server is between its two steps: pause instead of sleeping. `[P5 doorbell]`
+pub fn watch(doorbell: &AtomicU32) -> u32 {
+    // Relaxed: it must suit mappings that may only be read.
+    let seen = doorbell.load(Ordering::Relaxed);
+    // S2. SeqCst: who sees the value that a writer left sees the news of each writer that found it even, and so rang
+    // for nobody. Includes Acquire.
+    fence(Ordering::SeqCst);
+    seen
+}
+
+/// After [`ring`], and before the wake, by a server that rings always.
+pub fn keep_odd(doorbell: &AtomicU32) {
+    // Release, with the load in `ring` and the fence in `watch`: a writer that found the word even before this made its
+    // news before this too.
+    doorbell.fetch_or(1, Ordering::Release);
 }

@@ -10,6 +10,8 @@
 //! * [`load`]: loads of words, fit for mappings that may only be read;
 //! * [`control`]: the ring from a reader back to the producer;
 //! * [`readers`]: attaching, detaching, and clearing after the dead;
+//! * [`every_frame`]: what readers that want every frame have taken;
+//! * [`control_bell`]: the server sleeps, and readers wake it;
 //! * [`doorbell`]: who sleeps and who must be woken;
 //! * `prefetch`: asking for cache lines early;
 //! * [`bytes`]: copies between shared and private memory.
@@ -39,6 +41,14 @@
 //! | R5 | copy only: fence Acquire, load stamp, must be unchanged | pairs with W3 |
 //! | R6 | lease only: clear own bit | Release, pairs with W2: reads stay before the overwrite |
 //!
+//! Of readers that want every frame, and a writer that asks:
+//!
+//! | step | who | ordering and what it forbids |
+//! |---|---|---|
+//! | K1 | reader that attaches: its slot, count of changes, fence, load stamps | SeqCst `[P7 every frame]` |
+//! | K2 | writer: W1, load the count of changes, then the reader slots | SeqCst `[P7 every frame]` with K1 |
+//! | K3 | reader: last_frame_seen | Release, with the writer's Acquire: reads stay before the overwrite |
+//!
 //! Why one of the two sees the other (P3): W1, W2, R2 and R3 are sequentially consistent and so have one order. If W2
 //! came before R2, then W1, which is before W2, came before R3, which therefore finds the odd stamp; otherwise W2 finds
 //! the bit. The doorbell (P5) is the same with a fence on the sleeper's side, where its cost does not matter. No fence
@@ -53,7 +63,9 @@ extern crate std;
 
 pub mod bytes;
 pub mod control;
+pub mod control_bell;
 pub mod doorbell;
+pub mod every_frame;
 pub mod hold;
 pub mod load;
 #[cfg(not(loom))]

@@ -7,7 +7,8 @@
 use crate::reader::{end_lease, leases};
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::view::{HeaderView, ReaderView, Slots};
-use shmx_abi::extension::{READER_VERIFIES, READERS_CHANGED};
+use crate::{control_bell, every_frame};
+use shmx_abi::extension::{READER_EVERY_FRAME, READER_VERIFIES, READERS_CHANGED};
 
 /// Who takes a reader slot.
 #[derive(Clone, Copy, Debug)]
@@ -22,27 +23,48 @@ pub struct Newcomer {
     pub locked: bool,
     /// Whether it compares the checksum of every frame that has one, so that the server must compute them.
     pub verifies: bool,
+    /// Whether it wants no frame overwritten before it has taken it. It must then store
+    /// [`first_frames`](every_frame::first_frames) in its slot soon: until then nothing is overwritten.
+    pub every_frame: bool,
 }
 
-/// Takes a free slot. Returns false if the slot is taken.
-pub fn attach(header: &HeaderView, slot: &ReaderView, who: &Newcomer) -> bool {
+/// A reader came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The value of [`HeaderView::ext_more`] that the server may be asleep on and must be woken from.
+    pub wake: Option<u32>,
+}
+
+/// Counts the change.
+fn changed(header: &HeaderView) -> Change {
+    // Release: a server that sees the change sees the slot, see `changes`.
+    let before = header.ext_more.fetch_add(READERS_CHANGED, Ordering::Release);
+    Change { wake: Some(before).filter(|&w| control_bell::is_asleep(w)) }
+}
+
+/// Takes a free slot; `None` if the slot is taken.
+pub fn attach(header: &HeaderView, slot: &ReaderView, who: &Newcomer) -> Option<Change> {
     // AcqRel: the previous owner's clearing stays before, our fields after.
     if slot.in_use.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        return false;
+        return None;
     }
     for counter in [&slot.ext_delivered, &slot.ext_missed, &slot.last_frame_seen] {
         counter.store(0, Ordering::Relaxed);
     }
-    slot.ext_rejected_flags.store(if who.verifies { READER_VERIFIES } else { 0 }, Ordering::Relaxed);
+    let verifies = if who.verifies { READER_VERIFIES } else { 0 };
+    let every_frame = if who.every_frame { READER_EVERY_FRAME } else { 0 };
+    slot.ext_rejected_flags.store(verifies | every_frame, Ordering::Relaxed);
     slot.ext_pid.store(who.pid, Ordering::Relaxed);
     slot.ext_tag.store(if who.locked { who.id } else { 0 }, Ordering::Relaxed);
     // Release: who sees the id sees the tag.
     slot.reader_id.store(who.id, Ordering::Release);
     slot.heartbeat.store(who.now, Ordering::Release);
     header.readers_connected.fetch_add(1, Ordering::AcqRel);
-    // Release: a server that sees the change sees the slot, see `changes`.
-    header.ext_more.fetch_add(READERS_CHANGED, Ordering::Release);
-    true
+    let change = changed(header);
+    if who.every_frame {
+        every_frame::announced();
+    }
+    Some(change)
 }
 
 /// Has another value after a reader came or went: what a server compares before it looks at the slots again.
@@ -72,9 +94,9 @@ pub fn needs_checksums(slot: &ReaderView) -> bool {
 
 /// Frees the slot of a reader that is known to be dead. The caller holds the liveness lock of its index, where there
 /// are locks.
-pub fn bury<S: Slots>(slots: &S, slot: &ReaderView, index: u32) {
+pub fn bury<S: Slots>(slots: &S, slot: &ReaderView, index: u32) -> Change {
     clear_leases(slots, index);
-    detach(slots.header(), slot);
+    detach(slots.header(), slot)
 }
 
 /// Frees a slot: the owner's last act, or the reaper's.
@@ -84,7 +106,7 @@ pub fn bury<S: Slots>(slots: &S, slot: &ReaderView, index: u32) {
 /// An owner that dies within leaves what a reaper recognises: an id that the tag confirms, or neither id nor
 /// heartbeat. A heartbeat without tag would look like a reader of another implementation, which only time may reap;
 /// hence the order: heartbeat, id, tag.
-pub fn detach(header: &HeaderView, slot: &ReaderView) {
+pub fn detach(header: &HeaderView, slot: &ReaderView) -> Change {
     // Release each: no store overtakes an earlier one.
     slot.heartbeat.store(0, Ordering::Release);
     slot.last_frame_seen.store(0, Ordering::Release);
@@ -94,8 +116,7 @@ pub fn detach(header: &HeaderView, slot: &ReaderView) {
     // Release: whoever takes the slot next finds it cleared.
     slot.in_use.store(0, Ordering::Release);
     decrement(&header.readers_connected);
-    // Release, as in `attach`.
-    header.ext_more.fetch_add(READERS_CHANGED, Ordering::Release);
+    changed(header)
 }
 
 /// One less, but never below zero: another process may have written nonsense there.

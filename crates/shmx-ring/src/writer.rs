@@ -90,6 +90,8 @@ pub struct NoFreeSlot {
     pub leased: u32,
     /// Slots that other claims of this producer hold.
     pub writing: u32,
+    /// Slots whose frames are still needed ([`Claimer::claim_where`]).
+    pub needed: u32,
 }
 
 /// What goes into the frame header.
@@ -153,12 +155,12 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
 
     /// Claims slot `index`, if it is free. A slot whose flag is set is left as it is, stamp included.
     #[inline]
-    fn try_claim<S: Slots>(&self, slots: &S, index: u32) -> Result<u64, Busy> {
+    fn try_claim<S: Slots>(&self, slots: &S, index: u32, may: impl Fn(u64) -> bool) -> Result<u64, Busy> {
         // Acquire, pairs with `give_back`: the last owner's use of the payload stays before ours.
         if self.flag(index).is_some_and(|flag| flag.swap(1, Ordering::Acquire) != 0) {
             return Err(Busy::Writing);
         }
-        let claimed = try_claim(slots.slot(index));
+        let claimed = try_claim(slots.slot(index), may);
         if claimed.is_err() {
             self.give_back(index);
         }
@@ -167,12 +169,12 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
 
     /// The same for a thread that has the claimer to itself.
     #[inline]
-    fn try_claim_mut<S: Slots>(&mut self, slots: &S, index: u32) -> Result<u64, Busy> {
+    fn try_claim_mut<S: Slots>(&mut self, slots: &S, index: u32, may: impl Fn(u64) -> bool) -> Result<u64, Busy> {
         // Relaxed: `&mut` says that nobody else counts.
         if self.flag(index).is_some_and(|flag| flag.load(Ordering::Relaxed) != 0) {
             return Err(Busy::Writing);
         }
-        let claimed = try_claim(slots.slot(index));
+        let claimed = try_claim(slots.slot(index), may);
         if claimed.is_ok()
             && let Some(flag) = self.flag(index)
         {
@@ -218,28 +220,61 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
             // The slot of the newest frame comes last, so that readers lose it only when there is no other. Asked each
             // time: another thread may have made a different slot the newest one.
             if self.newest() != Some(index)
-                && let Ok(stamp) = self.try_claim(slots, index)
+                && let Ok(stamp) = self.try_claim(slots, index, |_| true)
             {
                 return Ok(Claim::new(ticket, index, stamp));
             }
         }
-        self.claim_any(slots)
+        self.claim_any(slots, |_| true)
+    }
+
+    /// [`Claimer::claim`] of a slot whose frame `may` be overwritten, by its id; 0 is no frame. A slot that is refused is
+    /// left as it is, and so is the order in which the others come.
+    ///
+    /// `may` is asked before a slot is claimed, so that readers see no odd stamp in vain, and once more when nobody else
+    /// can write it any more.
+    ///
+    /// # Errors
+    ///
+    /// [`NoFreeSlot`] when no slot could be had at the moment.
+    #[inline]
+    pub fn claim_where<S: Slots>(&self, slots: &S, may: impl Fn(u64) -> bool) -> Result<Claim, NoFreeSlot> {
+        let newest = self.newest();
+        for _ in 0..slots.slot_count() {
+            // Relaxed: as in `claim`.
+            let ticket = self.next_ticket.load(Ordering::Relaxed);
+            let index = self.sequence.slot(ticket);
+            let claimed = if newest == Some(index) { Err(Busy::Leased) } else { self.try_claim(slots, index, &may) };
+            if matches!(claimed, Err(Busy::Needed)) {
+                // The ticket stays: those who wait try many times, and the oldest frame's turn must not pass.
+                break;
+            }
+            let next = ticket + 1;
+            let ours = self.next_ticket.compare_exchange(ticket, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            if let Ok(stamp) = claimed {
+                // Where another thread was faster the slot is ours, and the ticket is not.
+                let ticket = if ours { ticket } else { self.ticket_of(index) };
+                return Ok(Claim::new(ticket, index, stamp));
+            }
+        }
+        self.claim_any(slots, may)
     }
 
     /// Tries each slot once, whatever tickets other threads take meanwhile: those of [`Claimer::claim`] are shared, so
     /// that another thread may have taken the ticket of the one free slot each time.
     #[cold]
-    fn claim_any<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
-        let mut refused = NoFreeSlot { leased: 0, writing: 0 };
+    fn claim_any<S: Slots>(&self, slots: &S, may: impl Fn(u64) -> bool) -> Result<Claim, NoFreeSlot> {
+        let mut refused = NoFreeSlot { leased: 0, writing: 0, needed: 0 };
         let (count, newest) = (slots.slot_count(), self.newest().filter(|&n| n < slots.slot_count()));
         // The slot whose turn is next holds the oldest frame, as far as tickets tell.
         let first = self.next_slot() % count.max(1);
         let others = (first..count).chain(0..first).filter(|&index| newest != Some(index));
         for index in others.chain(newest) {
-            match self.try_claim(slots, index) {
+            match self.try_claim(slots, index, &may) {
                 Ok(stamp) => return Ok(Claim::new(self.ticket_of(index), index, stamp)),
                 Err(Busy::Leased) => refused.leased += 1,
                 Err(Busy::Writing) => refused.writing += 1,
+                Err(Busy::Needed) => refused.needed += 1,
             }
         }
         Err(refused)
@@ -253,6 +288,26 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
         let first = self.next_ticket.fetch_add(u64::from(slots), Ordering::Relaxed);
         let at = self.sequence.slot(first);
         first + u64::from(if at <= index { index - at } else { index + (slots - at) })
+    }
+
+    /// [`Claimer::claim_where`] for a thread that has the claimer to itself.
+    ///
+    /// # Errors
+    ///
+    /// [`NoFreeSlot`] as there.
+    #[inline]
+    pub fn claim_where_mut<S: Slots>(&mut self, slots: &S, may: impl Fn(u64) -> bool) -> Result<Claim, NoFreeSlot> {
+        let newest = self.newest();
+        // Relaxed: `&mut` says that nobody else counts.
+        let ticket = self.next_ticket.load(Ordering::Relaxed);
+        let index = self.sequence.slot(ticket);
+        if newest != Some(index)
+            && let Ok(stamp) = self.try_claim_mut(slots, index, &may)
+        {
+            self.next_ticket.store(ticket + 1, Ordering::Relaxed);
+            return Ok(Claim::new(ticket, index, stamp));
+        }
+        self.claim_where(slots, may)
     }
 
     /// The slot of the newest frame.
@@ -275,7 +330,7 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
         let ticket = self.next_ticket.load(Ordering::Relaxed);
         let index = self.sequence.slot(ticket);
         if newest != Some(index)
-            && let Ok(stamp) = self.try_claim_mut(slots, index)
+            && let Ok(stamp) = self.try_claim_mut(slots, index, |_| true)
         {
             self.next_ticket.store(ticket + 1, Ordering::Relaxed);
             return Ok(Claim::new(ticket, index, stamp));
@@ -293,6 +348,7 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
 enum Busy {
     Leased,
     Writing,
+    Needed,
 }
 
 /// `order` is at least Acquire, which pairs with R6: the reads of a lease that ended stay before what we write.
@@ -302,13 +358,17 @@ fn leased(slot: &Slot<'_>, order: Ordering) -> bool {
 }
 
 #[inline]
-fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
+fn try_claim(slot: Slot<'_>, may: impl Fn(u64) -> bool) -> Result<u64, Busy> {
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
     if stamp % 2 == 1 {
         return Err(Busy::Writing);
     }
     if leased(&slot, Ordering::Acquire) {
         return Err(Busy::Leased); // a look ahead that spares readers the sight of an odd stamp
+    }
+    // Relaxed: the same, of whatever frame is there.
+    if !may(slot.head.frame_id.load(Ordering::Relaxed)) {
+        return Err(Busy::Needed);
     }
     // W1 [P3 lease-or-claim]. SeqCst, like the loads of W2 and R3 and the store of R2: the four have one order, so
     // either we see the lease or the reader sees the odd stamp. Includes Acquire: the last owner's writes stay before.
@@ -322,6 +382,11 @@ fn try_claim(slot: Slot<'_>) -> Result<u64, Busy> {
     if leased(&slot, Ordering::SeqCst) {
         slot.head.ext_stamp.store(stamp, Ordering::Release);
         return Err(Busy::Leased);
+    }
+    // K2 [P7 every frame]: `may` loads what readers change, SeqCst. Relaxed: the exchange above has acquired the frame.
+    if !may(slot.head.frame_id.load(Ordering::Relaxed)) {
+        slot.head.ext_stamp.store(stamp, Ordering::Release);
+        return Err(Busy::Needed);
     }
     // W3 [P2 torn]. Release: no store below becomes visible before the odd stamp.
     fence(Ordering::Release);

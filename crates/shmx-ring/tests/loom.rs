@@ -1,19 +1,25 @@
 //! Models of the slot protocol, the doorbell and the control ring under every interleaving that loom explores.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p shmx-ring --test loom`
+//!
+//! Length: one model after the other, over one ring.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use shmx_abi::control::RingGeometry;
+use shmx_abi::extension::Features;
 use shmx_ring::control::{Receiver, RingMemory, send};
+use shmx_ring::control_bell;
 #[cfg(not(loom_weak_sc))]
 use shmx_ring::doorbell;
+use shmx_ring::every_frame::{self, Taken};
 use shmx_ring::hold::Holds;
 use shmx_ring::reader::{self, FrameSnapshot};
+use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
-use shmx_ring::view::{ControlHead, FrameView, HeaderView, Slot, Slots};
+use shmx_ring::view::{ControlHead, FrameView, HeaderView, ReaderView, Slot, Slots};
 use shmx_ring::writer::{Claimer, FrameMeta, NoFreeSlot, Publisher};
 
 struct Ring {
@@ -361,7 +367,7 @@ fn two_writers_and_one_free_slot_fail_only_on_each_other() {
         let published = results.iter().filter(|r| r.is_ok()).count() as u64;
         assert!(published > 0, "one of them finds the slot");
         for refused in results.into_iter().filter_map(Result::err) {
-            assert_eq!(refused, NoFreeSlot { leased: 1, writing: 1 });
+            assert_eq!(refused, NoFreeSlot { leased: 1, writing: 1, needed: 0 });
         }
         assert_eq!(reader::published(&*ring), published);
         assert_eq!(newest_slot(&ring), Some(1), "the number leads to the frame");
@@ -387,6 +393,168 @@ fn no_wake_up_is_lost() {
         let woken = writer.join().unwrap();
         let word_changed = ring.header.ext_doorbell.load(Ordering::Relaxed) != expected;
         assert!(news || (woken == Some(expected) && word_changed), "the sleeper saw nothing and nobody wakes it");
+    });
+}
+
+/// One that sleeps without permission to write, of a server that rings always and has two producing threads. The second
+/// may find the word even and ring for nobody.
+#[test]
+#[cfg(not(loom_weak_sc))]
+fn no_wake_up_is_lost_on_a_bell_that_always_rings() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        ring.header.ext_doorbell.store(1, Ordering::Relaxed);
+        let publish = |ring: &Ring, id| {
+            ring.header.frame_seq.fetch_max(id, Ordering::SeqCst);
+            if doorbell::ring(&ring.header.ext_doorbell).is_some() {
+                doorbell::keep_odd(&ring.header.ext_doorbell);
+            }
+        };
+        let writers = [1, 2].map(|id| {
+            let ring = ring.clone();
+            thread::spawn(move || publish(&ring, id))
+        });
+        let expected = doorbell::watch(&ring.header.ext_doorbell);
+        let news = reader::published(&*ring) == 2;
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        // Who changes the word wakes after that.
+        let changed = ring.header.ext_doorbell.load(Ordering::Relaxed) != expected;
+        assert!(news || changed, "the sleeper saw nothing and nobody wakes it");
+        assert_eq!(ring.header.ext_doorbell.load(Ordering::Relaxed) % 2, 1, "the next frame rings");
+    });
+}
+
+/// The word of a server that sleeps on it.
+fn more() -> u32 {
+    (Features::CONTROL_BELL >> 32) as u32
+}
+
+#[test]
+fn the_server_loses_no_wake_up() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        ring.header.ext_more.store(more(), Ordering::Relaxed);
+        let taken = Arc::new(AtomicU64::new(0));
+        let reader = {
+            let (ring, taken) = (ring.clone(), taken.clone());
+            thread::spawn(move || {
+                taken.store(1, Ordering::Release);
+                control_bell::ring(&ring.header.ext_more)
+            })
+        };
+        let expected = control_bell::prepare_to_sleep(&ring.header.ext_more);
+        let news = taken.load(Ordering::Acquire) == 1;
+        let woken = reader.join().unwrap();
+        let word = ring.header.ext_more.load(Ordering::Relaxed);
+        assert!(news || (woken == Some(expected) && word != expected), "the server saw nothing and nobody wakes it");
+    });
+}
+
+#[test]
+fn two_readers_and_one_that_comes_wake_the_server() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        ring.header.ext_more.store(more(), Ordering::Relaxed);
+        let slot = Arc::new(ReaderView::new());
+        let taken = Arc::new(AtomicU64::new(0));
+        let reader = {
+            let (ring, taken) = (ring.clone(), taken.clone());
+            thread::spawn(move || {
+                taken.store(1, Ordering::Release);
+                control_bell::ring(&ring.header.ext_more)
+            })
+        };
+        let newcomer = {
+            let (ring, slot) = (ring.clone(), slot.clone());
+            thread::spawn(move || readers::attach(&ring.header, &slot, &who(false)).expect("it is free").wake)
+        };
+        let expected = control_bell::prepare_to_sleep(&ring.header.ext_more);
+        let message = taken.load(Ordering::Acquire) == 1;
+        let woken = [reader.join().unwrap(), newcomer.join().unwrap()];
+        let word = ring.header.ext_more.load(Ordering::Relaxed);
+        // Who changes the word from that value wakes from it.
+        assert!(message || (word != expected && woken.contains(&Some(expected))), "{woken:x?} {expected:x} {word:x}");
+    });
+}
+
+fn who(every_frame: bool) -> Newcomer {
+    Newcomer { id: 7, pid: 1, now: 1, locked: true, verifies: false, every_frame }
+}
+
+#[test]
+#[cfg(not(loom_weak_sc))]
+fn a_frame_found_safe_is_not_overwritten_before_it_is_taken() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let slot = Arc::new(ReaderView::new());
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        assert!(publish(&ring, &claimer, &publisher, 1));
+        let taken = Taken::new();
+        taken.scan(&ring.header, [&*slot]);
+        let reader = {
+            let (ring, slot) = (ring.clone(), slot.clone());
+            thread::spawn(move || {
+                assert!(readers::attach(&ring.header, &slot, &who(true)).is_some());
+                let first = every_frame::first_frames(&*ring);
+                if first.oldest > 1 {
+                    return false;
+                }
+                // The frame stays until it is said to be taken. The slot may be odd for a moment.
+                let Ok(seen) = reader::begin(ring.slot(0)) else { return true };
+                assert_eq!((seen.frame_id, seen.sim_time_bits), (1, 1));
+                let mut copy = [0; 16];
+                if reader::copy_payload(ring.slot(0), &seen, &mut copy).is_ok() {
+                    assert_eq!(copy[..8], 1_u64.to_ne_bytes());
+                }
+                true
+            })
+        };
+        let may = |id| {
+            taken.permits(&ring.header, id) || {
+                taken.scan(&ring.header, [&*slot]);
+                taken.permits(&ring.header, id)
+            }
+        };
+        let claimed = claimer.claim_where(&*ring, may);
+        if let Ok(claim) = &claimed {
+            assert_eq!(claim.slot(), 0);
+        }
+        let safe = reader.join().unwrap();
+        assert!(!(safe && claimed.is_ok()), "a frame was found safe and overwritten");
+        if claimed.is_err() {
+            let seen = reader::begin(ring.slot(0)).expect("the claim has stepped back");
+            assert_eq!(seen.frame_id, 1);
+        }
+    });
+}
+
+#[test]
+fn a_frame_that_was_taken_is_read_before_it_is_overwritten() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let slot = Arc::new(ReaderView::new());
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        assert!(publish(&ring, &claimer, &publisher, 1));
+        assert!(readers::attach(&ring.header, &slot, &who(true)).is_some());
+        let reader = {
+            let (ring, slot) = (ring.clone(), slot.clone());
+            thread::spawn(move || {
+                // Loom reports it if the writer's store is not ordered behind this.
+                assert_eq!(plain(&ring, 0), 1);
+                slot.last_frame_seen.store(1, Ordering::Release);
+            })
+        };
+        let taken = Taken::new();
+        taken.scan(&ring.header, [&*slot]);
+        if claimer.claim_where(&*ring, |id| taken.permits(&ring.header, id)).is_ok() {
+            ring.plain[0].with_mut(|p| {
+                // SAFETY: everybody has taken what was there; loom checks that.
+                unsafe { *p = 2 }
+            });
+        }
+        reader.join().unwrap();
     });
 }
 

@@ -85,7 +85,7 @@ fn a_control_ring_orders_what_is_around_it() {
 }
 
 fn newcomer(id: u64) -> readers::Newcomer {
-    readers::Newcomer { id, pid: id as u32, now: 1, locked: true, verifies: false }
+    readers::Newcomer { id, pid: id as u32, now: 1, locked: true, verifies: false, every_frame: false }
 }
 
 /// Who has attached owns what belongs to the slot until it detaches.
@@ -100,7 +100,7 @@ fn a_reader_slot_has_one_owner_at_a_time() {
                 // A header each: the common count would put the owners in order by itself.
                 let header = &HeaderView::new();
                 for _ in 0..ROUNDS {
-                    while !readers::attach(header, slot, &newcomer(id)) {
+                    while readers::attach(header, slot, &newcomer(id)).is_none() {
                         thread::yield_now();
                     }
                     owned.set(owned.get() + 1);

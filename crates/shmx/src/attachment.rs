@@ -7,9 +7,10 @@ use crate::schema::directory::Directory;
 use parking_lot::Mutex;
 use shmx_abi::extension::Features;
 use shmx_os::{LockByte, LockState, OsError, Region, clock};
+use shmx_ring::control_bell;
 use shmx_ring::hold::{Hold, Holds, Refused};
 use shmx_ring::reader::{FrameSnapshot, LEASABLE_READERS};
-use shmx_ring::readers::{self, Newcomer};
+use shmx_ring::readers::{self, Change, Newcomer};
 use shmx_ring::sync::{AtomicU32, AtomicU64, Ordering};
 use shmx_ring::view::{ReaderView, Slots};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(crate) struct Terms {
     pub(crate) leases: bool,
     /// Whether a lease needs room.
     pub(crate) modest: bool,
+    /// Whether it wants no frame overwritten before it has taken it.
+    pub(crate) every_frame: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +75,7 @@ impl Attachment {
         features: Features,
         terms: Terms,
     ) -> Result<Self, OpenError> {
-        let taken = match take_slot(&region, terms.verifies) {
+        let taken = match take_slot(&region, terms.verifies, terms.every_frame) {
             Ok(taken) => Some(taken),
             Err(_) if region.layout.reader_slots() == 0 => None, // as its server wanted it
             Err(e) if terms.require_slot => return Err(e.for_region(&region)),
@@ -122,6 +125,18 @@ impl Attachment {
         server_end(&self.region.os, word, self.session_id, || self.region.header().ext_features.load(Ordering::Acquire))
     }
 
+    /// Wakes the server if it sleeps, after there is news for it: a message, a frame that was taken.
+    #[inline]
+    pub(crate) fn ring_server(&self) {
+        if !self.features.has(Features::CONTROL_BELL) {
+            return;
+        }
+        let more = &self.region.header().ext_more;
+        if let Some(value) = control_bell::ring(more) {
+            self.region.os.wake_all(more, value);
+        }
+    }
+
     /// Index of the reader slot.
     #[inline]
     pub(crate) fn index(&self) -> Option<u32> {
@@ -164,7 +179,7 @@ impl Attachment {
             return; // another thread was faster
         }
         // The lock of the old index stays ours, and keeps no reader of another implementation out.
-        let Ok(taken) = take_slot(&self.region, self.seat.verifies) else { return };
+        let Ok(taken) = take_slot(&self.region, self.seat.verifies, false) else { return };
         tracing::warn!(old, new = taken.index, "the server had given the reader slot away; another one is taken");
         if self.seat.locked && taken.index != old {
             self.region.os.unlock(LockByte::Reader(old));
@@ -263,7 +278,7 @@ impl Drop for Attachment {
             if self.leases_as.is_some() {
                 readers::clear_leases(&self.region, index);
             }
-            readers::detach(self.region.header(), slot);
+            wake_server(&self.region, readers::detach(self.region.header(), slot));
         }
         if self.seat.locked {
             self.region.os.unlock(LockByte::Reader(index));
@@ -442,10 +457,10 @@ impl NoSlot {
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Takes the first free reader slot, and its lock first.
-fn take_slot(region: &Mapped<Region>, verifies: bool) -> Result<Taken, NoSlot> {
+fn take_slot(region: &Mapped<Region>, verifies: bool, every_frame: bool) -> Result<Taken, NoSlot> {
     let start = Instant::now();
     loop {
-        match try_take(region, verifies) {
+        match try_take(region, verifies, every_frame) {
             // The last owner of a free slot is about to give its lock back, or a reaper is at work: microseconds.
             Err(NoSlot::Lock(None)) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_micros(50)),
             other => return other,
@@ -453,7 +468,7 @@ fn take_slot(region: &Mapped<Region>, verifies: bool) -> Result<Taken, NoSlot> {
     }
 }
 
-fn try_take(region: &Mapped<Region>, verifies: bool) -> Result<Taken, NoSlot> {
+fn try_take(region: &Mapped<Region>, verifies: bool, every_frame: bool) -> Result<Taken, NoSlot> {
     let mut why = NoSlot::AllTaken;
     // Slots that are free, then those whose owners have died.
     for of_the_dead in [false, true] {
@@ -485,11 +500,12 @@ fn try_take(region: &Mapped<Region>, verifies: bool) -> Result<Taken, NoSlot> {
             // With the lock in hand, an owner that held it is dead, and no reaper is at work here.
             if of_the_dead && shows_a_lock(slot) {
                 tracing::debug!(index, "the reader slot of a dead reader is taken over");
-                readers::bury(region, slot, index);
+                wake_server(region, readers::bury(region, slot, index));
             }
             let id = shmx_os::random_u64();
-            let who = Newcomer { id, pid: shmx_os::process_id(), now: clock::ticks(), locked, verifies };
-            if readers::attach(region.header(), slot, &who) {
+            let who = Newcomer { id, pid: shmx_os::process_id(), now: clock::ticks(), locked, verifies, every_frame };
+            if let Some(change) = readers::attach(region.header(), slot, &who) {
+                wake_server(region, change);
                 return Ok(Taken { index, id, locked });
             }
             if locked {
@@ -498,6 +514,13 @@ fn try_take(region: &Mapped<Region>, verifies: bool) -> Result<Taken, NoSlot> {
         }
     }
     Err(why)
+}
+
+/// Wakes the server if it sleeps while a reader comes or goes.
+pub(crate) fn wake_server(region: &Mapped<Region>, change: Change) {
+    if let Some(value) = change.wake {
+        region.os.wake_all(&region.header().ext_more, value);
+    }
 }
 
 /// Whether the slot's owner says that it holds the lock of its index.

@@ -7,15 +7,19 @@
 //! by a reader that comes there by an old number or while scanning; but a server that dies in between never counts it,
 //! and whoever opens the region next would begin with an older frame. Servers of the reference count a frame before it
 //! is in its slot, so there the rule says nothing.
+//!
+//! Length: one state machine; its parts read and write the same fields.
 
 use crate::error::ReadError;
 use crate::region::{Backing, Mapped};
 use crate::slot::read::{ATTEMPTS, Current, Miss, is_rewritten};
 use shmx_abi::extension::Features;
+use shmx_ring::every_frame::FirstFrames;
 use shmx_ring::load;
 use shmx_ring::reader;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
+use std::time::{Duration, Instant};
 
 /// Which frame a reader begins with.
 ///
@@ -112,7 +116,15 @@ pub(crate) struct Cursor {
     rejected: Option<(u64, u64)>,
     /// The counts with which the reader came to the region, if it begins with the newest frame there.
     begins: Option<ReadStats>,
+    /// Whether the producer may be waiting for this reader, so that what is claimed for a moment is not passed.
+    every: bool,
+    /// A frame that shows its id and could not be read, and since when.
+    stuck: (u64, Option<Instant>),
 }
+
+/// How long a reader that wants every frame waits for one that shows its id and stays disturbed: a claim steps back from
+/// it unless its thread stands still.
+const STUCK: Duration = Duration::from_secs(1);
 
 impl Cursor {
     /// `published` is the number of frames that were there when the reader began to open the region.
@@ -129,7 +141,38 @@ impl Cursor {
         let last_slot = region.slot_count() - 1;
         let stats = ReadStats::default();
         let begins = (start == Start::Newest).then_some(stats);
-        Self { stats, last_id, last_slot, newest: (0, 0), last_bytes: 0, seen: 0, counted: 0, rejected: None, begins }
+        Self {
+            stats,
+            last_id,
+            last_slot,
+            newest: (0, 0),
+            last_bytes: 0,
+            seen: 0,
+            counted: 0,
+            rejected: None,
+            begins,
+            every: false,
+            stuck: (0, None),
+        }
+    }
+
+    /// A reader that wants every frame and has attached as such.
+    pub(crate) fn for_every_frame<B: Backing>(
+        region: &Mapped<B>,
+        session_id: u64,
+        first: FirstFrames,
+        start: Start,
+    ) -> Self {
+        let FirstFrames { oldest, published } = first;
+        let mut cursor = Self::new(region, session_id, published, start);
+        cursor.every = true;
+        cursor.last_id = match start {
+            // What was overwritten since that frame counts as missed.
+            Start::After { session_id: s, .. } if s == session_id => cursor.last_id,
+            Start::Newest => oldest.saturating_sub(1).max(published.saturating_sub(1)),
+            Start::Oldest | Start::After { .. } => oldest.saturating_sub(1),
+        };
+        cursor
     }
 
     /// The same reader in a region that it has opened anew: its counts go on.
@@ -308,10 +351,21 @@ impl Cursor {
             tries = if stuck == id { tries + 1 } else { 1 };
             stuck = id;
             if tries == PATIENCE {
+                if self.every && self.waits_for(id) {
+                    return Ok(None);
+                }
                 passed = id;
             }
         }
         Ok(None)
+    }
+
+    /// Whether a frame that could not be read is waited for, instead of passed.
+    fn waits_for(&mut self, id: u64) -> bool {
+        let (before, since) = self.stuck;
+        let since = since.filter(|_| before == id).unwrap_or_else(Instant::now);
+        self.stuck = (id, Some(since));
+        since.elapsed() < STUCK
     }
 
     /// Counts the frames before `id` that were not delivered as missed.

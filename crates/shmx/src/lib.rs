@@ -70,7 +70,9 @@ pub use schema::key::StreamKey;
 pub use schema::meta;
 pub use schema::spec::StreamSpec;
 pub use schema::stream::{Stream, StreamId};
-pub use server::{Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, Server, ServerBuilder, SharedServer};
+pub use server::{
+    Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, Server, ServerBuilder, SharedServer,
+};
 pub use slot::verify::Verify;
 
 pub use half::{bf16, f16};

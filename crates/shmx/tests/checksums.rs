@@ -55,8 +55,8 @@ fn large_frames_carry_one_while_somebody_needs_it() {
     // A reader of ours leaves and one of the reference comes, between two frames.
     drop(ours);
     let other = Other::of(&server);
-    let reference = Newcomer { id: 5, pid: 0, now: 1, locked: false, verifies: false };
-    assert!(readers::attach(other.header(), other.reader(0), &reference));
+    let reference = Newcomer { id: 5, pid: 0, now: 1, locked: false, verifies: false, every_frame: false };
+    assert!(readers::attach(other.header(), other.reader(0), &reference).is_some());
     every_one(&mut server);
 }
 

@@ -213,8 +213,9 @@ fn a_newcomer_takes_the_slot_of_a_dead_reader() {
     publish(&mut server, 1);
     for index in 0..2 {
         // A reader of ours that was killed: a tag, no lock, and a lease.
-        let dead = Newcomer { id: 70 + u64::from(index), pid: 1, now: 1, locked: true, verifies: false };
-        assert!(readers::attach(other.header(), other.reader(index), &dead));
+        let dead =
+            Newcomer { id: 70 + u64::from(index), pid: 1, now: 1, locked: true, verifies: false, every_frame: false };
+        assert!(readers::attach(other.header(), other.reader(index), &dead).is_some());
         other.slot(0).ext_lease[0].fetch_or(1 << index, Ordering::SeqCst);
     }
     let first = Client::open(&name).unwrap();
@@ -231,8 +232,8 @@ fn dead_readers_do_not_fill_the_region() {
     let (mut server, _) = serve("reap", 4);
     let other = Other::of(&server);
     let die = |id| {
-        let dead = Newcomer { id, pid: 1, now: 1, locked: true, verifies: false };
-        assert!(readers::attach(other.header(), other.reader(0), &dead));
+        let dead = Newcomer { id, pid: 1, now: 1, locked: true, verifies: false, every_frame: false };
+        assert!(readers::attach(other.header(), other.reader(0), &dead).is_some());
     };
     die(1);
     assert!(within_limit(|| {
@@ -274,8 +275,8 @@ fn a_reader_whose_slot_was_given_away_leaves_it_alone() {
     assert_eq!(client.reader_index(), Some(0));
     let slot = other.reader(0);
     readers::detach(other.header(), slot);
-    let heir = Newcomer { id: 99, pid: 5, now: 1234, locked: false, verifies: false };
-    assert!(readers::attach(other.header(), slot, &heir));
+    let heir = Newcomer { id: 99, pid: 5, now: 1234, locked: false, verifies: false, every_frame: false };
+    assert!(readers::attach(other.header(), slot, &heir).is_some());
 
     client.heartbeat();
     assert_eq!(slot.heartbeat.load(Ordering::SeqCst), 1234, "the heir's");

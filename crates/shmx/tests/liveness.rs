@@ -45,7 +45,7 @@ fn within(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
 }
 
 const fn newcomer(id: u64, now: u64) -> readers::Newcomer {
-    readers::Newcomer { id, pid: 1, now, locked: true, verifies: false }
+    readers::Newcomer { id, pid: 1, now, locked: true, verifies: false, every_frame: false }
 }
 
 /// A slot never shows a heartbeat without the tag that says that the reader holds a lock: whoever died there would
@@ -61,7 +61,7 @@ fn a_heartbeat_is_never_seen_without_its_tag() {
             let mut round = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 round += 1;
-                assert!(readers::attach(header, reader, &newcomer(round, round)));
+                assert!(readers::attach(header, reader, &newcomer(round, round)).is_some());
                 readers::detach(header, reader);
             }
             round
@@ -344,7 +344,7 @@ fn threads_that_clear_leases_leave_a_live_readers_alone() {
                 attached = region.try_lock(lock).unwrap();
             }
             if attached {
-                assert!(readers::attach(header, reader, &newcomer(77, clock::ticks())));
+                assert!(readers::attach(header, reader, &newcomer(77, clock::ticks())).is_some());
                 lease(SLOTS - 1).fetch_or(1, Ordering::SeqCst);
                 came += 1;
             }

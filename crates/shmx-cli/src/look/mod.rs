@@ -231,13 +231,14 @@ pub(crate) fn acquired_text(ns: Option<i64>) -> String {
     }
 }
 
-pub(crate) const FLAGS: [(u64, &str); 8] = [
+pub(crate) const FLAGS: [(u64, &str); 9] = [
     (Features::STAMPS, "stamps"),
     (Features::DOORBELL, "doorbell"),
     (Features::LOCKS, "locks"),
     (Features::PUBLISH_TIME, "publish_time"),
     (Features::NO_CHECKSUM, "no_checksum"),
     (Features::FRAME_MARKS, "frame_marks"),
+    (Features::RING_ALWAYS, "ring_always"),
     (Features::CLOSED, "closed"),
     (Features::DIED, "died"),
 ];

@@ -60,6 +60,10 @@ pub(crate) fn process_alive(pid: u32) -> bool {
     still_runs(&process)
 }
 
+pub(crate) const fn process_is_stopped(_pid: u32) -> Option<bool> {
+    None
+}
+
 pub(crate) fn process_name(_pid: u32) -> Option<String> {
     None
 }

@@ -77,7 +77,7 @@ fn no_free_slot_is_said_after_each_was_tried_with_counts_that_are_true() {
     let contended = Contended { ring: &ring, claimer: &claimer, busy: Cell::new(true), tried: RefCell::default() };
     for _ in 0..20 {
         contended.tried.borrow_mut().clear();
-        assert_eq!(claimer.claim(&contended).unwrap_err(), NoFreeSlot { leased: 3, writing: 2 });
+        assert_eq!(claimer.claim(&contended).unwrap_err(), NoFreeSlot { leased: 3, writing: 2, needed: 0 });
         let mut last: Vec<_> = contended.tried.borrow().iter().rev().take(SLOTS as usize).copied().collect();
         assert_eq!(last[0], 0, "the newest frame's slot comes last");
         last.sort_unstable();
@@ -149,10 +149,10 @@ proptest! {
                     let got = readers::attach(
                         &header,
                         &slots[i],
-                        &readers::Newcomer { id, pid: word, now: id * 3, locked: what == 1, verifies: false },
+                        &readers::Newcomer { id, pid: word, now: id * 3, locked: what == 1, verifies: false, every_frame: false },
                     );
-                    prop_assert_eq!(got, owners[i].is_none());
-                    if got {
+                    prop_assert_eq!(got.is_some(), owners[i].is_none());
+                    if got.is_some() {
                         owners[i] = Some((id, what == 1, word));
                         count += 1;
                     }

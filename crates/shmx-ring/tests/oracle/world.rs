@@ -241,7 +241,7 @@ impl World {
                 place.claims += 1;
                 self.claims.push((claim, ticket));
             }
-            (Err(e), None) => assert_eq!(e, NoFreeSlot { leased: refused.0, writing: refused.1 }),
+            (Err(e), None) => assert_eq!(e, NoFreeSlot { leased: refused.0, writing: refused.1, needed: 0 }),
             (got, expected) => panic!("{got:?} instead of {expected:?}"),
         }
     }

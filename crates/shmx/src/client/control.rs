@@ -96,13 +96,17 @@ pub(super) fn send(a: &Attachment, ty: u32, body: &[u8]) -> Result<(), SendError
     let send = |index, slot: &ReaderView| {
         let ring = a.region.control(index).ok_or(SendError::NoControlRing)?;
         slot.heartbeat.store(clock::ticks(), Ordering::Release);
-        control::send(geometry, ring, ty, body).map_err(|e| match e {
+        let sent = control::send(geometry, ring, ty, body).map_err(|e| match e {
             PlaceError::TooLong => {
                 SendError::TooLong { len: body.len(), longest: geometry.longest_message().unwrap_or(0) }
             }
             PlaceError::Full => SendError::Full,
             _ => SendError::Corrupt,
-        })
+        });
+        if sent.is_ok() {
+            a.ring_server();
+        }
+        sent
     };
     if let Some(sent) = a.in_turn(send) {
         return sent;

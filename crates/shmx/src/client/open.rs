@@ -15,9 +15,9 @@ use crate::slot::verify::Verify;
 use shmx_abi::extension::Features;
 use shmx_abi::{LayoutError, RegionLayout};
 use shmx_os::{Region, RegionName};
-use shmx_ring::reader;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
+use shmx_ring::{every_frame, reader};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,13 +54,26 @@ impl Client {
             verifies: options.verify == Verify::Always,
             leases: options.hold != Hold::Copy,
             modest: options.hold == Hold::Auto,
+            every_frame: options.every_frame,
         };
         let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
         let home: Arc<dyn Home> = shared.clone();
         let manner =
             Manner { verify: options.verify.compares(features), copy_up_to: options.copy_up_to, copied_for_room: 0 };
+        let cursor = match shared.slot().filter(|_| options.every_frame) {
+            Some(slot) => {
+                // Nothing is overwritten before the server can see where the reader begins.
+                let first = every_frame::first_frames(&shared.region);
+                let cursor = Cursor::for_every_frame(&shared.region, header.session_id, first, options.start);
+                slot.last_frame_seen.store(cursor.last_id, Ordering::Release);
+                shared.ring_server();
+                cursor
+            }
+            None => Cursor::new(&shared.region, header.session_id, published, options.start),
+        };
         Ok(Self {
-            cursor: Cursor::new(&shared.region, header.session_id, published, options.start),
+            told: cursor.last_id,
+            cursor,
             taken: Taken::new(features, shared.catalog.clone(), Arc::new(Pool::default()), home),
             manner,
             heartbeat: Heartbeat::default(),
@@ -90,9 +103,10 @@ impl Client {
         }
         a.let_go_of_old_session();
         let new = Self::open_as(a.region.os.name().as_str(), &self.options)?;
-        let Self { shared, cursor, taken, manner, idle_step, .. } = new;
+        let Self { shared, cursor, taken, manner, idle_step, told, .. } = new;
         self.idle_step = idle_step;
         self.link.change(shared.clone());
+        self.told = told;
         self.cursor = cursor.goes_on(&self.cursor);
         self.taken = taken;
         self.manner = Manner { copied_for_room: self.manner.copied_for_room, ..manner };

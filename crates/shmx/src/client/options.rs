@@ -45,6 +45,7 @@ pub struct ClientOptions {
     pub(super) require_slot: bool,
     pub(super) start: Start,
     pub(super) reconnect: bool,
+    pub(super) every_frame: bool,
 }
 
 impl Default for ClientOptions {
@@ -59,6 +60,7 @@ impl Default for ClientOptions {
             require_slot: true,
             start: Start::Newest,
             reconnect: false,
+            every_frame: false,
         }
     }
 }
@@ -116,6 +118,37 @@ impl ClientOptions {
     /// Which frame the client begins with. Default [`Start::Newest`].
     pub const fn start(mut self, start: Start) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Whether the client asks the server to overwrite no frame before it has taken it. A server of ours goes by that
+    /// where its program begins frames with [`crate::Server::begin_frame_when_taken`], and waits for this reader as long
+    /// as that allows; it goes on at once when the reader's process dies. Other frames are published as ever, and counted
+    /// as missed if they were lost.
+    ///
+    /// Take the frames with [`crate::Client::next`] and [`crate::Client::try_next`]: what
+    /// [`crate::Client::wait`] passes over counts as taken. It takes a reader slot. Default false.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx::{Client, Server, Stream};
+    /// use std::time::Duration;
+    ///
+    /// const TICK: Stream<u64> = Stream::new(1, "tick");
+    /// # let name = format!("doc-every-{}", std::process::id());
+    /// let mut server = Server::builder(&name).slots(2).stream(TICK, 1).create()?;
+    /// let mut client = Client::options().every_frame(true).open(&name)?;
+    /// for tick in 0..10 {
+    ///     let mut frame = server.begin_frame_when_taken(Duration::from_secs(1))?;
+    ///     frame.append_value(TICK, tick)?;
+    ///     frame.publish_frame(0.0)?;
+    /// #   client.next(Duration::ZERO)?;
+    /// }
+    /// assert_eq!(client.stats().missed, 0);
+    /// # Ok(()) }
+    /// ```
+    pub const fn every_frame(mut self, every: bool) -> Self {
+        self.every_frame = every;
         self
     }
 

@@ -8,7 +8,7 @@ use crate::cursor::{Cursor, Look};
 use crate::error::{OpenError, ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
 use crate::slot::verify::Verify;
-use shmx_abi::extension::{Features, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
+use shmx_abi::extension::{Features, READER_EVERY_FRAME, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
 use shmx_os::clock;
 use shmx_ring::sync::Ordering;
 use std::sync::Arc;
@@ -69,6 +69,8 @@ pub struct Client {
     pub(super) reconnects: u64,
     /// Why the last look for a successor failed, but for there being none yet.
     pub(super) reopen_error: Option<OpenError>,
+    /// The last frame that the server was told is taken, by a client that wants every frame.
+    pub(super) told: u64,
 }
 
 /// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.
@@ -103,6 +105,9 @@ impl Client {
                 self.show_life();
             }
         }
+        if self.options.every_frame && self.cursor.last_id != self.told {
+            self.tell_taken();
+        }
         found
     }
 
@@ -131,9 +136,24 @@ impl Client {
         };
         slot.ext_delivered.store(self.cursor.stats.delivered, Ordering::Relaxed);
         slot.ext_missed.store(self.cursor.stats.missed, Ordering::Relaxed);
-        slot.last_frame_seen.store(meta.frame_id, Ordering::Release);
+        if !self.options.every_frame {
+            slot.last_frame_seen.store(meta.frame_id, Ordering::Release);
+        }
         if due {
             slot.heartbeat.store(clock::ticks(), Ordering::Release);
+        }
+    }
+
+    /// Tells the server what it may overwrite: the frames that were delivered, rejected or passed over.
+    fn tell_taken(&mut self) {
+        self.told = self.cursor.last_id;
+        if self.shared.check_session().is_err() {
+            return; // the slot may be somebody else's
+        }
+        if let Some(slot) = self.shared.slot() {
+            // Release: what was copied of the frame stays before its overwrite; pairs with `every_frame::taken` (K3).
+            slot.last_frame_seen.store(self.told, Ordering::Release);
+            self.shared.ring_server();
         }
     }
 
@@ -153,7 +173,8 @@ impl Client {
         let verifies = if self.options.verify == Verify::Always { READER_VERIFIES } else { 0 };
         let waits = if waiting { READER_WAITING } else { 0 };
         if let Some(slot) = a.slot() {
-            let word = self.cursor.stats.rejected & REJECTED_MASK | verifies | waits;
+            let every = if self.options.every_frame { READER_EVERY_FRAME } else { 0 };
+            let word = self.cursor.stats.rejected & REJECTED_MASK | verifies | every | waits;
             slot.ext_rejected_flags.store(word, Ordering::Relaxed);
         }
     }

@@ -23,8 +23,8 @@ pub use client::{
     DirectoryReadError, LookupError, OpenError, ReadError, ReaderOccupant, SendError, ServerEnd, ValueError,
 };
 pub use server::{
-    AppendError, BeginError, ControlValueError, CreateError, LeaseHolder, PublishError, RemoveError, StaticError,
-    StreamError,
+    AppendError, BeginError, ControlValueError, CreateError, Laggard, LeaseHolder, PublishError, ReaderState,
+    RemoveError, StaticError, StreamError,
 };
 
 /// `Debug` as text with its causes.

@@ -271,6 +271,68 @@ pub enum BeginError {
     /// The server was created before a fork and belongs to the parent.
     #[error("this server belongs to the process that forked us; create one of our own")]
     Forked,
+    /// The name was taken away, and the server ends then ([`crate::NameLoss`]).
+    #[error(
+        "the name `{name}` was removed or leads to another object, so that readers cannot find this server; {then}",
+        then = "create it again, or call `come_back`"
+    )]
+    NameLost {
+        /// The name.
+        name: String,
+    },
+    /// Readers that want every frame have not taken in time what had to be taken.
+    #[error(
+        "{} want every frame and have not taken frame {frame_id}{}; wait longer, give the region more slots, or end them",
+        count_text(laggards.len(), "reader"),
+        laggards_text(laggards)
+    )]
+    NotTaken {
+        /// The frame that was waited for: the oldest that is still needed where a slot is wanted.
+        frame_id: u64,
+        /// Who has not taken it.
+        laggards: Vec<Laggard>,
+    },
+}
+
+/// A reader that has not taken a frame that it was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Laggard {
+    /// Index of its reader slot.
+    pub index: u32,
+    /// Its id.
+    pub reader_id: u64,
+    /// Its process, if it says so.
+    pub pid: Option<u32>,
+    /// The last frame that it has taken.
+    pub last_taken: u64,
+    /// What is known of its process.
+    pub state: ReaderState,
+}
+
+/// What is known of a reader's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReaderState {
+    /// It runs, or waits for something: it is slow.
+    Live,
+    /// It is stopped, by a signal or a debugger, and goes on when it is told to.
+    Stopped,
+    /// Nothing: the reader does not give its process, or the platform does not tell.
+    Unknown,
+}
+
+fn count_text(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn laggards_text(laggards: &[Laggard]) -> String {
+    let text = |l: &Laggard| {
+        let stopped = if l.state == ReaderState::Stopped { ", stopped" } else { "" };
+        format!("reader {}{}: frame {}{stopped}", l.index, pid_text(l.pid), l.last_taken)
+    };
+    let texts: Vec<String> = laggards.iter().map(text).collect();
+    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
 }
 
 /// Appending a stream to a frame failed. The frame is as it was before.

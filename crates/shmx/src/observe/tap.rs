@@ -15,12 +15,14 @@ use crate::slot::verify::Verify;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{Element, RegionLayout};
-use shmx_os::{ReadOnlyRegion, RegionName};
+use shmx_os::{ReadOnlyRegion, RegionName, futex};
+use shmx_ring::doorbell;
 use shmx_ring::load;
 use shmx_ring::prefetch;
 use shmx_ring::reader;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,6 +76,7 @@ impl TapOptions {
             seen_gen: None,
             last_taken: Instant::now(),
             period: None,
+            told: false,
         })
     }
 }
@@ -106,8 +109,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// time, and counts what it missed.
 ///
 /// It changes nothing: the mapping is read-only in hardware, it holds no lock and no reader slot, so the producer and
-/// its readers cannot tell that it is there. For the same reason it cannot ring for attention and polls:
-/// [`Tap::pause`] says how long it may look away. One thread uses a tap. It outlives the server and reads what is left.
+/// its readers cannot tell that it is there. For the same reason it cannot ring for attention and polls
+/// ([`Tap::pause`] says how long it may look away), but where the server rings after every frame
+/// ([`crate::ServerBuilder::ring_always`]): there [`Tap::wait`], [`Tap::next`] and [`Tap::sleep`] sleep. One thread uses a tap. It outlives the server and reads what is left.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -139,6 +143,8 @@ pub struct Tap {
     /// When the last frame was taken, and the estimated time between two.
     last_taken: Instant,
     period: Option<Duration>,
+    /// Whether [`Tap::sleep`] returned at once the last time, because there was news.
+    told: bool,
 }
 
 impl Tap {
@@ -290,7 +296,7 @@ impl Tap {
         Ok(self.lend(found))
     }
 
-    /// Waits for the next frame in order, by polling; `None` when the time is up. See [`Tap::try_next`].
+    /// Waits for the next frame in order, asleep or by polling; `None` when the time is up. See [`Tap::try_next`].
     ///
     /// # Errors
     ///
@@ -300,7 +306,7 @@ impl Tap {
         Ok(self.lend(found))
     }
 
-    /// Waits for a frame newer than the last one taken, by polling, and takes the newest; `None` when the time is up.
+    /// Waits for a frame newer than the last one taken, asleep or by polling, and takes the newest; `None` when the time is up.
     ///
     /// # Errors
     ///
@@ -322,7 +328,7 @@ impl Tap {
                 return Ok(true);
             }
             let left = timeout.saturating_sub(start.elapsed());
-            if looked.elapsed() >= LOOK || left.is_zero() {
+            if looked.elapsed() >= LOOK || left.is_zero() || self.closed() {
                 looked = Instant::now();
                 if let Some(end) = self.end() {
                     // A frame published just before the end is still taken.
@@ -332,8 +338,51 @@ impl Tap {
             if left.is_zero() {
                 return Ok(false);
             }
-            std::thread::sleep(left.min(self.pause()));
+            self.sleep(left);
         }
+    }
+
+    /// Sleeps until there may be a frame that was not taken yet, no longer than `at_most`: for loops that have more to
+    /// do than [`Tap::next`] and [`Tap::wait`] know of. Where the server does not ring always
+    /// ([`crate::ServerBuilder::ring_always`]) it sleeps for [`Tap::pause`], and otherwise for 20 ms at most.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx::{Server, Tap};
+    /// use std::time::Duration;
+    ///
+    /// # let name = format!("doc-tap-sleep-{}", std::process::id());
+    /// let server = Server::builder(&name).ring_always(true).create()?;
+    /// let mut tap = Tap::open(&name)?;
+    /// while tap.try_next()?.is_some() {}
+    /// tap.sleep(Duration::from_millis(1));
+    /// # Ok(()) }
+    /// ```
+    pub fn sleep(&mut self, at_most: Duration) {
+        let site = self.site.clone();
+        let region = &site.region;
+        let bell = &region.header().ext_doorbell;
+        if !futex::SUPPORTED || !self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS) {
+            return std::thread::sleep(at_most.min(self.pause()));
+        }
+        let seen = doorbell::watch(bell);
+        // After the word was looked at: who publishes from now on changes it.
+        let news = reader::published(region) != self.cursor.last_id || self.closed();
+        if news && !mem::replace(&mut self.told, news) {
+            return;
+        }
+        self.told = news;
+        // Told once already, the caller could not take it; or the server is between its two steps.
+        if news || seen.is_multiple_of(2) {
+            return std::thread::sleep(at_most.min(SHORTEST));
+        }
+        let _ = region.os.0.wait(bell, seen, at_most.min(LOOK));
+    }
+
+    /// Whether the server has said that it publishes no more. One load.
+    fn closed(&self) -> bool {
+        // Relaxed: who sees it looks again.
+        self.site.region.header().ext_features.load(Ordering::Relaxed) & Features::CLOSED as u32 != 0
     }
 
     /// How the server ended, or was replaced.

@@ -1,7 +1,8 @@
 //! What a server chooses about its region, and what follows from its streams.
 
 use super::checksum::Checksum;
-use super::create::{Plan, create};
+use super::create::create;
+use super::plan::{NameLoss, Plan};
 use super::state::Server;
 use crate::error::{CreateError, StreamError};
 use crate::schema::directory::StreamInfo;
@@ -51,6 +52,8 @@ pub struct ServerBuilder {
     mode: u32,
     replace: bool,
     huge_pages: bool,
+    ring_always: bool,
+    name_loss: NameLoss,
     directory: Vec<u8>,
 }
 
@@ -70,6 +73,8 @@ impl Server {
             mode: 0o600,
             replace: false,
             huge_pages: false,
+            ring_always: false,
+            name_loss: NameLoss::Warn,
             directory: Vec::new(),
         }
     }
@@ -187,6 +192,21 @@ impl ServerBuilder {
         self
     }
 
+    /// Ring after every frame, whether somebody sleeps or not: a system call for each, which lets programs sleep that may
+    /// only read the region ([`crate::Tap::wait`] and [`crate::Tap::next`]). Clients need it not: they say when they
+    /// sleep. Default false. Where nothing can be woken (macOS) it does nothing, and taps poll
+    /// ([`Features::RING_ALWAYS`](shmx_abi::extension::Features::RING_ALWAYS) tells).
+    pub const fn ring_always(mut self, on: bool) -> Self {
+        self.ring_always = on;
+        self
+    }
+
+    /// What the server does when its name is taken away. Default [`NameLoss::Warn`].
+    pub const fn on_name_loss(mut self, loss: NameLoss) -> Self {
+        self.name_loss = loss;
+        self
+    }
+
     /// Begins the directory with these bytes as they are: what a recorder took out of another region. Declared streams
     /// come after them.
     ///
@@ -228,6 +248,8 @@ impl ServerBuilder {
             mode: self.mode,
             replace: self.replace,
             huge_pages: self.huge_pages,
+            ring_always: self.ring_always,
+            name_loss: self.name_loss,
         })
     }
 

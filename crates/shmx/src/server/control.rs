@@ -7,7 +7,9 @@ use shmx_abi::RegionLayout;
 use shmx_abi::control::RingGeometry;
 use shmx_os::Region;
 use shmx_ring::control::Receiver;
+use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
+use shmx_ring::view::Slots;
 
 /// A message from a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,23 @@ pub struct ControlBatch {
     pub messages: Vec<ControlMsg>,
     /// Rings that were damaged; what waited behind the damage is lost.
     pub damaged: Vec<DamagedRing>,
+    /// Ids of readers that have attached since the last poll.
+    pub came: Vec<u64>,
+    /// Ids of readers that have gone since the last poll: they left, or were cleaned up after. One that came and went
+    /// between two polls is in neither list.
+    pub left: Vec<u64>,
+}
+
+impl ControlBatch {
+    /// Whether there is nothing: no message, no damage, and nobody came or went.
+    ///
+    /// ```
+    /// assert!(shmx::ControlBatch::default().is_empty());
+    /// ```
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.damaged.is_empty() && self.came.is_empty() && self.left.is_empty()
+    }
 }
 
 /// A control ring whose positions or records were impossible.
@@ -79,18 +98,22 @@ pub(super) struct Receivers {
     rings: Vec<Receiver>,
     /// The ring to begin with at the next poll.
     first: usize,
+    /// Who is attached, by reader slot, and the changes for which that holds.
+    attached: Vec<u64>,
+    seen: Option<(u32, u32)>,
 }
 
 impl Receivers {
     pub(super) fn new(layout: &RegionLayout) -> Self {
         let geometry = RingGeometry::new(layout.control_per_reader());
         let rings = geometry.map_or(Vec::new(), |g| (0..layout.reader_slots()).map(|_| Receiver::new(g)).collect());
-        Self { rings, first: 0 }
+        Self { rings, first: 0, attached: vec![0; layout.reader_slots() as usize], seen: None }
     }
 
     /// Takes at most `max` messages out of the rings.
     pub(super) fn poll(&mut self, region: &Mapped<Region>, max: usize) -> ControlBatch {
         let mut batch = ControlBatch::default();
+        self.note_readers(region, &mut batch);
         let count = self.rings.len();
         // Each poll begins one ring further, so that a busy reader and a small `max` starve nobody.
         let start = self.first;
@@ -116,5 +139,27 @@ impl Receivers {
             }
         }
         batch
+    }
+
+    /// Says who came and who left.
+    fn note_readers(&mut self, region: &Mapped<Region>, batch: &mut ControlBatch) {
+        let (connected, more) = readers::changes(region.header());
+        // The low half is not what readers change.
+        let now = Some((connected, more >> 16));
+        if self.seen == now {
+            return;
+        }
+        // Before the slots are looked at, so that what changes meanwhile is looked at again.
+        self.seen = now;
+        for (index, known) in (0..).zip(&mut self.attached) {
+            let Some(slot) = region.reader(index) else { break };
+            let used = slot.in_use.load(Ordering::Acquire) != 0;
+            let id = if used { slot.reader_id.load(Ordering::Acquire) } else { 0 };
+            if id != *known {
+                batch.left.extend(Some(*known).filter(|&id| id != 0));
+                batch.came.extend(Some(id).filter(|&id| id != 0));
+                *known = id;
+            }
+        }
     }
 }

@@ -1,34 +1,21 @@
 //! Making a region and its name, and taking over from a dead server.
 
 use super::checksum::Checksum;
+use super::plan::Plan;
 use super::state::{Producing, Server};
 use crate::error::{CreateError, RemoveError};
 use crate::region::Mapped;
 use crate::remove;
-use crate::schema::directory::{Directory, StreamInfo};
+use crate::schema::directory::Directory;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::GlobalHeader;
-use shmx_abi::{LayoutError, RegionLayout, VERSION_MAJOR, VERSION_MINOR, hash};
+use shmx_abi::{LayoutError, VERSION_MAJOR, VERSION_MINOR, hash};
 use shmx_os::{CreateOptions, LockByte, OsError, Pending, PublishError, RegionName, futex};
 use shmx_ring::bytes;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
+use std::mem;
 use std::time::{Duration, Instant};
-
-/// A region as it is to be.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) name: RegionName,
-    pub(super) layout: RegionLayout,
-    /// The directory's bytes, and the streams they describe.
-    pub(super) directory: Vec<u8>,
-    pub(super) streams: Vec<StreamInfo>,
-    pub(super) checksum: Checksum,
-    pub(super) publish_time: bool,
-    pub(super) mode: u32,
-    pub(super) replace: bool,
-    pub(super) huge_pages: bool,
-}
 
 /// Creates the region and makes it visible in one step. Nothing is left behind by an error.
 pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
@@ -60,10 +47,13 @@ pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
                 let available = region.len() as u64;
                 let region = Mapped::new(region, plan.layout).ok_or(LayoutError::Truncated { total, available })?;
                 tracing::info!(name = %plan.name, session_id, bytes = total, "region created");
-                let Plan { checksum, publish_time, directory: bytes, streams, .. } = plan;
+                let mut plan = plan;
+                let (bytes, streams) = (mem::take(&mut plan.directory), mem::take(&mut plan.streams));
                 let (generation, hash) = generation_and_hash(&bytes);
                 let directory = Directory { session_id, generation, hash, bytes, streams };
-                return Ok(Server::new(region, Producing { session_id, checksum, publish_time }, directory));
+                let Plan { checksum, publish_time, ring_always, name_loss, .. } = plan;
+                let producing = Producing { session_id, checksum, publish_time, ring_always, name_loss };
+                return Ok(Server::new(region, producing, directory, plan));
             }
             Err(PublishError::Exists { pending: p, .. }) => {
                 pending = Some(*p);
@@ -100,6 +90,7 @@ fn prepare(pending: Pending, plan: &Plan, session_id: u64) -> Result<Pending, Cr
     let (word, more) = features(plan, session_id, locks).to_wire();
     h.ext_features.store(word, Ordering::Relaxed);
     h.ext_more.store(more, Ordering::Relaxed);
+    h.ext_doorbell.store(u32::from(plan.ring_always), Ordering::Relaxed);
     h.ext_server_pid.store(shmx_os::process_id(), Ordering::Relaxed);
     h.session_id.store(session_id, Ordering::Relaxed);
     for (field, value) in [
@@ -145,6 +136,8 @@ fn features(plan: &Plan, session_id: u64, locks: bool) -> Features {
     let mut flags = Features::STAMPS | Features::FRAME_MARKS;
     for (on, flag) in [
         (futex::SUPPORTED, Features::DOORBELL),
+        (futex::SUPPORTED, Features::CONTROL_BELL),
+        (futex::SUPPORTED && plan.ring_always, Features::RING_ALWAYS),
         (locks, Features::LOCKS),
         (plan.publish_time, Features::PUBLISH_TIME),
         (plan.checksum == Checksum::Never, Features::NO_CHECKSUM),

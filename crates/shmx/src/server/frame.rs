@@ -127,12 +127,14 @@ impl Server {
     // *What the figures say*).
     #[inline(always)]
     pub fn begin_frame(&mut self) -> Result<FrameWriter<'_>, BeginError> {
-        self.check_region()?;
+        if let Err(e) = self.check_ours() {
+            self.mend(e)?;
+        }
         let claim = match self.claimer.claim_mut(&self.region) {
             Ok(claim) => claim,
             Err(_) => self.claim_after_reaping()?,
         };
-        Ok(FrameWriter::new(Owner::Alone(self), None, claim))
+        Ok(FrameWriter::alone(self, claim))
     }
 }
 
@@ -148,11 +150,21 @@ impl SharedServer {
     pub fn begin_frame(&self) -> Result<FrameWriter<'_>, BeginError> {
         let server: &Server = self;
         let claim = server.claim()?; // not in a forked child
-        Ok(FrameWriter::new(Owner::Shared(server), Some(server.directory.read().clone()), claim))
+        Ok(FrameWriter::shared(server, claim))
     }
 }
 
 impl<'a> FrameWriter<'a> {
+    #[inline(always)]
+    pub(super) fn alone(server: &'a mut Server, claim: Claim) -> Self {
+        Self::new(Owner::Alone(server), None, claim)
+    }
+
+    #[inline(always)]
+    pub(super) fn shared(server: &'a Server, claim: Claim) -> Self {
+        Self::new(Owner::Shared(server), Some(server.directory.read().clone()), claim)
+    }
+
     #[inline(always)]
     fn new(owner: Owner<'a>, directory: Option<Arc<Directory>>, claim: Claim) -> Self {
         let slot = claim.slot();

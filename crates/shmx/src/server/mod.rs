@@ -3,6 +3,7 @@
 //! | file | |
 //! |---|---|
 //! | `builder` | what a server chooses, and what follows from its streams |
+//! | `plan` | what a server is to be |
 //! | `create` | making the region and its name, taking over from a dead server |
 //! | `state` | the server, and what its parts share |
 //! | `shared` | the handle for several threads |
@@ -11,6 +12,10 @@
 //! | `append` | additions to the stream directory |
 //! | `control` | messages from the readers |
 //! | `reaper` | cleaning up after dead readers |
+//! | `wait` | sleeping until readers have something for the server |
+//! | `keepers` | what readers that want every frame have taken |
+//! | `taken` | overwriting only what readers have taken |
+//! | `naming` | what becomes of a server whose name is taken away |
 //!
 //! The parts know nothing of the server; `state` puts them together, and only the files above it use that.
 
@@ -20,14 +25,20 @@ mod checksum;
 mod control;
 mod create;
 mod frame;
+mod keepers;
+mod naming;
+mod plan;
 mod reaper;
 mod shared;
 mod state;
+mod taken;
+mod wait;
 
 pub use builder::ServerBuilder;
 pub use checksum::Checksum;
 pub use control::{ControlBatch, ControlMsg, DamagedRing};
 pub use frame::FrameWriter;
+pub use plan::NameLoss;
 pub use shared::SharedServer;
 pub use state::Server;
 
@@ -53,7 +64,7 @@ impl Server {
     /// Whether the name still leads to this server's region; if not, readers that open it from now on do not find this
     /// server. False also where the system does not say. A system call.
     ///
-    /// The server asks by itself once a second while it publishes or polls, and warns (`tracing`) when this turns false.
+    /// The server asks by itself twice a second while it publishes or polls, and warns (`tracing`) when this turns false.
     #[must_use]
     pub fn name_is_current(&self) -> bool {
         self.region.os.is_current()
@@ -117,9 +128,7 @@ impl Server {
         if self.region.os.is_forked() {
             return ControlBatch::default();
         }
-        if self.chores.are_due(clock::ticks()) {
-            self.do_chores();
-        }
+        self.do_due_chores();
         self.control.lock().poll(&self.region, max)
     }
 

@@ -1,11 +1,12 @@
 //! Cleaning up after readers that died, and what else is done now and then.
 
+use crate::attachment::wake_server;
 use crate::error::LeaseHolder;
 use crate::readers::{leased_slots, reader_info};
 use crate::region::Mapped;
 use parking_lot::{Mutex, MutexGuard};
 use shmx_os::{LockByte, LockState, OsError, Region, clock};
-use shmx_ring::sync::{AtomicU64, Ordering};
+use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::Slots;
 use shmx_ring::{reader, readers};
 
@@ -22,7 +23,7 @@ const LOOK_EVERY: u64 = 1_000_000;
 const LOOK_FRAMES: u64 = 32;
 
 /// Nanoseconds from one question about the name to the next: a system call.
-const NAME_EVERY: u64 = 1_000_000_000;
+const NAME_EVERY: u64 = 500_000_000;
 
 /// When the chores are due, and who does them.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Chores {
     looked_at: AtomicU64,
     looked: AtomicU64,
     look_at: AtomicU64,
+    /// Whether the name led to the region when it was last asked.
+    named: AtomicU8,
     reaper: Mutex<Reaper>,
 }
 
@@ -43,7 +46,6 @@ impl Chores {
         let reaper = Reaper {
             unclaimed_since: vec![None; reader_slots as usize],
             miscounted_since: None,
-            named: true,
             name_due: now.saturating_add(NAME_EVERY),
         };
         Self {
@@ -51,8 +53,14 @@ impl Chores {
             looked_at: AtomicU64::new(0),
             looked: AtomicU64::new(now),
             look_at: AtomicU64::new(0),
+            named: AtomicU8::new(1),
             reaper: Mutex::new(reaper),
         }
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        // Relaxed: nothing depends on it.
+        self.named.load(Ordering::Relaxed) != 0
     }
 
     #[inline]
@@ -86,7 +94,7 @@ impl Chores {
         }
         self.due.store(now.saturating_add(CHORES_EVERY), Ordering::Relaxed);
         reaper.reap(region, None);
-        reaper.check_name(region, now);
+        reaper.check_name(region, now, &self.named);
         true
     }
 
@@ -104,8 +112,6 @@ pub(super) struct Reaper {
     unclaimed_since: Vec<Option<u64>>,
     /// By how much the header's count of readers is off, and since when.
     miscounted_since: Option<(i64, u64)>,
-    /// Whether the name led to the region when it was last asked.
-    named: bool,
     name_due: u64,
 }
 
@@ -147,7 +153,7 @@ impl Reaper {
                 now.saturating_sub(*since.get_or_insert(now)) > GRACE
             };
             if dead && slot.in_use.load(Ordering::Acquire) != 0 {
-                readers::bury(region, slot, index);
+                wake_server(region, readers::bury(region, slot, index));
                 *since = None;
                 reaped.push(index);
                 tracing::info!(index, reader_id = id, "reader reaped");
@@ -199,19 +205,18 @@ impl Reaper {
     }
 
     /// Says so, once, when the name stops leading to the region.
-    fn check_name(&mut self, region: &Mapped<Region>, now: u64) {
+    fn check_name(&mut self, region: &Mapped<Region>, now: u64, was_named: &AtomicU8) {
         if now < self.name_due {
             return;
         }
         self.name_due = now.saturating_add(NAME_EVERY);
         let named = region.os.is_current();
-        if self.named && !named {
+        if was_named.swap(u8::from(named), Ordering::Relaxed) != 0 && !named {
             tracing::warn!(
                 name = %region.os.name(),
                 "the name was removed or leads to another object: new readers cannot find this server; create it again"
             );
         }
-        self.named = named;
     }
 }
 

@@ -2,15 +2,18 @@
 
 use super::checksum::{Checksum, Needs};
 use super::control::Receivers;
+use super::keepers::Keepers;
+use super::plan::{NameLoss, Plan};
 use super::reaper::{Chores, lease_holders};
 use crate::error::BeginError;
 use crate::region::Mapped;
 use crate::schema::directory::Directory;
 use parking_lot::{Mutex, RwLock};
 use shmx_os::{Region, clock};
-use shmx_ring::sync::{AtomicU8, Ordering};
+use shmx_ring::doorbell;
+use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::Slots;
-use shmx_ring::writer::{Claim, Claimer, Publisher};
+use shmx_ring::writer::{Claim, Claimer, NoFreeSlot, Publisher};
 use std::sync::Arc;
 
 /// The producer's end of a region.
@@ -54,6 +57,12 @@ pub struct Server {
     pub(super) append_order: Mutex<()>,
     pub(super) control: Mutex<Receivers>,
     pub(super) chores: Chores,
+    pub(super) keepers: Keepers,
+    /// The session that the header must have for a frame to be begun: the server's own, or 0 once the name is lost and
+    /// that matters ([`NameLoss`]).
+    pub(super) begins_in: AtomicU64,
+    /// How the region was made, without its directory.
+    pub(super) plan: Box<Plan>,
 }
 
 /// What every frame of a server has in common.
@@ -62,10 +71,12 @@ pub(super) struct Producing {
     pub(super) session_id: u64,
     pub(super) checksum: Checksum,
     pub(super) publish_time: bool,
+    pub(super) ring_always: bool,
+    pub(super) name_loss: NameLoss,
 }
 
 impl Server {
-    pub(super) fn new(region: Mapped<Region>, producing: Producing, directory: Directory) -> Self {
+    pub(super) fn new(region: Mapped<Region>, producing: Producing, directory: Directory, plan: Plan) -> Self {
         let layout = &region.layout;
         Self {
             producing,
@@ -76,6 +87,9 @@ impl Server {
             append_order: Mutex::new(()),
             control: Mutex::new(Receivers::new(layout)),
             chores: Chores::new(layout.reader_slots()),
+            keepers: Keepers::new(),
+            begins_in: AtomicU64::new(producing.session_id),
+            plan: Box::new(plan),
             region,
         }
     }
@@ -94,18 +108,44 @@ impl Server {
         Ok(())
     }
 
+    /// Whether frames may be begun: the region is this server's, and has its name where that matters.
+    #[inline]
+    pub(super) fn check_ours(&self) -> Result<(), BeginError> {
+        // Relaxed: the word is complete in itself.
+        let found = self.region.header().session_id.load(Ordering::Relaxed);
+        if self.region.os.is_forked() || found != self.begins_in.load(Ordering::Relaxed) {
+            return Err(self.not_ours());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_ours(&self) -> BeginError {
+        self.check_region().err().unwrap_or_else(|| BeginError::NameLost { name: self.region.os.name().to_string() })
+    }
+
     /// Wakes the readers that sleep on the doorbell, if there may be any.
     #[inline]
     pub(super) fn wake(&self, slept_on: Option<u32>) {
         if let Some(value) = slept_on {
-            self.region.os.wake_all(&self.region.header().ext_doorbell, value);
+            self.wake_sleepers(value);
         }
+    }
+
+    #[inline(never)]
+    fn wake_sleepers(&self, value: u32) {
+        let bell = &self.region.header().ext_doorbell;
+        if self.producing.ring_always {
+            doorbell::keep_odd(bell);
+        }
+        self.region.os.wake_all(bell, value);
     }
 
     // Always: its result would go through memory.
     #[inline(always)]
     pub(super) fn claim(&self) -> Result<Claim, BeginError> {
-        self.check_region()?;
+        self.check_ours()?;
         match self.claimer.claim(&self.region) {
             Ok(claim) => Ok(claim),
             Err(_) => self.claim_after_reaping(),
@@ -114,25 +154,43 @@ impl Server {
 
     #[cold]
     pub(super) fn claim_after_reaping(&self) -> Result<Claim, BeginError> {
+        self.reaping(|| self.claimer.claim(&self.region)).map_err(|e| self.no_free_slot(e))
+    }
+
+    /// Frees what the dead hold, then claims.
+    pub(super) fn reaping(&self, claim: impl FnOnce() -> Result<Claim, NoFreeSlot>) -> Result<Claim, NoFreeSlot> {
         {
             let mut reaper = self.chores.reaper();
             reaper.reap(&self.region, None);
             reaper.clear_ownerless_leases(&self.region);
         }
-        self.claimer.claim(&self.region).map_err(|e| BeginError::NoFreeSlot {
-            leased: e.leased,
-            writing: e.writing,
-            holders: lease_holders(&self.region),
-        })
+        claim()
+    }
+
+    pub(super) fn no_free_slot(&self, e: NoFreeSlot) -> BeginError {
+        BeginError::NoFreeSlot { leased: e.leased, writing: e.writing, holders: lease_holders(&self.region) }
     }
 
     /// What is done now and then: dead readers are cleaned up after, the name is checked. Not in a forked child.
     #[cold]
     #[inline(never)]
     pub(super) fn do_chores(&self) {
-        if self.chores.run(&self.region, clock::ticks()) {
-            // A reader that died half attached counted itself nowhere, see `Needs`.
-            self.needs.forget();
+        if !self.chores.run(&self.region, clock::ticks()) {
+            return;
+        }
+        // A reader that died half attached counted itself nowhere, see `Needs`.
+        self.needs.forget();
+        self.note_name();
+        if self.producing.ring_always {
+            // Should another process have made it even, nobody would ring any more.
+            doorbell::keep_odd(&self.region.header().ext_doorbell);
+        }
+    }
+
+    /// The chores if they are due; for who does not know the time.
+    pub(super) fn do_due_chores(&self) {
+        if self.chores.are_due(clock::ticks()) {
+            self.do_chores();
         }
     }
 }
