@@ -151,10 +151,10 @@ impl Attachment {
         (self.seat.by_lock || ours()).then_some(slot)
     }
 
-    /// Runs `send` with the index of the reader slot, one thread at a time; none without one.
+    /// Runs `send` with the index of the reader slot, one thread at a time; none without one. Not in another session.
     pub(crate) fn in_turn<R>(&self, send: impl FnOnce(u32, &ReaderView) -> R) -> Option<R> {
         let _turn = self.seat.turn.lock();
-        let slot = self.slot()?;
+        let slot = self.slot().or_else(|| self.slot_taken_again())?;
         Some(send(self.index()?, slot))
     }
 
@@ -166,37 +166,43 @@ impl Attachment {
         }
         match self.slot() {
             Some(slot) => slot.heartbeat.store(clock::ticks(), Ordering::Release),
-            None if self.index().is_some() && !self.features.is_extended() => self.take_again(),
-            None => {}
+            None => self.take_again(),
         }
     }
 
     #[cold]
     fn take_again(&self) {
         let _turn = self.seat.turn.lock();
-        let Some(old) = self.index() else { return };
-        if self.slot().is_some() {
-            return; // another thread was faster
+        // Unless another thread was faster.
+        if self.slot().is_none() {
+            self.slot_taken_again();
         }
+    }
+
+    /// Takes another slot for one that a server without locks has given away. Called under `turn`.
+    #[cold]
+    fn slot_taken_again(&self) -> Option<&ReaderView> {
+        if self.features.is_extended() {
+            return None;
+        }
+        let old = self.index()?;
         // The lock of the old index stays ours, and keeps no reader of another implementation out.
-        let Ok(taken) = take_slot(&self.region, self.seat.verifies, false) else { return };
+        let taken = take_slot(&self.region, self.seat.verifies, false).ok()?;
         tracing::warn!(old, new = taken.index, "the server had given the reader slot away; another one is taken");
         if self.seat.locked && taken.index != old {
             self.region.os.unlock(LockByte::Reader(old));
         }
         self.seat.id.store(taken.id, Ordering::Relaxed);
         self.seat.index.store(taken.index, Ordering::Relaxed);
+        self.slot()
     }
 
-    /// Lets the lock of the reader slot go in a region that has another session: there the slot is no longer ours, and
-    /// the lock would keep this client, as it comes again, out of it.
+    /// In a region with another session the slot is no longer ours, and its lock would keep us out as we come again.
     pub(crate) fn let_go_of_old_session(&self) {
-        if self.seat.locked
-            && self.check_session() == Err(ReadError::SessionChanged)
-            && let Some(index) = self.index()
-        {
+        if self.check_session() == Err(ReadError::SessionChanged) {
             let _turn = self.seat.turn.lock();
-            self.region.os.unlock(LockByte::Reader(index));
+            // Does nothing where we hold none.
+            self.region.os.unlock(LockByte::Reader(self.index().unwrap_or(NO_SLOT)));
         }
     }
 

@@ -21,6 +21,7 @@ impl<T> ProcessLock<T> {
     }
 
     /// None in a forked child, if a thread of the parent had the lock.
+    #[inline]
     pub(crate) fn read(&self) -> Option<RwLockReadGuard<'_, T>> {
         match self.lock.try_read() {
             None if !self.is_inherited() => Some(self.lock.read()),

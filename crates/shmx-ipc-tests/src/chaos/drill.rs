@@ -96,7 +96,14 @@ fn attach_and_detach(name: &str, line: Line<'_>) -> Result<()> {
         let mut id = ticks() | 1;
         while line.turn() {
             id = frames::mix(id) | 1;
-            let who = Newcomer { id, pid: std::process::id(), now: ticks(), locked: true, verifies: false, every_frame: false };
+            let who = Newcomer {
+                id,
+                pid: std::process::id(),
+                now: ticks(),
+                locked: true,
+                verifies: false,
+                every_frame: false,
+            };
             ensure!(readers::attach(header, slot, &who).is_some(), "somebody else took it");
             readers::detach(header, slot);
         }

@@ -8,7 +8,6 @@ use shmx_abi::control::{PlaceError, RingGeometry};
 use shmx_os::clock;
 use shmx_ring::control;
 use shmx_ring::sync::Ordering;
-use shmx_ring::view::ReaderView;
 use std::sync::Arc;
 
 /// Sends control messages for a client: from [`crate::Client::control`].
@@ -93,7 +92,7 @@ pub(super) fn send(a: &Attachment, ty: u32, body: &[u8]) -> Result<(), SendError
     let layout = &a.region.layout;
     let geometry = RingGeometry::new(layout.control_per_reader()).ok_or(SendError::NoControlRing)?;
     let no_slot = SendError::NoReaderSlot { reader_slots: layout.reader_slots() };
-    let send = |index, slot: &ReaderView| {
+    let sent = a.in_turn(|index, slot| {
         let ring = a.region.control(index).ok_or(SendError::NoControlRing)?;
         slot.heartbeat.store(clock::ticks(), Ordering::Release);
         let sent = control::send(geometry, ring, ty, body).map_err(|e| match e {
@@ -107,11 +106,6 @@ pub(super) fn send(a: &Attachment, ty: u32, body: &[u8]) -> Result<(), SendError
             a.ring_server();
         }
         sent
-    };
-    if let Some(sent) = a.in_turn(send) {
-        return sent;
-    }
-    // A server without locks may have given the slot away, and another one may be free.
-    a.beat();
-    a.in_turn(send).ok_or(no_slot)?
+    });
+    sent.ok_or(no_slot)?
 }

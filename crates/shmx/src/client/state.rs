@@ -90,23 +90,28 @@ impl Client {
         &mut self,
         look: impl for<'a, 't> FnOnce(&mut Cursor, &mut Hand<'a, 't>) -> Look<Option<Held<'a>>>,
     ) -> Result<Option<Option<Detached>>, ReadError> {
+        self.find_or(look, |_| Ok(None))
+    }
+
+    /// The same, with `none` for where there is no frame: its result is looked at once.
+    #[inline]
+    pub(super) fn find_or(
+        &mut self,
+        look: impl for<'a, 't> FnOnce(&mut Cursor, &mut Hand<'a, 't>) -> Look<Option<Held<'a>>>,
+        none: impl FnOnce(&mut Self) -> Result<Option<Option<Detached>>, ReadError>,
+    ) -> Result<Option<Option<Detached>>, ReadError> {
         let Self { shared, cursor, taken, manner, .. } = self;
         let rejected = cursor.stats.rejected;
         // Detached at once: nothing in between can leave a lease behind.
         let found =
             look(cursor, &mut Hand { a: shared, taken, manner }).map(|found| found.map(|h| h.map(Held::detach)));
-        match &found {
-            Ok(Some(_)) => self.note_delivery(),
-            Ok(None) => {}
-            Err(_) => {
-                if self.cursor.stats.rejected != rejected {
-                    self.note_rejection();
-                }
-                self.show_life();
-            }
-        }
         if self.options.every_frame && self.cursor.last_id != self.told {
             self.tell_taken();
+        }
+        match &found {
+            Ok(Some(_)) => self.note_delivery(),
+            Ok(None) => return none(self),
+            Err(_) => self.note_failure(rejected),
         }
         found
     }
@@ -157,6 +162,15 @@ impl Client {
         }
     }
 
+    /// `rejected` is how many frames were before.
+    #[cold]
+    fn note_failure(&mut self, rejected: u64) {
+        if self.cursor.stats.rejected != rejected {
+            self.note_rejection();
+        }
+        self.show_life();
+    }
+
     fn note_rejection(&self) {
         if let Some(slot) = self.shared.slot() {
             // Stepping over a rejected frame may have counted others as missed.
@@ -194,9 +208,12 @@ impl Client {
         {
             return Some(end);
         }
-        if self.looked.elapsed() < LOOK_EVERY {
-            return None;
-        }
+        if self.looked.elapsed() < LOOK_EVERY { None } else { self.look_for_end_now() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for_end_now(&mut self) -> Option<ServerEnd> {
         self.looked = Instant::now();
         self.show_life();
         self.shared.server_end()

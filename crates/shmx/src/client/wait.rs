@@ -92,11 +92,11 @@ pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError
             Some(_) => poll_after_end(client, order),
         };
     };
-    let found = match order {
-        Order::Newest => client.find(|cursor, hand| cursor.newest_of_news(hand, number)),
-        Order::Every => client.find(|cursor, hand| cursor.next_of_news(hand)),
-    };
-    if matches!(found, Ok(None)) { poll_after_no_frame(client, order) } else { found }
+    let none = |client: &mut Client| poll_after_no_frame(client, order);
+    match order {
+        Order::Newest => client.find_or(|cursor, hand| cursor.newest_of_news(hand, number), none),
+        Order::Every => client.find_or(|cursor, hand| cursor.next_of_news(hand), none),
+    }
 }
 
 /// There are news, and no frame that can be had: late, being rewritten, or left half made by a server that is gone.
