@@ -55,6 +55,12 @@ pub struct WaitMany {
     inner: sys::WaitMany,
 }
 
+// A set moves to the thread that waits with it.
+const _: fn() = || {
+    const fn is_send<T: Send>() {}
+    is_send::<WaitMany>();
+};
+
 impl WaitMany {
     /// A wait that can be used again and again.
     ///

@@ -37,10 +37,12 @@
 //! # Features
 //!
 //! * `async` (off by default): `Client::into_stream`, frames as a `futures_core::Stream` for any executor.
+//! * `tokio` (off by default, Unix): `Client::into_tokio_stream`, the same in a tokio runtime and without a thread.
 #![deny(unsafe_code)]
 
 pub mod error;
 
+mod align;
 mod attachment;
 mod client;
 mod cursor;
@@ -53,15 +55,20 @@ mod remove;
 mod schema;
 mod server;
 mod slot;
+mod wait;
 
+pub use align::{AlignBy, Aligned, Aligner, Source};
 pub use client::{Client, ClientOptions, ControlSender, Hold, Order};
 #[cfg(feature = "async")]
 pub use client::{FrameStream, IntoStreamError};
+#[cfg(all(feature = "tokio", unix))]
+pub use client::{IntoTokioStreamError, TokioFrameStream};
 pub use cursor::{ReadStats, Start};
 pub use frame::{ChecksumState, Frame, OwnedFrame};
 pub use observe::{
-    ControlFill, FrameOutline, HeaderField, HeaderReport, Inspector, Listed, PeekedMsg, RegionKind, ServerState,
-    SlotBrief, SlotContent, SlotState, SlotView, StreamPart, Tap, TapOptions, list,
+    ControlFill, FrameOutline, HeaderField, HeaderReport, Inspector, Listed, PeekedMsg, RegionChange, RegionEvent,
+    RegionEvents, RegionKind, ServerState, SlotBrief, SlotContent, SlotState, SlotView, StreamPart, Tap, TapOptions,
+    list,
 };
 pub use readers::ReaderInfo;
 pub use remove::{Removed, remove};
@@ -74,6 +81,7 @@ pub use server::{
     Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, Server, ServerBuilder, SharedServer,
 };
 pub use slot::verify::Verify;
+pub use wait::set::{Interrupter, Token, WaitSet, Waitable};
 
 pub use half::{bf16, f16};
 pub use shmx_abi as abi;

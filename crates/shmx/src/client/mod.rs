@@ -2,11 +2,14 @@
 
 mod control;
 mod hand;
+mod notice;
 mod open;
 mod options;
 mod state;
 #[cfg(feature = "async")]
 mod stream;
+#[cfg(all(feature = "tokio", unix))]
+mod tokio_stream;
 mod wait;
 
 pub use control::ControlSender;
@@ -14,6 +17,8 @@ pub use options::{ClientOptions, Hold};
 pub use state::Client;
 #[cfg(feature = "async")]
 pub use stream::{FrameStream, IntoStreamError};
+#[cfg(all(feature = "tokio", unix))]
+pub use tokio_stream::{IntoTokioStreamError, TokioFrameStream};
 pub use wait::Order;
 
 use crate::cursor::ReadStats;
@@ -224,6 +229,7 @@ impl Client {
     #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::poll(self, Order::Every)?;
+        let found = notice::told(self, Order::Every, found)?;
         Ok(self.lend(found))
     }
 
@@ -235,6 +241,7 @@ impl Client {
     #[inline(always)]
     pub fn try_wait(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::poll(self, Order::Newest)?;
+        let found = notice::told(self, Order::Newest, found)?;
         Ok(self.lend(found))
     }
 
@@ -250,6 +257,7 @@ impl Client {
     #[inline]
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::wait(self, Order::Newest, timeout)?;
+        let found = notice::told(self, Order::Newest, found)?;
         Ok(self.lend(found))
     }
 
@@ -262,6 +270,7 @@ impl Client {
     #[inline]
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
         let found = wait::wait(self, Order::Every, timeout)?;
+        let found = notice::told(self, Order::Every, found)?;
         Ok(self.lend(found))
     }
 

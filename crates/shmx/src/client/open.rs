@@ -86,6 +86,7 @@ impl Client {
             options: options.clone(),
             reconnects: 0,
             reopen_error: None,
+            notice: None,
             shared,
         })
     }

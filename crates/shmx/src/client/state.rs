@@ -8,6 +8,7 @@ use crate::cursor::{Cursor, Look};
 use crate::error::{OpenError, ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
 use crate::slot::verify::Verify;
+use crate::wait::notice::Notice;
 use shmx_abi::extension::{Features, READER_EVERY_FRAME, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
 use shmx_os::clock;
 use shmx_ring::sync::Ordering;
@@ -71,6 +72,8 @@ pub struct Client {
     pub(super) reopen_error: Option<OpenError>,
     /// The last frame that the server was told is taken, by a client that wants every frame.
     pub(super) told: u64,
+    /// Those who sleep for the client.
+    pub(super) notice: Option<Box<Notice>>,
 }
 
 /// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.

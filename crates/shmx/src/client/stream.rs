@@ -2,50 +2,43 @@
 //!
 //! # How it works
 //!
-//! Sleeping on the doorbell blocks a thread, and a task must not. So each stream has one thread of its own, the
-//! *waiter*. It does nothing until a poll finds no frame. Such a poll prepares to sleep as [`Client::wait`] does
-//! (doorbell made odd, one more look), and hands the value of the doorbell and the task's waker to the waiter, which
-//! sleeps until the doorbell has another value and then wakes the task. The waiter never takes a frame: the next poll
-//! does. From this follows:
+//! Sleeping on the doorbell blocks a thread, and a task must not. So all streams of a process share one thread, the
+//! *driver*, which waits for their clients with a [`WaitSet`](crate::WaitSet); it ends with the last of them. A poll that
+//! finds no frame leaves the task's waker with the driver, prepares to sleep as a [`Client::wait`] does, polls once more,
+//! and tells the driver to look again. The driver wakes the task and takes no frame: the next poll does. From this
+//! follows:
 //!
 //! * **Back-pressure.** A frame is taken, and leased, only by a poll that returns it. While nobody polls nothing is
 //!   held, and the producer has all its slots.
 //! * **Cancellation.** A future that was waiting for the next frame can be dropped at any time; no frame is lost with
 //!   it. At worst the task is woken once for nothing.
-//! * **No wake-up is lost**: a frame published between the look and the sleep changes the doorbell, so the waiter does
-//!   not fall asleep.
+//! * **No wake-up is lost**: what is published after the last look changes the doorbell, and the driver compares it with
+//!   the value from before that look.
 //! * **No busy loop.** Each wake needs a ring of the doorbell, a new frame, or the end of the server. An idle stream
-//!   costs what a waiting [`Client`] costs: a look at the server's life every 20 ms. A producer that finds nobody
-//!   waiting makes no system call. Only while a frame is counted that cannot be read yet does the waiter wake the task
-//!   every 20 ms: the producer may step back from a slot that it had begun to claim, and rings for nothing then.
-//! * **The end.** Dropping the stream ends the waiter and waits for that. It rings the doorbell for it, which other
-//!   sleeping readers notice as one needless look.
+//!   costs a look at the server's life every 20 ms. A producer that finds nobody waiting makes no system call.
 //!
-//! Without a doorbell (a server of the reference, or a platform without futex) the waiter polls, with pauses from 20 µs
-//! to 1 ms.
+//! `tokio_stream.rs` has the variant without a thread.
 
+use super::notice;
 use super::state::Client;
-use super::wait::{self, LONGEST_PAUSE, Order, SHORTEST_PAUSE, SLICE};
-use crate::attachment::Attachment;
+use super::wait::{self, Order};
 use crate::error::{ReadError, debug_is_text};
 use crate::frame::OwnedFrame;
+use crate::wait::set::{Interrupter, Noticed, Roll, Token, WaitSet};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use parking_lot::{Condvar, Mutex};
-use shmx_abi::extension::Features;
-use shmx_os::futex;
-use shmx_ring::sync::Ordering;
-use shmx_ring::view::Slots;
-use shmx_ring::{doorbell, reader};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The thread of a stream could not be started.
+/// What a stream waits with could not be had.
 #[derive(thiserror::Error)]
-#[error("cannot start the thread that waits for frames; end some threads or raise the limit")]
+#[error("cannot wait for frames in the background; end some threads or raise the limit")]
 pub struct IntoStreamError {
     /// The client, unchanged.
     pub client: Box<Client>,
@@ -107,21 +100,29 @@ debug_is_text!(IntoStreamError);
 pub struct FrameStream {
     client: Client,
     order: Order,
-    waiter: Waiter,
-    /// The last poll found nothing.
-    waiting: bool,
+    seat: Seat,
     done: bool,
 }
 
+/// A stream's place with the driver, left on drop.
+#[derive(Debug)]
+struct Seat {
+    driver: Arc<Driver>,
+    token: Token,
+}
+
 impl Client {
-    /// Turns the client into a stream of frames. Starts one thread, which sleeps until the stream is polled in vain.
+    /// Turns the client into a stream of frames. The first one of a process starts the thread that all share.
     ///
     /// # Errors
     ///
     /// [`IntoStreamError`], with the client, where the thread cannot be started.
-    pub fn into_stream(self, order: Order) -> Result<FrameStream, IntoStreamError> {
-        match Waiter::start(self.shared.clone()) {
-            Ok(waiter) => Ok(FrameStream { client: self, order, waiter, waiting: false, done: false }),
+    pub fn into_stream(mut self, order: Order) -> Result<FrameStream, IntoStreamError> {
+        match Driver::shared() {
+            Ok(driver) => {
+                let token = driver.desk.roll.add(self.notice());
+                Ok(FrameStream { client: self, order, seat: Seat { driver, token }, done: false })
+            }
             Err(source) => Err(IntoStreamError { client: Box::new(self), source }),
         }
     }
@@ -148,16 +149,16 @@ impl FrameStream {
 
     /// Ends the stream and gives the client back.
     #[must_use]
-    pub fn into_client(self) -> Client {
-        if self.waiting {
+    pub fn into_client(mut self) -> Client {
+        drop(self.seat);
+        if self.client.notice().awake() {
             self.client.set_waiting(false);
         }
         self.client
     }
 
-    fn take(&mut self) -> Option<Result<OwnedFrame, ReadError>> {
-        let taken = wait::poll(&mut self.client, self.order).transpose()?;
-        Some(match taken {
+    fn yielded(&mut self, taken: Result<wait::Found, ReadError>) -> Option<Result<OwnedFrame, ReadError>> {
+        Some(match taken.transpose()? {
             Ok(found) => Ok(self.client.borrow(found).keep()),
             Err(e) => {
                 self.done = e.is_final();
@@ -175,29 +176,22 @@ impl Stream for FrameStream {
         if this.done {
             return Poll::Ready(None);
         }
-        if std::mem::take(&mut this.waiting) {
-            this.client.set_waiting(false);
+        match wait::poll(&mut this.client, this.order) {
+            Ok(None) => {}
+            Ok(found) => {
+                let taken = notice::told(&mut this.client, this.order, found);
+                return Poll::Ready(this.yielded(taken));
+            }
+            Err(e) => return Poll::Ready(this.yielded(Err(e))),
         }
-        if let Some(taken) = this.take() {
-            return Poll::Ready(Some(taken));
+        // Before the client is armed: the driver may find news the moment after.
+        this.seat.driver.desk.register(this.seat.token, cx.waker());
+        let taken = notice::told(&mut this.client, this.order, None);
+        if let Some(item) = this.yielded(taken) {
+            this.seat.driver.desk.forget(this.seat.token);
+            return Poll::Ready(Some(item));
         }
-        let watch = Watch::prepare(&this.client.shared, this.order, this.client.cursor.last_id);
-        // Looked at before the last look for a frame, so that a frame published just before the end is taken, and after
-        // the doorbell was prepared, so that an end in between wakes the task.
-        let end = this.client.shared.server_end();
-        if let Some(taken) = this.take() {
-            return Poll::Ready(Some(taken));
-        }
-        // A client that reconnects looks for a successor at each poll; the waiter wakes the task for it every 20 ms.
-        if let Some(end) = end
-            && !this.client.options.reconnect
-        {
-            this.done = true;
-            return Poll::Ready(Some(Err(ReadError::ServerGone { end })));
-        }
-        this.waiting = true;
-        this.client.set_waiting(true);
-        this.waiter.watch(watch, &this.client.shared, cx.waker());
+        this.seat.driver.interrupter.interrupt();
         Poll::Pending
     }
 }
@@ -208,166 +202,102 @@ impl FusedStream for FrameStream {
     }
 }
 
-fn has_bell(a: &Attachment) -> bool {
-    a.features.has(Features::DOORBELL) && futex::SUPPORTED
-}
-
-/// What was there at a look that found no frame. Anything newer is news.
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    /// Value of the doorbell; none where it is not rung.
-    bell: Option<u32>,
-    /// Sequence number of the newest frame, and frames published; which of the two moves first depends on the server.
-    newest: u32,
-    published: u64,
-    /// Whether there is a frame that was not taken.
-    more: bool,
-}
-
-impl Watch {
-    /// To be followed by one more look for a frame; `last_id` is that of the last one taken.
-    fn prepare(a: &Attachment, order: Order, last_id: u64) -> Self {
-        let bell = has_bell(a).then(|| doorbell::prepare_to_sleep(&a.region.header().ext_doorbell));
-        let (newest, published) = (reader::newest(&a.region), reader::published(&a.region));
-        Self { bell, newest, published, more: order == Order::Every && published > last_id }
-    }
-
-    /// Sleeps for a short while at most and says whether the task must look.
-    fn sleep(&self, a: &Attachment, pause: &mut Duration) -> bool {
-        let header = a.region.header();
-        if let Some(expected) = self.bell {
-            let _ = a.region.os.wait(&header.ext_doorbell, expected, SLICE);
-        } else {
-            std::thread::sleep(*pause);
-            *pause = (*pause * 2).min(LONGEST_PAUSE);
-        }
-        a.beat();
-        // Relaxed: only the value decides, and the task looks again with its own ordering.
-        if self.bell.is_some_and(|expected| header.ext_doorbell.load(Ordering::Relaxed) != expected) {
-            return true;
-        }
-        self.more
-            || reader::newest(&a.region) != self.newest
-            || reader::published(&a.region) != self.published
-            || header.session_id.load(Ordering::Relaxed) != a.session_id
-            || a.server_end().is_some()
-    }
-}
-
-/// The thread of a stream; ends with this value.
+/// The thread that waits for the streams of a process.
 #[derive(Debug)]
-struct Waiter {
-    /// That of the last order: the stream's client may be exchanged.
-    attachment: Arc<Attachment>,
-    post: Arc<Post>,
+struct Driver {
+    desk: Arc<Desk>,
+    interrupter: Interrupter,
     thread: Option<JoinHandle<()>>,
+    /// The process that it belongs to: a forked child has no such thread.
+    process: u32,
 }
 
-/// Between a stream and its waiter.
-#[derive(Debug, Default)]
-struct Post {
-    order: Mutex<Orders>,
-    changed: Condvar,
+/// What the driver and the streams share.
+#[derive(Debug)]
+struct Desk {
+    roll: Arc<Roll>,
+    wakers: Mutex<HashMap<Token, Waker>>,
+    quit: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Orders {
-    /// What to wait for and whom to wake then.
-    watch: Option<(Watch, Arc<Attachment>, Waker)>,
-    /// Counts them, so that the waiter notices a new one.
-    number: u64,
-    quit: bool,
-}
+/// That of this process, as long as there are streams.
+static SHARED: Mutex<Weak<Driver>> = Mutex::new(Weak::new());
+/// A lock that takes longer was held by another thread when this process was forked off.
+const PATIENCE: Duration = Duration::from_millis(200);
 
-impl Waiter {
-    fn start(attachment: Arc<Attachment>) -> std::io::Result<Self> {
-        let post = Arc::new(Post::default());
-        let p = post.clone();
-        let thread = std::thread::Builder::new().name("shmx-frames".to_owned()).spawn(move || p.serve())?;
-        Ok(Self { attachment, post, thread: Some(thread) })
-    }
-
-    fn watch(&mut self, watch: Watch, attachment: &Arc<Attachment>, waker: &Waker) {
-        let mut order = self.post.order.lock();
-        let old = match &mut order.watch {
-            // The same task as before, most of the time: its waker need not be cloned.
-            Some((w, a, known)) => {
-                *w = watch;
-                known.clone_from(waker);
-                (!Arc::ptr_eq(a, attachment)).then(|| std::mem::replace(a, attachment.clone()))
-            }
-            none => {
-                *none = Some((watch, attachment.clone(), waker.clone()));
-                None
-            }
-        };
-        order.number += 1;
-        drop(order);
-        drop(old);
-        if !Arc::ptr_eq(&self.attachment, attachment) {
-            self.attachment = attachment.clone();
+impl Driver {
+    fn shared() -> std::io::Result<Arc<Self>> {
+        let Some(mut shared) = SHARED.try_lock_for(PATIENCE) else { return Ok(Arc::new(Self::start()?)) };
+        if let Some(driver) = shared.upgrade().filter(|d| d.process == shmx_os::process_id()) {
+            return Ok(driver);
         }
-        self.post.changed.notify_one();
+        let driver = Arc::new(Self::start()?);
+        *shared = Arc::downgrade(&driver);
+        Ok(driver)
+    }
+
+    fn start() -> std::io::Result<Self> {
+        let set = WaitSet::new_quiet().map_err(std::io::Error::other)?;
+        let desk = Arc::new(Desk { roll: set.roll(), wakers: Mutex::default(), quit: AtomicBool::new(false) });
+        let interrupter = set.interrupter();
+        let d = desk.clone();
+        let thread = std::thread::Builder::new().name("shmx-frames".to_owned()).spawn(move || d.drive(set))?;
+        Ok(Self { desk, interrupter, thread: Some(thread), process: shmx_os::process_id() })
     }
 }
 
-impl Post {
-    fn serve(&self) {
-        let mut order = self.order.lock();
-        let (mut number, mut pause) = (0, SHORTEST_PAUSE);
-        while !order.quit {
-            let Some((watch, a, _)) = &order.watch else {
-                self.changed.wait(&mut order);
-                continue;
-            };
-            let (watch, a) = (*watch, a.clone());
-            if order.number != number {
-                (number, pause) = (order.number, SHORTEST_PAUSE);
-            }
-            drop(order);
-            let news = watch.sleep(&a, &mut pause);
-            drop(a);
-            order = self.order.lock();
-            // A newer order is for a look that came later; it is slept on next.
-            if news
-                && order.number == number
-                && let Some((_, a, waker)) = order.watch.take()
-            {
-                // Without the lock: a waker may run the task, or drop it and the stream with it.
-                drop(order);
-                drop(a);
-                waker.wake();
-                order = self.order.lock();
-            }
-        }
-    }
-}
-
-impl Drop for Waiter {
+impl Drop for Driver {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        if self.attachment.region.os.is_forked() {
-            // The thread is the parent's, and so may be the lock.
+        if self.process != shmx_os::process_id() {
+            // The thread is the parent's, and so may be the locks.
             std::mem::forget(thread);
             return;
         }
-        let forgotten = {
-            let mut order = self.post.order.lock();
-            order.quit = true;
-            order.watch.take()
-        };
-        // A waker may drop a task, and that may drop what locks: not under our lock.
-        drop(forgotten);
-        self.post.changed.notify_one();
-        let bell = &self.attachment.region.header().ext_doorbell;
-        if has_bell(&self.attachment)
-            && let Some(value) = doorbell::ring(bell)
-        {
-            self.attachment.region.os.wake_all(bell, value);
-        }
-        // Dropped by the waker that the waiter itself calls: it ends by itself right after.
+        // Relaxed: the interrupt carries it.
+        self.desk.quit.store(true, Ordering::Relaxed);
+        self.interrupter.interrupt();
+        // Dropped by the waker that the driver itself calls: it ends by itself right after.
         if thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
+        }
+    }
+}
+
+impl Desk {
+    fn register(&self, token: Token, waker: &Waker) {
+        let mut wakers = self.wakers.lock();
+        match wakers.get_mut(&token) {
+            // The same task as before, most of the time: its waker need not be cloned.
+            Some(known) => known.clone_from(waker),
+            None => drop(wakers.insert(token, waker.clone())),
+        }
+    }
+
+    fn forget(&self, token: Token) {
+        let waker = self.wakers.lock().remove(&token);
+        // Without the lock: a waker may drop a task, and that may drop what locks.
+        drop(waker);
+    }
+
+    fn drive(&self, mut set: WaitSet) {
+        while !self.quit.load(Ordering::Relaxed) {
+            for token in set.wait(Duration::MAX) {
+                let waker = self.wakers.lock().remove(token);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Driver { desk, process, .. } = &*self.driver;
+        if *process == shmx_os::process_id() {
+            desk.roll.remove(self.token);
+            desk.forget(self.token);
         }
     }
 }

@@ -148,13 +148,19 @@ pub enum ReadError {
     /// The client was opened before a fork and belongs to the parent.
     #[error("this client belongs to the process that forked us; open one of our own")]
     Forked,
+    /// The descriptor to wait on cannot be used any more.
+    #[error("the descriptor to wait on is of no use any more: {cause}; nobody else may close it; open another client")]
+    Descriptor {
+        /// What the system said.
+        cause: String,
+    },
 }
 
 impl ReadError {
     /// Whether this client will never get another frame: the server is gone, or the client is another process's.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::SessionChanged | Self::ServerGone { .. } | Self::Forked)
+        matches!(self, Self::SessionChanged | Self::ServerGone { .. } | Self::Forked | Self::Descriptor { .. })
     }
 }
 

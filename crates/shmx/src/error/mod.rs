@@ -5,6 +5,7 @@
 
 mod client;
 mod server;
+mod wait;
 
 /// What the operating system refused: causes within the errors here, some of which have the same names.
 ///
@@ -26,6 +27,7 @@ pub use server::{
     AppendError, BeginError, ControlValueError, CreateError, Laggard, LeaseHolder, PublishError, ReaderState,
     RemoveError, StaticError, StreamError,
 };
+pub use wait::{AlignError, WaitFdError};
 
 /// `Debug` as text with its causes.
 macro_rules! debug_is_text {

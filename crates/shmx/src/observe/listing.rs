@@ -54,7 +54,7 @@ pub fn list() -> Result<Vec<Listed>, OsError> {
     Ok(all)
 }
 
-fn kind_of(object: &RegionEntry) -> RegionKind {
+pub(super) fn kind_of(object: &RegionEntry) -> RegionKind {
     let mut head = [0; size_of::<GlobalHeader>()];
     // Foreign objects are not mapped: their owners may shrink them at any time.
     let (have, len) = match shmx_os::peek(&object.name, &mut head) {

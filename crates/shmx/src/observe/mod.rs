@@ -1,13 +1,16 @@
 //! Looking at regions through read-only mappings: nothing here can change a running stream.
 
+mod events;
 mod header_report;
 mod inspector;
 mod listing;
+mod notice;
 mod outline;
 mod slots;
 mod state;
 mod tap;
 
+pub use events::{RegionChange, RegionEvent, RegionEvents};
 pub use header_report::{HeaderField, HeaderReport};
 pub use inspector::{ControlFill, Inspector, PeekedMsg};
 pub use listing::{Listed, RegionKind, list};

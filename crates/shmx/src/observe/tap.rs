@@ -12,6 +12,7 @@ use crate::schema::stream::StreamId;
 use crate::slot::buffer::Pool;
 use crate::slot::read::{self, Current, Expected, Miss};
 use crate::slot::verify::Verify;
+use crate::wait::notice::Notice;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::GlobalHeader;
 use shmx_abi::{Element, RegionLayout};
@@ -66,7 +67,8 @@ impl TapOptions {
         let features = Features::of(&header);
         let cursor = Cursor::new(&region, header.session_id, reader::published(&region), self.start);
         let verify = self.verify.compares(features);
-        let site = Arc::new(Site { region, name, catalog: Arc::new(Catalog::new(header.session_id)) });
+        let session_id = header.session_id;
+        let site = Arc::new(Site { region, name, session_id, catalog: Arc::new(Catalog::new(session_id)) });
         let home: Arc<dyn Home> = site.clone();
         Ok(Tap {
             taken: Taken::new(features, site.catalog.clone(), Arc::new(Pool::default()), home),
@@ -77,15 +79,17 @@ impl TapOptions {
             last_taken: Instant::now(),
             period: None,
             told: false,
+            notice: None,
         })
     }
 }
 
 /// The region of a tap, for it and for the frame that it lends.
 #[derive(Debug)]
-struct Site {
-    region: Mapped<ReadOnly>,
+pub(super) struct Site {
+    pub(super) region: Mapped<ReadOnly>,
     name: RegionName,
+    pub(super) session_id: u64,
     catalog: Arc<Catalog>,
 }
 
@@ -103,7 +107,7 @@ impl Home for Site {
 const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(5);
 /// How often the producer's life is looked at while nothing comes.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// A read-only follower of a region: takes every frame still in the ring exactly once and in order, or the newest each
 /// time, and counts what it missed.
@@ -134,8 +138,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// ```
 #[derive(Debug)]
 pub struct Tap {
-    site: Arc<Site>,
-    expected: Expected,
+    pub(super) site: Arc<Site>,
+    pub(super) expected: Expected,
     cursor: Cursor,
     taken: Taken,
     /// Generation of the directory that [`Tap::directory_changed`] last saw.
@@ -145,6 +149,8 @@ pub struct Tap {
     period: Option<Duration>,
     /// Whether [`Tap::sleep`] returned at once the last time, because there was news.
     told: bool,
+    /// Those who sleep for the tap.
+    pub(super) notice: Option<Box<Notice>>,
 }
 
 impl Tap {
@@ -273,7 +279,7 @@ impl Tap {
     /// [`ReadError`]s that one frame is rejected and stepped over; go on.
     pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = self.find(|cursor, glass| cursor.try_next(glass))?;
-        Ok(self.lend(found))
+        self.noticed(found, |cursor, glass| cursor.try_next(glass))
     }
 
     /// Takes the newest frame if it was not taken yet; those before it count as missed. Never waits.
@@ -283,7 +289,7 @@ impl Tap {
     /// As for [`Tap::try_next`].
     pub fn try_wait(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = self.find(|cursor, glass| cursor.try_wait(glass))?;
-        Ok(self.lend(found))
+        self.noticed(found, |cursor, glass| cursor.try_wait(glass))
     }
 
     /// The newest frame, taken before or not. Never waits.
@@ -303,7 +309,7 @@ impl Tap {
     /// As for [`Tap::try_next`], and [`ReadError::ServerGone`] when there is no frame left and the server is gone.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
         let found = self.poll_until(timeout, |cursor, glass| cursor.try_next(glass))?;
-        Ok(self.lend(found))
+        self.noticed(found, |cursor, glass| cursor.try_next(glass))
     }
 
     /// Waits for a frame newer than the last one taken, asleep or by polling, and takes the newest; `None` when the time is up.
@@ -313,7 +319,7 @@ impl Tap {
     /// As for [`Tap::next`].
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
         let found = self.poll_until(timeout, |cursor, glass| cursor.try_wait(glass))?;
-        Ok(self.lend(found))
+        self.noticed(found, |cursor, glass| cursor.try_wait(glass))
     }
 
     fn poll_until(
@@ -416,6 +422,22 @@ impl Tap {
             self.pace(self.taken.current.missed_before.saturating_add(1));
         }
         Ok(found)
+    }
+
+    /// What a poll has found; where somebody sleeps for the tap, that is told.
+    fn noticed(
+        &mut self,
+        found: bool,
+        look: impl FnOnce(&mut Cursor, &mut Glass<'_>) -> Result<Option<()>, ReadError>,
+    ) -> Result<Option<Frame<'_>>, ReadError> {
+        if self.notice.is_none() {
+            return Ok(self.lend(found));
+        }
+        // Before the last look, as every sleeper does.
+        let armed = if found { None } else { Some(self.prepare()) };
+        let found = found || self.find(look)?;
+        self.tell(armed.filter(|_| !found))?;
+        Ok(self.lend(found))
     }
 
     fn lend(&mut self, found: bool) -> Option<Frame<'_>> {

@@ -1,6 +1,8 @@
 //! What several suites share.
 #![allow(dead_code)] // each suite uses a part
 
+#[cfg(target_os = "linux")]
+pub(crate) mod loops;
 pub(crate) mod memory;
 pub(crate) mod small;
 

@@ -22,8 +22,6 @@ pub(crate) struct WaitMany {
     interrupter: Interrupter,
     /// Interruptions that were told.
     seen: u32,
-    /// The kernel's list, kept for its memory.
-    list: Vec<Wait>,
     /// Whether `futex_waitv` is there.
     waitv: bool,
     rings: Ring,
@@ -49,7 +47,7 @@ impl Interrupter {
 
 impl WaitMany {
     pub(crate) fn new() -> Result<Self, OsError> {
-        Ok(Self { interrupter: Interrupter::default(), seen: 0, list: Vec::new(), waitv: true, rings: Ring::Untried })
+        Ok(Self { interrupter: Interrupter::default(), seen: 0, waitv: true, rings: Ring::Untried })
     }
 
     pub(crate) fn interrupter(&self) -> Interrupter {
@@ -115,14 +113,12 @@ impl WaitMany {
                 }
             };
         }
-        self.list.clear();
+        let mut list: Vec<Wait> = Vec::with_capacity(part.len() + 1);
         // Shared: a word is looked up by its object, so that all processes' mappings of it meet.
-        self.list.extend(part.iter().map(|(word, value)| one_of(word.word(), *value, WaitFlags::empty())));
-        self.list.push(one_of(interruptions, self.seen, WaitFlags::PRIVATE));
+        list.extend(part.iter().map(|(word, value)| one_of(word.word(), *value, WaitFlags::empty())));
+        list.push(one_of(interruptions, self.seen, WaitFlags::PRIVATE));
         let until = (deadline != Duration::MAX).then(|| timespec(deadline));
-        let slept = futex::waitv(&self.list, WaitvFlags::empty(), until.as_ref(), ClockId::Monotonic);
-        // No address outlives the call.
-        self.list.clear();
+        let slept = futex::waitv(&list, WaitvFlags::empty(), until.as_ref(), ClockId::Monotonic);
         match slept {
             Ok(index) if index < part.len() => Ok(first + index),
             Ok(_) => Ok(usize::MAX),

@@ -125,6 +125,8 @@ fn read(fd: &Fd) -> Result<Option<NameChanges>, OsError> {
             continue;
         }
         let name = event.file_name().and_then(|name| name.to_str().ok());
+        // An object that was made without a name: when its maker closes it, or dies, the kernel knows no other.
+        any |= name.is_some_and(|name| name.strip_prefix('#').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
         names.extend(name.and_then(region_name));
     }
     if any {

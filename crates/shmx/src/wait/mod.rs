@@ -1,0 +1,13 @@
+//! Waiting that fits any program: a descriptor for its event loop, and one sleep for many regions.
+//!
+//! Both follow one rule. A reader has *possible news* from the moment when something may have happened until a poll of
+//! it (`try_next`, `try_wait`) has come back empty. So a program polls each reader that is reported until it finds
+//! nothing more, or takes one frame at a time and is told of the same reader again: either way no frame is slept
+//! through.
+//!
+//! The poll that finds nothing does the preparing: it makes the doorbell odd as a sleeper does, looks for news once more,
+//! and only then is the reader *armed*, with the doorbell's value from before that look. Whatever is published after
+//! the look changes the doorbell, which the sleeping compares with that value in one step with falling asleep.
+
+pub(crate) mod notice;
+pub(crate) mod set;

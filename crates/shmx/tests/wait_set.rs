@@ -1,0 +1,211 @@
+//! Wait sets: one sleep for many regions, from none to very many.
+
+mod common;
+
+use common::{LIMIT, Other, unique, within_limit};
+use shmx::error::{ReadError, ServerEnd};
+use shmx::{Client, Server, Stream, Tap, Token, WaitSet};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+const TICK: Stream<u64> = Stream::new(1, "tick");
+
+fn server(name: &str) -> Server {
+    Server::builder(name).slots(3).reader_slots(2).stream(TICK, 1).create().unwrap()
+}
+
+fn publish(server: &mut Server, tick: u64) {
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_value(TICK, tick).unwrap();
+    frame.publish_frame(0.0).unwrap();
+}
+
+/// Polls all that the set names until nothing is left to poll.
+fn settle(set: &mut WaitSet, clients: &mut HashMap<Token, Client>) {
+    assert!(within_limit(|| {
+        let ready = set.wait(Duration::ZERO).to_vec();
+        for token in &ready {
+            let _ = clients.get_mut(token).unwrap().try_next().unwrap();
+        }
+        ready.is_empty()
+    }));
+}
+
+fn regions_answer(count: usize, frames: u64) {
+    let names: Vec<String> = (0..count).map(|_| unique("many")).collect();
+    let mut servers: Vec<Server> = names.iter().map(|n| server(n)).collect();
+    let mut set = WaitSet::new().unwrap();
+    let mut clients: HashMap<Token, Client> = HashMap::new();
+    let mut index: HashMap<Token, usize> = HashMap::new();
+    for (i, name) in names.iter().enumerate() {
+        let mut client = Client::open(name).unwrap();
+        let token = set.add(&mut client);
+        clients.insert(token, client);
+        index.insert(token, i);
+    }
+    assert_eq!(set.len(), count);
+    settle(&mut set, &mut clients);
+    let (asked, ask) = std::sync::mpsc::channel::<usize>();
+    let producer = std::thread::spawn(move || {
+        let mut tick = 0;
+        while let Ok(which) = ask.recv() {
+            tick += 1;
+            publish(&mut servers[which], tick);
+        }
+        servers
+    });
+    let mut random = fastrand::Rng::with_seed(count as u64);
+    for tick in 1..=frames {
+        let which = random.usize(0..count);
+        asked.send(which).unwrap();
+        let begun = Instant::now();
+        let got = loop {
+            assert!(begun.elapsed() < LIMIT, "frame {tick} of {count} regions woke nobody");
+            let ready = set.wait(LIMIT).to_vec();
+            let got = ready.iter().find_map(|token| {
+                let frame = clients.get_mut(token).unwrap().try_next().unwrap()?;
+                Some((index[token], frame.value(TICK).unwrap()))
+            });
+            if let Some(got) = got {
+                break got;
+            }
+        };
+        assert_eq!(got, (which, tick));
+    }
+    drop(asked);
+    let servers = producer.join().unwrap();
+    drop(clients);
+    assert!(set.wait(Duration::ZERO).is_empty());
+    assert!(set.is_empty(), "clients that were dropped have left");
+    assert!(servers.iter().all(|s| s.snapshot_readers().iter().all(|r| !r.in_use)));
+}
+
+#[test]
+fn one_region_answers() {
+    regions_answer(1, 2000);
+}
+
+#[test]
+fn eight_regions_answer() {
+    regions_answer(8, 2000);
+}
+
+#[test]
+fn as_many_regions_as_one_sleep_takes_and_more_answer() {
+    for count in [127, 128, 200] {
+        regions_answer(count, 200);
+    }
+}
+
+#[test]
+fn an_empty_set_waits_as_long_as_it_is_told() {
+    let mut set = WaitSet::new().unwrap();
+    assert!(set.is_empty());
+    assert!(set.wait(Duration::ZERO).is_empty());
+    let begun = Instant::now();
+    assert!(set.wait(Duration::from_millis(30)).is_empty());
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+    let interrupter = set.interrupter();
+    std::thread::spawn(move || interrupter.interrupt());
+    assert!(set.wait(Duration::MAX).is_empty(), "for ever, but for the interruption");
+}
+
+#[test]
+fn a_reader_that_is_not_polled_is_named_again() {
+    let name = unique("again");
+    let mut server = server(&name);
+    let mut client = Client::open(&name).unwrap();
+    let mut set = WaitSet::new().unwrap();
+    let token = set.add(&mut client);
+    for _ in 0..3 {
+        assert_eq!(set.wait(LIMIT), [token]);
+    }
+    assert!(client.try_next().unwrap().is_none());
+    assert!(set.wait(Duration::ZERO).is_empty());
+    publish(&mut server, 1);
+    publish(&mut server, 2);
+    for tick in 1..=2 {
+        assert_eq!(set.wait(LIMIT), [token]);
+        assert_eq!(client.try_next().unwrap().unwrap().value(TICK), Ok(tick));
+    }
+    assert_eq!(set.wait(LIMIT), [token]);
+    assert!(client.try_next().unwrap().is_none());
+    assert!(set.remove(token));
+    publish(&mut server, 3);
+    assert!(set.wait(Duration::from_millis(5)).is_empty());
+    assert!(!set.remove(token));
+}
+
+#[test]
+fn the_end_of_a_server_is_news() {
+    let (left, right) = (unique("left"), unique("right"));
+    let (a, _b) = (server(&left), server(&right));
+    let mut set = WaitSet::new().unwrap();
+    let mut clients = HashMap::new();
+    let mut tokens = Vec::new();
+    for name in [&left, &right] {
+        let mut client = Client::open(name).unwrap();
+        tokens.push(set.add(&mut client));
+        clients.insert(tokens[tokens.len() - 1], client);
+    }
+    settle(&mut set, &mut clients);
+    drop(a);
+    assert_eq!(set.wait(LIMIT), [tokens[0]]);
+    let error = clients.get_mut(&tokens[0]).unwrap().try_next().unwrap_err();
+    assert_eq!(error, ReadError::ServerGone { end: ServerEnd::Closed });
+    assert_eq!(set.wait(LIMIT), [tokens[0]], "as long as it is in the set");
+    clients.remove(&tokens[0]);
+    assert!(set.wait(Duration::ZERO).is_empty());
+}
+
+/// A tap may have nothing to sleep on, and a region without a doorbell rings for nobody.
+#[test]
+fn what_cannot_be_slept_on_is_polled() {
+    use shmx::abi::extension::Features;
+    use std::sync::atomic::Ordering;
+    let (ours, deaf) = (unique("tap"), unique("deaf"));
+    let (mut server, mut old) = (self::server(&ours), self::server(&deaf));
+    Other::of(&old).header().ext_features.fetch_and(!(Features::DOORBELL as u32), Ordering::Relaxed);
+    let mut set = WaitSet::new().unwrap();
+    let mut tap = Tap::open(&ours).unwrap();
+    let mut client = Client::open(&deaf).unwrap();
+    let (t, c) = (set.add(&mut tap), set.add(&mut client));
+    assert!(within_limit(|| {
+        let _ = (tap.try_next().unwrap().is_none(), client.try_next().unwrap().is_none());
+        set.wait(Duration::ZERO).is_empty()
+    }));
+    publish(&mut server, 1);
+    assert!(within_limit(|| set.wait(LIMIT) == [t]));
+    assert!(tap.try_next().unwrap().is_some());
+    assert!(tap.try_next().unwrap().is_none());
+    publish(&mut old, 7);
+    assert!(within_limit(|| {
+        let ready = set.wait(LIMIT).to_vec();
+        if ready.contains(&t) {
+            assert!(tap.try_next().unwrap().is_none());
+        }
+        ready.contains(&c)
+    }));
+}
+
+/// The same client a hundred thousand times: no limit of the set's own, and none of the system's is an error.
+#[test]
+fn a_hundred_thousand_members_are_served() {
+    let name = unique("lakh");
+    let mut server = server(&name);
+    let mut client = Client::open(&name).unwrap();
+    let mut set = WaitSet::new().unwrap();
+    let tokens: Vec<Token> = (0..100_000).map(|_| set.add(&mut client)).collect();
+    assert!(client.try_next().unwrap().is_none());
+    assert!(set.wait(Duration::from_millis(5)).is_empty());
+    let producer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(5));
+        publish(&mut server, 1);
+        server
+    });
+    // Not all at once: those that were asked before the frame came are told by the next wait.
+    assert!(!set.wait(LIMIT).is_empty());
+    let _server = producer.join().unwrap();
+    assert!(set.wait(LIMIT) == tokens, "somebody was not told");
+    assert!(client.try_next().unwrap().is_some());
+}
