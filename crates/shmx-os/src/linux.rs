@@ -13,6 +13,7 @@ mod process;
 mod read_only;
 mod region;
 mod reserve;
+mod shared_word;
 mod space;
 mod view;
 mod waits;

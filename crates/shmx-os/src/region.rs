@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::error::{OpenError, OsError};
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::sys;
+use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 /// A read-write mapping of an object. It can be shared between threads.
@@ -200,6 +202,13 @@ impl Region {
     #[must_use]
     pub fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
         self.inner.wait(&self.name, word, expected, timeout)
+    }
+
+    /// A word of this region that keeps its memory mapped, for waits that outlast a borrow of the region ([`crate::WaitFd`],
+    /// [`crate::WaitMany`]). `None` if it is not one, and on platforms without such waits.
+    #[must_use]
+    pub fn shared_word(&self, word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+        self.inner.shared_word(word)
     }
 
     /// Wakes everybody who sleeps on `word` since it held `slept_on`, in this and in other processes.

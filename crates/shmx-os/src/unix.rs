@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::shared_mapping::SharedMapping;
 use crate::space::Space;
+use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 pub(crate) use crate::no_wait_fd::WaitFd;
@@ -376,6 +378,11 @@ impl Region {
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
         crate::wake::poll(word, expected, timeout)
+    }
+
+    /// No wait here outlasts a borrow.
+    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+        None
     }
 
     pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {}

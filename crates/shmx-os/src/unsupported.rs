@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::create_options::CreateOptions;
@@ -13,6 +13,7 @@ use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::space::Space;
+use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 pub(crate) use crate::no_wait_fd::WaitFd;
@@ -134,6 +135,11 @@ impl Region {
 
     pub(crate) fn wait(&self, _name: &RegionName, _word: &AtomicU32, _expected: u32, _timeout: Duration) -> Wake {
         match self.0 {}
+    }
+
+    /// No wait here outlasts a borrow.
+    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+        None
     }
 
     pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {

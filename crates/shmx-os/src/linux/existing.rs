@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::mm::ProtFlags;
@@ -75,7 +76,7 @@ impl Existing {
         let len = mappable_len(name, &stat)?;
         let view = Mapping::new(&fd, len, ProtFlags::READ | ProtFlags::WRITE)
             .map_err(|error| OpenError::os(name, MAP, error))?;
-        Ok(Region { view, file: self.file, id: self.id })
+        Ok(Region { view: Arc::new(view), file: self.file, id: self.id })
     }
 
     /// The same object once more, with locks of its own.

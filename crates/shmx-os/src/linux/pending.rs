@@ -1,6 +1,7 @@
 //! Creation: an object that nobody sees until it is complete.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
@@ -123,7 +124,7 @@ impl Pending {
         };
         match linked {
             Ok(()) => Ok(Region {
-                view: self.mapping,
+                view: Arc::new(self.mapping),
                 file: self.file,
                 id: self.id,
                 // The hidden name, where there is one, goes here.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::Duration;
 
@@ -10,14 +11,17 @@ use rustix::mm::MprotectFlags;
 use super::futex::{wait, wake_all};
 use super::lock::LockFile;
 use super::object::{ObjectId, read_at};
+use super::shared_word::SharedWord;
 use super::view::Mapping;
 use crate::error::OsError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 pub(crate) struct Region {
-    pub(super) view: Mapping,
+    /// Shared with those who wait on a word of it.
+    pub(super) view: Arc<Mapping>,
     pub(super) file: LockFile,
     pub(super) id: ObjectId,
 }
@@ -74,6 +78,10 @@ impl Region {
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
         wait(word, expected, timeout)
+    }
+
+    pub(crate) fn shared_word(&self, word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+        Some(Arc::new(SharedWord::new(self.view.clone(), word)?))
     }
 
     pub(crate) fn wake_all(&self, _name: &RegionName, word: &AtomicU32, _slept_on: u32) {

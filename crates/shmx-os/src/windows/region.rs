@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::object::Object;
 use crate::error::OsError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 pub(crate) struct Region {
@@ -80,6 +82,11 @@ impl Region {
 
     pub(crate) fn wait(&self, name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
         bell::sleep(&self.object.view, name, word, expected, timeout)
+    }
+
+    /// No wait here outlasts a borrow.
+    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+        None
     }
 
     pub(crate) fn wake_all(&self, name: &RegionName, word: &AtomicU32, slept_on: u32) {

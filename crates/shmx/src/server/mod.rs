@@ -27,6 +27,8 @@ mod create;
 mod frame;
 mod keepers;
 mod naming;
+#[cfg(unix)]
+mod notice;
 mod plan;
 mod reaper;
 mod shared;
@@ -129,7 +131,11 @@ impl Server {
             return ControlBatch::default();
         }
         self.do_due_chores();
-        self.control.lock().poll(&self.region, max)
+        let look = || self.control.lock().poll(&self.region, max);
+        let batch = look();
+        #[cfg(unix)]
+        let batch = self.told(batch, look);
+        batch
     }
 
     /// Attached readers, as the header counts them. Any process with write access can change that word.
