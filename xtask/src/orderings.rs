@@ -110,7 +110,7 @@ const MUTANTS: &[Mutant] = &[
         "    if !may(slot.head.frame_id.load(Ordering::Relaxed)) {\n        slot.head.ext_stamp",
         "    if false {\n        slot.head.ext_stamp",
     ),
-    m(
+    weak(
         "K3 acquire",
         "every_frame",
         "last_frame_seen.load(Ordering::Acquire)",

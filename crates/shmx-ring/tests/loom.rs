@@ -410,15 +410,20 @@ fn no_wake_up_is_lost_on_a_bell_that_always_rings() {
                 doorbell::keep_odd(&ring.header.ext_doorbell);
             }
         };
-        let writers = [1, 2].map(|id| {
+        let sleeper = {
             let ring = ring.clone();
-            thread::spawn(move || publish(&ring, id))
-        });
-        let expected = doorbell::watch(&ring.header.ext_doorbell);
-        let news = reader::published(&*ring) == 2;
-        for writer in writers {
-            writer.join().unwrap();
-        }
+            thread::spawn(move || {
+                let expected = doorbell::watch(&ring.header.ext_doorbell);
+                (expected, reader::published(&*ring) == 2)
+            })
+        };
+        let other = {
+            let ring = ring.clone();
+            thread::spawn(move || publish(&ring, 2))
+        };
+        publish(&ring, 1);
+        other.join().unwrap();
+        let (expected, news) = sleeper.join().unwrap();
         // Who changes the word wakes after that.
         let changed = ring.header.ext_doorbell.load(Ordering::Relaxed) != expected;
         assert!(news || changed, "the sleeper saw nothing and nobody wakes it");
