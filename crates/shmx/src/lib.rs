@@ -81,7 +81,8 @@ pub use server::{
     Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, Server, ServerBuilder, SharedServer,
 };
 pub use slot::verify::Verify;
-pub use wait::set::{Interrupter, Token, WaitSet, Waitable};
+pub use wait::notice::Token;
+pub use wait::set::{Interrupter, WaitSet, Waitable};
 
 pub use half::{bf16, f16};
 pub use shmx_abi as abi;

@@ -24,7 +24,8 @@ use super::state::Client;
 use super::wait::{self, Order};
 use crate::error::{ReadError, debug_is_text};
 use crate::frame::OwnedFrame;
-use crate::wait::set::{Interrupter, Noticed, Roll, Token, WaitSet};
+use crate::wait::notice::Token;
+use crate::wait::set::{Interrupter, Noticed, Roll, WaitSet};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use parking_lot::Mutex;
@@ -184,6 +185,7 @@ impl Stream for FrameStream {
             }
             Err(e) => return Poll::Ready(this.yielded(Err(e))),
         }
+        this.seat.keep(&mut this.client);
         // Before the client is armed: the driver may find news the moment after.
         this.seat.driver.desk.register(this.seat.token, cx.waker());
         let taken = notice::told(&mut this.client, this.order, None);
@@ -288,6 +290,19 @@ impl Desk {
                     waker.wake();
                 }
             }
+        }
+    }
+}
+
+impl Seat {
+    /// Takes a place for the client, if it is another one than before.
+    fn keep(&mut self, client: &mut Client) {
+        let notice = client.notice();
+        if !notice.has(self.token) {
+            let desk = &self.driver.desk;
+            desk.forget(self.token);
+            desk.roll.remove(self.token);
+            self.token = desk.roll.add(notice);
         }
     }
 }

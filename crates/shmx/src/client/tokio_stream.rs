@@ -89,16 +89,10 @@ fn register(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
 }
 
 impl TokioFrameStream {
-    /// The client, for its counts, its directory and the like.
+    /// The client, for its counts, its directory, sending and the like.
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
-    }
-
-    /// The client, for sending. Frames taken through it are not yielded by the stream.
-    #[must_use]
-    pub const fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
     }
 
     /// Which frames are yielded.

@@ -42,10 +42,14 @@ impl Armed {
     }
 }
 
+/// Says which member of a [`WaitSet`](crate::WaitSet) is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub(crate) u64);
+
 /// A reader's place in a wait set.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) token: u64,
+    pub(crate) token: Token,
     state: Mutex<State>,
 }
 
@@ -79,7 +83,7 @@ pub(crate) enum Status {
 }
 
 impl Member {
-    pub(crate) const fn new(token: u64) -> Self {
+    pub(crate) const fn new(token: Token) -> Self {
         Self { token, state: Mutex::new(State::Ready) }
     }
 
@@ -163,6 +167,12 @@ impl Notice {
             self.members.retain(|m| m.strong_count() > 0);
         }
         self.members.push(Arc::downgrade(member));
+    }
+
+    /// Whether the member of this token is among them.
+    #[cfg(feature = "async")]
+    pub(crate) fn has(&self, token: Token) -> bool {
+        self.members.iter().filter_map(Weak::upgrade).any(|m| m.token == token)
     }
 
     /// A poll has found something. Says whether the one before had not.

@@ -1,6 +1,6 @@
 //! One sleep for many regions.
 
-use super::notice::{Member, Notice, Status};
+use super::notice::{Member, Notice, Status, Token};
 use crate::error::WaitFdError;
 use parking_lot::Mutex;
 use shmx_os::{ManyWake, WaitMany, WaitWord};
@@ -25,10 +25,6 @@ pub(crate) use sealed::Noticed;
 
 /// What a [`WaitSet`] can wait for: a [`Client`] or a [`Tap`].
 pub trait Waitable: Noticed {}
-
-/// Says which member of a [`WaitSet`] is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(u64);
 
 /// Waits for news of any number of clients and taps, of any regions, in one call and one sleep.
 ///
@@ -91,15 +87,16 @@ impl Roll {
     pub(crate) fn add(&self, notice: &mut Notice) -> Token {
         let mut roll = self.0.lock();
         roll.0 += 1;
-        let member = Arc::new(Member::new(roll.0));
+        let token = Token(roll.0);
+        let member = Arc::new(Member::new(token));
         notice.join(&member);
         roll.1.push(member);
-        Token(roll.0)
+        token
     }
 
     pub(crate) fn remove(&self, token: Token) -> bool {
         let members = &mut self.0.lock().1;
-        let found = members.iter().position(|m| m.token == token.0);
+        let found = members.iter().position(|m| m.token == token);
         if let Some(at) = found {
             members.swap_remove(at).leave();
         }
@@ -206,7 +203,7 @@ impl WaitSet {
         ready.clear();
         self.roll.0.lock().1.retain(|member| {
             match member.status(look, quiet) {
-                Status::Ready => ready.push(Token(member.token)),
+                Status::Ready => ready.push(member.token),
                 Status::Asleep(armed) => match armed.bell {
                     Some(value) => asleep.push((armed.region, value)),
                     None => polls = true,
