@@ -91,6 +91,7 @@ mod pending;
 mod process;
 mod read_only;
 mod region;
+mod region_word;
 #[cfg(target_os = "macos")]
 mod shared_mapping;
 mod space;
@@ -121,7 +122,17 @@ mod unsupported;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use unsupported as sys;
 
+// The waits likewise, where the platform has some of its own.
+#[cfg(any(target_os = "linux", windows))]
+use sys as waits;
+#[cfg(not(any(target_os = "linux", windows)))]
+mod polled;
+#[cfg(not(any(target_os = "linux", windows)))]
+use polled as waits;
+
 // What platforms share that lack it.
+#[cfg(not(target_os = "linux"))]
+mod no_shared_word;
 #[cfg(not(target_os = "linux"))]
 mod no_wait_fd;
 #[cfg(not(target_os = "linux"))]
@@ -145,6 +156,7 @@ pub use pending::{Pending, PublishError};
 pub use process::{process_alive, process_id, process_is_stopped, process_name, random_u64};
 pub use read_only::ReadOnlyRegion;
 pub use region::Region;
+pub use region_word::RegionWord;
 pub use space::Space;
 pub use wait_fd::WaitFd;
 pub use wait_fd_kind::WaitFdKind;

@@ -25,5 +25,6 @@ pub(crate) use pending::Pending;
 pub(crate) use process::{process_alive, process_is_stopped, process_name, random_u64, ticks};
 pub(crate) use read_only::{ReadOnly, peek};
 pub(crate) use region::Region;
+pub(crate) use shared_word::SharedWord;
 pub(crate) use space::{page_size, space};
 pub(crate) use waits::{Interrupter, NameWatch, WaitFd, WaitMany};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::OsError;
 use crate::name_changes::{NameChanges, NameWatchKind};
-use crate::sys;
+use crate::waits;
 
 /// Watches the names of all shared-memory objects of the machine.
 ///
@@ -40,7 +40,7 @@ use crate::sys;
 /// # fn main() {}
 /// ```
 pub struct NameWatch {
-    inner: sys::NameWatch,
+    inner: waits::NameWatch,
 }
 
 impl NameWatch {
@@ -51,7 +51,7 @@ impl NameWatch {
     /// [`OsError::Unsupported`] where objects cannot be listed (macOS); [`OsError::Os`], for example without
     /// descriptors.
     pub fn new() -> Result<Self, OsError> {
-        Ok(Self { inner: sys::NameWatch::new()? })
+        Ok(Self { inner: waits::NameWatch::new()? })
     }
 
     /// A watch that polls, whatever the system offers.
@@ -60,7 +60,7 @@ impl NameWatch {
     ///
     /// As [`NameWatch::new`].
     pub fn polling() -> Result<Self, OsError> {
-        Ok(Self { inner: sys::NameWatch::polling()? })
+        Ok(Self { inner: waits::NameWatch::polling()? })
     }
 
     /// How it learns of changes.

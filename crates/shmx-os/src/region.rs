@@ -3,15 +3,14 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::Duration;
 
 use crate::error::{OpenError, OsError};
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::region_word::RegionWord;
 use crate::sys;
-use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 /// A read-write mapping of an object. It can be shared between threads.
@@ -207,8 +206,8 @@ impl Region {
     /// A word of this region that keeps its memory mapped, for waits that outlast a borrow of the region ([`crate::WaitFd`],
     /// [`crate::WaitMany`]). `None` if it is not one, and on platforms without such waits.
     #[must_use]
-    pub fn shared_word(&self, word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
-        self.inner.shared_word(word)
+    pub fn shared_word(&self, word: &AtomicU32) -> Option<RegionWord> {
+        Some(RegionWord { inner: self.inner.shared_word(word)? })
     }
 
     /// Wakes everybody who sleeps on `word` since it held `slept_on`, in this and in other processes.

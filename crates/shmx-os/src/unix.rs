@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -28,12 +27,9 @@ use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::shared_mapping::SharedMapping;
 use crate::space::Space;
-use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
-pub(crate) use crate::no_wait_fd::WaitFd;
-pub(crate) use crate::polled_names::NameWatch;
-pub(crate) use crate::polled_words::{Interrupter, WaitMany};
+pub(crate) use crate::no_shared_word::SharedWord;
 
 const LOCK_STEP: &str = "lock a byte of the object";
 
@@ -381,7 +377,7 @@ impl Region {
     }
 
     /// No wait here outlasts a borrow.
-    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<SharedWord> {
         None
     }
 

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::create_options::CreateOptions;
@@ -13,12 +13,9 @@ use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
 use crate::space::Space;
-use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
-pub(crate) use crate::no_wait_fd::WaitFd;
-pub(crate) use crate::polled_names::NameWatch;
-pub(crate) use crate::polled_words::{Interrupter, WaitMany};
+pub(crate) use crate::no_shared_word::SharedWord;
 
 fn unsupported(name: &RegionName) -> OpenError {
     OpenError::Os { name: name.as_str().to_owned(), source: OsError::Unsupported { step: "open shared memory" } }
@@ -138,7 +135,7 @@ impl Region {
     }
 
     /// No wait here outlasts a borrow.
-    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<SharedWord> {
         None
     }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::OsError;
-use crate::sys;
 use crate::wait_fd_kind::WaitFdKind;
 use crate::wait_word::WaitWord;
+use crate::waits;
 
 /// A descriptor that becomes readable when a word of shared memory is woken or no longer holds an expected value, for
 /// epoll, tokio's `AsyncFd`, Qt, asyncio and the like. Linux only; [`WaitFd::new`] fails elsewhere.
@@ -64,7 +64,7 @@ use crate::wait_word::WaitWord;
 /// # fn main() {}
 /// ```
 pub struct WaitFd {
-    inner: sys::WaitFd,
+    inner: waits::WaitFd,
 }
 
 impl WaitFd {
@@ -74,7 +74,7 @@ impl WaitFd {
     ///
     /// [`OsError::Unsupported`] elsewhere than on Linux; [`OsError::Os`] without descriptors or threads.
     pub fn new() -> Result<Self, OsError> {
-        Ok(Self { inner: sys::WaitFd::new()? })
+        Ok(Self { inner: waits::WaitFd::new()? })
     }
 
     /// A descriptor of this kind.
@@ -84,7 +84,7 @@ impl WaitFd {
     /// As [`WaitFd::new`]; [`OsError::Os`] or [`OsError::Unsupported`] where the kernel has no such kind or forbids it,
     /// as containers often forbid io_uring.
     pub fn with_kind(kind: WaitFdKind) -> Result<Self, OsError> {
-        Ok(Self { inner: sys::WaitFd::with_kind(kind)? })
+        Ok(Self { inner: waits::WaitFd::with_kind(kind)? })
     }
 
     /// How it is served.

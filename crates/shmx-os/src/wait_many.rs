@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::error::OsError;
 use crate::many_wake::ManyWake;
-use crate::sys;
 use crate::wait_word::WaitWord;
+use crate::waits;
 
 /// Sleeping on many words at once, in one thread.
 ///
@@ -52,7 +52,7 @@ use crate::wait_word::WaitWord;
 /// # }
 /// ```
 pub struct WaitMany {
-    inner: sys::WaitMany,
+    inner: waits::WaitMany,
 }
 
 // A set moves to the thread that waits with it.
@@ -68,7 +68,7 @@ impl WaitMany {
     ///
     /// [`OsError::Os`], on Windows without handles.
     pub fn new() -> Result<Self, OsError> {
-        Ok(Self { inner: sys::WaitMany::new()? })
+        Ok(Self { inner: waits::WaitMany::new()? })
     }
 
     /// Sleeps until one of the words is woken or does not hold its value, but for `timeout` at most.
@@ -104,7 +104,7 @@ impl fmt::Debug for WaitMany {
 /// Ends the wait of a [`WaitMany`] that is going on, or the next one if none is.
 #[derive(Clone)]
 pub struct Interrupter {
-    inner: sys::Interrupter,
+    inner: waits::Interrupter,
 }
 
 impl Interrupter {

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::read_only::ReadOnlyRegion;
 use crate::region::Region;
+use crate::region_word::RegionWord;
 
 /// A word of memory that a wait may be set on for longer than a call.
 ///
@@ -46,4 +47,10 @@ pub enum WaitSource<'a> {
     Region(&'a Region),
     /// This region.
     ReadOnly(&'a ReadOnlyRegion),
+}
+
+impl WaitWord for RegionWord {
+    fn word(&self) -> &AtomicU32 {
+        RegionWord::word(self)
+    }
 }

@@ -41,5 +41,6 @@ pub(crate) use read_only::{ReadOnly, peek};
 pub(crate) use region::Region;
 pub(crate) use space::{page_size, space};
 
+pub(crate) use crate::no_shared_word::SharedWord;
 pub(crate) use crate::no_wait_fd::WaitFd;
 pub(crate) use crate::polled_names::NameWatch;

@@ -1,16 +1,18 @@
 //! What a client, its frames and its control senders share: the mapping, the reader slot and the leases.
 
 use crate::error::{DirectoryReadError, OpenError, ReadError, ReaderOccupant, ServerEnd};
+use crate::life;
+use crate::readers::wake_server;
 use crate::region::{Mapped, leased_payload};
 use crate::schema::catalog::{Catalog, Home};
 use crate::schema::directory::Directory;
 use parking_lot::Mutex;
 use shmx_abi::extension::Features;
-use shmx_os::{LockByte, LockState, OsError, Region, clock};
+use shmx_os::{LockByte, OsError, Region, clock};
 use shmx_ring::control_bell;
 use shmx_ring::hold::{Hold, Holds, Refused};
 use shmx_ring::reader::{FrameSnapshot, LEASABLE_READERS};
-use shmx_ring::readers::{self, Change, Newcomer};
+use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::{AtomicU32, AtomicU64, Ordering};
 use shmx_ring::view::{ReaderView, Slots};
 use std::sync::Arc;
@@ -122,7 +124,9 @@ impl Attachment {
     /// How the server ended, if it is known to be gone.
     pub(crate) fn server_end(&self) -> Option<ServerEnd> {
         let word = self.region.header().ext_features.load(Ordering::Acquire);
-        server_end(&self.region.os, word, self.session_id, || self.region.header().ext_features.load(Ordering::Acquire))
+        life::server_end(&self.region.os, word, self.session_id, || {
+            self.region.header().ext_features.load(Ordering::Acquire)
+        })
     }
 
     /// Wakes the server if it sleeps, after there is news for it: a message, a frame that was taken.
@@ -385,43 +389,6 @@ impl Drop for Lease {
     }
 }
 
-/// How a server ended, by its feature word and its lock; `again` loads the word once more.
-pub(crate) fn server_end(os: &Region, word: u32, session_id: u64, again: impl FnOnce() -> u32) -> Option<ServerEnd> {
-    let of = |word| Features::from_wire(word, 0, session_id);
-    judge(of(word), || os.lock_state(LockByte::Server), || of(again()))
-}
-
-/// How a server ended. The lock is asked between two loads of the feature word: a server lets its lock go after it has
-/// said that it leaves, and who takes a dead one's lock has said before that it died.
-pub(crate) fn judge(
-    before: Features,
-    lock: impl FnOnce() -> LockState,
-    again: impl FnOnce() -> Features,
-) -> Option<ServerEnd> {
-    if let Some(end) = end_of(before) {
-        return Some(end);
-    }
-    if !before.has(Features::LOCKS) {
-        return None;
-    }
-    match lock() {
-        LockState::Free => Some(end_of(again()).unwrap_or(ServerEnd::Died)),
-        LockState::Held => end_of(again()),
-        LockState::Unsupported => None,
-    }
-}
-
-/// How a server ended, by its own word or that of who found it dead.
-pub(crate) const fn end_of(features: Features) -> Option<ServerEnd> {
-    if features.has(Features::CLOSED | Features::DIED) {
-        Some(ServerEnd::Died)
-    } else if features.has(Features::CLOSED) {
-        Some(ServerEnd::Closed)
-    } else {
-        None
-    }
-}
-
 /// A reader slot that was taken.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
@@ -520,13 +487,6 @@ fn try_take(region: &Mapped<Region>, verifies: bool, every_frame: bool) -> Resul
         }
     }
     Err(why)
-}
-
-/// Wakes the server if it sleeps while a reader comes or goes.
-pub(crate) fn wake_server(region: &Mapped<Region>, change: Change) {
-    if let Some(value) = change.wake {
-        region.os.wake_all(&region.header().ext_more, value);
-    }
 }
 
 /// Whether the slot's owner says that it holds the lock of its index.

@@ -47,6 +47,7 @@ mod attachment;
 mod client;
 mod cursor;
 mod frame;
+mod life;
 mod lock;
 mod observe;
 mod readers;

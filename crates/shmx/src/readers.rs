@@ -69,3 +69,10 @@ pub(crate) fn leased_slots<B: Backing>(region: &Mapped<B>, index: u32) -> u32 {
     }
     (0..region.slot_count()).filter(|&s| reader::leases(region.slot(s)) >> index & 1 == 1).count() as u32
 }
+
+/// Wakes the server if it sleeps while a reader comes or goes.
+pub(crate) fn wake_server(region: &Mapped<shmx_os::Region>, change: shmx_ring::readers::Change) {
+    if let Some(value) = change.wake {
+        region.os.wake_all(&region.header().ext_more, value);
+    }
+}

@@ -1,7 +1,7 @@
 //! Taking a region's name away: for servers that follow a dead one, and for tools that tidy up.
 
-use crate::attachment::end_of;
 use crate::error::RemoveError;
+use crate::life::end_of;
 use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
 use shmx_abi::RegionLayout;
 use shmx_abi::extension::Features;
@@ -139,8 +139,8 @@ fn tell_readers(dead: &Existing) {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::attachment::judge;
     use crate::error::{OpenError, ServerEnd};
+    use crate::life::judge;
     use crate::{Client, Inspector, Server, ServerState, Stream};
     use std::sync::atomic::{AtomicBool, AtomicU32};
 

@@ -16,7 +16,6 @@ use super::view::Mapping;
 use crate::error::OsError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::wait_word::WaitWord;
 use crate::wake::Wake;
 
 pub(crate) struct Region {
@@ -80,8 +79,8 @@ impl Region {
         wait(word, expected, timeout)
     }
 
-    pub(crate) fn shared_word(&self, word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
-        Some(Arc::new(SharedWord::new(self.view.clone(), word)?))
+    pub(crate) fn shared_word(&self, word: &AtomicU32) -> Option<SharedWord> {
+        SharedWord::new(self.view.clone(), word)
     }
 
     pub(crate) fn wake_all(&self, _name: &RegionName, word: &AtomicU32, _slept_on: u32) {

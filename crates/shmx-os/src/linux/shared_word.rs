@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use super::view::Mapping;
-use crate::wait_word::WaitWord;
 
-pub(super) struct SharedWord {
+pub(crate) struct SharedWord {
     mapping: Arc<Mapping>,
     offset: usize,
 }
@@ -19,13 +18,11 @@ impl SharedWord {
         // A reference is aligned, and so is every other one to the same place.
         (offset.checked_add(size_of::<AtomicU32>())? <= bytes.len()).then_some(Self { mapping, offset })
     }
-}
 
-impl WaitWord for SharedWord {
-    fn word(&self) -> &AtomicU32 {
+    pub(crate) fn word(&self) -> &AtomicU32 {
         let place = self.mapping.bytes().as_ptr().wrapping_add(self.offset).cast::<AtomicU32>();
         // SAFETY: `new` has checked that the four bytes lie in the mapping, which stays as long as `self`, and took the
-        // offset from an aligned word. They are only seen as atomics, and the caller of `WaitWord` only loads them.
+        // offset from an aligned word. They are only seen as atomics, and waits only load them.
         unsafe { &*place }
     }
 }

@@ -3,7 +3,6 @@
 use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::object::Object;
 use crate::error::OsError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::wait_word::WaitWord;
+use crate::no_shared_word::SharedWord;
 use crate::wake::Wake;
 
 pub(crate) struct Region {
@@ -85,7 +84,7 @@ impl Region {
     }
 
     /// No wait here outlasts a borrow.
-    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<Arc<dyn WaitWord>> {
+    pub(crate) fn shared_word(&self, _word: &AtomicU32) -> Option<SharedWord> {
         None
     }
 

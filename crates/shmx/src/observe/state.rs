@@ -1,7 +1,7 @@
 //! What is known of the server behind a region that is only looked at.
 
-use crate::attachment::judge;
 use crate::error::ServerEnd;
+use crate::life::judge;
 use crate::region::{Mapped, ReadOnly};
 use shmx_abi::extension::Features;
 use shmx_os::{LockByte, LockState};

@@ -3,16 +3,12 @@
 use super::control::ControlBatch;
 use super::state::Server;
 use crate::error::WaitFdError;
-use parking_lot::Mutex;
-use shmx_os::{WaitFd, WaitFdKind};
+use shmx_os::{WaitFd, WaitFdKind, WaitWord};
 use shmx_ring::control_bell;
 use shmx_ring::view::Slots;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
-
-/// The server's descriptor, once it was asked for.
-#[derive(Debug, Default)]
-pub(super) struct ControlFd(Mutex<Option<WaitFd>>);
 
 impl Server {
     /// A descriptor for an event loop: readable when readers may have sent messages, come or gone.
@@ -46,7 +42,7 @@ impl Server {
         if self.region.os.is_forked() {
             return Err(shmx_os::OsError::Forked { step: "wait for readers" }.into());
         }
-        let mut control_fd = self.control_fd.0.lock();
+        let mut control_fd = self.control_fd.lock();
         let fd = match control_fd.take() {
             Some(fd) => fd,
             None => {
@@ -63,18 +59,18 @@ impl Server {
     /// What serves the descriptor of [`Server::control_fd`]; `None` before it is made.
     #[must_use]
     pub fn control_fd_kind(&self) -> Option<WaitFdKind> {
-        self.control_fd.0.lock().as_ref().map(WaitFd::kind)
+        self.control_fd.lock().as_ref().map(WaitFd::kind)
     }
 
     /// What a poll has brought; where it is nothing and somebody waits on the descriptor, looks once more and arms it.
     pub(super) fn told(&self, batch: ControlBatch, look: impl FnOnce() -> ControlBatch) -> ControlBatch {
-        let mut control_fd = self.control_fd.0.lock();
+        let mut control_fd = self.control_fd.lock();
         let Some(fd) = control_fd.as_mut().filter(|_| batch.is_empty()) else { return batch };
         let more = &self.region.header().ext_more;
         let expected = control_bell::prepare_to_sleep(more);
         let batch = look();
         if batch.is_empty() {
-            let word = self.region.os.shared_word(more);
+            let word = self.region.os.shared_word(more).map(|word| Arc::new(word) as Arc<dyn WaitWord>);
             if let Err(error) = fd.arm(word, expected, self.longest_sleep()) {
                 tracing::warn!(%error, "the descriptor to wait for readers on is of no use any more");
                 *control_fd = None;

@@ -1,8 +1,7 @@
 //! Cleaning up after readers that died, and what else is done now and then.
 
-use crate::attachment::wake_server;
 use crate::error::LeaseHolder;
-use crate::readers::{leased_slots, reader_info};
+use crate::readers::{leased_slots, reader_info, wake_server};
 use crate::region::Mapped;
 use parking_lot::{Mutex, MutexGuard};
 use shmx_os::{LockByte, LockState, OsError, Region, clock};

@@ -3,8 +3,6 @@
 use super::checksum::{Checksum, Needs};
 use super::control::Receivers;
 use super::keepers::Keepers;
-#[cfg(unix)]
-use super::notice::ControlFd;
 use super::plan::{NameLoss, Plan};
 use super::reaper::{Chores, lease_holders};
 use crate::error::BeginError;
@@ -59,8 +57,9 @@ pub struct Server {
     pub(super) append_order: Mutex<()>,
     pub(super) control: Mutex<Receivers>,
     pub(super) chores: Chores,
+    /// The descriptor that tells of readers, once it was asked for.
     #[cfg(unix)]
-    pub(super) control_fd: ControlFd,
+    pub(super) control_fd: Mutex<Option<shmx_os::WaitFd>>,
     pub(super) keepers: Keepers,
     /// The session that the header must have for a frame to be begun: the server's own, or 0 once the name is lost and
     /// that matters ([`NameLoss`]).
@@ -92,7 +91,7 @@ impl Server {
             control: Mutex::new(Receivers::new(layout)),
             chores: Chores::new(layout.reader_slots()),
             #[cfg(unix)]
-            control_fd: ControlFd::default(),
+            control_fd: Mutex::new(None),
             keepers: Keepers::new(),
             begins_in: AtomicU64::new(producing.session_id),
             plan: Box::new(plan),
