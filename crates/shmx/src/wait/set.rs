@@ -132,12 +132,14 @@ impl WaitSet {
     }
 
     /// A set that reports each reader once until it was polled in vain again.
+    #[cfg(feature = "async")]
     pub(crate) fn new_quiet() -> Result<Self, WaitFdError> {
         let mut set = Self::new()?;
         set.quiet = true;
         Ok(set)
     }
 
+    #[cfg(feature = "async")]
     pub(crate) fn roll(&self) -> Arc<Roll> {
         self.roll.clone()
     }
