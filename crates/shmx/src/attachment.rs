@@ -391,7 +391,7 @@ pub(crate) fn judge(
 }
 
 /// How a server ended, by its own word or that of who found it dead.
-const fn end_of(features: Features) -> Option<ServerEnd> {
+pub(crate) const fn end_of(features: Features) -> Option<ServerEnd> {
     if features.has(Features::CLOSED | Features::DIED) {
         Some(ServerEnd::Died)
     } else if features.has(Features::CLOSED) {
