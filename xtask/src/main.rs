@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod capi;
 mod chaos;
 mod cross;
 mod fuzz;
@@ -56,6 +57,16 @@ test-windows|test-arm|test-32bit [--quick]
                     tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
                     Debian
 test-others         the three in their quick forms
+test-capi [--quick] the C and C++ interfaces: header, programs at either end against Rust and the original, the drop-in
+                    for the original's headers, memory checkers, the installation as others use it
+install --prefix DIR
+                    libraries, headers, CMake and pkg-config packages, the command, manual pages, completions; DESTDIR
+                    in the environment goes before DIR
+uninstall --prefix DIR
+                    remove what install put there
+capi-speed          times of the C++ interfaces beside Rust and the original, as ratios
+capi-header [--check]
+                    make shmx.h, or compare it with what is committed
 layers              no crate depends on one above it
 house               no circle of imports among the files of a crate, no file over 500 lines without a reason
 help                this text
@@ -100,6 +111,11 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["screens"] => screens::write(tally),
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
+        ["capi-header", rest @ ..] => capi::header(tally, rest),
+        ["test-capi", rest @ ..] => capi::test(tally, rest, in_ci),
+        ["capi-speed"] => capi::speed(tally, in_ci),
+        ["install", rest @ ..] => capi::install(tally, rest, false),
+        ["uninstall", rest @ ..] => capi::install(tally, rest, true),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["house"] => step::check(tally, "house rules", house::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {

@@ -1,0 +1,51 @@
+//! The C interface of SHMX, installed as `libshmx` with the headers `shmx.h` and `shmx.hpp`. See `docs/cpp.md`.
+//!
+//! | file | |
+//! |---|---|
+//! | `consts` | constants, versions, the clock |
+//! | `args` | what C passes, and the one place that follows its pointers |
+//! | `status` | statuses, the text of the last error, the border that no panic crosses |
+//! | `lend` | a reader and the frame that it has lent, side by side in one handle |
+//! | `server`, `options`, `writer` | the producer |
+//! | `client`, `tap`, `view`, `frame` | the readers, frames lent and frames kept |
+//! | `inspector`, `region`, `names` | looking at regions |
+//! | `directory`, `stream`, `messages` | streams, and messages to the server |
+//!
+//! `include/shmx.h` is made from these files by `cargo xtask capi-header`, with their comments: they are written for
+//! readers of the header.
+#![allow(non_camel_case_types, reason = "the names are those of the header")]
+
+mod args;
+mod client;
+mod consts;
+mod directory;
+mod frame;
+mod inspector;
+mod lend;
+mod messages;
+mod names;
+mod options;
+mod region;
+mod server;
+mod status;
+mod stream;
+mod tap;
+mod view;
+mod writer;
+
+pub use args::{Array, Bytes, Fill, FillArray, Give, In, Out, Room, Text, Versioned};
+pub use client::*;
+pub use consts::*;
+pub use directory::*;
+pub use frame::*;
+pub use inspector::*;
+pub use messages::*;
+pub use names::*;
+pub use options::*;
+pub use region::*;
+pub use server::*;
+pub use status::*;
+pub use stream::*;
+pub use tap::*;
+pub use view::*;
+pub use writer::*;
