@@ -1,10 +1,14 @@
 //! What the commands share.
 
+use crate::escape::safe;
+use crate::exit;
+use crate::source::Taken;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
-use shmx::error::{OpenError, ServerEnd};
+use shmx::error::{CreateError, OpenError, ServerEnd};
 use shmx::{Client, Server, ServerBuilder};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait before the stop flag is polled.
@@ -12,24 +16,61 @@ pub(crate) const SLICE: Duration = Duration::from_millis(100);
 /// Readers without a lock are reaped after this time without a sign of life.
 const STALE: Duration = Duration::from_secs(5);
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether messages are left out, but for errors.
+pub(crate) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
 /// Messages for people. A closed stderr is no reason to fail.
 pub(crate) fn say(words: std::fmt::Arguments<'_>) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain(words);
+    }
+}
+
+/// The same, also when it is to be quiet. What other processes wrote is in many messages, so nothing in them steers a
+/// terminal.
+pub(crate) fn complain(words: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "{words}");
+    let words = words.to_string();
+    let _ = writeln!(std::io::stderr().lock(), "{}", safe(&words));
 }
 
 /// The error with its causes on one line; a cause that its parent already tells is not told twice.
 pub(crate) fn one_line(e: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in e.chain() {
-        let text = cause.to_string();
+        let create = cause.downcast_ref::<CreateError>();
+        // A mere heading: the command has said what it was doing.
+        if matches!(create, Some(CreateError::Os(_) | CreateError::Step(_) | CreateError::Existing(_))) {
+            continue;
+        }
+        // What the library advises is written for programs; the command has words of its own.
+        let text = create.and_then(advice_on_create).unwrap_or_else(|| cause.to_string());
         if line.is_empty() {
             line = text;
         } else if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
     }
-    line.replace('\n', " ")
+    safe(&line.replace('\n', " ")).into_owned()
+}
+
+/// What to do about a region that cannot be created, in terms of the command line.
+fn advice_on_create(e: &CreateError) -> Option<String> {
+    Some(match e {
+        CreateError::ReferenceMade { name } => format!(
+            "region `{name}` was made by another SHMX implementation that holds no lock, so nobody can tell whether it is \
+             in use; stop its server, then add --replace"
+        ),
+        CreateError::NotARegion { name } => {
+            format!("`{name}` exists and is not an SHMX region; use another name, or add --replace to remove it")
+        }
+        CreateError::Directory { .. } | CreateError::StrayBytes => "the directory is damaged".to_owned(),
+        _ => return None,
+    })
 }
 
 pub(crate) fn is_broken_pipe(e: &anyhow::Error) -> bool {
@@ -70,12 +111,26 @@ pub(crate) fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 /// A server as the options ask for it.
 pub(crate) fn builder(name: &str, a: &crate::args::Region) -> ServerBuilder {
-    Server::builder(name)
+    let builder = Server::builder(name)
         .slots(a.slots)
         .reader_slots(a.readers)
         .control_bytes(a.control_bytes)
-        .replace(a.replace)
-        .checksum(a.checksum.into())
+        .checksum(a.checksum.into());
+    made(builder, &a.made)
+}
+
+/// What other users may do with a new region, and what becomes of what has its name.
+pub(crate) fn made(builder: ServerBuilder, a: &crate::args::Made) -> ServerBuilder {
+    let builder = builder.replace(a.replace).mode(a.mode);
+    match a.group {
+        Some(group) => builder.group(group),
+        None => builder,
+    }
+}
+
+/// The beginning of an error.
+pub(crate) fn cannot_open(name: &str) -> String {
+    format!("cannot open region `{name}`")
 }
 
 pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
@@ -96,7 +151,7 @@ pub(crate) fn open(name: &str, wait: Duration) -> anyhow::Result<Option<Client>>
                 }
             }
             Err(e) => {
-                return Err(anyhow::Error::new(e).context(format!("cannot open region `{name}`")));
+                return Err(anyhow::Error::new(e).context(cannot_open(name)));
             }
         }
     }
@@ -114,30 +169,36 @@ pub(crate) fn gone(name: &str, end: ServerEnd) -> anyhow::Error {
     }
 }
 
+/// What it means for `read` and `cat` that no frame comes any more. Without `wanted` an orderly end is one of theirs.
+pub(crate) fn end_of_frames(
+    name: &str,
+    end: Taken,
+    got: u64,
+    wanted: Option<u64>,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    match (end, wanted) {
+        (Taken::Stopped, None) => Ok(()),
+        (Taken::Stopped, Some(n)) => Err(exit::interrupted(&format!("{got} of {n} frames of `{name}` were read"))),
+        (Taken::Closed, None) if got > 0 => Ok(()),
+        (Taken::Closed, _) => Err(anyhow!("the server of `{name}` has left after {got} frames; start it again")),
+        _ => {
+            let time = crate::units::ns(timeout.as_nanos() as u64);
+            Err(anyhow!("no frame of `{name}` within {time}; see whether its server publishes"))
+        }
+    }
+}
+
+/// The name of the program that a process runs, if the process is seen to use the region. Ids in a region may be of
+/// another process namespace, or used again.
+pub(crate) fn program(region: &shmx::Inspector, pid: u32) -> Option<String> {
+    let uses = region.is_used_by(pid) == Some(true);
+    uses.then(|| shmx_os::process_name(pid)).flatten().map(|name| safe(&name).into_owned())
+}
+
 pub(crate) fn cut_short(name: &str) -> anyhow::Error {
     anyhow!("the object of `{name}` was cut short by another process; end its server and start it again")
 }
-
-/// Text from shared memory without what would steer a terminal.
-pub(crate) fn safe(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return text.into();
-    }
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect::<String>().into()
-}
-
-/// The command line made no sense: exit code 2.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
 
 /// What is wrong with a command line, on one line, and where to read on.
 pub(crate) fn usage_line(e: &clap::Error) -> String {
@@ -145,16 +206,15 @@ pub(crate) fn usage_line(e: &clap::Error) -> String {
     let text = e.render().to_string();
     let said =
         |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
-    let words: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
-    let words = words.join(" ");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
+    // A tip comes last, as advice.
+    let (tips, words): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.starts_with("tip: "));
+    let tips = tips.iter().map(|t| format!("; {}", t.trim_start_matches("tip: ")));
+    let words = words.join(" ") + &tips.collect::<String>();
     let cli = crate::args::Cli::command();
     let command = std::env::args().skip(1).find(|a| !a.starts_with('-')).filter(|a| cli.find_subcommand(a).is_some());
     let command = command.map(|c| format!("{c} ")).unwrap_or_default();
     format!("{}; see `shmx {command}--help`", words.strip_prefix("error: ").unwrap_or(&words))
-}
-
-pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {
-    Usage(words.into()).into()
 }
 
 /// Takes the control messages, tells the usual ones to the log, hands on the rest, and frees the slots of dead readers.
@@ -207,8 +267,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_not_sent() {
-        assert_eq!(safe("größe/\u{1b}[2J\n"), "größe/\\u{1b}[2J\\n");
-        assert!(matches!(safe("größe"), std::borrow::Cow::Borrowed(_)));
+    fn an_error_is_told_once_and_in_words_of_the_command_line() {
+        let io = std::io::Error::from_raw_os_error(30);
+        let os = shmx_os::CreateError::Os { step: "create a file in /dev/shm", source: io };
+        let e = anyhow::Error::new(CreateError::Os(os)).context("cannot create region `a`");
+        let line = one_line(&e);
+        assert!(line.matches("cannot create").count() == 1 && line.ends_with("(os error 30)"), "{line}");
+        let e = anyhow::Error::new(CreateError::NotARegion { name: "a\u{1b}[2J".into() });
+        let line = one_line(&e);
+        assert!(line.contains("add --replace") && !line.contains("replace(true)"), "{line}");
+        assert!(line.contains("a\\u{1b}[2J"), "{line}");
+    }
+
+    #[test]
+    fn a_tip_is_advice_and_no_part_of_the_error() {
+        use clap::Parser;
+        let e = crate::args::Cli::try_parse_from(["shmx", "read", "x", "--count", "3"]).unwrap_err();
+        let line = usage_line(&e);
+        assert!(line.starts_with("unexpected argument '--count' found; "), "{line}");
+        assert!(!line.contains("tip:"), "{line}");
     }
 }

@@ -1,7 +1,8 @@
 //! `shmx doctor`: what this machine offers, and what stands in the way.
 
 use crate::args::Doctor;
-use crate::common::{safe, say};
+use crate::common::say;
+use crate::escape::safe;
 use crate::look;
 use crate::ls;
 use crate::units;

@@ -1,6 +1,6 @@
 //! `shmx info`: what a recording holds.
 
-use crate::common::safe;
+use crate::escape::safe;
 use crate::recording::{self, Files, Line};
 use crate::stop;
 use clap::Args;

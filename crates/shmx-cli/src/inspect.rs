@@ -1,7 +1,8 @@
 //! `shmx inspect`: what a region holds, live, as text or as JSON.
 
 use crate::args::Inspect;
-use crate::common::{hex, usage};
+use crate::common::hex;
+use crate::exit::usage;
 use crate::dashboard;
 use crate::look::{self, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
 use crate::report::{self, lock};

@@ -23,10 +23,10 @@ pub(crate) struct Play {
     #[arg(long = "loop")]
     repeat: bool,
     /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = args::time)]
     from: Duration,
     /// End at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     to: Option<Duration>,
     /// Only these regions.
     #[arg(long = "region", value_name = "NAME")]
@@ -44,7 +44,7 @@ pub(crate) struct Play {
     #[arg(long)]
     lossless: bool,
     /// Keep the regions for this time after the last frame.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = args::time)]
     keep: Duration,
     /// Which frames carry a checksum: those that had one (`auto`), or all, or none.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]

@@ -1,6 +1,6 @@
 //! `inspect --once`: a region as text.
 
-use crate::common::safe;
+use crate::escape::safe;
 use crate::look::{self, Facts, FrameFact, Look, checksum_word};
 use crate::units;
 use crate::values;

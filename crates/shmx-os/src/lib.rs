@@ -77,6 +77,7 @@ mod process;
 mod region;
 #[cfg(target_os = "macos")]
 mod shared_mapping;
+pub mod signal;
 mod space;
 
 // The platform is chosen here and nowhere else. Every module offers the same items.
@@ -104,5 +105,5 @@ pub use error::{CreateError, OpenError, OsError, PublishError};
 pub use lock::{LOCK_BASE, LockByte, LockState};
 pub use name::{NAME_MAX_LEN, NameError, RegionName};
 pub use process::{process_alive, process_id, process_name, random_u64};
-pub use region::{CreateOptions, Existing, MAX_DUMP_LEN, Pending, ReadOnlyRegion, Region, RegionEntry, list, peek};
-pub use space::{Space, page_size, space};
+pub use region::{CreateOptions, Existing, MAX_DUMP_LEN, Owner, Pending, ReadOnlyRegion, Region, RegionEntry, list, peek};
+pub use space::{MemoryLimit, Space, memory_limits, page_size, space};

@@ -1,8 +1,11 @@
 //! Linux: files of the tmpfs at `/dev/shm`, which is what `shm_open` means there.
 
+mod cgroup;
 mod fork;
 mod lock;
 mod pages;
+mod signal;
+mod users;
 mod view;
 
 use std::io;
@@ -20,21 +23,22 @@ use rustix::process::{Pid, Resource};
 use rustix::thread::futex;
 use rustix::time::ClockId;
 
+pub(crate) use self::cgroup::memory_limits;
 use self::fork::Ready;
 use self::lock::LockFile;
+pub(crate) use self::signal::{explain_bus_errors, restore_terminal_on_bus_error, signal_is_ignored};
 use self::view::Mapping;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, RegionEntry};
+use crate::region::{CreateOptions, Owner, RegionEntry};
 use crate::space::Space;
 
 /// Where the objects are.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
 
-/// Beginning of the hidden names that stand in where an object cannot be made without a name.
-const HIDDEN_PREFIX: &str = ".shmx-pending-";
+use crate::region::PENDING_MARK;
 
 /// Bytes reserved by one system call. `fallocate` undoes its work when a signal arrives, so one call for a large
 /// object might never get through under a profiler's timer; small steps keep what they have done.
@@ -165,6 +169,8 @@ enum Strategy {
     Nameless,
     /// A random hidden name.
     Hidden,
+    /// A random name that begins with the object's own, for programs that may use such names only.
+    Beside,
 }
 
 /// `/proc/self/fd/N`, which opens and links the very object behind a descriptor.
@@ -177,22 +183,23 @@ impl Pending {
     /// also in forked children, which inherit it. The other is for locks, and is closed in forked children. With one
     /// description for both, a child's mapping would keep a dead parent's locks.
     pub(crate) fn create(name: &RegionName, options: &CreateOptions) -> Result<Self, CreateError> {
-        // The hidden name is random: the final one need not be known here.
-        let _ = name;
-        match Self::create_by(Strategy::Nameless, options) {
-            Err(Attempt::NoSuchWay) => Self::create_by(Strategy::Hidden, options),
-            result => result,
+        let mut refused = None;
+        for strategy in [Strategy::Nameless, Strategy::Hidden, Strategy::Beside] {
+            match Self::create_by(strategy, name, options) {
+                Ok(made) => return Ok(made),
+                Err(Attempt::NoSuchWay) => {}
+                // A confined program may have rights for names that begin with a given text only.
+                Err(Attempt::Failed(error @ CreateError::PermissionDenied { .. })) => refused = Some(error),
+                Err(Attempt::Failed(error)) => return Err(error),
+            }
         }
-        .map_err(|attempt| match attempt {
-            Attempt::Failed(error) => error,
-            Attempt::NoSuchWay => CreateError::Unsupported,
-        })
+        Err(refused.unwrap_or(CreateError::Unsupported))
     }
 
-    fn create_by(strategy: Strategy, options: &CreateOptions) -> Result<Self, Attempt> {
+    fn create_by(strategy: Strategy, name: &RegionName, options: &CreateOptions) -> Result<Self, Attempt> {
         // The caller has checked that it fits.
         let len = usize::try_from(options.len).unwrap_or(usize::MAX);
-        let (memory, hidden) = open_invisible(strategy)?;
+        let (memory, hidden) = open_invisible(strategy, name)?;
         let reopen_path = match &hidden {
             Some(hidden) => hidden.path.clone(),
             None => proc_path(memory.as_fd()).into(),
@@ -204,7 +211,7 @@ impl Pending {
             rustix::fs::open(&reopen_path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(
                 |error| match strategy {
                     Strategy::Nameless => Attempt::NoSuchWay,
-                    Strategy::Hidden => CreateError::os("open the new object a second time", error).into(),
+                    Strategy::Hidden | Strategy::Beside => CreateError::os("open the new object a second time", error).into(),
                 },
             )
         })?;
@@ -213,6 +220,10 @@ impl Pending {
         if !matches!(again, Ok(Some(again)) if ObjectId::of(&again) == ObjectId::of(&stat)) {
             // /proc is of another process namespace, or somebody replaced the hidden name.
             return Err(Attempt::NoSuchWay);
+        }
+        if let Some(group) = options.group {
+            rustix::fs::fchown(&memory, None, Some(rustix::fs::Gid::from_raw(group)))
+                .map_err(|error| CreateError::Os { step: "give the object to the group", source: error.into() })?;
         }
         // By fchmod, so that the umask has no say.
         rustix::fs::fchmod(&memory, Mode::from_raw_mode(options.mode))
@@ -293,23 +304,31 @@ impl From<CreateError> for Attempt {
     }
 }
 
-fn open_invisible(strategy: Strategy) -> Result<(OwnedFd, Option<HiddenName>), Attempt> {
+/// A name that stands in where an object cannot be made without one.
+fn stand_in(strategy: Strategy, name: &RegionName) -> String {
+    let own = if strategy == Strategy::Beside { name.as_str() } else { "" };
+    // Names have an end.
+    let most = crate::NAME_MAX_LEN - PENDING_MARK.len() - 16;
+    let own = own.char_indices().take_while(|(at, c)| at + c.len_utf8() <= most).map(|(_, c)| c);
+    format!("{}{PENDING_MARK}{:016x}", own.collect::<String>(), crate::random_u64())
+}
+
+fn open_invisible(strategy: Strategy, name: &RegionName) -> Result<(OwnedFd, Option<HiddenName>), Attempt> {
     const STEP: &str = "create a file in /dev/shm";
     // Readable and writable for the owner until the final mode is set.
     let mode = Mode::RUSR | Mode::WUSR;
     let access = OFlags::RDWR | OFlags::CLOEXEC;
     match strategy {
-        Strategy::Nameless => match rustix::fs::open(DIRECTORY, access | OFlags::TMPFILE, mode) {
+        Strategy::Nameless => match open_new(Path::new(DIRECTORY), access | OFlags::TMPFILE, mode) {
             Ok(fd) => Ok((fd, None)),
             // What kernels and filesystems without it say.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Err(Attempt::NoSuchWay),
             Err(error) => Err(CreateError::os(STEP, error).into()),
         },
-        Strategy::Hidden => loop {
-            let file_name = format!("{HIDDEN_PREFIX}{:016x}", crate::random_u64());
-            let path = Path::new(DIRECTORY).join(file_name);
+        Strategy::Hidden | Strategy::Beside => loop {
+            let path = Path::new(DIRECTORY).join(stand_in(strategy, name));
             let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-            match rustix::fs::open(&path, flags, mode) {
+            match open_new(&path, flags, mode) {
                 Ok(fd) => {
                     let owner = std::process::id();
                     return Ok((fd, Some(HiddenName { path, owner })));
@@ -319,6 +338,12 @@ fn open_invisible(strategy: Strategy) -> Result<(OwnedFd, Option<HiddenName>), A
             }
         },
     }
+}
+
+fn open_new(path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    #[cfg(test)]
+    tests::confine(path)?;
+    rustix::fs::open(path, flags, mode)
 }
 
 /// Bytes free on the filesystem; none where it has no limit of its own.
@@ -335,6 +360,10 @@ fn check_room(fd: BorrowedFd<'_>, needed: u64) -> Result<(), CreateError> {
         && needed > limit
     {
         return Err(CreateError::FileSizeLimit { needed, limit });
+    }
+    let tight = memory_limits().into_iter().filter(|l| l.available < needed).min_by_key(|l| l.available);
+    if let Some(limit) = tight {
+        return Err(CreateError::MemoryLimit { needed, available: limit.available, group: limit.group });
     }
     match available(fd) {
         Some(available) if available < needed => Err(CreateError::NoSpace { needed, available }),
@@ -431,6 +460,10 @@ impl Existing {
 
     fn stat(&self) -> Result<Stat, OsError> {
         rustix::fs::fstat(self.file.fd(LOOK)?).map_err(|error| OsError::os(LOOK, error))
+    }
+
+    pub(crate) fn is_used_by(&self, pid: u32) -> Option<bool> {
+        users::uses(pid, self.id)
     }
 
     pub(crate) fn len(&self) -> Result<u64, OsError> {
@@ -613,6 +646,14 @@ impl ReadOnly {
         self.id.is_named(name)
     }
 
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        rustix::fs::fstat(&self.fd).ok().map(owner)
+    }
+
+    pub(crate) fn is_used_by(&self, pid: u32) -> Option<bool> {
+        users::uses(pid, self.id)
+    }
+
     pub(crate) fn len_now(&self) -> Option<u64> {
         rustix::fs::fstat(&self.fd).ok().map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
     }
@@ -642,8 +683,37 @@ pub(crate) fn space() -> Result<Space, OsError> {
         total: limited.then(|| fs.f_blocks.saturating_mul(fs.f_frsize)),
         available: limited.then(|| fs.f_bavail.saturating_mul(fs.f_frsize)),
         file_size_limit: rustix::process::getrlimit(Resource::Fsize).current,
-        nameless_objects: open_invisible(Strategy::Nameless).is_ok(),
+        nameless_objects: can_be_nameless(),
+        in_memory: rustix::fs::statfs(DIRECTORY).is_ok_and(|fs| [TMPFS, RAMFS, HUGETLBFS].contains(&(fs.f_type as i64))),
+        read_only: fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        objects_left: (fs.f_files != 0).then_some(fs.f_ffree),
+        owner: owner_of_directory(),
     })
+}
+
+/// File systems in memory, by the numbers of `statfs`.
+const TMPFS: i64 = 0x0102_1994;
+const RAMFS: i64 = 0x8584_58f6;
+const HUGETLBFS: i64 = 0x9584_58f6;
+
+/// The whole way of [`Strategy::Nameless`]: also `/proc`, through which the object gets its locks and its name.
+fn can_be_nameless() -> bool {
+    let access = OFlags::RDWR | OFlags::CLOEXEC;
+    let Ok(fd) = rustix::fs::open(DIRECTORY, access | OFlags::TMPFILE, Mode::RUSR | Mode::WUSR) else { return false };
+    let again = rustix::fs::open(proc_path(fd.as_fd()), access, Mode::empty()).and_then(rustix::fs::fstat);
+    matches!((again, rustix::fs::fstat(&fd)), (Ok(a), Ok(b)) if ObjectId::of(&a) == ObjectId::of(&b))
+}
+
+fn owner(stat: Stat) -> Owner {
+    Owner { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 }
+}
+
+pub(crate) fn owner_of_directory() -> Option<Owner> {
+    rustix::fs::stat(DIRECTORY).ok().map(owner)
+}
+
+pub(crate) fn owner_of(name: &RegionName) -> Option<Owner> {
+    rustix::fs::lstat(name.os_path()).ok().map(owner)
 }
 
 pub(crate) fn page_size() -> usize {
@@ -673,6 +743,7 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
                 len: metadata.len(),
                 modified: metadata.modified().ok(),
                 uid: metadata.uid(),
+                gid: metadata.gid(),
                 mode: metadata.mode() & 0o7777,
             });
         }
@@ -719,6 +790,10 @@ pub(crate) fn random_u64() -> Option<u64> {
     }
 }
 
+pub(crate) fn group_of_process() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
 pub(crate) fn process_alive(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
@@ -734,9 +809,40 @@ pub(crate) fn process_alive(pid: u32) -> bool {
 mod tests {
     use super::*;
 
+    thread_local! {
+        /// Beginning of the names that this thread may make; none: any.
+        static CONFINED: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+    }
+
+    /// Stands for the rules of a confined program.
+    pub(super) fn confine(path: &Path) -> Result<(), Errno> {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let allowed = CONFINED.with_borrow(|c| c.as_ref().is_none_or(|prefix| name.starts_with(prefix)));
+        if allowed { Ok(()) } else { Err(Errno::ACCESS) }
+    }
+
+    #[test]
+    fn a_confined_program_uses_names_that_begin_with_its_own() {
+        let prefix = format!("snap.shmx-unit-{}.", std::process::id());
+        let name = RegionName::new(&format!("{prefix}{}", "é".repeat(100))).unwrap();
+        CONFINED.set(Some(prefix.clone()));
+        let options = CreateOptions { len: 4096, ..CreateOptions::default() };
+        let pending = Pending::create(&name, &options).unwrap();
+        let hidden = pending.hidden.as_ref().unwrap().path.clone();
+        let own = hidden.file_name().unwrap().to_str().unwrap();
+        assert!(own.starts_with(&prefix) && own.contains(PENDING_MARK) && own.len() <= 255, "{own}");
+        let region = pending.publish(&name).unwrap_or_else(|refusal| panic!("{:?}", refusal.1));
+        assert!(!hidden.exists() && region.remove(&name).unwrap());
+        CONFINED.set(Some("other".into()));
+        let refused = Pending::create(&name, &options).err().unwrap();
+        assert!(matches!(refused, CreateError::PermissionDenied { directory: Some(_), .. }), "{refused}");
+        CONFINED.set(None);
+    }
+
     fn created(strategy: Strategy) -> Pending {
         let options = CreateOptions { len: 10_000, ..CreateOptions::default() };
-        match Pending::create_by(strategy, &options) {
+        let name = RegionName::new("shmx-unit").unwrap();
+        match Pending::create_by(strategy, &name, &options) {
             Ok(pending) => pending,
             Err(Attempt::NoSuchWay) => panic!("this system lacks what the test needs"),
             Err(Attempt::Failed(error)) => panic!("{error}"),
@@ -745,11 +851,11 @@ mod tests {
 
     #[test]
     fn both_ways_of_creating_publish_the_same() {
-        for strategy in [Strategy::Nameless, Strategy::Hidden] {
+        for strategy in [Strategy::Nameless, Strategy::Hidden, Strategy::Beside] {
             let name = RegionName::new(&format!("shmx-unit-{}-{}", std::process::id(), strategy as u8)).unwrap();
             let pending = created(strategy);
             let hidden = pending.hidden.as_ref().map(|hidden| hidden.path.clone());
-            assert_eq!(hidden.is_some(), strategy == Strategy::Hidden);
+            assert_eq!(hidden.is_some(), strategy != Strategy::Nameless);
             pending.bytes()[1].store(1, Ordering::Relaxed);
             let region = pending.publish(&name).unwrap_or_else(|refusal| panic!("{:?}", refusal.1));
             assert!(hidden.is_none_or(|path| !path.exists()));
@@ -768,7 +874,8 @@ mod tests {
 
     #[test]
     fn writing_zeros_reserves_like_fallocate() {
-        let Ok((fd, _hidden)) = open_invisible(Strategy::Nameless) else { panic!("no file can be made") };
+        let name = RegionName::new("shmx-unit").unwrap();
+        let Ok((fd, _hidden)) = open_invisible(Strategy::Nameless, &name) else { panic!("no file can be made") };
         reserve_by_writing(fd.as_fd(), 0, 200_001).unwrap();
         let stat = rustix::fs::fstat(&fd).unwrap();
         assert_eq!(stat.st_size, 200_001);

@@ -17,6 +17,9 @@ use crate::sys;
 /// Longest file that [`ReadOnlyRegion::from_file`] reads, in bytes: 4 GiB, the most that the wire format can address.
 pub const MAX_DUMP_LEN: u64 = 1 << 32;
 
+/// What is in the names that stand in for objects without a name; see [`RegionEntry::is_pending`].
+pub(crate) const PENDING_MARK: &str = ".shmx-pending-";
+
 /// What [`Pending::create`] makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateOptions {
@@ -26,6 +29,8 @@ pub struct CreateOptions {
     /// Ignored on Windows, where the default security of the creator's token applies: the creator's user and the
     /// administrators.
     pub mode: u32,
+    /// The group of the object, by number (Unix). Default none: that of the process.
+    pub group: Option<u32>,
     /// Enter every page into this process's page table now instead of on first touch. Default true. The memory is
     /// reserved either way; this moves the page faults out of the first lap.
     pub prefault: bool,
@@ -40,7 +45,7 @@ pub struct CreateOptions {
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { len: 0, mode: 0o600, prefault: true, huge_pages: false, reader_locks: 128 }
+        Self { len: 0, mode: 0o600, group: None, prefault: true, huge_pages: false, reader_locks: 128 }
     }
 }
 
@@ -52,8 +57,9 @@ impl Default for CreateOptions {
 /// # Platforms
 ///
 /// On Linux the object has no name until it is published, so a creator that is killed leaves nothing behind. (Where
-/// the shared-memory filesystem has no `O_TMPFILE`, or `/proc` is not mounted, a random hidden name beginning with
-/// `.shmx-pending-` stands in; that one does stay behind after a kill.) On other platforms the name is visible from
+/// the shared-memory filesystem has no `O_TMPFILE`, or `/proc` is not mounted, or a rule forbids it, a random name stands
+/// in, beginning with `.shmx-pending-` or, where that is forbidden too, with the object's own name: that one does stay
+/// behind after a kill, see [`RegionEntry::is_pending`].) On other platforms the name is visible from
 /// [`Pending::create`] on, a taken name is an error there, and openers must tell an unfinished object by its contents.
 pub struct Pending {
     name: RegionName,
@@ -180,6 +186,12 @@ impl Existing {
     )]
     pub fn len(&self) -> Result<u64, OsError> {
         self.inner.len()
+    }
+
+    /// Whether the process with this id has this very object mapped or open; see [`ReadOnlyRegion::is_used_by`].
+    #[must_use]
+    pub fn is_used_by(&self, pid: u32) -> Option<bool> {
+        self.inner.is_used_by(pid)
     }
 
     /// Copies bytes out of the object without mapping it, so that an object that shrinks meanwhile gives a short
@@ -578,6 +590,28 @@ impl ReadOnlyRegion {
         }
     }
 
+    /// Whose the object is now; none for files and where the platform does not tell.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        match &self.source {
+            Source::Object { inner, .. } => inner.owner(),
+            Source::File(_) => None,
+        }
+    }
+
+    /// Whether the process with this id has this very object mapped or open. None where that cannot be known: it is
+    /// another user's process, of another process namespace, or the platform does not tell.
+    ///
+    /// A process id found in shared memory says little: it may be of another namespace, or used again. Ask this before
+    /// naming a process to people.
+    #[must_use]
+    pub fn is_used_by(&self, pid: u32) -> Option<bool> {
+        match &self.source {
+            Source::Object { inner, .. } => inner.is_used_by(pid),
+            Source::File(_) => None,
+        }
+    }
+
     /// The object's name; none for files.
     #[must_use]
     pub fn name(&self) -> Option<&RegionName> {
@@ -594,6 +628,30 @@ impl fmt::Debug for ReadOnlyRegion {
     }
 }
 
+/// Whose an object is, and what others may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl Owner {
+    /// Permission bits for a file of this process that copies the object's bytes: nobody may read or write it who may
+    /// not do so with the object, but this process's user. The umask is for the caller to apply.
+    #[must_use]
+    pub fn mode_of_copy(self) -> u32 {
+        let others = self.mode & 0o006;
+        // Members of another group are others to the object.
+        let ours = self.gid == sys::group_of_process();
+        let group = self.mode & 0o060 & if ours { 0o060 } else { others << 3 };
+        0o600 | group | others
+    }
+}
+
 /// One object found by [`list`], of whatever origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -606,8 +664,19 @@ pub struct RegionEntry {
     pub modified: Option<SystemTime>,
     /// The user that owns it; 0 on Windows.
     pub uid: u32,
+    /// Its group; 0 on Windows.
+    pub gid: u32,
     /// Its permission bits; 0 on Windows.
     pub mode: u32,
+}
+
+impl RegionEntry {
+    /// Whether the name is one that stands in while an object is made. Its creator is at work, or was killed.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let digits = self.name.as_str().rsplit_once(PENDING_MARK).map(|(_, digits)| digits);
+        digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
 }
 
 /// All shared-memory objects of the machine, sorted by name: on Linux the regular files of `/dev/shm`; on Windows the

@@ -24,9 +24,9 @@ use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, RegionEntry};
+use crate::region::{CreateOptions, Owner, RegionEntry};
 use crate::shared_mapping::SharedMapping;
-use crate::space::Space;
+use crate::space::{MemoryLimit, Space};
 
 const LOCK_STEP: &str = "lock a byte of the object";
 
@@ -241,6 +241,10 @@ pub(crate) struct Existing {
 }
 
 impl Existing {
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         let (fd, stat) = open_object(name, shm::OFlags::RDWR)?;
         Ok(Self { fd, id: ObjectId::of(&stat), process: std::process::id() })
@@ -407,6 +411,14 @@ impl ReadOnly {
     }
 
     /// Lengths of objects are not known here after mapping.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        None
+    }
+
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn len_now(&self) -> Option<u64> {
         None
     }
@@ -464,3 +476,30 @@ pub(crate) fn process_alive(pid: u32) -> bool {
         Err(_) => false,
     }
 }
+
+// --------------------------------------------------------------------------------------------------------- signals
+
+pub(crate) const fn owner_of_directory() -> Option<Owner> {
+    None
+}
+
+pub(crate) const fn owner_of(_name: &RegionName) -> Option<Owner> {
+    None
+}
+
+pub(crate) const fn memory_limits() -> Vec<MemoryLimit> {
+    Vec::new()
+}
+
+pub(crate) const fn group_of_process() -> u32 {
+    0
+}
+
+/// Nothing asks here.
+pub(crate) const fn signal_is_ignored(_signal: i32) -> bool {
+    false
+}
+
+pub(crate) const fn explain_bus_errors(_words: &'static str) {}
+
+pub(crate) const fn restore_terminal_on_bus_error(_screen: Option<&'static str>) {}

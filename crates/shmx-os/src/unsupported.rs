@@ -11,8 +11,8 @@ use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, RegionEntry};
-use crate::space::Space;
+use crate::region::{CreateOptions, Owner, RegionEntry};
+use crate::space::{MemoryLimit, Space};
 
 fn unsupported(name: &RegionName) -> OpenError {
     OpenError::Os { name: name.as_str().to_owned(), source: OsError::Unsupported { step: "open shared memory" } }
@@ -46,6 +46,10 @@ impl Pending {
 }
 
 impl Existing {
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         Err(unsupported(name))
     }
@@ -158,6 +162,14 @@ impl ReadOnly {
     }
 
     /// Lengths of objects are not known here after mapping.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        None
+    }
+
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn len_now(&self) -> Option<u64> {
         match self.0 {}
     }
@@ -198,3 +210,30 @@ pub(crate) fn random_u64() -> Option<u64> {
 pub(crate) fn process_alive(_pid: u32) -> bool {
     false
 }
+
+// --------------------------------------------------------------------------------------------------------- signals
+
+pub(crate) const fn owner_of_directory() -> Option<Owner> {
+    None
+}
+
+pub(crate) const fn owner_of(_name: &RegionName) -> Option<Owner> {
+    None
+}
+
+pub(crate) const fn memory_limits() -> Vec<MemoryLimit> {
+    Vec::new()
+}
+
+pub(crate) const fn group_of_process() -> u32 {
+    0
+}
+
+/// Nothing asks here.
+pub(crate) const fn signal_is_ignored(_signal: i32) -> bool {
+    false
+}
+
+pub(crate) const fn explain_bus_errors(_words: &'static str) {}
+
+pub(crate) const fn restore_terminal_on_bus_error(_screen: Option<&'static str>) {}

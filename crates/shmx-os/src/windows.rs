@@ -50,8 +50,8 @@ use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, RegionEntry};
-use crate::space::Space;
+use crate::region::{CreateOptions, Owner, RegionEntry};
+use crate::space::{MemoryLimit, Space};
 use tail::Tail;
 
 /// The smallest page of every Windows architecture. Touching or aligning by less than the true page does no harm, and
@@ -344,6 +344,10 @@ pub(crate) struct Existing {
 }
 
 impl Existing {
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         Ok(Self { object: Object::new(View::open(name, FILE_MAP_READ | FILE_MAP_WRITE)?) })
     }
@@ -493,6 +497,14 @@ impl ReadOnly {
     }
 
     /// Nobody can shrink an object here.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        None
+    }
+
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn len_now(&self) -> Option<u64> {
         Some(self.view.len as u64)
     }
@@ -583,6 +595,33 @@ fn still_runs(process: &OwnedHandle) -> bool {
     // SAFETY: the handle is open and has the right to wait; 0 does not wait.
     unsafe { WaitForSingleObject(process.as_raw_handle(), 0) == WAIT_TIMEOUT }
 }
+
+// --------------------------------------------------------------------------------------------------------- signals
+
+pub(crate) const fn owner_of_directory() -> Option<Owner> {
+    None
+}
+
+pub(crate) const fn owner_of(_name: &RegionName) -> Option<Owner> {
+    None
+}
+
+pub(crate) const fn memory_limits() -> Vec<MemoryLimit> {
+    Vec::new()
+}
+
+pub(crate) const fn group_of_process() -> u32 {
+    0
+}
+
+/// Nothing asks here.
+pub(crate) const fn signal_is_ignored(_signal: i32) -> bool {
+    false
+}
+
+pub(crate) const fn explain_bus_errors(_words: &'static str) {}
+
+pub(crate) const fn restore_terminal_on_bus_error(_screen: Option<&'static str>) {}
 
 #[cfg(test)]
 mod tests {

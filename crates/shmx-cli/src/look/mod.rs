@@ -4,7 +4,7 @@ mod lookout;
 
 pub(crate) use lookout::{Focus, Lookout, frame};
 
-use crate::common::safe;
+use crate::escape::safe;
 use crate::units;
 use crate::values;
 use shmx::abi::extension::Features;

@@ -34,10 +34,10 @@ pub(crate) struct View {
     #[arg(long, value_enum)]
     mode: Option<Mode>,
     /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     at: Option<Duration>,
     /// Memory for frames to scrub through, of a live region.
-    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = recording::size)]
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = args::size)]
     history: u64,
     /// Print the screen as text once, and end.
     #[arg(long, conflicts_with = "svg")]

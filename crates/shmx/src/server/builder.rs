@@ -49,6 +49,7 @@ pub struct ServerBuilder {
     checksum: Checksum,
     publish_time: bool,
     mode: u32,
+    group: Option<u32>,
     replace: bool,
     huge_pages: bool,
     directory: Vec<u8>,
@@ -68,6 +69,7 @@ impl Server {
             checksum: Checksum::Auto,
             publish_time: true,
             mode: 0o600,
+            group: None,
             replace: false,
             huge_pages: false,
             directory: Vec::new(),
@@ -170,6 +172,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Group of the object, by number (Unix). Default that of the process; another one must be a group that the process
+    /// is in.
+    pub const fn group(mut self, group: u32) -> Self {
+        self.group = Some(group);
+        self
+    }
+
     /// Replace what has the name even if it is a region without liveness lock, or no region at all.
     ///
     /// A region whose server lives is never replaced, nor is a directory or a link; one whose server died always is.
@@ -226,6 +235,7 @@ impl ServerBuilder {
             checksum: self.checksum,
             publish_time: self.publish_time,
             mode: self.mode,
+            group: self.group,
             replace: self.replace,
             huge_pages: self.huge_pages,
         })

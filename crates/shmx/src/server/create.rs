@@ -26,6 +26,7 @@ pub(super) struct Plan {
     pub(super) checksum: Checksum,
     pub(super) publish_time: bool,
     pub(super) mode: u32,
+    pub(super) group: Option<u32>,
     pub(super) replace: bool,
     pub(super) huge_pages: bool,
 }
@@ -36,6 +37,7 @@ pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
     let options = CreateOptions {
         len: total,
         mode: plan.mode,
+        group: plan.group,
         huge_pages: plan.huge_pages,
         reader_locks: plan.layout.reader_slots(),
         ..CreateOptions::default()
