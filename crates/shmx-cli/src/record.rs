@@ -1,19 +1,22 @@
 //! `shmx record`: regions into a file.
 
+use crate::args;
 use crate::common::say;
+use crate::complete::regions;
+use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use shmx_record::{Compression, Recorder, RecorderEvent, RecorderOptions, RecorderStatus};
-use std::io::Write;
+use clap_complete::ArgValueCompleter;
+use shmx_record::{Compression, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub(crate) struct Record {
     /// Names of the regions.
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, add = ArgValueCompleter::new(regions))]
     names: Vec<String>,
     /// The file to write; with rotation `run.mcap` becomes run-0001.mcap, run-0002.mcap and so on.
     #[arg(short, long, value_name = "FILE")]
@@ -90,8 +93,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.writer.rotate_after = a.rotate_every;
     options.writer.keep_bytes = a.keep_size;
     options.writer.overwrite = a.overwrite;
+    options.writer.discard_empty = true;
     let recorder = Recorder::start(&a.names, &a.output, options)?;
-    say(format_args!("recording {} to {}; Ctrl-C ends it", a.names.join(", "), a.output.display()));
+    let to = a.output.display();
+    say(format_args!("recording {} to {to}; Ctrl-C ends it", a.names.join(", ")));
     let start = Instant::now();
     let end = a.seconds.map(|s| start + s);
     let mut line = Line::new(None);
@@ -165,10 +170,20 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes, "regions": regions,
         });
-        writeln!(std::io::stdout(), "{summary}")?;
+        json::print("record", summary)?;
     }
     if nobody {
         bail!("none of the regions was there; start their servers, or see `shmx ls`");
+    }
+    let never = |r: &&RegionStatus| r.segments == 0;
+    let missing: Vec<String> = (status.regions.iter().filter(never))
+        .map(|r| r.trouble.as_ref().map_or_else(|| format!("`{}`", r.region), |t| format!("`{}` ({t})", r.region)))
+        .collect();
+    if !missing.is_empty() {
+        bail!("nothing of {} was recorded: not there; what was recorded of others is kept", missing.join(", "));
+    }
+    if written.frames == 0 {
+        bail!("no frame was recorded; see whether the servers publish");
     }
     Ok(())
 }
@@ -184,6 +199,11 @@ fn tell(line: &Line, event: &RecorderEvent) {
         RecorderEvent::End { region, segment, reason, counts } => line.say(format_args!(
             "`{region}` segment {segment} ended ({reason}): {} frames, {} missed",
             counts.frames, counts.missed
+        )),
+        RecorderEvent::ClockSet { step_ns } => line.say(format_args!(
+            "the system's clock was set by {:+.1} s, or the machine slept; times in this file go on as they were, and \
+             the next file begins with the new time",
+            *step_ns as f64 / 1e9
         )),
         RecorderEvent::Trouble { region, what } => line.say(format_args!("`{region}`: {what}")),
         _ => {}

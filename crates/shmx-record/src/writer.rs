@@ -11,7 +11,7 @@ use crate::format::{
 };
 use crate::schema::{self, PROTOBUF, Schema};
 use crate::views::{self, Source, ViewChannel};
-use file::{Mcap, OpenFile, WallClock, write_error};
+use file::{Mcap, OpenFile, WallClock, restrict, write_error};
 use mcap::records::{MessageHeader, Metadata};
 use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
@@ -78,6 +78,11 @@ pub struct RecordWriter {
     before: u64,
     message: Vec<u8>,
     failed: bool,
+    /// Who may read the files: what the regions recorded so far allow, once there is one.
+    mode: Option<u32>,
+    /// How far the wall clock was set, as it was last told.
+    step_told: i64,
+    step: Option<i64>,
 }
 
 impl std::fmt::Debug for RecordWriter {
@@ -107,6 +112,9 @@ impl RecordWriter {
             before: 0,
             message: Vec::new(),
             failed: false,
+            mode: None,
+            step_told: 0,
+            step: None,
         };
         writer.open_file()?;
         Ok(writer)
@@ -144,7 +152,18 @@ impl RecordWriter {
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
         let path = self.path_of(number);
-        self.file = Some(OpenFile::create(path, self.options.overwrite, self.compression)?);
+        let file = OpenFile::create(path, self.options.overwrite, self.compression)?;
+        if let Some(mode) = self.mode {
+            let fail = |source| RecordError::Create { path: file.path.clone(), source };
+            restrict(&file.handle, mode).map_err(fail)?;
+        }
+        self.file = Some(file);
+        if self.clock.step().is_some() {
+            // A file of its own may have times of its own; within one they must not jump.
+            self.clock = WallClock::now();
+            self.step_told = 0;
+            self.regions.iter_mut().for_each(|r| r.last_time = 0);
+        }
         self.written.files = number;
         let about = [
             ("version", VERSION.to_owned()),
@@ -188,7 +207,19 @@ impl RecordWriter {
     ///
     /// [`RecordError`].
     pub fn flush(&mut self) -> Result<(), RecordError> {
+        if let Some(what) = self.file.as_ref().filter(|_| !self.failed).and_then(OpenFile::harm) {
+            let path = self.file.as_ref().map(|f| f.path.clone()).unwrap_or_default();
+            self.failed = true;
+            if let Some(file) = &self.file {
+                file.state.fail();
+            }
+            return Err(RecordError::Changed { path, what });
+        }
         self.with(mcap::Writer::flush)?;
+        let step = self.clock.step().unwrap_or(0);
+        if step.abs_diff(self.step_told) > 1_000_000_000 {
+            (self.step_told, self.step) = (step, Some(step));
+        }
         if let Some(file) = &mut self.file {
             (file.pending, file.pending_since) = (0, None);
             file.summary += 128 + 10 * file.channels;
@@ -208,6 +239,25 @@ impl RecordWriter {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// By how many nanoseconds the wall clock was set since the file was begun, if that was not asked yet. Times in the
+    /// file go on as they were; the next file begins with the clock as it is then.
+    pub const fn clock_step(&mut self) -> Option<i64> {
+        self.step.take()
+    }
+
+    /// Says who may read a region that is recorded, as permission bits. The files may be read by those only who may
+    /// read all regions in them, less the umask; before the first region, by this user.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the file's permissions cannot be set.
+    pub fn restrict(&mut self, mode: u32) -> Result<(), RecordError> {
+        let all = self.mode.map_or(mode, |m| m & mode);
+        self.mode = Some(all);
+        let Some(file) = &self.file else { return Ok(()) };
+        restrict(&file.handle, all).map_err(|source| RecordError::Create { path: file.path.clone(), source })
     }
 
     fn add_channel(&mut self, schema: &Schema, topic: &str, about: &[(&str, String)]) -> Result<u16, RecordError> {
@@ -469,7 +519,30 @@ impl RecordWriter {
             self.end(RegionIndex(index), EndReason::Stopped, 0, 0)?;
         }
         self.close_file()?;
+        if self.options.discard_empty && self.written.frames == 0 {
+            self.discard();
+        }
         Ok(self.written())
+    }
+
+    /// Removes the file without a frame.
+    fn discard(&mut self) {
+        for (path, _) in self.finished.drain(..) {
+            let _ = std::fs::remove_file(path);
+        }
+        self.written.files = 0;
+    }
+}
+
+impl Drop for RecordWriter {
+    fn drop(&mut self) {
+        // One that failed before its first frame.
+        if let Some(file) = self.file.take().filter(|_| self.options.discard_empty && self.written.frames == 0) {
+            file.state.fail();
+            if file.harm().is_none() {
+                let _ = std::fs::remove_file(&file.path);
+            }
+        }
     }
 }
 

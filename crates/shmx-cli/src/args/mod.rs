@@ -8,7 +8,7 @@ pub(crate) use options::{
     Cat, Checksum, Completions, Data, Demo, DemoReader, Doctor, Dump, Every, Hz, Inspect, Ls, Made, Man, Prune,
     Publish, Read, Region, Rm, Send, Serve, Wait,
 };
-pub(crate) use parse::{PublishStream, positive_time, size, time};
+pub(crate) use parse::{PublishStream, size, time};
 
 use crate::colour::When;
 use clap::{ArgAction, Parser, Subcommand};

@@ -57,6 +57,11 @@ pub enum RecorderEvent {
         /// What was recorded of it.
         counts: Counts,
     },
+    /// The wall clock was set, or the machine slept: times in the present file go on as before.
+    ClockSet {
+        /// By how much since the file was begun, nanoseconds.
+        step_ns: i64,
+    },
     /// Something is in the way of recording a region; the recorder tries on.
     Trouble {
         /// Region.
@@ -83,6 +88,8 @@ pub struct RegionStatus {
     pub rejected: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
+    /// What is in the way of recording it, while it is not open.
+    pub trouble: Option<String>,
 }
 
 /// The recorder at one moment.

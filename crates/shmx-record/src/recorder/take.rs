@@ -154,6 +154,9 @@ impl Taker<'_> {
     fn trouble(&self, source: &mut Source, what: String) {
         if source.last_trouble != what {
             source.last_trouble.clone_from(&what);
+            if let Some(s) = lock(&self.shared.regions).iter_mut().find(|s| s.region == source.name) {
+                s.trouble = Some(what.clone());
+            }
             let _ = self.tell.send(RecorderEvent::Trouble { region: source.name.clone(), what });
         }
     }
@@ -280,12 +283,13 @@ impl Taker<'_> {
         let segment = Segment::of(&tap, source.segment);
         let (number, missed) = (source.segment, source.missed_at_open);
         self.status(i, |s| {
-            (s.open, s.segments) = (true, number);
+            (s.open, s.segments, s.trouble) = (true, number, None);
             s.missed = s.missed.saturating_add(missed);
         });
         let region = source.name.clone();
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
-        let _ = self.work.send(Work::Begin { region: i, segment, directory });
+        let mode = tap.owner().map(shmx_os::Owner::mode_of_copy);
+        let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
         source.tap = Some(tap);
         true
     }
