@@ -133,8 +133,21 @@ pub(crate) fn cannot_open(name: &str) -> String {
     format!("cannot open region `{name}`")
 }
 
+/// Regions larger than this take a moment to make: all of their memory is reserved and zeroed. It has no name until
+/// then, so a signal that ends the command meanwhile leaves nothing.
+const LARGE: u64 = 1 << 30;
+
 pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
-    builder.create().with_context(|| format!("cannot create region `{name}`"))
+    let failed = || format!("cannot create region `{name}`");
+    if let Ok(layout) = builder.layout()
+        && u64::from(layout.total_bytes()) > LARGE
+    {
+        let total = crate::units::bytes(layout.total_bytes().into());
+        let readers = u64::from(layout.reader_slots());
+        let rings = crate::units::bytes(readers * u64::from(layout.control_stride()));
+        say(format_args!("reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"));
+    }
+    builder.create().with_context(failed)
 }
 
 /// Opens a region, trying for a while if it is not there; `None` if the command is to end.
@@ -272,7 +285,8 @@ mod tests {
         let os = shmx_os::CreateError::Os { step: "create a file in /dev/shm", source: io };
         let e = anyhow::Error::new(CreateError::Os(os)).context("cannot create region `a`");
         let line = one_line(&e);
-        assert!(line.matches("cannot create").count() == 1 && line.ends_with("(os error 30)"), "{line}");
+        let once = ["os error 30", "create a file", "remount,rw"].iter().all(|t| line.matches(t).count() == 1);
+        assert!(once && !line.contains("cannot create shared memory"), "{line}");
         let e = anyhow::Error::new(CreateError::NotARegion { name: "a\u{1b}[2J".into() });
         let line = one_line(&e);
         assert!(line.contains("add --replace") && !line.contains("replace(true)"), "{line}");

@@ -30,6 +30,9 @@ pub(crate) struct Record {
     /// End when every region was there and its server is gone, instead of waiting for it to come back.
     #[arg(long)]
     until_gone: bool,
+    /// Also what is in the rings when it starts, published before; otherwise it begins with the newest frame.
+    #[arg(long)]
+    ring: bool,
     /// Fail when no region is there within this time. Without it, wait.
     #[arg(long, value_name = "TIME", value_parser = args::time)]
     wait_server: Option<Duration>,
@@ -80,6 +83,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.backlog_bytes = a.backlog;
     options.verify = !a.no_verify;
     options.until_gone = a.until_gone;
+    options.ring = a.ring;
     options.max_frames = a.frames;
     options.writer.compression = match a.compress {
         Compress::None => Compression::None,

@@ -112,6 +112,19 @@ pub(crate) fn words(o: &Output) -> String {
     String::from_utf8_lossy(&o.stderr).into_owned()
 }
 
+/// Whether frames were read, be it that the machine was too busy for all of them: exit code 3 says so.
+pub(crate) fn was_read(o: &Output) -> bool {
+    matches!(o.status.code(), Some(0 | 3))
+}
+
+/// The objects on stdout, one a line.
+pub(crate) fn lines(o: &Output) -> Vec<serde_json::Value> {
+    let all = o.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty());
+    let all: Vec<serde_json::Value> = all.map(|l| serde_json::from_slice(l).unwrap()).collect();
+    assert!(all.iter().all(|v| v["schema"] == 1 && v["kind"].is_string()), "{all:?}");
+    all
+}
+
 pub(crate) fn gone(name: &str) -> bool {
     matches!(shmx::Inspector::open(name), Err(shmx::error::OpenError::Os(_)))
 }

@@ -17,6 +17,10 @@ pub struct RecorderOptions {
     pub verify: bool,
     /// End when every region was there and is gone. Default false: wait for them to come back.
     pub until_gone: bool,
+    /// Begin with all frames in the ring of a region that is there when the recorder starts, so that the recording
+    /// begins before it was started. Default true; without it, with the newest frame. Of regions that come later
+    /// everything is recorded anyway.
+    pub ring: bool,
     /// End after this many frames of all regions together.
     pub max_frames: Option<u64>,
 }
@@ -28,6 +32,7 @@ impl Default for RecorderOptions {
             backlog_bytes: 256 << 20,
             verify: true,
             until_gone: false,
+            ring: true,
             max_frames: None,
         }
     }

@@ -249,7 +249,8 @@ impl Taker<'_> {
         }
         source.next_look = Instant::now() + OPEN_EVERY;
         let verify = if self.options.verify { Verify::Always } else { Verify::Never };
-        let mut tap = match Tap::options().verify(verify).start(Start::Oldest).open(&source.name) {
+        let start = if source.waited || self.options.ring { Start::Oldest } else { Start::Newest };
+        let mut tap = match Tap::options().verify(verify).start(start).open(&source.name) {
             Ok(tap) => tap,
             Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {
                 source.waited = true;

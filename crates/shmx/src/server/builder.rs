@@ -214,6 +214,37 @@ impl ServerBuilder {
     pub fn create(&self) -> Result<Server, CreateError> {
         let name = RegionName::new(&self.name)?;
         let (directory, streams) = self.whole_directory()?;
+        create(Plan {
+            name,
+            layout: self.layout_with(&directory)?,
+            directory,
+            streams,
+            checksum: self.checksum,
+            publish_time: self.publish_time,
+            mode: self.mode,
+            group: self.group,
+            replace: self.replace,
+            huge_pages: self.huge_pages,
+        })
+    }
+
+    /// Where everything would lie in the region: how large it would be, and what takes the room.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`] for options that make no region.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layout = shmx::Server::builder("camera").slots(4).frame_bytes(1 << 20).layout()?;
+    /// assert!(layout.total_bytes() > 4 << 20);
+    /// # Ok(()) }
+    /// ```
+    pub fn layout(&self) -> Result<RegionLayout, CreateError> {
+        self.layout_with(&self.whole_directory()?.0)
+    }
+
+    fn layout_with(&self, directory: &[u8]) -> Result<RegionLayout, CreateError> {
         let used = directory.len() as u64;
         let directory_len = u32::try_from(used).map_err(|_| LayoutError::TooLarge { total: used })?;
         let frame_bytes_cap = match self.frame_bytes {
@@ -227,18 +258,7 @@ impl ServerBuilder {
             frame_bytes_cap,
             control_per_reader: self.control_bytes,
         };
-        create(Plan {
-            name,
-            layout: RegionLayout::for_params(&params, directory_len)?,
-            directory,
-            streams,
-            checksum: self.checksum,
-            publish_time: self.publish_time,
-            mode: self.mode,
-            group: self.group,
-            replace: self.replace,
-            huge_pages: self.huge_pages,
-        })
+        Ok(RegionLayout::for_params(&params, directory_len)?)
     }
 
     /// The directory's bytes, and the streams they describe.
