@@ -180,11 +180,13 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         bail!("none of the regions was there; start their servers, or see `shmx ls`");
     }
     let never = |r: &&RegionStatus| r.segments == 0;
-    let missing: Vec<String> = (status.regions.iter().filter(never))
-        .map(|r| r.trouble.as_ref().map_or_else(|| format!("`{}`", r.region), |t| format!("`{}` ({t})", r.region)))
-        .collect();
-    if !missing.is_empty() {
-        bail!("nothing of {} was recorded: not there; what was recorded of others is kept", missing.join(", "));
+    let missing: Vec<&RegionStatus> = status.regions.iter().filter(never).collect();
+    if let Some(first) = missing.first() {
+        // Of many the first ones, and one reason.
+        let names: Vec<String> = missing.iter().take(5).map(|r| format!("`{}`", r.region)).collect();
+        let more = if missing.len() > 5 { format!(" and {} more", missing.len() - 5) } else { String::new() };
+        let why = first.trouble.as_deref().unwrap_or("not there");
+        bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
     }
     if written.frames == 0 {
         bail!("no frame was recorded; see whether the servers publish");

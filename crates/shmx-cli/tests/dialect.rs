@@ -317,7 +317,7 @@ fn what_does_not_fit_the_dashboard_shows_it() {
     let name = unique("cut");
     let mut builder = Server::builder(&*name).slots(3);
     for id in 1..=6 {
-        builder = builder.stream(Stream::<u64>::new(id, format!("s{id}")), 1);
+        builder = builder.stream(shmx::StreamSpec::new(id, format!("s{id}"), shmx::ElementType::U64, 1), 1);
     }
     let mut server = builder.create().unwrap();
     let mut frame = server.begin_frame().unwrap();

@@ -146,7 +146,7 @@ fn a_file_that_shrinks_while_it_is_read_is_no_death() {
     let name = unique("shrink");
     let mut server = Server::builder(&*name).slots(64).stream(Stream::<u64>::new(1, "t"), 4000).create().unwrap();
     let (dump, file) = (folder.path("a.bin"), folder.path("a.mcap"));
-    let record = Running::start(shmx(&["record", &name, "-o", &file, "--flush", "5ms", "--frames", "300"]));
+    let record = Running::start(shmx(&["record", &name, "-o", &file, "--flush", "5ms"]));
     let mut n = 0_u64;
     until(|| {
         let mut frame = server.begin_frame().unwrap();
@@ -155,7 +155,8 @@ fn a_file_that_shrinks_while_it_is_read_is_no_death() {
         n += 1;
         std::fs::metadata(&file).is_ok_and(|m| m.len() > 4 << 20)
     });
-    record.output();
+    common::signal(&record.child, "INT");
+    assert!(record.output().status.success());
     assert!(run(&["dump", &name, &dump]).status.success());
     let prefix = format!("{}-", &*unique("shrunk"));
     for (path, args) in [

@@ -206,7 +206,7 @@ fn frames_that_were_skipped_are_told() {
     let play =
         Running::start(shmx(&["play", &file, "--prefix", &prefix, "--wait-readers", "1", "--json"]));
     until(|| shmx::Inspector::open(&played).is_ok());
-    let mut client = Client::options().hold(Hold::Lease).open(&played).unwrap();
+    let mut client = Client::options().hold(Hold::Lease).copy_up_to(0).open(&played).unwrap();
     let mut held = Vec::new();
     // Both slots are kept from the player.
     while held.len() < 2 {

@@ -350,6 +350,8 @@ impl Screen {
         let labels = |[lo, hi]: [f64; 2]| [short(lo), short((lo + hi) / 2.0), short(hi)];
         let dim = Style::new().dim();
         let chart = Chart::new(datasets.collect())
+            // Many components have a long legend; what belongs to which line must be seen all the same.
+            .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 1)))
             .block(Block::bordered().title(title))
             .x_axis(Axis::default().title(Line::from(x.to_owned()).dim()).style(dim).bounds(xs).labels(labels(xs)))
             .y_axis(Axis::default().style(dim).bounds(ys).labels(labels(ys)));

@@ -71,6 +71,20 @@ fn most_held((bytes, frames): (u64, u64), cap: u64) -> u64 {
     (bytes / cap.max(1)).clamp(2, frames)
 }
 
+/// An error and what is behind it, each once.
+fn with_causes(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(c) = cause {
+        let more = c.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = c.source();
+    }
+    text
+}
+
 /// Whether and how the region has ended.
 fn end_of(tap: &Tap) -> Option<EndReason> {
     match tap.state() {
@@ -258,7 +272,7 @@ impl Taker<'_> {
             }
             Err(e) => {
                 source.next_look = Instant::now() + TROUBLE_EVERY;
-                self.trouble(source, e.to_string());
+                self.trouble(source, with_causes(&e));
                 return false;
             }
         };
