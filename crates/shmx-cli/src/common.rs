@@ -145,7 +145,9 @@ pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Serv
         let total = crate::units::bytes(layout.total_bytes().into());
         let readers = u64::from(layout.reader_slots());
         let rings = crate::units::bytes(readers * u64::from(layout.control_stride()));
-        say(format_args!("reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"));
+        say(format_args!(
+            "reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"
+        ));
     }
     builder.create().with_context(failed)
 }

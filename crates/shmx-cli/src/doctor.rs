@@ -126,14 +126,20 @@ fn space() -> Vec<Finding> {
             }
             if let Some(o) = s.owner.filter(|o| o.mode & 0o1777 != 0o1777) {
                 let text = format!("{} has mode {:04o} of user {}, not the usual 1777", s.directory, o.mode, o.uid);
-                found.push(finding(AREA, State::Warning, text, "chmod 1777 /dev/shm, so that every user can make regions"));
+                found.push(finding(
+                    AREA,
+                    State::Warning,
+                    text,
+                    "chmod 1777 /dev/shm, so that every user can make regions",
+                ));
             }
             if let Some(limit) = s.file_size_limit {
                 let text = format!("this process may make objects of at most {}", units::bytes(limit));
                 found.push(finding(AREA, State::Warning, text, "raise `ulimit -f`"));
             }
             if s.nameless_objects {
-                found.push(good(AREA, "regions are made without a name first: a creator that is killed leaves nothing"));
+                found
+                    .push(good(AREA, "regions are made without a name first: a creator that is killed leaves nothing"));
             } else if !s.read_only {
                 found.push(finding(
                     AREA,

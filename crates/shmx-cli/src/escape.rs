@@ -29,7 +29,10 @@ mod tests {
     #[test]
     fn what_steers_a_terminal_is_shown_and_not_sent() {
         assert_eq!(safe("größe/\u{1b}[2J\n"), "größe/\\u{1b}[2J\\n");
-        assert_eq!(safe("\u{9b}2J \u{202e}abc\u{2066}\u{7f}\u{feff}"), "\\u{9b}2J \\u{202e}abc\\u{2066}\\u{7f}\\u{feff}");
+        assert_eq!(
+            safe("\u{9b}2J \u{202e}abc\u{2066}\u{7f}\u{feff}"),
+            "\\u{9b}2J \\u{202e}abc\\u{2066}\\u{7f}\\u{feff}"
+        );
         assert!(matches!(safe("größe 한국어"), Cow::Borrowed(_)));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::args::Inspect;
 use crate::common::hex;
-use crate::exit::usage;
 use crate::dashboard;
+use crate::exit::usage;
 use crate::json;
 use crate::look::{self, Facts, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
 use crate::report::{self, lock};
@@ -55,7 +55,10 @@ pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
         }
         Look::Damaged(report) if a.json => {
             let mut value = json!({"region": what});
-            value.as_object_mut().into_iter().for_each(|v| v.extend(json_damaged(report).as_object().cloned().into_iter().flatten()));
+            value
+                .as_object_mut()
+                .into_iter()
+                .for_each(|v| v.extend(json_damaged(report).as_object().cloned().into_iter().flatten()));
             json::line(&mut out, "inspect", value)?;
         }
         look => report::text(&what, look, &mut out)?,

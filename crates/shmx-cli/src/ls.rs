@@ -148,7 +148,8 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
                 row.rate = None;
             }
             if row.state == State::Unknown {
-                row.note = told.filter(|&p| !shmx_os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
+                row.note =
+                    told.filter(|&p| !shmx_os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
             }
         }
         RegionKind::Region { .. } => {

@@ -120,7 +120,9 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     recording::judge(player.recording().problems())?;
     match (s.published, s.skipped) {
         (_, 0) => Ok(()),
-        (0, n) => bail!("none of {n} frames was published: their regions are not in the recording, or readers hold every slot"),
+        (0, n) => bail!(
+            "none of {n} frames was published: their regions are not in the recording, or readers hold every slot"
+        ),
         (_, n) => Err(exit::incomplete(format!(
             "{n} frames were skipped: readers held every slot for 20 ms, or they fit no region of the recording"
         ))),

@@ -31,7 +31,10 @@ pub(crate) fn run(a: &Publish) -> anyhow::Result<()> {
     let published = server.frames_published();
     say(format_args!("published {published} frames of `{}`", a.name));
     if a.json {
-        json::print("publish", serde_json::json!({"region": a.name, "published": published, "bytes_per_frame": frame_bytes}))?;
+        json::print(
+            "publish",
+            serde_json::json!({"region": a.name, "published": published, "bytes_per_frame": frame_bytes}),
+        )?;
     }
     result
 }

@@ -30,8 +30,7 @@ const CUT_SHORT: &str =
 #[cfg(unix)]
 fn listen() -> anyhow::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-    let heard: Vec<i32> =
-        [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&s| !shmx_os::signal::is_ignored(s)).collect();
+    let heard: Vec<i32> = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&s| !shmx_os::signal::is_ignored(s)).collect();
     let mut signals = signal_hook::iterator::Signals::new(heard)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {

@@ -51,11 +51,7 @@ fn options(mode: u32) -> OpenOptions {
 
 /// Writes a file with what `fill` writes. A regular file is replaced once all of it is written; a new one has these
 /// permission bits, less the umask. Links are followed, pipes and devices written to, and never replaced.
-pub(crate) fn write(
-    path: &Path,
-    mode: u32,
-    fill: impl FnOnce(&mut File) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let shown = path.display().to_string();
     let cannot = || format!("cannot write `{shown}`");
     match Target::of(path).with_context(cannot)? {

@@ -239,7 +239,8 @@ fn published_bytes_come_out_of_cat_unchanged() {
 #[test]
 fn a_partial_frame_is_an_error_that_counts_the_bytes() {
     let name = unique("partial");
-    let mut command = shmx(&["publish", &name, "--stream", "1:a:u16x2", "--stream", "2:b:f64", "--elems", "1=3", "--replace"]);
+    let mut command =
+        shmx(&["publish", &name, "--stream", "1:a:u16x2", "--stream", "2:b:f64", "--elems", "1=3", "--replace"]);
     command.stdin(Stdio::piped());
     let mut publish = Running::start(command);
     publish.child.stdin.take().unwrap().write_all(&[7; 2 * 20 + 13]).unwrap();

@@ -61,7 +61,8 @@ fn what_is_no_regular_file_is_written_through_and_never_replaced() {
         assert_eq!(o.status.code(), Some(1));
         assert!(words(&o).contains("not a regular file"), "{}", words(&o));
     }
-    let parts = std::fs::read_dir(&folder.0).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("part"));
+    let parts =
+        std::fs::read_dir(&folder.0).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("part"));
     assert_eq!(parts.count(), 0);
 }
 
@@ -76,7 +77,8 @@ fn copies_are_no_wider_than_their_region() {
         let _serve = serve(&name, &["--mode", region, "--slots", "64"]);
         let (file, dump) = (folder.path(&format!("{region}.mcap")), folder.path(&format!("{region}.bin")));
         let script = "umask 022; \"$0\" dump \"$1\" \"$2\" && \"$0\" record \"$1\" -o \"$3\" --frames 5";
-        let o = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx"), &name, &dump, &file]).output().unwrap();
+        let o =
+            Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx"), &name, &dump, &file]).output().unwrap();
         assert!(o.status.success(), "{}", words(&o));
         assert_eq!([mode(&dump), mode(&file)], [widest; 2], "of a region of mode {region}");
         // A file that others could read is not reused as it is.

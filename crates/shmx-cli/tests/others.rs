@@ -57,7 +57,9 @@ fn the_doctor_finds_a_server_whose_name_was_taken() {
 
 #[test]
 fn a_region_is_made_for_other_users_and_says_whose_it_is() {
-    if cannot_run() || !can("another user", &format!("setpriv --reuid {STRANGER} --regid {STRANGER} --clear-groups true")) {
+    if cannot_run()
+        || !can("another user", &format!("setpriv --reuid {STRANGER} --regid {STRANGER} --clear-groups true"))
+    {
         return;
     }
     let as_other = |args: &[&str]| {
@@ -183,7 +185,10 @@ fn names_that_carry_controls_steer_nothing() {
     publish();
     let folder = Folder::new("nasty");
     let (file, dump) = (folder.path("a.mcap"), folder.path("a.bin"));
-    let harmful = |c: char| c != '\n' && (c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c));
+    let harmful = |c: char| {
+        c != '\n'
+            && (c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c))
+    };
     for (args, codes) in [
         (&["ls", "--seconds", "0"][..], &[0][..]),
         (&["ls", "--seconds", "0", "--json"], &[0]),

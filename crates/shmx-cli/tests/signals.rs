@@ -34,16 +34,17 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
         let mut serve = Running::start(prepared(&format!("trap '' {ignored}"), &["serve", &name, "--hz", "200"]));
         assert!(serve.line().contains(&*name));
         let file = folder.path(&format!("{ignored}.mcap"));
-        let mut others: Vec<Running> = [&["record", &name, "-o", &file][..], &["hz", &name], &["cat", &name, "--stream", "42"]]
-            .iter()
-            .map(|args| {
-                let mut c = prepared(&format!("trap '' {ignored}"), args);
-                Running::start({
-                    c.stdout(Stdio::null());
-                    c
+        let mut others: Vec<Running> =
+            [&["record", &name, "-o", &file][..], &["hz", &name], &["cat", &name, "--stream", "42"]]
+                .iter()
+                .map(|args| {
+                    let mut c = prepared(&format!("trap '' {ignored}"), args);
+                    Running::start({
+                        c.stdout(Stdio::null());
+                        c
+                    })
                 })
-            })
-            .collect();
+                .collect();
         until(|| std::fs::metadata(&file).is_ok_and(|m| m.len() > 2000));
         for p in others.iter().chain([&serve]) {
             signal(&p.child, ignored);
@@ -203,8 +204,7 @@ fn frames_that_were_skipped_are_told() {
     drop(server);
     let prefix = format!("{}-", &*unique("held"));
     let played = common::Name(format!("{prefix}{}", &*name));
-    let play =
-        Running::start(shmx(&["play", &file, "--prefix", &prefix, "--wait-readers", "1", "--json"]));
+    let play = Running::start(shmx(&["play", &file, "--prefix", &prefix, "--wait-readers", "1", "--json"]));
     until(|| shmx::Inspector::open(&played).is_ok());
     let mut client = Client::options().hold(Hold::Lease).copy_up_to(0).open(&played).unwrap();
     let mut held = Vec::new();

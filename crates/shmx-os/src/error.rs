@@ -56,8 +56,12 @@ fn remedy(source: &io::Error) -> &'static str {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             "; shared memory is not mounted: mount -t tmpfs -o mode=1777 tmpfs /dev/shm"
         }
-        _ if cfg!(unix) && source.raw_os_error() == MFILE => "; this process has too many files open: raise `ulimit -n`",
-        _ if cfg!(unix) && source.raw_os_error() == NFILE => "; this machine has too many files open: raise fs.file-max",
+        _ if cfg!(unix) && source.raw_os_error() == MFILE => {
+            "; this process has too many files open: raise `ulimit -n`"
+        }
+        _ if cfg!(unix) && source.raw_os_error() == NFILE => {
+            "; this machine has too many files open: raise fs.file-max"
+        }
         _ => "",
     }
 }

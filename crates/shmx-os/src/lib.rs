@@ -105,5 +105,7 @@ pub use error::{CreateError, OpenError, OsError, PublishError};
 pub use lock::{LOCK_BASE, LockByte, LockState};
 pub use name::{NAME_MAX_LEN, NameError, RegionName};
 pub use process::{process_alive, process_id, process_name, random_u64};
-pub use region::{CreateOptions, Existing, MAX_DUMP_LEN, Owner, Pending, ReadOnlyRegion, Region, RegionEntry, list, peek};
+pub use region::{
+    CreateOptions, Existing, MAX_DUMP_LEN, Owner, Pending, ReadOnlyRegion, Region, RegionEntry, list, peek,
+};
 pub use space::{MemoryLimit, Space, memory_limits, page_size, space};

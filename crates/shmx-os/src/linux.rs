@@ -211,7 +211,9 @@ impl Pending {
             rustix::fs::open(&reopen_path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(
                 |error| match strategy {
                     Strategy::Nameless => Attempt::NoSuchWay,
-                    Strategy::Hidden | Strategy::Beside => CreateError::os("open the new object a second time", error).into(),
+                    Strategy::Hidden | Strategy::Beside => {
+                        CreateError::os("open the new object a second time", error).into()
+                    }
                 },
             )
         })?;
@@ -684,17 +686,20 @@ pub(crate) fn space() -> Result<Space, OsError> {
         available: limited.then(|| fs.f_bavail.saturating_mul(fs.f_frsize)),
         file_size_limit: rustix::process::getrlimit(Resource::Fsize).current,
         nameless_objects: can_be_nameless(),
-        in_memory: rustix::fs::statfs(DIRECTORY).is_ok_and(|fs| [TMPFS, RAMFS, HUGETLBFS].contains(&(fs.f_type as i64))),
+        in_memory: is_in_memory(),
         read_only: fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
         objects_left: (fs.f_files != 0).then_some(fs.f_ffree),
         owner: owner_of_directory(),
     })
 }
 
-/// File systems in memory, by the numbers of `statfs`.
-const TMPFS: i64 = 0x0102_1994;
-const RAMFS: i64 = 0x8584_58f6;
-const HUGETLBFS: i64 = 0x9584_58f6;
+/// Whether the directory's file system is one of memory.
+fn is_in_memory() -> bool {
+    /// tmpfs, ramfs and hugetlbfs, by their numbers.
+    const KINDS: [u32; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
+    // The number has 32 bits, in a field whose width and sign depend on the machine.
+    rustix::fs::statfs(DIRECTORY).is_ok_and(|fs| KINDS.contains(&(fs.f_type as u32)))
+}
 
 /// The whole way of [`Strategy::Nameless`]: also `/proc`, through which the object gets its locks and its name.
 fn can_be_nameless() -> bool {

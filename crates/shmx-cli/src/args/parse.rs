@@ -229,7 +229,14 @@ mod tests {
         for bad in ["", "x", "-1", "nan", "inf", "1y", "-5s"] {
             assert!(time(bad).is_err() && size(bad).is_err(), "{bad}");
         }
-        assert!(size("0").is_err() && size("0.5").is_err() && size_u32("0") == Ok(0) && size("1X").is_err() && size_u32("4G").is_err() && size_u32("4095M").is_ok());
+        assert!(
+            size("0").is_err()
+                && size("0.5").is_err()
+                && size_u32("0") == Ok(0)
+                && size("1X").is_err()
+                && size_u32("4G").is_err()
+                && size_u32("4095M").is_ok()
+        );
         assert_eq!([mode("0660"), mode("600"), mode("0o644")], [Ok(0o660), Ok(0o600), Ok(0o644)]);
         assert!(["", "-1", "+6", "999", "01777", "rw"].iter().all(|m| mode(m).is_err()));
         assert!(group("7") == Ok(7) && group("").is_err() && group("no such group").is_err());

@@ -6,8 +6,8 @@ mod screen;
 mod shown;
 mod svg;
 
-use crate::common::say;
 use crate::args;
+use crate::common::say;
 use crate::exit;
 use crate::recording;
 use crate::stop;

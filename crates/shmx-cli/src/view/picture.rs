@@ -30,7 +30,9 @@ impl<'a> Picture<'a> {
     pub(super) fn of(image: &ImageInfo, data: &'a [u8]) -> Result<Self, String> {
         let e = &image.encoding;
         if e.is_compressed() || !e.is_known() {
-            return Err(format!("images of encoding {e} cannot be drawn here; `shmx record` and an MCAP viewer show them"));
+            return Err(format!(
+                "images of encoding {e} cannot be drawn here; `shmx record` and an MCAP viewer show them"
+            ));
         }
         let way = way_of(e).ok_or_else(|| format!("images of encoding {e} cannot be drawn here"))?;
         let (step, width, height) = (image.step as usize, image.width as usize, image.height as usize);

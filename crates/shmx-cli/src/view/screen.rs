@@ -65,9 +65,7 @@ impl Screen {
     pub(crate) fn granted(&mut self, frames: &mut dyn Frames) -> anyhow::Result<()> {
         self.load(frames);
         match (&self.wish, &self.lacking) {
-            (Some(wish), Some(has)) => {
-                Err(anyhow::anyhow!("{} has no stream `{wish}`; it has: {has}", self.title))
-            }
+            (Some(wish), Some(has)) => Err(anyhow::anyhow!("{} has no stream `{wish}`; it has: {has}", self.title)),
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@
 //! kills a process instead of failing a call, so whoever reserves memory asks before.
 
 use crate::space::MemoryLimit;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Files of one version.
 struct Files {
@@ -19,8 +19,7 @@ const V1: Files = Files {
     used: "memory.usage_in_bytes",
     reclaimable: ["total_inactive_file", "total_active_file"],
 };
-const V2: Files =
-    Files { limit: "memory.max", used: "memory.current", reclaimable: ["inactive_file", "active_file"] };
+const V2: Files = Files { limit: "memory.max", used: "memory.current", reclaimable: ["inactive_file", "active_file"] };
 
 /// Version 1 writes the largest multiple of a page for "no limit".
 const NO_LIMIT: u64 = 1 << 60;
@@ -42,7 +41,9 @@ fn limits(root: &Path, groups: &str, mounts: &str, swap: u64) -> Vec<MemoryLimit
             list if list.split(',').any(|c| c == "memory") => &V1,
             _ => continue,
         };
-        let Some((mount, top)) = mounts.lines().find_map(|line| mounted(line, controllers.is_empty())) else { continue };
+        let Some((mount, top)) = mounts.lines().find_map(|line| mounted(line, controllers.is_empty())) else {
+            continue;
+        };
         // In a container the mount shows a part of the tree, whose path is that of the host.
         let inside = path.strip_prefix(top.trim_end_matches('/')).unwrap_or("").trim_start_matches('/');
         let top = root.join(mount.trim_start_matches('/'));
@@ -69,7 +70,7 @@ fn mounted(line: &str, second: bool) -> Option<(&str, &str)> {
     fits.then_some((place, part))
 }
 
-fn limit_of(folder: &PathBuf, files: &Files, swap: u64) -> Option<MemoryLimit> {
+fn limit_of(folder: &Path, files: &Files, swap: u64) -> Option<MemoryLimit> {
     let number = |file: &str| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
     // `max` is no number.
     let limit = number(files.limit).filter(|&n| n < NO_LIMIT)?;
@@ -97,13 +98,15 @@ fn swap_free(meminfo: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     /// A tree of files that goes with the test.
     struct Tree(PathBuf);
 
     impl Tree {
         fn new(files: &[(&str, &str)]) -> Self {
-            let root = std::env::temp_dir().join(format!("shmx-cgroup-{}-{:x}", std::process::id(), crate::random_u64()));
+            let root =
+                std::env::temp_dir().join(format!("shmx-cgroup-{}-{:x}", std::process::id(), crate::random_u64()));
             for (file, text) in files {
                 let path = root.join(file);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();

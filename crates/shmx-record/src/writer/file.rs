@@ -40,7 +40,11 @@ impl OpenFile {
         let fail = |source| RecordError::Create { path: path.clone(), source };
         let mut open = OpenOptions::new();
         open.read(true).write(true);
-        if overwrite { open.create(true) } else { open.create_new(true) };
+        if overwrite {
+            open.create(true)
+        } else {
+            open.create_new(true)
+        };
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
         // Before it is opened: opening a device or a pipe may do things.

@@ -198,7 +198,8 @@ pub(super) fn stream_table<'a>(m: &Model, f: &Facts, area: Rect, theme: Theme) -
     let hides = all.len() > rows_of_room;
     let visible = if hides { rows_of_room.saturating_sub(1).max(1) } else { rows_of_room };
     let first = m.stream.saturating_sub(visible.saturating_sub(1));
-    let name_width = all.iter().map(|s| s.name().chars().count()).max().unwrap_or(4).clamp(if hides { 8 } else { 4 }, 20) as u16;
+    let name_width =
+        all.iter().map(|s| s.name().chars().count()).max().unwrap_or(4).clamp(if hides { 8 } else { 4 }, 20) as u16;
     let shape = all.iter().map(|s| s.shape().chars().count()).max().unwrap_or(1).clamp(5, 14) as u16;
     let ty = all.iter().map(|s| s.type_text().chars().count()).max().unwrap_or(1).clamp(4, 10) as u16;
     // What the other columns and the blanks between them leave.
@@ -243,7 +244,7 @@ pub(super) fn stream_table<'a>(m: &Model, f: &Facts, area: Rect, theme: Theme) -
     if hides {
         let more = Span::styled(format!("+{} more", all.len() - visible), theme.dim());
         let before = if wide { 2 } else { 1 };
-        rows.push(Row::new(std::iter::repeat_n(Cell::default(), before).chain([Cell::from(more)])));
+        rows.push(Row::new(std::iter::repeat_n(Cell::from(""), before).chain([Cell::from(more)])));
     }
     let table = Table::new(rows, widths).column_spacing(1);
     if area.height > 4 { table.header(Row::new(head).style(theme.dim())) } else { table }
