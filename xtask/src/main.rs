@@ -56,7 +56,7 @@ test-windows|test-arm|test-32bit [--quick]
                     Debian
 test-others         the three in their quick forms
 layers              no crate depends on one above it
-house               no circle of imports among the files of a crate, no long file without a reason
+house               no circle of imports among the files of a crate, no file over 500 lines without a reason
 help                this text
 
 With CI=true in the environment every command has the rules of `ci`.

@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, cross, fuzz, instructions, interop, layers, litmus, orderings, tsan};
+use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, tsan};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -19,6 +19,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     let clippy = ["clippy", "-p", "shmx", "--features", "async", "--all-targets", "--", "-D", "warnings"];
     step::command(tally, "clippy with async", &mut cargo(&clippy))?;
     step::check(tally, "layers", layers::check)?;
+    step::check(tally, "house rules", house::check)?;
     step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
     for target in [["--test", "frames", "--test", "fork", "--test", "stopped"].as_slice(), &["--doc"]] {
         let mut c = cargo(&["test", "-p", "shmx", "--features", "async"]);

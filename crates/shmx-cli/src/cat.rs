@@ -3,7 +3,7 @@
 use crate::args::Cat;
 use crate::common;
 use crate::exit;
-use crate::source::{Source, Taken};
+use crate::source::{self, Source, Taken};
 use crate::values;
 use anyhow::Context;
 use std::io::Write;
@@ -42,7 +42,7 @@ fn copy(a: &Cat, source: &mut Source) -> anyhow::Result<()> {
             }
             end => {
                 out.flush()?;
-                return common::end_of_frames(&a.name, end, got, a.frames, a.timeout);
+                return source::end_of_frames(&a.name, end, got, a.frames, a.timeout);
             }
         }
     }

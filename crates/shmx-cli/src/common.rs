@@ -1,8 +1,6 @@
 //! What the commands share.
 
 use crate::escape::safe;
-use crate::exit;
-use crate::source::Taken;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
@@ -109,25 +107,6 @@ pub(crate) fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send +
     }
 }
 
-/// A server as the options ask for it.
-pub(crate) fn builder(name: &str, a: &crate::args::Region) -> ServerBuilder {
-    let builder = Server::builder(name)
-        .slots(a.slots)
-        .reader_slots(a.readers)
-        .control_bytes(a.control_bytes)
-        .checksum(a.checksum.into());
-    made(builder, &a.made)
-}
-
-/// What other users may do with a new region, and what becomes of what has its name.
-pub(crate) fn made(builder: ServerBuilder, a: &crate::args::Made) -> ServerBuilder {
-    let builder = builder.replace(a.replace).mode(a.mode);
-    match a.group {
-        Some(group) => builder.group(group),
-        None => builder,
-    }
-}
-
 /// The beginning of an error.
 pub(crate) fn cannot_open(name: &str) -> String {
     format!("cannot open region `{name}`")
@@ -184,26 +163,6 @@ pub(crate) fn gone(name: &str, end: ServerEnd) -> anyhow::Error {
     }
 }
 
-/// What it means for `read` and `cat` that no frame comes any more. Without `wanted` an orderly end is one of theirs.
-pub(crate) fn end_of_frames(
-    name: &str,
-    end: Taken,
-    got: u64,
-    wanted: Option<u64>,
-    timeout: Duration,
-) -> anyhow::Result<()> {
-    match (end, wanted) {
-        (Taken::Stopped, None) => Ok(()),
-        (Taken::Stopped, Some(n)) => Err(exit::interrupted(&format!("{got} of {n} frames of `{name}` were read"))),
-        (Taken::Closed, None) if got > 0 => Ok(()),
-        (Taken::Closed, _) => Err(anyhow!("the server of `{name}` has left after {got} frames; start it again")),
-        _ => {
-            let time = crate::units::ns(timeout.as_nanos() as u64);
-            Err(anyhow!("no frame of `{name}` within {time}; see whether its server publishes"))
-        }
-    }
-}
-
 /// The name of the program that a process runs, if the process is seen to use the region. Ids in a region may be of
 /// another process namespace, or used again.
 pub(crate) fn program(region: &shmx::Inspector, pid: u32) -> Option<String> {
@@ -213,23 +172,6 @@ pub(crate) fn program(region: &shmx::Inspector, pid: u32) -> Option<String> {
 
 pub(crate) fn cut_short(name: &str) -> anyhow::Error {
     anyhow!("the object of `{name}` was cut short by another process; end its server and start it again")
-}
-
-/// What is wrong with a command line, on one line, and where to read on.
-pub(crate) fn usage_line(e: &clap::Error) -> String {
-    use clap::CommandFactory;
-    let text = e.render().to_string();
-    let said =
-        |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
-    // A tip comes last, as advice.
-    let (tips, words): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.starts_with("tip: "));
-    let tips = tips.iter().map(|t| format!("; {}", t.trim_start_matches("tip: ")));
-    let words = words.join(" ") + &tips.collect::<String>();
-    let cli = crate::args::Cli::command();
-    let command = std::env::args().skip(1).find(|a| !a.starts_with('-')).filter(|a| cli.find_subcommand(a).is_some());
-    let command = command.map(|c| format!("{c} ")).unwrap_or_default();
-    format!("{}; see `shmx {command}--help`", words.strip_prefix("error: ").unwrap_or(&words))
 }
 
 /// Takes the control messages, tells the usual ones to the log, hands on the rest, and frees the slots of dead readers.
@@ -293,14 +235,5 @@ mod tests {
         let line = one_line(&e);
         assert!(line.contains("add --replace") && !line.contains("replace(true)"), "{line}");
         assert!(line.contains("a\\u{1b}[2J"), "{line}");
-    }
-
-    #[test]
-    fn a_tip_is_advice_and_no_part_of_the_error() {
-        use clap::Parser;
-        let e = crate::args::Cli::try_parse_from(["shmx", "read", "x", "--count", "3"]).unwrap_err();
-        let line = usage_line(&e);
-        assert!(line.starts_with("unexpected argument '--count' found; "), "{line}");
-        assert!(!line.contains("tip:"), "{line}");
     }
 }

@@ -14,43 +14,10 @@ use shmx_os::{LockByte, LockState, Pending, ReadOnlyRegion, RegionName, clock, f
 use std::io::Write;
 use std::time::Instant;
 
+mod finding;
 mod orphans;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Good,
-    /// Worth knowing.
-    Note,
-    /// Works, but not well.
-    Warning,
-    Broken,
-}
-
-impl State {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Good => "ok",
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Broken => "BROKEN",
-        }
-    }
-}
-
-struct Finding {
-    area: &'static str,
-    state: State,
-    text: String,
-    remedy: Option<String>,
-}
-
-fn good(area: &'static str, text: impl Into<String>) -> Finding {
-    Finding { area, state: State::Good, text: text.into(), remedy: None }
-}
-
-fn finding(area: &'static str, state: State, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { area, state, text: text.into(), remedy: Some(remedy.into()) }
-}
+use finding::{Finding, State, finding, good};
 
 pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
     let mut all = Vec::new();

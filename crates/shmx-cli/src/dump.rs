@@ -24,7 +24,7 @@ pub(crate) fn run(a: &Dump) -> anyhow::Result<()> {
         return copy(&inspector, total, &mut std::io::stdout().lock());
     }
     // The frames are nobody's business who may not look at the region.
-    let mode = inspector.owner().map_or(0o600, shmx_os::Owner::mode_of_copy);
+    let mode = inspector.owner().map_or(0o600, |o| o.mode_of_copy(shmx_os::group_of_process()));
     target::write(&a.file, mode, |file| copy(&inspector, total, file))?;
     let shown = a.file.display();
     say(format_args!("{} of `{}` written to `{shown}`", units::count(total as u64, "byte"), a.name));

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             e.exit()
         }
         Err(e) => {
-            common::complain(format_args!("shmx: {}", common::usage_line(&e)));
+            common::complain(format_args!("shmx: {}", args::usage_line(&e)));
             return exit::wrong_usage();
         }
     };

@@ -22,7 +22,7 @@ pub(crate) fn run(a: &Publish) -> anyhow::Result<()> {
     let parts = parts(a)?;
     let frame_bytes: usize = parts.iter().map(|p| p.bytes).sum();
     // The directory gets what it needs and no more, and a frame what the streams take.
-    let builder = common::builder(&a.name, &a.region).directory_bytes(0);
+    let builder = a.region.builder(&a.name).directory_bytes(0);
     let specs = a.streams.iter().map(|s| s.spec.clone()).zip(&parts);
     let builder = specs.fold(builder, |builder, (spec, part)| builder.stream(spec, part.count));
     let mut server = common::create(&a.name, &builder)?;

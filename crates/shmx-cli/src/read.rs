@@ -4,7 +4,7 @@ use crate::args::{Every, Read};
 use crate::common;
 use crate::exit;
 use crate::json::{self, SCHEMA};
-use crate::source::{Source, Taken};
+use crate::source::{self, Source, Taken};
 use crate::values;
 use anyhow::Context;
 use shmx::{Directory, OwnedFrame};
@@ -44,7 +44,7 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
         let all = a.all || matches!(a.every, Some(Every::Frames(_)));
         let frame = match source.take(all, Instant::now() + a.timeout)? {
             Taken::Frame(f) => f,
-            end => return common::end_of_frames(&a.name, end, got, a.frames, a.timeout),
+            end => return source::end_of_frames(&a.name, end, got, a.frames, a.timeout),
         };
         match a.every {
             Some(Every::Frames(_)) if frame.frame_id() < next_id => {

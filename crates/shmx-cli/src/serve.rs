@@ -25,7 +25,7 @@ pub(crate) fn run(a: &Serve) -> anyhow::Result<()> {
     if a.demo {
         stop::when_stdin_closes();
     }
-    let mut builder = common::builder(&a.name, &a.region).frame_bytes(a.frame_bytes);
+    let mut builder = a.region.builder(&a.name).frame_bytes(a.frame_bytes);
     builder = builder.stream(TICK_SEQ, 1).stream(TICK_SIM, 1);
     if a.echo || a.demo {
         builder = builder.stream(ECHO, a.region.readers);

@@ -13,6 +13,16 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(Path::new("/dev/shm").join(name)).unwrap()
 }
 
+/// Whether every thread of a process is stopped.
+fn stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        // `pid (name) state ...`; a name may hold anything.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 /// Producer and reader are stopped, so every change of a byte would be a watcher's.
 #[test]
 fn looking_changes_no_byte_of_a_region() {
@@ -27,13 +37,9 @@ fn looking_changes_no_byte_of_a_region() {
     std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
     signal(&serve.child, "STOP");
     signal(&reader.child, "STOP");
-    let mut before = bytes(&name);
     // A signal takes its time.
-    until(|| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        let now = bytes(&name);
-        std::mem::replace(&mut before, now) == bytes(&name)
-    });
+    until(|| stopped(serve.child.id()) && stopped(reader.child.id()));
+    let before = bytes(&name);
     let folder = Folder::new("quiet");
     let dump = folder.path("dump");
     let commands: [(&[&str], i32); 14] = [

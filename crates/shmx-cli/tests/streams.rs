@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Running, cannot_run, run, serve, shmx, unique, words};
+use common::{Running, cannot_run, run, serve, shmx, unique, until, words};
 use serde_json::{Value, json};
 use shmx::meta::Clock;
 use shmx::{Checksum, Server, Stream};
@@ -98,8 +98,13 @@ fn the_time_of_acquisition_becomes_a_latency_where_it_can_be_compared() {
                     std::thread::sleep(Duration::from_millis(5));
                 }
             });
-            let o = run(&["hz", &name, "--seconds", "0.5", "--json"]);
-            let line = run(&["hz", &name, "--seconds", "0.5"]);
+            // On a busy machine no frame may come in so short a time, and then the command fails.
+            let counted = |more: &[&str]| {
+                let mut o = None;
+                until(|| o.insert(run(&[&["hz", &name, "--seconds", "0.5"], more].concat())).status.success());
+                o.unwrap()
+            };
+            let (o, line) = (counted(&["--json"]), counted(&[]));
             let once = run(&["inspect", &name, "--once"]);
             let look = run(&["inspect", &name, "--json"]);
             end.store(true, Ordering::Relaxed);

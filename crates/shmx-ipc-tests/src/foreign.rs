@@ -1,9 +1,9 @@
 //! Pairings with a peer in C that knows the base format only: `c/foreign_peer.c`.
 
 use crate::child::{Proc, emulated};
+use crate::common::{SECOND, objects, unique};
 use crate::frames;
 use crate::peer::message_len;
-use crate::scenarios::{SECOND, objects, unique};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
 use shmx::error::{CreateError, ReadError, SendError};

@@ -6,10 +6,10 @@
 use crate::chaos::board::{Board, Count, Line};
 use crate::chaos::dice::Dice;
 use crate::chaos::victim::{Victim, die_with_parent};
+use crate::common::{SECOND, Scale, objects, unique};
 use crate::frames;
 use crate::memory;
 use crate::opts::Opts;
-use crate::scenarios::{SECOND, Scale, objects, unique};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::RegionLayout;
 use shmx::error::{BeginError, CreateError, PublishError, ReadError};

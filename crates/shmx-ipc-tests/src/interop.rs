@@ -1,7 +1,7 @@
 //! Pairings with the reference package in a Python interpreter.
 
 use crate::child::{DEADLINE, Proc};
-use crate::scenarios::{SECOND, objects, unique};
+use crate::common::{SECOND, objects, unique};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use shmx::abi::control::RingGeometry;

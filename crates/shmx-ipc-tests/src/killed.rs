@@ -1,8 +1,8 @@
 //! What is left when a process is killed: a reader, one that holds every slot, a producer, a creator.
 
 use crate::child::Proc;
+use crate::common::{SECOND, Scale, objects, publish, small, unique};
 use crate::frames;
-use crate::scenarios::{SECOND, Scale, objects, publish, small, unique};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::error::{BeginError, ReadError};
 use shmx::{Client, Inspector, Server};

@@ -2,8 +2,8 @@
 
 use crate::chaos::dice::Times;
 use crate::child::Proc;
+use crate::common::{SECOND, Scale, publish, small, unique};
 use crate::frames;
-use crate::scenarios::{SECOND, Scale, publish, small, unique};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use shmx::error::ReadError;

@@ -4,6 +4,7 @@
 #[cfg(target_os = "linux")]
 mod chaos;
 mod child;
+mod common;
 mod foreign;
 mod frames;
 #[cfg(target_os = "linux")]
@@ -16,6 +17,7 @@ mod liveness;
 mod memory;
 mod opts;
 mod peer;
+mod run;
 mod scenarios;
 
 use anyhow::{Result, bail};
@@ -72,7 +74,7 @@ fn dispatch() -> Result<bool> {
     }
     let opts = Opts::parse(args)?;
     match command.as_str() {
-        "run" => return scenarios::run(&opts),
+        "run" => return run::run(&opts),
         "server" => peer::server(&opts)?,
         "reader" => peer::reader(&opts)?,
         "storm" => peer::storm(&opts)?,

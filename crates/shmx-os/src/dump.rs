@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicU8;
 
 use crate::error::{OpenError, OsError};
-use crate::region::MAX_DUMP_LEN;
+
+/// Longest file that [`ReadOnlyRegion::from_file`](crate::ReadOnlyRegion::from_file) reads, in bytes: 4 GiB, the most that the wire format can address.
+pub const MAX_DUMP_LEN: u64 = 1 << 32;
 
 /// Alignment of the first byte.
 const ALIGNMENT: usize = 64;

@@ -4,7 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{Owner, Pending, RegionName};
+use crate::name::RegionName;
+use crate::owner::Owner;
 
 /// An operation on an open object failed.
 #[derive(Debug, Error)]
@@ -71,7 +72,7 @@ fn owner_text(owner: Option<Owner>) -> String {
     owner.map(|o| format!(" (user {}, group {}, mode {:04o})", o.uid, o.gid, o.mode)).unwrap_or_default()
 }
 
-/// [`Pending::create`] failed. Nothing was left behind.
+/// [`Pending::create`](crate::Pending::create) failed. Nothing was left behind.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CreateError {
@@ -135,7 +136,7 @@ pub enum CreateError {
         group: String,
     },
     /// The name is taken, on a platform where creation makes the name visible at once. On Linux
-    /// [`PublishError::Exists`] says this instead.
+    /// [`PublishError::Exists`](crate::PublishError::Exists) says this instead.
     #[error("a shared-memory object named `{name}` exists already; use another name or end its owner first")]
     Exists {
         /// The name.
@@ -162,7 +163,7 @@ impl CreateError {
     pub(crate) fn os(step: &'static str, source: impl Into<io::Error>) -> Self {
         let source = source.into();
         if source.kind() == io::ErrorKind::PermissionDenied {
-            Self::PermissionDenied { source, directory: crate::sys::owner_of_directory() }
+            Self::PermissionDenied { source, directory: None }
         } else {
             Self::Os { step, source }
         }
@@ -171,39 +172,6 @@ impl CreateError {
 
 /// A backend's object that could not be published, and why; `None` where the name is taken.
 pub(crate) type Refusal<P> = Box<(P, Option<OsError>)>;
-
-/// [`Pending::publish`] failed. The object is given back unchanged, so that the caller can deal with the obstacle
-/// and try again: [`PublishError::into_pending`].
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// The name leads to another object already. That one was not touched.
-    #[error("a shared-memory object named `{name}` exists already; use another name or end its owner first")]
-    Exists {
-        /// The name.
-        name: RegionName,
-        /// The object that could not be published.
-        pending: Box<Pending>,
-    },
-    /// A system call failed, or the object belongs to a parent process (see [`OsError::Forked`]).
-    #[error("cannot publish shared memory")]
-    Os {
-        /// What failed.
-        source: OsError,
-        /// The object that could not be published.
-        pending: Box<Pending>,
-    },
-}
-
-impl PublishError {
-    /// The object that could not be published.
-    #[must_use]
-    pub fn into_pending(self) -> Pending {
-        match self {
-            Self::Exists { pending, .. } | Self::Os { pending, .. } => *pending,
-        }
-    }
-}
 
 /// An existing object could not be opened or mapped.
 #[derive(Debug, Error)]
@@ -274,11 +242,10 @@ impl OpenError {
     )]
     pub(crate) fn os(name: &RegionName, step: &'static str, source: impl Into<io::Error>) -> Self {
         let source = source.into();
-        let owner = || crate::sys::owner_of(name);
         let name = name.as_str().to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { name },
-            io::ErrorKind::PermissionDenied => Self::PermissionDenied { owner: owner(), name, source },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { name, source, owner: None },
             _ => Self::Os { name, source: OsError::os(step, source) },
         }
     }

@@ -67,18 +67,27 @@
 struct Readme;
 
 pub mod clock;
+mod create_options;
 mod dump;
+mod entry;
 mod error;
+mod existing;
 pub mod futex;
+mod listing;
 mod lock;
+mod machine;
 mod name;
+mod owner;
 mod pages;
+mod pending;
 mod process;
+mod read_only;
 mod region;
 #[cfg(target_os = "macos")]
 mod shared_mapping;
 pub mod signal;
 mod space;
+mod wake;
 
 // The platform is chosen here and nowhere else. Every module offers the same items.
 #[cfg(target_os = "linux")]
@@ -101,11 +110,18 @@ mod unsupported;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use unsupported as sys;
 
-pub use error::{CreateError, OpenError, OsError, PublishError};
+pub use create_options::CreateOptions;
+pub use dump::MAX_DUMP_LEN;
+pub use entry::RegionEntry;
+pub use error::{CreateError, OpenError, OsError};
+pub use existing::Existing;
+pub use listing::{list, peek};
 pub use lock::{LOCK_BASE, LockByte, LockState};
+pub use machine::{group_of_process, memory_limits, page_size, space};
 pub use name::{NAME_MAX_LEN, NameError, RegionName};
+pub use owner::Owner;
+pub use pending::{Pending, PublishError};
 pub use process::{process_alive, process_id, process_name, random_u64};
-pub use region::{
-    CreateOptions, Existing, MAX_DUMP_LEN, Owner, Pending, ReadOnlyRegion, Region, RegionEntry, list, peek,
-};
-pub use space::{MemoryLimit, Space, memory_limits, page_size, space};
+pub use read_only::ReadOnlyRegion;
+pub use region::Region;
+pub use space::{MemoryLimit, Space};

@@ -72,13 +72,6 @@ impl RegionName {
     pub(crate) fn posix_name(&self) -> String {
         format!("/{}", self.0)
     }
-
-    /// The file that `shm_open` leads to.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn os_path(&self) -> std::path::PathBuf {
-        // `self.0` holds no slash and is neither `.` nor `..`, so the result stays in that directory.
-        std::path::Path::new(crate::sys::DIRECTORY).join(self.as_str())
-    }
 }
 
 /// The namespace prefix of a Windows name.

@@ -1,7 +1,6 @@
-//! What this machine has for shared memory, for tools that diagnose.
+//! How much room there is.
 
-use crate::error::OsError;
-use crate::sys;
+use crate::owner::Owner;
 
 /// Room for shared memory, and what limits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub struct Space {
     /// Objects that can still be made; none where there is no limit.
     pub objects_left: Option<u64>,
     /// Whose the directory is.
-    pub owner: Option<crate::Owner>,
+    pub owner: Option<Owner>,
 }
 
 /// A limit on the memory of this process and others: a control group.
@@ -36,27 +35,4 @@ pub struct MemoryLimit {
     pub limit: u64,
     /// Bytes left of them, what the kernel can take back counted as free.
     pub available: u64,
-}
-
-/// The room for shared memory now.
-///
-/// # Errors
-///
-/// [`OsError::Unsupported`] where the platform has no such notion (Windows, macOS), [`OsError::Os`] where the
-/// directory of the objects is missing or cannot be looked at.
-pub fn space() -> Result<Space, OsError> {
-    sys::space()
-}
-
-/// The memory limits of the control groups that this process is in, from the innermost out; none where there are no
-/// such groups.
-#[must_use]
-pub fn memory_limits() -> Vec<MemoryLimit> {
-    sys::memory_limits()
-}
-
-/// Bytes of a page of memory: mappings and their protection come in multiples of it.
-#[must_use]
-pub fn page_size() -> usize {
-    sys::page_size()
 }

@@ -20,13 +20,15 @@ use rustix::process::Pid;
 use rustix::shm;
 use rustix::time::ClockId;
 
+use crate::create_options::CreateOptions;
+use crate::entry::RegionEntry;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
-use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, Owner, RegionEntry};
 use crate::shared_mapping::SharedMapping;
+use crate::owner::Owner;
 use crate::space::{MemoryLimit, Space};
+use crate::wake::Wake;
 
 const LOCK_STEP: &str = "lock a byte of the object";
 
@@ -374,7 +376,7 @@ impl Region {
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-        crate::futex::poll(word, expected, timeout)
+        crate::wake::poll(word, expected, timeout)
     }
 
     pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {}
@@ -475,16 +477,6 @@ pub(crate) fn process_alive(pid: u32) -> bool {
         Ok(()) | Err(Errno::PERM) => true,
         Err(_) => false,
     }
-}
-
-// --------------------------------------------------------------------------------------------------------- signals
-
-pub(crate) const fn owner_of_directory() -> Option<Owner> {
-    None
-}
-
-pub(crate) const fn owner_of(_name: &RegionName) -> Option<Owner> {
-    None
 }
 
 pub(crate) const fn memory_limits() -> Vec<MemoryLimit> {

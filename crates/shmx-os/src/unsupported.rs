@@ -7,12 +7,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::{Duration, Instant};
 
+use crate::create_options::CreateOptions;
+use crate::entry::RegionEntry;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
-use crate::futex::Wake;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::region::{CreateOptions, Owner, RegionEntry};
+use crate::owner::Owner;
 use crate::space::{MemoryLimit, Space};
+use crate::wake::Wake;
 
 fn unsupported(name: &RegionName) -> OpenError {
     OpenError::Os { name: name.as_str().to_owned(), source: OsError::Unsupported { step: "open shared memory" } }
@@ -209,16 +211,6 @@ pub(crate) fn random_u64() -> Option<u64> {
 
 pub(crate) fn process_alive(_pid: u32) -> bool {
     false
-}
-
-// --------------------------------------------------------------------------------------------------------- signals
-
-pub(crate) const fn owner_of_directory() -> Option<Owner> {
-    None
-}
-
-pub(crate) const fn owner_of(_name: &RegionName) -> Option<Owner> {
-    None
 }
 
 pub(crate) const fn memory_limits() -> Vec<MemoryLimit> {

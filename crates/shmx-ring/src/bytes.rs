@@ -21,7 +21,10 @@ pub fn copy_out(src: &[AtomicU64], dst: &mut [u8]) {
     for (d, s) in chunks.iter_mut().zip(src) {
         *d = load::word(s).to_ne_bytes();
     }
-    if let Some(s) = src.get(chunks.len()) {
+    // Records are padded, so that a payload of ours has no tail.
+    if !tail.is_empty()
+        && let Some(s) = src.get(chunks.len())
+    {
         let last = load::word(s).to_ne_bytes();
         let n = tail.len();
         tail.copy_from_slice(&last[..n]);

@@ -195,9 +195,7 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     }
 
     /// The slot that the next claim looks at first, unless another thread is faster.
-    #[must_use]
-    #[inline]
-    pub fn next_slot(&self) -> u32 {
+    fn next_slot(&self) -> u32 {
         // Relaxed: a hint.
         self.sequence.slot(self.next_ticket.load(Ordering::Relaxed))
     }

@@ -192,10 +192,12 @@ impl Attachment {
         if !self.modest {
             return true;
         }
-        let slots = self.region.slot_count();
-        let leased = (0..slots).filter(|&i| shmx_ring::reader::leases(self.region.slot(i)) != 0).count() as u32;
         let readers = self.region.header().readers_connected.load(Ordering::Relaxed);
-        u64::from(slots) >= u64::from(leased) + u64::from(readers) + 2
+        let slots = 0..self.region.slot_count();
+        let free = slots.filter(|&i| shmx_ring::reader::leases(self.region.slot(i)) == 0);
+        // No further than it takes to find enough of them.
+        let needed = readers.saturating_add(2) as usize;
+        free.take(needed).count() == needed
     }
 
     /// Begins a lease that ends before the client's next one begins, and reads the frame's header.
@@ -349,19 +351,32 @@ impl Drop for Lease {
 
 /// How a server ended, by its feature word and its lock; `again` loads the word once more.
 pub(crate) fn server_end(os: &Region, word: u32, session_id: u64, again: impl FnOnce() -> u32) -> Option<ServerEnd> {
-    let features = Features::from_wire(word, 0, session_id);
-    if let Some(end) = end_of(features) {
+    let of = |word| Features::from_wire(word, 0, session_id);
+    judge(of(word), || os.lock_state(LockByte::Server), || of(again()))
+}
+
+/// How a server ended. The lock is asked between two loads of the feature word: a server lets its lock go after it has
+/// said that it leaves, and who takes a dead one's lock has said before that it died.
+pub(crate) fn judge(
+    before: Features,
+    lock: impl FnOnce() -> LockState,
+    again: impl FnOnce() -> Features,
+) -> Option<ServerEnd> {
+    if let Some(end) = end_of(before) {
         return Some(end);
     }
-    if !features.has(Features::LOCKS) || os.lock_state(LockByte::Server) != LockState::Free {
+    if !before.has(Features::LOCKS) {
         return None;
     }
-    // It lets its lock go after it has said that it leaves.
-    Some(end_of(Features::from_wire(again(), 0, session_id)).unwrap_or(ServerEnd::Died))
+    match lock() {
+        LockState::Free => Some(end_of(again()).unwrap_or(ServerEnd::Died)),
+        LockState::Held => end_of(again()),
+        LockState::Unsupported => None,
+    }
 }
 
 /// How a server ended, by its own word or that of who found it dead.
-pub(crate) const fn end_of(features: Features) -> Option<ServerEnd> {
+const fn end_of(features: Features) -> Option<ServerEnd> {
     if features.has(Features::CLOSED | Features::DIED) {
         Some(ServerEnd::Died)
     } else if features.has(Features::CLOSED) {

@@ -5,7 +5,7 @@ use crate::region::{Mapped, VISIBLE_AT_ONCE, header_of};
 use shmx_abi::RegionLayout;
 use shmx_abi::extension::Features;
 use shmx_abi::wire::{self, GlobalHeader};
-use shmx_os::{Existing, LockByte, OsError, RegionName};
+use shmx_os::{Existing, LockByte, LockState, OsError, RegionName};
 use shmx_ring::doorbell;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
@@ -32,8 +32,8 @@ pub enum Removed {
 ///
 /// # Errors
 ///
-/// [`RemoveError`]; the name is still there then. Where the system refuses the last step ([`RemoveError::Step`],
-/// [`RemoveError::InUse`]) the readers of a dead server's region have been told already; else nothing was changed.
+/// [`RemoveError`]; the name is still there then. The readers of a dead server's region may have been told already;
+/// else nothing was changed.
 pub fn remove(name: &str, force: bool) -> Result<Removed, RemoveError> {
     let name = RegionName::new(name)?;
     if let Err(e @ shmx_os::OpenError::NotFound { .. }) = shmx_os::peek(&name, &mut []) {
@@ -66,9 +66,9 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
         return Err(RemoveError::Unfinished { name: name.to_string() });
     }
     // Whoever holds the lock is alive; while we hold it nobody else can decide the same.
-    let start = Instant::now();
+    let (start, mut told) = (Instant::now(), false);
     loop {
-        match existing.try_lock(LockByte::Server) {
+        match take_from_the_dead(&existing, ours, &mut told) {
             Ok(true) => break,
             // Without locks on this platform, or on this object, it is not ours.
             Err(OsError::Unsupported { .. }) => break,
@@ -91,9 +91,6 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
     if !existing.is_current() {
         return Ok(Removed::Nothing);
     }
-    if ours {
-        tell_readers(&existing);
-    }
     if !existing.remove()? && cfg!(windows) {
         return Err(RemoveError::InUse { name: name.to_string() });
     }
@@ -105,6 +102,20 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
     } else {
         Removed::Foreign
     })
+}
+
+/// Takes the server's lock if nobody has it. The readers of a region of ours are told first: who finds the lock held
+/// reads the feature word again, and so never takes us for the server.
+fn take_from_the_dead(existing: &Existing, ours: bool, told: &mut bool) -> Result<bool, OsError> {
+    if ours && !*told {
+        if existing.lock_state(LockByte::Server) == LockState::Held {
+            return Ok(false);
+        }
+        // A server has its lock from before the region can be seen until it has left or died.
+        tell_readers(existing);
+        *told = true;
+    }
+    existing.try_lock(LockByte::Server)
 }
 
 /// Marks a dead server's region as closed and wakes its readers.
@@ -125,18 +136,95 @@ fn tell_readers(dead: &Existing) {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::{Inspector, Server, Stream};
+    use crate::attachment::judge;
+    use crate::error::{OpenError, ServerEnd};
+    use crate::{Client, Inspector, Server, ServerState, Stream};
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+
+    fn serve(tag: &str) -> Server {
+        static N: AtomicU32 = AtomicU32::new(0);
+        let name = format!("shmx-remove-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed));
+        Server::builder(name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap()
+    }
+
+    /// The region of a server that was killed: a copy, on which nobody has a lock. Goes with the value.
+    struct Dead(RegionName);
+
+    impl Dead {
+        fn of(server: &Server) -> Self {
+            let name = format!("{}-dead", server.name());
+            std::fs::copy(format!("/dev/shm/{}", server.name()), format!("/dev/shm/{name}")).unwrap();
+            Self(RegionName::new(&name).unwrap())
+        }
+    }
+
+    impl Drop for Dead {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(format!("/dev/shm/{}", self.0));
+        }
+    }
+
+    /// A reader that waited for a server once opened what a dead one had left, because its successor held the lock.
+    #[test]
+    fn who_takes_a_dead_servers_name_is_not_taken_for_the_server() {
+        let server = serve("taken");
+        let dead = Dead::of(&server);
+        let name = dead.0.as_str();
+        let inspector = Inspector::open(name).unwrap();
+        let unmarked = inspector.features();
+        assert_eq!(inspector.server_state(), ServerState::Died, "nobody has the lock");
+        let existing = Existing::open(&dead.0).unwrap();
+        assert!(take_from_the_dead(&existing, true, &mut false).unwrap());
+        assert_eq!(inspector.server_lock(), LockState::Held);
+        assert_eq!(inspector.server_state(), ServerState::Died);
+        let end = ServerEnd::Died;
+        assert!(matches!(Client::open(name), Err(OpenError::ServerGone { end: e, .. }) if e == end));
+        // Who had read the word before it was marked reads it once more.
+        assert_eq!(judge(unmarked, || inspector.server_lock(), || inspector.features()), Some(end));
+        assert_eq!(judge(unmarked, || LockState::Held, || unmarked), None, "so it is with a live server");
+    }
+
+    #[test]
+    fn the_lock_of_a_dead_server_is_never_held_before_its_readers_are_told() {
+        let server = serve("order");
+        for _ in 0..100 {
+            let dead = Dead::of(&server);
+            let inspector = Inspector::open(dead.0.as_str()).unwrap();
+            let (looking, done) = (AtomicBool::new(false), AtomicBool::new(false));
+            std::thread::scope(|s| {
+                let watching = s.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(inspector.server_state(), ServerState::Died);
+                        looking.store(true, Ordering::Relaxed);
+                    }
+                });
+                while !looking.load(Ordering::Relaxed) && !watching.is_finished() {
+                    std::thread::yield_now();
+                }
+                let removed = clear(&dead.0, false);
+                done.store(true, Ordering::Relaxed);
+                assert_eq!(removed.unwrap(), Removed::Dead);
+            });
+        }
+    }
+
+    #[test]
+    fn the_readers_of_a_live_server_are_told_nothing() {
+        let server = serve("live");
+        let name = RegionName::new(server.name()).unwrap();
+        assert!(matches!(clear(&name, true), Err(RemoveError::HeldByLiveServer { .. })));
+        assert!(!Inspector::open(server.name()).unwrap().features().has(Features::CLOSED));
+    }
 
     /// The readers were once told by name, which may lead to a successor's region when it is opened again.
     #[test]
     fn a_successor_is_not_told_of_its_predecessors_death() {
-        let name = format!("shmx-remove-{}", std::process::id());
-        let create = || Server::builder(&name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
-        let dead = create();
+        let dead = serve("successor");
+        let name = dead.name().to_owned();
         let (existing, old) =
             (Existing::open(&RegionName::new(&name).unwrap()).unwrap(), Inspector::open(&name).unwrap());
         std::fs::remove_file(format!("/dev/shm/{name}")).unwrap();
-        let _successor = create();
+        let _successor = Server::builder(&name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
         tell_readers(&existing);
         assert!(old.features().has(Features::CLOSED), "the readers of what was checked are told");
         assert!(!Inspector::open(&name).unwrap().features().has(Features::CLOSED));

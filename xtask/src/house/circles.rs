@@ -16,11 +16,13 @@ struct Graph {
     edges: BTreeMap<(usize, usize), Vec<(usize, String)>>,
 }
 
-/// The circles among the files below `root`, the crate's first file, each told by the imports that make it.
+/// The circles among the files below `root`, the crate's first file, each told by the imports that make it; and modules
+/// whose file is not found, since what they import is not known.
 pub(crate) fn circles(root: &Path, read: Read<'_>) -> Vec<String> {
     let krate = Crate::read(root, read);
     let graph = krate.graph();
-    graph.knots().iter().map(|circle| graph.report(circle)).collect()
+    let lost = krate.lost.iter().map(|module| format!("{}: no file of the module `{module}` is found", root.display()));
+    lost.chain(graph.knots().iter().map(|circle| graph.report(circle))).collect()
 }
 
 /// Imports shown between two files.
@@ -30,27 +32,41 @@ struct Crate {
     files: Vec<PathBuf>,
     /// By path. Modules of one path for several platforms are one.
     modules: BTreeMap<Vec<String>, Vec<(usize, Module)>>,
+    /// Declared, without a file.
+    lost: Vec<String>,
 }
 
 impl Crate {
     fn read(root: &Path, read: Read<'_>) -> Self {
-        let mut krate = Self { files: Vec::new(), modules: BTreeMap::new() };
+        let mut krate = Self { files: Vec::new(), modules: BTreeMap::new(), lost: Vec::new() };
         // Each with the folder of its children.
         let mut waiting = vec![(Vec::new(), root.to_owned(), root.parent().unwrap_or(root).to_owned())];
         while let Some((path, file, folder)) = waiting.pop() {
             let Some(source) = read(&file) else { continue };
             let number = krate.files.len();
-            krate.files.push(file);
+            krate.files.push(file.clone());
             for module in modules(&path, &source) {
                 // A module within the file has its children in a folder of its name.
                 let inner: PathBuf = module.path[path.len()..].iter().collect();
-                for name in &module.files {
+                for (name, paths) in &module.files {
                     let mut child = module.path.clone();
                     child.push(name.clone());
                     let children = folder.join(&inner).join(name);
-                    let flat = children.with_extension("rs");
-                    let file = if read(&flat).is_some() { flat } else { children.join("mod.rs") };
-                    waiting.push((child, file, children));
+                    let beside = |path: &String| {
+                        let file = file.parent().unwrap_or(&file).join(path);
+                        let folder = file.parent().unwrap_or(&file).to_owned();
+                        (file, folder)
+                    };
+                    let places: Vec<_> = if paths.is_empty() {
+                        vec![(children.with_extension("rs"), children.clone()), (children.join("mod.rs"), children)]
+                    } else {
+                        paths.iter().map(beside).collect()
+                    };
+                    let found: Vec<_> = places.into_iter().filter(|(file, _)| read(file).is_some()).collect();
+                    if found.is_empty() {
+                        krate.lost.push(child.join("::"));
+                    }
+                    waiting.extend(found.into_iter().map(|(file, folder)| (child.clone(), file, folder)));
                 }
                 krate.modules.entry(module.path.clone()).or_default().push((number, module));
             }
@@ -136,7 +152,7 @@ impl Crate {
         let mut found = Vec::new();
         for glob in globs {
             for target in self.targets(at, &glob.from.path, seen) {
-                let has = |m: &Module| m.defined.contains(name) || m.files.contains(name);
+                let has = |m: &Module| m.defined.contains(name) || m.files.contains_key(name);
                 let known = self.of(&target.module).any(has) || !self.bindings(&target.module, name).is_empty();
                 if target.is_module && known {
                     found.extend(self.walk(target.module, rest, seen));
@@ -331,6 +347,24 @@ mod tests {
             ("b.rs", "use super::A; pub struct B;"),
         ];
         assert_eq!(found(&files).len(), 1);
+    }
+
+    #[test]
+    fn modules_are_followed_to_the_file_that_an_attribute_names() {
+        let files = [
+            (
+                "lib.rs",
+                "#[cfg_attr(x, path = \"x/mod.rs\")] #[cfg_attr(not(x), path = \"y.rs\")] mod m; pub struct A;\n\
+                        fn f() { m::g() }",
+            ),
+            ("x/mod.rs", "mod deep; pub fn g() {}"),
+            ("x/deep.rs", "use crate::A;"),
+            ("y.rs", "use super::A; pub fn g() {}"),
+        ];
+        let report = found(&files);
+        assert!(report.len() == 1 && report[0].contains("y.rs from lib.rs: super::A"), "{report:?}");
+        assert!(!report[0].contains("deep"), "{report:?}");
+        assert_eq!(found(&[("lib.rs", "mod a;")]), ["lib.rs: no file of the module `a` is found"]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The words of a Rust file: names, `::` and single characters, without comments, strings, numbers and lifetimes.
+//! The words of a Rust file: names, `::` and single characters, without comments, numbers and lifetimes, and without
+//! strings but those of `path = "..."`.
 
 /// A word and its line, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) enum Word {
     /// `::`
     Sep,
     Mark(char),
+    /// What `path` is set to.
+    Path(String),
 }
 
 impl Token {
@@ -109,10 +112,20 @@ impl Lexer {
     fn string(&mut self, hashes: usize) {
         let raw = hashes > 0;
         self.skip(1);
+        let (start, line) = (self.at, self.line);
         while self.at < self.rest.len() {
             match self.peek(0) {
                 '\\' if !raw => self.skip(2),
-                '"' if (1..=hashes).all(|i| self.peek(i) == '#') => return self.skip(1 + hashes),
+                '"' if (1..=hashes).all(|i| self.peek(i) == '#') => {
+                    if let [.., path, set] = self.found.as_slice()
+                        && path.name() == Some("path")
+                        && set.is('=')
+                    {
+                        let text = self.rest[start..self.at].iter().collect();
+                        self.found.push(Token { word: Word::Path(text), line });
+                    }
+                    return self.skip(1 + hashes);
+                }
                 _ => self.skip(1),
             }
         }

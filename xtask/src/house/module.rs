@@ -29,8 +29,8 @@ pub(crate) struct Module {
     pub(crate) mentions: Vec<Mention>,
     /// Items with a name.
     pub(crate) defined: BTreeSet<String>,
-    /// Child modules that have a file of their own.
-    pub(crate) files: Vec<String>,
+    /// Child modules that have a file of their own, each with the paths that its attributes give.
+    pub(crate) files: BTreeMap<String, Vec<String>>,
     /// How often each name stands outside of `use`.
     pub(crate) names: BTreeMap<String, usize>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Module {
 /// The modules of a file whose own module is `path`; the first is that one. What is for tests alone is left out.
 pub(crate) fn modules(path: &[String], source: &str) -> Vec<Module> {
     let tokens = tokens(source);
-    let mut scan = Scan { tokens: &tokens, at: 0, modules: Vec::new() };
+    let mut scan = Scan { tokens: &tokens, at: 0, paths: Vec::new(), modules: Vec::new() };
     scan.module(path.to_vec());
     scan.modules
 }
@@ -46,13 +46,15 @@ pub(crate) fn modules(path: &[String], source: &str) -> Vec<Module> {
 struct Scan<'a> {
     tokens: &'a [Token],
     at: usize,
+    /// Of the attributes before the next item.
+    paths: Vec<String>,
     modules: Vec<Module>,
 }
 
 const ITEMS: [&str; 8] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];
 
-impl Scan<'_> {
-    fn token(&self, ahead: usize) -> Option<&Token> {
+impl<'a> Scan<'a> {
+    fn token(&self, ahead: usize) -> Option<&'a Token> {
         self.tokens.get(self.at + ahead)
     }
 
@@ -76,6 +78,9 @@ impl Scan<'_> {
         let mut exported = false;
         while let Some(token) = self.token(0) {
             let was_exported = std::mem::take(&mut exported);
+            if !matches!(&token.word, Word::Mark('#')) && !matches!(token.name(), Some("mod" | "pub")) {
+                self.paths.clear();
+            }
             match &token.word {
                 Word::Mark('#') => self.attribute(),
                 Word::Mark('{') => {
@@ -90,13 +95,13 @@ impl Scan<'_> {
                     depth -= 1;
                 }
                 Word::Name(name) => match name.as_str() {
+                    "mod" if self.name(1).is_some() => self.child(own),
                     "pub" => {
                         self.at += 1;
                         self.group('(', ')');
                         exported = true;
                     }
                     "use" => self.import(own, was_exported),
-                    "mod" if self.name(1).is_some() => self.child(own),
                     "macro_rules" if self.is(1, '!') => {
                         self.define(own, 2, depth);
                         self.at += 2;
@@ -129,7 +134,7 @@ impl Scan<'_> {
             path.push(name);
             self.module(path);
         } else {
-            self.modules[own].files.push(name);
+            self.modules[own].files.entry(name).or_default().append(&mut self.paths);
         }
     }
 
@@ -139,9 +144,16 @@ impl Scan<'_> {
         self.at += if inner { 2 } else { 1 };
         let start = self.at;
         self.group('[', ']');
-        if !inner && is_for_tests(&self.tokens[start..self.at]) {
-            self.skip_item();
+        let tokens = self.tokens;
+        let attribute = &tokens[start..self.at];
+        if !inner && is_for_tests(attribute) {
+            self.paths.clear();
+            return self.skip_item();
         }
+        self.paths.extend(attribute.iter().filter_map(|t| match &t.word {
+            Word::Path(path) => Some(path.clone()),
+            _ => None,
+        }));
     }
 
     fn skip_item(&mut self) {
@@ -321,12 +333,21 @@ mod tests {
     }
 
     #[test]
+    fn the_paths_of_modules_are_kept() {
+        let source = "#[cfg_attr(a, path = \"b/mod.rs\")]\n#[cfg_attr(not(a), path = \"c.rs\")]\npub(crate) mod d;\n\
+                      #[path = \"no\"]\nfn f() { let path = \"no\"; }\nmod e;";
+        let m = &scan(source)[0];
+        assert_eq!(m.files["d"], ["b/mod.rs", "c.rs"]);
+        assert_eq!(m.files["e"], [""; 0]);
+    }
+
+    #[test]
     fn tests_are_left_out_and_inline_modules_are_modules() {
         let source = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\nmod tests { use super::x::Y; }\n\
                       #[cfg(all(test, unix))]\nuse crate::{c, d};\n#[cfg(not(test))]\nuse crate::e;\n\
                       mod inner { use super::f; mod deep { use super::g; } }\nuse h;";
         let all = scan(source);
-        assert_eq!(all[0].files, ["a"]);
+        assert_eq!(all[0].files.keys().collect::<Vec<_>>(), ["a"]);
         assert_eq!(all[0].imports.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["e", "h"]);
         assert_eq!(all.iter().map(|m| m.path.join("::")).collect::<Vec<_>>(), ["", "inner", "inner::deep"]);
         assert_eq!(all[2].imports[0].name, "g");

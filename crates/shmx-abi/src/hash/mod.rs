@@ -25,26 +25,9 @@
 //! The planes are transposed back to bytes. The differences `x - L` are multiplied by powers of `p` cut into signed
 //! 16-bit digits, with 32-bit sums that a block cannot overflow.
 //!
-//! # Figures
-//!
-//! GB/s (10^9 bytes per second), medians of interleaved runs of
-//! `cargo run --release -p shmx-abi --example hash_speed` on one core of an AMD EPYC of the Zen 5 generation that did
-//! nothing else. Calls follow each other, so that the processor overlaps short ones. A single short input that must be
-//! waited for takes four cycles a byte by the scalar way (37 ns for 40 bytes, 58 for 64), and by AVX-512 47 ns from 64
-//! to 128 bytes and 56 to 70 ns up to 256. From 8 MiB on figures depend on what else uses the memory.
-//!
-//! | bytes | scalar | AVX2 | AVX2 + GFNI | AVX-512 | `update` | `copy_and_update` |
-//! |------:|-------:|-----:|------------:|--------:|---------:|------------------:|
-//! |    40 |   2.34 | 1.54 |        1.53 |    1.78 |     2.44 |              2.19 |
-//! |    64 |   1.93 | 1.62 |        1.62 |    2.07 |     2.10 |              2.07 |
-//! |   128 |   1.46 | 1.35 |        1.35 |    4.18 |     4.17 |              4.13 |
-//! |   256 |   1.27 | 1.60 |        2.58 |    4.68 |     4.64 |              4.38 |
-//! |  1 Ki |   1.16 | 3.18 |        5.17 |    5.55 |     5.54 |              5.10 |
-//! |  4 Ki |   1.14 | 3.22 |        5.22 |   10.24 |    10.23 |              9.62 |
-//! | 64 Ki |   1.13 | 3.23 |        5.29 |   15.09 |    15.15 |             12.76 |
-//! |  1 Mi |   1.13 | 3.22 |        5.26 |   14.37 |    14.33 |             11.77 |
-//! |  8 Mi |   1.13 | 3.21 |        5.21 |   13.25 |    13.31 |             10.57 |
+//! What they reach: `docs/performance.md`, *The hash alone*.
 
+mod kernel;
 mod scalar;
 // Interpreters and freestanding targets cannot ask the processor, or must not use its vector registers.
 #[cfg_attr(
@@ -57,10 +40,11 @@ mod scalar;
 )]
 mod machine;
 
+pub use kernel::Kernel;
+pub use scalar::PRIME;
+
 /// The starting value. It is not the offset basis of the published FNV-1a, and it must not be "corrected".
 pub const SEED: u64 = 1_469_598_103_934_665_603;
-/// The 64-bit FNV prime, 2^40 + 0x1B3.
-pub const PRIME: u64 = 1_099_511_628_211;
 
 /// Inputs shorter than this are hashed byte by byte where there is no kernel for them: setting up one of the others
 /// would take longer.
@@ -68,35 +52,7 @@ const SHORT: usize = 256;
 /// Bytes hashed at a time while copying; a block stays in a fast cache in between.
 const COPY_BLOCK: usize = 32 * 1024;
 
-/// A way to compute the hash. All of them give the same result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kernel {
-    /// One byte after the other, on any machine.
-    Scalar,
-    /// 256-bit vectors.
-    Avx2,
-    /// 256-bit vectors with Galois-field and carry-less-multiplication instructions.
-    Avx2Gfni,
-    /// 512-bit vectors with Galois-field, carry-less-multiplication and dot-product instructions.
-    Avx512,
-}
-
 impl Kernel {
-    /// All kernels, the slowest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx2Gfni, Self::Avx512];
-
-    /// Lower-case name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::Avx2 => "avx2",
-            Self::Avx2Gfni => "avx2+gfni",
-            Self::Avx512 => "avx512",
-        }
-    }
-
     /// Whether this machine can run it.
     #[must_use]
     pub fn is_supported(self) -> bool {

@@ -1,6 +1,7 @@
 //! Machines without vector kernels.
 
-use super::{Kernel, scalar};
+use super::kernel::Kernel;
+use super::scalar;
 
 pub(super) const fn is_supported(kernel: Kernel) -> bool {
     matches!(kernel, Kernel::Scalar)

@@ -5,13 +5,13 @@ mod options;
 mod parse;
 
 pub(crate) use options::{
-    Cat, Checksum, Completions, Data, Demo, DemoReader, Doctor, Dump, Every, Hz, Inspect, Ls, Made, Man, Prune,
-    Publish, Read, Region, Rm, Send, Serve, Wait,
+    Cat, Checksum, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Made, Man, Prune,
+    Publish, Read, Rm, Send, Serve, Wait,
 };
-pub(crate) use parse::{PublishStream, size, time};
+pub(crate) use parse::{Every, PublishStream, size, time};
 
 use crate::colour::When;
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 /// Frames of typed streams between processes, through named shared memory.
 ///
@@ -309,10 +309,33 @@ Examples:
     DemoReader(DemoReader),
 }
 
+/// What is wrong with a command line, on one line, and where to read on.
+pub(crate) fn usage_line(e: &clap::Error) -> String {
+    let text = e.render().to_string();
+    let said =
+        |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
+    // A tip comes last, as advice.
+    let (tips, words): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.starts_with("tip: "));
+    let tips = tips.iter().map(|t| format!("; {}", t.trim_start_matches("tip: ")));
+    let words = words.join(" ") + &tips.collect::<String>();
+    let cli = Cli::command();
+    let command = std::env::args().skip(1).find(|a| !a.starts_with('-')).filter(|a| cli.find_subcommand(a).is_some());
+    let command = command.map(|c| format!("{c} ")).unwrap_or_default();
+    format!("{}; see `shmx {command}--help`", words.strip_prefix("error: ").unwrap_or(&words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+
+    #[test]
+    fn a_tip_is_advice_and_no_part_of_the_error() {
+        let e = Cli::try_parse_from(["shmx", "read", "x", "--count", "3"]).unwrap_err();
+        let line = usage_line(&e);
+        assert!(line.starts_with("unexpected argument '--count' found; "), "{line}");
+        assert!(!line.contains("tip:"), "{line}");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

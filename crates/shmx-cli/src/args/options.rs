@@ -2,12 +2,13 @@
 
 use super::body::Body;
 use super::parse::{
-    PublishStream, elems_spec, every, group, interval, message_type, mode, positive_time, rate, size_u32, stream_spec,
+    Every, PublishStream, elems_spec, every, group, interval, message_type, mode, positive_time, rate, size_u32, stream_spec,
     time,
 };
 use crate::complete::{regions, streams};
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use shmx::{Server, ServerBuilder};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -213,6 +214,14 @@ pub(crate) struct Region {
     pub(crate) made: Made,
 }
 
+impl Region {
+    /// A server as the options ask for it.
+    pub(crate) fn builder(&self, name: &str) -> ServerBuilder {
+        let builder = Server::builder(name).slots(self.slots).reader_slots(self.readers);
+        self.made.apply(builder.control_bytes(self.control_bytes).checksum(self.checksum.into()))
+    }
+}
+
 /// What a new region is to other users, and to what has its name.
 #[derive(Debug, Args)]
 pub(crate) struct Made {
@@ -225,6 +234,16 @@ pub(crate) struct Made {
     /// Replace what has the name, unless its server lives.
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+impl Made {
+    fn apply(&self, builder: ServerBuilder) -> ServerBuilder {
+        let builder = builder.replace(self.replace).mode(self.mode);
+        match self.group {
+            Some(group) => builder.group(group),
+            None => builder,
+        }
+    }
 }
 
 /// How much of the streams is printed as JSON.
@@ -299,13 +318,6 @@ pub(crate) struct Read {
     /// Take a reader slot.
     #[arg(long)]
     pub(crate) attach: bool,
-}
-
-/// How often `read` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Every {
-    Frames(u64),
-    Time(Duration),
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,14 @@
 //! Values of options.
 
-use super::options::Every;
 use shmx::meta::{Encoding, StreamMeta};
 use std::time::Duration;
+
+/// How often `read` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Every {
+    Frames(u64),
+    Time(Duration),
+}
 
 /// A stream of `publish`.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Servers that live on under no name, and who takes names away.
 
-use super::{Finding, State, finding};
+use super::finding::{Finding, State, finding};
 
 const AREA: &str = "names";
 

@@ -1,17 +1,17 @@
 //! Drills: a victim does one operation in a tight loop and is stopped at random, thousands of times a minute. Where it
 //! stands in the middle of something, or now and then anywhere, it is killed there.
 
-use crate::chaos::Totals;
 use crate::chaos::actor::note;
 use crate::chaos::board::{Board, Count, Line};
 use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
 use crate::chaos::patience::Patience;
+use crate::chaos::totals::Totals;
 use crate::chaos::victim::{Victim, die_with_parent};
+use crate::common::{objects, unique};
 use crate::frames;
 use crate::memory;
 use crate::opts::Opts;
-use crate::scenarios::{objects, unique};
 use anyhow::{Context, Result, bail, ensure};
 use shmx::error::{CreateError, DirectoryReadError, OpenError, SendError};
 use shmx::{Client, Hold, Inspector, Server, SharedServer, SlotState};

@@ -1,12 +1,12 @@
 //! One region with its actors, and the conductor that kills and stops them.
 
-use crate::chaos::Totals;
 use crate::chaos::board::{Board, Count};
 use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
 use crate::chaos::patience::Patience;
+use crate::chaos::totals::Totals;
 use crate::chaos::victim::Victim;
-use crate::scenarios::{objects, unique};
+use crate::common::{objects, unique};
 use anyhow::{Context, Result, ensure};
 use shmx_os::LockState;
 use shmx_os::clock::ticks;

@@ -1,6 +1,6 @@
 //! Which processes use an object: what `/proc` shows.
 
-use super::ObjectId;
+use super::object::ObjectId;
 use std::os::unix::fs::MetadataExt;
 
 /// Whether the process has the object mapped or open; none if it may not be looked at.

@@ -20,14 +20,17 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, SetEvent, WaitForSingleObject,
 };
 
-use super::{View, own, wide};
-use crate::futex::Wake;
+use super::handle::{own, wide};
+use super::view::View;
 use crate::name::RegionName;
+use crate::wake::{Wake, poll};
+
+pub(crate) const FUTEX_SUPPORTED: bool = true;
 
 /// The event's name; `None` for objects of other programs and for words outside the mapping.
 pub(super) fn name(view: &View, region: &RegionName, word: &AtomicU32, value: u32) -> Option<Vec<u16>> {
     let id = view.tail()?.id;
-    let offset = ptr::from_ref(word).addr().checked_sub(view.base.addr().get())?;
+    let offset = ptr::from_ref(word).addr().checked_sub(view.mapping.base.addr().get())?;
     if offset >= view.len {
         return None;
     }
@@ -40,7 +43,7 @@ pub(super) fn wait(event: &[u16], word: &AtomicU32, expected: u32, timeout: Dura
     let handle = unsafe { CreateEventW(ptr::null(), 1, 0, event.as_ptr()) };
     // SAFETY: null or just opened.
     let Some(handle) = (unsafe { own(handle) }) else {
-        return crate::futex::poll(word, expected, timeout);
+        return poll(word, expected, timeout);
     };
     // The event was made before this load; pairs with `ring`. (Entering the kernel orders the two anyway.)
     fence(Ordering::SeqCst);
@@ -53,7 +56,7 @@ pub(super) fn wait(event: &[u16], word: &AtomicU32, expected: u32, timeout: Dura
     match unsafe { WaitForSingleObject(handle.as_raw_handle(), millis) } {
         WAIT_OBJECT_0 => Wake::Woken,
         WAIT_TIMEOUT => Wake::TimedOut,
-        _ => crate::futex::poll(word, expected, timeout),
+        _ => poll(word, expected, timeout),
     }
 }
 

@@ -11,10 +11,11 @@ use windows_sys::Win32::Foundation::{HANDLE, NTSTATUS, RtlNtStatusToDosError, UN
 use windows_sys::Win32::System::Memory::FILE_MAP_READ;
 use windows_sys::Win32::System::RemoteDesktop::ProcessIdToSessionId;
 
-use super::{View, own};
+use super::handle::own;
+use super::view::View;
+use crate::entry::RegionEntry;
 use crate::error::OsError;
 use crate::name::RegionName;
-use crate::region::RegionEntry;
 
 const STEP: &str = "list shared-memory objects";
 const DIRECTORY_QUERY: u32 = 1;
@@ -53,7 +54,7 @@ unsafe extern "system" {
     ) -> NTSTATUS;
 }
 
-pub(super) fn objects() -> Result<Vec<RegionEntry>, OsError> {
+pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
     let mut session = 0;
     // SAFETY: `session` is valid for writes.
     if unsafe { ProcessIdToSessionId(std::process::id(), &raw mut session) } == 0 {

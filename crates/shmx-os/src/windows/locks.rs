@@ -18,7 +18,9 @@ use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetProcessTimes, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
 };
 
-use super::{View, guard, last_error, own, still_runs};
+use super::handle::{guard, last_error, own};
+use super::process::still_runs;
+use super::view::View;
 use crate::error::OsError;
 use crate::lock::{LOCK_BASE, LockByte, LockState};
 
@@ -30,7 +32,7 @@ pub(super) struct Peer(Mutex<Option<(u64, OwnedHandle)>>);
 
 /// The word of `lock`; `None` where the object has no tail or too few words.
 pub(super) fn word(view: &View, lock: LockByte) -> Option<&AtomicU64> {
-    view.tail()?.lock(view, usize::try_from(lock.offset() - LOCK_BASE).ok()?)
+    view.tail()?.lock(&view.mapping, usize::try_from(lock.offset() - LOCK_BASE).ok()?)
 }
 
 /// Takes the lock for this process if nobody alive has it.

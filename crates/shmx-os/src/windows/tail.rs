@@ -10,7 +10,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::{PAGE, View};
+use super::mapping::{Mapping, PAGE};
+use crate::process::random_u64;
 
 const TRAILER_LEN: usize = 64;
 const WORD_LEN: usize = 8;
@@ -36,45 +37,45 @@ pub(super) fn total_len(len: usize, lock_count: usize) -> Option<usize> {
 }
 
 /// The aligned word at `offset` of the mapping.
-fn word(view: &View, offset: usize) -> Option<&AtomicU64> {
-    let fits = offset.is_multiple_of(WORD_LEN) && offset.checked_add(WORD_LEN)? <= view.mapped;
-    let address: NonNull<AtomicU64> = fits.then(|| view.base.cast::<u8>())?.cast();
+fn word(mapping: &Mapping, offset: usize) -> Option<&AtomicU64> {
+    let fits = offset.is_multiple_of(WORD_LEN) && offset.checked_add(WORD_LEN)? <= mapping.len;
+    let address: NonNull<AtomicU64> = fits.then(|| mapping.base.cast::<u8>())?.cast();
     // SAFETY: `offset` lies in the mapping, which is one allocation.
     let address = unsafe { address.byte_add(offset) };
-    // SAFETY: eight aligned bytes of the mapping, which lives as long as the borrowed view; atomics may be written by
+    // SAFETY: eight aligned bytes of the mapping, which lives as long as the borrowed mapping; atomics may be written by
     // others behind a shared reference. Read-only views are only loaded from.
     Some(unsafe { address.as_ref() })
 }
 
 impl Tail {
-    /// The tail behind a view, if its object has one.
-    pub(super) fn find(view: &View) -> Option<Self> {
-        let trailer = view.mapped.checked_sub(TRAILER_LEN)?;
-        if word(view, trailer)?.load(Ordering::Relaxed) != MAGIC {
+    /// The tail behind a mapping, if its object has one.
+    pub(super) fn find(mapping: &Mapping) -> Option<Self> {
+        let trailer = mapping.len.checked_sub(TRAILER_LEN)?;
+        if word(mapping, trailer)?.load(Ordering::Relaxed) != MAGIC {
             return None;
         }
         // Acquire: whoever sees the magic sees the rest. By a fence, since read-only views permit relaxed loads only.
         fence(Ordering::Acquire);
-        let field = |index: usize| Some(word(view, trailer + index * WORD_LEN)?.load(Ordering::Relaxed));
+        let field = |index: usize| Some(word(mapping, trailer + index * WORD_LEN)?.load(Ordering::Relaxed));
         let (id, len, lock_count) = (field(1)?, usize::try_from(field(2)?).ok()?, usize::try_from(field(3)?).ok()?);
         let locks = trailer.checked_sub(lock_count.checked_mul(WORD_LEN)?)?;
         (len > 0 && len <= locks).then_some(Self { id, len, locks, lock_count })
     }
 
     /// Writes the tail of a new object.
-    pub(super) fn write(view: &View, len: usize, lock_count: usize) -> Option<Self> {
-        let trailer = view.mapped.checked_sub(TRAILER_LEN)?;
-        let id = crate::process::random_u64();
+    pub(super) fn write(mapping: &Mapping, len: usize, lock_count: usize) -> Option<Self> {
+        let trailer = mapping.len.checked_sub(TRAILER_LEN)?;
+        let id = random_u64();
         for (index, value) in [(1, id), (2, len as u64), (3, lock_count as u64)] {
-            word(view, trailer + index * WORD_LEN)?.store(value, Ordering::Relaxed);
+            word(mapping, trailer + index * WORD_LEN)?.store(value, Ordering::Relaxed);
         }
         // Release: see `find`.
-        word(view, trailer)?.store(MAGIC, Ordering::Release);
-        Self::find(view)
+        word(mapping, trailer)?.store(MAGIC, Ordering::Release);
+        Self::find(mapping)
     }
 
     /// Lock word `index`.
-    pub(super) fn lock<'v>(&self, view: &'v View, index: usize) -> Option<&'v AtomicU64> {
-        (index < self.lock_count).then(|| word(view, self.locks + index * WORD_LEN))?
+    pub(super) fn lock<'v>(&self, mapping: &'v Mapping, index: usize) -> Option<&'v AtomicU64> {
+        (index < self.lock_count).then(|| word(mapping, self.locks + index * WORD_LEN))?
     }
 }

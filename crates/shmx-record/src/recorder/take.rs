@@ -303,7 +303,7 @@ impl Taker<'_> {
         });
         let region = source.name.clone();
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
-        let mode = tap.owner().map(shmx_os::Owner::mode_of_copy);
+        let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
         source.tap = Some(tap);
         true

@@ -1,6 +1,6 @@
 //! What is known of the server behind a region that is only looked at.
 
-use crate::attachment::end_of;
+use crate::attachment::judge;
 use crate::error::ServerEnd;
 use crate::region::{Mapped, ReadOnly};
 use shmx_abi::extension::Features;
@@ -36,22 +36,15 @@ pub(super) fn server_state(region: &Mapped<ReadOnly>) -> ServerState {
     if !features.is_extended() {
         return ServerState::Reference;
     }
-    if let Some(end) = end_of(features) {
-        return state_of(end);
-    }
-    match region.os.0.lock_state(LockByte::Server) {
-        LockState::Held if features.has(Features::LOCKS) => ServerState::Live,
-        // It lets its lock go after it has said that it leaves.
-        LockState::Free if features.has(Features::LOCKS) => {
-            state_of(end_of(Features::of(&region.header_copy())).unwrap_or(ServerEnd::Died))
-        }
-        _ => ServerState::Unknown,
-    }
-}
-
-const fn state_of(end: ServerEnd) -> ServerState {
-    match end {
-        ServerEnd::Closed => ServerState::Closed,
-        ServerEnd::Died => ServerState::Died,
+    let mut lock = LockState::Unsupported;
+    let ask = || {
+        lock = region.os.0.lock_state(LockByte::Server);
+        lock
+    };
+    match judge(features, ask, || Features::of(&region.header_copy())) {
+        Some(ServerEnd::Closed) => ServerState::Closed,
+        Some(ServerEnd::Died) => ServerState::Died,
+        None if lock == LockState::Held => ServerState::Live,
+        None => ServerState::Unknown,
     }
 }

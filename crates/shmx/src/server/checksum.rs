@@ -34,7 +34,7 @@ pub enum Checksum {
     Never,
 }
 
-/// Largest payload that is always hashed: 4 KiB take less than half a microsecond.
+/// Largest payload that is always hashed.
 pub(super) const SMALL: u32 = 4096;
 
 /// Nanoseconds after which a large frame carries a checksum although nobody attached needs it.

@@ -13,7 +13,7 @@ use shmx_ring::{reader, readers};
 const GRACE: u64 = 1_000_000_000;
 
 /// Nanoseconds from one round of chores to the next: a dead reader keeps its slot and its leases no longer than this in
-/// a server that publishes or polls. A round takes 0.1 us, and 0.3 us more for each reader.
+/// a server that publishes or polls. What a round takes: docs/performance.md.
 const CHORES_EVERY: u64 = 100_000_000;
 
 /// Nanoseconds from one question about the name to the next: a system call.

@@ -33,10 +33,11 @@ static MASKS: Masks = {
 macro_rules! kernel {
     ($features:literal, $name:ident, $transpose_bits:item, $from_planes:expr, $running_xor:item) => {
         pub(super) mod $name {
-            use super::super::super::scalar;
-            use super::super::weights::{Avx2Weights, DIGITS, avx2_weights};
-            use super::super::{SHORT_REST, padded, pow};
-            use super::{MASKS, PREFIX};
+            use crate::hash::scalar;
+            use crate::hash::machine::weights::{Avx2Weights, DIGITS, avx2_weights};
+            use crate::hash::machine::padded::{SHORT_REST, padded};
+            use crate::hash::machine::powers::pow;
+            use crate::hash::machine::avx2::{MASKS, PREFIX};
             use core::arch::x86_64::*;
 
             const LANES: usize = 4;

@@ -8,8 +8,11 @@
 //! result is then a hash of nothing in particular. Nothing but the result may depend on input.
 
 use super::super::scalar;
+use super::padded::padded;
+use super::powers::pow;
+use super::short;
+use super::vector::{load, load_words, multiply_add};
 use super::weights::{AVX512_WEIGHTS, DIGITS, UNITS};
-use super::{padded, pow, short};
 use core::arch::x86_64::*;
 
 /// Chains side by side, one per 64-bit lane.
@@ -25,20 +28,6 @@ const LARGE: usize = 4;
 const SMALL: usize = 1;
 /// Shortest input that is not faster byte by byte; measured.
 pub(super) const TINY: usize = 64;
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-pub(super) fn load(bytes: &[u8; 64]) -> __m512i {
-    // SAFETY: the reference covers the 64 bytes read, and the instruction needs no alignment.
-    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-pub(super) fn load_words(words: &[i16; 32]) -> __m512i {
-    // SAFETY: the reference covers the 64 bytes read, and the instruction needs no alignment.
-    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-}
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
@@ -149,19 +138,6 @@ fn unplanes(p: [__m512i; 8], half: usize) -> [__m512i; 4] {
         out[2 * i + 1] = _mm512_gf2p8affine_epi64_epi8::<0>(unit, groups);
     }
     out
-}
-
-/// `sum` plus products of neighbouring words.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vnni,gfni,vpclmulqdq")]
-pub(super) fn multiply_add(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // The compiler takes the intrinsic apart into two instructions, and large inputs then take a fifth longer (measured).
-    // SAFETY: the instruction reads and writes the operands only, and this function enables it.
-    unsafe {
-        core::arch::asm!("vpdpwssd {}, {}, {}", inout(zmm_reg) sum, in(zmm_reg) a, in(zmm_reg) b,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    sum
 }
 
 /// Adds to `sums` what the positions of word `r` of four lanes contribute: low byte xor input, minus low byte, times a

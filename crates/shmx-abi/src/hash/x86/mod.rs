@@ -5,15 +5,16 @@
 
 mod avx2;
 mod avx512;
+mod padded;
+mod powers;
 mod short;
+mod vector;
 mod weights;
 
-use super::{Kernel, PRIME, scalar};
+use super::kernel::Kernel;
+use super::scalar;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use core::sync::atomic::{AtomicU8, Ordering};
-
-/// Shortest rest that is worth a padded block; measured, and not critical.
-const SHORT_REST: usize = 144;
 
 /// Bits of [`SUPPORTED`], one per vector kernel; [`KNOWN`] says that the others are filled in.
 const KNOWN: u8 = 1;
@@ -130,53 +131,4 @@ pub(super) fn update(kernel: Kernel, state: u64, bytes: &[u8]) -> Option<u64> {
         // SAFETY: as above.
         Kernel::Avx512 => unsafe { avx512::update(state, bytes) },
     })
-}
-
-/// `PRIME` to the power of `n`.
-const fn pow(mut n: u32) -> u64 {
-    let (mut result, mut square) = (1_u64, PRIME);
-    while n != 0 {
-        if n & 1 == 1 {
-            result = result.wrapping_mul(square);
-        }
-        square = square.wrapping_mul(square);
-        n >>= 1;
-    }
-    result
-}
-
-/// Hashes fewer than `N` bytes by means of a kernel for exactly `N`.
-///
-/// A zero byte multiplies the state by `PRIME` and does nothing else, so zeros behind the rest are taken back by
-/// multiplying with the inverse.
-#[inline]
-fn padded<const N: usize>(state: u64, rest: &[u8], kernel: impl FnOnce(u64, &[u8; N]) -> u64) -> u64 {
-    let mut block = [0; N];
-    let zeros = (N - rest.len()) as u32;
-    block[..rest.len()].copy_from_slice(rest);
-    kernel(state, &block).wrapping_mul(inverse_pow(zeros))
-}
-
-/// Inverse of `PRIME` to the power of `n`.
-const fn inverse_pow(mut n: u32) -> u64 {
-    // Newton's iteration doubles the number of right bits, from 5.
-    const INVERSE: u64 = {
-        let mut x = PRIME.wrapping_mul(3) ^ 2;
-        let mut i = 0;
-        while i < 4 {
-            x = x.wrapping_mul(2_u64.wrapping_sub(PRIME.wrapping_mul(x)));
-            i += 1;
-        }
-        assert!(PRIME.wrapping_mul(x) == 1);
-        x
-    };
-    let (mut result, mut square) = (1_u64, INVERSE);
-    while n != 0 {
-        if n & 1 == 1 {
-            result = result.wrapping_mul(square);
-        }
-        square = square.wrapping_mul(square);
-        n >>= 1;
-    }
-    result
 }

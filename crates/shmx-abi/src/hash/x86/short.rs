@@ -14,9 +14,9 @@
 //! change to the next there are then: the carry-less product, the move of its halves, and one instruction with three
 //! operands.
 
-use super::avx512::{load, load_words, multiply_add};
+use super::powers::{inverse_pow, pow};
+use super::vector::{load, load_words, multiply_add};
 use super::weights::{AVX512_WEIGHTS, DIGITS, UNITS};
-use super::{inverse_pow, pow};
 use core::arch::x86_64::*;
 
 /// Planes of `128 * R` positions.

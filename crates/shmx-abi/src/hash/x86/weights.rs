@@ -1,6 +1,6 @@
 //! Powers of the prime, cut into digits for multiply-and-add instructions.
 
-use super::super::PRIME;
+use super::super::scalar::PRIME;
 
 /// Bytes that the table for AVX-512 covers, in units of 64.
 pub(super) const UNITS: usize = 32;

@@ -1,10 +1,13 @@
 //! Draws a model. Nothing here reads a region, a clock or the terminal.
 
+mod memory_panel;
 mod other;
 mod overview;
+mod parts;
 mod readers;
 mod sections;
 mod slots;
+mod stream_table;
 mod streams;
 
 use super::model::{Model, Page};
@@ -17,7 +20,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Paragraph, Wrap};
+use ratatui::widgets::{Paragraph, Wrap};
 use readers::readers_page;
 use sections::layout_page;
 use shmx::ServerState;
@@ -56,11 +59,6 @@ pub(crate) fn draw(frame: &mut Frame, m: &Model, theme: Theme) {
     if m.help {
         help(frame, body, theme);
     }
-}
-
-fn panel<'a>(title: impl Into<Line<'a>>, theme: Theme) -> Block<'a> {
-    let title: Line = title.into();
-    Block::bordered().border_type(BorderType::Rounded).border_style(theme.border()).title(title.style(theme.title()))
 }
 
 /// Splits the width between the ends of a line.

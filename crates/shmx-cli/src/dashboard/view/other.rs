@@ -1,7 +1,6 @@
 //! What is shown without a region: damage, waiting, the list, the keys.
 
-use super::panel;
-use super::readers::heading;
+use super::parts::{heading, panel};
 use crate::dashboard::input;
 use crate::dashboard::model::Model;
 use crate::dashboard::theme::Theme;

@@ -1,20 +1,19 @@
 //! The first page: memory, rates, the newest frame, readers.
 
-use super::panel;
+use super::memory_panel::{memory_height, memory_panel};
+use super::parts::{checksum_style, panel, units_time};
 use super::readers::readers_panel;
 use super::slots::{slots_table, slots_title};
+use super::stream_table::stream_table;
 use super::streams::plot;
-use crate::dashboard::memory;
 use crate::dashboard::model::Model;
 use crate::dashboard::theme::Theme;
 use crate::look::{Facts, FrameFact, acquired_text, checksum_word};
 use crate::units;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
-use ratatui::style::{Modifier, Style};
-use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Cell, Paragraph, Row, Sparkline, Table};
-use shmx::ChecksumState;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Sparkline};
 
 pub(super) fn overview(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
     let wide = area.width >= 120;
@@ -50,42 +49,6 @@ pub(super) fn overview(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, them
     if plot_height >= 6 {
         plot(frame, below, m, theme);
     }
-}
-
-/// Width of the memory bar in a panel of this width.
-pub(super) fn bar_width(area: Rect) -> usize {
-    usize::from(area.width.saturating_sub(4))
-}
-
-pub(super) fn memory_height(f: &Facts, area: Rect, tall: bool, theme: Theme) -> u16 {
-    let width = bar_width(area);
-    let legend = memory::legend(f, width, theme).len() as u16;
-    4 + legend + u16::from(tall || memory::is_squeezed(f, width))
-}
-
-/// The bar; where there is room, a second row, which shows the slots alone if they are narrow in the first.
-pub(super) fn memory_panel(frame: &mut Frame, area: Rect, f: &Facts, tall: bool, theme: Theme) {
-    let (n, total) = (f.slots.len() as u64, units::bytes(f.layout.total_bytes().into()));
-    let each = units::bytes(f.layout.slot_stride().into());
-    let squeezed = memory::is_squeezed(f, bar_width(area));
-    let zoomed = if squeezed { ", enlarged below" } else { "" };
-    let title = format!(" memory: {total}, {} of {each}{zoomed} ", units::count(n, "slot"));
-    let block = panel(title, theme);
-    let width = bar_width(area);
-    let indent = |mut l: Line<'static>| {
-        l.spans.insert(0, Span::raw(" "));
-        l
-    };
-    let bar = memory::bar(f, width);
-    let mut lines = vec![indent(memory::line(&bar, theme))];
-    if squeezed {
-        lines.push(indent(memory::line(&memory::zoom(f, width), theme)));
-    } else if tall {
-        lines.push(indent(memory::line(&bar, theme)));
-    }
-    lines.push(indent(memory::labels(f, width, theme)));
-    lines.extend(memory::legend(f, width, theme).into_iter().map(indent));
-    frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
 pub(super) fn rates_panel(frame: &mut Frame, area: Rect, m: &Model, theme: Theme) {
@@ -158,21 +121,8 @@ pub(super) fn frame_lines(m: &Model, f: &Facts, theme: Theme) -> Vec<Line<'stati
     }
 }
 
-/// The producer's own time; nobody knows its unit.
-pub(super) fn units_time(t: f64) -> String {
-    if t.abs() < 1e9 && t.fract().abs() > 0.0 { format!("{t:.3}") } else { t.to_string() }
-}
-
 pub(super) fn records(n: &FrameFact) -> String {
     units::count(n.tlvs.into(), "record")
-}
-
-pub(super) fn checksum_style(c: Option<ChecksumState>, theme: Theme) -> Style {
-    match c {
-        Some(ChecksumState::Verified) => theme.good(),
-        Some(ChecksumState::Mismatch) => theme.bad(),
-        _ => theme.dim(),
-    }
 }
 
 pub(super) fn newest_panel(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, theme: Theme) {
@@ -183,69 +133,4 @@ pub(super) fn newest_panel(frame: &mut Frame, area: Rect, m: &Model, f: &Facts, 
     let [up, down] = Layout::vertical([Constraint::Length(lines.len() as u16), Constraint::Min(0)]).areas(inner);
     frame.render_widget(Paragraph::new(lines), up);
     frame.render_widget(stream_table(m, f, down, theme), down);
-}
-
-/// The streams with as many values as the width has room for, the selected one in view.
-pub(super) fn stream_table<'a>(m: &Model, f: &Facts, area: Rect, theme: Theme) -> Table<'a> {
-    let all = m.streams();
-    if let Err(e) = &f.directory {
-        let row = Row::new([Cell::from(Text::styled(format!("directory unreadable: {e}"), theme.bad()))]);
-        return Table::new([row], [Constraint::Min(0)]);
-    }
-    let wide = area.width >= 70;
-    let rows_of_room = usize::from(area.height.saturating_sub(u16::from(area.height > 4)));
-    // Where not all fit, the last line says how many are hidden.
-    let hides = all.len() > rows_of_room;
-    let visible = if hides { rows_of_room.saturating_sub(1).max(1) } else { rows_of_room };
-    let first = m.stream.saturating_sub(visible.saturating_sub(1));
-    let name_width =
-        all.iter().map(|s| s.name().chars().count()).max().unwrap_or(4).clamp(if hides { 8 } else { 4 }, 20) as u16;
-    let shape = all.iter().map(|s| s.shape().chars().count()).max().unwrap_or(1).clamp(5, 14) as u16;
-    let ty = all.iter().map(|s| s.type_text().chars().count()).max().unwrap_or(1).clamp(4, 10) as u16;
-    // What the other columns and the blanks between them leave.
-    let others = 1 + name_width + ty + shape + 4 + if wide { 7 } else { 0 };
-    let room = usize::from(area.width.saturating_sub(others)).max(4);
-    let rows = all.iter().enumerate().skip(first).take(visible).map(|(i, s)| {
-        let selected = i == m.stream;
-        let values = if s.bytes == 0 {
-            "not in this frame".to_owned()
-        } else {
-            let (first, shown) = (s.first_element(), s.elements(24));
-            let skipped = if first > 0 { ".. " } else { "" };
-            let more = (first as usize + shown.len()) < s.elem_count as usize;
-            format!("{skipped}{}", units::values_in(&shown, more, room.saturating_sub(skipped.len())))
-        };
-        let mark = if selected { ">" } else { " " };
-        let style = if selected { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
-        let mut cells = vec![Cell::from(mark)];
-        if wide {
-            cells.push(Cell::from(s.id.to_string()));
-        }
-        cells.push(Cell::from(units::cut(&s.name(), usize::from(name_width))));
-        cells.push(Cell::from(Span::styled(units::cut(&s.type_text(), usize::from(ty)), theme.dim())));
-        cells.push(Cell::from(Span::styled(units::cut(&s.shape(), usize::from(shape)), theme.dim())));
-        cells.push(Cell::from(Span::styled(values, if s.bytes == 0 { theme.dim() } else { theme.value() })));
-        Row::new(cells).style(style)
-    });
-    let mut widths = vec![Constraint::Length(1)];
-    let mut head = vec![""];
-    if wide {
-        widths.push(Constraint::Length(6));
-        head.push("id");
-    }
-    widths.extend([
-        Constraint::Length(name_width),
-        Constraint::Length(ty),
-        Constraint::Length(shape),
-        Constraint::Min(4),
-    ]);
-    head.extend(["name", "type", "shape", "values"]);
-    let mut rows: Vec<Row> = rows.collect();
-    if hides {
-        let more = Span::styled(format!("+{} more", all.len() - visible), theme.dim());
-        let before = if wide { 2 } else { 1 };
-        rows.push(Row::new(std::iter::repeat_n(Cell::from(""), before).chain([Cell::from(more)])));
-    }
-    let table = Table::new(rows, widths).column_spacing(1);
-    if area.height > 4 { table.header(Row::new(head).style(theme.dim())) } else { table }
 }

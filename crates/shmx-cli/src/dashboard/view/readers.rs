@@ -1,10 +1,9 @@
 //! Who reads, and how far behind.
 
-use super::panel;
+use super::parts::{ago_cell, heading, panel};
 use crate::dashboard::model::Model;
 use crate::dashboard::theme::Theme;
 use crate::look::{Facts, ReaderFact};
-use crate::units;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Rect};
 use ratatui::style::Style;
@@ -35,10 +34,6 @@ pub(super) fn reader_name(r: &ReaderFact) -> String {
         (Some(e), None) => e.pid.to_string(),
         _ => format!("{:08x}", r.id as u32),
     }
-}
-
-pub(super) fn ago_cell(n: Option<u64>) -> String {
-    n.map_or_else(|| "-".to_owned(), units::ns)
 }
 
 /// A lag that will lose frames, or has.
@@ -94,14 +89,6 @@ pub(super) fn readers_panel(frame: &mut Frame, area: Rect, f: &Facts, theme: The
     }
     let table = Table::new(rows.collect::<Vec<_>>(), widths).header(heading(&head, 3..7, theme));
     frame.render_widget(table.block(block), area);
-}
-
-pub(super) fn heading<'a>(names: &[&'a str], right: std::ops::Range<usize>, theme: Theme) -> Row<'a> {
-    let cell = |(i, name): (usize, &&'a str)| {
-        let text = Text::from(*name);
-        Cell::from(if right.contains(&i) { text.alignment(Alignment::Right) } else { text })
-    };
-    Row::new(names.iter().enumerate().map(cell).collect::<Vec<_>>()).style(theme.dim())
 }
 
 /// How full a control ring is: a gauge of `width` cells and a number.

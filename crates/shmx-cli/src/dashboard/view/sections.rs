@@ -1,7 +1,6 @@
 //! Where everything lies.
 
-use super::panel;
-use super::readers::heading;
+use super::parts::{heading, panel};
 use crate::dashboard::theme::Theme;
 use crate::look::{Facts, SlotKind, flags, sections, server_word};
 use crate::units;

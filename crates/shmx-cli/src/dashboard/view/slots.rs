@@ -1,8 +1,7 @@
 //! What each slot holds.
 
-use super::overview::{checksum_style, memory_height, memory_panel, units_time};
-use super::panel;
-use super::readers::{ago_cell, heading};
+use super::memory_panel::{memory_height, memory_panel};
+use super::parts::{ago_cell, checksum_style, heading, panel, units_time};
 use crate::dashboard::model::Model;
 use crate::dashboard::theme::{Theme, glyph};
 use crate::look::{Facts, SlotFact, SlotKind, checksum_word};

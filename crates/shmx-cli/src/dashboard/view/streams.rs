@@ -1,7 +1,7 @@
 //! Streams, their values, and a plot.
 
-use super::overview::stream_table;
-use super::panel;
+use super::parts::panel;
+use super::stream_table::stream_table;
 use crate::dashboard::model::Model;
 use crate::dashboard::theme::Theme;
 use crate::look::{Facts, problems};
