@@ -489,7 +489,12 @@ impl RecordWriter {
         // Put back before this returns: the writer's methods are needed meanwhile.
         let Some(mut open) = self.regions[region.0].open.take() else { return Ok(()) };
         let mut result = Ok(());
-        let source = Source { region: &open.segment.region, frame_id: head.frame_id, sim_time: head.sim_time(), time: times.publish };
+        let source = Source {
+            region: &open.segment.region,
+            frame_id: head.frame_id,
+            sim_time: head.sim_time(),
+            time: times.publish,
+        };
         'streams: for stream in shmx::abi::frame::Streams::new(payload).map_while(Result::ok) {
             for viewed in open.views.iter_mut().filter(|v| v.channel.stream == stream.stream_id) {
                 let c = &viewed.channel;

@@ -54,10 +54,34 @@ impl Recording {
         true
     }
 
-    /// Adds the parts of chunks with log times from `from` to before `to`.
+    /// Adds the parts of chunks with log times from `from` to before `to`. They are sorted by their beginnings.
     fn place_frames(&mut self, chunks: &[ChunkRef], from: u64, to: u64) {
-        let within = chunks.iter().filter(|c| c.start < to && c.end >= from);
-        self.entries.extend(within.map(|c| Entry::Chunk(ChunkRef { window: Some((from, to)), ..c.clone() })));
+        // Chunks that lie across each other, which no recorder writes but a tool may.
+        let mut together: Vec<&ChunkRef> = Vec::new();
+        let mut end = 0;
+        for chunk in chunks.iter().filter(|c| c.start < to && c.end >= from) {
+            if !together.is_empty() && chunk.start > end {
+                self.place_group(&together, from, to);
+                together.clear();
+            }
+            end = end.max(chunk.end);
+            together.push(chunk);
+        }
+        self.place_group(&together, from, to);
+    }
+
+    /// Adds chunks that lie across each other, cut into pieces in each of which the same ones have messages.
+    fn place_group(&mut self, group: &[&ChunkRef], from: u64, to: u64) {
+        let ends = group.iter().flat_map(|c| [c.start, c.end.saturating_add(1)]);
+        let mut cuts: Vec<u64> = ends.map(|t| t.clamp(from, to)).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        for piece in cuts.windows(2) {
+            let (from, to) = (piece[0], piece[1]);
+            let mut within = group.iter().filter(|c| c.start < to && c.end >= from).map(|&c| c.clone());
+            let Some(first) = within.next() else { continue };
+            self.entries.push(Entry::Chunk(ChunkRef { window: Some((from, to)), across: within.collect(), ..first }));
+        }
     }
 
     /// The times of the first and the last frame, where log times are others. The first is among those that lay in the

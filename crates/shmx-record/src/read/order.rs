@@ -75,3 +75,15 @@ fn identity(path: &Path) -> Option<Identity> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_no_part_of_a_name() {
+        let of = |path: &str| stem(Path::new(path)).1;
+        assert_eq!([of("a/run-0001.mcap"), of("a/run-0012.mcap")], ["run", "run"]);
+        assert_eq!([of("a/run-1.mcap"), of("run.mcap")], ["a/run-1.mcap", "run.mcap"]);
+    }
+}

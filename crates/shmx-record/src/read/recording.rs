@@ -183,23 +183,24 @@ impl Recording {
     /// The frames of a chunk; what is damaged is noted and left out.
     pub(super) fn load(&mut self, entry: usize) -> Vec<RecordedFrame> {
         let Some(Entry::Chunk(chunk)) = self.entries.get(entry).cloned() else { return Vec::new() };
-        match self.unpack(&chunk) {
-            Ok((mut frames, _, bad)) => {
-                if let Some(what) = bad {
-                    self.note(&chunk, what);
+        let mut frames = Vec::new();
+        for part in std::iter::once(&chunk).chain(&chunk.across) {
+            match self.unpack(part) {
+                Ok((found, _, bad)) => {
+                    if let Some(what) = bad {
+                        self.note(part, what);
+                    }
+                    frames.extend(found);
                 }
-                if let Some((from, to)) = chunk.window {
-                    frames.retain(|f| (from..to).contains(&f.log));
-                    // Tools may write them in another order.
-                    frames.sort_by_key(|f| f.log);
-                }
-                frames
-            }
-            Err(what) => {
-                self.note(&chunk, what);
-                Vec::new()
+                Err(what) => self.note(part, what),
             }
         }
+        if let Some((from, to)) = chunk.window {
+            frames.retain(|f: &RecordedFrame| (from..to).contains(&f.log));
+            // Tools may write them in another order.
+            frames.sort_by_key(|f| f.log);
+        }
+        frames
     }
 
     pub(super) fn note(&mut self, chunk: &ChunkRef, what: String) {

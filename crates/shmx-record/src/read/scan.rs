@@ -24,8 +24,14 @@ impl Recording {
     ///
     /// [`OpenRecordingError`] if there is nothing of a recording at all.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, OpenRecordingError> {
-        let mut rec =
-            Self { files: Vec::new(), entries: Vec::new(), regions: Vec::new(), problems: Vec::new(), bytes: 0, span: None };
+        let mut rec = Self {
+            files: Vec::new(),
+            entries: Vec::new(),
+            regions: Vec::new(),
+            problems: Vec::new(),
+            bytes: 0,
+            span: None,
+        };
         if paths.is_empty() {
             return Err(OpenRecordingError::NoFiles);
         }
@@ -140,7 +146,15 @@ impl Scan<'_> {
                 match ChunkHead::parse(&head) {
                     Some(h) => {
                         let end = h.end.max(h.start);
-                        let chunk = ChunkRef { file: self.file, at, len, start: h.start, end, window: None };
+                        let chunk = ChunkRef {
+                            file: self.file,
+                            at,
+                            len,
+                            start: h.start,
+                            end,
+                            window: None,
+                            across: Vec::new(),
+                        };
                         last_chunk = at;
                         // A chunk without messages carries channels only.
                         if h.start == 0 && h.end == 0 {

@@ -1,9 +1,9 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+use mcap::records::{MessageHeader, Metadata, Record};
 use shmx::{Server, Stream, Tap};
 use shmx_record::{Cursor, Item, RecordedFrame, Recording};
-use mcap::records::{MessageHeader, Metadata, Record};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
