@@ -133,6 +133,7 @@ impl Stage {
     }
 
     fn shell(&self, line: &str) -> Command {
+        common::hear_signals();
         let mut c = Command::new("sh");
         c.arg("-c").arg(line).current_dir(&self.folder.0).env("PATH", &self.path).env_remove("RUST_LOG");
         c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

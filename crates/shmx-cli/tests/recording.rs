@@ -1,6 +1,8 @@
 //! record, play and info as processes: signals, kills, a disk that is full, files that are not whole.
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -22,6 +24,7 @@ fn emulated() -> bool {
 }
 
 fn shmx(args: &[&str]) -> Command {
+    common::hear_signals();
     let mut c = Command::new(env!("CARGO_BIN_EXE_shmx"));
     c.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     c
