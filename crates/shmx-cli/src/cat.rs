@@ -2,18 +2,29 @@
 
 use crate::args::Cat;
 use crate::common;
-use crate::source::{Source, Taken};
+use crate::exit;
+use crate::source::{self, Source, Taken};
 use crate::values;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use std::io::Write;
 use std::time::Instant;
 
 pub(crate) fn run(a: &Cat) -> anyhow::Result<()> {
-    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, true)? else { return Ok(()) };
+    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, true)? else {
+        return Err(exit::interrupted("no frame was read"));
+    };
     let result = copy(a, &mut source);
     let s = source.end();
     common::say(format_args!("{} frames received, {} missed, {} rejected", s.delivered, s.missed, s.rejected));
-    result
+    result?;
+    if s.missed + s.rejected > 0 {
+        return Err(exit::incomplete(format!(
+            "{} frames of `{}` were missed and {} rejected, so their bytes are; --attach to a `publish --lossless`, or \
+             give the region more slots",
+            s.missed, a.name, s.rejected
+        )));
+    }
+    Ok(())
 }
 
 fn copy(a: &Cat, source: &mut Source) -> anyhow::Result<()> {
@@ -29,11 +40,9 @@ fn copy(a: &Cat, source: &mut Source) -> anyhow::Result<()> {
                 }
                 got += 1;
             }
-            Taken::Stopped => break,
-            Taken::Closed if got > 0 && a.frames.is_none() => break,
-            Taken::Closed => bail!("the server of `{}` has left after {got} frames; start it again", a.name),
-            Taken::TimedOut => {
-                bail!("no frame of `{}` within {:?}; see whether its server publishes", a.name, a.timeout)
+            end => {
+                out.flush()?;
+                return source::end_of_frames(&a.name, end, got, a.frames, a.timeout);
             }
         }
     }

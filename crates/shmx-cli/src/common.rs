@@ -1,10 +1,12 @@
 //! What the commands share.
 
+use crate::escape::safe;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
-use shmx::error::{OpenError, ServerEnd};
+use shmx::error::{CreateError, OpenError, ServerEnd};
 use shmx::{Client, ClientOptions, Server, ServerBuilder};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait before the stop flag is polled.
@@ -12,24 +14,61 @@ pub(crate) const SLICE: Duration = Duration::from_millis(100);
 /// Readers without a lock are reaped after this time without a sign of life.
 const STALE: Duration = Duration::from_secs(5);
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether messages are left out, but for errors.
+pub(crate) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
 /// Messages for people. A closed stderr is no reason to fail.
 pub(crate) fn say(words: std::fmt::Arguments<'_>) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain(words);
+    }
+}
+
+/// The same, also when it is to be quiet. What other processes wrote is in many messages, so nothing in them steers a
+/// terminal.
+pub(crate) fn complain(words: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "{words}");
+    let words = words.to_string();
+    let _ = writeln!(std::io::stderr().lock(), "{}", safe(&words));
 }
 
 /// The error with its causes on one line; a cause that its parent already tells is not told twice.
 pub(crate) fn one_line(e: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in e.chain() {
-        let text = cause.to_string();
+        let create = cause.downcast_ref::<CreateError>();
+        // A mere heading: the command has said what it was doing.
+        if matches!(create, Some(CreateError::Os(_) | CreateError::Step(_) | CreateError::Existing(_))) {
+            continue;
+        }
+        // What the library advises is written for programs; the command has words of its own.
+        let text = create.and_then(advice_on_create).unwrap_or_else(|| cause.to_string());
         if line.is_empty() {
             line = text;
         } else if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
     }
-    line.replace('\n', " ")
+    safe(&line.replace('\n', " ")).into_owned()
+}
+
+/// What to do about a region that cannot be created, in terms of the command line.
+fn advice_on_create(e: &CreateError) -> Option<String> {
+    Some(match e {
+        CreateError::ReferenceMade { name } => format!(
+            "region `{name}` was made by another SHMX implementation that holds no lock, so nobody can tell whether it is \
+             in use; stop its server, then add --replace"
+        ),
+        CreateError::NotARegion { name } => {
+            format!("`{name}` exists and is not an SHMX region; use another name, or add --replace to remove it")
+        }
+        CreateError::Directory { .. } | CreateError::StrayBytes => "the directory is damaged".to_owned(),
+        _ => return None,
+    })
 }
 
 pub(crate) fn is_broken_pipe(e: &anyhow::Error) -> bool {
@@ -68,8 +107,28 @@ pub(crate) fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send +
     }
 }
 
+/// The beginning of an error.
+pub(crate) fn cannot_open(name: &str) -> String {
+    format!("cannot open region `{name}`")
+}
+
+/// Regions larger than this take a moment to make: all of their memory is reserved and zeroed. It has no name until
+/// then, so a signal that ends the command meanwhile leaves nothing.
+const LARGE: u64 = 1 << 30;
+
 pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
-    builder.create().with_context(|| format!("cannot create region `{name}`"))
+    let failed = || format!("cannot create region `{name}`");
+    if let Ok(layout) = builder.layout()
+        && u64::from(layout.total_bytes()) > LARGE
+    {
+        let total = crate::units::bytes(layout.total_bytes().into());
+        let readers = u64::from(layout.reader_slots());
+        let rings = crate::units::bytes(readers * u64::from(layout.control_stride()));
+        say(format_args!(
+            "reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"
+        ));
+    }
+    builder.create().with_context(failed)
 }
 
 /// Opens a region, trying for a while if it is not there; `None` if the command is to end.
@@ -86,7 +145,7 @@ pub(crate) fn open(name: &str, wait: Duration, options: &ClientOptions) -> anyho
                 }
             }
             Err(e) => {
-                return Err(anyhow::Error::new(e).context(format!("cannot open region `{name}`")));
+                return Err(anyhow::Error::new(e).context(cannot_open(name)));
             }
         }
     }
@@ -105,33 +164,15 @@ pub(crate) fn gone(name: &str, end: ServerEnd) -> anyhow::Error {
     }
 }
 
+/// The name of the program that a process runs, if the process is seen to use the region. Ids in a region may be of
+/// another process namespace, or used again.
+pub(crate) fn program(region: &shmx::Inspector, pid: u32) -> Option<String> {
+    let uses = region.is_used_by(pid) == Some(true);
+    uses.then(|| shmx_os::process_name(pid)).flatten().map(|name| safe(&name).into_owned())
+}
+
 pub(crate) fn cut_short(name: &str) -> anyhow::Error {
     anyhow!("the object of `{name}` was cut short by another process; end its server and start it again")
-}
-
-/// Text from shared memory without what would steer a terminal.
-pub(crate) fn safe(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return text.into();
-    }
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect::<String>().into()
-}
-
-/// The command line made no sense: exit code 2.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-pub(crate) fn usage(words: impl Into<String>) -> anyhow::Error {
-    Usage(words.into()).into()
 }
 
 /// Takes the control messages, tells the usual ones to the log, hands on the rest, and frees the slots of dead readers.
@@ -184,8 +225,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_not_sent() {
-        assert_eq!(safe("größe/\u{1b}[2J\n"), "größe/\\u{1b}[2J\\n");
-        assert!(matches!(safe("größe"), std::borrow::Cow::Borrowed(_)));
+    fn an_error_is_told_once_and_in_words_of_the_command_line() {
+        let io = std::io::Error::from_raw_os_error(30);
+        let os = shmx_os::CreateError::Os { step: "create a file in /dev/shm", source: io };
+        let e = anyhow::Error::new(CreateError::Os(os)).context("cannot create region `a`");
+        let line = one_line(&e);
+        let once = ["os error 30", "create a file", "remount,rw"].iter().all(|t| line.matches(t).count() == 1);
+        assert!(once && !line.contains("cannot create shared memory"), "{line}");
+        let e = anyhow::Error::new(CreateError::NotARegion { name: "a\u{1b}[2J".into() });
+        let line = one_line(&e);
+        assert!(line.contains("add --replace") && !line.contains("replace(true)"), "{line}");
+        assert!(line.contains("a\\u{1b}[2J"), "{line}");
     }
 }

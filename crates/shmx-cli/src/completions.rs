@@ -1,14 +1,27 @@
 //! `shmx completions` and `shmx man`: made from the same definition as the command line itself.
 
 use crate::args::{Cli, Completions, Man};
-use crate::common::{say, usage};
+use crate::common::say;
+use crate::exit::usage;
 use anyhow::Context;
 use clap::CommandFactory;
 use std::io::Write;
 
 pub(crate) fn run(a: &Completions) -> anyhow::Result<()> {
+    use clap_complete::Shell;
+    // The script asks the command itself, which knows the regions that are there.
+    let shell = match a.shell {
+        Shell::Bash => "bash",
+        Shell::Elvish => "elvish",
+        Shell::Fish => "fish",
+        Shell::PowerShell => "powershell",
+        Shell::Zsh => "zsh",
+        other => return Err(usage(format!("there is no script for {other}"))),
+    };
+    let shells = clap_complete::env::Shells::builtins();
+    let completer = shells.completer(shell).with_context(|| format!("there is no script for {shell}"))?;
     let mut script = Vec::new();
-    clap_complete::generate(a.shell, &mut Cli::command(), "shmx", &mut script);
+    completer.write_registration("COMPLETE", "shmx", "shmx", "shmx", &mut script)?;
     std::io::stdout().lock().write_all(&script)?;
     Ok(())
 }
@@ -38,7 +51,7 @@ pub(crate) fn man(a: &Man) -> anyhow::Result<()> {
         for (name, command) in &pages {
             let path = dir.join(format!("{name}.1"));
             let page = page(command, name)?;
-            std::fs::write(&path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
+            crate::target::write(&path, 0o666, |file| Ok(file.write_all(&page)?))?;
         }
         say(format_args!("{} manual pages written to `{shown}`", pages.len()));
         return Ok(());

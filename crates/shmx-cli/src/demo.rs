@@ -2,6 +2,8 @@
 
 use crate::args::{Demo, DemoReader};
 use crate::common;
+use crate::exit;
+use crate::json;
 use crate::progress::Progress;
 use crate::serve::{ECHO, FILL, FILL_LEN, GRACE, TICK_SEQ, TICK_SIM, fill};
 use crate::source::{Attached, Taken};
@@ -108,7 +110,9 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
             .concat();
     let fast = ["demo-reader", &name, "--hz", &hz, "--seconds", &secs_arg];
     let slow = [&fast[..], &["--hold-ms", &hold]].concat();
-    writeln!(out, "region `{name}`: a producer at {hz} Hz, a fast and a slow consumer, {secs} s")?;
+    if !a.json {
+        writeln!(out, "region `{name}`: a producer at {hz} Hz, a fast and a slow consumer, {secs} s")?;
+    }
     let producer = Part::start("producer", &arg(&serve))?;
     let mut consumers = [Part::start("fast consumer", &arg(&fast))?, Part::start("slow consumer", &arg(&slow))?];
 
@@ -127,7 +131,7 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
         c.ended_by(until)?;
     }
     if stop::requested() {
-        return Ok(());
+        return Err(exit::interrupted("the demonstration was not finished"));
     }
     let [fast, slow] = consumers;
     let (fast, slow) = (fast.report()?, slow.report()?);
@@ -135,6 +139,12 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     let n = |v: &Value, key: &str| v.get(key).and_then(Value::as_u64).unwrap_or(0);
     let ms = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64).unwrap_or(0.0);
 
+    let torn = n(&fast, "torn") + n(&slow, "torn");
+    let received = n(&fast, "received") + n(&slow, "received");
+    if a.json {
+        let all = json!({"producer": producer, "fast": fast, "slow": slow, "torn": torn, "received": received});
+        return json::line(&mut out, "demo", all).map_err(Into::into).and_then(|()| verdict_of(&fast, &slow, torn));
+    }
     writeln!(
         out,
         "producer       {} frames published, {} ticks without a free slot, {} messages heard, {} answered",
@@ -159,8 +169,6 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     }
     let seen = seen.context("the inspector could not look midway")?;
     writeln!(out, "inspector      {seen}")?;
-    let torn = n(&fast, "torn") + n(&slow, "torn");
-    let received = n(&fast, "received") + n(&slow, "received");
     let trips = n(&fast, "round_trips") + n(&slow, "round_trips");
     let verdict = if torn == 0 && n(&fast, "received") > 0 && n(&slow, "received") > 0 { "ok" } else { "FAILED" };
     writeln!(
@@ -168,8 +176,13 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
         "summary: {verdict}, {} frames published, {received} received, {trips} control round trips, {torn} torn",
         n(&producer, "published")
     )?;
-    for (what, r) in [("fast", &fast), ("slow", &slow)] {
-        if n(r, "received") == 0 {
+    verdict_of(&fast, &slow, torn)
+}
+
+/// Whether all went well.
+fn verdict_of(fast: &Value, slow: &Value, torn: u64) -> anyhow::Result<()> {
+    for (what, r) in [("fast", fast), ("slow", slow)] {
+        if r.get("received").and_then(Value::as_u64).unwrap_or(0) == 0 {
             bail!("the {what} consumer received no frames; try more --seconds");
         }
     }
@@ -240,7 +253,7 @@ pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {
         "received": stats.delivered, "missed": stats.missed, "rate": rate, "torn": torn + stats.rejected,
         "round_trips": trips.len(), "median_ms": ms(trips.get(trips.len() / 2)), "longest_ms": ms(trips.last()),
     });
-    writeln!(std::io::stdout(), "{report}")?;
+    json::print("demo-reader", report)?;
     Ok(())
 }
 

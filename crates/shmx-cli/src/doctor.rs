@@ -1,7 +1,9 @@
 //! `shmx doctor`: what this machine offers, and what stands in the way.
 
 use crate::args::Doctor;
-use crate::common::{safe, say};
+use crate::common::say;
+use crate::escape::safe;
+use crate::json;
 use crate::look;
 use crate::ls;
 use crate::units;
@@ -12,41 +14,10 @@ use shmx_os::{LockByte, LockState, Pending, ReadOnlyRegion, RegionName, clock, f
 use std::io::Write;
 use std::time::Instant;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Good,
-    /// Worth knowing.
-    Note,
-    /// Works, but not well.
-    Warning,
-    Broken,
-}
+mod finding;
+mod orphans;
 
-impl State {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Good => "ok",
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Broken => "BROKEN",
-        }
-    }
-}
-
-struct Finding {
-    area: &'static str,
-    state: State,
-    text: String,
-    remedy: Option<String>,
-}
-
-fn good(area: &'static str, text: impl Into<String>) -> Finding {
-    Finding { area, state: State::Good, text: text.into(), remedy: None }
-}
-
-fn finding(area: &'static str, state: State, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { area, state, text: text.into(), remedy: Some(remedy.into()) }
-}
+use finding::{Finding, State, finding, good};
 
 pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
     let mut all = Vec::new();
@@ -60,15 +31,15 @@ pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
     all.extend(terminal());
     let mut out = std::io::stdout().lock();
     if a.json {
-        let list: Vec<_> = (all.iter())
-            .map(|f| json!({"area": f.area, "state": f.state.word(), "text": f.text, "remedy": f.remedy}))
-            .collect();
-        writeln!(out, "{:#}", serde_json::Value::from(list))?;
+        for f in &all {
+            let what = json!({"area": f.area, "state": f.state.word(), "text": f.text, "remedy": f.remedy});
+            json::line(&mut out, "finding", what)?;
+        }
     } else {
         for f in &all {
-            writeln!(out, "{:<8} {:<13} {}", f.state.word(), f.area, f.text)?;
+            writeln!(out, "{:<8} {:<13} {}", f.state.word(), f.area, safe(&f.text))?;
             if let Some(r) = &f.remedy {
-                writeln!(out, "{:22} {r}", "")?;
+                writeln!(out, "{:22} {}", "", safe(r))?;
             }
         }
     }
@@ -98,7 +69,13 @@ fn space() -> Vec<Finding> {
             let text = format!("{}: {} free of {}", s.directory, limit(s.available), limit(s.total));
             let small = s.total.is_some_and(|t| t <= 64 << 20);
             let full = s.available.is_some_and(|n| n < 16 << 20);
-            found.push(if small {
+            found.push(if s.read_only {
+                let remedy = "mount -o remount,rw /dev/shm; commands that look work all the same";
+                finding(AREA, State::Broken, format!("{text}, mounted read-only"), remedy)
+            } else if s.objects_left == Some(0) {
+                let remedy = "remove what is not needed, or mount -o remount,nr_inodes=100k /dev/shm";
+                finding(AREA, State::Broken, format!("{text}, but no object can be added: out of inodes"), remedy)
+            } else if small {
                 finding(
                     AREA,
                     State::Warning,
@@ -110,20 +87,34 @@ fn space() -> Vec<Finding> {
             } else {
                 good(AREA, text)
             });
+            if !s.in_memory {
+                let text = format!("{} lies on a disk, not in memory: everything works, slowly", s.directory);
+                found.push(finding(AREA, State::Warning, text, "mount -t tmpfs -o mode=1777 tmpfs /dev/shm"));
+            }
+            if let Some(o) = s.owner.filter(|o| o.mode & 0o1777 != 0o1777) {
+                let text = format!("{} has mode {:04o} of user {}, not the usual 1777", s.directory, o.mode, o.uid);
+                found.push(finding(
+                    AREA,
+                    State::Warning,
+                    text,
+                    "chmod 1777 /dev/shm, so that every user can make regions",
+                ));
+            }
             if let Some(limit) = s.file_size_limit {
                 let text = format!("this process may make objects of at most {}", units::bytes(limit));
                 found.push(finding(AREA, State::Warning, text, "raise `ulimit -f`"));
             }
-            found.push(if s.nameless_objects {
-                good(AREA, "regions are made without a name first: a creator that is killed leaves nothing")
-            } else {
-                finding(
+            if s.nameless_objects {
+                found
+                    .push(good(AREA, "regions are made without a name first: a creator that is killed leaves nothing"));
+            } else if !s.read_only {
+                found.push(finding(
                     AREA,
                     State::Note,
-                    "no O_TMPFILE: regions are made under a hidden name first",
-                    "a creator that is killed may leave a file .shmx-pending-* in /dev/shm; remove it by hand",
-                )
-            });
+                    "regions are made under a name of their own first: there is no O_TMPFILE here, or no /proc",
+                    "a creator that is killed may leave an object behind; `shmx ls` shows it and `shmx prune` removes it",
+                ));
+            }
         }
         Err(e) if cfg!(target_os = "linux") => {
             let e = crate::common::one_line(&e.into());
@@ -131,14 +122,10 @@ fn space() -> Vec<Finding> {
         }
         Err(e) => found.push(finding(AREA, State::Note, e.to_string(), "the system's own tools tell the memory left")),
     }
-    let group = system_file("/sys/fs/cgroup/memory.max").filter(|m| m != "max");
-    if let Some(max) = group.and_then(|m| m.parse::<u64>().ok()) {
-        let used = system_file("/sys/fs/cgroup/memory.current").and_then(|m| m.parse::<u64>().ok()).unwrap_or(0);
-        let left = max.saturating_sub(used);
-        let text =
-            format!("control group: {} of {} left, shared memory included", units::bytes(left), units::bytes(max));
-        let tight = left < 64 << 20;
-        found.push(if tight {
+    for l in shmx_os::memory_limits() {
+        let (left, of) = (units::bytes(l.available), units::bytes(l.limit));
+        let text = format!("control group {}: {left} of {of} left, shared memory included", safe(&l.group));
+        found.push(if l.available < 64 << 20 {
             finding(AREA, State::Warning, text, "raise the group's memory limit, or use smaller regions")
         } else {
             good(AREA, text)
@@ -216,13 +203,8 @@ fn containers() -> Vec<Finding> {
         good(AREA, "none noticed")
     }];
     if !std::path::Path::new("/proc/self/fd").exists() {
-        let remedy = "mount it: mount -t proc proc /proc";
-        found.push(finding(
-            AREA,
-            State::Warning,
-            "/proc is not there, so creators leave hidden files when killed",
-            remedy,
-        ));
+        let text = "/proc is not there: processes are not named, and creators that are killed leave objects behind";
+        found.push(finding(AREA, State::Warning, text, "mount it: mount -t proc proc /proc"));
     }
     found
 }
@@ -239,9 +221,15 @@ fn regions() -> Vec<Finding> {
         found.push(finding(AREA, State::Warning, text, "`shmx prune` removes them"));
     }
     for r in rows.iter().filter(|r| r.state == ls::State::Unreadable) {
-        let text = format!("`{}` is unreadable: {}", r.name, r.note.as_deref().unwrap_or("no reason known"));
-        let remedy = format!("see `shmx inspect {0} --once`; remove it with `shmx rm --force {0}`", r.name);
-        found.push(finding(AREA, State::Warning, text, remedy));
+        let (name, why) = (safe(&r.name), safe(r.note.as_deref().unwrap_or("no reason known")));
+        let text = format!("`{name}` is unreadable: {why}");
+        found.push(if r.denied {
+            // Another user's region is in order as it is.
+            finding(AREA, State::Note, text, "nothing, if it is not meant for this user")
+        } else {
+            let remedy = format!("see `shmx inspect {name} --once`; remove it with `shmx rm --force {name}`");
+            finding(AREA, State::Warning, text, remedy)
+        });
     }
     if n(ls::State::Reference) > 0 {
         let text = format!("{} reference-made", n(ls::State::Reference));
@@ -253,11 +241,13 @@ fn regions() -> Vec<Finding> {
         ));
     }
     found.extend(meanings());
-    let pending = rows.iter().filter(|r| r.name.starts_with(".shmx-pending-")).count();
-    if pending > 0 {
-        let text = units::count(pending as u64, "hidden object of a creator");
-        found.push(finding(AREA, State::Warning, text, "if no creator runs, remove /dev/shm/.shmx-pending-*"));
+    let left = n(ls::State::Unfinished);
+    if left > 0 {
+        let text = format!("{} left by creators that were killed", units::count(left, "object"));
+        found.push(finding(AREA, State::Warning, text, "`shmx prune` removes them"));
     }
+    found.extend(orphans::find());
+    found.extend(orphans::removers());
     found
 }
 

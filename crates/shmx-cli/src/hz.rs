@@ -2,13 +2,16 @@
 
 use crate::acquired::Acquired;
 use crate::args::Hz;
-use crate::common::{self, SLICE, safe};
+use crate::common::{self, SLICE};
+use crate::escape::safe;
+use crate::exit;
+use crate::json;
 use crate::progress::Progress;
 use crate::seen::{PUBLISH_STEP, Seen};
 use crate::source;
 use crate::stop;
 use crate::units;
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use shmx::error::{ReadError, ServerEnd};
@@ -217,85 +220,140 @@ fn open(name: &str) -> Result<((Inspector, Tap), ServerState), shmx::error::Open
     Ok(((inspector, tap), state))
 }
 
+/// A region that is measured.
+struct Target<'a> {
+    name: &'a str,
+    inspector: Inspector,
+    tap: Tap,
+    m: Measure,
+    /// When a line was last written, and what had come by then.
+    told: (Instant, u64, u64),
+    /// When its server's life is looked at next.
+    life: Instant,
+    /// It has ended: in order, or why it failed.
+    ended: Option<anyhow::Result<()>>,
+}
+
 pub(crate) fn run(a: &Hz) -> anyhow::Result<()> {
-    let Some((inspector, mut tap)) = source::look(&a.name, a.wait_server, || open(&a.name))? else { return Ok(()) };
-    let mut m = Measure::new(ticks())?;
-    let end = a.seconds.map(|s| Instant::now() + s);
-    let result = measure(a, &inspector, &mut tap, &mut m, end);
-    if m.received == 0 {
-        result?;
-        if stop::requested() {
-            return Ok(());
-        }
-        bail!("no frame of `{}` in {:?}; see whether its server publishes", a.name, a.seconds.unwrap_or_default());
+    let mut all = Vec::new();
+    for name in &a.names {
+        let found = source::look(name, a.wait_server, || open(name))?;
+        let Some((inspector, tap)) = found else { return Err(exit::interrupted("nothing was measured")) };
+        let now = Instant::now();
+        let m = Measure::new(ticks())?;
+        all.push(Target { name, inspector, tap, m, told: (now, 0, 0), life: now, ended: None });
     }
+    measure(a, &mut all);
     let mut out = std::io::stdout().lock();
-    if a.json {
-        writeln!(out, "{:#}", summary_json(a, &m, &tap))?;
-    } else {
-        summary(a, &m, &tap, &mut out)?;
+    let mut failed = None;
+    for t in all {
+        if t.m.received == 0 {
+            let why = match t.ended {
+                Some(Err(e)) => e,
+                _ if stop::requested() => exit::interrupted(&format!("no frame of `{}` came", t.name)),
+                _ => {
+                    let time = units::ns(a.seconds.unwrap_or_default().as_nanos() as u64);
+                    anyhow!("no frame of `{}` in {time}; see whether its server publishes", t.name)
+                }
+            };
+            failed = Some(why);
+            continue;
+        }
+        if a.json {
+            json::line(&mut out, "rates", summary_json(t.name, &t.m, &t.tap))?;
+        } else {
+            summary(t.name, &t.m, &t.tap, &t.inspector, &mut out)?;
+        }
+        failed = t.ended.and_then(Result::err).or(failed);
     }
     out.flush()?;
-    result
+    failed.map_or(Ok(()), Err)
+}
+
+/// Measures all until the time is up, a signal comes, or none is left.
+fn measure(a: &Hz, all: &mut [Target<'_>]) {
+    let progress = a.seconds.filter(|_| a.json).map(|s| Progress::of_time(s, "measuring"));
+    let end = a.seconds.map(|s| Instant::now() + s);
+    let several = all.len() > 1;
+    loop {
+        let now = Instant::now();
+        let (mut pause, mut more) = (SLICE, false);
+        for t in all.iter_mut().filter(|t| t.ended.is_none()) {
+            match t.turn(a, now) {
+                Ok(again) => more |= again,
+                Err(e) => t.ended = Some(Err(e)),
+            }
+            if !a.json && t.told.0.elapsed() >= Duration::from_secs(1) && t.tell(several).is_err() {
+                return;
+            }
+            pause = pause.min(t.tap.pause());
+        }
+        if let Some(p) = &progress {
+            p.tick();
+        }
+        if end.is_some_and(|e| now >= e) || stop::requested() || all.iter().all(|t| t.ended.is_some()) {
+            return;
+        }
+        if !more {
+            let left = end.map_or(SLICE, |e| e.saturating_duration_since(Instant::now()).min(SLICE));
+            match all {
+                // It may be woken.
+                [one] => one.tap.sleep(left),
+                _ => std::thread::sleep(left.min(pause)),
+            }
+        }
+    }
+}
+
+impl Target<'_> {
+    /// Takes what has come; whether there may be more at once.
+    fn turn(&mut self, a: &Hz, now: Instant) -> anyhow::Result<bool> {
+        // Life first: a frame published just before the end is then still found.
+        let mut state = ServerState::Live;
+        if now >= self.life {
+            self.life = now + Duration::from_millis(20);
+            if !self.tap.is_whole() {
+                return Err(common::cut_short(self.name));
+            }
+            state = self.tap.state();
+        }
+        self.m.polls += 1;
+        let taken = take(self.name, &mut self.tap, &mut self.m)?;
+        if taken > 0 || self.m.polls.is_multiple_of(8) {
+            self.m.look_at_readers(&self.inspector)?;
+        }
+        match state {
+            _ if taken == TURN => {}
+            // Without a time to measure for, an orderly end is one.
+            ServerState::Closed if a.seconds.is_none() => self.ended = Some(Ok(())),
+            ServerState::Closed => return Err(common::gone(self.name, ServerEnd::Closed)),
+            ServerState::Died => return Err(common::gone(self.name, ServerEnd::Died)),
+            _ => {}
+        }
+        Ok(taken == TURN)
+    }
+
+    /// A line each second while it lasts.
+    fn tell(&mut self, several: bool) -> anyhow::Result<()> {
+        let (since, frames, bytes) = self.told;
+        let passed = since.elapsed();
+        let (total, missed) = (published(&self.m, &self.tap), self.tap.stats().missed);
+        let hz = (total - frames) as f64 / passed.as_secs_f64();
+        let bw = (self.m.bytes - bytes) as f64 / passed.as_secs_f64();
+        let name = if several { format!("{:<20} ", safe(self.name)) } else { String::new() };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{name}{:>9}  {:>12}  {missed} missed", units::rate(hz), units::bandwidth(bw))?;
+        out.flush()?;
+        self.told = (Instant::now(), total, self.m.bytes);
+        Ok(())
+    }
 }
 
 /// Frames taken before readers, signals and the time get their turn.
 const TURN: u32 = 64;
 
-fn measure(a: &Hz, inspector: &Inspector, tap: &mut Tap, m: &mut Measure, end: Option<Instant>) -> anyhow::Result<()> {
-    let progress = a.seconds.filter(|_| a.json).map(|s| Progress::of_time(s, "measuring"));
-    let mut told = (Instant::now(), 0_u64, 0_u64);
-    let mut life = Instant::now();
-    loop {
-        let now = Instant::now();
-        // Life first: a frame published just before the end is then still found.
-        let state = if now >= life {
-            if let Some(p) = &progress {
-                p.tick();
-            }
-            life = now + Duration::from_millis(20);
-            if !tap.is_whole() {
-                return Err(common::cut_short(&a.name));
-            }
-            tap.state()
-        } else {
-            ServerState::Live
-        };
-        m.polls += 1;
-        let taken = take(a, tap, m)?;
-        if taken > 0 || m.polls.is_multiple_of(8) {
-            m.look_at_readers(inspector)?;
-        }
-        match state {
-            _ if taken == TURN => {}
-            ServerState::Closed => return Err(common::gone(&a.name, ServerEnd::Closed)),
-            ServerState::Died => return Err(common::gone(&a.name, ServerEnd::Died)),
-            _ => {}
-        }
-        if end.is_some_and(|e| now >= e) || stop::requested() {
-            return Ok(());
-        }
-        // A line each second while it lasts.
-        let (since, frames, bytes) = told;
-        let passed = since.elapsed();
-        if passed >= Duration::from_secs(1) && !a.json {
-            let (total, missed) = (published(m, tap), tap.stats().missed);
-            let hz = (total - frames) as f64 / passed.as_secs_f64();
-            let bw = (m.bytes - bytes) as f64 / passed.as_secs_f64();
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "{:>9}  {:>12}  {missed} missed", units::rate(hz), units::bandwidth(bw))?;
-            out.flush()?;
-            told = (Instant::now(), total, m.bytes);
-        }
-        if taken < TURN {
-            let left = end.map_or(SLICE, |e| e.saturating_duration_since(Instant::now()).min(SLICE));
-            tap.sleep(left);
-        }
-    }
-}
-
 /// Takes what frames there are, at most a turn of them, and says how many it came by.
-fn take(a: &Hz, tap: &mut Tap, m: &mut Measure) -> anyhow::Result<u32> {
+fn take(name: &str, tap: &mut Tap, m: &mut Measure) -> anyhow::Result<u32> {
     match tap.directory_changed() {
         Ok(Some(directory)) => {
             m.acquisition = Acquired::of(&directory).map(|acquired| {
@@ -316,7 +374,7 @@ fn take(a: &Hz, tap: &mut Tap, m: &mut Measure) -> anyhow::Result<u32> {
                 m.note_acquisition(data, seen.time());
             }
             Ok(None) => return Ok(n),
-            Err(ReadError::SessionChanged) => return Err(source::taken_over(&a.name)),
+            Err(ReadError::SessionChanged) => return Err(source::taken_over(name)),
             Err(e) if e.is_final() => return Err(anyhow::Error::new(e).context("cannot read on")),
             Err(e) => tracing::warn!("frame rejected: {e}"),
         }
@@ -334,10 +392,10 @@ fn poll_ns(m: &Measure) -> u64 {
     (ticks() - m.began) / m.polls.max(1)
 }
 
-fn summary(a: &Hz, m: &Measure, tap: &Tap, out: &mut impl Write) -> anyhow::Result<()> {
+fn summary(name: &str, m: &Measure, tap: &Tap, inspector: &Inspector, out: &mut impl Write) -> anyhow::Result<()> {
     let seconds = (ticks() - m.began) as f64 / 1e9;
     let (frames, received, s) = (published(m, tap), m.received, tap.stats());
-    write!(out, "region     {}: {frames} frames in {seconds:.2} s, ", a.name)?;
+    write!(out, "region     {}: {frames} frames in {seconds:.2} s, ", safe(name))?;
     writeln!(out, "{received} received, {} missed, {} rejected", s.missed, s.rejected)?;
     match (m.rate(), m.bandwidth()) {
         (Some(r), Some(b)) => {
@@ -357,17 +415,17 @@ fn summary(a: &Hz, m: &Measure, tap: &Tap, out: &mut impl Write) -> anyhow::Resu
     }
     writeln!(out, "seen after {} (polled every {})", m.latency.text(), units::ns(poll_ns(m)))?;
     for r in &m.readers {
-        let program = shmx_os::process_name(r.pid).map(|n| format!(" {n}")).unwrap_or_default();
+        let program = common::program(inspector, r.pid).map(|n| format!(" {n}")).unwrap_or_default();
         let missed = r.missed.saturating_sub(r.missed_before);
         writeln!(out, "reader {:<3} pid {}{program}: {missed} missed; taken after {}", r.index, r.pid, r.taken.text())?;
     }
     Ok(())
 }
 
-fn summary_json(a: &Hz, m: &Measure, tap: &Tap) -> Value {
+fn summary_json(name: &str, m: &Measure, tap: &Tap) -> Value {
     let s = tap.stats();
     json!({
-        "region": a.name,
+        "region": name,
         "seconds": (ticks() - m.began) as f64 / 1e9,
         "frames": published(m, tap), "received": m.received, "missed": s.missed, "rejected": s.rejected,
         "rate_hz": m.rate(), "bytes_per_second": m.bandwidth(), "bytes_per_frame": m.bytes / m.received.max(1),

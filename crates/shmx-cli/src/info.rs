@@ -1,6 +1,8 @@
 //! `shmx info`: what a recording holds.
 
-use crate::common::safe;
+use crate::escape::safe;
+use crate::exit;
+use crate::json;
 use crate::recording::{self, Files, Line};
 use crate::stop;
 use clap::Args;
@@ -32,11 +34,11 @@ pub(crate) fn run(a: &Info) -> anyhow::Result<()> {
         }))
     };
     if stop::requested() {
-        return Ok(());
+        return Err(exit::interrupted("the recording was not read to its end"));
     }
     let mut out = std::io::stdout().lock();
     if a.json {
-        writeln!(out, "{}", as_json(&rec, read.as_deref()))?;
+        json::line(&mut out, "recording", as_json(&rec, read.as_deref()))?;
     } else {
         write!(out, "{}", as_text(&rec, read.as_deref()))?;
     }
@@ -80,7 +82,7 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
         let _ = writeln!(t, "no frames, {size}");
     }
     for (i, region) in rec.regions().iter().enumerate() {
-        let _ = write!(t, "region `{region}`");
+        let _ = write!(t, "region `{}`", safe(region));
         if let Some(c) = read.and_then(|r| r.get(i)) {
             let _ = write!(t, ": {} frames", c.frames);
             if c.missed > 0 {

@@ -1,10 +1,13 @@
 //! `shmx inspect`: what a region holds, live, as text or as JSON.
 
 use crate::args::Inspect;
-use crate::common::{hex, usage};
+use crate::common::hex;
 use crate::dashboard;
-use crate::look::{self, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
+use crate::exit::usage;
+use crate::json;
+use crate::look::{self, Facts, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
 use crate::report::{self, lock};
+use crate::values;
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 use shmx::{ChecksumState, HeaderReport, Inspector, OwnedFrame, ReaderInfo, SlotState, SlotView};
@@ -28,24 +31,137 @@ pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
     let what = target.text();
     let mut lookout = Lookout::new(target);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    if a.json {
+    if a.raw {
         let value = match lookout.refresh() {
-            Ok(()) => lookout.inspector().map(|i| json(i, matches!(lookout.target, Target::File(_)))),
+            Ok(()) => lookout.inspector().map(|i| raw(i, matches!(lookout.target, Target::File(_)))),
             Err(Look::Damaged(report)) => Some(json_damaged(&report)),
             Err(Look::Missing(why)) => bail!("cannot open `{what}`: {why}"),
             Err(Look::Region(_)) => None,
         };
-        writeln!(out, "{:#}", value.ok_or_else(|| anyhow!("`{what}` vanished; look again"))?)?;
+        json::line(&mut out, "inspect-raw", value.ok_or_else(|| anyhow!("`{what}` vanished; look again"))?)?;
         out.flush()?;
         return lookout.inspector().map(|_| ()).ok_or_else(|| damaged(&what));
     }
     let look = lookout.look(Focus::default(), true);
-    if let Look::Missing(why) = &look {
-        bail!("cannot open `{what}`: {why}");
+    match &look {
+        Look::Missing(why) => bail!("cannot open `{what}`: {why}"),
+        Look::Region(facts) if a.json => {
+            let mut value = plain(&what, facts);
+            value["owner"] = owner(lookout.inspector());
+            if let Some(limit) = a.data.limit {
+                value["latest"]["streams"] = elements(lookout.inspector(), limit);
+            }
+            json::line(&mut out, "inspect", value)?;
+        }
+        Look::Damaged(report) if a.json => {
+            let mut value = json!({"region": what});
+            value
+                .as_object_mut()
+                .into_iter()
+                .for_each(|v| v.extend(json_damaged(report).as_object().cloned().into_iter().flatten()));
+            json::line(&mut out, "inspect", value)?;
+        }
+        look => report::text(&what, look, &mut out)?,
     }
-    report::text(&what, &look, &mut out)?;
     out.flush()?;
     if matches!(look, Look::Damaged(_)) { Err(damaged(&what)) } else { Ok(()) }
+}
+
+fn owner(i: Option<&Inspector>) -> Value {
+    let owner = i.and_then(Inspector::owner);
+    owner.map_or(Value::Null, |o| json!({"uid": o.uid, "gid": o.gid, "mode": format!("{:04o}", o.mode)}))
+}
+
+/// The streams of the newest frame with their first elements.
+fn elements(i: Option<&Inspector>, limit: usize) -> Value {
+    let found = i.and_then(|i| Some((i.directory().ok()?, i.latest().ok()??)));
+    let Some((dir, frame)) = found else { return Value::Null };
+    let mut all = serde_json::Map::new();
+    for (name, s) in values::streams(&dir, &frame).unwrap_or_default() {
+        let info = dir.stream(s.stream_id);
+        let first = values::decode(info, s.data, limit);
+        let ty = info.map(values::type_text);
+        all.insert(name, json!({"elements": s.elem_count, "type": ty, "first": first}));
+    }
+    all.into()
+}
+
+/// A region as people name things: ids as text, no payloads.
+fn plain(what: &str, f: &Facts) -> Value {
+    let h = &f.header;
+    let stream = |s: &shmx::StreamInfo| {
+        json!({
+            "id": s.id, "name": s.name_lossy(), "type": values::type_text(s), "bytes_per_element": s.bytes_per_elem,
+            "meta": meta(s), "problems": look::problems(s),
+        })
+    };
+    let reader = |r: &look::ReaderFact| {
+        json!({
+            "index": r.index, "id": json::id(r.id), "pid": r.own.map(|e| e.pid), "program": r.program,
+            "lock": lock(r.lock), "dead": r.is_dead(), "last_frame": r.last_frame, "lag": r.lag,
+            "heard_age_ns": r.heartbeat_age_ns, "leases": r.leases, "delivered": r.own.map(|e| e.delivered),
+            "missed": r.own.map(|e| e.missed), "rejected": r.own.map(|e| e.rejected),
+            "waiting": r.own.map(|e| e.waiting),
+        })
+    };
+    let slot = |s: &look::SlotFact| {
+        let mut v = json!({"index": s.index, "state": s.kind.word(), "newest": s.newest, "leased_by": s.leased_by});
+        if s.has_frame() {
+            v["frame_id"] = s.frame_id.into();
+            v["sim_time"] = s.sim_time.into();
+            v["bytes"] = s.bytes.into();
+            v["age_ns"] = s.age_ns.into();
+            v["checksum"] = checksum_word(s.checksum).into();
+        }
+        if let Some(why) = &s.why {
+            v["why"] = why.as_str().into();
+        }
+        v
+    };
+    let latest = match &f.latest {
+        None => Value::Null,
+        Some(Err(e)) => json!({"error": e}),
+        Some(Ok(n)) => {
+            let streams: serde_json::Map<String, Value> = (n.streams.iter())
+                .map(|s| (s.plain_name(), json!({"elements": s.elem_count, "type": s.type_text()})))
+                .collect();
+            json!({
+                "frame_id": n.id, "slot": n.slot, "sim_time": n.sim_time, "bytes": n.bytes, "records": n.tlvs,
+                "age_ns": n.age_ns, "acquired_before_publish_ns": n.acquired_ns,
+                "checksum": checksum_word(n.checksum), "streams": streams, "damage": n.damage,
+            })
+        }
+    };
+    let control = |r: &look::ReaderFact| {
+        let ring = r.ring.filter(|ring| r.in_use || ring.sent > 0)?;
+        Some(json!({"index": r.index, "capacity": ring.capacity, "waiting": ring.waiting, "sent": ring.sent}))
+    };
+    json!({
+        "region": what,
+        "header": {
+            "version": format!("{}.{}", h.ver_major, h.ver_minor), "session_id": json::id(h.session_id),
+            "slots": h.slots, "frame_bytes_cap": h.frame_bytes_cap, "reader_slots": h.reader_slots,
+            "control_per_reader": h.control_per_reader, "static_bytes_cap": h.static_bytes_cap,
+            "static_bytes_used": h.static_bytes_used, "static_gen": h.static_gen, "frame_seq": h.frame_seq,
+            "write_index": h.write_index, "reserve_index": h.reserve_index, "readers_connected": h.readers_connected,
+        },
+        "bytes": f.layout.total_bytes(),
+        "server": {
+            "state": server_word(f.server), "pid": h.ext_server_pid, "program": f.program,
+            "features": flags(f.features), "extended": f.features.is_extended(), "current": f.named,
+        },
+        "directory_error": f.directory.as_ref().err(),
+        "streams": f.directory.iter().flat_map(|d| &d.streams).map(stream).collect::<Vec<_>>(),
+        "readers": f.readers.iter().filter(|r| r.in_use).map(reader).collect::<Vec<_>>(),
+        "slots": f.slots.iter().map(slot).collect::<Vec<_>>(),
+        "latest": latest,
+        "control": f.readers.iter().filter_map(control).collect::<Vec<_>>(),
+    })
+}
+
+/// What a stream says of itself.
+fn meta(s: &shmx::StreamInfo) -> Option<Value> {
+    serde_json::from_slice(&s.meta().0.to_extra()).ok()
 }
 
 fn damaged(what: &str) -> anyhow::Error {
@@ -89,7 +205,7 @@ fn checksum_ok(f: &OwnedFrame) -> Option<bool> {
 }
 
 /// The keys of the golden files, and `extension` with what the reference does not know.
-fn json(i: &Inspector, file: bool) -> Value {
+fn raw(i: &Inspector, file: bool) -> Value {
     let h = i.header();
     let features = i.features();
     let dir = i.directory();
@@ -105,10 +221,7 @@ fn json(i: &Inspector, file: bool) -> Value {
         })
     };
     let directory: Vec<Value> = dir.iter().flat_map(|d| &d.streams).map(stream).collect();
-    let meaning = |s: &shmx::StreamInfo| {
-        let meta: Option<Value> = serde_json::from_slice(&s.meta().0.to_extra()).ok();
-        json!({"stream_id": s.id, "meta": meta, "problems": look::problems(s)})
-    };
+    let meaning = |s: &shmx::StreamInfo| json!({"stream_id": s.id, "meta": meta(s), "problems": look::problems(s)});
     let meanings: Vec<Value> = dir.iter().flat_map(|d| &d.streams).map(meaning).collect();
     let frame = |s: &SlotView| {
         let f = state(s).1?;
@@ -169,7 +282,7 @@ fn json(i: &Inspector, file: bool) -> Value {
 /// How long before its publishing the data of the newest frame was acquired.
 fn newest_acquired(i: &Inspector, directory: Option<&shmx::Directory>) -> Option<i64> {
     let slot = i.layout().slot_of_sequence(i.header().write_index)?;
-    let frame = look::frame(i, slot, directory, Focus::default(), None, Some(shmx_os::clock::ticks()))?;
+    let frame = look::frame(i, slot, directory, Focus::default(), None, true)?;
     frame.ok()?.acquired_ns
 }
 

@@ -1,10 +1,14 @@
 //! `shmx ls`: every region on the machine.
 
 use crate::args::Ls;
-use crate::common::say;
+use crate::common::{self, say};
+use crate::escape::safe;
+use crate::json;
+use crate::rm;
 use crate::stop;
 use crate::units;
 use serde_json::{Value, json};
+use shmx::error::OpenError;
 use shmx::{Inspector, Listed, RegionKind, ServerState};
 use std::io::Write;
 use std::time::Instant;
@@ -16,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) state: State,
     /// What else is to be said about the state.
     pub(crate) note: Option<String>,
+    /// It may not be looked into: another user's.
+    pub(crate) denied: bool,
     pub(crate) size: u64,
     pub(crate) pid: Option<u32>,
     pub(crate) program: Option<String>,
@@ -34,6 +40,8 @@ pub(crate) enum State {
     Reference,
     Unknown,
     Unreadable,
+    /// Left by a creator that was killed.
+    Unfinished,
     Foreign,
 }
 
@@ -46,6 +54,7 @@ impl State {
             Self::Reference => "reference-made",
             Self::Unknown => "unknown",
             Self::Unreadable => "unreadable",
+            Self::Unfinished => "unfinished",
             Self::Foreign => "no region",
         }
     }
@@ -73,15 +82,23 @@ fn sample(l: &Listed) -> Option<Sample> {
     }
 }
 
-/// What the newest frames' publish times say about the rate; for regions too slow to count.
-fn rate_of_ring(i: &Inspector) -> Option<f64> {
-    let (now, features) = (shmx_os::clock::ticks(), i.features());
+/// The ids of the frames in the ring and their ages, the oldest first.
+fn ages(i: &Inspector) -> Vec<(u64, u64)> {
+    let (features, briefs) = (i.features(), i.slot_briefs());
+    // After the frames: none is of the future then.
+    let now = shmx_os::clock::ticks();
     let age = |h: &shmx::abi::wire::FrameHeader| features.publish_time(h.ext_publish_time, h.ext_stamp)?.age_ns(now);
-    let mut frames: Vec<(u64, u64)> = (i.slot_briefs().iter())
+    let mut frames: Vec<(u64, u64)> = briefs
+        .iter()
         .filter(|b| b.content == shmx::SlotContent::Frame)
         .filter_map(|b| Some((b.header.frame_id, age(&b.header)?)))
         .collect();
     frames.sort_unstable();
+    frames
+}
+
+/// What the newest frames' publish times say about the rate; for regions too slow to count.
+fn rate_of_ring(frames: &[(u64, u64)]) -> Option<f64> {
     let (&(a, age_a), &(b, age_b)) = (frames.first()?, frames.last()?);
     let span = age_a.checked_sub(age_b).filter(|&s| s > 0)?;
     let interval = span as f64 / (b - a) as f64;
@@ -94,6 +111,7 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
         name: l.object.name.to_string(),
         state: State::Foreign,
         note: None,
+        denied: false,
         size: l.object.len,
         pid: None,
         program: None,
@@ -107,36 +125,48 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
         RegionKind::Region { server, inspector } if inspector.is_whole() => {
             let h = inspector.header();
             row.state = State::of(*server);
-            row.pid = Some(h.ext_server_pid).filter(|&p| inspector.features().is_extended() && p != 0);
-            row.program = row.pid.filter(|_| *server == ServerState::Live).and_then(shmx_os::process_name);
+            let told = Some(h.ext_server_pid).filter(|&p| inspector.features().is_extended() && p != 0);
+            // The number of a dead process may be another one's by now, and that of another namespace always is.
+            row.pid = told.filter(|&p| inspector.is_used_by(p) == Some(true));
+            row.program = row.pid.and_then(|p| common::program(inspector, p));
             let taken = inspector.snapshot_readers().iter().filter(|r| r.in_use).count() as u32;
             row.readers = Some((taken, inspector.layout().reader_slots()));
             row.slots = Some(inspector.layout().slots());
             row.frames = Some(h.frame_seq);
-            row.age_ns = inspector.latest().ok().flatten().and_then(|f| f.age()).map(|age| age.as_nanos() as u64);
+            let ages = ages(inspector);
+            row.age_ns = ages.last().map(|a| a.1);
             let counted = before.and_then(|(n, at)| {
                 let n = h.frame_seq.checked_sub(n)?;
                 Some((n, n as f64 / at.elapsed().as_secs_f64().max(1e-6)))
             });
             row.rate = match counted {
                 Some((n, rate)) if n >= 8 => Some(rate),
-                Some((_, rate)) => rate_of_ring(inspector).or(Some(rate)),
-                None => rate_of_ring(inspector),
+                Some((_, rate)) => rate_of_ring(&ages).or(Some(rate)),
+                None => rate_of_ring(&ages),
             };
             if matches!(server, ServerState::Died | ServerState::Closed) {
                 row.rate = None;
             }
             if row.state == State::Unknown {
                 row.note =
-                    row.pid.filter(|&p| !shmx_os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
+                    told.filter(|&p| !shmx_os::process_alive(p)).map(|p| format!("no lock; process {p} is gone"));
             }
         }
         RegionKind::Region { .. } => {
             (row.state, row.note) = (State::Unreadable, Some("cut short by another process".into()));
         }
         RegionKind::Damaged(e) => (row.state, row.note) = (State::Unreadable, Some(e.to_string())),
+        RegionKind::Unreadable(e @ OpenError::Os(shmx_os::OpenError::PermissionDenied { .. })) => {
+            row.denied = true;
+            let o = &l.object;
+            let owner = format!("no permission: user {}, group {}, mode {:04o}", o.uid, o.gid, o.mode);
+            (row.state, row.note) = (State::Unreadable, Some(if cfg!(unix) { owner } else { e.to_string() }));
+        }
         RegionKind::Unreadable(e) => (row.state, row.note) = (State::Unreadable, Some(e.to_string())),
         _ => {}
+    }
+    if rm::is_left_over(l) {
+        (row.state, row.note) = (State::Unfinished, Some("its creator was killed".into()));
     }
     row
 }
@@ -161,7 +191,7 @@ pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     if a.json {
-        writeln!(out, "{:#}", rows.iter().map(json).collect::<Value>())?;
+        rows.iter().try_for_each(|r| json::line(&mut out, "region", as_json(r)))?;
         return Ok(());
     }
     if rows.is_empty() {
@@ -193,7 +223,7 @@ pub(crate) fn cells(r: &Row) -> [String; 9] {
         _ => dash(),
     };
     [
-        r.name.clone(),
+        safe(&r.name).into_owned(),
         r.state.word().to_owned(),
         producer,
         r.rate.map_or_else(dash, units::rate),
@@ -202,7 +232,7 @@ pub(crate) fn cells(r: &Row) -> [String; 9] {
         r.frames.map_or_else(dash, |n| n.to_string()),
         units::bytes(r.size),
         match &r.note {
-            Some(note) => note.clone(),
+            Some(note) => safe(note).into_owned(),
             None => r.age_ns.map_or_else(dash, |n| format!("{} ago", units::ns(n))),
         },
     ]
@@ -227,7 +257,7 @@ fn table(rows: &[Row]) -> Vec<String> {
         .collect()
 }
 
-fn json(r: &Row) -> Value {
+fn as_json(r: &Row) -> Value {
     json!({
         "name": r.name, "state": r.state.word(), "note": r.note, "bytes": r.size, "pid": r.pid, "program": r.program,
         "rate_hz": r.rate, "readers": r.readers.map(|r| r.0), "reader_slots": r.readers.map(|r| r.1),

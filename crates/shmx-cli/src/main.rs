@@ -4,15 +4,20 @@
 mod acquired;
 mod args;
 mod cat;
+mod colour;
 mod common;
+mod complete;
 mod completions;
 mod dashboard;
 mod demo;
 mod doctor;
 mod dump;
+mod escape;
+mod exit;
 mod hz;
 mod info;
 mod inspect;
+mod json;
 mod keys;
 mod look;
 mod ls;
@@ -31,42 +36,48 @@ mod send;
 mod serve;
 mod source;
 mod stop;
+mod target;
 mod units;
 mod values;
 mod view;
+mod wait;
 
 use args::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
-const WRONG_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    let matches = Cli::command().color(args::colour_of_help()).try_get_matches();
+    let cli = match matches.and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         // Help and the version.
         Err(e) if !e.use_stderr() || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             e.exit()
         }
         Err(e) => {
-            common::say(format_args!("shmx: {}", args::usage_line(&e)));
-            return ExitCode::from(WRONG_USAGE);
+            common::complain(format_args!("shmx: {}", args::usage_line(&e)));
+            return exit::wrong_usage();
         }
     };
+    colour::choose(cli.color);
+    common::set_quiet(cli.quiet);
     let level = match cli.verbose {
+        0 if cli.quiet => "error",
         0 => "warn",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(colour::on_stderr()).init();
     match stop::install().and_then(|()| run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if common::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            common::say(format_args!("shmx: {}", common::one_line(&e)));
-            if e.is::<common::Usage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+            common::complain(format_args!("shmx: {}", common::one_line(&e)));
+            exit::code(&e)
         }
     }
 }
@@ -78,6 +89,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Read(a) => read::run(a),
         Command::Cat(a) => cat::run(a),
         Command::Hz(a) => hz::run(a),
+        Command::Wait(a) => wait::run(a),
         Command::Send(a) => send::run(a),
         Command::Dump(a) => dump::run(a),
         Command::Rm(a) => rm::run(a),

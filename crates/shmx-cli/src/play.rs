@@ -1,10 +1,13 @@
 //! `shmx play`: a recording becomes regions again.
 
-use crate::args::Checksum;
+use crate::args::{self, Checksum, Made};
 use crate::common::{SLICE, say};
+use crate::exit;
+use crate::json;
 use crate::keys::Keys;
 use crate::recording::{self, Files};
 use crate::stop;
+use anyhow::bail;
 use clap::Args;
 use hdrhistogram::Histogram;
 use ratatui::crossterm::event::KeyCode;
@@ -23,10 +26,10 @@ pub(crate) struct Play {
     #[arg(long = "loop")]
     repeat: bool,
     /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = args::time)]
     from: Duration,
     /// End at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     to: Option<Duration>,
     /// Only these regions.
     #[arg(long = "region", value_name = "NAME")]
@@ -44,14 +47,13 @@ pub(crate) struct Play {
     #[arg(long)]
     lossless: bool,
     /// Keep the regions for this time after the last frame.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = args::time)]
     keep: Duration,
     /// Which frames carry a checksum: those that had one (`auto`), or all, or none.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     checksum: Checksum,
-    /// Replace what has a region's name, unless its server lives.
-    #[arg(long)]
-    replace: bool,
+    #[command(flatten)]
+    made: Made,
     /// Print a summary as JSON to stdout at the end.
     #[arg(long)]
     json: bool,
@@ -75,23 +77,25 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     options.to = a.to;
     options.regions.clone_from(&a.regions);
     options.prefix.clone_from(&a.prefix);
-    options.replace = a.replace;
+    options.replace = a.made.replace;
+    options.mode = a.made.mode;
+    options.group = a.made.group;
     options.checksum = (a.checksum != Checksum::Auto).then(|| a.checksum.into());
     let mut player = Player::new(a.files.open()?, options)?;
     let names: Vec<String> = player.live_regions().map(|n| format!("`{n}`")).collect();
     say(format_args!("playing {}, {:.3} s", names.join(", "), player.duration().as_secs_f64()));
     while player.readers() < a.wait_readers {
         if !stop::sleep_until(Instant::now() + Duration::from_millis(1)) {
-            return Ok(());
+            return Err(exit::interrupted("nothing was played; too few readers came"));
         }
         player.attend();
     }
     let late = {
-        let keys = Keys::new();
+        let mut keys = Keys::new();
         if keys.on() {
-            say(format_args!("{KEYS}\r"));
+            let _ = write!(std::io::stderr(), "{KEYS}\r\n");
         }
-        play(a, &mut player, &keys)
+        play(a, &mut player, &mut keys)
     }?;
     if !stop::requested() {
         finish(a, &mut player)?;
@@ -111,15 +115,24 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
             "published": s.published, "skipped": s.skipped, "segments": s.segments, "loops": s.loops,
             "late_ms": {"p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": late.max() as f64 / 1e6},
         });
-        writeln!(std::io::stdout(), "{summary}")?;
+        json::print("play", summary)?;
     }
-    recording::judge(player.recording().problems())
+    recording::judge(player.recording().problems())?;
+    match (s.published, s.skipped) {
+        (_, 0) => Ok(()),
+        (0, n) => bail!(
+            "none of {n} frames was published: their regions are not in the recording, or readers hold every slot"
+        ),
+        (_, n) => Err(exit::incomplete(format!(
+            "{n} frames were skipped: readers held every slot for 20 ms, or they fit no region of the recording"
+        ))),
+    }
 }
 
 /// Plays to the end and returns how late each frame was, in nanoseconds.
-fn play(a: &Play, player: &mut Player, keys: &Keys) -> anyhow::Result<Histogram<u64>> {
+fn play(a: &Play, player: &mut Player, keys: &mut Keys) -> anyhow::Result<Histogram<u64>> {
     let mut late = Histogram::new_with_max(60_000_000_000, 3)?;
-    let show = std::io::stderr().is_terminal() && keys.on();
+    let show = std::io::stderr().is_terminal();
     let mut shown = Instant::now();
     player.set_paused(a.paused);
     player.start();
@@ -133,7 +146,7 @@ fn play(a: &Play, player: &mut Player, keys: &Keys) -> anyhow::Result<Histogram<
             break;
         }
         player.attend();
-        if show && shown.elapsed() > SLICE {
+        if show && keys.on() && shown.elapsed() > SLICE {
             shown = Instant::now();
             status(player);
         }
@@ -161,7 +174,7 @@ fn play(a: &Play, player: &mut Player, keys: &Keys) -> anyhow::Result<Histogram<
             late.saturating_record(u64::try_from(now.saturating_duration_since(until).as_nanos()).unwrap_or(u64::MAX));
         }
     }
-    if show {
+    if show && keys.on() {
         let _ = write!(std::io::stderr(), "\r\x1b[K");
     }
     Ok(late)

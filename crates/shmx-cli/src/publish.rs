@@ -2,6 +2,7 @@
 
 use crate::args::Publish;
 use crate::common::{self, Pace, SLICE, say};
+use crate::json;
 use crate::stop;
 use anyhow::{Context, bail};
 use shmx::Server;
@@ -27,7 +28,14 @@ pub(crate) fn run(a: &Publish) -> anyhow::Result<()> {
     let mut server = common::create(&a.name, &builder)?;
     say(format_args!("publishing `{}`, {frame_bytes} bytes of stdin a frame", server.name()));
     let result = frames(&mut server, a, &parts, frame_bytes);
-    say(format_args!("published {} frames of `{}`", server.frames_published(), a.name));
+    let published = server.frames_published();
+    say(format_args!("published {published} frames of `{}`", a.name));
+    if a.json {
+        json::print(
+            "publish",
+            serde_json::json!({"region": a.name, "published": published, "bytes_per_frame": frame_bytes}),
+        )?;
+    }
     result
 }
 

@@ -2,23 +2,34 @@
 
 use crate::args::{Every, Read};
 use crate::common;
-use crate::source::{Source, Taken};
+use crate::exit;
+use crate::json::{self, SCHEMA};
+use crate::source::{self, Source, Taken};
 use crate::values;
-use anyhow::{Context, bail};
-use serde_json::{Map, Value, json};
+use anyhow::Context;
 use shmx::{Directory, OwnedFrame};
 use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
-    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, wants_all(a))? else { return Ok(()) };
+    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, wants_all(a))? else {
+        return Err(exit::interrupted("no frame was read"));
+    };
     let mut skipped = 0;
     let result = lines(a, &mut source, &mut skipped);
     let s = source.end();
     let (n, missed, rejected) = (s.delivered, s.missed, s.rejected);
     let left_out = if a.every.is_some() { format!(", {skipped} skipped by --every") } else { String::new() };
     common::say(format_args!("{n} frames received, {missed} missed, {rejected} rejected{left_out}"));
-    result
+    result?;
+    if a.all && missed + rejected > 0 {
+        return Err(exit::incomplete(format!(
+            "{missed} frames of `{}` were missed and {rejected} rejected despite --all; read less of each (--stream, \
+             --limit), --attach to a `publish --lossless`, or give the region more slots",
+            a.name
+        )));
+    }
+    Ok(())
 }
 
 /// Whether it takes every frame, and not the newest each time.
@@ -31,17 +42,14 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
     let mut dir = source.directory().context("cannot read the stream directory")?;
     let mut only = chosen(a, &dir)?;
     let mut got = 0;
+    let mut line = Vec::new();
     // With --every: the next frame id, or the next moment, to print.
     let (mut next_id, mut next_time) = (0, Instant::now());
     while a.frames.is_none_or(|n| got < n) {
         let all = wants_all(a);
         let frame = match source.take(all, Instant::now() + a.timeout)? {
             Taken::Frame(f) => f,
-            Taken::Stopped => return Ok(()),
-            Taken::Closed => bail!("the server of `{}` has left after {got} frames; start it again", a.name),
-            Taken::TimedOut => {
-                bail!("no frame of `{}` within {:?}; see whether its server publishes", a.name, a.timeout)
-            }
+            end => return source::end_of_frames(&a.name, end, got, a.frames, a.timeout),
         };
         match a.every {
             Some(Every::Frames(_)) if frame.frame_id() < next_id => {
@@ -63,7 +71,9 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
         }
         let missed = source.stats().missed;
         if a.json {
-            writeln!(out, "{}", json_line(&dir, &frame, missed, only.as_deref())?)?;
+            line.clear();
+            json_line(&mut line, a, &dir, &frame, missed, only.as_deref())?;
+            out.write_all(&line)?;
         } else {
             let (id, sim) = (frame.frame_id(), frame.sim_time());
             let text = values::text(&dir, &frame, only.as_deref())?;
@@ -84,14 +94,29 @@ fn chosen(a: &Read, dir: &Directory) -> anyhow::Result<Option<Vec<u32>>> {
     a.streams.iter().map(find).collect::<anyhow::Result<_>>().map(Some)
 }
 
-fn json_line(dir: &Directory, frame: &OwnedFrame, missed: u64, only: Option<&[u32]>) -> anyhow::Result<Value> {
-    let mut streams = Map::new();
+fn json_line(
+    out: &mut Vec<u8>,
+    a: &Read,
+    dir: &Directory,
+    frame: &OwnedFrame,
+    missed: u64,
+    only: Option<&[u32]>,
+) -> anyhow::Result<()> {
+    write!(out, "{{\"schema\":{SCHEMA},\"kind\":\"frame\",\"frame_id\":{},\"sim_time\":", frame.frame_id())?;
+    json::write(out, &frame.sim_time().into())?;
+    write!(out, ",\"missed\":{missed},\"streams\":{{")?;
+    let mut first = true;
     for (name, s) in values::streams(dir, frame)? {
-        if only.is_none_or(|ids| ids.contains(&s.stream_id)) {
-            streams.insert(name, values::decode(dir.stream(s.stream_id), s.data, usize::MAX));
+        if only.is_some_and(|ids| !ids.contains(&s.stream_id)) {
+            continue;
         }
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        json::write(out, &name.into())?;
+        out.push(b':');
+        values::write_stream(out, dir.stream(s.stream_id), s.elem_count, s.data, a.data.into())?;
     }
-    Ok(json!({
-        "frame_id": frame.frame_id(), "sim_time": frame.sim_time(), "streams": streams, "missed": missed,
-    }))
+    out.extend_from_slice(b"}}\n");
+    Ok(())
 }

@@ -1,25 +1,28 @@
 //! `shmx record`: regions into a file.
 
+use crate::args;
 use crate::common::say;
+use crate::complete::regions;
+use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use shmx_record::{Compression, Recorder, RecorderEvent, RecorderOptions, RecorderStatus};
-use std::io::Write;
+use clap_complete::ArgValueCompleter;
+use shmx_record::{Compression, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub(crate) struct Record {
     /// Names of the regions.
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, add = ArgValueCompleter::new(regions))]
     names: Vec<String>,
     /// The file to write; with rotation `run.mcap` becomes run-0001.mcap, run-0002.mcap and so on.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// End after this time.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     seconds: Option<Duration>,
     /// End after this many frames of all regions together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -27,32 +30,35 @@ pub(crate) struct Record {
     /// End when every region was there and its server is gone, instead of waiting for it to come back.
     #[arg(long)]
     until_gone: bool,
+    /// Also what is in the rings when it starts, published before; otherwise it begins with the newest frame.
+    #[arg(long)]
+    ring: bool,
     /// Fail when no region is there within this time. Without it, wait.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     wait_server: Option<Duration>,
     /// Compress the file.
     #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
     compress: Compress,
     /// Begin a new file when one has this size.
-    #[arg(long, value_name = "SIZE", value_parser = recording::size)]
+    #[arg(long, value_name = "SIZE", value_parser = args::size)]
     rotate_size: Option<u64>,
     /// Begin a new file when one is this old.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     rotate_every: Option<Duration>,
     /// Remove the oldest files of this recording, so that all have at most this size together.
-    #[arg(long, value_name = "SIZE", value_parser = recording::size)]
+    #[arg(long, value_name = "SIZE", value_parser = args::size)]
     keep_size: Option<u64>,
     /// Memory for frames that wait to be written; when it is full, frames are missed.
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = recording::size)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = args::size)]
     backlog: u64,
     /// Finish a chunk at least this often: what a killed recorder loses at most.
-    #[arg(long, value_name = "TIME", default_value = "1", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::time)]
     flush: Duration,
     /// Only whole frames, no messages for viewers: half the size, and it can be replayed all the same.
     #[arg(long)]
     no_views: bool,
     /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
-    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = recording::size)]
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = args::size)]
     view_limit: u64,
     /// Do not compare the frames' checksums.
     #[arg(long)]
@@ -77,6 +83,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.backlog_bytes = a.backlog;
     options.verify = !a.no_verify;
     options.until_gone = a.until_gone;
+    options.ring = a.ring;
     options.max_frames = a.frames;
     options.writer.compression = match a.compress {
         Compress::None => Compression::None,
@@ -90,8 +97,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.writer.rotate_after = a.rotate_every;
     options.writer.keep_bytes = a.keep_size;
     options.writer.overwrite = a.overwrite;
+    options.writer.discard_empty = true;
     let recorder = Recorder::start(&a.names, &a.output, options)?;
-    say(format_args!("recording {} to {}; Ctrl-C ends it", a.names.join(", "), a.output.display()));
+    let to = a.output.display();
+    say(format_args!("recording {} to {to}; Ctrl-C ends it", a.names.join(", ")));
     let start = Instant::now();
     let end = a.seconds.map(|s| start + s);
     let mut line = Line::new(None);
@@ -165,10 +174,22 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes, "regions": regions,
         });
-        writeln!(std::io::stdout(), "{summary}")?;
+        json::print("record", summary)?;
     }
     if nobody {
         bail!("none of the regions was there; start their servers, or see `shmx ls`");
+    }
+    let never = |r: &&RegionStatus| r.segments == 0;
+    let missing: Vec<&RegionStatus> = status.regions.iter().filter(never).collect();
+    if let Some(first) = missing.first() {
+        // Of many the first ones, and one reason.
+        let names: Vec<String> = missing.iter().take(5).map(|r| format!("`{}`", r.region)).collect();
+        let more = if missing.len() > 5 { format!(" and {} more", missing.len() - 5) } else { String::new() };
+        let why = first.trouble.as_deref().unwrap_or("not there");
+        bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
+    }
+    if written.frames == 0 {
+        bail!("no frame was recorded; see whether the servers publish");
     }
     Ok(())
 }
@@ -184,6 +205,11 @@ fn tell(line: &Line, event: &RecorderEvent) {
         RecorderEvent::End { region, segment, reason, counts } => line.say(format_args!(
             "`{region}` segment {segment} ended ({reason}): {} frames, {} missed",
             counts.frames, counts.missed
+        )),
+        RecorderEvent::ClockSet { step_ns } => line.say(format_args!(
+            "the system's clock was set by {:+.1} s, or the machine slept; times in this file go on as they were, and \
+             the next file begins with the new time",
+            *step_ns as f64 / 1e9
         )),
         RecorderEvent::Trouble { region, what } => line.say(format_args!("`{region}`: {what}")),
         _ => {}

@@ -1,6 +1,6 @@
 //! `inspect --once`: a region as text.
 
-use crate::common::safe;
+use crate::escape::safe;
 use crate::look::{self, Facts, FrameFact, Look, checksum_word};
 use crate::units;
 use crate::values;
@@ -26,6 +26,7 @@ pub(crate) fn field_value(name: &str, value: u64) -> String {
 }
 
 pub(crate) fn damaged(what: &str, r: &HeaderReport, out: &mut impl Write) -> std::io::Result<()> {
+    let what = safe(what);
     writeln!(out, "`{what}` cannot be opened as a region; its object has {} bytes", r.available)?;
     if let Err(e) = &r.layout {
         writeln!(out, "because {e}")?;
@@ -43,7 +44,7 @@ pub(crate) fn text(what: &str, look: &Look, out: &mut impl Write) -> std::io::Re
     match look {
         Look::Region(facts) => region(what, facts, out),
         Look::Damaged(report) => damaged(what, report, out),
-        Look::Missing(why) => writeln!(out, "{why}"),
+        Look::Missing(why) => writeln!(out, "{}", safe(why)),
     }
 }
 
@@ -55,15 +56,15 @@ fn region(what: &str, f: &Facts, out: &mut impl Write) -> std::io::Result<()> {
     let h = &f.header;
     let l = &f.layout;
     let total = u64::from(l.total_bytes());
+    let what = safe(what);
     writeln!(out, "region {what}: SHMX {}.{}, {total} bytes ({})", h.ver_major, h.ver_minor, units::bytes(total))?;
     let named = if f.named { "" } else { ", no longer under its name" };
     writeln!(out, "session {:#018x}{named}", h.session_id)?;
-    let program = f.program.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
     match f.server {
         ServerState::Reference => writeln!(out, "server reference-made: no lock, no extension")?,
         s => {
             let list = look::flags(f.features).join(" ");
-            writeln!(out, "server {}, pid {}{program}, features {list}", look::server_word(s), h.ext_server_pid)?;
+            writeln!(out, "server {}, {}, features {list}", look::server_word(s), look::process_text(f))?;
         }
     }
     writeln!(out, "frames {}, newest sequence {}, reserved {}", h.frame_seq, h.write_index, h.reserve_index)?;

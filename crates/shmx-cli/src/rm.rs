@@ -1,28 +1,43 @@
 //! `shmx rm` and `shmx prune`: names whose servers are gone.
 
 use crate::args::{Prune, Rm};
-use crate::common::{interruptible, say, usage};
+use crate::common::{complain, interruptible, one_line, say};
+use crate::escape::safe;
+use crate::exit::{self, usage};
+use crate::json;
 use crate::units;
 use anyhow::{Context, bail};
+use serde_json::json;
 use shmx::error::RemoveError;
-use shmx::{RegionKind, Removed, ServerState};
+use shmx::{Listed, RegionKind, Removed, ServerState};
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
     let mut failed = 0;
     for name in &a.names {
-        match shmx::remove(name, a.force) {
-            Ok(Removed::Nothing) => say(format_args!("`{name}` was gone already")),
-            Ok(_) => say(format_args!("`{name}` removed")),
+        let (word, error) = match shmx::remove(name, a.force) {
+            Ok(Removed::Nothing) => {
+                say(format_args!("`{name}` was gone already"));
+                ("gone", None)
+            }
+            Ok(_) => {
+                say(format_args!("`{name}` removed"));
+                ("removed", None)
+            }
             Err(e) => {
                 failed += 1;
                 let hint = match e {
                     RemoveError::ReferenceMade { .. } | RemoveError::NotARegion { .. } => " (--force)",
                     _ => "",
                 };
-                let text = crate::common::one_line(&anyhow::Error::new(e).context(format!("cannot remove `{name}`")));
-                say(format_args!("shmx: {text}{hint}"));
+                let text = one_line(&anyhow::Error::new(e).context(format!("cannot remove `{name}`")));
+                complain(format_args!("shmx: {text}{hint}"));
+                ("refused", Some(text))
             }
+        };
+        if a.json {
+            json::print("rm", json!({"name": name, "result": word, "error": error}))?;
         }
     }
     if failed > 0 {
@@ -31,56 +46,77 @@ pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A creator is done with its object long before this time; what is older was left by one that was killed.
+pub(crate) const PENDING_AGE: Duration = Duration::from_secs(60);
+
+/// Whether it is an object that a creator was killed over.
+pub(crate) fn is_left_over(l: &Listed) -> bool {
+    let old = l.object.modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > PENDING_AGE);
+    let locked = matches!(&l.kind, RegionKind::Region { server: ServerState::Live, .. });
+    l.object.is_pending() && old && !locked
+}
+
+/// What `prune` takes away.
+struct Dead {
+    name: String,
+    bytes: u64,
+    what: &'static str,
+}
+
+fn dead(l: &Listed) -> Option<Dead> {
+    let what = match &l.kind {
+        _ if is_left_over(l) => "unfinished",
+        _ if l.object.is_pending() => return None,
+        RegionKind::Region { server: ServerState::Died, .. } => "dead",
+        RegionKind::Region { server: ServerState::Closed, .. } => "closed",
+        _ => return None,
+    };
+    Some(Dead { name: l.object.name.to_string(), bytes: l.object.len, what })
+}
+
 pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
-    let dead: Vec<(String, u64)> = (shmx::list()?.iter())
-        .filter(|l| l.object.name.as_str().starts_with(a.prefix.trim_start_matches('/')))
-        .filter(|l| matches!(l.kind, RegionKind::Region { server: ServerState::Died | ServerState::Closed, .. }))
-        .map(|l| (l.object.name.to_string(), l.object.len))
-        .collect();
+    let prefix = a.prefix.trim_start_matches('/');
+    let dead: Vec<Dead> =
+        shmx::list()?.iter().filter(|l| l.object.name.as_str().starts_with(prefix)).filter_map(dead).collect();
     if dead.is_empty() {
         say(format_args!("no dead regions"));
         return Ok(());
     }
-    let total = units::bytes(dead.iter().map(|d| d.1).sum());
-    for (name, len) in &dead {
-        writeln!(std::io::stdout(), "{name}  {}", units::bytes(*len))?;
+    let total = units::bytes(dead.iter().map(|d| d.bytes).sum());
+    if !a.json {
+        for d in &dead {
+            writeln!(std::io::stdout(), "{}  {}  {}", safe(&d.name), d.what, units::bytes(d.bytes))?;
+        }
     }
+    let show = |d: &Dead, result: &str| match a.json {
+        true => json::print("prune", json!({"name": d.name, "state": d.what, "bytes": d.bytes, "result": result})),
+        false => Ok(()),
+    };
     let what = units::count(dead.len() as u64, "dead region");
     if a.dry_run {
+        dead.iter().try_for_each(|d| show(d, "kept"))?;
         say(format_args!("{what}, {total}; nothing was removed"));
         return Ok(());
     }
-    if !a.yes {
-        if !std::io::stdin().is_terminal() {
-            return Err(usage(format!("there is no terminal to ask whether to remove {what}; add --yes or --dry-run")));
-        }
-        let mut err = std::io::stderr();
-        write!(err, "remove {what}, {total}? [y/N] ")?;
-        err.flush()?;
-        let read = || {
-            let mut answer = String::new();
-            std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
-        };
-        let Some(answer) = interruptible(read) else {
-            say(format_args!("\nnothing was removed"));
-            return Ok(());
-        };
-        let answer = answer.context("cannot read the answer")?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") {
-            say(format_args!("nothing was removed"));
-            return Ok(());
-        }
+    if !a.yes && !agreed(&what, &total)? {
+        dead.iter().try_for_each(|d| show(d, "kept"))?;
+        say(format_args!("nothing was removed"));
+        return Ok(());
     }
-    let mut removed = 0;
-    let mut failed = 0;
-    for (name, _) in &dead {
-        match shmx::remove(name, false) {
-            Ok(Removed::Nothing) | Err(RemoveError::Open(shmx_os::OpenError::NotFound { .. })) => {}
-            Ok(_) => removed += 1,
+    let (mut removed, mut failed) = (0, 0);
+    for d in &dead {
+        // An unfinished object may have no magic yet.
+        match shmx::remove(&d.name, d.what == "unfinished") {
+            Ok(Removed::Nothing) | Err(RemoveError::Open(shmx_os::OpenError::NotFound { .. })) => show(d, "gone")?,
+            Ok(_) => {
+                removed += 1;
+                show(d, "removed")?;
+            }
             Err(e) => {
                 failed += 1;
-                let e = anyhow::Error::new(e).context(format!("cannot remove `{name}`"));
-                say(format_args!("shmx: {}", crate::common::one_line(&e)));
+                show(d, "refused")?;
+                let e = anyhow::Error::new(e).context(format!("cannot remove `{}`", d.name));
+                complain(format_args!("shmx: {}", one_line(&e)));
             }
         }
     }
@@ -89,4 +125,24 @@ pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
         bail!("{} could not be removed", units::count(failed, "region"));
     }
     Ok(())
+}
+
+/// Asks whoever is at the terminal.
+fn agreed(what: &str, total: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(usage(format!("there is no terminal to ask whether to remove {what}; add --yes or --dry-run")));
+    }
+    let mut err = std::io::stderr();
+    write!(err, "remove {what}, {total}? [y/N] ")?;
+    err.flush()?;
+    let read = || {
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    };
+    let Some(answer) = interruptible(read) else {
+        let _ = writeln!(std::io::stderr());
+        return Err(exit::interrupted("nothing was removed"));
+    };
+    let answer = answer.context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
 }

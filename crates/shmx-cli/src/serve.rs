@@ -2,11 +2,11 @@
 
 use crate::args::Serve;
 use crate::common::{self, Pace, SLICE, say};
+use crate::json;
 use crate::stop;
 use anyhow::Context;
 use shmx::error::BeginError;
 use shmx::{Server, Stream};
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub(crate) const TICK_SEQ: Stream<u64> = Stream::new(42, "tick_seq");
@@ -41,11 +41,12 @@ pub(crate) fn run(a: &Serve) -> anyhow::Result<()> {
     server.destroy();
     result?;
     say(format_args!("served {published} frames of `{}`", a.name));
-    if a.demo {
+    if a.demo || a.json {
         let report = serde_json::json!({
-            "published": published, "without_slot": tally.without_slot, "messages": tally.messages, "echoed": tally.echoed,
+            "region": a.name, "published": published, "without_slot": tally.without_slot,
+            "messages": tally.messages, "echoed": tally.echoed,
         });
-        writeln!(std::io::stdout(), "{report}")?;
+        json::print("serve", report)?;
     }
     Ok(())
 }

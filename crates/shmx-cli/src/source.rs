@@ -1,6 +1,7 @@
 //! Where `read`, `cat` and the demo take frames from: a read-only tap, or a reader slot of their own.
 
 use crate::common::{self, SLICE};
+use crate::exit;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
@@ -203,6 +204,26 @@ pub(crate) fn look<T>(
         }
         if !stop::sleep_until(Instant::now() + Duration::from_millis(2)) {
             return Ok(None);
+        }
+    }
+}
+
+/// What it means for `read` and `cat` that no frame comes any more. Without `wanted` an orderly end is one of theirs.
+pub(crate) fn end_of_frames(
+    name: &str,
+    end: Taken,
+    got: u64,
+    wanted: Option<u64>,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    match (end, wanted) {
+        (Taken::Stopped, None) => Ok(()),
+        (Taken::Stopped, Some(n)) => Err(exit::interrupted(&format!("{got} of {n} frames of `{name}` were read"))),
+        (Taken::Closed, None) if got > 0 => Ok(()),
+        (Taken::Closed, _) => Err(anyhow!("the server of `{name}` has left after {got} frames; start it again")),
+        _ => {
+            let time = crate::units::ns(timeout.as_nanos() as u64);
+            Err(anyhow!("no frame of `{name}` within {time}; see whether its server publishes"))
         }
     }
 }

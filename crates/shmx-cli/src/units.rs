@@ -59,6 +59,32 @@ pub(crate) fn bandwidth(v: f64) -> String {
     format!("{}/s", bytes(v.max(0.0) as u64))
 }
 
+/// Text in at most so many columns; what is cut ends in an ellipsis.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
+}
+
+/// As many whole values as have room, and `..` where there are more; a first one that has none is cut visibly.
+pub(crate) fn values_in(values: &[String], more: bool, width: usize) -> String {
+    let mut line = String::new();
+    for (i, value) in values.iter().enumerate() {
+        let gap = usize::from(i > 0);
+        let last = i + 1 == values.len() && !more;
+        let tail = if last { 0 } else { 3 };
+        if line.chars().count() + gap + value.chars().count() + tail > width {
+            return if i == 0 { cut(value, width) } else { line + " .." };
+        }
+        if i > 0 {
+            line.push(' ');
+        }
+        line.push_str(value);
+    }
+    if more && !line.is_empty() { line + " .." } else { line }
+}
+
 /// A count with its noun.
 pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
@@ -67,6 +93,17 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cut_shows_it() {
+        assert_eq!([cut("7414234705812", 11), cut("abc", 3), cut("abc", 0)], ["7414234705…", "abc", ""]);
+        let values = ["1.5", "22", "333"].map(str::to_owned);
+        assert_eq!(values_in(&values, false, 10), "1.5 22 333");
+        assert_eq!(values_in(&values, false, 9), "1.5 22 ..");
+        assert_eq!(values_in(&values, true, 13), "1.5 22 333 ..");
+        assert_eq!(values_in(&values, true, 12), "1.5 22 ..");
+        assert_eq!(values_in(&values, true, 2), "1…");
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -1,6 +1,7 @@
 //! Stream bytes as values.
 
-use crate::common::{hex, safe};
+use crate::common::hex;
+use crate::escape::safe;
 use serde_json::Value;
 use shmx::abi::frame::StreamData;
 use shmx::{Directory, ElementType, OwnedFrame, StreamInfo};
@@ -51,6 +52,83 @@ pub(crate) fn decode(info: Option<&StreamInfo>, data: &[u8], limit: usize) -> Va
         if info.components == 1 { component(ty, e) } else { e.chunks_exact(size).map(|c| component(ty, c)).collect() }
     };
     data.chunks_exact(elem).take(limit).map(one).collect()
+}
+
+/// How much of each stream is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    /// How many elements there are.
+    Count,
+    /// At most this many.
+    Elements(usize),
+}
+
+impl From<crate::args::Data> for Shown {
+    fn from(d: crate::args::Data) -> Self {
+        if d.no_data { Self::Count } else { d.limit.map_or(Self::Elements(usize::MAX), Self::Elements) }
+    }
+}
+
+/// A stream of a frame as JSON, straight into text: an image has millions of elements. An array of the elements, or
+/// with a limit that some do not fit, or without data, an object that says how many there are.
+pub(crate) fn write_stream(
+    out: &mut Vec<u8>,
+    info: Option<&StreamInfo>,
+    elements: u32,
+    data: &[u8],
+    shown: Shown,
+) -> std::io::Result<()> {
+    let type_of = info.map_or_else(|| "undeclared".to_owned(), type_text);
+    match shown {
+        Shown::Count => crate::json::write(out, &serde_json::json!({"elements": elements, "type": type_of})),
+        Shown::Elements(limit) if limit < elements as usize => {
+            let head = serde_json::json!({"elements": elements, "type": type_of});
+            crate::json::write(out, &head)?;
+            // Another key of the object just closed.
+            out.pop();
+            out.extend_from_slice(b",\"first\":");
+            write_elements(out, info, data, limit)?;
+            out.push(b'}');
+            Ok(())
+        }
+        Shown::Elements(limit) => write_elements(out, info, data, limit),
+    }
+}
+
+fn write_elements(out: &mut Vec<u8>, info: Option<&StreamInfo>, data: &[u8], limit: usize) -> std::io::Result<()> {
+    use std::io::Write;
+    let shape = info.and_then(|i| Some((i.element_type()?, i.components as usize, i.bytes_per_elem as usize)));
+    let fits = |&(ty, components, elem): &(ElementType, usize, usize)| {
+        elem > 0 && elem == ty.size() as usize * components && data.len().is_multiple_of(elem)
+    };
+    let Some((ty, components, elem)) = shape.filter(fits) else {
+        return crate::json::write(out, &decode(info, data, limit));
+    };
+    // Bytes are what is long.
+    let put = |out: &mut Vec<u8>, b: &[u8]| match ty {
+        ElementType::U8 => write!(out, "{}", b[0]),
+        _ => crate::json::write(out, &component(ty, b)),
+    };
+    out.push(b'[');
+    for (i, e) in data.chunks_exact(elem).take(limit).enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if components == 1 {
+            put(out, e)?;
+            continue;
+        }
+        out.push(b'[');
+        for (k, c) in e.chunks_exact(ty.size() as usize).enumerate() {
+            if k > 0 {
+                out.push(b',');
+            }
+            put(out, c)?;
+        }
+        out.push(b']');
+    }
+    out.push(b']');
+    Ok(())
 }
 
 /// Streams of a frame under their names; a name that is missing or taken is made from the number.
@@ -124,4 +202,30 @@ pub(crate) fn text(
         out.push_str(&format!(" {}={shown}{more}", safe(&name)));
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shmx::StreamSpec;
+
+    #[test]
+    fn streams_are_written_as_they_are_decoded() {
+        let info: StreamInfo = (&StreamSpec::new(1, "s", ElementType::F32, 2)).into();
+        let data: Vec<u8> = [0.1_f32, f32::NAN, 3.0, -4.5].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let written = |info: Option<&StreamInfo>, data: &[u8], n, shown| {
+            let mut out = Vec::new();
+            write_stream(&mut out, info, n, data, shown).unwrap();
+            serde_json::from_slice::<Value>(&out).unwrap()
+        };
+        let all = written(Some(&info), &data, 2, Shown::Elements(usize::MAX));
+        assert_eq!(all, decode(Some(&info), &data, usize::MAX));
+        assert_eq!(all, serde_json::json!([[0.1, "NaN"], [3.0, -4.5]]));
+        let some = written(Some(&info), &data, 2, Shown::Elements(1));
+        assert_eq!(some, serde_json::json!({"elements": 2, "type": "f32x2", "first": [[0.1, "NaN"]]}));
+        let none = written(Some(&info), &data, 2, Shown::Count);
+        assert_eq!(none, serde_json::json!({"elements": 2, "type": "f32x2"}));
+        assert_eq!(written(None, &[1, 255], 7, Shown::Elements(usize::MAX)), serde_json::json!("01ff"));
+        assert_eq!(written(Some(&info), &data[..5], 1, Shown::Elements(usize::MAX)), serde_json::json!("cdcccc3d00"));
+    }
 }

@@ -23,9 +23,11 @@ fn golden_dumps_are_inspected_as_the_reference_describes_them() {
             continue;
         }
         let file = bin.to_str().unwrap();
-        let o = run(&["inspect", "--file", file, "--json"]);
+        let o = run(&["inspect", "--file", file, "--json", "--raw"]);
         assert!(o.status.success(), "{file}: {}", words(&o));
         let mut found: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+        let own = ["schema", "kind"].map(|k| found.as_object_mut().unwrap().remove(k).unwrap());
+        assert_eq!(own, [serde_json::json!(1), serde_json::json!("inspect-raw")]);
         let extension = found.as_object_mut().unwrap().remove("extension").unwrap();
         assert_eq!(extension["extended"], false, "{file}");
         let expected = std::fs::read(bin.with_extension("json")).unwrap();
@@ -96,7 +98,7 @@ fn signals_end_a_server_and_a_reader_in_order() {
         let mut serve = Running::start(shmx(&["serve", &name, "--hz", "200", "-v"]));
         while !serve.line().contains("serving") {}
         let o = run(&["read", &name, "--frames", "5", "--all", "--attach", "--json"]);
-        assert!(o.status.success(), "{}", words(&o));
+        assert!(common::was_read(&o), "{}", words(&o));
         let frames: Vec<serde_json::Value> = o
             .stdout
             .split(|&b| b == b'\n')
@@ -153,8 +155,10 @@ fn a_reader_says_that_its_server_left_or_died() {
         signal(&serve.child, how);
         std::io::copy(&mut out, &mut std::io::sink()).unwrap();
         let o = reader.output();
-        assert_eq!(o.status.code(), Some(1));
-        assert!(words(&o).contains(says), "{}", words(&o));
+        // An orderly end is one for who wants no number of frames; some may have been missed.
+        let codes: &[i32] = if how == "TERM" { &[0, 3] } else { &[1] };
+        assert!(codes.contains(&o.status.code().unwrap()), "{}", words(&o));
+        assert!(how == "TERM" || words(&o).contains(says), "{}", words(&o));
         serve.wait();
         assert_eq!(gone(&name), how == "TERM");
     }
@@ -169,9 +173,9 @@ fn a_live_region_is_inspected_and_dumped() {
     let o = run(&["inspect", &name, "--json"]);
     let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
     assert_eq!(v["header"]["slots"], 5);
-    assert_eq!(v["directory"].as_array().unwrap().len(), 2);
-    assert_eq!(v["extension"]["extended"], true);
-    assert_eq!(v["extension"]["server_pid"], serve.child.id());
+    assert_eq!(v["streams"].as_array().unwrap().len(), 2);
+    assert_eq!(v["server"]["extended"], true);
+    assert_eq!(v["server"]["pid"], serve.child.id());
     let folder = Folder::new("dump");
     let dump = folder.path("region.bin");
     let o = run(&["dump", &name, &dump]);
@@ -235,7 +239,8 @@ fn published_bytes_come_out_of_cat_unchanged() {
 #[test]
 fn a_partial_frame_is_an_error_that_counts_the_bytes() {
     let name = unique("partial");
-    let mut command = shmx(&["publish", &name, "--stream", "1:a:u16x2", "2:b:f64", "--elems", "1=3", "--replace"]);
+    let mut command =
+        shmx(&["publish", &name, "--stream", "1:a:u16x2", "--stream", "2:b:f64", "--elems", "1=3", "--replace"]);
     command.stdin(Stdio::piped());
     let mut publish = Running::start(command);
     publish.child.stdin.take().unwrap().write_all(&[7; 2 * 20 + 13]).unwrap();
@@ -283,7 +288,7 @@ fn ls_tells_every_kind_of_object() {
     // A server that was held up has another rate for a while.
     until(|| {
         let o = run(&["ls", "--json", "--all"]);
-        rows = serde_json::from_slice(&o.stdout).unwrap();
+        rows = common::lines(&o).into();
         let live = rows.as_array().unwrap().iter().find(|r| r["name"] == *name).unwrap();
         let known = (&live["state"], &live["pid"], &live["slots"]);
         assert_eq!(known, (&"live".into(), &serve.child.id().into(), &5.into()));
@@ -314,7 +319,7 @@ fn ls_tells_every_kind_of_object() {
     assert!(text.contains("server reference-made: no lock, no extension"), "{text}");
     let o = run(&["inspect", &dead, "--json"]);
     let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
-    assert_eq!(v["extension"]["server_state"], "dead");
+    assert_eq!(v["server"]["state"], "dead");
     let o = run(&["inspect", &cut, "--json"]);
     assert_eq!(o.status.code(), Some(1));
     let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
@@ -383,7 +388,7 @@ fn read_picks_streams_and_frames() {
     let _serve = common::serve(&name, &["--echo", "--slots", "8"]);
     let lines = |args: &[&str]| -> Vec<serde_json::Value> {
         let o = run(&[&["read", &name, "--json"], args].concat());
-        assert!(o.status.success(), "{args:?}: {}", words(&o));
+        assert!(common::was_read(&o), "{args:?}: {}", words(&o));
         o.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
     };
     for attach in [&[][..], &["--attach"]] {
@@ -414,7 +419,7 @@ fn the_doctor_finds_this_machine_usable() {
     }
     let o = run(&["doctor", "--json"]);
     assert!(o.status.success(), "{}", words(&o));
-    let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+    let v: serde_json::Value = common::lines(&o).into();
     let areas: Vec<&str> = v.as_array().unwrap().iter().map(|f| f["area"].as_str().unwrap()).collect();
     for area in ["memory", "trial", "locks", "waiting", "containers", "regions", "clock", "processor", "pages"] {
         assert!(areas.contains(&area), "{area} is not among {areas:?}");

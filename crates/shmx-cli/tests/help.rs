@@ -133,6 +133,7 @@ impl Stage {
     }
 
     fn shell(&self, line: &str) -> Command {
+        common::hear_signals();
         let mut c = Command::new("sh");
         c.arg("-c").arg(line).current_dir(&self.folder.0).env("PATH", &self.path).env_remove("RUST_LOG");
         c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -163,12 +164,12 @@ impl Stage {
             orphan(self.name("made-by-the-reference"), clock, true);
             orphan(self.name("robot-"), clock, false);
         }
-        std::fs::write(self.folder.path(&self.mine("data.bin")), [7; 16_000]).unwrap();
+        std::fs::write(self.folder.path(&self.mine("data.bin")), [7; 12_000]).unwrap();
         let pictures = "shmx publish video --stream 1:image:u8x3*640x480 --hz 30 </dev/zero";
         let other = match example {
             e if e.starts_with("shmx cat video") => Some(pictures),
             e if e.starts_with("shmx cat data") => {
-                Some("shmx publish data --stream 1:pos:f32x3*100 2:mass:f32*100 --lossless --wait-readers 1 <data.bin")
+                Some("shmx publish data --stream 1:pos:f32x3*100 --lossless --wait-readers 1 <data.bin")
             }
             e if e.starts_with("shmx publish data") => {
                 Some("shmx cat data --stream pos --attach --wait-server 10 >pos.bin")

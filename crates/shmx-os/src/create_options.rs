@@ -9,6 +9,8 @@ pub struct CreateOptions {
     /// Ignored on Windows, where the default security of the creator's token applies: the creator's user and the
     /// administrators.
     pub mode: u32,
+    /// The group of the object, by number (Unix). Default none: that of the process.
+    pub group: Option<u32>,
     /// Enter every page into this process's page table now instead of on first touch. Default true. The memory is
     /// reserved either way; this moves the page faults out of the first lap.
     pub prefault: bool,
@@ -23,6 +25,6 @@ pub struct CreateOptions {
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { len: 0, mode: 0o600, prefault: true, huge_pages: false, reader_locks: 128 }
+        Self { len: 0, mode: 0o600, group: None, prefault: true, huge_pages: false, reader_locks: 128 }
     }
 }

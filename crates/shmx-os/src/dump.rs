@@ -25,7 +25,7 @@ impl Dump {
         let name = || path.display().to_string();
         let fail = |step, source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => OpenError::NotFound { name: name() },
-            io::ErrorKind::PermissionDenied => OpenError::PermissionDenied { name: name(), source },
+            io::ErrorKind::PermissionDenied => OpenError::PermissionDenied { name: name(), source, owner: None },
             _ => OpenError::Os { name: name(), source: OsError::Os { step, source } },
         };
         // Before opening, because opening a pipe would wait for its other end.

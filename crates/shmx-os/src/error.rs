@@ -5,13 +5,14 @@ use std::io;
 use thiserror::Error;
 
 use crate::name::RegionName;
+use crate::owner::Owner;
 
 /// An operation on an open object failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OsError {
     /// A system call failed; `source` has the code.
-    #[error("the operating system refused to {step}")]
+    #[error("cannot {step}: {source}{}", remedy(source))]
     Os {
         /// What was being done, as a verb phrase.
         step: &'static str,
@@ -38,6 +39,37 @@ impl OsError {
     pub(crate) fn os(step: &'static str, source: impl Into<io::Error>) -> Self {
         Self::Os { step, source: source.into() }
     }
+}
+
+/// What to do about an answer of the system, where there is something; it begins with `; `.
+fn remedy(source: &io::Error) -> &'static str {
+    /// Too many open files, of this process and of all.
+    const MFILE: Option<i32> = Some(24);
+    const NFILE: Option<i32> = Some(23);
+    match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => "; shared memory is mounted read-only: mount -o remount,rw /dev/shm",
+        io::ErrorKind::StorageFull => {
+            "; there is no room for another object: remove some, or give the file system more inodes \
+             (mount -o remount,nr_inodes=100k /dev/shm)"
+        }
+        io::ErrorKind::QuotaExceeded => "; the user's quota of shared memory is used up: remove objects",
+        io::ErrorKind::OutOfMemory => "; free some memory, or raise the limit (`ulimit -v`, `ulimit -l`)",
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "; shared memory is not mounted: mount -t tmpfs -o mode=1777 tmpfs /dev/shm"
+        }
+        _ if cfg!(unix) && source.raw_os_error() == MFILE => {
+            "; this process has too many files open: raise `ulimit -n`"
+        }
+        _ if cfg!(unix) && source.raw_os_error() == NFILE => {
+            "; this machine has too many files open: raise fs.file-max"
+        }
+        _ => "",
+    }
+}
+
+/// As in ` (user 0, group 0, mode 0600)`; empty if it is not known.
+fn owner_text(owner: Option<Owner>) -> String {
+    owner.map(|o| format!(" (user {}, group {}, mode {:04o})", o.uid, o.gid, o.mode)).unwrap_or_default()
 }
 
 /// [`Pending::create`](crate::Pending::create) failed. Nothing was left behind.
@@ -79,10 +111,29 @@ pub enum CreateError {
         limit: u64,
     },
     /// The process may not create objects.
-    #[error("no permission to create shared-memory objects; check the rights of the shared-memory directory")]
+    #[error(
+        "no permission to create shared-memory objects{}; the directory's usual mode is 1777 (chmod 1777 /dev/shm), and \
+         a confined program needs a rule for its names",
+        owner_text(*directory)
+    )]
     PermissionDenied {
         /// The system's answer.
         source: io::Error,
+        /// Whose the shared-memory directory is, where the platform tells.
+        directory: Option<Owner>,
+    },
+    /// A control group has too little memory left: going on would end the process.
+    #[error(
+        "{needed} bytes of shared memory are needed but the control group `{group}` has {available} left; ask for less, \
+         or raise its memory limit"
+    )]
+    MemoryLimit {
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes that the group may still use.
+        available: u64,
+        /// The group, as a folder.
+        group: String,
     },
     /// The name is taken, on a platform where creation makes the name visible at once. On Linux
     /// [`PublishError::Exists`](crate::PublishError::Exists) says this instead.
@@ -92,7 +143,7 @@ pub enum CreateError {
         name: RegionName,
     },
     /// A system call failed; `source` has the code.
-    #[error("cannot create shared memory: the operating system refused to {step}")]
+    #[error("cannot {step}: {source}{}", remedy(source))]
     Os {
         /// What was being done, as a verb phrase.
         step: &'static str,
@@ -112,7 +163,7 @@ impl CreateError {
     pub(crate) fn os(step: &'static str, source: impl Into<io::Error>) -> Self {
         let source = source.into();
         if source.kind() == io::ErrorKind::PermissionDenied {
-            Self::PermissionDenied { source }
+            Self::PermissionDenied { source, directory: None }
         } else {
             Self::Os { step, source }
         }
@@ -133,12 +184,18 @@ pub enum OpenError {
         name: String,
     },
     /// The object exists but its mode or owner forbids the access.
-    #[error("no permission to open `{name}`; run as its owner, or have it created with a wider file mode")]
+    #[error(
+        "no permission to open `{name}`{}; run as its owner, or have its server give it a wider mode (`shmx serve --mode \
+         0660 --group NAME`, `ServerBuilder::mode`)",
+        owner_text(*owner)
+    )]
     PermissionDenied {
         /// The name.
         name: String,
         /// The system's answer.
         source: io::Error,
+        /// Whose it is, where the platform tells.
+        owner: Option<Owner>,
     },
     /// The name leads to something that is not a shared-memory object: a directory, a symbolic link, a pipe.
     #[error("`{name}` is not a shared-memory object but something else of that name; remove it or use another name")]
@@ -188,7 +245,7 @@ impl OpenError {
         let name = name.as_str().to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { name },
-            io::ErrorKind::PermissionDenied => Self::PermissionDenied { name, source },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { name, source, owner: None },
             _ => Self::Os { name, source: OsError::os(step, source) },
         }
     }

@@ -49,6 +49,13 @@ impl Existing {
         self.inner.len()
     }
 
+    /// Whether the process with this id has this very object mapped or open; see
+    /// [`ReadOnlyRegion::is_used_by`](crate::ReadOnlyRegion::is_used_by).
+    #[must_use]
+    pub fn is_used_by(&self, pid: u32) -> Option<bool> {
+        self.inner.is_used_by(pid)
+    }
+
     /// Copies bytes out of the object without mapping it, so that an object that shrinks meanwhile gives a short
     /// answer instead of a signal. Returns how many bytes were copied, 0 at or after the end.
     ///

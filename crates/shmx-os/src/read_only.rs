@@ -9,6 +9,7 @@ use crate::dump::Dump;
 use crate::error::OpenError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::owner::Owner;
 use crate::sys;
 use crate::wake::{Wake, poll};
 
@@ -120,6 +121,28 @@ impl ReadOnlyRegion {
     pub(crate) fn sys(&self) -> Option<(&RegionName, &sys::ReadOnly)> {
         match &self.source {
             Source::Object { name, inner } => Some((name, inner)),
+            Source::File(_) => None,
+        }
+    }
+
+    /// Whose the object is now; none for files and where the platform does not tell.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        match &self.source {
+            Source::Object { inner, .. } => inner.owner(),
+            Source::File(_) => None,
+        }
+    }
+
+    /// Whether the process with this id has this very object mapped or open. None where that cannot be known: it is
+    /// another user's process, of another process namespace, or the platform does not tell.
+    ///
+    /// A process id found in shared memory says little: it may be of another namespace, or used again. Ask this before
+    /// naming a process to people.
+    #[must_use]
+    pub fn is_used_by(&self, pid: u32) -> Option<bool> {
+        match &self.source {
+            Source::Object { inner, .. } => inner.is_used_by(pid),
             Source::File(_) => None,
         }
     }

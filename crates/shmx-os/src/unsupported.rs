@@ -12,7 +12,8 @@ use crate::entry::RegionEntry;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
-use crate::space::Space;
+use crate::owner::Owner;
+use crate::space::{MemoryLimit, Space};
 use crate::wake::Wake;
 
 pub(crate) use crate::no_shared_word::SharedWord;
@@ -49,6 +50,10 @@ impl Pending {
 }
 
 impl Existing {
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         Err(unsupported(name))
     }
@@ -170,6 +175,14 @@ impl ReadOnly {
     }
 
     /// Lengths of objects are not known here after mapping.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        None
+    }
+
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn len_now(&self) -> Option<u64> {
         match self.0 {}
     }
@@ -214,3 +227,20 @@ pub(crate) fn random_u64() -> Option<u64> {
 pub(crate) fn process_alive(_pid: u32) -> bool {
     false
 }
+
+pub(crate) const fn memory_limits() -> Vec<MemoryLimit> {
+    Vec::new()
+}
+
+pub(crate) const fn group_of_process() -> u32 {
+    0
+}
+
+/// Nothing asks here.
+pub(crate) const fn signal_is_ignored(_signal: i32) -> bool {
+    false
+}
+
+pub(crate) const fn explain_bus_errors(_words: &'static str) {}
+
+pub(crate) const fn restore_terminal_on_bus_error(_screen: Option<&'static str>) {}

@@ -39,7 +39,10 @@ pub(crate) use pending::Pending;
 pub(crate) use process::{process_alive, process_is_stopped, process_name, random_u64, ticks};
 pub(crate) use read_only::{ReadOnly, peek};
 pub(crate) use region::Region;
-pub(crate) use space::{page_size, space};
+pub(crate) use space::{
+    explain_bus_errors, group_of_process, memory_limits, page_size, restore_terminal_on_bus_error, signal_is_ignored,
+    space,
+};
 
 pub(crate) use crate::no_shared_word::SharedWord;
 pub(crate) use crate::no_wait_fd::WaitFd;

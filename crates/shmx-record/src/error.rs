@@ -16,6 +16,32 @@ pub enum RecordError {
         /// The system's error.
         source: io::Error,
     },
+    /// There is a file already.
+    #[error("{path} exists; choose another name, or replace it (`shmx record --overwrite`)", path = path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What has the name cannot hold a recording.
+    #[error("{path} is not a regular file, and a recording needs one; choose another name", path = path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another recorder is writing the file.
+    #[error("{path} is being written by another recorder; choose another name, or end that one", path = path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody has changed the file under the recorder.
+    #[error("{path} {what} while it was written; nothing more is recorded", path = path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What became of it.
+        what: &'static str,
+    },
     /// A write failed, for instance because the disk is full.
     #[error(
         "cannot write to {path}: {source}; the first {kept} bytes are kept and readable, up to the last finished chunk",

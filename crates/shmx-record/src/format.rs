@@ -2,21 +2,24 @@
 
 mod directory;
 mod frame;
+mod lifecycle;
 mod region;
 
 pub(crate) use directory::{parse_directory, stream_names};
 pub use frame::FrameHead;
 pub(crate) use frame::field;
+pub(crate) use lifecycle::{Identity, LIFECYCLE, decode as decode_lifecycle, encode as encode_lifecycle, fact};
 pub use region::{Counts, EndReason, RegionEvent, Segment};
 
 /// Name of the metadata record at the head of each file.
 pub(crate) const RECORDING: &str = "shmx.recording";
-/// Name of the metadata records that say what became of a region.
+/// Name of the metadata records that say what became of a region, up to version 2.
 pub(crate) const REGION: &str = "shmx.region";
 /// Version of all this.
-pub(crate) const VERSION: &str = "2";
+pub(crate) const VERSION: &str = "3";
 /// Versions that are read. In version 1 each frame has a checksum unless its segment has none, and there is one feature
-/// word.
-pub(crate) const READ: [&str; 2] = ["1", VERSION];
+/// word; up to version 2 what becomes of a region stands in metadata records between the chunks, and log times are
+/// publish times.
+pub(crate) const READ: [&str; 3] = ["1", "2", VERSION];
 /// Profile in the header of the file.
 pub(crate) const PROFILE: &str = "shmx";

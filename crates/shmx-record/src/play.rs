@@ -352,6 +352,10 @@ impl Player {
         let name = format!("{}{}", self.options.prefix, g.region);
         let fail = |source: CreateError| PlayError::Create { name: name.clone(), source: Box::new(source) };
         let mut builder = g.server(&name, &s.directory).replace(self.options.replace);
+        builder = builder.mode(self.options.mode);
+        if let Some(group) = self.options.group {
+            builder = builder.group(group);
+        }
         if let Some(checksum) = self.options.checksum {
             builder = builder.checksum(checksum);
         }

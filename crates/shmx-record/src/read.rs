@@ -6,10 +6,14 @@
 //! | `chunk` | heads, compression and checksums of chunks |
 //! | `recording` | what is in the files, and the frames of a chunk |
 //! | `scan` | opening: the walk over the records |
+//! | `order` | which files belong together, and in which order |
+//! | `events` | what became of regions, put between the frames |
 //! | `cursor` | moving over events and frames |
 
 mod chunk;
 mod cursor;
+mod events;
+mod order;
 mod problem;
 mod recording;
 mod scan;

@@ -100,6 +100,16 @@ pub(crate) fn frame() -> Schema {
     schema("shmx.Frame", vec![file("shmx", "shmx/Frame.proto", &[], vec![m])])
 }
 
+/// `shmx.Lifecycle`: what becomes of a region, as keys and values. Field numbers in `format/lifecycle.rs`.
+pub(crate) fn lifecycle() -> Schema {
+    use crate::format::fact as f;
+    let fact =
+        message("Fact", vec![field("key", f::KEY as i32, Type::String), field("value", f::VALUE as i32, Type::String)]);
+    let facts = repeated(typed("facts", f::FACTS as i32, Type::Message, ".shmx.Fact"));
+    let messages = vec![fact, message("Lifecycle", vec![facts])];
+    schema("shmx.Lifecycle", vec![file("shmx", "shmx/Lifecycle.proto", &[], messages)])
+}
+
 /// `shmx.FloatValues` and the like: the values of a numeric stream, flat.
 pub(crate) fn values(name: &str, ty: Type) -> Schema {
     use self::value as v;

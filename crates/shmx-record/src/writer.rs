@@ -2,16 +2,19 @@
 
 mod file;
 mod options;
+#[cfg(test)]
+mod tests;
 
 pub use options::{Compression, WriterOptions};
 
 use crate::error::RecordError;
 use crate::format::{
-    Counts, EndReason, FrameHead, RECORDING, REGION, RegionEvent, Segment, VERSION, parse_directory, stream_names,
+    Counts, EndReason, FrameHead, Identity, LIFECYCLE, RECORDING, RegionEvent, Segment, VERSION, encode_lifecycle,
+    parse_directory, stream_names,
 };
 use crate::schema::{self, PROTOBUF, Schema};
 use crate::views::{self, Source, ViewChannel};
-use file::{Mcap, OpenFile, WallClock, write_error};
+use file::{Mcap, OpenFile, WallClock, restrict, write_error};
 use mcap::records::{MessageHeader, Metadata};
 use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +44,15 @@ struct Region {
     open: Option<Open>,
     segments: u32,
     last_time: u64,
+    /// The channel of its lifecycle in the present file, once it has a message.
+    lifecycle: Option<u16>,
+}
+
+/// When a frame was recorded, and when it was published; nanoseconds since 1970.
+#[derive(Clone, Copy)]
+struct Times {
+    log: u64,
+    publish: u64,
 }
 
 /// What was written so far.
@@ -78,6 +90,16 @@ pub struct RecordWriter {
     before: u64,
     message: Vec<u8>,
     failed: bool,
+    /// Who may read the files: what the regions recorded so far allow, once there is one.
+    mode: Option<u32>,
+    /// Which recording this is.
+    id: u64,
+    /// Log time of the last message. Each frame and each event has one of its own, so that tools that sort by it keep
+    /// their order.
+    last_log: u64,
+    /// How far the wall clock was set, as it was last told.
+    step_told: i64,
+    step: Option<i64>,
 }
 
 impl std::fmt::Debug for RecordWriter {
@@ -107,6 +129,11 @@ impl RecordWriter {
             before: 0,
             message: Vec::new(),
             failed: false,
+            mode: None,
+            id: shmx_os::random_u64(),
+            last_log: 0,
+            step_told: 0,
+            step: None,
         };
         writer.open_file()?;
         Ok(writer)
@@ -144,11 +171,25 @@ impl RecordWriter {
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
         let path = self.path_of(number);
-        self.file = Some(OpenFile::create(path, self.options.overwrite, self.compression)?);
+        let file = OpenFile::create(path, self.options.overwrite, self.compression)?;
+        if let Some(mode) = self.mode {
+            let fail = |source| RecordError::Create { path: file.path.clone(), source };
+            restrict(&file.handle, mode).map_err(fail)?;
+        }
+        self.file = Some(file);
+        if self.clock.step().is_some() {
+            // A file of its own may have times of its own; within one they must not jump.
+            self.clock = WallClock::now();
+            (self.step_told, self.last_log) = (0, 0);
+            self.regions.iter_mut().for_each(|r| r.last_time = 0);
+        }
         self.written.files = number;
+        self.regions.iter_mut().for_each(|r| r.lifecycle = None);
+        let Identity { recording, file } = self.identity();
         let about = [
             ("version", VERSION.to_owned()),
-            ("file", number.to_string()),
+            ("recording", recording),
+            ("file", file.to_string()),
             ("ticks_to_wall_ns", self.clock.offset.to_string()),
             ("pid", std::process::id().to_string()),
         ];
@@ -188,7 +229,19 @@ impl RecordWriter {
     ///
     /// [`RecordError`].
     pub fn flush(&mut self) -> Result<(), RecordError> {
+        if let Some(what) = self.file.as_ref().filter(|_| !self.failed).and_then(OpenFile::harm) {
+            let path = self.file.as_ref().map(|f| f.path.clone()).unwrap_or_default();
+            self.failed = true;
+            if let Some(file) = &self.file {
+                file.state.fail();
+            }
+            return Err(RecordError::Changed { path, what });
+        }
         self.with(mcap::Writer::flush)?;
+        let step = self.clock.step().unwrap_or(0);
+        if step.abs_diff(self.step_told) > 1_000_000_000 {
+            (self.step_told, self.step) = (step, Some(step));
+        }
         if let Some(file) = &mut self.file {
             (file.pending, file.pending_since) = (0, None);
             file.summary += 128 + 10 * file.channels;
@@ -208,6 +261,25 @@ impl RecordWriter {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// By how many nanoseconds the wall clock was set since the file was begun, if that was not asked yet. Times in the
+    /// file go on as they were; the next file begins with the clock as it is then.
+    pub const fn clock_step(&mut self) -> Option<i64> {
+        self.step.take()
+    }
+
+    /// Says who may read a region that is recorded, as permission bits. The files may be read by those only who may
+    /// read all regions in them, less the umask; before the first region, by this user.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the file's permissions cannot be set.
+    pub fn restrict(&mut self, mode: u32) -> Result<(), RecordError> {
+        let all = self.mode.map_or(mode, |m| m & mode);
+        self.mode = Some(all);
+        let Some(file) = &self.file else { return Ok(()) };
+        restrict(&file.handle, all).map_err(|source| RecordError::Create { path: file.path.clone(), source })
     }
 
     fn add_channel(&mut self, schema: &Schema, topic: &str, about: &[(&str, String)]) -> Result<u16, RecordError> {
@@ -232,7 +304,42 @@ impl RecordWriter {
             open.channel = channel;
             open.views.iter_mut().for_each(|v| v.id = None);
         }
-        self.metadata(REGION, RegionEvent::Begin { time, segment, directory, continued, channel }.to_map())
+        self.event(index, &RegionEvent::Begin { time, segment, directory, continued })
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { recording: format!("{:016x}", self.id), file: self.written.files }
+    }
+
+    /// A log time for what is recorded at this moment, behind that of all before.
+    fn next_log(&mut self, wall: u64) -> u64 {
+        self.last_log = wall.max(self.last_log + 1);
+        self.last_log
+    }
+
+    /// Writes what became of a region, in a chunk of its own: readers find it without a look at the frames.
+    fn event(&mut self, index: usize, event: &RegionEvent) -> Result<(), RecordError> {
+        if self.file.as_ref().is_some_and(|f| f.pending > 0) {
+            self.flush()?;
+        }
+        let channel_id = match self.regions[index].lifecycle {
+            Some(id) => id,
+            None => {
+                let region = event.region().to_owned();
+                let topic = format!("/{region}/{LIFECYCLE}");
+                let id = self.add_channel(&schema::lifecycle(), &topic, &[("region", region)])?;
+                self.regions[index].lifecycle = Some(id);
+                id
+            }
+        };
+        let mut message = std::mem::take(&mut self.message);
+        encode_lifecycle(event, &self.identity(), &mut message);
+        let log_time = self.next_log(self.clock.now_wall());
+        let header = MessageHeader { channel_id, sequence: 0, log_time, publish_time: log_time };
+        let result = self.with(|m| m.write_to_known_channel(&header, &message));
+        self.message = message;
+        result?;
+        self.flush()
     }
 
     /// Begins a segment: a region, or a new life of it. `segment.number` is set here.
@@ -283,7 +390,7 @@ impl RecordWriter {
             let all = make_views(&open.segment, directory);
             open.views.extend(all.into_iter().skip(known).map(|channel| Viewed { channel, id: None }));
         }
-        self.metadata(REGION, event.to_map())
+        self.event(region.0, &event)
     }
 
     /// Records that frames were rejected.
@@ -309,8 +416,8 @@ impl RecordWriter {
         let mut counts = open.counts;
         counts.missed = counts.missed.saturating_add(missed);
         counts.rejected += rejected;
-        let (region, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
-        self.metadata(REGION, RegionEvent::End { time, region, segment, reason, counts }.to_map())?;
+        let (name, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
+        self.event(region.0, &RegionEvent::End { time, region: name, segment, reason, counts })?;
         Ok(counts)
     }
 
@@ -340,11 +447,12 @@ impl RecordWriter {
         let time = self.clock.of(head.publish_ticks.unwrap_or(head.taken_ticks)).max(r.last_time);
         r.last_time = time;
         let channel = open.channel;
+        let times = Times { log: self.next_log(self.clock.of(head.taken_ticks)), publish: time };
         let mut message = std::mem::take(&mut self.message);
         head.encode(payload, &mut message);
-        let mut result = self.message(channel, head, time, &message);
+        let mut result = self.message(channel, head, times, &message);
         if result.is_ok() && self.options.views {
-            result = self.view_messages(region, head, time, payload, &mut message);
+            result = self.view_messages(region, head, times, payload, &mut message);
         }
         self.message = message;
         result?;
@@ -358,8 +466,9 @@ impl RecordWriter {
         Ok(())
     }
 
-    fn message(&mut self, channel_id: u16, head: &FrameHead, time: u64, data: &[u8]) -> Result<(), RecordError> {
-        let header = MessageHeader { channel_id, sequence: head.frame_id as u32, log_time: time, publish_time: time };
+    fn message(&mut self, channel_id: u16, head: &FrameHead, times: Times, data: &[u8]) -> Result<(), RecordError> {
+        let Times { log: log_time, publish: publish_time } = times;
+        let header = MessageHeader { channel_id, sequence: head.frame_id as u32, log_time, publish_time };
         self.with(|m| m.write_to_known_channel(&header, data))?;
         if let Some(file) = &mut self.file {
             // Record head, message head, and its place in the index.
@@ -373,14 +482,19 @@ impl RecordWriter {
         &mut self,
         region: RegionIndex,
         head: &FrameHead,
-        time: u64,
+        times: Times,
         payload: &[u8],
         message: &mut Vec<u8>,
     ) -> Result<(), RecordError> {
         // Put back before this returns: the writer's methods are needed meanwhile.
         let Some(mut open) = self.regions[region.0].open.take() else { return Ok(()) };
         let mut result = Ok(());
-        let source = Source { region: &open.segment.region, frame_id: head.frame_id, sim_time: head.sim_time(), time };
+        let source = Source {
+            region: &open.segment.region,
+            frame_id: head.frame_id,
+            sim_time: head.sim_time(),
+            time: times.publish,
+        };
         'streams: for stream in shmx::abi::frame::Streams::new(payload).map_while(Result::ok) {
             for viewed in open.views.iter_mut().filter(|v| v.channel.stream == stream.stream_id) {
                 let c = &viewed.channel;
@@ -397,7 +511,7 @@ impl RecordWriter {
                 };
                 result = id.and_then(|id| {
                     viewed.id = Some(id);
-                    self.message(id, head, time, message)
+                    self.message(id, head, times, message)
                 });
                 if result.is_err() {
                     break 'streams;
@@ -469,7 +583,30 @@ impl RecordWriter {
             self.end(RegionIndex(index), EndReason::Stopped, 0, 0)?;
         }
         self.close_file()?;
+        if self.options.discard_empty && self.written.frames == 0 {
+            self.discard();
+        }
         Ok(self.written())
+    }
+
+    /// Removes the file without a frame.
+    fn discard(&mut self) {
+        for (path, _) in self.finished.drain(..) {
+            let _ = std::fs::remove_file(path);
+        }
+        self.written.files = 0;
+    }
+}
+
+impl Drop for RecordWriter {
+    fn drop(&mut self) {
+        // One that failed before its first frame.
+        if let Some(file) = self.file.take().filter(|_| self.options.discard_empty && self.written.frames == 0) {
+            file.state.fail();
+            if file.harm().is_none() {
+                let _ = std::fs::remove_file(&file.path);
+            }
+        }
     }
 }
 

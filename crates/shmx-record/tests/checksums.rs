@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Folder, frames, unique};
-use mcap::records::{Metadata, Record};
 use shmx::{Checksum, Frame, Server, Stream, Tap, Verify};
 use shmx_record::{PlayOptions, Player, RecordWriter, Recording, Segment, WriterOptions};
 use std::path::Path;
@@ -67,44 +66,6 @@ fn each_frame_keeps_or_lacks_its_checksum() {
     assert_eq!(replay(&folder.file("a.mcap"), &folder.file("b.mcap")), first);
 }
 
-/// Writes a recording of version 2 as version 1 has it: one feature word, a checksum in every frame, `refused`.
-fn as_version_1(from: &Path, to: &Path) {
-    let bytes = std::fs::read(from).unwrap();
-    let mut writer = mcap::WriteOptions::new().profile("shmx").create(std::fs::File::create(to).unwrap()).unwrap();
-    let mut schemas = std::collections::HashMap::new();
-    for record in mcap::read::ChunkFlattener::new(&bytes).unwrap() {
-        match record.unwrap() {
-            Record::Schema { header, data } => {
-                let id = writer.add_schema(&header.name, &header.encoding, &data).unwrap();
-                schemas.insert(header.id, id);
-            }
-            Record::Channel(c) => {
-                let schema = schemas[&c.schema_id];
-                let id = writer.add_channel(schema, &c.topic, &c.message_encoding, &c.metadata).unwrap();
-                assert_eq!(id, c.id, "events name the channel");
-            }
-            Record::Message { header, data } => {
-                let mut data = data.into_owned();
-                // Field 6, fixed32.
-                data.extend_from_slice(&[6 << 3 | 5, 0, 0, 0, 0]);
-                writer.write_to_known_channel(&header, &data).unwrap();
-            }
-            Record::Metadata(Metadata { name, mut metadata }) => {
-                metadata.remove("features_more");
-                if let Some(rejected) = metadata.remove("rejected") {
-                    metadata.insert("refused".into(), rejected);
-                }
-                if let Some(version) = metadata.get_mut("version") {
-                    *version = "1".into();
-                }
-                writer.write_metadata(&Metadata { name, metadata }).unwrap();
-            }
-            _ => {}
-        }
-    }
-    writer.finish().unwrap();
-}
-
 #[test]
 fn files_of_version_1_are_read() {
     let folder = Folder::new("old");
@@ -116,7 +77,7 @@ fn files_of_version_1_are_read() {
         publish(&mut server, n, true);
     }
     assert_eq!(record(&mut tap, &folder.file("a.mcap")), [None; 5]);
-    as_version_1(&folder.file("a.mcap"), &folder.file("old.mcap"));
+    common::as_version(1, &folder.file("a.mcap"), &folder.file("old.mcap"));
     let old = frames(&folder.file("old.mcap"));
     assert_eq!(old.iter().map(|f| f.head.checksum).collect::<Vec<_>>(), [None; 5]);
     let summary = &Recording::open(&[folder.file("old.mcap")]).unwrap().segments()[0];

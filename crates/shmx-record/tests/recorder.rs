@@ -307,7 +307,7 @@ fn a_file_that_exists_is_not_replaced_unless_asked() {
     let path = folder.file("a.mcap");
     std::fs::write(&path, "precious").unwrap();
     let e = Recorder::start(&["shmx-t-none"], &path, RecorderOptions::default()).unwrap_err();
-    assert!(matches!(e, RecordError::Create { .. }));
+    assert!(matches!(e, RecordError::Exists { .. }));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
     let mut options = RecorderOptions::default();
     options.writer.overwrite = true;

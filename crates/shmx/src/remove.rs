@@ -77,7 +77,9 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
             // Somebody else may be doing what we are about to do, or the server is leaving.
             Ok(false) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_micros(200)),
             Ok(false) => {
+                // Of another process namespace, perhaps, where it is another process's.
                 let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
+                let pid = pid.filter(|&p| existing.is_used_by(p) == Some(true));
                 return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
             }
             Err(e) => return Err(e.into()),

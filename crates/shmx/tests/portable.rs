@@ -55,6 +55,11 @@ impl Reference {
 
     /// Publishes a frame of one stream, whose words all are `value`.
     fn publish(&self, value: u64) {
+        self.publish_with(value, || {});
+    }
+
+    /// The same; `between` runs when the frame is counted and not in its slot yet.
+    fn publish_with(&self, value: u64, between: impl FnOnce()) {
         let h = self.header();
         let seq = h.reserve_index.fetch_add(1, Ordering::SeqCst) + 1;
         let at = self.layout.frame_slot((seq - 1) % self.layout.slots()).unwrap();
@@ -67,6 +72,7 @@ impl Reference {
         let used = cursor.used() as usize;
         store_bytes(&payload[..used], &bytes(&self.region)[at + 64..]);
         let id = h.frame_seq.fetch_add(1, Ordering::SeqCst) + 1;
+        between();
         head.session_id_copy.store(h.session_id.load(Ordering::Relaxed), Ordering::Relaxed);
         head.sim_time.store((value as f64).to_bits(), Ordering::Relaxed);
         head.payload_bytes.store(used as u32, Ordering::Relaxed);
@@ -97,6 +103,36 @@ fn value_of(view: &OwnedFrame) -> u64 {
     assert!(words.iter().all(|&w| w == words[0]), "torn");
     assert_eq!(view.sim_time(), words[0] as f64);
     words[0]
+}
+
+/// A server of the reference counts a frame before it is in its slot. Whoever polls in between must wait, and not count
+/// it as missed.
+#[test]
+fn a_frame_that_is_counted_and_not_there_yet_is_not_missed() {
+    let server = Reference::create(16);
+    server.publish(1);
+    let h = server.header().frame_seq.load(Ordering::Relaxed);
+    let after = shmx::Start::After { session_id: SESSION, frame_id: h };
+    let mut taps: Vec<shmx::Tap> = [shmx::Start::Newest, shmx::Start::Oldest, after]
+        .map(|s| shmx::Tap::options().start(s).open(&server.name).unwrap())
+        .into();
+    for t in &mut taps[..2] {
+        assert!(t.try_next().unwrap().is_some());
+    }
+    for v in 2..60 {
+        server.publish_with(v, || {
+            for t in &mut taps {
+                assert!(t.try_next().unwrap().is_none() && t.try_wait().unwrap().is_none());
+            }
+        });
+        for (i, t) in taps.iter_mut().enumerate() {
+            // One takes the newest each time, the others the next.
+            let frame = if i == 0 { t.try_wait() } else { t.try_next() };
+            let frame = frame.unwrap().expect("it is there now");
+            assert_eq!((frame.frame_id(), frame.missed_before()), (v, 0));
+        }
+    }
+    assert!(taps.iter().all(|t| t.stats().missed == 0 && t.stats().rejected == 0));
 }
 
 #[test]

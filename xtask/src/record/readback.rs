@@ -78,10 +78,10 @@ pub(crate) fn read_back(s: &Setting, python: &Path) -> Result<String> {
     let args = ["record", &name, "-o", &file_text, "--until-gone", "--compress", "zstd", "--flush", "20ms"];
     let mut recorder = s.recorder(&args, &file)?;
     // Room for every frame, however late the recorder is.
-    let mut publish = s.shmx(&["publish", &name, "--hz", "400", "--slots", "128", "--stream"]);
+    let mut publish = s.shmx(&["publish", &name, "--hz", "400", "--slots", "128"]);
     for &(id, stream, ty, components, count, image) in STREAMS {
         let count = if image.is_empty() { count.to_string() } else { image.to_owned() };
-        publish.arg(format!("{id}:{stream}:{ty}x{components}*{count}"));
+        publish.args(["--stream", &format!("{id}:{stream}:{ty}x{components}*{count}")]);
     }
     let mut publisher = Running::start(publish.stdin(Stdio::piped()).stderr(Stdio::null()))?;
     let mut stdin = publisher.stdin()?;

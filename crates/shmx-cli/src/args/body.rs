@@ -38,7 +38,7 @@ impl Args for Body {
                     .value_name(value)
                     .help(help)
                     .action(ArgAction::Append)
-                    .num_args(1..)
+                    .num_args(1)
                     .allow_negative_numbers(true)
                     .value_parser(encode),
             )
@@ -74,9 +74,14 @@ mod tests {
 
     #[test]
     fn a_body_keeps_the_order_of_its_options() {
-        let line = "shmx send x user --u8 1 2 --text ab --i16 -2 --hex 00ff --u8 3 --f32 1.5";
+        let line = "shmx send x user --u8 1 --u8 2 --text ab --i16 -2 --hex 00ff --u8 3 --f32 1.5";
         let Command::Send(a) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
         assert_eq!(a.body.0, [1, 2, b'a', b'b', 0xfe, 0xff, 0, 0xff, 3, 0, 0, 0xc0, 0x3f]);
+        // An option takes one value, so that a name behind it stays one.
+        let Command::Send(a) = Cli::try_parse_from("shmx send --u64 7 x user".split(' ')).unwrap().command else {
+            panic!()
+        };
+        assert_eq!((a.name.as_str(), a.body.0.as_slice()), ("x", &7_u64.to_le_bytes()[..]));
         assert!(Cli::try_parse_from("shmx send x user --u8 256".split(' ')).is_err());
         assert!(Cli::try_parse_from("shmx send x user --hex 0".split(' ')).is_err());
     }

@@ -18,36 +18,93 @@ pub(crate) struct PublishStream {
     pub(crate) count: u32,
 }
 
-pub(super) fn seconds(s: &str) -> Result<Duration, String> {
-    let v: f64 = s.parse().map_err(|_| "give a number of seconds".to_owned())?;
-    let d = Duration::try_from_secs_f64(v).map_err(|_| "give a number of seconds that is not negative".to_owned())?;
+/// A time that is not negative: seconds as `1.5`, or with a unit, `200ms`, `50us`, `1.5s`, `2m`, `1h`, `3d`.
+pub(crate) fn time(s: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{s}` is no time; give seconds, not negative, as in 1.5, or 200ms, 2m, 1h");
+    let (number, unit) = match s.find(|c: char| c.is_ascii_alphabetic() && c != 'e') {
+        Some(at) => s.split_at(at),
+        None => (s, "s"),
+    };
+    let unit = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(wrong()),
+    };
+    let v: f64 = number.parse().map_err(|_| wrong())?;
+    let d = Duration::try_from_secs_f64(v * unit).map_err(|_| wrong())?;
     // Instants cannot go arbitrarily far.
     Ok(d.min(Duration::from_secs(100 * 365 * 24 * 3600)))
 }
 
-pub(super) fn positive_seconds(s: &str) -> Result<Duration, String> {
-    seconds(s).and_then(|d| if d.is_zero() { Err("give more than 0 seconds".into()) } else { Ok(d) })
+pub(crate) fn positive_time(s: &str) -> Result<Duration, String> {
+    time(s).and_then(|d| if d.is_zero() { Err("give more than 0 seconds".into()) } else { Ok(d) })
 }
 
 pub(super) fn interval(s: &str) -> Result<Duration, String> {
-    let d = seconds(s)?;
+    let d = time(s)?;
     let range = Duration::from_millis(20)..=Duration::from_secs(10);
     if range.contains(&d) { Ok(d) } else { Err("give between 0.02 and 10 seconds".into()) }
 }
 
+/// Bytes, at least one: `4096`, `64K`, `10M`, `2G`, `1.5GiB`.
+pub(crate) fn size(s: &str) -> Result<u64, String> {
+    bytes(s).and_then(|n| if n == 0 { Err("give at least one byte".into()) } else { Ok(n) })
+}
+
+fn bytes(s: &str) -> Result<u64, String> {
+    let wrong = || format!("`{s}` is no size; give bytes as in 4096, or 64K, 10M, 2G");
+    let (number, unit) = match s.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => s.split_at(at),
+        None => (s, ""),
+    };
+    let shift = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err(wrong()),
+    };
+    let v: f64 = number.parse().map_err(|_| wrong())?;
+    let bytes = v * (1_u64 << shift) as f64;
+    if (1.0..1e18).contains(&bytes) || v == 0.0 { Ok(bytes as u64) } else { Err(wrong()) }
+}
+
+/// Bytes of something in a region.
+pub(super) fn size_u32(s: &str) -> Result<u32, String> {
+    let bytes = bytes(s)?;
+    u32::try_from(bytes).map_err(|_| format!("`{s}` is too large; a region has less than 4G"))
+}
+
+/// Permission bits, octal.
+pub(super) fn mode(s: &str) -> Result<u32, String> {
+    let digits = s.strip_prefix("0o").unwrap_or(s);
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|&m| m <= 0o777 && !digits.starts_with('+'));
+    mode.ok_or_else(|| format!("`{s}` is no file mode; give octal permission bits, as in 0600 or 0660"))
+}
+
+/// A group by number, or by its name in the system's file.
+pub(super) fn group(s: &str) -> Result<u32, String> {
+    if let Ok(number) = s.parse() {
+        return Ok(number);
+    }
+    let file = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let found = file.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&s));
+    let number = found.and_then(|f| f.get(2)?.parse().ok());
+    number.ok_or_else(|| format!("`{s}` is no group of /etc/group; give its number"))
+}
+
+/// A number of frames, or a time with its unit.
 pub(super) fn every(s: &str) -> Result<Every, String> {
     let form = || format!("`{s}` is neither a number of frames, as in 10, nor a time, as in 0.5s or 200ms");
-    let time = |number: &str, unit: f64| {
-        let v: f64 = number.parse().map_err(|_| form())?;
-        Duration::try_from_secs_f64(v * unit).map(Every::Time).map_err(|_| form())
-    };
-    if let Some(number) = s.strip_suffix("ms") {
-        time(number, 1e-3)
-    } else if let Some(number) = s.strip_suffix('s') {
-        time(number, 1.0)
-    } else {
-        s.parse().ok().filter(|&n| n > 0).map(Every::Frames).ok_or_else(form)
+    if s.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        return time(s).map(Every::Time).map_err(|_| form());
     }
+    s.parse().ok().filter(|&n| n > 0).map(Every::Frames).ok_or_else(form)
 }
 
 pub(super) fn message_type(s: &str) -> Result<u32, String> {
@@ -163,8 +220,32 @@ mod tests {
         ] {
             assert!(stream_spec(bad).is_err(), "{bad}");
         }
-        assert!(rate("nan").is_err() && rate("0").is_err() && seconds("-1").is_err() && seconds("nan").is_err());
+        assert!(rate("nan").is_err() && rate("0").is_err() && time("-1").is_err() && time("nan").is_err());
         assert_eq!(elems_spec("1=5"), Ok((1, 5)));
+    }
+
+    #[test]
+    fn times_sizes_modes_and_groups() {
+        assert_eq!(time("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(time("50us"), Ok(Duration::from_micros(50)));
+        assert_eq!(time("1e-3s"), Ok(Duration::from_millis(1)));
+        assert_eq!([time("2m"), time("1d")].map(Result::unwrap).map(|d| d.as_secs()), [120, 86400]);
+        assert_eq!([size("4096"), size("64k"), size("1.5GiB")], [Ok(4096), Ok(65536), Ok(3 << 29)]);
+        for bad in ["", "x", "-1", "nan", "inf", "1y", "-5s"] {
+            assert!(time(bad).is_err() && size(bad).is_err(), "{bad}");
+        }
+        assert!(
+            size("0").is_err()
+                && size("0.5").is_err()
+                && size_u32("0") == Ok(0)
+                && size("1X").is_err()
+                && size_u32("4G").is_err()
+                && size_u32("4095M").is_ok()
+        );
+        assert_eq!([mode("0660"), mode("600"), mode("0o644")], [Ok(0o660), Ok(0o600), Ok(0o644)]);
+        assert!(["", "-1", "+6", "999", "01777", "rw"].iter().all(|m| mode(m).is_err()));
+        assert!(group("7") == Ok(7) && group("").is_err() && group("no such group").is_err());
     }
 
     #[test]

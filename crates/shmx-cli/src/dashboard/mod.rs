@@ -38,12 +38,14 @@ pub(crate) fn run(target: Option<Target>, interval: Duration) -> anyhow::Result<
 }
 
 /// Takes the terminal over, and gives it back whatever happens.
-fn in_terminal(work: impl FnOnce(&mut DefaultTerminal) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn in_terminal(work: impl FnOnce(&mut DefaultTerminal) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    shmx_os::signal::restore_terminal_on_bus_error(Some("\x1b[?1049l\x1b[?25h"));
     // Its panic hook restores the terminal before the message is written.
     let terminal = ratatui::try_init();
     stop::before_exit(ratatui::restore);
     let result = terminal.context("cannot take the terminal over").and_then(|mut terminal| work(&mut terminal));
     ratatui::restore();
+    shmx_os::signal::restore_terminal_on_bus_error(None);
     result
 }
 

@@ -205,6 +205,7 @@ fn picker() -> Model {
     let row = |name: &str, state, rate, note: Option<&str>| Row {
         name: name.into(),
         state,
+        denied: false,
         note: note.map(Into::into),
         size: 464_384,
         pid: Some(4242),

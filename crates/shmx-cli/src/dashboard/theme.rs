@@ -25,9 +25,9 @@ impl Theme {
         Self { colours }
     }
 
-    /// By the environment: `NO_COLOR`, if it is set to anything, turns colours off.
+    /// By the command line and the environment.
     pub(crate) fn from_environment() -> Self {
-        Self::new(std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
+        Self::new(crate::colour::on_screen())
     }
 
     fn fg(self, colour: Color) -> Style {

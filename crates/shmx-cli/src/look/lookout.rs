@@ -112,7 +112,7 @@ impl Lookout {
         Look::Region(Box::new(facts))
     }
 
-    fn program(&mut self, pid: u32) -> Option<String> {
+    fn program(&mut self, i: &Inspector, pid: u32) -> Option<String> {
         if self.programs_of.elapsed() > Duration::from_secs(2) {
             self.programs.clear();
             self.programs_of = Instant::now();
@@ -120,7 +120,7 @@ impl Lookout {
         if let Some((_, name)) = self.programs.iter().find(|p| p.0 == pid) {
             return name.clone();
         }
-        let name = shmx_os::process_name(pid);
+        let name = crate::common::program(i, pid);
         self.programs.push((pid, name.clone()));
         name
     }
@@ -128,17 +128,18 @@ impl Lookout {
     fn facts(&mut self, i: &Inspector, focus: Focus, patient: bool) -> Facts {
         let header = i.header();
         let features = i.features();
-        let now = shmx_os::clock::ticks();
         let file = matches!(self.target, Target::File(_));
         let server = i.server_state();
         let directory = i.directory().map_err(|e| e.to_string());
-        let program = (server == ServerState::Live).then(|| self.program(header.ext_server_pid)).flatten();
-        let readers =
-            i.snapshot_readers().into_iter().map(|r| self.reader(i, r, header.frame_seq, now, file)).collect();
-        let slots = self.slots(i, &header, features, now, file, patient);
+        let program = (server == ServerState::Live).then(|| self.program(i, header.ext_server_pid)).flatten();
+        let readers = i.snapshot_readers();
+        // Each clock after what it is compared with.
+        let now = shmx_os::clock::ticks();
+        let readers = readers.into_iter().map(|r| self.reader(i, r, header.frame_seq, now, file)).collect();
+        let slots = self.slots(i, &header, features, file, patient);
         let latest = i.layout().slot_of_sequence(header.write_index).and_then(|slot| {
             let sum = slots.get(slot as usize).and_then(|s: &SlotFact| s.checksum);
-            frame(i, slot, directory.as_deref().ok(), focus, sum, (!file).then_some(now))
+            frame(i, slot, directory.as_deref().ok(), focus, sum, !file)
         });
         Facts {
             header,
@@ -167,7 +168,7 @@ impl Lookout {
             lock: r.lock,
             leases: r.leased_slots,
             own: r.extension,
-            program: r.extension.filter(|_| !file).and_then(|e| self.program(e.pid)),
+            program: r.extension.filter(|_| !file).and_then(|e| self.program(i, e.pid)),
             ring: i.control_fill(r.index),
         }
     }
@@ -177,12 +178,12 @@ impl Lookout {
         i: &Inspector,
         header: &GlobalHeader,
         features: Features,
-        now: u64,
         file: bool,
         patient: bool,
     ) -> Vec<SlotFact> {
         let newest = i.layout().slot_of_sequence(header.write_index);
         let mut briefs = i.slot_briefs();
+        let now = shmx_os::clock::ticks();
         // The newest first, so that its checksum is the one that is known.
         let order = newest.into_iter().chain((0..briefs.len() as u32).filter(|&s| Some(s) != newest));
         for slot in order {
@@ -259,7 +260,7 @@ pub(crate) fn frame(
     directory: Option<&Directory>,
     focus: Focus,
     checksum: Option<ChecksumState>,
-    now: Option<u64>,
+    live: bool,
 ) -> Option<Result<FrameFact, String>> {
     let info = |id: u32| directory.and_then(|d| d.stream(id));
     let acquired = directory.and_then(Acquired::of);
@@ -277,6 +278,7 @@ pub(crate) fn frame(
         Ok(None) => return None,
         Err(e) => return Some(Err(e.to_string())),
     };
+    let now = live.then(shmx_os::clock::ticks);
     let age_ns = o.publish_time().and_then(|t| t.age_ns(now?));
     let published = age_ns.zip(now).map(|(age, now)| now.saturating_sub(age) & !(PUBLISH_STEP - 1));
     let acquired_ns = acquired.and_then(|a| {

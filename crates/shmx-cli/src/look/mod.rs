@@ -4,7 +4,7 @@ mod lookout;
 
 pub(crate) use lookout::{Focus, Lookout, frame};
 
-use crate::common::safe;
+use crate::escape::safe;
 use crate::units;
 use crate::values;
 use shmx::abi::extension::Features;
@@ -24,8 +24,8 @@ pub(crate) enum Target {
 impl Target {
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Region(name) => name.clone(),
-            Self::File(path) => path.display().to_string(),
+            Self::Region(name) => safe(name).into_owned(),
+            Self::File(path) => safe(&path.display().to_string()).into_owned(),
         }
     }
 }
@@ -180,6 +180,14 @@ impl StreamFact {
         }
     }
 
+    /// The name as it is, for machines.
+    pub(crate) fn plain_name(&self) -> String {
+        match &self.info {
+            Some(i) if !i.name.is_empty() => i.name_lossy().into_owned(),
+            _ => format!("#{}", self.id),
+        }
+    }
+
     pub(crate) fn type_text(&self) -> String {
         self.info.as_ref().map_or_else(|| "undeclared".to_owned(), values::type_text)
     }
@@ -254,6 +262,16 @@ pub(crate) const fn server_word(s: ServerState) -> &'static str {
         ServerState::Closed => "closed",
         ServerState::Reference => "reference-made",
         _ => "unknown",
+    }
+}
+
+/// The server's process as it says, and the program if the process is seen to use the region.
+pub(crate) fn process_text(f: &Facts) -> String {
+    let pid = f.header.ext_server_pid;
+    match &f.program {
+        Some(program) => format!("pid {pid} {program}"),
+        None if f.server == ServerState::Live && !f.file => format!("pid {pid} (not seen here)"),
+        None => format!("pid {pid}"),
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) struct Full {
     pub(crate) directory: Arc<Directory>,
 }
 
-/// First components of a stream's first element that are kept for plots over time.
-pub(crate) const COLUMNS: usize = 4;
+/// First components of a stream's first element that are kept for plots over time, at most: a million frames are kept.
+pub(crate) const COLUMNS: usize = 32;
 /// Frames in short that are kept.
 const MOST_POINTS: usize = 1_000_000;
 

@@ -1,11 +1,14 @@
 //! `shmx view`: plots of any numeric stream, live or from a recording, with pause, step and scrub.
 
 mod frames;
+mod picture;
 mod screen;
 mod shown;
 mod svg;
 
+use crate::args;
 use crate::common::say;
+use crate::exit;
 use crate::recording;
 use crate::stop;
 use anyhow::{Context, bail};
@@ -34,10 +37,10 @@ pub(crate) struct View {
     #[arg(long, value_enum)]
     mode: Option<Mode>,
     /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = recording::time)]
+    #[arg(long, value_name = "TIME", value_parser = args::time)]
     at: Option<Duration>,
     /// Memory for frames to scrub through, of a live region.
-    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = recording::size)]
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = args::size)]
     history: u64,
     /// Print the screen as text once, and end.
     #[arg(long, conflicts_with = "svg")]
@@ -61,6 +64,12 @@ fn screen_size(s: &str) -> Result<(u16, u16), String> {
     Ok((w, h))
 }
 
+/// Whether this is meant as a file: regions are no folders, and their names seldom end so.
+fn is_path(name: &str) -> bool {
+    let file = name.trim_start_matches('/').contains('/') || name.to_ascii_lowercase().ends_with(".mcap");
+    file && shmx::Inspector::open(name).is_err()
+}
+
 /// Most waiting for the frames of --once and --svg.
 const ONCE_WAIT: Duration = Duration::from_secs(10);
 
@@ -70,10 +79,13 @@ pub(crate) fn run(a: &View) -> anyhow::Result<()> {
         Box::new(Recorded::open(&a.source, a.region.as_deref())?)
     } else {
         let [name] = a.source.as_slice() else { bail!("give one region, or files; not all of these are files") };
+        if is_path(name) {
+            bail!("there is no file `{name}`; give a region, or files made by `shmx record`");
+        }
         Box::new(Live::new(name, a.history)?)
     };
     if stop::requested() {
-        return Ok(());
+        return Err(exit::interrupted("the recording was not read to its end"));
     }
     let mut screen = Screen::new(frames.title());
     screen.wish(a.stream.clone(), a.mode);
@@ -83,10 +95,7 @@ pub(crate) fn run(a: &View) -> anyhow::Result<()> {
     if files {
         screen.begin_at(frames.as_mut(), a.at.unwrap_or_default());
     }
-    let mut terminal = ratatui::try_init().context("cannot use the terminal; --once needs none")?;
-    let result = live(&mut terminal, frames.as_mut(), &mut screen);
-    ratatui::restore();
-    result?;
+    crate::dashboard::in_terminal(|terminal| live(terminal, frames.as_mut(), &mut screen))?;
     recording::judge(frames.problems())
 }
 
@@ -99,15 +108,19 @@ fn still(a: &View, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Resu
             break;
         }
         if Instant::now() >= end {
-            bail!("no frame of `{}` within {ONCE_WAIT:?}; start its server, or see `shmx ls`", a.source.join(" "));
+            bail!("no frame of `{}` within 10 s; start its server, or see `shmx ls`", a.source.join(" "));
         }
         if !stop::sleep_until(Instant::now() + Duration::from_millis(5)) {
-            return Ok(());
+            return Err(exit::interrupted("nothing was shown"));
         }
     }
     match a.at {
         Some(at) => screen.begin_at(frames, at),
         None => screen.follow(frames),
+    }
+    screen.granted(frames)?;
+    if a.once {
+        screen.without_colours();
     }
     let (w, h) = a.size;
     let mut terminal = Terminal::new(TestBackend::new(w, h))?;
@@ -115,7 +128,8 @@ fn still(a: &View, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Resu
     let buffer = terminal.backend().buffer();
     match &a.svg {
         Some(path) => {
-            std::fs::write(path, svg::picture(buffer)).with_context(|| format!("cannot write {}", path.display()))?;
+            let picture = svg::picture(buffer);
+            crate::target::write(path, 0o600, |file| Ok(std::io::Write::write_all(file, picture.as_bytes())?))?;
             say(format_args!("{} written", path.display()));
         }
         None => {
@@ -153,6 +167,9 @@ fn live(terminal: &mut ratatui::DefaultTerminal, frames: &mut dyn Frames, screen
         if Instant::now() >= next {
             next = Instant::now() + PICTURE;
             screen.advance(frames);
+            if !frames.is_empty() {
+                screen.granted(frames)?;
+            }
             terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
         }
     }

@@ -1,7 +1,9 @@
 //! The screen of a view: streams, a plot, a place in time.
 
 use super::frames::{COLUMNS, Frames, number};
+use super::picture::Picture;
 use super::shown::{Mode, Shown, fitting, short, summary, unpack};
+use crate::escape::safe;
 use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -33,6 +35,8 @@ pub(crate) struct Screen {
     window: u64,
     colours: bool,
     cache: Option<(u64, u64, Vec<Shown>)>,
+    /// The streams that the frame's region has, if it lacks the one that was wished for.
+    lacking: Option<String>,
 }
 
 impl Screen {
@@ -46,8 +50,23 @@ impl Screen {
             wish: None,
             mode: None,
             window: 256,
-            colours: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            colours: crate::colour::on_screen(),
             cache: None,
+            lacking: None,
+        }
+    }
+
+    /// Draws without colours: for text.
+    pub(crate) const fn without_colours(&mut self) {
+        self.colours = false;
+    }
+
+    /// Whether the stream that was wished for is one of the region's, as far as frames were seen.
+    pub(crate) fn granted(&mut self, frames: &mut dyn Frames) -> anyhow::Result<()> {
+        self.load(frames);
+        match (&self.wish, &self.lacking) {
+            (Some(wish), Some(has)) => Err(anyhow::anyhow!("{} has no stream `{wish}`; it has: {has}", self.title)),
+            _ => Ok(()),
         }
     }
 
@@ -154,8 +173,14 @@ impl Screen {
         if self.cache.as_ref().is_some_and(|(at, seen, _)| (*at, *seen) == (self.at, id)) {
             return;
         }
-        let shown = frames.full(i).map_or(Vec::new(), |f| unpack(&f));
-        if let Some(wish) = self.wish.as_ref() {
+        let full = frames.full(i);
+        let shown = full.as_ref().map_or(Vec::new(), unpack);
+        if let (Some(wish), Some(full)) = (self.wish.as_ref(), full.as_ref()) {
+            // A stream of the region may be missing in this frame and come with a later one.
+            let all = &full.directory.streams;
+            let known = all.iter().any(|s| s.name_lossy() == wish.as_str() || s.id.to_string() == *wish);
+            let names = || all.iter().map(|s| safe(&s.name_lossy()).into_owned()).collect::<Vec<_>>().join(", ");
+            self.lacking = (!known).then(names);
             let found = shown.iter().find(|s| s.name == *wish || s.info.id.to_string() == *wish);
             if let Some(s) = found {
                 (self.stream, self.wish) = (Some(s.info.id), None);
@@ -313,13 +338,18 @@ impl Screen {
         let room = 0.04 * (ys[1] - ys[0]);
         (ys[0], ys[1]) = (ys[0] - room, ys[1] + room);
         let datasets = sets.iter().enumerate().map(|(n, points)| {
-            let name = ["x", "y", "z", "w"].get(n).filter(|_| sets.len() > 1).map_or("", |v| v);
             let d = Dataset::default().marker(Marker::Braille).graph_type(graph).style(self.series(n)).data(points);
-            if name.is_empty() { d } else { d.name(name) }
+            match sets.len() {
+                1 => d,
+                2..=4 => d.name(["x", "y", "z", "w"][n]),
+                _ => d.name(format!("[{n}]")),
+            }
         });
         let labels = |[lo, hi]: [f64; 2]| [short(lo), short((lo + hi) / 2.0), short(hi)];
         let dim = Style::new().dim();
         let chart = Chart::new(datasets.collect())
+            // Many components have a long legend; what belongs to which line must be seen all the same.
+            .hidden_legend_constraints((Constraint::Ratio(1, 2), Constraint::Ratio(1, 1)))
             .block(Block::bordered().title(title))
             .x_axis(Axis::default().title(Line::from(x.to_owned()).dim()).style(dim).bounds(xs).labels(labels(xs)))
             .y_axis(Axis::default().style(dim).bounds(ys).labels(labels(ys)));
@@ -331,32 +361,31 @@ impl Screen {
         let inner = block.inner(area);
         f.render_widget(block, area);
         let Some(image) = ImageInfo::of(&s.info) else { return };
+        let picture = match Picture::of(&image, &s.data) {
+            Ok(picture) => picture,
+            Err(why) => {
+                f.render_widget(Paragraph::new(why).wrap(ratatui::widgets::Wrap { trim: true }), inner);
+                return;
+            }
+        };
         let (w, h) = (image.width as usize, image.height as usize);
         // Two pixels in each cell, one above the other; the picture keeps its shape.
         let (cols, rows) = (inner.width as usize, 2 * inner.height as usize);
         let scale = (w as f64 / cols.max(1) as f64).max(h as f64 / rows.max(1) as f64);
         let (cols, rows) = (((w as f64 / scale) as usize).min(cols), ((h as f64 / scale) as usize).min(rows));
-        let pixel = |x: usize, y: usize| {
-            let (x, y) = ((x as f64 * scale) as usize, (y as f64 * scale) as usize);
-            let at = |bytes: usize, c: usize| {
-                let i = y * image.step as usize + x * bytes + c;
-                s.data.get(i).copied().unwrap_or(0)
-            };
-            match image.encoding.name() {
-                "rgb8" | "8UC3" => Color::Rgb(at(3, 0), at(3, 1), at(3, 2)),
-                "bgr8" => Color::Rgb(at(3, 2), at(3, 1), at(3, 0)),
-                "rgba8" => Color::Rgb(at(4, 0), at(4, 1), at(4, 2)),
-                "bgra8" => Color::Rgb(at(4, 2), at(4, 1), at(4, 0)),
-                "mono16" | "16UC1" => Color::Rgb(at(2, 1), at(2, 1), at(2, 1)),
-                _ => Color::Rgb(at(1, 0), at(1, 0), at(1, 0)),
-            }
-        };
+        let pixel = |x: usize, y: usize| picture.pixel((x as f64 * scale) as usize, (y as f64 * scale) as usize);
         for row in 0..rows / 2 {
             for column in 0..cols {
                 let Some(cell) = f.buffer_mut().cell_mut((inner.x + column as u16, inner.y + row as u16)) else {
                     continue;
                 };
-                cell.set_symbol("▀").set_fg(pixel(column, 2 * row)).set_bg(pixel(column, 2 * row + 1));
+                let (upper, lower) = (pixel(column, 2 * row), pixel(column, 2 * row + 1));
+                if self.colours {
+                    let colour = |[r, g, b]: [u8; 3]| Color::Rgb(r, g, b);
+                    cell.set_symbol("▀").set_fg(colour(upper)).set_bg(colour(lower));
+                } else {
+                    cell.set_symbol(shade(upper, lower));
+                }
             }
         }
     }
@@ -401,6 +430,13 @@ impl Screen {
         );
         f.render_widget(Paragraph::new(vec![line, Line::from(what).dim()]), area);
     }
+}
+
+/// Two pixels as one character of about their brightness.
+fn shade(upper: [u8; 3], lower: [u8; 3]) -> &'static str {
+    const RAMP: [&str; 10] = [" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"];
+    let luma = |[r, g, b]: [u8; 3]| (u32::from(r) * 299 + u32::from(g) * 587 + u32::from(b) * 114) / 1000;
+    RAMP[((luma(upper) + luma(lower)) / 2 * 10 / 256) as usize]
 }
 
 /// The last frame at or before a time.

@@ -1,7 +1,7 @@
 //! The streams of a frame, and how each can be plotted.
 
 use super::frames::{Full, number, numeric};
-use crate::common::safe;
+use crate::escape::safe;
 use clap::ValueEnum;
 use shmx::abi::frame::Streams;
 use shmx::{ElementType, StreamInfo};

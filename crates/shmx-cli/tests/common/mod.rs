@@ -40,7 +40,23 @@ pub(crate) fn unique(tag: &str) -> Name {
     Name(format!("shmx-cli-t-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed)))
 }
 
+/// Programs that the tests start hear signals, also where the tests themselves run in the background of a shell that
+/// has them ignore some: an ignored signal is inherited, one with a handler is not.
+pub(crate) fn hear_signals() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&s| shmx_os::signal::is_ignored(s)) {
+                signal_hook::flag::register(signal, std::sync::Arc::default()).unwrap();
+            }
+        });
+    }
+}
+
 pub(crate) fn shmx(args: &[&str]) -> Command {
+    hear_signals();
     let exe = env!("CARGO_BIN_EXE_shmx");
     // Where the tests run in an emulator, the command needs it too.
     let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
@@ -110,6 +126,19 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 pub(crate) fn words(o: &Output) -> String {
     String::from_utf8_lossy(&o.stderr).into_owned()
+}
+
+/// Whether frames were read, be it that the machine was too busy for all of them: exit code 3 says so.
+pub(crate) fn was_read(o: &Output) -> bool {
+    matches!(o.status.code(), Some(0 | 3))
+}
+
+/// The objects on stdout, one a line.
+pub(crate) fn lines(o: &Output) -> Vec<serde_json::Value> {
+    let all = o.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty());
+    let all: Vec<serde_json::Value> = all.map(|l| serde_json::from_slice(l).unwrap()).collect();
+    assert!(all.iter().all(|v| v["schema"] == 1 && v["kind"].is_string()), "{all:?}");
+    all
 }
 
 pub(crate) fn gone(name: &str) -> bool {

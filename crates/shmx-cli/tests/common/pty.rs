@@ -17,14 +17,20 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn start(args: &[&str], columns: u16, rows: u16, env: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows, cols: columns, ..PtySize::default() };
-        let pty = native_pty_system().openpty(size).unwrap();
         // Where the tests run in an emulator, the command needs it too.
         let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
         let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_shmx")]);
         let mut command = CommandBuilder::new(words.next().unwrap());
         command.args(words);
         command.args(args);
+        Self::of(command, columns, rows, env)
+    }
+
+    /// Another program: a shell.
+    pub(crate) fn of(mut command: CommandBuilder, columns: u16, rows: u16, env: &[(&str, &str)]) -> Self {
+        super::hear_signals();
+        let size = PtySize { rows, cols: columns, ..PtySize::default() };
+        let pty = native_pty_system().openpty(size).unwrap();
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
         command.env_remove("RUST_LOG");

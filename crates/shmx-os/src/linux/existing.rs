@@ -11,6 +11,7 @@ use super::fork::Ready;
 use super::lock::LockFile;
 use super::object::{LOOK, MAP, ObjectId, PREPARE, mappable_len, open_object, proc_path, read_at};
 use super::region::Region;
+use super::users::uses;
 use super::view::Mapping;
 use crate::error::{OpenError, OsError};
 use crate::lock::{LockByte, LockState};
@@ -40,6 +41,10 @@ impl Existing {
 
     fn stat(&self) -> Result<Stat, OsError> {
         rustix::fs::fstat(self.file.fd(LOOK)?).map_err(|error| OsError::os(LOOK, error))
+    }
+
+    pub(crate) fn is_used_by(&self, pid: u32) -> Option<bool> {
+        uses(pid, self.id)
     }
 
     pub(crate) fn len(&self) -> Result<u64, OsError> {

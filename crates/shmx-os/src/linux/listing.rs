@@ -25,6 +25,7 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
                 len: metadata.len(),
                 modified: metadata.modified().ok(),
                 uid: metadata.uid(),
+                gid: metadata.gid(),
                 mode: metadata.mode() & 0o7777,
             });
         }

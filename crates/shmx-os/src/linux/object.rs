@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::lock::LockFile;
 use crate::error::{OpenError, OsError};
 use crate::name::RegionName;
+use crate::owner::Owner;
 
 /// Where the objects are.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
@@ -29,8 +30,8 @@ pub(super) fn path_of(name: &RegionName) -> PathBuf {
 /// Which object: device and inode number. No other object can have it while this one is open or mapped somewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ObjectId {
-    device: u64,
-    inode: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl ObjectId {
@@ -77,7 +78,7 @@ pub(super) fn open_object(name: &RegionName, access: OFlags) -> Result<(OwnedFd,
         match error {
             // A symbolic link, a directory, a socket or a pipe without other end, a device without driver.
             Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NODEV => foreign(),
-            error => OpenError::os(name, "open the object", error),
+            error => with_owner(OpenError::os(name, "open the object", error), name),
         }
     })?;
     let stat = rustix::fs::fstat(&fd).map_err(|error| OpenError::os(name, LOOK, error))?;
@@ -85,6 +86,26 @@ pub(super) fn open_object(name: &RegionName, access: OFlags) -> Result<(OwnedFd,
         return Err(foreign());
     }
     Ok((fd, stat))
+}
+
+pub(super) fn owner(stat: &Stat) -> Owner {
+    Owner { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 }
+}
+
+/// Whose the shared-memory directory is.
+pub(super) fn owner_of_directory() -> Option<Owner> {
+    rustix::fs::stat(DIRECTORY).ok().map(|stat| owner(&stat))
+}
+
+/// An error with whose the object is, where that is the reason.
+fn with_owner(error: OpenError, name: &RegionName) -> OpenError {
+    match error {
+        OpenError::PermissionDenied { name: shown, source, owner: None } => {
+            let found = rustix::fs::lstat(path_of(name)).ok().map(|stat| owner(&stat));
+            OpenError::PermissionDenied { name: shown, source, owner: found }
+        }
+        other => other,
+    }
 }
 
 /// The length to map, or why there is none.

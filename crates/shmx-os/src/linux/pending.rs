@@ -4,13 +4,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::fork::Ready;
 use super::invisible::{Attempt, HiddenName, Strategy, open_invisible};
 use super::lock::LockFile;
-use super::object::{LOOK, ObjectId, PREPARE, path_of, proc_path};
+use super::object::{LOOK, ObjectId, PREPARE, owner_of_directory, path_of, proc_path};
 use super::region::Region;
 use super::reserve::{check_room, map_new, no_space_or, prefault, reserve};
 use super::view::Mapping;
@@ -32,22 +32,26 @@ impl Pending {
     /// also in forked children, which inherit it. The other is for locks, and is closed in forked children. With one
     /// description for both, a child's mapping would keep a dead parent's locks.
     pub(crate) fn create(name: &RegionName, options: &CreateOptions) -> Result<Self, CreateError> {
-        // The hidden name is random: the final one need not be known here.
-        let _ = name;
-        match Self::create_by(Strategy::Nameless, options) {
-            Err(Attempt::NoSuchWay) => Self::create_by(Strategy::Hidden, options),
-            result => result,
+        let mut refused = None;
+        for strategy in [Strategy::Nameless, Strategy::Hidden, Strategy::Beside] {
+            match Self::create_by(strategy, name, options) {
+                Ok(made) => return Ok(made),
+                Err(Attempt::NoSuchWay) => {}
+                // A confined program may have rights for names that begin with a given text only.
+                Err(Attempt::Failed(CreateError::PermissionDenied { source, .. })) => refused = Some(source),
+                Err(Attempt::Failed(error)) => return Err(error),
+            }
         }
-        .map_err(|attempt| match attempt {
-            Attempt::Failed(error) => error,
-            Attempt::NoSuchWay => CreateError::Unsupported,
+        Err(match refused {
+            Some(source) => CreateError::PermissionDenied { source, directory: owner_of_directory() },
+            None => CreateError::Unsupported,
         })
     }
 
-    fn create_by(strategy: Strategy, options: &CreateOptions) -> Result<Self, Attempt> {
+    fn create_by(strategy: Strategy, name: &RegionName, options: &CreateOptions) -> Result<Self, Attempt> {
         // The caller has checked that it fits.
         let len = usize::try_from(options.len).unwrap_or(usize::MAX);
-        let (memory, hidden) = open_invisible(strategy)?;
+        let (memory, hidden) = open_invisible(strategy, name)?;
         let reopen_path = match &hidden {
             Some(hidden) => hidden.path.clone(),
             None => proc_path(memory.as_fd()).into(),
@@ -59,7 +63,9 @@ impl Pending {
             rustix::fs::open(&reopen_path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(
                 |error| match strategy {
                     Strategy::Nameless => Attempt::NoSuchWay,
-                    Strategy::Hidden => CreateError::os("open the new object a second time", error).into(),
+                    Strategy::Hidden | Strategy::Beside => {
+                        CreateError::os("open the new object a second time", error).into()
+                    }
                 },
             )
         })?;
@@ -68,6 +74,10 @@ impl Pending {
         if !matches!(again, Ok(Some(again)) if ObjectId::of(&again) == ObjectId::of(&stat)) {
             // /proc is of another process namespace, or somebody replaced the hidden name.
             return Err(Attempt::NoSuchWay);
+        }
+        if let Some(group) = options.group {
+            rustix::fs::fchown(&memory, None, Some(Gid::from_raw(group)))
+                .map_err(|error| CreateError::Os { step: "give the object to the group", source: error.into() })?;
         }
         // By fchmod, so that the umask has no say.
         rustix::fs::fchmod(&memory, Mode::from_raw_mode(options.mode))
@@ -139,11 +149,31 @@ impl Pending {
 mod tests {
     use std::sync::atomic::Ordering;
 
+    use super::super::invisible::confined::PREFIX;
     use super::*;
 
+    #[test]
+    fn a_confined_program_uses_names_that_begin_with_its_own() {
+        let prefix = format!("snap.shmx-unit-{}.", std::process::id());
+        let name = RegionName::new(&format!("{prefix}{}", "é".repeat(100))).unwrap();
+        PREFIX.set(Some(prefix.clone()));
+        let options = CreateOptions { len: 4096, ..CreateOptions::default() };
+        let pending = Pending::create(&name, &options).unwrap();
+        let hidden = pending.hidden.as_ref().unwrap().path.clone();
+        let own = hidden.file_name().unwrap().to_str().unwrap();
+        assert!(own.starts_with(&prefix) && own.contains(".shmx-pending-") && own.len() <= 255, "{own}");
+        let region = pending.publish(&name).unwrap_or_else(|refusal| panic!("{:?}", refusal.1));
+        assert!(!hidden.exists() && region.remove(&name).unwrap());
+        PREFIX.set(Some("other".into()));
+        let refused = Pending::create(&name, &options).err().unwrap();
+        assert!(matches!(refused, CreateError::PermissionDenied { directory: Some(_), .. }), "{refused}");
+        PREFIX.set(None);
+    }
+
     fn created(strategy: Strategy) -> Pending {
+        let name = RegionName::new("shmx-unit").unwrap();
         let options = CreateOptions { len: 10_000, ..CreateOptions::default() };
-        match Pending::create_by(strategy, &options) {
+        match Pending::create_by(strategy, &name, &options) {
             Ok(pending) => pending,
             Err(Attempt::NoSuchWay) => panic!("this system lacks what the test needs"),
             Err(Attempt::Failed(error)) => panic!("{error}"),
@@ -152,11 +182,11 @@ mod tests {
 
     #[test]
     fn both_ways_of_creating_publish_the_same() {
-        for strategy in [Strategy::Nameless, Strategy::Hidden] {
+        for strategy in [Strategy::Nameless, Strategy::Hidden, Strategy::Beside] {
             let name = RegionName::new(&format!("shmx-unit-{}-{}", std::process::id(), strategy as u8)).unwrap();
             let pending = created(strategy);
             let hidden = pending.hidden.as_ref().map(|hidden| hidden.path.clone());
-            assert_eq!(hidden.is_some(), strategy == Strategy::Hidden);
+            assert_eq!(hidden.is_some(), strategy != Strategy::Nameless);
             pending.bytes()[1].store(1, Ordering::Relaxed);
             let region = pending.publish(&name).unwrap_or_else(|refusal| panic!("{:?}", refusal.1));
             assert!(hidden.is_none_or(|path| !path.exists()));

@@ -22,6 +22,10 @@ pub(crate) fn random_u64() -> Option<u64> {
     }
 }
 
+pub(crate) fn group_of_process() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
 pub(crate) fn process_alive(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;

@@ -10,11 +10,13 @@ use rustix::mm::ProtFlags;
 
 use super::futex::wait;
 use super::lock::query;
-use super::object::{ObjectId, mappable_len, open_object};
+use super::object::{ObjectId, mappable_len, open_object, owner};
+use super::users::uses;
 use super::view::Mapping;
 use crate::error::OpenError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::owner::Owner;
 use crate::wake::Wake;
 
 /// Holds no locks, so forked children may keep it.
@@ -48,6 +50,14 @@ impl ReadOnly {
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
         wait(word, expected, timeout)
+    }
+
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        rustix::fs::fstat(&self.fd).ok().map(|stat| owner(&stat))
+    }
+
+    pub(crate) fn is_used_by(&self, pid: u32) -> Option<bool> {
+        uses(pid, self.id)
     }
 
     pub(crate) fn len_now(&self) -> Option<u64> {

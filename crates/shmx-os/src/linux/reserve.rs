@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::mm::ProtFlags;
 use rustix::process::Resource;
 
+use super::cgroup::memory_limits;
 use super::view::Mapping;
 use crate::error::CreateError;
 
@@ -29,6 +30,10 @@ pub(super) fn check_room(fd: BorrowedFd<'_>, needed: u64) -> Result<(), CreateEr
         && needed > limit
     {
         return Err(CreateError::FileSizeLimit { needed, limit });
+    }
+    let tight = memory_limits().into_iter().filter(|l| l.available < needed).min_by_key(|l| l.available);
+    if let Some(limit) = tight {
+        return Err(CreateError::MemoryLimit { needed, available: limit.available, group: limit.group });
     }
     match available(fd) {
         Some(available) if available < needed => Err(CreateError::NoSpace { needed, available }),
@@ -105,10 +110,12 @@ mod tests {
 
     use super::super::invisible::{Strategy, open_invisible};
     use super::*;
+    use crate::name::RegionName;
 
     #[test]
     fn writing_zeros_reserves_like_fallocate() {
-        let Ok((fd, _hidden)) = open_invisible(Strategy::Nameless) else { panic!("no file can be made") };
+        let name = RegionName::new("shmx-unit").unwrap();
+        let Ok((fd, _hidden)) = open_invisible(Strategy::Nameless, &name) else { panic!("no file can be made") };
         reserve_by_writing(fd.as_fd(), 0, 200_001).unwrap();
         let stat = rustix::fs::fstat(&fd).unwrap();
         assert_eq!(stat.st_size, 200_001);

@@ -18,6 +18,10 @@ pub(crate) struct Existing {
 }
 
 impl Existing {
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn open(name: &RegionName) -> Result<Self, OpenError> {
         Ok(Self { object: Object::new(View::open(name, FILE_MAP_READ | FILE_MAP_WRITE)?) })
     }

@@ -77,7 +77,7 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
 /// `None` if it has gone, or may not be read.
 fn entry(name: RegionName) -> Option<RegionEntry> {
     let len = View::open(&name, FILE_MAP_READ).ok()?.len as u64;
-    Some(RegionEntry { name, len, modified: None, uid: 0, mode: 0 })
+    Some(RegionEntry { name, len, modified: None, uid: 0, gid: 0, mode: 0 })
 }
 
 fn check(status: NTSTATUS) -> io::Result<()> {

@@ -11,6 +11,7 @@ use super::view::View;
 use crate::error::OpenError;
 use crate::lock::{LockByte, LockState};
 use crate::name::RegionName;
+use crate::owner::Owner;
 use crate::wake::Wake;
 
 pub(crate) struct ReadOnly {
@@ -42,6 +43,14 @@ impl ReadOnly {
     }
 
     /// Nobody can shrink an object here.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        None
+    }
+
+    pub(crate) fn is_used_by(&self, _pid: u32) -> Option<bool> {
+        None
+    }
+
     pub(crate) fn len_now(&self) -> Option<u64> {
         Some(self.view.len as u64)
     }

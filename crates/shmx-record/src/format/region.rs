@@ -1,4 +1,4 @@
-//! What becomes of a region, as metadata records.
+//! What becomes of a region, as keys and values.
 
 use shmx::abi::extension::Features;
 use shmx::abi::hash;
@@ -133,8 +133,6 @@ pub enum RegionEvent {
         directory: Vec<u8>,
         /// Whether an earlier file has the beginning.
         continued: bool,
-        /// MCAP channel of the segment's frames.
-        channel: u16,
     },
     /// The server added to the directory.
     Directory {
@@ -195,7 +193,7 @@ impl RegionEvent {
 
     pub(crate) fn to_map(&self) -> Map {
         match self {
-            Self::Begin { time, segment: s, directory, continued, channel } => map([
+            Self::Begin { time, segment: s, directory, continued } => map([
                 ("time", time.to_string()),
                 ("event", if *continued { "continue" } else { "begin" }.to_owned()),
                 ("region", s.region.clone()),
@@ -209,7 +207,6 @@ impl RegionEvent {
                 ("static_bytes_cap", s.static_bytes_cap.to_string()),
                 ("frame_bytes_cap", s.frame_bytes_cap.to_string()),
                 ("control_per_reader", s.control_per_reader.to_string()),
-                ("channel", channel.to_string()),
                 ("directory", hex(directory)),
                 ("directory_hash", format!("{:#018x}", hash::fnv1a64(directory))),
             ]),
@@ -270,8 +267,7 @@ impl RegionEvent {
                     frame_bytes_cap: num(m, "frame_bytes_cap")?,
                     control_per_reader: num(m, "control_per_reader")?,
                 };
-                let (time, channel) = (num(m, "time")?, num(m, "channel")?);
-                Ok(Self::Begin { time, segment, directory, continued: event == "continue", channel })
+                Ok(Self::Begin { time: num(m, "time")?, segment, directory, continued: event == "continue" })
             }
             "directory" => {
                 let bytes = unhex(get(m, "bytes")?).ok_or("bytes")?;
@@ -302,7 +298,7 @@ mod tests {
     fn events_read_back() {
         let segment = Segment { region: "a b".into(), number: 3, session_id: 1 << 63, slots: 5, ..Segment::default() };
         let events = [
-            RegionEvent::Begin { time: 5, segment, directory: (0..=255).collect(), continued: true, channel: 9 },
+            RegionEvent::Begin { time: 5, segment, directory: (0..=255).collect(), continued: true },
             RegionEvent::Directory { region: "r".into(), segment: 1, at: 16, bytes: vec![0xAB; 32] },
             RegionEvent::End {
                 time: u64::MAX,

@@ -19,6 +19,10 @@ pub struct PlayOptions {
     pub regions: Vec<String>,
     /// Put before each region's name.
     pub prefix: String,
+    /// Permission bits of the regions. Default 0o600.
+    pub mode: u32,
+    /// Group of the regions, by number; without it that of the process.
+    pub group: Option<u32>,
     /// Replace regions that hold no liveness lock, or what is no region at all.
     pub replace: bool,
     /// Which frames carry a checksum. Default `None`: those that had one, and all while a reader needs them; none where the
@@ -35,6 +39,8 @@ impl Default for PlayOptions {
             to: None,
             regions: Vec::new(),
             prefix: String::new(),
+            mode: 0o600,
+            group: None,
             replace: false,
             checksum: None,
         }

@@ -18,6 +18,10 @@ pub(super) struct ChunkRef {
     pub(super) len: u64,
     pub(super) start: u64,
     pub(super) end: u64,
+    /// Only the frames with log times in here, in their order, belong to this piece; none: all, as they lie.
+    pub(super) window: Option<(u64, u64)>,
+    /// Other chunks with messages in that window.
+    pub(super) across: Vec<ChunkRef>,
 }
 
 pub(super) fn le16(b: &[u8], at: usize) -> Option<u16> {

@@ -27,6 +27,11 @@ pub enum Problem {
         /// What was found.
         what: String,
     },
+    /// The file has a name like the others and is of another recording, an earlier one perhaps; it was left out.
+    OtherRecording {
+        /// The file.
+        path: PathBuf,
+    },
     /// A record or a chunk is damaged; reading went on behind it.
     Damaged {
         /// The file.
@@ -49,6 +54,9 @@ impl fmt::Display for Problem {
             }
             Self::Lost { path, at, left, what } => {
                 write!(f, "{}: {what} at byte {at}; the {left} bytes from there cannot be read", path.display())
+            }
+            Self::OtherRecording { path } => {
+                write!(f, "{}: left over from another recording; left out, give it alone to read it", path.display())
             }
             Self::Damaged { path, at, len, what } => {
                 write!(f, "{}: {what} in the {len} bytes from byte {at}; left out", path.display())

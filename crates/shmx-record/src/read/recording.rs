@@ -2,7 +2,7 @@
 
 use super::chunk::{ChunkRef, OP_LEN, le16, le64, record_at, unpack};
 use super::problem::Problem;
-use crate::format::{Counts, EndReason, FrameHead, RegionEvent, Segment, parse_directory};
+use crate::format::{Counts, EndReason, FrameHead, LIFECYCLE, RegionEvent, Segment, decode_lifecycle, parse_directory};
 use mcap::records::{Record, op};
 use shmx::Directory;
 use std::collections::{HashMap, HashSet};
@@ -39,6 +39,8 @@ pub struct RecordedFrame {
     pub region: usize,
     /// Its head.
     pub head: FrameHead,
+    /// When it was recorded, as in `time`.
+    pub(super) log: u64,
     chunk: Arc<Vec<u8>>,
     payload: Range<usize>,
 }
@@ -51,7 +53,11 @@ impl RecordedFrame {
     }
 }
 
-/// An opened recording of one or more files, read in the order given.
+/// What a chunk holds: frames, events with their log times, and what is wrong with the rest.
+pub(super) type Unpacked = (Vec<RecordedFrame>, Vec<(u64, RegionEvent)>, Option<String>);
+
+/// An opened recording of one or more files. Those of one rotating recording are read by their numbers, others in the
+/// order given.
 #[derive(Debug)]
 pub struct Recording {
     pub(super) files: Vec<RecordedFile>,
@@ -59,6 +65,8 @@ pub struct Recording {
     pub(super) regions: Vec<String>,
     pub(super) problems: Vec<Problem>,
     pub(super) bytes: u64,
+    /// First and last time of a frame, where log times do not say it.
+    pub(super) span: Option<(u64, u64)>,
 }
 
 /// One file of a recording.
@@ -68,6 +76,9 @@ pub(super) struct RecordedFile {
     pub(super) reader: BufReader<File>,
     /// Regions by the channels of their whole frames.
     pub(super) channels: HashMap<u16, usize>,
+    /// Channels of lifecycles, and all that are known.
+    pub(super) lifecycles: HashSet<u16>,
+    pub(super) known: HashSet<u16>,
     /// Segments, by region and number, whose frames have no checksum. Version 1 writes a 0 in its place.
     pub(super) without_checksums: HashSet<(usize, u32)>,
 }
@@ -94,6 +105,9 @@ impl Recording {
     /// First and last time in the recording, nanoseconds since 1970; `None` without frames.
     #[must_use]
     pub fn times(&self) -> Option<(u64, u64)> {
+        if self.span.is_some() {
+            return self.span;
+        }
         let chunks = || self.entries.iter().filter_map(Entry::chunk);
         Some((chunks().map(|c| c.start).min()?, chunks().map(|c| c.end).max()?))
     }
@@ -169,21 +183,27 @@ impl Recording {
     /// The frames of a chunk; what is damaged is noted and left out.
     pub(super) fn load(&mut self, entry: usize) -> Vec<RecordedFrame> {
         let Some(Entry::Chunk(chunk)) = self.entries.get(entry).cloned() else { return Vec::new() };
-        match self.unpack(&chunk) {
-            Ok((frames, bad)) => {
-                if let Some(what) = bad {
-                    self.note(&chunk, what);
+        let mut frames = Vec::new();
+        for part in std::iter::once(&chunk).chain(&chunk.across) {
+            match self.unpack(part) {
+                Ok((found, _, bad)) => {
+                    if let Some(what) = bad {
+                        self.note(part, what);
+                    }
+                    frames.extend(found);
                 }
-                frames
-            }
-            Err(what) => {
-                self.note(&chunk, what);
-                Vec::new()
+                Err(what) => self.note(part, what),
             }
         }
+        if let Some((from, to)) = chunk.window {
+            frames.retain(|f: &RecordedFrame| (from..to).contains(&f.log));
+            // Tools may write them in another order.
+            frames.sort_by_key(|f| f.log);
+        }
+        frames
     }
 
-    fn note(&mut self, chunk: &ChunkRef, what: String) {
+    pub(super) fn note(&mut self, chunk: &ChunkRef, what: String) {
         let path = self.files[chunk.file].path.clone();
         let problem = Problem::Damaged { path, at: chunk.at, len: chunk.len + OP_LEN, what };
         if !self.problems.contains(&problem) {
@@ -191,8 +211,8 @@ impl Recording {
         }
     }
 
-    /// The frames of a chunk, and what is wrong with the rest of it.
-    pub(super) fn unpack(&mut self, chunk: &ChunkRef) -> Result<(Vec<RecordedFrame>, Option<String>), String> {
+    /// The frames and events of a chunk, and what is wrong with the rest of it.
+    pub(super) fn unpack(&mut self, chunk: &ChunkRef) -> Result<Unpacked, String> {
         let reader = &mut self.files[chunk.file].reader;
         let io_error = |e: io::Error| format!("cannot be read ({e})");
         reader.seek(SeekFrom::Start(chunk.at + OP_LEN)).map_err(io_error)?;
@@ -205,45 +225,62 @@ impl Recording {
         Ok(self.frames(chunk.file, Arc::new(bytes)))
     }
 
-    fn frames(&mut self, file: usize, bytes: Arc<Vec<u8>>) -> (Vec<RecordedFrame>, Option<String>) {
-        let mut frames = Vec::new();
+    fn frames(&mut self, file: usize, bytes: Arc<Vec<u8>>) -> Unpacked {
+        let (mut frames, mut events) = (Vec::new(), Vec::new());
         let mut at = 0_usize;
         while at < bytes.len() {
             let Some((opcode, range)) = record_at(&bytes, at) else {
-                return (frames, Some("half a record".into()));
+                return (frames, events, Some("half a record".into()));
             };
             at = range.end;
             let body = &bytes[range.clone()];
             match opcode {
                 op::CHANNEL => self.learn_channel(file, body),
                 op::MESSAGE => {
-                    let (Some(channel), Some(time)) = (le16(body, 0), le64(body, 6)) else {
-                        return (frames, Some("a message without a head".into()));
+                    let (Some(channel), Some(log), Some(time)) = (le16(body, 0), le64(body, 6), le64(body, 14)) else {
+                        return (frames, events, Some("a message without a head".into()));
                     };
+                    if self.files[file].lifecycles.contains(&channel) {
+                        let facts = body.get(22..).and_then(decode_lifecycle);
+                        match facts.as_ref().map(RegionEvent::from_map) {
+                            Some(Ok(event)) => {
+                                self.region_index(event.region());
+                                events.push((log, event));
+                            }
+                            _ => return (frames, events, Some("a damaged event of a region".into())),
+                        }
+                        continue;
+                    }
                     let Some(&region) = self.files[file].channels.get(&channel) else { continue };
                     let Some((mut head, payload)) = body.get(22..).and_then(FrameHead::decode) else {
-                        return (frames, Some("a damaged frame".into()));
+                        return (frames, events, Some("a damaged frame".into()));
                     };
                     if self.files[file].without_checksums.contains(&(region, head.segment)) {
                         head.checksum = None;
                     }
                     let from = range.start + 22;
                     let payload = from + payload.start..from + payload.end;
-                    frames.push(RecordedFrame { time, region, head, chunk: bytes.clone(), payload });
+                    frames.push(RecordedFrame { time, region, head, log, chunk: bytes.clone(), payload });
                 }
                 _ => {}
             }
         }
-        (frames, None)
+        (frames, events, None)
     }
 
     pub(super) fn learn_channel(&mut self, file: usize, body: &[u8]) {
-        if let Ok(Record::Channel(c)) = mcap::read::parse_record(op::CHANNEL, body)
-            && let Some(name) = c.metadata.get("region")
-            && c.topic.strip_prefix('/') == Some(name)
-        {
-            let region = self.region_index(name);
-            self.files[file].channels.insert(c.id, region);
+        let Ok(Record::Channel(c)) = mcap::read::parse_record(op::CHANNEL, body) else { return };
+        self.files[file].known.insert(c.id);
+        let Some(name) = c.metadata.get("region") else { return };
+        match c.topic.strip_prefix('/').and_then(|t| t.strip_prefix(name.as_str())) {
+            Some("") => {
+                let region = self.region_index(name);
+                self.files[file].channels.insert(c.id, region);
+            }
+            Some(rest) if rest.strip_prefix('/') == Some(LIFECYCLE) => {
+                self.files[file].lifecycles.insert(c.id);
+            }
+            _ => {}
         }
     }
 }

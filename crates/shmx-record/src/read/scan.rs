@@ -1,6 +1,7 @@
 //! Opens recordings: a walk over the records of each file.
 
 use super::chunk::{ChunkHead, ChunkRef, OP_LEN, le64, read_full};
+use super::order;
 use super::problem::Problem;
 use super::recording::{Entry, RecordedFile, Recording};
 use crate::error::OpenRecordingError;
@@ -23,14 +24,23 @@ impl Recording {
     ///
     /// [`OpenRecordingError`] if there is nothing of a recording at all.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, OpenRecordingError> {
-        let mut rec =
-            Self { files: Vec::new(), entries: Vec::new(), regions: Vec::new(), problems: Vec::new(), bytes: 0 };
+        let mut rec = Self {
+            files: Vec::new(),
+            entries: Vec::new(),
+            regions: Vec::new(),
+            problems: Vec::new(),
+            bytes: 0,
+            span: None,
+        };
         if paths.is_empty() {
             return Err(OpenRecordingError::NoFiles);
         }
-        for path in paths {
-            rec.scan(path.as_ref())?;
+        let (files, others) = order::in_order(paths.iter().map(AsRef::as_ref));
+        rec.problems.extend(others.into_iter().map(|path| Problem::OtherRecording { path }));
+        for path in files {
+            rec.scan(&path)?;
         }
+        rec.span = rec.find_span();
         Ok(rec)
     }
 
@@ -52,8 +62,11 @@ impl Recording {
             path: path.to_owned(),
             reader,
             channels: HashMap::new(),
+            lifecycles: HashSet::new(),
+            known: HashSet::new(),
             without_checksums: HashSet::new(),
         });
+        let first = self.entries.len();
         self.bytes += len;
         let mut scan = Scan {
             path,
@@ -63,9 +76,11 @@ impl Recording {
             known: false,
             index: Vec::new(),
             metadata: Vec::new(),
+            messages: HashMap::new(),
         };
         let end = scan.records(self).map_err(fail)?;
         scan.compare(self);
+        scan.known |= self.place_events(first, &scan.messages);
         if let Some(version) = end.version.filter(|v| !READ.contains(&v.as_str())) {
             return Err(OpenRecordingError::Version { path: path.to_owned(), found: version });
         }
@@ -91,6 +106,8 @@ struct Scan<'a> {
     index: Vec<Indexed>,
     /// Where metadata was found.
     metadata: Vec<u64>,
+    /// Channels that have messages in a chunk, by where the chunk is, as the records behind it say.
+    messages: HashMap<u64, Vec<u16>>,
 }
 
 #[derive(Default)]
@@ -102,6 +119,7 @@ impl Scan<'_> {
     fn records(&mut self, rec: &mut Recording) -> io::Result<ScanEnd> {
         let mut end = ScanEnd::default();
         let mut at = 8_u64;
+        let mut last_chunk = 0;
         let path = || self.path.to_owned();
         loop {
             let left = self.len - at;
@@ -128,7 +146,17 @@ impl Scan<'_> {
                 read_full(reader, &mut head)?;
                 match ChunkHead::parse(&head) {
                     Some(h) => {
-                        let chunk = ChunkRef { file: self.file, at, len, start: h.start, end: h.end.max(h.start) };
+                        let end = h.end.max(h.start);
+                        let chunk = ChunkRef {
+                            file: self.file,
+                            at,
+                            len,
+                            start: h.start,
+                            end,
+                            window: None,
+                            across: Vec::new(),
+                        };
+                        last_chunk = at;
                         // A chunk without messages carries channels only.
                         if h.start == 0 && h.end == 0 {
                             let _ = rec.unpack(&chunk);
@@ -145,6 +173,14 @@ impl Scan<'_> {
                     let mut body = Vec::new();
                     reader.take(len).read_to_end(&mut body)?;
                     self.record(rec, opcode, &body, at, &mut end);
+                }
+            } else if opcode == op::MESSAGE_INDEX {
+                let mut body = [0; 6];
+                let have = read_full(&mut reader.take(len.min(6)), &mut body)?;
+                // One without messages says nothing.
+                if have == 6 && body[2..] != [0; 4] {
+                    let channel = u16::from_le_bytes([body[0], body[1]]);
+                    self.messages.entry(last_chunk).or_default().push(channel);
                 }
             } else if opcode == op::CHUNK_INDEX || opcode == op::METADATA_INDEX {
                 let mut body = [0; 32];
@@ -226,9 +262,11 @@ impl Scan<'_> {
                 Ok(event) => {
                     self.known = true;
                     let region = rec.region_index(event.region());
-                    if let RegionEvent::Begin { channel, segment, .. } = &event {
+                    if let RegionEvent::Begin { segment, .. } = &event {
                         let file = &mut rec.files[self.file];
-                        file.channels.insert(*channel, region);
+                        if let Some(channel) = m.metadata.get("channel").and_then(|c| c.parse().ok()) {
+                            file.channels.insert(channel, region);
+                        }
                         if !segment.has_checksums() {
                             file.without_checksums.insert((region, segment.number));
                         }

@@ -17,6 +17,10 @@ pub struct RecorderOptions {
     pub verify: bool,
     /// End when every region was there and is gone. Default false: wait for them to come back.
     pub until_gone: bool,
+    /// Begin with all frames in the ring of a region that is there when the recorder starts, so that the recording
+    /// begins before it was started. Default true; without it, with the newest frame. Of regions that come later
+    /// everything is recorded anyway.
+    pub ring: bool,
     /// End after this many frames of all regions together.
     pub max_frames: Option<u64>,
 }
@@ -28,6 +32,7 @@ impl Default for RecorderOptions {
             backlog_bytes: 256 << 20,
             verify: true,
             until_gone: false,
+            ring: true,
             max_frames: None,
         }
     }
@@ -57,6 +62,11 @@ pub enum RecorderEvent {
         /// What was recorded of it.
         counts: Counts,
     },
+    /// The wall clock was set, or the machine slept: times in the present file go on as before.
+    ClockSet {
+        /// By how much since the file was begun, nanoseconds.
+        step_ns: i64,
+    },
     /// Something is in the way of recording a region; the recorder tries on.
     Trouble {
         /// Region.
@@ -83,6 +93,8 @@ pub struct RegionStatus {
     pub rejected: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
+    /// What is in the way of recording it, while it is not open.
+    pub trouble: Option<String>,
 }
 
 /// The recorder at one moment.

@@ -71,6 +71,20 @@ fn most_held((bytes, frames): (u64, u64), cap: u64) -> u64 {
     (bytes / cap.max(1)).clamp(2, frames)
 }
 
+/// An error and what is behind it, each once.
+fn with_causes(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(c) = cause {
+        let more = c.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = c.source();
+    }
+    text
+}
+
 /// Whether and how the region has ended.
 fn end_of(tap: &Tap) -> Option<EndReason> {
     match tap.state() {
@@ -154,6 +168,9 @@ impl Taker<'_> {
     fn trouble(&self, source: &mut Source, what: String) {
         if source.last_trouble != what {
             source.last_trouble.clone_from(&what);
+            if let Some(s) = lock(&self.shared.regions).iter_mut().find(|s| s.region == source.name) {
+                s.trouble = Some(what.clone());
+            }
             let _ = self.tell.send(RecorderEvent::Trouble { region: source.name.clone(), what });
         }
     }
@@ -246,7 +263,8 @@ impl Taker<'_> {
         }
         source.next_look = Instant::now() + OPEN_EVERY;
         let verify = if self.options.verify { Verify::Always } else { Verify::Never };
-        let mut tap = match Tap::options().verify(verify).start(Start::Oldest).open(&source.name) {
+        let start = if source.waited || self.options.ring { Start::Oldest } else { Start::Newest };
+        let mut tap = match Tap::options().verify(verify).start(start).open(&source.name) {
             Ok(tap) => tap,
             Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {
                 source.waited = true;
@@ -254,7 +272,7 @@ impl Taker<'_> {
             }
             Err(e) => {
                 source.next_look = Instant::now() + TROUBLE_EVERY;
-                self.trouble(source, e.to_string());
+                self.trouble(source, with_causes(&e));
                 return false;
             }
         };
@@ -280,12 +298,13 @@ impl Taker<'_> {
         let segment = Segment::of(&tap, source.segment);
         let (number, missed) = (source.segment, source.missed_at_open);
         self.status(i, |s| {
-            (s.open, s.segments) = (true, number);
+            (s.open, s.segments, s.trouble) = (true, number, None);
             s.missed = s.missed.saturating_add(missed);
         });
         let region = source.name.clone();
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
-        let _ = self.work.send(Work::Begin { region: i, segment, directory });
+        let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
+        let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
         source.tap = Some(tap);
         true
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the taking thread hands to the writing one.
 pub(super) enum Work {
-    Begin { region: usize, segment: Segment, directory: Vec<u8> },
+    Begin { region: usize, segment: Segment, directory: Vec<u8>, mode: Option<u32> },
     Directory { region: usize, bytes: Vec<u8> },
     Frame { region: usize, frame: OwnedFrame, taken_ticks: u64 },
     End { region: usize, reason: EndReason, missed: u64, rejected: u64 },

@@ -22,7 +22,8 @@ pub(super) fn write(
     let mut segments = vec![0; names.len()];
     loop {
         match todo.recv_timeout(flush_after) {
-            Ok(Work::Begin { region, segment, directory }) => {
+            Ok(Work::Begin { region, segment, directory, mode }) => {
+                writer.restrict(mode.unwrap_or(0o600))?;
                 segments[region] = writer.begin(indices[region], segment, &directory)?;
             }
             Ok(Work::Directory { region, bytes }) => writer.directory(indices[region], &bytes)?,
@@ -44,6 +45,9 @@ pub(super) fn write(
             Err(RecvTimeoutError::Disconnected) => break,
         }
         writer.tick()?;
+        if let Some(step_ns) = writer.clock_step() {
+            let _ = tell.send(RecorderEvent::ClockSet { step_ns });
+        }
         *lock(&shared.written) = writer.written();
     }
     let written = writer.finish()?;

@@ -4,7 +4,7 @@ use crate::error::RecordError;
 use crate::format::PROFILE;
 use crate::sink::{Sink, SinkState};
 use mcap::WriteOptions;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Creates the file and begins it.
+    /// Creates the file and begins it. For now this user alone may read it.
     pub(super) fn create(
         path: PathBuf,
         overwrite: bool,
@@ -41,11 +41,29 @@ impl OpenFile {
         let mut open = OpenOptions::new();
         open.read(true).write(true);
         if overwrite {
-            open.create(true).truncate(true)
+            open.create(true)
         } else {
             open.create_new(true)
         };
-        let file = open.open(&path).map_err(fail)?;
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+        // Before it is opened: opening a device or a pipe may do things.
+        if std::fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
+            return Err(RecordError::NotAFile { path });
+        }
+        let file = match open.open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(RecordError::Exists { path }),
+            Err(e) => return Err(fail(e)),
+        };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(RecordError::InUse { path }),
+            // Some file systems have no locks; a recording needs none there.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        // Only now: another recorder's file must not be emptied.
+        file.set_len(0).map_err(fail)?;
+        restrict(&file, 0o600).map_err(fail)?;
         let handle = file.try_clone().map_err(fail)?;
         let (sink, state) = Sink::new(file);
         let mcap = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
@@ -72,7 +90,49 @@ impl OpenFile {
             channels: 0,
         })
     }
+
+    /// What somebody else has done to the file.
+    pub(super) fn harm(&self) -> Option<&'static str> {
+        let Ok(mine) = self.handle.metadata() else { return None };
+        if mine.len() < self.good {
+            return Some("was cut short");
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            match std::fs::metadata(&self.path) {
+                Ok(named) if (named.dev(), named.ino()) == (mine.dev(), mine.ino()) => {}
+                Ok(_) => return Some("was replaced by another file"),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Some("was removed"),
+                // A folder that may not be looked at any more does the file no harm.
+                Err(_) => {}
+            }
+        }
+        None
+    }
 }
+
+/// Sets who may read a file: this user, and of the others those that `mode` and the umask leave.
+pub(super) fn restrict(file: &File, mode: u32) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(mode & 0o666 & !umask() | 0o600))?;
+    }
+    let _ = (file, mode);
+    Ok(())
+}
+
+/// This process's umask. Asking the system would mean to change it for a moment, also for other threads.
+#[cfg(unix)]
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let told = status.lines().find_map(|l| l.strip_prefix("Umask:"));
+    told.and_then(|m| u32::from_str_radix(m.trim(), 8).ok()).unwrap_or(0o077)
+}
+
+/// What time services correct little by little, nanoseconds.
+const LARGEST_DRIFT: u64 = 1_000_000_000;
 
 /// The wall clock as it was when the recording began, carried on by the wire clock: steps of the wall clock do not
 /// reorder frames.
@@ -85,6 +145,13 @@ impl WallClock {
     pub(super) fn now() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Self { offset: i128::try_from(wall).unwrap_or(0) - i128::from(shmx_os::clock::ticks()) }
+    }
+
+    /// By how much the wall clock has been set, or was carried on while the machine slept, since this was taken.
+    /// Nanoseconds; small corrections count as none.
+    pub(super) fn step(self) -> Option<i64> {
+        let step = i64::try_from(Self::now().offset - self.offset).unwrap_or(i64::MAX);
+        (step.unsigned_abs() > LARGEST_DRIFT).then_some(step)
     }
 
     pub(super) fn now_wall(self) -> u64 {

@@ -55,6 +55,8 @@ pub struct WriterOptions {
     pub keep_bytes: Option<u64>,
     /// Replace files that exist. Default false.
     pub overwrite: bool,
+    /// Remove the file of a recording that has no frame at its end. Default false.
+    pub discard_empty: bool,
 }
 
 impl Default for WriterOptions {
@@ -69,6 +71,7 @@ impl Default for WriterOptions {
             rotate_after: None,
             keep_bytes: None,
             overwrite: false,
+            discard_empty: false,
         }
     }
 }

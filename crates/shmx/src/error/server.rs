@@ -99,7 +99,7 @@ pub enum CreateError {
     HeldByLiveServer {
         /// The name.
         name: String,
-        /// Its process, if it says so.
+        /// Its process, if it says so and is seen to use the region.
         pid: Option<u32>,
     },
     /// A region without a liveness lock: made by another implementation, perhaps in use.
@@ -174,7 +174,7 @@ pub enum RemoveError {
     HeldByLiveServer {
         /// The name.
         name: String,
-        /// Its process, if it says so.
+        /// Its process, if it says so and is seen to use the region.
         pid: Option<u32>,
     },
     /// A region without a liveness lock: made by another implementation, perhaps in use.

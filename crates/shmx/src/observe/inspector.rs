@@ -121,6 +121,19 @@ impl Inspector {
         self.region.os.0.is_current()
     }
 
+    /// Whose the object is, and what others may do with it; `None` for dumps and where the platform does not tell.
+    #[must_use]
+    pub fn owner(&self) -> Option<shmx_os::Owner> {
+        self.region.os.0.owner()
+    }
+
+    /// Whether the process with this id uses the region; `None` where nobody can tell. A process id in a region may be
+    /// of another process namespace, or used again: ask this before naming a process to people.
+    #[must_use]
+    pub fn is_used_by(&self, pid: u32) -> Option<bool> {
+        self.region.os.0.is_used_by(pid)
+    }
+
     /// What is known about the server.
     #[must_use]
     pub fn server_state(&self) -> ServerState {

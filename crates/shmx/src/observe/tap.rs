@@ -219,6 +219,12 @@ impl Tap {
         server_state(&self.site.region)
     }
 
+    /// Whose the object is, and what others may do with it; `None` where the platform does not tell.
+    #[must_use]
+    pub fn owner(&self) -> Option<shmx_os::Owner> {
+        self.site.region.os.0.owner()
+    }
+
     /// Whether the name still leads to this region, and the region still has its session.
     #[must_use]
     pub fn is_current(&self) -> bool {

@@ -50,6 +50,7 @@ pub struct ServerBuilder {
     checksum: Checksum,
     publish_time: bool,
     mode: u32,
+    group: Option<u32>,
     replace: bool,
     huge_pages: bool,
     ring_always: bool,
@@ -71,6 +72,7 @@ impl Server {
             checksum: Checksum::Auto,
             publish_time: true,
             mode: 0o600,
+            group: None,
             replace: false,
             huge_pages: false,
             ring_always: false,
@@ -175,6 +177,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Group of the object, by number (Unix). Default that of the process; another one must be a group that the process
+    /// is in.
+    pub const fn group(mut self, group: u32) -> Self {
+        self.group = Some(group);
+        self
+    }
+
     /// Replace what has the name even if it is a region without liveness lock, or no region at all.
     ///
     /// A region whose server lives is never replaced, nor is a directory or a link; one whose server died always is.
@@ -225,6 +234,39 @@ impl ServerBuilder {
     pub fn create(&self) -> Result<Server, CreateError> {
         let name = RegionName::new(&self.name)?;
         let (directory, streams) = self.whole_directory()?;
+        create(Plan {
+            name,
+            layout: self.layout_with(&directory)?,
+            directory,
+            streams,
+            checksum: self.checksum,
+            publish_time: self.publish_time,
+            mode: self.mode,
+            group: self.group,
+            replace: self.replace,
+            huge_pages: self.huge_pages,
+            ring_always: self.ring_always,
+            name_loss: self.name_loss,
+        })
+    }
+
+    /// Where everything would lie in the region: how large it would be, and what takes the room.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`] for options that make no region.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layout = shmx::Server::builder("camera").slots(4).frame_bytes(1 << 20).layout()?;
+    /// assert!(layout.total_bytes() > 4 << 20);
+    /// # Ok(()) }
+    /// ```
+    pub fn layout(&self) -> Result<RegionLayout, CreateError> {
+        self.layout_with(&self.whole_directory()?.0)
+    }
+
+    fn layout_with(&self, directory: &[u8]) -> Result<RegionLayout, CreateError> {
         let used = directory.len() as u64;
         let directory_len = u32::try_from(used).map_err(|_| LayoutError::TooLarge { total: used })?;
         let frame_bytes_cap = match self.frame_bytes {
@@ -238,19 +280,7 @@ impl ServerBuilder {
             frame_bytes_cap,
             control_per_reader: self.control_bytes,
         };
-        create(Plan {
-            name,
-            layout: RegionLayout::for_params(&params, directory_len)?,
-            directory,
-            streams,
-            checksum: self.checksum,
-            publish_time: self.publish_time,
-            mode: self.mode,
-            replace: self.replace,
-            huge_pages: self.huge_pages,
-            ring_always: self.ring_always,
-            name_loss: self.name_loss,
-        })
+        Ok(RegionLayout::for_params(&params, directory_len)?)
     }
 
     /// The directory's bytes, and the streams they describe.

@@ -23,6 +23,7 @@ pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
     let options = CreateOptions {
         len: total,
         mode: plan.mode,
+        group: plan.group,
         huge_pages: plan.huge_pages,
         reader_locks: plan.layout.reader_slots(),
         ..CreateOptions::default()

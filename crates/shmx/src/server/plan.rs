@@ -16,6 +16,7 @@ pub(super) struct Plan {
     pub(super) checksum: Checksum,
     pub(super) publish_time: bool,
     pub(super) mode: u32,
+    pub(super) group: Option<u32>,
     pub(super) replace: bool,
     pub(super) huge_pages: bool,
     pub(super) ring_always: bool,

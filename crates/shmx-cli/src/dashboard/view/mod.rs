@@ -12,7 +12,7 @@ mod streams;
 
 use super::model::{Model, Page};
 use super::theme::Theme;
-use crate::look::{Look, server_word};
+use crate::look::{Look, process_text, server_word};
 use crate::units;
 use other::{damaged, help, missing, picker};
 use overview::overview;
@@ -88,8 +88,7 @@ fn title_line(m: &Model, theme: Theme, width: u16) -> Line<'static> {
                 left.push_span(Span::styled(format!("  {}", units::rate(r)), theme.value()));
             }
             if f.features.is_extended() {
-                let program = f.program.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
-                right.push_span(format!("pid {}{program}  ", f.header.ext_server_pid));
+                right.push_span(format!("{}  ", process_text(f)));
             }
             right.push_span(format!("{} ", units::bytes(f.layout.total_bytes().into())));
         }

@@ -12,9 +12,9 @@ use rustix::io::Errno;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
 use super::{FOREVER, Fd, now, ready, timespec};
+use crate::entry::PENDING_MARK;
 use crate::error::OsError;
 use crate::linux::fork::Birth;
-use crate::linux::invisible::HIDDEN_PREFIX;
 use crate::linux::object::DIRECTORY;
 use crate::name::RegionName;
 use crate::name_changes::{NameChanges, NameWatchKind, differing};
@@ -163,5 +163,5 @@ fn listing() -> Result<Listing, OsError> {
 
 /// `None` for names that are none of a region, or hidden ones of objects that are being made.
 fn region_name(name: &str) -> Option<RegionName> {
-    if name.starts_with(HIDDEN_PREFIX) { None } else { RegionName::new(name).ok() }
+    if name.contains(PENDING_MARK) { None } else { RegionName::new(name).ok() }
 }

@@ -1,0 +1,156 @@
+//! Ages, dates and rates: never of a clock that was read before the data, or of one that has come round.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Folder, Running, cannot_run, lines, run, serve, shmx, unique, until, words};
+use shmx::{Server, Stream};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const TICK: Stream<u64> = Stream::new(1, "tick");
+
+/// The command with a clock that is this much ahead; none if the system has no time namespaces.
+fn later(seconds: u64, args: &[&str]) -> Option<Output> {
+    let with = |program: &str, args: &[&str]| {
+        common::hear_signals();
+        let mut c = Command::new("unshare");
+        c.args(["-T", "--monotonic", &seconds.to_string(), program]).args(args).env_remove("RUST_LOG");
+        c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::start(c).output()
+    };
+    if !with("true", &[]).status.success() {
+        eprintln!("not tried: there are no time namespaces here");
+        return None;
+    }
+    Some(with(env!("CARGO_BIN_EXE_shmx"), args))
+}
+
+/// The low half of a publish time comes round every 73 minutes.
+#[test]
+fn a_frame_of_more_than_an_hour_ago_is_of_more_than_an_hour_ago() {
+    const LATER: u64 = 4400;
+    if cannot_run() {
+        return;
+    }
+    let name = unique("old");
+    let mut server = Server::builder(&*name).stream(TICK, 1).create().unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_value(TICK, 1).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let published = SystemTime::now();
+    let Some(o) = later(LATER, &["ls", "--seconds", "0", "--json"]) else { return };
+    let row = lines(&o).into_iter().find(|r| r["name"] == *name).unwrap();
+    let age = row["newest_age_ns"].as_u64().unwrap();
+    assert!((LATER * 1_000_000_000..(LATER + 600) * 1_000_000_000).contains(&age), "{row}");
+    let text = String::from_utf8(later(LATER, &["ls", "--seconds", "0"]).unwrap().stdout).unwrap();
+    let line = text.lines().find(|l| l.starts_with(&*name)).unwrap();
+    assert!(line.contains("1h13m ago") || line.contains("1h14m ago"), "{line}");
+    let look = later(LATER, &["inspect", &name, "--json"]).unwrap();
+    assert!(lines(&look)[0]["latest"]["age_ns"].as_u64().unwrap() >= LATER * 1_000_000_000);
+    // A recording dates it by the recorder's clock: as long ago as that says, and not 46 minutes.
+    let folder = Folder::new("old");
+    let file = folder.path("a.mcap");
+    let o = later(LATER, &["record", &name, "-o", &file, "--frames", "1"]).unwrap();
+    assert!(o.status.success(), "{}", words(&o));
+    let first = lines(&run(&["info", &file, "--json"]))[0]["first_ns"].as_u64().unwrap();
+    let then = published.duration_since(UNIX_EPOCH).unwrap() - Duration::from_secs(LATER);
+    let off = Duration::from_nanos(first).abs_diff(then);
+    assert!(off < Duration::from_secs(600), "off by {off:?}");
+}
+
+/// What is measured is no longer than the measuring, and nothing is older than its server.
+#[test]
+fn no_interval_and_no_age_is_longer_than_the_life_of_the_server() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("fast");
+    let start = Instant::now();
+    let mut serve = Running::start(shmx(&["serve", &name, "--hz", "5000", "--slots", "64"]));
+    serve.line();
+    let life = || start.elapsed().as_nanos() as u64;
+    for _ in 0..3 {
+        let o = run(&["hz", &name, "--seconds", "0.4", "--json"]);
+        let v = &lines(&o)[0];
+        for times in ["interval", "jitter", "seen_after"] {
+            let n = |k: &str| v[times][k].as_u64().unwrap();
+            assert!(n("max_ns") <= life() && n("mean_ns") <= n("max_ns"), "{times}: {v:#}");
+        }
+        // As many intervals as frames fit into the time that they took.
+        let (mean, count) = (v["interval"]["mean_ns"].as_u64().unwrap(), v["interval"]["count"].as_u64().unwrap());
+        assert!(mean * count <= life(), "{v:#}");
+    }
+    for _ in 0..30 {
+        let v = &lines(&run(&["inspect", &name, "--json"]))[0];
+        let age = v["latest"]["age_ns"].as_u64();
+        assert!(age.is_some_and(|age| age <= life()), "{}", v["latest"]);
+        for slot in v["slots"].as_array().unwrap().iter().filter(|s| s["frame_id"].is_u64()) {
+            assert!(slot["age_ns"].as_u64().is_some_and(|age| age <= life()), "{slot}");
+        }
+        let rows = lines(&run(&["ls", "--seconds", "0", "--json"]));
+        let row = rows.iter().find(|r| r["name"] == *name).unwrap();
+        assert!(row["newest_age_ns"].as_u64().is_some_and(|age| age <= life()), "{row}");
+    }
+}
+
+/// A ring of three slots comes round in 150 microseconds. Once 17 of 40 thousand frames were seen.
+#[test]
+fn a_fast_producer_with_few_slots_is_followed() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("few");
+    let folder = Folder::new("few");
+    let mut serve = Running::start(shmx(&["serve", &name, "--hz", "20000", "--slots", "3"]));
+    serve.line();
+    // How many are seen is up to the machine; one of twenty is less than it gives even when it is busy.
+    let enough = |seen: u64, all: u64| {
+        eprintln!("{seen} of {all}");
+        all > 1000 && seen * 20 > all
+    };
+    until(|| {
+        let v = &lines(&run(&["hz", &name, "--seconds", "1", "--json"]))[0];
+        enough(v["received"].as_u64().unwrap(), v["frames"].as_u64().unwrap())
+    });
+    until(|| {
+        let file = folder.path("a.mcap");
+        let o = run(&["record", &name, "-o", &file, "--seconds", "1", "--json", "--overwrite", "--no-views"]);
+        let v = &lines(&o)[0];
+        let (taken, missed) = (v["frames"].as_u64().unwrap(), v["missed"].as_u64().unwrap());
+        enough(taken, taken + missed)
+    });
+}
+
+#[test]
+fn several_regions_are_measured_at_once() {
+    if cannot_run() {
+        return;
+    }
+    let (a, b) = (unique("a"), unique("b"));
+    let _servers = [serve(&a, &["--slots", "16"]), serve(&b, &["--slots", "16"])];
+    let o = run(&["hz", &a, &b, "--seconds", "0.5", "--json"]);
+    assert!(o.status.success(), "{}", words(&o));
+    let regions: Vec<_> = lines(&o).iter().map(|v| v["region"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(regions, [a.0.clone(), b.0.clone()]);
+    let text = String::from_utf8(run(&["hz", &a, &b, "--seconds", "1.2"]).stdout).unwrap();
+    assert!([&a, &b].iter().all(|n| text.lines().any(|l| l.starts_with(&***n) && l.contains(" missed"))), "{text}");
+}
+
+#[test]
+fn what_takes_long_is_said_and_can_be_cut_short() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("crowd");
+    // Its rings have more than a GB, and reserving them is what takes long: that is said first.
+    let mut serve = Running::start(shmx(&["serve", &name, "--readers", "300000", "--seconds", "600"]));
+    let line = serve.line();
+    assert!(line.contains("reserving 1.") && line.contains("of 300000 readers"), "{line}");
+    common::signal(&serve.child, "INT");
+    let o = serve.output();
+    // A machine without that much memory refuses.
+    assert!(matches!(o.status.code(), Some(0 | 1)), "{}", words(&o));
+    assert!(common::gone(&name));
+}

@@ -1,0 +1,206 @@
+//! Files that commands write and read: whatever has their name, whoever may look at them, whatever becomes of them.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Folder, Running, cannot_run, run, serve, shmx, unique, until, words};
+use shmx::{Server, Stream};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+fn mode(path: &str) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_is_no_regular_file_is_written_through_and_never_replaced() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("through");
+    let name = unique("through");
+    let _serve = serve(&name, &[]);
+    // A link stays one, and what it leads to is replaced.
+    let (link, real) = (folder.path("link"), folder.path("real"));
+    std::fs::write(&real, "before").unwrap();
+    symlink(&real, &link).unwrap();
+    assert!(run(&["dump", &name, &link]).status.success());
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(std::fs::metadata(&real).unwrap().len() > 100_000);
+    let (dangling, new) = (folder.path("dangling"), folder.path("new"));
+    symlink(&new, &dangling).unwrap();
+    assert!(run(&["dump", &name, &dangling]).status.success());
+    assert!(std::fs::symlink_metadata(&dangling).unwrap().is_symlink() && Path::new(&new).exists());
+    // A pipe gets the bytes.
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let dump = Running::start(shmx(&["dump", &name, &pipe]));
+    let mut bytes = Vec::new();
+    std::fs::File::open(&pipe).unwrap().read_to_end(&mut bytes).unwrap();
+    let o = dump.output();
+    assert!(o.status.success() && bytes.len() > 100_000, "{} bytes, {}", bytes.len(), words(&o));
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    // A device, of the test's own: the one of the machine is not put at risk.
+    let device = folder.path("null");
+    let made = Command::new("mknod").args([&device, "c", "1", "3"]).status().is_ok_and(|s| s.success());
+    if made && std::fs::OpenOptions::new().write(true).open(&device).is_ok() {
+        for args in [&["dump", &name, &device][..], &["view", &name, "--svg", &device]] {
+            let o = run(args);
+            assert!(o.status.success(), "{args:?}: {}", words(&o));
+            assert!(std::fs::symlink_metadata(&device).unwrap().file_type().is_char_device(), "{args:?} replaced it");
+        }
+    } else {
+        eprintln!("not tried: devices cannot be made here");
+    }
+    // A recording needs a file.
+    for (path, more) in [(&pipe, "--overwrite"), (&folder.0.to_string_lossy().into_owned(), "--overwrite")] {
+        let o = run(&["record", &name, "-o", path, more, "--seconds", "0.1"]);
+        assert_eq!(o.status.code(), Some(1));
+        assert!(words(&o).contains("not a regular file"), "{}", words(&o));
+    }
+    let parts =
+        std::fs::read_dir(&folder.0).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("part"));
+    assert_eq!(parts.count(), 0);
+}
+
+#[test]
+fn copies_are_no_wider_than_their_region() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("private");
+    for (region, widest) in [("0600", 0o600), ("0644", 0o644)] {
+        let name = unique("private");
+        let _serve = serve(&name, &["--mode", region, "--slots", "64"]);
+        let (file, dump) = (folder.path(&format!("{region}.mcap")), folder.path(&format!("{region}.bin")));
+        let script = "umask 022; \"$0\" dump \"$1\" \"$2\" && \"$0\" record \"$1\" -o \"$3\" --frames 5";
+        let o =
+            Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx"), &name, &dump, &file]).output().unwrap();
+        assert!(o.status.success(), "{}", words(&o));
+        assert_eq!([mode(&dump), mode(&file)], [widest; 2], "of a region of mode {region}");
+        // A file that others could read is not reused as it is.
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(run(&["record", &name, "-o", &file, "--overwrite", "--frames", "5"]).status.success());
+        assert_eq!(mode(&file) & !widest, 0, "{:o}", mode(&file));
+    }
+    // With one of each the narrower counts, also for the files of a rotation.
+    let (open, closed) = (unique("open"), unique("closed"));
+    let _serve = [serve(&open, &["--mode", "0644", "--slots", "64"]), serve(&closed, &["--slots", "64"])];
+    let file = folder.path("both.mcap");
+    let o = run(&["record", &open, &closed, "-o", &file, "--seconds", "0.6", "--rotate-every", "200ms"]);
+    assert!(o.status.success(), "{}", words(&o));
+    for n in 1..=2 {
+        assert_eq!(mode(&folder.path(&format!("both-000{n}.mcap"))), 0o600);
+    }
+}
+
+#[test]
+fn a_file_that_is_changed_under_the_recorder_is_told() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("changed");
+    let name = unique("changed");
+    let _serve = serve(&name, &["--slots", "64"]);
+    type Harm = fn(&str);
+    let cases: [(&str, Harm); 3] = [
+        ("was removed", |f| std::fs::remove_file(f).unwrap()),
+        ("was cut short", |f| drop(std::fs::OpenOptions::new().write(true).truncate(true).open(f).unwrap())),
+        ("was replaced", |f| {
+            std::fs::write(format!("{f}.new"), "other").unwrap();
+            std::fs::rename(format!("{f}.new"), f).unwrap();
+        }),
+    ];
+    for (says, harm) in cases {
+        let file = folder.path(&format!("{}.mcap", says.replace(' ', "-")));
+        let record = Running::start(shmx(&["record", &name, "-o", &file, "--flush", "10ms"]));
+        until(|| std::fs::metadata(&file).is_ok_and(|m| m.len() > 3000));
+        // Another recorder must not empty it first.
+        let o = run(&["record", &name, "-o", &file, "--overwrite", "--seconds", "0.1"]);
+        assert_eq!(o.status.code(), Some(1));
+        assert!(words(&o).contains("being written by another recorder"), "{}", words(&o));
+        assert!(std::fs::metadata(&file).unwrap().len() > 3000);
+        harm(&file);
+        let o = record.output();
+        assert_eq!(o.status.code(), Some(1), "{}", words(&o));
+        assert!(words(&o).contains(says), "{}", words(&o));
+    }
+    // One that exists is refused with the way out.
+    let file = folder.path("exists.mcap");
+    std::fs::write(&file, "mine").unwrap();
+    let o = run(&["record", &name, "-o", &file, "--seconds", "0.1"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(words(&o).contains("--overwrite"), "{}", words(&o));
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+/// Files are read and not mapped: one that shrinks meanwhile gives an error, not a signal.
+#[test]
+fn a_file_that_shrinks_while_it_is_read_is_no_death() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("shrink");
+    let name = unique("shrink");
+    let mut server = Server::builder(&*name).slots(64).stream(Stream::<u64>::new(1, "t"), 4000).create().unwrap();
+    let (dump, file) = (folder.path("a.bin"), folder.path("a.mcap"));
+    let record = Running::start(shmx(&["record", &name, "-o", &file, "--flush", "5ms"]));
+    let mut n = 0_u64;
+    until(|| {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(1, &[n; 4000]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+        n += 1;
+        std::fs::metadata(&file).is_ok_and(|m| m.len() > 4 << 20)
+    });
+    common::signal(&record.child, "INT");
+    assert!(record.output().status.success());
+    assert!(run(&["dump", &name, &dump]).status.success());
+    let prefix = format!("{}-", &*unique("shrunk"));
+    for (path, args) in [
+        (&dump, &["inspect", "--file", &dump, "--once"][..]),
+        (&file, &["info", &file]),
+        (&file, &["play", &file, "--prefix", &prefix, "--rate", "max"]),
+        (&file, &["view", &file, "--once"]),
+    ] {
+        let bytes = std::fs::read(path).unwrap();
+        for round in 0..8 {
+            let reader = Running::start(shmx(args));
+            // At some place of its way.
+            std::thread::sleep(std::time::Duration::from_millis(round * 3));
+            std::fs::OpenOptions::new().write(true).truncate(true).open(path).unwrap();
+            let o = reader.output();
+            assert!(o.status.code().is_some(), "{args:?}: {:?}: {}", o.status, words(&o));
+            assert!(!words(&o).contains("panicked"), "{args:?}: {}", words(&o));
+            // The same file, so that nobody who has it open sees another one.
+            std::fs::write(path, &bytes).unwrap();
+        }
+    }
+    assert!(std::fs::metadata(&dump).unwrap().nlink() == 1);
+}
+
+#[test]
+fn a_recording_lasts_as_long_as_it_was_told() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("lasts");
+    let name = unique("lasts");
+    let _serve = serve(&name, &["--slots", "64"]);
+    let o = run(&["record", &name, "-o", &folder.path("a.mcap"), "--seconds", "1.5s", "--json"]);
+    let v = &common::lines(&o)[0];
+    // At the least it lasts that long. How much longer is up to the machine.
+    let seconds = v["seconds"].as_f64().unwrap();
+    assert!(seconds >= 1.5, "{seconds}");
+    let info = run(&["info", &folder.path("a.mcap"), "--json"]);
+    let v = &common::lines(&info)[0];
+    let recorded = (v["last_ns"].as_u64().unwrap() - v["first_ns"].as_u64().unwrap()) as f64 / 1e9;
+    // Nothing of before but the newest frame; the ring has 0.64 s.
+    assert!(recorded <= seconds + 0.3, "{recorded} s in {seconds} s");
+    let o = run(&["record", &name, "-o", &folder.path("b.mcap"), "--seconds", "0.1", "--ring", "--json"]);
+    assert!(common::lines(&o)[0]["frames"].as_u64().unwrap() >= 64, "{}", words(&o));
+}
