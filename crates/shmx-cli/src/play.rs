@@ -1,6 +1,7 @@
 //! `shmx play`: a recording becomes regions again.
 
-use crate::args::{self, Checksum, Made};
+use crate::args::options::{Checksum, Made};
+use crate::args::parse;
 use crate::common::{SLICE, say};
 use crate::exit;
 use crate::json;
@@ -26,10 +27,10 @@ pub(crate) struct Play {
     #[arg(long = "loop")]
     repeat: bool,
     /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse::time)]
     from: Duration,
     /// End at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
     to: Option<Duration>,
     /// Only these regions.
     #[arg(long = "region", value_name = "NAME")]
@@ -47,7 +48,7 @@ pub(crate) struct Play {
     #[arg(long)]
     lossless: bool,
     /// Keep the regions for this time after the last frame.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse::time)]
     keep: Duration,
     /// Which frames carry a checksum: those that had one (`auto`), or all, or none.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]

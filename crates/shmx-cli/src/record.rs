@@ -1,6 +1,6 @@
 //! `shmx record`: regions into a file.
 
-use crate::args;
+use crate::args::parse;
 use crate::common::say;
 use crate::complete::regions;
 use crate::json;
@@ -22,7 +22,7 @@ pub(crate) struct Record {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// End after this time.
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
     seconds: Option<Duration>,
     /// End after this many frames of all regions together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -34,31 +34,31 @@ pub(crate) struct Record {
     #[arg(long)]
     ring: bool,
     /// Fail when no region is there within this time. Without it, wait.
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
     wait_server: Option<Duration>,
     /// Compress the file.
     #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
     compress: Compress,
     /// Begin a new file when one has this size.
-    #[arg(long, value_name = "SIZE", value_parser = args::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     rotate_size: Option<u64>,
     /// Begin a new file when one is this old.
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
     rotate_every: Option<Duration>,
     /// Remove the oldest files of this recording, so that all have at most this size together.
-    #[arg(long, value_name = "SIZE", value_parser = args::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     keep_size: Option<u64>,
     /// Memory for frames that wait to be written; when it is full, frames are missed.
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = args::size)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse::size)]
     backlog: u64,
     /// Finish a chunk at least this often: what a killed recorder loses at most.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse::time)]
     flush: Duration,
     /// Only whole frames, no messages for viewers: half the size, and it can be replayed all the same.
     #[arg(long)]
     no_views: bool,
     /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
-    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = args::size)]
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse::size)]
     view_limit: u64,
     /// Do not compare the frames' checksums.
     #[arg(long)]

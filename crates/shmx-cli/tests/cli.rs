@@ -323,7 +323,7 @@ fn ls_tells_every_kind_of_object() {
     let o = run(&["inspect", &cut, "--json"]);
     assert_eq!(o.status.code(), Some(1));
     let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
-    assert_eq!((&v["available_bytes"], v["fields"].as_array().unwrap().len()), (&5000.into(), 27));
+    assert_eq!((&v["available_bytes"], v["fields"].as_array().unwrap().len()), (&5000.into(), 28));
 
     // What has no lock goes by force only; several at once, and each refusal is told.
     let o = run(&["rm", &dead, &reference, &damaged, &foreign]);

@@ -4,6 +4,8 @@
 //! futexes; objects cannot be listed. The system takes names of at most 30 bytes and gives its objects no inode numbers, so
 //! whether a name still leads to the same object is answered as far as the system tells: where all numbers are 0, any
 //! object of the same length under the name counts as the same.
+//!
+//! Length: nothing of this can be run where it is written, so all of it lies in one place, to be read together.
 
 use std::io;
 use std::ops::Range;

@@ -2,8 +2,10 @@
 
 mod file;
 mod options;
+mod rotation;
 #[cfg(test)]
 mod tests;
+mod viewed;
 
 pub use options::{Compression, WriterOptions};
 
@@ -13,13 +15,12 @@ use crate::format::{
     parse_directory, stream_names,
 };
 use crate::schema::{self, PROTOBUF, Schema};
-use crate::views::{self, Source, ViewChannel};
+use crate::views::{self, ViewChannel};
 use file::{Mcap, OpenFile, WallClock, restrict, write_error};
 use mcap::records::{MessageHeader, Metadata};
 use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Identifies a region within a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,15 +158,6 @@ impl RecordWriter {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|f| f.path.as_path())
-    }
-
-    fn path_of(&self, number: u32) -> PathBuf {
-        if !self.options.rotates() {
-            return self.base.clone();
-        }
-        let stem = self.base.file_stem().unwrap_or_default().to_string_lossy();
-        let extension = self.base.extension().map_or("mcap".into(), |e| e.to_string_lossy());
-        self.base.with_file_name(format!("{stem}-{number:04}.{extension}"))
     }
 
     fn open_file(&mut self) -> Result<(), RecordError> {
@@ -466,113 +458,6 @@ impl RecordWriter {
         Ok(())
     }
 
-    fn message(&mut self, channel_id: u16, head: &FrameHead, times: Times, data: &[u8]) -> Result<(), RecordError> {
-        let Times { log: log_time, publish: publish_time } = times;
-        let header = MessageHeader { channel_id, sequence: head.frame_id as u32, log_time, publish_time };
-        self.with(|m| m.write_to_known_channel(&header, data))?;
-        if let Some(file) = &mut self.file {
-            // Record head, message head, and its place in the index.
-            file.pending += data.len() as u64 + 47;
-            file.pending_since.get_or_insert_with(Instant::now);
-        }
-        Ok(())
-    }
-
-    fn view_messages(
-        &mut self,
-        region: RegionIndex,
-        head: &FrameHead,
-        times: Times,
-        payload: &[u8],
-        message: &mut Vec<u8>,
-    ) -> Result<(), RecordError> {
-        // Put back before this returns: the writer's methods are needed meanwhile.
-        let Some(mut open) = self.regions[region.0].open.take() else { return Ok(()) };
-        let mut result = Ok(());
-        let source = Source {
-            region: &open.segment.region,
-            frame_id: head.frame_id,
-            sim_time: head.sim_time(),
-            time: times.publish,
-        };
-        'streams: for stream in shmx::abi::frame::Streams::new(payload).map_while(Result::ok) {
-            for viewed in open.views.iter_mut().filter(|v| v.channel.stream == stream.stream_id) {
-                let c = &viewed.channel;
-                if !views::encode(&c.view, source, &stream, self.options.view_bytes, message) {
-                    self.written.unviewed += 1;
-                    continue;
-                }
-                let id = match viewed.id {
-                    Some(id) => Ok(id),
-                    None => {
-                        let about = [("region", open.segment.region.clone()), ("stream_id", c.stream.to_string())];
-                        self.add_channel(&c.schema, &c.topic, &about)
-                    }
-                };
-                result = id.and_then(|id| {
-                    viewed.id = Some(id);
-                    self.message(id, head, times, message)
-                });
-                if result.is_err() {
-                    break 'streams;
-                }
-                self.written.messages += 1;
-            }
-        }
-        self.regions[region.0].open = Some(open);
-        result
-    }
-
-    fn rotate_if_due(&mut self, payload: u64) -> Result<(), RecordError> {
-        if !self.options.rotates() {
-            return Ok(());
-        }
-        let Some(file) = &self.file else { return Ok(()) };
-        // The messages of a frame take about as much as it does, point clouds once more.
-        let views = if self.options.views { 2 * payload } else { 0 };
-        let next = file.state.written() + file.pending + file.summary + payload + views + (8 << 10);
-        let large = self.options.file_limit().is_some_and(|limit| next > limit);
-        let old = self.options.rotate_after.is_some_and(|t| file.opened.elapsed() >= t);
-        if file.frames > 0 && (large || old) {
-            self.close_file()?;
-            self.remove_old()?;
-            self.open_file()?;
-        }
-        Ok(())
-    }
-
-    fn remove_old(&mut self) -> Result<(), RecordError> {
-        let Some(keep) = self.options.keep_bytes else { return Ok(()) };
-        // Room for the file that comes next.
-        let room = keep.saturating_sub(self.options.file_limit().unwrap_or(0));
-        let mut total: u64 = self.finished.iter().map(|(_, n)| n).sum();
-        while total > room {
-            let Some((path, len)) = self.finished.pop_front() else { break };
-            std::fs::remove_file(&path).map_err(|source| RecordError::Remove { path, source })?;
-            self.written.removed += 1;
-            total -= len;
-        }
-        Ok(())
-    }
-
-    fn close_file(&mut self) -> Result<(), RecordError> {
-        self.flush()?;
-        self.with(mcap::Writer::finish)?;
-        let Some(file) = self.file.take() else { return Ok(()) };
-        let path = file.path;
-        // Flushes what the buffer still holds.
-        let sink = file.mcap.into_inner().into_inner();
-        if let Err(e) = sink {
-            let _ = file.handle.set_len(file.good);
-            self.failed = true;
-            return Err(RecordError::Write { path, kept: file.good, source: e.into_error() });
-        }
-        let len = file.state.written();
-        self.before += len;
-        self.finished.push_back((path, len));
-        Ok(())
-    }
-
     /// Ends all segments, finishes the file, and says what was written.
     ///
     /// # Errors
@@ -587,14 +472,6 @@ impl RecordWriter {
             self.discard();
         }
         Ok(self.written())
-    }
-
-    /// Removes the file without a frame.
-    fn discard(&mut self) {
-        for (path, _) in self.finished.drain(..) {
-            let _ = std::fs::remove_file(path);
-        }
-        self.written.files = 0;
     }
 }
 

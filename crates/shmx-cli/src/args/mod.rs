@@ -1,8 +1,8 @@
 //! The command line.
 
 mod body;
-mod options;
-mod parse;
+pub(crate) mod options;
+pub(crate) mod parse;
 
 pub(crate) use options::{
     Cat, Checksum, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Made, Man, Prune, Publish, Read,

@@ -6,7 +6,7 @@ mod screen;
 mod shown;
 mod svg;
 
-use crate::args;
+use crate::args::parse;
 use crate::common::say;
 use crate::exit;
 use crate::recording;
@@ -37,10 +37,10 @@ pub(crate) struct View {
     #[arg(long, value_enum)]
     mode: Option<Mode>,
     /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = args::time)]
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
     at: Option<Duration>,
     /// Memory for frames to scrub through, of a live region.
-    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = args::size)]
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = parse::size)]
     history: u64,
     /// Print the screen as text once, and end.
     #[arg(long, conflicts_with = "svg")]

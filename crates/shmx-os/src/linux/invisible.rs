@@ -66,26 +66,6 @@ fn open_new(path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, flags, mode)
 }
 
-/// Stands for the rules of a confined program.
-#[cfg(test)]
-pub(super) mod confined {
-    use std::cell::RefCell;
-    use std::path::Path;
-
-    use rustix::io::Errno;
-
-    thread_local! {
-        /// Beginning of the names that this thread may make; none: any.
-        pub(in super::super) static PREFIX: RefCell<Option<String>> = const { RefCell::new(None) };
-    }
-
-    pub(super) fn check(path: &Path) -> Result<(), Errno> {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let allowed = PREFIX.with_borrow(|p| p.as_ref().is_none_or(|prefix| name.starts_with(prefix)));
-        if allowed { Ok(()) } else { Err(Errno::ACCESS) }
-    }
-}
-
 pub(super) fn open_invisible(strategy: Strategy, name: &RegionName) -> Result<(OwnedFd, Option<HiddenName>), Attempt> {
     const STEP: &str = "create a file in /dev/shm";
     // Readable and writable for the owner until the final mode is set.
@@ -110,5 +90,25 @@ pub(super) fn open_invisible(strategy: Strategy, name: &RegionName) -> Result<(O
                 Err(error) => return Err(CreateError::os(STEP, error).into()),
             }
         },
+    }
+}
+
+/// Stands for the rules of a confined program.
+#[cfg(test)]
+pub(super) mod confined {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use rustix::io::Errno;
+
+    thread_local! {
+        /// Beginning of the names that this thread may make; none: any.
+        pub(in super::super) static PREFIX: RefCell<Option<String>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn check(path: &Path) -> Result<(), Errno> {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let allowed = PREFIX.with_borrow(|p| p.as_ref().is_none_or(|prefix| name.starts_with(prefix)));
+        if allowed { Ok(()) } else { Err(Errno::ACCESS) }
     }
 }

@@ -298,11 +298,13 @@ mod tests {
         for len in 8..bytes.len() as u64 {
             let reader = BufReader::new(File::open(&path).unwrap());
             let (channels, without_checksums) = (HashMap::new(), HashSet::new());
-            let file = RecordedFile { path: path.clone(), reader, channels, without_checksums };
+            let (lifecycles, known) = (HashSet::new(), HashSet::new());
+            let file = RecordedFile { path: path.clone(), reader, channels, lifecycles, known, without_checksums };
             let (entries, regions, problems) = (Vec::new(), Vec::new(), Vec::new());
-            let mut rec = Recording { files: vec![file], entries, regions, problems, bytes: len };
+            let mut rec = Recording { files: vec![file], entries, regions, problems, bytes: len, span: None };
             let (profile, index, metadata) = (String::new(), Vec::new(), Vec::new());
-            let mut scan = Scan { path: &path, len, file: 0, profile, known: false, index, metadata };
+            let mut scan =
+                Scan { path: &path, len, file: 0, profile, known: false, index, metadata, messages: HashMap::new() };
             scan.records(&mut rec).unwrap();
             let [Problem::Unfinished { at, left, .. } | Problem::Lost { at, left, .. }] = rec.problems.as_slice()
             else {

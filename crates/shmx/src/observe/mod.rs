@@ -6,6 +6,7 @@ mod inspector;
 mod listing;
 mod notice;
 mod outline;
+mod site;
 mod slots;
 mod state;
 mod tap;

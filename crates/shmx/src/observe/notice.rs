@@ -1,7 +1,8 @@
 //! What a tap does for those that sleep for it: a descriptor, and wait sets.
 
+use super::site::Site;
 use super::state::server_state;
-use super::tap::{LOOK, Site, Tap};
+use super::tap::{LOOK, Tap};
 use crate::error::{ReadError, WaitFdError};
 use crate::wait::notice::{Armed, Notice, Watched};
 use crate::wait::set::{Noticed, Waitable};

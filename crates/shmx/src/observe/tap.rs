@@ -1,16 +1,17 @@
 //! Follows a region without being noticed: every frame in order, through a read-only mapping.
 
+use super::site::{Glass, Site};
 use super::state::{ServerState, server_state};
-use crate::cursor::{Cursor, Ground, ReadStats, Start};
+use crate::cursor::{Cursor, ReadStats, Start};
 use crate::error::{DirectoryReadError, LookupError, OpenError, ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
-use crate::region::{Mapped, ReadOnly, map_read_only};
+use crate::region::map_read_only;
 use crate::schema::catalog::{Catalog, Home};
 use crate::schema::directory::Directory;
 use crate::schema::key::StreamKey;
 use crate::schema::stream::StreamId;
 use crate::slot::buffer::Pool;
-use crate::slot::read::{self, Current, Expected, Miss};
+use crate::slot::read::Expected;
 use crate::slot::verify::Verify;
 use crate::wait::notice::Notice;
 use shmx_abi::extension::Features;
@@ -19,7 +20,7 @@ use shmx_abi::{Element, RegionLayout};
 use shmx_os::{ReadOnlyRegion, RegionName, futex};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
-use shmx_ring::{doorbell, load, prefetch, reader};
+use shmx_ring::{doorbell, load, reader};
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,25 +79,6 @@ impl TapOptions {
             told: false,
             notice: None,
         })
-    }
-}
-
-/// The region of a tap, for it and for the frame that it lends.
-#[derive(Debug)]
-pub(super) struct Site {
-    pub(super) region: Mapped<ReadOnly>,
-    name: RegionName,
-    pub(super) session_id: u64,
-    catalog: Arc<Catalog>,
-}
-
-impl Home for Site {
-    fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
-        self.catalog.current(&self.region)
-    }
-
-    fn refresh(&self) {
-        self.catalog.refresh(&self.region);
     }
 }
 
@@ -458,47 +440,5 @@ impl Tap {
             Some(old) => old - (old - period) / 4,
             None => period,
         });
-    }
-}
-
-/// A tap's region as a cursor moves over it: always by copy.
-struct Glass<'t> {
-    site: &'t Site,
-    taken: &'t mut Taken,
-    expected: Expected,
-}
-
-impl Ground for Glass<'_> {
-    type Memory = ReadOnly;
-    type Held = ();
-
-    fn region(&self) -> &Mapped<ReadOnly> {
-        &self.site.region
-    }
-
-    fn features(&self) -> Features {
-        self.expected.features
-    }
-
-    fn check_session(&self) -> Result<(), ReadError> {
-        if load::count(&self.site.region.header().session_id) == self.expected.session_id {
-            Ok(())
-        } else {
-            Err(ReadError::SessionChanged)
-        }
-    }
-
-    fn current(&mut self) -> &mut Current {
-        &mut self.taken.current
-    }
-
-    fn prefetch(&self, slot: u32, bytes: u32) {
-        prefetch::will_read(self.site.region.slot(slot), bytes);
-    }
-
-    fn read(&mut self, slot: u32) -> Result<(), Miss> {
-        let Taken { current, scratch, .. } = &mut *self.taken;
-        let copied = read::copy(&self.site.region, slot, self.expected, current, |words| scratch.at_least(words))?;
-        copied.map_err(Miss::Error)
     }
 }
