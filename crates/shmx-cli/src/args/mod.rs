@@ -5,10 +5,10 @@ pub(crate) mod options;
 pub(crate) mod parse;
 
 pub(crate) use options::{
-    Cat, Checksum, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Made, Man, Prune, Publish, Read,
-    Rm, Send, Serve, Wait,
+    Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Prune, Publish, Read, Rm, Send,
+    Serve, Wait,
 };
-pub(crate) use parse::{Every, PublishStream, size, time};
+pub(crate) use parse::{Every, PublishStream};
 
 use crate::colour::When;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
