@@ -231,6 +231,20 @@ impl PayloadCursor {
         self.tlv_count = self.tlv_count.saturating_add(count);
         Ok(())
     }
+
+    /// Takes `len` bytes that were written behind the used ones as records, `count` of them, unchecked and as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadFull`] if there are not that many bytes.
+    pub fn commit_records(&mut self, buf: &[u8], len: u32, count: u32) -> Result<(), PayloadFull> {
+        let available = (buf.len() as u64).saturating_sub(u64::from(self.used));
+        let full = PayloadFull { needed: len.into(), available };
+        let next = self.used.checked_add(len).filter(|_| u64::from(len) <= available).ok_or(full)?;
+        self.used = next;
+        self.tlv_count = self.tlv_count.saturating_add(count);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A frame in the reader's hands: borrowed, or owned.
 
 use crate::attachment::{Held, Lease};
-use crate::error::{LookupError, ValueError};
+use crate::error::{DirectoryReadError, LookupError, ValueError};
 use crate::schema::catalog::{Catalog, Home};
+use crate::schema::directory::Directory;
 use crate::schema::key::{Key, StreamKey};
 use crate::slot::buffer::{Buffer, Pool};
 use crate::slot::read::{Current, Sum};
@@ -299,6 +300,16 @@ impl Frame<'_> {
         self.taken.catalog.id_of::<T>(key, || Ok(self.taken.home.directory()?))
     }
 
+    /// The stream directory of the frame's region as it is now, without asking the reader. Read anew only if it has
+    /// changed.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryReadError`].
+    pub fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        self.taken.home.directory()
+    }
+
     /// Whether the payload lies in shared memory, without a copy.
     #[must_use]
     pub const fn is_leased(&self) -> bool {
@@ -422,6 +433,15 @@ impl OwnedFrame {
     #[inline]
     fn id_of<T: Element>(&self, key: Key<'_>) -> Result<u32, LookupError> {
         self.catalog.id_of::<T>(key, || Ok(self.catalog.cached()?))
+    }
+
+    /// The stream directory of the frame's region, as it was read last.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryReadError`].
+    pub fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        self.catalog.cached()
     }
 
     /// Whether the payload lies in shared memory, without a copy.

@@ -73,6 +73,7 @@ pub use observe::{
 };
 pub use readers::ReaderInfo;
 pub use remove::{Removed, remove};
+pub use schema::asked::StreamRef;
 pub use schema::directory::{Directory, StreamInfo};
 pub use schema::key::StreamKey;
 pub use schema::meta;

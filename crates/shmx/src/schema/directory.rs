@@ -62,18 +62,23 @@ impl StreamInfo {
     }
 
     #[cold]
-    fn other_name(&self, asked: &str) -> LookupError {
+    pub(super) fn other_name(&self, asked: &str) -> LookupError {
         LookupError::Name { id: self.id, found: self.name_lossy().into_owned(), asked: asked.to_owned() }
     }
 
     /// Whether values of `T` are elements of the stream, or of a vector stream its components one by one.
     #[inline]
     pub(crate) fn holds<T: Element>(&self) -> bool {
-        self.element_type_code == T::TYPE.to_wire() && (T::COMPONENTS == self.components || T::COMPONENTS == 1)
+        self.holds_as(T::TYPE, T::COMPONENTS)
+    }
+
+    #[inline]
+    pub(super) fn holds_as(&self, element_type: ElementType, components: u32) -> bool {
+        self.element_type_code == element_type.to_wire() && (components == self.components || components == 1)
     }
 }
 
-fn element_text(ty: Option<ElementType>, code: u32, components: u32) -> String {
+pub(super) fn element_text(ty: Option<ElementType>, code: u32, components: u32) -> String {
     match (ty, components) {
         (Some(ty), 1) => ty.to_string(),
         (Some(ty), n) => format!("{ty} x {n}"),
@@ -148,7 +153,7 @@ impl Directory {
         };
         match found {
             Some(stream) => Ok(stream),
-            None => Err(self.unknown(key)),
+            None => Err(self.unknown(&key)),
         }
     }
 
@@ -167,14 +172,14 @@ impl Directory {
         match (self.stream(id), key) {
             (Some(s), Key::Declared { name, .. }) if s.name != name.as_bytes() => Err(s.other_name(name)),
             (Some(s), _) => Ok(s),
-            (None, _) => Err(self.unknown(key)),
+            (None, _) => Err(self.unknown(&key)),
         }
     }
 
     #[cold]
-    fn unknown(&self, key: Key<'_>) -> LookupError {
+    pub(super) fn unknown(&self, asked: &dyn std::fmt::Display) -> LookupError {
         let known = self.streams.iter().map(|s| format!("{} `{}`", s.id, s.name_lossy())).collect();
-        LookupError::Unknown { asked: key.to_string(), known }
+        LookupError::Unknown { asked: asked.to_string(), known }
     }
 
     /// [`LookupError::Type`] unless `T` fits.

@@ -1,5 +1,6 @@
 //! What streams are called, what they are made of, and what they mean.
 
+pub(crate) mod asked;
 pub(crate) mod catalog;
 pub(crate) mod directory;
 pub(crate) mod key;

@@ -1,10 +1,13 @@
 //! A frame under construction.
+//!
+//! Length: one type, whose fields nothing outside may touch.
 
 use super::checksum::{Checksum, SMALL};
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
 use crate::error::{AppendError, BeginError, LookupError, PublishError};
 use crate::region::claimed_payload;
+use crate::schema::asked::StreamRef;
 use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::key::{Key, StreamKey};
 use shmx_abi::element::{PlainElement, check_element};
@@ -228,6 +231,24 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
+    /// The same for values whose type is known at run time.
+    #[inline(always)]
+    fn elements_as(&mut self, stream: StreamRef<'_>, bytes: usize) -> Result<(u32, u32), AppendError> {
+        let directory: &Directory = match (&mut self.claimed.owner, &self.directory) {
+            (Owner::Alone(server), _) => server.directory.get_mut(),
+            (Owner::Shared(_), Some(directory)) => directory,
+            (Owner::Shared(_), None) => &NO_DIRECTORY,
+        };
+        let s = directory.lookup_declared(stream)?;
+        let (bytes, per) = (bytes as u64, u64::from(s.bytes_per_elem));
+        // Only one division, and none for the usual single element: it takes longer than copying a small stream.
+        let count = if bytes == per { 1 } else { bytes.checked_div(per).unwrap_or(0) };
+        match u32::try_from(count) {
+            Ok(elem_count) if count * per == bytes => Ok((s.id, elem_count)),
+            _ => Err(length_error(s, bytes, count)),
+        }
+    }
+
     // Always, as `begin_frame`.
     #[inline(always)]
     fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
@@ -339,6 +360,58 @@ impl<'a> FrameWriter<'a> {
     pub fn reserve_raw(&mut self, id: u32, elem_count: u32) -> Result<&mut [u8], AppendError> {
         let len = u64::from(elem_count) * u64::from(self.declared(Key::Id(id))?.bytes_per_elem);
         self.reserve_bytes(id, elem_count, usize::try_from(len).unwrap_or(usize::MAX))
+    }
+
+    /// Copies the bytes of values whose type is known at run time into the frame: whole elements of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    // Always, as `begin_frame`.
+    #[inline(always)]
+    pub fn append_as(&mut self, stream: StreamRef<'_>, bytes: &[u8]) -> Result<(), AppendError> {
+        let (id, elem_count) = self.elements_as(stream, bytes.len())?;
+        self.append_bytes(id, elem_count, bytes)
+    }
+
+    /// Makes room for `len` bytes of such values and returns it for writing in place. It holds whatever an earlier
+    /// frame left there; write all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    #[inline]
+    pub fn reserve_as(&mut self, stream: StreamRef<'_>, len: usize) -> Result<&mut [u8], AppendError> {
+        let (id, elem_count) = self.elements_as(stream, len)?;
+        self.reserve_bytes(id, elem_count, len)
+    }
+
+    /// What is left of the payload, for whole records that are written in place: see
+    /// [`FrameWriter::commit_records`]. It holds whatever an earlier frame left there.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Forked`].
+    pub fn records_room(&mut self) -> Result<&mut [u8], AppendError> {
+        if self.claimed.owner.server().region.os.is_forked() {
+            return Err(AppendError::Forked);
+        }
+        let used = self.cursor.used() as usize;
+        Ok(self.payload().get_mut(used..).unwrap_or(&mut []))
+    }
+
+    /// Takes the first `len` bytes of [`FrameWriter::records_room`] as `count` records of the frame. They are not
+    /// checked; readers check what they read.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn commit_records(&mut self, len: u32, count: u32) -> Result<(), AppendError> {
+        if self.claimed.owner.server().region.os.is_forked() {
+            return Err(AppendError::Forked);
+        }
+        let payload = claimed_payload(&self.claimed.owner.server().region, self.slot);
+        self.cursor.commit_records(payload, len, count).map_err(|full| AppendError::Records { full })
     }
 
     /// Appends a stream that the directory does not list. Readers get its bytes without a description.
