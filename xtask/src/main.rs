@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod capi;
 mod chaos;
 mod cross;
 mod fuzz;
@@ -56,6 +57,8 @@ test-windows|test-arm|test-32bit [--quick]
                     tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
                     Debian
 test-others         the three in their quick forms
+capi-header [--check]
+                    make shmx.h, or compare it with what is committed
 layers              no crate depends on one above it
 house               no circle of imports among the files of a crate, no file over 500 lines without a reason
 help                this text
@@ -100,6 +103,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["screens"] => screens::write(tally),
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
+        ["capi-header", rest @ ..] => capi::header(tally, rest),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["house"] => step::check(tally, "house rules", house::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {

@@ -1,0 +1,102 @@
+//! A reader and the frame that it has lent, side by side in one handle.
+//!
+//! A lent frame borrows its reader, which in Rust the compiler watches over. Here the handle does: whatever uses the
+//! reader goes through [`Lender`], which ends what is lent before. So at any time either the frame is used or the reader.
+
+use crate::status::{Fault, shmx_status};
+use crate::view::shmx_view;
+use shmx::error::{DirectoryReadError, ReadError};
+use shmx::{Client, Directory, Frame, OwnedFrame, Tap};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// A client or a tap.
+pub(crate) trait Reader: 'static {
+    fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError>;
+}
+
+impl Reader for Client {
+    fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        Self::directory(self)
+    }
+}
+
+impl Reader for Tap {
+    fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        Self::directory(self)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Lender<R: Reader> {
+    /// From a box, and freed as one. A pointer, since a box in place would claim to be the only way to the reader.
+    reader: NonNull<R>,
+    /// Borrowed from `reader`. Ended before the reader is used, moved or freed.
+    lent: Option<Frame<'static>>,
+}
+
+impl<R: Reader> Lender<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader: NonNull::from(Box::leak(Box::new(reader))), lent: None }
+    }
+
+    /// The reader; what it has lent ends.
+    #[inline]
+    pub(crate) fn reader(&mut self) -> &mut R {
+        self.lent = None;
+        // SAFETY: it comes from a box that is freed in `drop` only. Nothing else leads to it: the frame that borrowed
+        // it is gone, and `&mut self` bounds what is returned.
+        unsafe { self.reader.as_mut() }
+    }
+
+    /// Takes a frame and lends it: `NOTHING` if there is none.
+    #[inline(always)]
+    pub(crate) fn take(
+        &mut self,
+        view: crate::args::Place<shmx_view>,
+        take: impl for<'r> FnOnce(&'r mut R) -> Result<Option<Frame<'r>>, ReadError>,
+    ) -> Result<shmx_status, Fault> {
+        self.lent = None;
+        // SAFETY: as in `reader`. The frame that `take` returns borrows the reader and nothing else, since it works for
+        // any lifetime. It ends before the reader is used again: every use begins with `self.lent = None`.
+        let reader: &'static mut R = unsafe { self.reader.as_mut() };
+        let Some(frame) = take(reader)? else { return Ok(shmx_status::Nothing) };
+        view.fill(shmx_view::of_lent(self.lent.insert(frame)));
+        Ok(shmx_status::Ok)
+    }
+
+    /// The frame that is lent.
+    pub(crate) fn lent(&self) -> Result<&Frame<'_>, Fault> {
+        self.lent.as_ref().ok_or_else(none_lent)
+    }
+
+    /// The frame that is lent, kept.
+    pub(crate) fn keep(&mut self) -> Result<OwnedFrame, Fault> {
+        Ok(self.lent.take().ok_or_else(none_lent)?.keep())
+    }
+
+    /// The directory as it is now, without ending what is lent.
+    pub(crate) fn directory(&mut self) -> Result<Arc<Directory>, Fault> {
+        Ok(match &self.lent {
+            Some(frame) => frame.directory()?,
+            None => self.reader().directory()?,
+        })
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.lent = None;
+    }
+}
+
+#[cold]
+fn none_lent() -> Fault {
+    Fault::new(shmx_status::BadArgument, "no frame is lent; take one first, and use nothing else before this")
+}
+
+impl<R: Reader> Drop for Lender<R> {
+    fn drop(&mut self) {
+        self.lent = None;
+        // SAFETY: it comes from a box, is freed here only, and nothing borrows it any more.
+        drop(unsafe { Box::from_raw(self.reader.as_ptr()) });
+    }
+}

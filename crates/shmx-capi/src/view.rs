@@ -1,0 +1,152 @@
+//! Frames as C sees them: plain views, and the streams in them.
+
+use crate::args::{Bytes, Fill, In, Out, Versioned, put};
+use crate::status::{Fault, guard, shmx_status};
+use shmx::abi::frame::{StreamData, Streams};
+use shmx::{ChecksumState, Frame, OwnedFrame};
+
+/// What is known about a frame's checksum.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum shmx_checksum_state {
+    /// Not computed: wholeness was proven otherwise, or the reader does not want it.
+    Unverified = 0,
+    /// Computed and right.
+    Verified = 1,
+    /// Computed and wrong; only inspectors hand out such a frame.
+    Mismatch = 2,
+    /// The producer wrote none. That is no damage.
+    Absent = 3,
+}
+
+/// A frame that a reader lends, or that a `shmx_frame` holds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct shmx_view {
+    /// sizeof(shmx_view).
+    pub size: usize,
+    /// Records of streams; see shmx_view_stream.
+    pub payload: Bytes,
+    /// Bytes of it.
+    pub bytes: usize,
+    /// Id of the frame: 1 for the first one published, one more for each.
+    pub frame_id: u64,
+    /// Session that wrote it.
+    pub session_id: u64,
+    /// The producer's own time.
+    pub sim_time: f64,
+    /// Frames that the reader missed since the one before.
+    pub missed_before: u64,
+    /// Slot that it lies or lay in.
+    pub slot: u32,
+    /// Number of records, as the producer counted them.
+    pub tlv_count: u32,
+    /// The checksum that the producer wrote; 0 if it wrote none.
+    pub checksum: u32,
+    /// What is known of it: a `shmx_checksum_state`.
+    pub checksum_state: u32,
+    /// Whether the payload lies in shared memory, under a lease.
+    pub leased: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: `repr(C)`, begins with a `usize`, integers, floats and pointers only.
+unsafe impl Versioned for shmx_view {
+    const FIRST: usize = size_of::<Self>();
+}
+
+macro_rules! view {
+    ($frame:expr) => {{
+        let (frame, payload) = ($frame, $frame.payload());
+        Self {
+            size: size_of::<Self>(),
+            payload: Bytes::of(payload),
+            bytes: payload.len(),
+            frame_id: frame.frame_id(),
+            session_id: frame.session_id(),
+            sim_time: frame.sim_time(),
+            missed_before: frame.missed_before(),
+            slot: frame.slot(),
+            tlv_count: frame.tlv_count(),
+            checksum: frame.stored_checksum().unwrap_or(0),
+            checksum_state: match frame.checksum() {
+                ChecksumState::Verified => shmx_checksum_state::Verified,
+                ChecksumState::Mismatch => shmx_checksum_state::Mismatch,
+                ChecksumState::Absent => shmx_checksum_state::Absent,
+                _ => shmx_checksum_state::Unverified,
+            } as u32,
+            leased: frame.is_leased().into(),
+            reserved: 0,
+        }
+    }};
+}
+
+impl shmx_view {
+    #[inline]
+    pub(crate) fn of_lent(frame: &Frame<'_>) -> Self {
+        view!(frame)
+    }
+
+    pub(crate) fn of_kept(frame: &OwnedFrame) -> Self {
+        view!(frame)
+    }
+}
+
+/// The data of a stream in a frame.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct shmx_data {
+    /// Number of the stream.
+    pub stream_id: u32,
+    /// Elements, as the producer counted them.
+    pub elem_count: u32,
+    /// The bytes, aligned to 8; valid as long as the view.
+    pub data: Bytes,
+    /// How many.
+    pub bytes: usize,
+}
+
+impl shmx_data {
+    const fn of(s: StreamData<'_>) -> Self {
+        Self { stream_id: s.stream_id, elem_count: s.elem_count, data: Bytes::of(s.data), bytes: s.data.len() }
+    }
+}
+
+/// Finds a stream in a frame by its number; SHMX_STATUS_NOTHING if the frame does not carry it.
+///
+/// The view is one that this library filled, and still valid. Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_view_stream(view: In<shmx_view>, stream_id: u32, out: Out<'_, shmx_data>) -> shmx_status {
+    guard("shmx_view_stream", || {
+        let view = view.read("view")?.ok_or_else(|| Fault::null("view"))?;
+        for stream in Streams::new(view.payload.get(view.bytes, "view.payload")?) {
+            let stream = stream?;
+            if stream.stream_id == stream_id {
+                put(out, "out", shmx_data::of(stream))?;
+                return Ok(shmx_status::Ok);
+            }
+        }
+        Ok(shmx_status::Nothing)
+    })
+}
+
+/// Stream number `index` of a frame, in the order in which they were appended; SHMX_STATUS_NOTHING past the last one.
+///
+/// The view is one that this library filled, and still valid. Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_view_at(view: In<shmx_view>, index: usize, out: Out<'_, shmx_data>) -> shmx_status {
+    guard("shmx_view_at", || {
+        let view = view.read("view")?.ok_or_else(|| Fault::null("view"))?;
+        match Streams::new(view.payload.get(view.bytes, "view.payload")?).nth(index) {
+            Some(stream) => put(out, "out", shmx_data::of(stream?)).map(|()| shmx_status::Ok),
+            None => Ok(shmx_status::Nothing),
+        }
+    })
+}
+
+/// Checked before a frame is taken for it.
+#[inline]
+pub(crate) fn place(view: Fill<shmx_view>) -> Result<crate::args::Place<shmx_view>, Fault> {
+    view.check("view")
+}
