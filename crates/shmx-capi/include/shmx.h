@@ -141,6 +141,152 @@ typedef enum shmx_status {
     SHMX_STATUS_UNSUPPORTED = 46,
 } shmx_status;
 
+// Which frames carry a checksum.
+typedef enum shmx_checksum {
+    // Where somebody needs it.
+    SHMX_CHECKSUM_AUTO = 0,
+    // Every frame.
+    SHMX_CHECKSUM_ALWAYS = 1,
+    // None. Readers of the original reject every frame then.
+    SHMX_CHECKSUM_NEVER = 2,
+} shmx_checksum;
+
+// What is known about a frame's checksum.
+typedef enum shmx_checksum_state {
+    // Not computed: wholeness was proven otherwise, or the reader does not want it.
+    SHMX_CHECKSUM_STATE_UNVERIFIED = 0,
+    // Computed and right.
+    SHMX_CHECKSUM_STATE_VERIFIED = 1,
+    // Computed and wrong; only inspectors hand out such a frame.
+    SHMX_CHECKSUM_STATE_MISMATCH = 2,
+    // The producer wrote none. That is no damage.
+    SHMX_CHECKSUM_STATE_ABSENT = 3,
+} shmx_checksum_state;
+
+// Types of components. The numbers are those of the wire format.
+typedef enum shmx_element {
+    // Any: not compared.
+    SHMX_ELEMENT_ANY = 0,
+    // One byte, 0 or 1.
+    SHMX_ELEMENT_BOOL = 1,
+    // 8-bit signed integer.
+    SHMX_ELEMENT_I8 = 2,
+    // 8-bit unsigned integer.
+    SHMX_ELEMENT_U8 = 3,
+    // 16-bit signed integer.
+    SHMX_ELEMENT_I16 = 4,
+    // 16-bit unsigned integer.
+    SHMX_ELEMENT_U16 = 5,
+    // 32-bit signed integer.
+    SHMX_ELEMENT_I32 = 6,
+    // 32-bit unsigned integer.
+    SHMX_ELEMENT_U32 = 7,
+    // 64-bit signed integer.
+    SHMX_ELEMENT_I64 = 8,
+    // 64-bit unsigned integer.
+    SHMX_ELEMENT_U64 = 9,
+    // IEEE 754 half precision.
+    SHMX_ELEMENT_F16 = 10,
+    // bfloat16.
+    SHMX_ELEMENT_BF16 = 11,
+    // IEEE 754 single precision.
+    SHMX_ELEMENT_F32 = 12,
+    // IEEE 754 double precision.
+    SHMX_ELEMENT_F64 = 13,
+} shmx_element;
+
+// Whether a frame is held in its slot or copied out of it.
+typedef enum shmx_hold {
+    // Under a lease, unless it is small or the producer would be left too few slots.
+    SHMX_HOLD_AUTO = 0,
+    // Under a lease wherever the region allows it.
+    SHMX_HOLD_LEASE = 1,
+    // By copy.
+    SHMX_HOLD_COPY = 2,
+} shmx_hold;
+
+// What a shared-memory object is.
+typedef enum shmx_kind {
+    // Something else's.
+    SHMX_KIND_FOREIGN = 0,
+    // A region.
+    SHMX_KIND_REGION = 1,
+    // It begins like a region and makes no sense.
+    SHMX_KIND_DAMAGED = 2,
+    // It cannot be opened.
+    SHMX_KIND_UNREADABLE = 3,
+} shmx_kind;
+
+// How the components of an element lie.
+typedef enum shmx_layout {
+    // As is usual for their number.
+    SHMX_LAYOUT_AUTO = 0,
+    // Scalars, one after the other.
+    SHMX_LAYOUT_SCALARS = 1,
+    // Whole vectors, one after the other.
+    SHMX_LAYOUT_VECTORS = 2,
+} shmx_layout;
+
+// What a name led to that was removed.
+typedef enum shmx_removed {
+    // Nothing: it was gone already.
+    SHMX_REMOVED_NOTHING = 0,
+    // What a dead server had left.
+    SHMX_REMOVED_DEAD = 1,
+    // A region without a liveness lock.
+    SHMX_REMOVED_UNLOCKED = 2,
+    // No region.
+    SHMX_REMOVED_FOREIGN = 3,
+} shmx_removed;
+
+// What is known of a region's server.
+typedef enum shmx_server_state {
+    // It cannot be known.
+    SHMX_SERVER_STATE_UNKNOWN = 0,
+    // It lives, or is not known to be gone.
+    SHMX_SERVER_STATE_LIVE = 1,
+    // It left in good order.
+    SHMX_SERVER_STATE_CLOSED = 2,
+    // Its process died.
+    SHMX_SERVER_STATE_DIED = 3,
+    // The region was made by an implementation without locks; nobody can tell.
+    SHMX_SERVER_STATE_REFERENCE = 4,
+} shmx_server_state;
+
+// What a slot holds.
+typedef enum shmx_slot_state {
+    // No frame.
+    SHMX_SLOT_STATE_EMPTY = 0,
+    // A frame is being written.
+    SHMX_SLOT_STATE_WRITING = 1,
+    // A frame.
+    SHMX_SLOT_STATE_FRAME = 2,
+    // Something that cannot be a frame of this session.
+    SHMX_SLOT_STATE_BAD = 3,
+} shmx_slot_state;
+
+// Which frame a reader begins with.
+typedef enum shmx_start {
+    // A client with the newest, a tap with the oldest.
+    SHMX_START_AUTO = 0,
+    // The newest there is.
+    SHMX_START_NEWEST = 1,
+    // The oldest still in the ring.
+    SHMX_START_OLDEST = 2,
+    // The one after `after_frame` of session `after_session`.
+    SHMX_START_AFTER = 3,
+} shmx_start;
+
+// When a reader compares checksums.
+typedef enum shmx_verify {
+    // Where nothing else proves that a frame is whole.
+    SHMX_VERIFY_AUTO = 0,
+    // Every frame that has one.
+    SHMX_VERIFY_ALWAYS = 1,
+    // None.
+    SHMX_VERIFY_NEVER = 2,
+} shmx_verify;
+
 // A reader of a region.
 typedef struct shmx_client shmx_client;
 
@@ -230,8 +376,8 @@ typedef struct shmx_view {
     uint32_t checksum_state;
     // Whether the payload lies in shared memory, under a lease.
     uint32_t leased;
-    // 0.
-    uint32_t reserved;
+    // Number of the lending, for shmx_client_release; 0 of a frame that is kept.
+    uint32_t lend;
 } shmx_view;
 
 // A stream as a program asks for it.
@@ -583,10 +729,12 @@ enum shmx_status shmx_client_next(struct shmx_client *client,
 // Threads: one at a time.
 enum shmx_status shmx_client_read_id(struct shmx_client *client, uint64_t frame_id, struct shmx_view *view);
 
-// Ends what is lent, and its lease with it. The next call that takes a frame does the same.
+// Ends what is lent, and its lease with it. The next call that takes a frame does the same. With `lend` of a view only
+// if it is still that frame, which is no error; with 0 whichever it is.
 //
 // Threads: one at a time.
-enum shmx_status shmx_client_release(struct shmx_client *client);
+enum shmx_status shmx_client_release(struct shmx_client *client,
+                                     uint32_t lend);
 
 // Makes the frame that is lent one that is kept; its view ends. Where the producer would be left too few slots it is
 // copied.
@@ -1014,6 +1162,11 @@ enum shmx_status shmx_tap_wait(struct shmx_tap *tap, uint64_t timeout_ns, struct
 //
 // Threads: one at a time.
 enum shmx_status shmx_tap_next(struct shmx_tap *tap, uint64_t timeout_ns, struct shmx_view *view);
+
+// Ends what is lent; as shmx_client_release.
+//
+// Threads: one at a time.
+enum shmx_status shmx_tap_release(struct shmx_tap *tap, uint32_t lend);
 
 // Makes the frame that is lent one that is kept; its view ends.
 //

@@ -136,13 +136,14 @@ pub extern "C" fn shmx_client_read_id(
     })
 }
 
-/// Ends what is lent, and its lease with it. The next call that takes a frame does the same.
+/// Ends what is lent, and its lease with it. The next call that takes a frame does the same. With `lend` of a view only
+/// if it is still that frame, which is no error; with 0 whichever it is.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_release(client: Option<&mut shmx_client>) -> shmx_status {
+pub extern "C" fn shmx_client_release(client: Option<&mut shmx_client>, lend: u32) -> shmx_status {
     guard("shmx_client_release", || {
-        lender(client)?.release();
+        lender(client)?.release(lend);
         Ok(shmx_status::Ok)
     })
 }

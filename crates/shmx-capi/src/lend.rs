@@ -33,11 +33,13 @@ pub(crate) struct Lender<R: Reader> {
     reader: NonNull<R>,
     /// Borrowed from `reader`. Ended before the reader is used, moved or freed.
     lent: Option<Frame<'static>>,
+    /// Counts what was lent, never 0.
+    lend: u32,
 }
 
 impl<R: Reader> Lender<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader: NonNull::from(Box::leak(Box::new(reader))), lent: None }
+        Self { reader: NonNull::from(Box::leak(Box::new(reader))), lent: None, lend: 0 }
     }
 
     /// The reader; what it has lent ends.
@@ -61,7 +63,8 @@ impl<R: Reader> Lender<R> {
         // any lifetime. It ends before the reader is used again: every use begins with `self.lent = None`.
         let reader: &'static mut R = unsafe { self.reader.as_mut() };
         let Some(frame) = take(reader)? else { return Ok(shmx_status::Nothing) };
-        view.fill(shmx_view::of_lent(self.lent.insert(frame)));
+        self.lend = self.lend.checked_add(1).unwrap_or(1);
+        view.fill(shmx_view::of_lent(self.lent.insert(frame), self.lend));
         Ok(shmx_status::Ok)
     }
 
@@ -83,8 +86,11 @@ impl<R: Reader> Lender<R> {
         })
     }
 
-    pub(crate) fn release(&mut self) {
-        self.lent = None;
+    /// Ends what is lent, or does nothing where that is another lending.
+    pub(crate) fn release(&mut self, lend: u32) {
+        if lend == 0 || lend == self.lend {
+            self.lent = None;
+        }
     }
 }
 

@@ -80,6 +80,17 @@ pub extern "C" fn shmx_tap_next(tap: Option<&mut shmx_tap>, timeout_ns: u64, vie
     })
 }
 
+/// Ends what is lent; as shmx_client_release.
+///
+/// Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_tap_release(tap: Option<&mut shmx_tap>, lend: u32) -> shmx_status {
+    guard("shmx_tap_release", || {
+        lender(tap)?.release(lend);
+        Ok(shmx_status::Ok)
+    })
+}
+
 /// Makes the frame that is lent one that is kept; its view ends.
 ///
 /// Threads: one at a time.

@@ -47,8 +47,8 @@ pub struct shmx_view {
     pub checksum_state: u32,
     /// Whether the payload lies in shared memory, under a lease.
     pub leased: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Number of the lending, for shmx_client_release; 0 of a frame that is kept.
+    pub lend: u32,
 }
 
 // SAFETY: `repr(C)`, begins with a `usize`, integers, floats and pointers only.
@@ -57,7 +57,7 @@ unsafe impl Versioned for shmx_view {
 }
 
 macro_rules! view {
-    ($frame:expr) => {{
+    ($frame:expr, $lend:expr) => {{
         let (frame, payload) = ($frame, $frame.payload());
         Self {
             size: size_of::<Self>(),
@@ -77,19 +77,19 @@ macro_rules! view {
                 _ => shmx_checksum_state::Unverified,
             } as u32,
             leased: frame.is_leased().into(),
-            reserved: 0,
+            lend: $lend,
         }
     }};
 }
 
 impl shmx_view {
     #[inline]
-    pub(crate) fn of_lent(frame: &Frame<'_>) -> Self {
-        view!(frame)
+    pub(crate) fn of_lent(frame: &Frame<'_>, lend: u32) -> Self {
+        view!(frame, lend)
     }
 
     pub(crate) fn of_kept(frame: &OwnedFrame) -> Self {
-        view!(frame)
+        view!(frame, 0)
     }
 }
 

@@ -1,0 +1,1198 @@
+// SPDX-License-Identifier: MIT
+//
+// SHMX for C++20: a header over shmx.h. Namespace `shmxx`, so that the original's headers (`shmx`) fit into the same
+// program. See docs/cpp.md.
+//
+//     constexpr shmxx::Stream<std::array<float, 3>> position{2, "position"};
+//     auto server = shmxx::Server::create("demo", shmxx::ServerOptions().stream(position, 100)).value();
+//     server.publish(0.5, shmxx::part(position, points)).value();
+//
+//     auto client = shmxx::Client::open("demo").value();
+//     auto frame = client.wait(1s).value();
+//     if (frame) for (auto& p : frame.get(position).value()) ...
+//
+// Calls that can fail return a `Result`. `value()` throws `shmxx::Exception`, or prints and aborts where exceptions are
+// off; nothing else throws but for want of memory. What a `Frame` lends is valid until the next call on its reader.
+#ifndef SHMX_HPP
+#define SHMX_HPP
+
+#include "shmx.h"
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+#include <iterator>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define SHMXX_EXCEPTIONS 1
+#include <stdexcept>
+#else
+#define SHMXX_EXCEPTIONS 0
+#endif
+
+namespace shmxx {
+
+// ---- Errors ----------------------------------------------------------------------------------------------------------
+
+// A status that is an error, with the text that says what to do about it.
+class Error {
+public:
+    Error(shmx_status status, std::string text) noexcept : status_(status), text_(std::move(text)) {}
+
+    // The last error of this thread.
+    [[nodiscard]] static Error last(shmx_status status) {
+        return Error(status, status == SHMX_STATUS_NOTHING ? "nothing" : shmx_last_error());
+    }
+    [[nodiscard]] shmx_status status() const noexcept { return status_; }
+    [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+private:
+    shmx_status status_;
+    std::string text_;
+};
+
+#if SHMXX_EXCEPTIONS
+// What `Result::value` throws.
+class Exception : public std::runtime_error {
+public:
+    explicit Exception(const Error& error) : std::runtime_error(error.text()), status_(error.status()) {}
+    [[nodiscard]] shmx_status status() const noexcept { return status_; }
+
+private:
+    shmx_status status_;
+};
+#endif
+
+namespace detail {
+
+[[noreturn]] inline void fail(const Error& error) {
+#if SHMXX_EXCEPTIONS
+    throw Exception(error);
+#else
+    std::fprintf(stderr, "shmx: %s\n", error.text().c_str());
+    std::abort();
+#endif
+}
+
+struct Nothing {};
+
+} // namespace detail
+
+// A value, or an error.
+template <class T = void>
+class [[nodiscard]] Result {
+    using Value = std::conditional_t<std::is_void_v<T>, detail::Nothing, T>;
+
+public:
+    Result() noexcept
+        requires std::is_void_v<T>
+        : value_(), ok_(true) {}
+    Result(Value value) noexcept(std::is_nothrow_move_constructible_v<Value>) // NOLINT: meant to convert
+        : value_(std::move(value)), ok_(true) {}
+    Result(Error error) noexcept : error_(std::move(error)), ok_(false) {} // NOLINT: meant to convert
+    Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<Value>) : ok_(other.ok_) {
+        if (ok_) {
+            ::new (static_cast<void*>(&value_)) Value(std::move(other.value_));
+        } else {
+            ::new (static_cast<void*>(&error_)) Error(std::move(other.error_));
+        }
+    }
+    Result& operator=(Result&& other) noexcept(std::is_nothrow_move_constructible_v<Value>) {
+        if (this != &other) {
+            this->~Result();
+            ::new (static_cast<void*>(this)) Result(std::move(other));
+        }
+        return *this;
+    }
+    Result(const Result&) = delete;
+    Result& operator=(const Result&) = delete;
+    ~Result() {
+        if (ok_) {
+            value_.~Value();
+        } else {
+            error_.~Error();
+        }
+    }
+
+    [[nodiscard]] bool has_value() const noexcept { return ok_; }
+    explicit operator bool() const noexcept { return ok_; }
+
+    // Throws where there is none, or aborts without exceptions.
+    Value& value() & {
+        need();
+        return value_;
+    }
+    const Value& value() const& {
+        need();
+        return value_;
+    }
+    Value value() && {
+        need();
+        return std::move(value_);
+    }
+    // Only where there is one.
+    [[nodiscard]] Value& operator*() & noexcept { return value_; }
+    [[nodiscard]] const Value& operator*() const& noexcept { return value_; }
+    [[nodiscard]] Value operator*() && noexcept(std::is_nothrow_move_constructible_v<Value>) {
+        return std::move(value_);
+    }
+    [[nodiscard]] Value* operator->() noexcept { return &value_; }
+    [[nodiscard]] const Value* operator->() const noexcept { return &value_; }
+    // Only where there is no value.
+    [[nodiscard]] const Error& error() const noexcept { return error_; }
+    [[nodiscard]] shmx_status status() const noexcept { return ok_ ? SHMX_STATUS_OK : error_.status(); }
+
+private:
+    void need() const {
+        if (!ok_) detail::fail(error_);
+    }
+
+    union {
+        Value value_;
+        Error error_;
+    };
+    bool ok_;
+};
+
+namespace detail {
+
+// The status of a call that returns nothing else.
+inline Result<> done(shmx_status status) {
+    if (status == SHMX_STATUS_OK) return {};
+    return Error::last(status);
+}
+
+// The first use of the library: that of the program's header, or a newer one.
+inline std::optional<Error> too_old() {
+    if (shmx_abi_version() >= SHMX_ABI_VERSION) return std::nullopt;
+    return Error(SHMX_STATUS_OLD_LIBRARY, "libshmx is older than the header this was compiled with; install a newer one");
+}
+
+template <class T, void (*Free)(T**)>
+class Handle {
+public:
+    Handle() noexcept = default;
+    explicit Handle(T* handle) noexcept : handle_(handle) {}
+    Handle(Handle&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    Handle& operator=(Handle&& other) noexcept {
+        if (this != &other) {
+            Free(&handle_);
+            handle_ = std::exchange(other.handle_, nullptr);
+        }
+        return *this;
+    }
+    Handle(const Handle&) = delete;
+    Handle& operator=(const Handle&) = delete;
+    ~Handle() {
+        if (handle_) Free(&handle_);
+    }
+    [[nodiscard]] T* get() const noexcept { return handle_; }
+    [[nodiscard]] T** place() noexcept { return &handle_; }
+
+private:
+    T* handle_ = nullptr;
+};
+
+template <class T>
+[[nodiscard]] T sized() noexcept {
+    T value{};
+    value.size = sizeof(T);
+    return value;
+}
+
+[[nodiscard]] inline std::span<const std::byte> bytes(const void* data, std::size_t count) noexcept {
+    return {static_cast<const std::byte*>(data), count};
+}
+
+[[nodiscard]] inline std::string_view text(const void* data, std::size_t count) noexcept {
+    return {static_cast<const char*>(data), count};
+}
+
+} // namespace detail
+
+// ---- Streams ---------------------------------------------------------------------------------------------------------
+
+// Half precision and bfloat16, as their bits.
+struct f16 {
+    std::uint16_t bits;
+};
+struct bf16 {
+    std::uint16_t bits;
+};
+
+// What a type is as an element. Specialise it for structs of components of one type:
+//
+//     template <> struct shmxx::element<Pose> : shmxx::components<double, 7> {};
+template <class T>
+struct element;
+
+template <class T, std::uint32_t Count>
+struct components {
+    static constexpr std::uint32_t type = element<T>::type;
+    static constexpr std::uint32_t count = element<T>::count * Count;
+};
+
+namespace detail {
+template <std::uint32_t Type>
+struct scalar {
+    static constexpr std::uint32_t type = Type;
+    static constexpr std::uint32_t count = 1;
+};
+} // namespace detail
+
+template <> struct element<bool> : detail::scalar<SHMX_ELEMENT_BOOL> {};
+template <> struct element<std::int8_t> : detail::scalar<SHMX_ELEMENT_I8> {};
+template <> struct element<std::uint8_t> : detail::scalar<SHMX_ELEMENT_U8> {};
+template <> struct element<std::byte> : detail::scalar<SHMX_ELEMENT_U8> {};
+template <> struct element<std::int16_t> : detail::scalar<SHMX_ELEMENT_I16> {};
+template <> struct element<std::uint16_t> : detail::scalar<SHMX_ELEMENT_U16> {};
+template <> struct element<std::int32_t> : detail::scalar<SHMX_ELEMENT_I32> {};
+template <> struct element<std::uint32_t> : detail::scalar<SHMX_ELEMENT_U32> {};
+template <> struct element<std::int64_t> : detail::scalar<SHMX_ELEMENT_I64> {};
+template <> struct element<std::uint64_t> : detail::scalar<SHMX_ELEMENT_U64> {};
+template <> struct element<f16> : detail::scalar<SHMX_ELEMENT_F16> {};
+template <> struct element<bf16> : detail::scalar<SHMX_ELEMENT_BF16> {};
+template <> struct element<float> : detail::scalar<SHMX_ELEMENT_F32> {};
+template <> struct element<double> : detail::scalar<SHMX_ELEMENT_F64> {};
+template <class T, std::size_t N>
+struct element<std::array<T, N>> : components<T, static_cast<std::uint32_t>(N)> {};
+
+// A type whose values are elements of a stream.
+template <class T>
+concept Element = std::is_trivially_copyable_v<T> && alignof(T) <= 8 && requires {
+    { element<T>::type } -> std::convertible_to<std::uint32_t>;
+    { element<T>::count } -> std::convertible_to<std::uint32_t>;
+};
+
+// An element that may be seen where it lies in a frame: any bytes are a value. A bool is not; take it by `value`.
+template <class T>
+concept PlainElement = Element<T> && element<T>::type != SHMX_ELEMENT_BOOL;
+
+// A stream as a program knows it: number, name and type. A producer uses the number, a reader looks for the name.
+template <Element T>
+struct Stream {
+    std::uint32_t id;
+    const char* name;
+
+    [[nodiscard]] constexpr shmx_stream raw() const noexcept {
+        return {id, element<T>::type, element<T>::count, 0, name};
+    }
+};
+
+// A stream of one region whose type was compared with the directory: from `Client::stream` and the like. Reading by it
+// costs no look at the directory. Of another session it is looked up again, by its name.
+template <Element T>
+struct StreamId {
+    std::uint32_t id;
+    std::uint64_t session_id;
+    Stream<T> stream;
+};
+
+// Data for one stream of a frame; for `Server::publish` and `Writer::append`. Refers to what it was made from.
+template <Element T>
+[[nodiscard]] constexpr shmx_part part(const Stream<T>& stream, std::span<const T> values) noexcept {
+    return {stream.raw(), values.data(), values.size_bytes()};
+}
+template <Element T>
+[[nodiscard]] constexpr shmx_part part(const Stream<T>& stream, const T& value) noexcept {
+    return {stream.raw(), &value, sizeof(T)};
+}
+template <Element T>
+[[nodiscard]] constexpr shmx_part part(const Stream<T>& stream, const std::vector<T>& values) noexcept {
+    return {stream.raw(), values.data(), values.size() * sizeof(T)};
+}
+// By number alone: whole elements of the stream, of whatever type it has.
+[[nodiscard]] inline shmx_part part(std::uint32_t id, std::span<const std::byte> data) noexcept {
+    return {{id, SHMX_ELEMENT_ANY, 0, 0, nullptr}, data.data(), data.size()};
+}
+
+// ---- Frames ----------------------------------------------------------------------------------------------------------
+
+// The data of one stream in a frame.
+class Data {
+public:
+    explicit Data(const shmx_data& data) noexcept : data_(data) {}
+    [[nodiscard]] std::uint32_t stream_id() const noexcept { return data_.stream_id; }
+    [[nodiscard]] std::uint32_t elem_count() const noexcept { return data_.elem_count; }
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return detail::bytes(data_.data, data_.bytes); }
+    // As whole values of a type, which is not compared with the directory.
+    template <PlainElement T>
+    [[nodiscard]] std::span<const T> as() const noexcept {
+        return {static_cast<const T*>(data_.data), data_.bytes / sizeof(T)};
+    }
+
+private:
+    shmx_data data_;
+};
+
+// The streams of a frame, in order. Ends at damage as well.
+class StreamRange {
+public:
+    class iterator {
+    public:
+        using value_type = Data;
+        using difference_type = std::ptrdiff_t;
+        iterator() noexcept = default;
+        explicit iterator(const shmx_view* view) noexcept : view_(view) { look(); }
+        [[nodiscard]] Data operator*() const noexcept { return Data(data_); }
+        iterator& operator++() noexcept {
+            ++index_;
+            look();
+            return *this;
+        }
+        void operator++(int) noexcept { ++*this; }
+        [[nodiscard]] bool operator==(std::default_sentinel_t) const noexcept { return view_ == nullptr; }
+
+    private:
+        void look() noexcept {
+            if (shmx_view_at(view_, index_, &data_) != SHMX_STATUS_OK) view_ = nullptr;
+        }
+        const shmx_view* view_ = nullptr;
+        std::size_t index_ = 0;
+        shmx_data data_{};
+    };
+
+    explicit StreamRange(const shmx_view* view) noexcept : view_(view) {}
+    [[nodiscard]] iterator begin() const noexcept { return iterator(view_); }
+    [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+
+private:
+    const shmx_view* view_;
+};
+
+namespace detail {
+
+// What can be asked of a frame, however it is held. `Self` finds a stream in its directory.
+template <class Self>
+class Readable {
+public:
+    [[nodiscard]] std::uint64_t frame_id() const noexcept { return view_.frame_id; }
+    [[nodiscard]] std::uint64_t session_id() const noexcept { return view_.session_id; }
+    [[nodiscard]] double sim_time() const noexcept { return view_.sim_time; }
+    [[nodiscard]] std::uint64_t missed_before() const noexcept { return view_.missed_before; }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return view_.slot; }
+    [[nodiscard]] bool is_leased() const noexcept { return view_.leased != 0; }
+    [[nodiscard]] shmx_checksum_state checksum() const noexcept {
+        return static_cast<shmx_checksum_state>(view_.checksum_state);
+    }
+    [[nodiscard]] std::span<const std::byte> payload() const noexcept { return bytes(view_.payload, view_.bytes); }
+    [[nodiscard]] StreamRange streams() const noexcept { return StreamRange(&view_); }
+    [[nodiscard]] const shmx_view& raw() const noexcept { return view_; }
+
+    // The bytes of a stream by its number; none if the frame does not carry it.
+    [[nodiscard]] Result<std::optional<Data>> stream(std::uint32_t id) const {
+        shmx_data data{};
+        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        if (status == SHMX_STATUS_OK) return std::optional<Data>(Data(data));
+        if (status == SHMX_STATUS_NOTHING) return std::optional<Data>();
+        return Error::last(status);
+    }
+
+    // The values of a stream where they lie. An error where the frame does not carry it.
+    template <PlainElement T>
+    [[nodiscard]] Result<std::span<const T>> get(const StreamId<T>& stream) const {
+        if (stream.session_id == view_.session_id) [[likely]] return values<T>(stream.id);
+        return get(stream.stream);
+    }
+    template <PlainElement T>
+    [[nodiscard]] Result<std::span<const T>> get(const Stream<T>& stream) const {
+        const shmx_stream raw = stream.raw();
+        std::uint32_t id = 0;
+        const shmx_status status = static_cast<const Self*>(this)->find(raw, id);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return values<T>(id);
+    }
+
+    // The value of a stream that has one element in this frame.
+    template <class Key>
+    [[nodiscard]] auto value(const Key& stream) const {
+        return one(stream);
+    }
+
+protected:
+    Readable() noexcept = default;
+    shmx_view view_ = sized<shmx_view>();
+
+private:
+    [[nodiscard]] Error absent(std::uint32_t id) const {
+        return Error(SHMX_STATUS_NOTHING,
+                     "frame " + std::to_string(view_.frame_id) + " does not carry stream " + std::to_string(id));
+    }
+    template <class T>
+    [[nodiscard]] Result<std::span<const T>> values(std::uint32_t id) const {
+        shmx_data data{};
+        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        if (status == SHMX_STATUS_NOTHING) return absent(id);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        if (data.bytes % sizeof(T) != 0) {
+            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " has no whole number of values");
+        }
+        return std::span<const T>(static_cast<const T*>(data.data), data.bytes / sizeof(T));
+    }
+    template <class T>
+    [[nodiscard]] Result<T> one(const Stream<T>& stream) const {
+        const shmx_stream raw = stream.raw();
+        std::uint32_t id = 0;
+        const shmx_status status = static_cast<const Self*>(this)->find(raw, id);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return one<T>(id);
+    }
+    template <class T>
+    [[nodiscard]] Result<T> one(const StreamId<T>& stream) const {
+        if (stream.session_id == view_.session_id) [[likely]] return one<T>(stream.id);
+        return one(stream.stream);
+    }
+    template <class T>
+    [[nodiscard]] Result<T> one(std::uint32_t id) const {
+        shmx_data data{};
+        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        if (status == SHMX_STATUS_NOTHING) return absent(id);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        if (data.bytes != sizeof(T)) {
+            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " has not one value; use `get`");
+        }
+        if constexpr (element<T>::type == SHMX_ELEMENT_BOOL) {
+            // Another process may have written a 2.
+            const auto* raw = static_cast<const unsigned char*>(data.data);
+            for (std::size_t i = 0; i < data.bytes; ++i) {
+                if (raw[i] > 1) return Error(SHMX_STATUS_DAMAGED, "a bool of stream " + std::to_string(id) + " is none");
+            }
+        }
+        std::remove_const_t<T> value{};
+        std::memcpy(&value, data.data, sizeof(T));
+        return Result<T>(value);
+    }
+};
+
+} // namespace detail
+
+// A frame that was kept: cannot change any more, and outlives its reader.
+class OwnedFrame : public detail::Readable<OwnedFrame> {
+public:
+    explicit OwnedFrame(shmx_frame* handle) noexcept : handle_(handle) { shmx_frame_view(handle, &view_); }
+
+    // Time since it was published; none if its producer gives no time.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> age() const noexcept {
+        std::uint64_t ns = 0;
+        if (shmx_frame_age(handle_.get(), &ns) != SHMX_STATUS_OK) return std::nullopt;
+        return std::chrono::nanoseconds(ns);
+    }
+    [[nodiscard]] shmx_frame* handle() const noexcept { return handle_.get(); }
+
+private:
+    friend class detail::Readable<OwnedFrame>;
+    [[nodiscard]] shmx_status find(const shmx_stream& stream, std::uint32_t& id) const noexcept {
+        return shmx_frame_find(handle_.get(), &stream, &id);
+    }
+    detail::Handle<shmx_frame, shmx_frame_free> handle_;
+};
+
+namespace detail {
+
+// The functions of a reader: those of clients, or those of taps.
+template <class H>
+struct Calls;
+template <>
+struct Calls<shmx_client> {
+    static constexpr auto release = shmx_client_release;
+    static constexpr auto keep = shmx_client_keep;
+    static constexpr auto age = shmx_client_age;
+    static constexpr auto find = shmx_client_find;
+};
+template <>
+struct Calls<shmx_tap> {
+    static constexpr auto release = shmx_tap_release;
+    static constexpr auto keep = shmx_tap_keep;
+    static constexpr auto age = shmx_tap_age;
+    static constexpr auto find = shmx_tap_find;
+};
+
+} // namespace detail
+
+// A frame that a reader lends, or none: compare with true first. Its destructor ends the lease. Valid until the next
+// call on its reader, and no longer than that lives.
+template <class H>
+class LentFrame : public detail::Readable<LentFrame<H>> {
+    using Calls = detail::Calls<H>;
+
+public:
+    LentFrame() noexcept = default;
+    LentFrame(LentFrame&& other) noexcept : detail::Readable<LentFrame>(other), reader_(std::exchange(other.reader_, nullptr)) {}
+    LentFrame& operator=(LentFrame&& other) noexcept {
+        if (this != &other) {
+            release();
+            this->view_ = other.view_;
+            reader_ = std::exchange(other.reader_, nullptr);
+        }
+        return *this;
+    }
+    LentFrame(const LentFrame&) = delete;
+    LentFrame& operator=(const LentFrame&) = delete;
+    ~LentFrame() { release(); }
+
+    explicit operator bool() const noexcept { return reader_ != nullptr; }
+
+    // Ends the lease, and the frame.
+    void release() noexcept {
+        if (reader_ && this->view_.leased) Calls::release(reader_, this->view_.lend);
+        reader_ = nullptr;
+    }
+    // The same frame for as long as anybody likes. Ends this one.
+    [[nodiscard]] Result<OwnedFrame> keep() {
+        shmx_frame* kept = nullptr;
+        const shmx_status status = Calls::keep(std::exchange(reader_, nullptr), &kept);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return OwnedFrame(kept);
+    }
+    // Time since it was published; none if its producer gives no time.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> age() const noexcept {
+        std::uint64_t ns = 0;
+        if (Calls::age(reader_, &ns) != SHMX_STATUS_OK) return std::nullopt;
+        return std::chrono::nanoseconds(ns);
+    }
+
+    // For readers.
+    [[nodiscard]] shmx_view* place() noexcept { return &this->view_; }
+    void lent_by(H* reader) noexcept { reader_ = reader; }
+
+private:
+    friend class detail::Readable<LentFrame>;
+    [[nodiscard]] shmx_status find(const shmx_stream& stream, std::uint32_t& id) const noexcept {
+        return Calls::find(reader_, &stream, &id, nullptr);
+    }
+    H* reader_ = nullptr;
+};
+
+using Frame = LentFrame<shmx_client>;
+using TapFrame = LentFrame<shmx_tap>;
+
+// ---- Directory, messages ---------------------------------------------------------------------------------------------
+
+// A stream as the directory has it. Refers to its `Directory`.
+class StreamInfo {
+public:
+    explicit StreamInfo(const shmx_stream_info& info) noexcept : info_(info) {}
+    [[nodiscard]] std::uint32_t id() const noexcept { return info_.stream_id; }
+    [[nodiscard]] std::uint32_t element_type() const noexcept { return info_.element_type; }
+    [[nodiscard]] std::uint32_t components() const noexcept { return info_.components; }
+    [[nodiscard]] std::uint32_t bytes_per_elem() const noexcept { return info_.bytes_per_elem; }
+    [[nodiscard]] std::string_view name() const noexcept { return detail::text(info_.name, info_.name_bytes); }
+    [[nodiscard]] std::string_view extra() const noexcept { return detail::text(info_.extra, info_.extra_bytes); }
+    [[nodiscard]] const shmx_stream_info& raw() const noexcept { return info_; }
+
+private:
+    shmx_stream_info info_;
+};
+
+// The stream directory of a region at one moment.
+class Directory {
+public:
+    explicit Directory(shmx_directory* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] std::size_t size() const noexcept { return shmx_directory_count(handle_.get()); }
+    [[nodiscard]] StreamInfo operator[](std::size_t index) const noexcept {
+        auto info = detail::sized<shmx_stream_info>();
+        (void)shmx_directory_at(handle_.get(), index, &info);
+        return StreamInfo(info);
+    }
+    template <Element T>
+    [[nodiscard]] Result<StreamInfo> find(const Stream<T>& stream) const {
+        const shmx_stream raw = stream.raw();
+        auto info = detail::sized<shmx_stream_info>();
+        const shmx_status status = shmx_directory_find(handle_.get(), &raw, &info);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return StreamInfo(info);
+    }
+    [[nodiscard]] shmx_directory* handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<shmx_directory, shmx_directory_free> handle_;
+};
+
+// A control message. Refers to its `Messages`.
+class Message {
+public:
+    explicit Message(const shmx_message& message) noexcept : message_(message) {}
+    [[nodiscard]] std::uint32_t type() const noexcept { return message_.message_type; }
+    [[nodiscard]] std::uint64_t reader_id() const noexcept { return message_.reader_id; }
+    [[nodiscard]] std::uint32_t reader_index() const noexcept { return message_.reader_index; }
+    [[nodiscard]] std::span<const std::byte> body() const noexcept { return detail::bytes(message_.data, message_.bytes); }
+    // The body as a value; none if it has another size.
+    template <class T>
+        requires std::is_trivially_copyable_v<T>
+    [[nodiscard]] std::optional<T> as() const noexcept {
+        if (message_.bytes != sizeof(T)) return std::nullopt;
+        T value{};
+        std::memcpy(&value, message_.data, sizeof(T));
+        return value;
+    }
+
+private:
+    shmx_message message_;
+};
+
+// Control messages of all readers, in order within each.
+class Messages {
+public:
+    class iterator {
+    public:
+        using value_type = Message;
+        using difference_type = std::ptrdiff_t;
+        iterator() noexcept = default;
+        iterator(const Messages* of, std::size_t at) noexcept : of_(of), at_(at) {}
+        [[nodiscard]] Message operator*() const noexcept { return (*of_)[at_]; }
+        iterator& operator++() noexcept {
+            ++at_;
+            return *this;
+        }
+        iterator operator++(int) noexcept { return iterator(of_, at_++); }
+        [[nodiscard]] bool operator==(const iterator& other) const noexcept { return at_ == other.at_; }
+
+    private:
+        const Messages* of_ = nullptr;
+        std::size_t at_ = 0;
+    };
+
+    explicit Messages(shmx_messages* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] std::size_t size() const noexcept { return shmx_messages_count(handle_.get()); }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] Message operator[](std::size_t index) const noexcept {
+        auto message = detail::sized<shmx_message>();
+        (void)shmx_messages_at(handle_.get(), index, &message);
+        return Message(message);
+    }
+    [[nodiscard]] iterator begin() const noexcept { return {this, 0}; }
+    [[nodiscard]] iterator end() const noexcept { return {this, size()}; }
+    [[nodiscard]] shmx_messages* handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<shmx_messages, shmx_messages_free> handle_;
+};
+
+using Region = shmx_region;
+using Stats = shmx_stats;
+using Reader = shmx_reader;
+
+namespace detail {
+
+template <class H, class Call>
+Result<std::vector<Reader>> readers(H* handle, Call call) {
+    std::vector<Reader> all;
+    std::size_t count = 16;
+    do {
+        all.assign(count, Reader{});
+        const shmx_status status = call(handle, all.data(), sizeof(Reader), all.size(), &count);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+    } while (count > all.size());
+    all.resize(count);
+    return all;
+}
+
+template <class T, class H, class Call>
+Result<T> filled(H* handle, Call call) {
+    auto value = sized<T>();
+    const shmx_status status = call(handle, &value);
+    if (status != SHMX_STATUS_OK) return Error::last(status);
+    return value;
+}
+
+// A result that is a handle of its own.
+template <class T, class Raw, class H, class Call>
+Result<T> made(H* handle, Call call) {
+    Raw* raw = nullptr;
+    const shmx_status status = call(handle, &raw);
+    if (status != SHMX_STATUS_OK) return Error::last(status);
+    return T(raw);
+}
+
+// A result that is a number.
+template <class T, class H, class Call>
+Result<T> number(H* handle, Call call) {
+    T value{};
+    const shmx_status status = call(handle, &value);
+    if (status != SHMX_STATUS_OK) return Error::last(status);
+    return Result<T>(value);
+}
+
+[[nodiscard]] inline std::uint64_t nanoseconds(std::chrono::nanoseconds time) noexcept {
+    return time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());
+}
+
+} // namespace detail
+
+// ---- Server ----------------------------------------------------------------------------------------------------------
+
+// How a server makes its region.
+class ServerOptions {
+public:
+    // Declares a stream with at most `max_elems` elements in a frame. `extra` says what it means, see docs/streams.md.
+    template <Element T>
+    ServerOptions& stream(const Stream<T>& stream, std::uint32_t max_elems, std::string extra = {}) & {
+        auto spec = detail::sized<shmx_stream_spec>();
+        spec.stream_id = stream.id;
+        spec.element_type = element<T>::type;
+        spec.components = element<T>::count;
+        spec.max_elems = max_elems;
+        return declare(spec, stream.name, std::move(extra));
+    }
+    template <Element T>
+    ServerOptions&& stream(const Stream<T>& stream, std::uint32_t max_elems, std::string extra = {}) && {
+        return std::move(this->stream(stream, max_elems, std::move(extra)));
+    }
+    // With a type that is known at run time; name and extra data are taken from the other arguments.
+    ServerOptions& declare(const shmx_stream_spec& spec, std::string name, std::string extra = {}) & {
+        specs_.push_back(spec);
+        names_.push_back(std::move(name));
+        extras_.push_back(std::move(extra));
+        return *this;
+    }
+    // All other options: see `shmx_server_options`.
+    ServerOptions&& slots(std::uint32_t slots) && { return set(&shmx_server_options::slots, slots); }
+    ServerOptions&& reader_slots(std::uint32_t count) && { return set(&shmx_server_options::reader_slots, count ? count : SHMX_NONE); }
+    ServerOptions&& frame_bytes(std::uint32_t bytes) && { return set(&shmx_server_options::frame_bytes, bytes); }
+    ServerOptions&& directory_bytes(std::uint32_t bytes) && { return set(&shmx_server_options::directory_bytes, bytes ? bytes : SHMX_NONE); }
+    ServerOptions&& control_bytes(std::uint32_t bytes) && { return set(&shmx_server_options::control_bytes, bytes ? bytes : SHMX_NONE); }
+    ServerOptions&& checksum(shmx_checksum checksum) && { return set(&shmx_server_options::checksum, static_cast<std::uint32_t>(checksum)); }
+    ServerOptions&& mode(std::uint32_t mode) && { return set(&shmx_server_options::mode, mode); }
+    ServerOptions&& publish_time(bool on) && { return flag(SHMX_SERVER_NO_PUBLISH_TIME, !on); }
+    ServerOptions&& replace(bool on) && { return flag(SHMX_SERVER_REPLACE, on); }
+    ServerOptions&& huge_pages(bool on) && { return flag(SHMX_SERVER_HUGE_PAGES, on); }
+    // For several threads at once.
+    ServerOptions&& shared(bool on) && { return flag(SHMX_SERVER_SHARED, on); }
+    [[nodiscard]] shmx_server_options& raw() noexcept { return options_; }
+
+    // As C has it; refers to this.
+    [[nodiscard]] shmx_server_options finish() {
+        for (std::size_t i = 0; i < specs_.size(); ++i) {
+            specs_[i].name = names_[i].c_str();
+            specs_[i].extra = extras_[i].data();
+            specs_[i].extra_bytes = extras_[i].size();
+        }
+        options_.streams = specs_.data();
+        options_.stream_count = specs_.size();
+        return options_;
+    }
+
+private:
+    ServerOptions&& set(std::uint32_t shmx_server_options::* field, std::uint32_t value) noexcept {
+        options_.*field = value;
+        return std::move(*this);
+    }
+    ServerOptions&& flag(std::uint32_t flag, bool on) noexcept {
+        options_.flags = on ? options_.flags | flag : options_.flags & ~flag;
+        return std::move(*this);
+    }
+    shmx_server_options options_ = detail::sized<shmx_server_options>();
+    std::vector<shmx_stream_spec> specs_;
+    std::vector<std::string> names_, extras_;
+};
+
+// A frame under construction, in the slot that it will be read from. Its destructor gives the slot back.
+class Writer {
+public:
+    explicit Writer(shmx_writer* handle) noexcept : handle_(handle) {}
+
+    Result<> append(const shmx_part& part) { return detail::done(shmx_writer_append(handle_.get(), &part)); }
+    template <Element T>
+    Result<> append(const Stream<T>& stream, std::span<const T> values) {
+        return append(part(stream, values));
+    }
+    template <Element T>
+    Result<> append(const Stream<T>& stream, const T& value) {
+        return append(part(stream, value));
+    }
+    template <Element T>
+    Result<> append(const Stream<T>& stream, const std::vector<T>& values) {
+        return append(part(stream, values));
+    }
+    // Room for `count` values, to be written in place: all of it, as it holds what an earlier frame left there.
+    template <PlainElement T>
+    [[nodiscard]] Result<std::span<T>> reserve(const Stream<T>& stream, std::size_t count) {
+        if (count > SIZE_MAX / sizeof(T)) return Error(SHMX_STATUS_FULL, "more values than a frame can have");
+        const shmx_stream raw = stream.raw();
+        void* room = nullptr;
+        const shmx_status status = shmx_writer_reserve(handle_.get(), &raw, count * sizeof(T), &room);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return std::span<T>(static_cast<T*>(room), count);
+    }
+    // Publishes the frame and returns its id. Ends the writer in any case.
+    Result<std::uint64_t> publish(double sim_time) {
+        std::uint64_t id = 0;
+        const shmx_status status = shmx_writer_publish(handle_.place(), sim_time, &id);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return id;
+    }
+    void abandon() noexcept { shmx_writer_abandon(handle_.place()); }
+    [[nodiscard]] shmx_writer* handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<shmx_writer, shmx_writer_abandon> handle_;
+};
+
+// The producer's end of a region. One thread at a time uses it, and while a frame is under construction only that;
+// several with `ServerOptions::shared`.
+class Server {
+public:
+    [[nodiscard]] static Result<Server> create(const char* name, ServerOptions options = {}) {
+        if (auto old = detail::too_old()) return std::move(*old);
+        const shmx_server_options raw = options.finish();
+        shmx_server* handle = nullptr;
+        const shmx_status status = shmx_server_create(name, &raw, &handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Server(handle);
+    }
+    [[nodiscard]] static Result<Server> create(const std::string& name, ServerOptions options = {}) {
+        return create(name.c_str(), std::move(options));
+    }
+
+    // Publishes a frame of these parts in one call, the quickest way.
+    template <class... Parts>
+        requires(std::is_same_v<Parts, shmx_part> && ...)
+    Result<std::uint64_t> publish(double sim_time, const Parts&... parts) {
+        const shmx_part all[] = {parts...};
+        return publish(sim_time, std::span<const shmx_part>(all));
+    }
+    Result<std::uint64_t> publish(double sim_time, std::span<const shmx_part> parts) {
+        std::uint64_t id = 0;
+        const shmx_status status = shmx_server_publish(get(), sim_time, parts.data(), parts.size(), &id);
+        if (status != SHMX_STATUS_OK) [[unlikely]] return Error::last(status);
+        return id;
+    }
+    [[nodiscard]] Result<Writer> begin() { return detail::made<Writer, shmx_writer>(get(), shmx_server_begin); }
+
+    [[nodiscard]] Result<Messages> poll(std::size_t max = 256) {
+        shmx_messages* raw = nullptr;
+        const shmx_status status = shmx_server_poll(get(), max, &raw);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Messages(raw);
+    }
+    template <Element T>
+    Result<> add_stream(const Stream<T>& stream, const std::string& extra = {}) {
+        auto spec = detail::sized<shmx_stream_spec>();
+        spec.stream_id = stream.id;
+        spec.element_type = element<T>::type;
+        spec.components = element<T>::count;
+        spec.name = stream.name;
+        spec.extra = extra.data();
+        spec.extra_bytes = extra.size();
+        return detail::done(shmx_server_add_stream(get(), &spec));
+    }
+    [[nodiscard]] Result<Directory> directory() const { return detail::made<Directory, shmx_directory>(get(), shmx_server_directory); }
+    [[nodiscard]] Result<Region> region() const { return detail::filled<Region>(get(), shmx_server_region); }
+    [[nodiscard]] Result<std::vector<Reader>> readers() const { return detail::readers(get(), shmx_server_readers); }
+    [[nodiscard]] Result<std::uint64_t> frames_published() const { return detail::number<std::uint64_t>(get(), shmx_server_frames); }
+    [[nodiscard]] Result<std::uint32_t> readers_connected() const { return detail::number<std::uint32_t>(get(), shmx_server_readers_connected); }
+    // Frees the slots of dead readers, and of silent ones without a liveness lock; how many.
+    Result<std::size_t> reap(std::optional<std::chrono::nanoseconds> silent_for = std::nullopt) {
+        std::size_t count = 0;
+        const std::uint64_t ns = silent_for ? detail::nanoseconds(*silent_for) : SHMX_FOREVER;
+        const shmx_status status = shmx_server_reap(get(), ns, &count);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return count;
+    }
+    // Ends the server before its destructor does.
+    void close() noexcept { (void)shmx_server_close(get()); }
+    [[nodiscard]] shmx_server* handle() const noexcept { return get(); }
+
+private:
+    explicit Server(shmx_server* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] shmx_server* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_server, shmx_server_free> handle_;
+};
+
+// ---- Readers ---------------------------------------------------------------------------------------------------------
+
+// Which frames a range gives.
+enum class Order { every, newest };
+
+// Frames until the time for one is up, or an error. For use in a `for`; each is valid in its round.
+template <class R>
+class FrameRange {
+public:
+    class iterator {
+    public:
+        using value_type = typename R::frame_type;
+        using difference_type = std::ptrdiff_t;
+        iterator() noexcept = default;
+        explicit iterator(FrameRange* range) : range_(range) { range_->advance(); }
+        [[nodiscard]] value_type& operator*() const noexcept { return range_->frame_; }
+        iterator& operator++() {
+            range_->advance();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        [[nodiscard]] bool operator==(std::default_sentinel_t) const noexcept { return !range_->frame_; }
+
+    private:
+        FrameRange* range_ = nullptr;
+    };
+
+    FrameRange(R& reader, Order order, std::chrono::nanoseconds timeout) noexcept
+        : reader_(&reader), order_(order), timeout_(timeout) {}
+    [[nodiscard]] iterator begin() { return iterator(this); }
+    [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+    // What ended it; none if the time was up.
+    [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
+
+private:
+    void advance() {
+        auto got = order_ == Order::every ? reader_->next(timeout_) : reader_->wait(timeout_);
+        if (got) {
+            frame_ = std::move(*got);
+        } else {
+            frame_.release();
+            error_ = got.error();
+        }
+    }
+    R* reader_;
+    Order order_;
+    std::chrono::nanoseconds timeout_;
+    typename R::frame_type frame_;
+    std::optional<Error> error_;
+};
+
+namespace detail {
+
+template <class H, class Call, class... Args>
+[[nodiscard]] inline Result<LentFrame<H>> take(H* reader, Call call, Args... args) {
+    LentFrame<H> frame;
+    const shmx_status status = call(reader, args..., frame.place());
+    if (status == SHMX_STATUS_OK) {
+        frame.lent_by(reader);
+    } else if (status != SHMX_STATUS_NOTHING) [[unlikely]] {
+        return Error::last(status);
+    }
+    return frame;
+}
+
+} // namespace detail
+
+// Sends control messages for a client, from any thread.
+class Sender {
+public:
+    explicit Sender(shmx_sender* handle) noexcept : handle_(handle) {}
+    Result<> send(std::uint32_t type, std::span<const std::byte> body = {}) {
+        return detail::done(shmx_sender_send(handle_.get(), type, body.data(), body.size()));
+    }
+
+private:
+    detail::Handle<shmx_sender, shmx_sender_free> handle_;
+};
+
+// How a client opens a region and reads it: see `shmx_client_options`.
+class ClientOptions {
+public:
+    ClientOptions&& verify(shmx_verify verify) && { return set(&shmx_client_options::verify, static_cast<std::uint32_t>(verify)); }
+    ClientOptions&& hold(shmx_hold hold) && { return set(&shmx_client_options::hold, static_cast<std::uint32_t>(hold)); }
+    ClientOptions&& copy_up_to(std::uint32_t bytes) && { return set(&shmx_client_options::copy_up_to, bytes ? bytes : SHMX_NONE); }
+    ClientOptions&& start(shmx_start start) && { return set(&shmx_client_options::start, static_cast<std::uint32_t>(start)); }
+    ClientOptions&& start_after(std::uint64_t session_id, std::uint64_t frame_id) && {
+        raw_.after_session = session_id;
+        raw_.after_frame = frame_id;
+        return set(&shmx_client_options::start, SHMX_START_AFTER);
+    }
+    ClientOptions&& spin(std::chrono::nanoseconds spin) && {
+        raw_.spin_ns = spin.count() > 0 ? detail::nanoseconds(spin) : SHMX_FOREVER;
+        return std::move(*this);
+    }
+    // How long opening waits for a server.
+    ClientOptions&& open_timeout(std::chrono::nanoseconds timeout) && {
+        raw_.open_timeout_ns = detail::nanoseconds(timeout);
+        return std::move(*this);
+    }
+    ClientOptions&& prefault(bool on) && { return flag(SHMX_CLIENT_NO_PREFAULT, !on); }
+    ClientOptions&& huge_pages(bool on) && { return flag(SHMX_CLIENT_HUGE_PAGES, on); }
+    ClientOptions&& require_slot(bool on) && { return flag(SHMX_CLIENT_SLOT_OPTIONAL, !on); }
+    ClientOptions&& reconnect(bool on) && { return flag(SHMX_CLIENT_RECONNECT, on); }
+    [[nodiscard]] const shmx_client_options& raw() const noexcept { return raw_; }
+
+private:
+    ClientOptions&& set(std::uint32_t shmx_client_options::* field, std::uint32_t value) noexcept {
+        raw_.*field = value;
+        return std::move(*this);
+    }
+    ClientOptions&& flag(std::uint32_t flag, bool on) noexcept {
+        raw_.flags = on ? raw_.flags | flag : raw_.flags & ~flag;
+        return std::move(*this);
+    }
+    shmx_client_options raw_ = detail::sized<shmx_client_options>();
+};
+
+// A reader of a region. One thread at a time uses it.
+class Client {
+public:
+    using frame_type = Frame;
+
+    [[nodiscard]] static Result<Client> open(const char* name, const ClientOptions& options = {}) {
+        if (auto old = detail::too_old()) return std::move(*old);
+        shmx_client* handle = nullptr;
+        const shmx_status status = shmx_client_open(name, &options.raw(), &handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Client(handle);
+    }
+    [[nodiscard]] static Result<Client> open(const std::string& name, const ClientOptions& options = {}) {
+        return open(name.c_str(), options);
+    }
+
+    // The newest frame, seen before or not.
+    [[nodiscard]] Result<Frame> latest() { return detail::take(get(), shmx_client_latest); }
+    // Waits for a frame newer than the last one, and takes the newest; an empty one when the time is up.
+    [[nodiscard]] Result<Frame> wait(std::chrono::nanoseconds timeout) {
+        return detail::take(get(), shmx_client_wait, detail::nanoseconds(timeout));
+    }
+    // Waits for the next frame in order; an empty one when the time is up.
+    [[nodiscard]] Result<Frame> next(std::chrono::nanoseconds timeout) {
+        return detail::take(get(), shmx_client_next, detail::nanoseconds(timeout));
+    }
+    [[nodiscard]] Result<Frame> try_wait() { return detail::take(get(), shmx_client_wait, std::uint64_t{0}); }
+    [[nodiscard]] Result<Frame> try_next() { return detail::take(get(), shmx_client_next, std::uint64_t{0}); }
+    [[nodiscard]] Result<Frame> read_id(std::uint64_t frame_id) { return detail::take(get(), shmx_client_read_id, frame_id); }
+    [[nodiscard]] FrameRange<Client> frames(std::chrono::nanoseconds timeout, Order order = Order::every) noexcept {
+        return {*this, order, timeout};
+    }
+
+    // A stream whose type was compared with the directory, for reading without further looks at it.
+    template <Element T>
+    [[nodiscard]] Result<StreamId<T>> stream(const Stream<T>& stream) {
+        const shmx_stream raw = stream.raw();
+        StreamId<T> found{0, 0, stream};
+        const shmx_status status = shmx_client_find(get(), &raw, &found.id, &found.session_id);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return found;
+    }
+    Result<> send(std::uint32_t type, std::span<const std::byte> body = {}) {
+        return detail::done(shmx_client_send(get(), type, body.data(), body.size()));
+    }
+    template <class T>
+        requires std::is_trivially_copyable_v<T> && (!std::is_convertible_v<T, std::span<const std::byte>>)
+    Result<> send(std::uint32_t type, const T& value) {
+        return detail::done(shmx_client_send(get(), type, &value, sizeof(T)));
+    }
+    [[nodiscard]] Result<Sender> sender() { return detail::made<Sender, shmx_sender>(get(), shmx_client_sender); }
+    [[nodiscard]] Result<Directory> directory() { return detail::made<Directory, shmx_directory>(get(), shmx_client_directory); }
+    [[nodiscard]] Result<Region> region() { return detail::filled<Region>(get(), shmx_client_region); }
+    // These end what is lent.
+    [[nodiscard]] Result<Stats> stats() { return detail::filled<Stats>(get(), shmx_client_stats); }
+    [[nodiscard]] Result<shmx_server_state> server_state() {
+        std::uint32_t state = 0;
+        const shmx_status status = shmx_client_server_state(get(), &state);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return static_cast<shmx_server_state>(state);
+    }
+    Result<> reopen() { return detail::done(shmx_client_reopen(get())); }
+    Result<> heartbeat() { return detail::done(shmx_client_heartbeat(get())); }
+    void close() noexcept { (void)shmx_client_close(get()); }
+    [[nodiscard]] shmx_client* handle() const noexcept { return get(); }
+
+private:
+    explicit Client(shmx_client* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] shmx_client* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_client, shmx_client_free> handle_;
+};
+
+// A read-only follower that nobody notices. One thread at a time uses it.
+class Tap {
+public:
+    using frame_type = TapFrame;
+
+    [[nodiscard]] static Result<Tap> open(const std::string& name, shmx_start start = SHMX_START_OLDEST) {
+        if (auto old = detail::too_old()) return std::move(*old);
+        auto options = detail::sized<shmx_tap_options>();
+        options.start = static_cast<std::uint32_t>(start);
+        shmx_tap* handle = nullptr;
+        const shmx_status status = shmx_tap_open(name.c_str(), &options, &handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Tap(handle);
+    }
+    [[nodiscard]] Result<TapFrame> latest() { return detail::take(get(), shmx_tap_latest); }
+    [[nodiscard]] Result<TapFrame> wait(std::chrono::nanoseconds timeout) {
+        return detail::take(get(), shmx_tap_wait, detail::nanoseconds(timeout));
+    }
+    [[nodiscard]] Result<TapFrame> next(std::chrono::nanoseconds timeout) {
+        return detail::take(get(), shmx_tap_next, detail::nanoseconds(timeout));
+    }
+    [[nodiscard]] FrameRange<Tap> frames(std::chrono::nanoseconds timeout, Order order = Order::every) noexcept {
+        return {*this, order, timeout};
+    }
+    [[nodiscard]] Result<Directory> directory() { return detail::made<Directory, shmx_directory>(get(), shmx_tap_directory); }
+    [[nodiscard]] Result<Stats> stats() { return detail::filled<Stats>(get(), shmx_tap_stats); }
+    [[nodiscard]] shmx_tap* handle() const noexcept { return get(); }
+
+private:
+    explicit Tap(shmx_tap* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] shmx_tap* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_tap, shmx_tap_free> handle_;
+};
+
+// A read-only view of a live region or of a dump. Any thread may use it.
+class Inspector {
+public:
+    [[nodiscard]] static Result<Inspector> open(const std::string& name) { return opened(name, shmx_inspector_open); }
+    [[nodiscard]] static Result<Inspector> open_file(const std::string& path) { return opened(path, shmx_inspector_open_file); }
+
+    [[nodiscard]] Result<Region> region() const { return detail::filled<Region>(get(), shmx_inspector_region); }
+    [[nodiscard]] Result<shmx_header> header() const { return detail::filled<shmx_header>(get(), shmx_inspector_header); }
+    [[nodiscard]] Result<Directory> directory() const { return detail::made<Directory, shmx_directory>(get(), shmx_inspector_directory); }
+    [[nodiscard]] Result<std::vector<Reader>> readers() const { return detail::readers(get(), shmx_inspector_readers); }
+    // A copy of the newest frame; none while there is none.
+    [[nodiscard]] Result<std::optional<OwnedFrame>> latest() const {
+        shmx_frame* frame = nullptr;
+        const shmx_status status = shmx_inspector_latest(get(), &frame);
+        if (status == SHMX_STATUS_NOTHING) return std::optional<OwnedFrame>();
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return std::optional<OwnedFrame>(std::in_place, frame);
+    }
+    // A slot, and the frame in it if there is one.
+    [[nodiscard]] Result<std::pair<shmx_slot, std::optional<OwnedFrame>>> slot(std::uint32_t index) const {
+        std::pair<shmx_slot, std::optional<OwnedFrame>> found{detail::sized<shmx_slot>(), std::nullopt};
+        shmx_frame* frame = nullptr;
+        const shmx_status status = shmx_inspector_slot(get(), index, &found.first, &frame);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        if (frame) found.second.emplace(frame);
+        return found;
+    }
+    [[nodiscard]] Result<Messages> peek(std::uint32_t reader_index) const {
+        shmx_messages* raw = nullptr;
+        const shmx_status status = shmx_inspector_peek(get(), reader_index, &raw);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Messages(raw);
+    }
+    [[nodiscard]] shmx_inspector* handle() const noexcept { return get(); }
+
+private:
+    explicit Inspector(shmx_inspector* handle) noexcept : handle_(handle) {}
+    template <class Call>
+    static Result<Inspector> opened(const std::string& name, Call call) {
+        if (auto old = detail::too_old()) return std::move(*old);
+        shmx_inspector* handle = nullptr;
+        const shmx_status status = call(name.c_str(), &handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Inspector(handle);
+    }
+    [[nodiscard]] shmx_inspector* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_inspector, shmx_inspector_free> handle_;
+};
+
+// Removes what a dead server has left under a name; with `force` also what has no liveness lock.
+inline Result<shmx_removed> remove(const std::string& name, bool force = false) {
+    std::uint32_t what = 0;
+    const shmx_status status = shmx_remove(name.c_str(), force ? 1 : 0, &what);
+    if (status != SHMX_STATUS_OK) return Error::last(status);
+    return static_cast<shmx_removed>(what);
+}
+
+} // namespace shmxx
+
+#endif // SHMX_HPP

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+//
+// `shmx::Server` of the original headers, over libshmx. See shmx_common.h and docs/cpp.md.
+#ifndef SHMX_SERVER_H
+#define SHMX_SERVER_H
+#include "shmx_common.h"
+
+#include <mutex>
+
+namespace shmx {
+
+struct StaticStream {
+    std::uint32_t stream_id, element_type, components, layout, bytes_per_elem;
+    std::string name_utf8;
+    std::vector<std::uint8_t> extra;
+};
+
+class Server {
+public:
+    struct Config {
+        std::string name;
+        std::uint32_t slots{3}, reader_slots{16};
+        std::uint32_t static_bytes_cap{0}, frame_bytes_cap{0};
+        std::uint32_t control_per_reader{0};
+    };
+    struct ControlMsg {
+        std::uint64_t reader_id;
+        std::uint32_t type;
+        std::vector<std::uint8_t> data;
+    };
+    // A frame under construction. `payload` is the slot itself; null once the frame is published.
+    struct FrameMap {
+        FrameHeader* fh;
+        std::uint8_t* payload;
+        std::uint32_t capacity, slot, tlv_count, used;
+        std::uint32_t seq;
+    };
+    struct ReaderInfo {
+        std::uint64_t reader_id, heartbeat, last_frame_seen;
+        bool in_use;
+    };
+
+    Server() = default;
+    ~Server() { destroy(); }
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    // False also where a live server has the name, which the original would take over.
+    [[nodiscard]] bool create(const Config& cfg, const std::vector<StaticStream>& streams) {
+        destroy();
+        if (cfg.name.empty() || cfg.slots == 0u || cfg.frame_bytes_cap == 0u) return false;
+        const std::vector<std::uint8_t> directory = records(streams);
+        if (cfg.static_bytes_cap != 0u && directory.size() > cfg.static_bytes_cap) return false;
+        auto options = compat::sized<shmx_server_options>();
+        options.flags = SHMX_SERVER_SHARED | SHMX_SERVER_REPLACE;
+        options.slots = cfg.slots;
+        options.frame_bytes = cfg.frame_bytes_cap;
+        options.reader_slots = or_none(cfg.reader_slots);
+        options.control_bytes = or_none(cfg.control_per_reader);
+        options.directory_bytes = or_none(cfg.static_bytes_cap);
+        options.directory = directory.data();
+        options.directory_used = directory.size();
+        if (shmx_server_create(cfg.name.c_str(), &options, &server_) != SHMX_STATUS_OK) return false;
+        auto region = compat::sized<shmx_region>();
+        if (shmx_server_region(server_, &region) == SHMX_STATUS_OK) {
+            header_ = compat::header_of(map_, cfg.name, region, true);
+        }
+        if (!header_) {
+            destroy();
+            return false;
+        }
+        capacity_ = region.frame_bytes;
+        headers_ = std::make_unique<FrameHeader[]>(region.slots);
+        return true;
+    }
+
+    void destroy() noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (auto& frame : begun_) shmx_writer_abandon(&frame.writer);
+        begun_.clear();
+        shmx_server_free(&server_);
+        header_ = nullptr;
+        headers_.reset();
+        map_.close();
+    }
+
+    // False for bytes that are no whole records: they would hide what is appended later.
+    [[nodiscard]] bool write_static_append(const void* data, std::uint32_t bytes) const {
+        if (!server_) return false;
+        if (!data || bytes == 0u) return true;
+        return shmx_server_append_records(server_, data, bytes) == SHMX_STATUS_OK;
+    }
+
+    // Without a slot (`fh` is null) while readers hold all of them; appending and publishing are false then.
+    [[nodiscard]] FrameMap begin_frame() const {
+        FrameMap frame{};
+        if (!server_) return frame;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        shmx_writer* writer = nullptr;
+        // A frame that was begun and never published has its slot; the oldest such one gives way.
+        while (shmx_server_begin(server_, &writer) != SHMX_STATUS_OK) {
+            if (begun_.empty()) return frame;
+            shmx_writer_abandon(&begun_.front().writer);
+            begun_.erase(begun_.begin());
+        }
+        void* room = nullptr;
+        std::size_t bytes = 0;
+        if (shmx_writer_room(writer, &room, &bytes) != SHMX_STATUS_OK
+            || shmx_writer_info(writer, nullptr, nullptr, &frame.slot) != SHMX_STATUS_OK) {
+            shmx_writer_abandon(&writer);
+            return frame;
+        }
+        frame.fh = &headers_[frame.slot];
+        frame.payload = static_cast<std::uint8_t*>(room);
+        frame.capacity = capacity_;
+        frame.seq = ++sequence_;
+        begun_.push_back({frame.seq, writer});
+        return frame;
+    }
+
+    static bool append_stream(FrameMap& fm, std::uint32_t stream_id, const void* data, std::uint32_t elem_count,
+                              std::uint32_t elem_bytes_total) {
+        if (!fm.fh || !fm.payload || !data) return false;
+        const std::uint64_t used = sizeof(TLV) + sizeof(FrameStreamTLV) + std::uint64_t{elem_bytes_total};
+        const std::uint64_t need = (used + ALIGN_TLV - 1u) & ~std::uint64_t{ALIGN_TLV - 1u};
+        if (fm.used + need > fm.capacity) return false;
+        std::uint8_t* at = fm.payload + fm.used;
+        const TLV record{TLV_FRAME_STREAM, static_cast<std::uint32_t>(sizeof(FrameStreamTLV)) + elem_bytes_total};
+        const FrameStreamTLV stream{stream_id, elem_count, elem_bytes_total, 0u};
+        std::memcpy(at, &record, sizeof record);
+        std::memcpy(at + sizeof record, &stream, sizeof stream);
+        std::memcpy(at + sizeof record + sizeof stream, data, elem_bytes_total);
+        std::memset(at + used, 0, static_cast<std::size_t>(need - used));
+        fm.used += static_cast<std::uint32_t>(need);
+        fm.tlv_count += 1u;
+        return true;
+    }
+
+    // False for a frame without streams, and for one that was published or has given way.
+    [[nodiscard]] bool publish_frame(FrameMap& fm, double sim_time) const {
+        if (!server_ || !fm.fh || fm.used > fm.capacity) return false;
+        shmx_writer* writer = nullptr;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            for (auto frame = begun_.begin(); frame != begun_.end(); ++frame) {
+                if (frame->seq == fm.seq) {
+                    writer = frame->writer;
+                    begun_.erase(frame);
+                    break;
+                }
+            }
+        }
+        fm.payload = nullptr;
+        if (!writer) return false;
+        if (shmx_writer_commit(writer, fm.used, fm.tlv_count) != SHMX_STATUS_OK) {
+            shmx_writer_abandon(&writer);
+            return false;
+        }
+        std::uint64_t id = 0;
+        if (shmx_writer_publish(&writer, sim_time, &id) != SHMX_STATUS_OK) return false;
+        fm.fh->session_id_copy = header_->session_id;
+        fm.fh->sim_time = sim_time;
+        fm.fh->payload_bytes = fm.used;
+        fm.fh->tlv_count = fm.tlv_count;
+        fm.fh->frame_id.store(id, std::memory_order_release);
+        return true;
+    }
+
+    [[nodiscard]] std::vector<ReaderInfo> snapshot_readers() const {
+        std::vector<ReaderInfo> all;
+        for (const auto& r : compat::readers(server_, shmx_server_readers)) {
+            all.push_back({r.reader_id, r.heartbeat, r.last_frame_seen, r.in_use != 0u});
+        }
+        return all;
+    }
+
+    [[nodiscard]] bool poll_control(std::vector<ControlMsg>& out, std::uint32_t max_msgs) const {
+        out.clear();
+        shmx_messages* messages = nullptr;
+        if (!server_ || shmx_server_poll(server_, max_msgs, &messages) != SHMX_STATUS_OK) return false;
+        auto message = compat::sized<shmx_message>();
+        for (std::size_t i = 0; shmx_messages_at(messages, i, &message) == SHMX_STATUS_OK; ++i) {
+            const auto* data = static_cast<const std::uint8_t*>(message.data);
+            out.push_back({message.reader_id, message.message_type, {data, data + message.bytes}});
+        }
+        std::uint32_t damaged = 0;
+        const bool whole = shmx_messages_damaged(messages, 0, &damaged, nullptr) != SHMX_STATUS_OK;
+        shmx_messages_free(&messages);
+        return whole;
+    }
+
+    [[nodiscard]] const GlobalHeader* header() const noexcept { return header_; }
+    [[nodiscard]] std::uint8_t* static_ptr() const noexcept { return header_ ? map_.data() + header_->static_offset : nullptr; }
+    [[nodiscard]] std::uint32_t static_used() const noexcept { return header_ ? header_->static_bytes_used : 0u; }
+    [[nodiscard]] std::uint32_t readers_connected() const noexcept {
+        return header_ ? header_->readers_connected.load(std::memory_order_acquire) : 0u;
+    }
+
+    // Readers that hold a liveness lock are never stale; those that died are freed whatever the time.
+    [[nodiscard]] bool reap_stale_readers(std::uint64_t now_ticks, std::uint64_t timeout_ticks) const {
+        if (!server_) return false;
+        const std::uint64_t now = shmx_now();
+        std::uint64_t timeout = timeout_ticks;
+        if (now >= now_ticks) {
+            timeout += now - now_ticks;
+            if (timeout < timeout_ticks) timeout = SHMX_FOREVER - 1u;
+        } else {
+            timeout -= now_ticks - now < timeout ? now_ticks - now : timeout;
+        }
+        std::size_t count = 0;
+        return shmx_server_reap(server_, timeout, &count) == SHMX_STATUS_OK && count > 0;
+    }
+
+private:
+    struct Begun {
+        std::uint32_t seq;
+        shmx_writer* writer;
+    };
+
+    static std::uint32_t or_none(std::uint32_t value) noexcept { return value == 0u ? SHMX_NONE : value; }
+
+    static std::vector<std::uint8_t> records(const std::vector<StaticStream>& streams) {
+        std::vector<std::uint8_t> all;
+        const auto put = [&all](const void* data, std::size_t bytes) {
+            const auto* from = static_cast<const std::uint8_t*>(data);
+            all.insert(all.end(), from, from + bytes);
+        };
+        for (const StaticStream& s : streams) {
+            const auto name = static_cast<std::uint32_t>(s.name_utf8.size());
+            const auto extra = static_cast<std::uint32_t>(s.extra.size());
+            const StaticStreamDesc desc{s.stream_id, s.element_type, s.components, s.layout, s.bytes_per_elem, 0u, name, extra};
+            const TLV record{TLV_STATIC_DIR, static_cast<std::uint32_t>(sizeof desc) + name + extra};
+            put(&record, sizeof record);
+            put(&desc, sizeof desc);
+            put(s.name_utf8.data(), name);
+            put(s.extra.data(), extra);
+            all.resize((all.size() + 15u) & ~std::size_t{15u});
+        }
+        return all;
+    }
+
+    mutable std::mutex mutex_;
+    mutable std::vector<Begun> begun_;
+    mutable std::uint32_t sequence_ = 0;
+    shmx_server* server_ = nullptr;
+    GlobalHeader* header_ = nullptr;
+    std::unique_ptr<FrameHeader[]> headers_;
+    std::uint32_t capacity_ = 0;
+    Map map_;
+};
+
+} // namespace shmx
+#endif // SHMX_SERVER_H
