@@ -859,7 +859,7 @@ public:
 
     // Publishes a frame of these parts in one call, the quickest way.
     template <class... Parts>
-        requires(std::is_same_v<Parts, shmx_part> && ...)
+        requires(sizeof...(Parts) > 0 && (std::is_same_v<Parts, shmx_part> && ...))
     Result<std::uint64_t> publish(double sim_time, const Parts&... parts) {
         const shmx_part all[] = {parts...};
         return publish(sim_time, std::span<const shmx_part>(all));

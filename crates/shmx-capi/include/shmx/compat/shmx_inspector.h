@@ -57,7 +57,8 @@ public:
         if (shmx_inspector_open(name.c_str(), &inspector_) != SHMX_STATUS_OK) return false;
         auto region = compat::sized<shmx_region>();
         if (shmx_inspector_region(inspector_, &region) == SHMX_STATUS_OK && compat::header_of(map_, name, region, false)) {
-            slots_ = std::make_unique<Kept[]>(region.slots);
+            count_ = region.slots;
+            slots_ = std::make_unique<Kept[]>(count_);
             return true;
         }
         close();
@@ -106,14 +107,14 @@ public:
     }
 
     bool slot_view(std::uint32_t slot, InspectFrameView& out) const {
-        if (!inspector_ || slot >= header()->slots) return false;
+        if (!inspector_ || slot >= count_) return false;
         shmx_frame* frame = nullptr;
         return shmx_inspector_slot(inspector_, slot, nullptr, &frame) == SHMX_STATUS_OK && frame && slots_[slot].show(frame, out);
     }
 
     std::vector<InspectSlotView> list_slots() const {
         std::vector<InspectSlotView> all;
-        const std::uint32_t count = inspector_ ? header()->slots : 0u;
+        const std::uint32_t count = inspector_ ? count_ : 0u;
         for (std::uint32_t i = 0; i < count; ++i) {
             InspectFrameView view{};
             if (slot_view(i, view)) all.push_back({i, view});
@@ -166,6 +167,8 @@ private:
 
     shmx_inspector* inspector_ = nullptr;
     std::unique_ptr<Kept[]> slots_;
+    // As checked when it was opened; any process can write the header.
+    std::uint32_t count_ = 0;
     mutable Kept latest_;
     Map map_;
 };
