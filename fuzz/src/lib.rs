@@ -10,9 +10,11 @@
 //! | [`inspector`] | flags and region bytes | the inspector on a file and on a live object, against the parsers |
 //! | [`client`] | flags, operations, region bytes | a client on a live object made of the bytes |
 //! | [`server`] | parameters and operations | a server whose region is scribbled over between its calls |
+//! | [`capi`] | flags, operations, region bytes | calls of the C interface on a live object made of the bytes |
 //! | [`state`] | operations | server, three clients and an inspector, against a model, or scribbled over |
 
 pub mod abi;
+pub mod capi;
 pub mod client;
 pub mod inspector;
 pub mod live;
@@ -40,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "abi", run: abi::run, seeds: seeds::regions },
     Target { name: "inspector", run: inspector::run, seeds: seeds::regions },
     Target { name: "client", run: client::run, seeds: seeds::clients },
+    Target { name: "capi", run: capi::run, seeds: seeds::clients },
     Target { name: "server", run: server::run, seeds: seeds::servers },
     Target { name: "state", run: state::run, seeds: seeds::states },
 ];

@@ -63,10 +63,19 @@ pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
 
 /// Compiles the headers from the reference's source package, together with the harness's few functions, to a library.
 fn reference(target: &Path) -> Result<PathBuf> {
+    let source = Path::new("bench/compare/src/contenders/reference.cpp");
+    let headers = original(target)?;
+    let library = target.join("reference/libreference.so");
+    let mut compile = Command::new("g++");
+    compile.args(["-std=c++17", "-O3", "-DNDEBUG", "-shared", "-fPIC", "-I"]).arg(&headers);
+    output(compile.arg("-o").arg(&library).arg(source).args(["-lrt", "-pthread"])).context("compile the headers")?;
+    Ok(library.canonicalize()?)
+}
+
+/// The reference's source package, unpacked; its headers are under `src`.
+pub(crate) fn original(target: &Path) -> Result<PathBuf> {
     let folder = target.join("reference");
     let headers = folder.join(REFERENCE.replace("==", "-"));
-    let source = Path::new("bench/compare/src/contenders/reference.cpp");
-    let library = folder.join("libreference.so");
     std::fs::create_dir_all(&folder)?;
     if !headers.join("src/shmx_server.h").exists() {
         let pip = ["-m", "pip", "--disable-pip-version-check", "--quiet", "download", "--no-deps"];
@@ -76,8 +85,5 @@ fn reference(target: &Path) -> Result<PathBuf> {
         let archive = headers.with_file_name(format!("{}.tar.gz", REFERENCE.replace("==", "-")));
         output(Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(&folder)).context("unpack it")?;
     }
-    let mut compile = Command::new("g++");
-    compile.args(["-std=c++17", "-O3", "-DNDEBUG", "-shared", "-fPIC", "-I"]).arg(&headers);
-    output(compile.arg("-o").arg(&library).arg(source).args(["-lrt", "-pthread"])).context("compile the headers")?;
-    Ok(library.canonicalize()?)
+    Ok(headers)
 }

@@ -1,10 +1,19 @@
 //! The C and C++ interfaces: header, installation, tests.
 
+mod cmake;
+mod compat;
 mod header;
+mod install;
+mod programs;
 
-use crate::step::{self, Tally};
+use crate::interop::{self, output};
+use crate::step::{self, Tally, cargo};
 use crate::tests::target_dir;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use programs::{Bench, Link, Peer, Recipe, TESTS};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// `cargo xtask capi-header`.
 pub(crate) fn header(tally: &mut Tally, args: &[&str]) -> Result<()> {
@@ -14,4 +23,222 @@ pub(crate) fn header(tally: &mut Tally, args: &[&str]) -> Result<()> {
         _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
     };
     step::check(tally, "C header", || header::make(&target_dir()?, check))
+}
+
+/// `cargo xtask install` and `uninstall`.
+pub(crate) fn install(tally: &mut Tally, args: &[&str], uninstall: bool) -> Result<()> {
+    let prefix = install::Prefix::new(args)?;
+    if uninstall {
+        return step::check(tally, "uninstall", || prefix.uninstall());
+    }
+    step::check(tally, "install", || prefix.install(&target_dir()?, &version()?))
+}
+
+/// The workspace's version.
+fn version() -> Result<String> {
+    let text = std::fs::read_to_string("Cargo.toml")?;
+    let line = text.lines().find_map(|l| l.strip_prefix("version = \"")).context("no version in Cargo.toml")?;
+    Ok(line.trim_end_matches('"').to_owned())
+}
+
+/// `cargo xtask test-capi`: everything, or with `--quick` its core.
+pub(crate) fn test(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
+    let quick = match args {
+        [] => false,
+        ["--quick"] => true,
+        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
+    };
+    if !cfg!(target_os = "linux") {
+        return step::skip(tally, "C interface", "the programs are written for Linux", false);
+    }
+    let target = target_dir()?;
+    if let Err(e) = output(Command::new("g++").arg("--version")) {
+        return step::skip(tally, "C interface", &format!("no g++: {e:#}"), in_ci);
+    }
+    match header::make(&target, true) {
+        // The tool comes from the registry.
+        Err(e) if format!("{e:#}").contains("build cbindgen") => {
+            step::skip(tally, "C header", &format!("{e:#}"), in_ci)?;
+        }
+        other => step::check(tally, "C header", || other)?,
+    }
+    let mut build = cargo(&["build", "--release", "-p", "shmx-capi", "--lib", "--example", "peer"]);
+    step::command(tally, "build libshmx", &mut build)?;
+    let bench = Bench::new(&target)?;
+    step::check(tally, "symbols of libshmx", || symbols(&bench))?;
+    let clang = output(Command::new("clang++").arg("--version")).is_ok();
+    if !clang {
+        step::skip(tally, "the programs by clang++", "there is none", in_ci)?;
+    }
+    features(tally, &bench, quick, clang)?;
+    let mut peers = own_peers(tally, &bench, &target)?;
+    compat::test(tally, &bench, &target, quick, in_ci, &mut peers)?;
+    pairs(tally, &peers, quick)?;
+    if !quick {
+        checked(tally, &bench, in_ci)?;
+    }
+    cmake::test(tally, &target, quick, in_ci)
+}
+
+/// Only `shmx_` names are visible, all that there ever were are there, and nothing but the C library is needed.
+fn symbols(bench: &Bench) -> Result<()> {
+    let library = bench.lib.join("libshmx.so.0");
+    let text = output(Command::new("nm").args(["-D", "--defined-only"]).arg(&library))?;
+    let names: BTreeSet<&str> = text.lines().filter_map(|l| l.split_whitespace().nth(2)).collect();
+    let foreign: Vec<&&str> = names.iter().filter(|n| !n.starts_with("shmx_")).collect();
+    ensure!(foreign.is_empty(), "these are visible: {foreign:?}");
+    let listed = std::fs::read_to_string(format!("{TESTS}/abi/symbols.txt"))?;
+    let listed: BTreeSet<&str> = listed.lines().collect();
+    let gone: Vec<_> = listed.difference(&names).collect();
+    ensure!(gone.is_empty(), "these were promised and are gone: {gone:?}");
+    let new: Vec<_> = names.difference(&listed).collect();
+    ensure!(new.is_empty(), "add these to {TESTS}/abi/symbols.txt, and raise SHMX_ABI_VERSION: {new:?}");
+    let needs = output(Command::new("readelf").arg("-d").arg(&library))?;
+    ensure!(needs.contains("Library soname: [libshmx.so.0]"), "no versioned soname");
+    let needs: Vec<&str> = needs.lines().filter(|l| l.contains("(NEEDED)")).collect();
+    let foreign: Vec<_> = needs.iter().filter(|l| !l.contains("[libc.so") && !l.contains("[ld-linux")).collect();
+    ensure!(foreign.is_empty(), "it needs more than the C library: {foreign:?}");
+    let bytes = bench.dir.join("stripped.so");
+    output(Command::new("strip").arg("-o").arg(&bytes).arg(&library))?;
+    let bytes = std::fs::metadata(bytes)?.len();
+    println!("   {} functions, {} KB stripped", names.len(), bytes / 1000);
+    ensure!(bytes < 1_500_000, "{bytes} bytes");
+    Ok(())
+}
+
+const C: &[&str] = &["-std=c11"];
+const C_AS_CXX: &[&str] = &["-x", "c++", "-std=c++20"];
+const CXX: &[&str] = &["-std=c++20"];
+const BARE: &[&str] = &["-std=c++20", "-fno-exceptions", "-fno-rtti"];
+
+/// Everything in one process, misuse included; the header of the first version with the library of now.
+fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Result<()> {
+    let c = format!("{TESTS}/c/features.c");
+    let cpp = [format!("{TESTS}/cpp/features.cpp"), format!("{TESTS}/cpp/other.cpp")];
+    let cpp: Vec<&str> = cpp.iter().map(String::as_str).collect();
+    let first = format!("-I{TESTS}/abi/1");
+    let first: &[&str] = &["-std=c11", &first];
+    let c: &[&str] = &[&c];
+    let mut all: Vec<(&str, &str, &[&str], &[&str], Link)> = vec![
+        ("features in C", "gcc", C, c, Link::Shared),
+        ("features in C, as C++", "g++", C_AS_CXX, c, Link::Shared),
+        ("features in C, by the first header", "gcc", first, c, Link::Shared),
+        ("features in C++", "g++", CXX, &cpp, Link::Shared),
+        ("features in C++, bare and static", "g++", BARE, &cpp, Link::Static),
+    ];
+    if !quick {
+        all.push(("features in C, static", "gcc", C, c, Link::Static));
+        all.push(("features in C++, bare", "g++", BARE, &cpp, Link::Shared));
+    }
+    if clang {
+        all.push(("features in C++, by clang++", "clang++", CXX, &cpp, Link::Shared));
+        all.push(("features in C, by clang", "clang", C, c, Link::Shared));
+    }
+    if clang && !quick {
+        all.push(("features in C++, bare, by clang++", "clang++", BARE, &cpp, Link::Static));
+    }
+    for (i, (name, compiler, flags, sources, link)) in all.into_iter().enumerate() {
+        step::check(tally, name, || {
+            let recipe = Recipe { compiler, flags, sources, link, strict: true };
+            let program = bench.compile(&format!("features-{i}"), &recipe)?;
+            whole(Command::new(program))
+        })?;
+    }
+    Ok(())
+}
+
+/// Runs a program with the name of a region, of which nothing may be left.
+fn whole(mut command: Command) -> Result<()> {
+    let name = programs::region();
+    let said = programs::run(command.arg(&name));
+    let stayed = programs::left(&name);
+    let said = said?;
+    ensure!(said.trim_end().ends_with(": ok"), "it said {said}");
+    ensure!(!stayed, "it left its region behind");
+    Ok(())
+}
+
+fn own_peers(tally: &mut Tally, bench: &Bench, target: &Path) -> Result<Vec<Peer>> {
+    let mut peers =
+        vec![Peer { label: "Rust", command: vec![target.join("release/examples/peer")], leaves: false, slow: false }];
+    step::check(tally, "peers in C and C++", || {
+        let mut add = |label, name, compiler, flags: &[&str], source: &str| -> Result<()> {
+            let source = format!("{TESTS}/{source}");
+            let recipe = Recipe { compiler, flags, sources: &[&source], link: Link::Shared, strict: true };
+            let command = vec![bench.compile(name, &recipe)?];
+            peers.push(Peer { label, command, leaves: false, slow: false });
+            Ok(())
+        };
+        add("C", "peer-c", "gcc", C, "c/peer.c")?;
+        add("C++", "peer-cpp", "g++", CXX, "cpp/peer.cpp")
+    })?;
+    Ok(peers)
+}
+
+/// Every peer with every other one; in the quick form the first one with each.
+fn pairs(tally: &mut Tally, peers: &[Peer], quick: bool) -> Result<()> {
+    let ticks = if quick { 1000 } else { 5000 };
+    for (s, server) in peers.iter().enumerate() {
+        for (r, reader) in peers.iter().enumerate() {
+            let foreign = |p: &Peer| p.label.starts_with("the original");
+            // What the original does with itself is not ours to test.
+            if (s == 0 && r == 0) || (foreign(server) && foreign(reader)) || (quick && s != 0 && r != 0) {
+                continue;
+            }
+            let name = format!("{} serves, {} reads", server.label, reader.label);
+            step::check(tally, &name, || programs::pair(server, reader, ticks))?;
+        }
+    }
+    Ok(())
+}
+
+/// Memory: valgrind's memcheck, then AddressSanitizer, LeakSanitizer and UBSan on the side of C.
+fn checked(tally: &mut Tally, bench: &Bench, in_ci: bool) -> Result<()> {
+    let sources = |list: &[&str]| -> Vec<String> { list.iter().map(|s| format!("{TESTS}/{s}")).collect() };
+    let programs = [("C", "gcc", C, sources(&["c/features.c"]))];
+    let cxx = [("C++", "g++", CXX, sources(&["cpp/features.cpp", "cpp/other.cpp"]))];
+    let valgrind = output(Command::new("valgrind").arg("--version"));
+    if let Err(e) = &valgrind {
+        step::skip(tally, "memcheck", &format!("no valgrind: {e:#}"), in_ci)?;
+    }
+    for (label, compiler, flags, sources) in programs.iter().chain(&cxx) {
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        let build = |name: &str, more: &[&str]| {
+            let flags: Vec<&str> = flags.iter().chain(more).copied().collect();
+            let recipe = Recipe { compiler, flags: &flags, sources: &sources, link: Link::Shared, strict: true };
+            bench.compile(name, &recipe)
+        };
+        if valgrind.is_ok() {
+            step::check(tally, &format!("memcheck of the features in {label}"), || {
+                let mut c = Command::new("valgrind");
+                c.args([
+                    "--quiet",
+                    "--error-exitcode=9",
+                    "--leak-check=full",
+                    "--errors-for-leak-kinds=definite,indirect",
+                ]);
+                c.arg(build(&format!("memcheck-{label}"), &["-g"])?);
+                whole(c)
+            })?;
+        }
+        step::check(tally, &format!("ASan and UBSan of the features in {label}"), || {
+            let flags =
+                ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wno-error=maybe-uninitialized"];
+            let mut c = Command::new(build(&format!("asan-{label}"), &flags)?);
+            c.env("ASAN_OPTIONS", "detect_leaks=1");
+            whole(c)
+        })?;
+    }
+    Ok(())
+}
+
+/// A Python environment with CMake and the original's package, as the other tests have it.
+fn cmake(target: &Path) -> Result<PathBuf> {
+    if output(Command::new("cmake").arg("--version")).is_ok() {
+        return Ok("cmake".into());
+    }
+    let python = interop::python(target)?;
+    let cmake = python.parent().context("no directory of scripts")?.join("cmake");
+    ensure!(cmake.exists(), "no cmake in {}", cmake.display());
+    Ok(cmake)
 }

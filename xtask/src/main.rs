@@ -57,6 +57,13 @@ test-windows|test-arm|test-32bit [--quick]
                     tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
                     Debian
 test-others         the three in their quick forms
+test-capi [--quick] the C and C++ interfaces: header, programs at either end against Rust and the original, the drop-in
+                    for the original's headers, memory checkers, the installation as others use it
+install --prefix DIR
+                    libraries, headers, CMake and pkg-config packages, the command, manual pages, completions; DESTDIR
+                    in the environment goes before DIR
+uninstall --prefix DIR
+                    remove what install put there
 capi-header [--check]
                     make shmx.h, or compare it with what is committed
 layers              no crate depends on one above it
@@ -104,6 +111,9 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
         ["capi-header", rest @ ..] => capi::header(tally, rest),
+        ["test-capi", rest @ ..] => capi::test(tally, rest, in_ci),
+        ["install", rest @ ..] => capi::install(tally, rest, false),
+        ["uninstall", rest @ ..] => capi::install(tally, rest, true),
         ["layers"] => step::check(tally, "layers", layers::check),
         ["house"] => step::check(tally, "house rules", house::check),
         ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {

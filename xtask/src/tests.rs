@@ -38,6 +38,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
+    crate::capi::test(tally, if in_ci { &[] } else { &["--quick"] }, in_ci)?;
     instructions::check(tally, &target_dir()?, &[], in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
