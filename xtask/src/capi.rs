@@ -5,6 +5,7 @@ mod compat;
 mod header;
 mod install;
 mod programs;
+mod speed;
 
 use crate::interop::{self, output};
 use crate::step::{self, Tally, cargo};
@@ -32,6 +33,11 @@ pub(crate) fn install(tally: &mut Tally, args: &[&str], uninstall: bool) -> Resu
         return step::check(tally, "uninstall", || prefix.uninstall());
     }
     step::check(tally, "install", || prefix.install(&target_dir()?, &version()?))
+}
+
+/// `cargo xtask capi-speed`.
+pub(crate) fn speed(tally: &mut Tally, in_ci: bool) -> Result<()> {
+    speed::measure(tally, &target_dir()?, in_ci)
 }
 
 /// The workspace's version.

@@ -64,6 +64,7 @@ install --prefix DIR
                     in the environment goes before DIR
 uninstall --prefix DIR
                     remove what install put there
+capi-speed          times of the C++ interfaces beside Rust and the original, as ratios
 capi-header [--check]
                     make shmx.h, or compare it with what is committed
 layers              no crate depends on one above it
@@ -112,6 +113,7 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
         ["capi-header", rest @ ..] => capi::header(tally, rest),
         ["test-capi", rest @ ..] => capi::test(tally, rest, in_ci),
+        ["capi-speed"] => capi::speed(tally, in_ci),
         ["install", rest @ ..] => capi::install(tally, rest, false),
         ["uninstall", rest @ ..] => capi::install(tally, rest, true),
         ["layers"] => step::check(tally, "layers", layers::check),

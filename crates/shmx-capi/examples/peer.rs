@@ -25,6 +25,9 @@ fn serve(name: &str, readers: usize) -> Outcome {
     let builder = Server::builder(name).stream(TICK, 1).stream(POSITION, POINTS as u32);
     let mut server = builder.stream(BLOB, BLOB_BYTES as u32).create()?;
     let (start, mut tick, mut done) = (Instant::now(), 0, 0);
+    while (server.readers_connected() as usize) < readers && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     while done < readers && start.elapsed() < Duration::from_secs(60) {
         tick += 1;
         // Readers may hold every slot for a moment.

@@ -19,14 +19,12 @@
 #include "shmx.h"
 
 #include <array>
-#include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
-#include <iterator>
 #include <new>
 #include <optional>
 #include <span>
@@ -44,6 +42,13 @@
 #endif
 
 namespace shmxx {
+
+// Any `std::chrono::duration`; its header is for the program to include, which takes the compiler a while.
+template <class T>
+concept Duration = requires(const T& time) {
+    { T::period::num + T::period::den } -> std::convertible_to<std::intmax_t>;
+    time.count();
+};
 
 // ---- Errors ----------------------------------------------------------------------------------------------------------
 
@@ -89,6 +94,17 @@ namespace detail {
 
 struct Nothing {};
 
+// What ends a range.
+struct End {};
+
+template <Duration T>
+[[nodiscard]] constexpr std::uint64_t nanoseconds(const T& time) noexcept {
+    const double ns = static_cast<double>(time.count()) * 1e9 * static_cast<double>(T::period::num) / static_cast<double>(T::period::den);
+    if (!(ns > 0)) return 0;
+    // Years are for ever.
+    return ns < 9e18 ? static_cast<std::uint64_t>(ns) : SHMX_FOREVER;
+}
+
 } // namespace detail
 
 // A value, or an error.
@@ -100,6 +116,8 @@ public:
     Result() noexcept
         requires std::is_void_v<T>
         : value_(), ok_(true) {}
+    // A value that is to be filled where it lies.
+    explicit Result(std::in_place_t) noexcept : value_(), ok_(true) {}
     Result(Value value) noexcept(std::is_nothrow_move_constructible_v<Value>) // NOLINT: meant to convert
         : value_(std::move(value)), ok_(true) {}
     Result(Error error) noexcept : error_(std::move(error)), ok_(false) {} // NOLINT: meant to convert
@@ -125,6 +143,12 @@ public:
         } else {
             error_.~Error();
         }
+    }
+
+    // Ends the value.
+    void fail(Error error) noexcept {
+        this->~Result();
+        ::new (static_cast<void*>(this)) Result(std::move(error));
     }
 
     [[nodiscard]] bool has_value() const noexcept { return ok_; }
@@ -354,7 +378,7 @@ public:
             return *this;
         }
         void operator++(int) noexcept { ++*this; }
-        [[nodiscard]] bool operator==(std::default_sentinel_t) const noexcept { return view_ == nullptr; }
+        [[nodiscard]] bool operator==(detail::End) const noexcept { return view_ == nullptr; }
 
     private:
         void look() noexcept {
@@ -367,7 +391,7 @@ public:
 
     explicit StreamRange(const shmx_view* view) noexcept : view_(view) {}
     [[nodiscard]] iterator begin() const noexcept { return iterator(view_); }
-    [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+    [[nodiscard]] detail::End end() const noexcept { return {}; }
 
 private:
     const shmx_view* view_;
@@ -484,11 +508,11 @@ class OwnedFrame : public detail::Readable<OwnedFrame> {
 public:
     explicit OwnedFrame(shmx_frame* handle) noexcept : handle_(handle) { shmx_frame_view(handle, &view_); }
 
-    // Time since it was published; none if its producer gives no time.
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> age() const noexcept {
+    // Nanoseconds since it was published; none if its producer gives no time.
+    [[nodiscard]] std::optional<std::uint64_t> age_ns() const noexcept {
         std::uint64_t ns = 0;
         if (shmx_frame_age(handle_.get(), &ns) != SHMX_STATUS_OK) return std::nullopt;
-        return std::chrono::nanoseconds(ns);
+        return ns;
     }
     [[nodiscard]] shmx_frame* handle() const noexcept { return handle_.get(); }
 
@@ -557,11 +581,11 @@ public:
         if (status != SHMX_STATUS_OK) return Error::last(status);
         return OwnedFrame(kept);
     }
-    // Time since it was published; none if its producer gives no time.
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> age() const noexcept {
+    // Nanoseconds since it was published; none if its producer gives no time.
+    [[nodiscard]] std::optional<std::uint64_t> age_ns() const noexcept {
         std::uint64_t ns = 0;
         if (Calls::age(reader_, &ns) != SHMX_STATUS_OK) return std::nullopt;
-        return std::chrono::nanoseconds(ns);
+        return ns;
     }
 
     // For readers.
@@ -724,10 +748,6 @@ Result<T> number(H* handle, Call call) {
     const shmx_status status = call(handle, &value);
     if (status != SHMX_STATUS_OK) return Error::last(status);
     return Result<T>(value);
-}
-
-[[nodiscard]] inline std::uint64_t nanoseconds(std::chrono::nanoseconds time) noexcept {
-    return time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());
 }
 
 } // namespace detail
@@ -895,9 +915,13 @@ public:
     [[nodiscard]] Result<std::uint64_t> frames_published() const { return detail::number<std::uint64_t>(get(), shmx_server_frames); }
     [[nodiscard]] Result<std::uint32_t> readers_connected() const { return detail::number<std::uint32_t>(get(), shmx_server_readers_connected); }
     // Frees the slots of dead readers, and of silent ones without a liveness lock; how many.
-    Result<std::size_t> reap(std::optional<std::chrono::nanoseconds> silent_for = std::nullopt) {
+    Result<std::size_t> reap() { return reap_ns(SHMX_FOREVER); }
+    template <Duration D>
+    Result<std::size_t> reap(const D& silent_for) {
+        return reap_ns(detail::nanoseconds(silent_for));
+    }
+    Result<std::size_t> reap_ns(std::uint64_t ns) {
         std::size_t count = 0;
-        const std::uint64_t ns = silent_for ? detail::nanoseconds(*silent_for) : SHMX_FOREVER;
         const shmx_status status = shmx_server_reap(get(), ns, &count);
         if (status != SHMX_STATUS_OK) return Error::last(status);
         return count;
@@ -933,22 +957,22 @@ public:
             return *this;
         }
         void operator++(int) { ++*this; }
-        [[nodiscard]] bool operator==(std::default_sentinel_t) const noexcept { return !range_->frame_; }
+        [[nodiscard]] bool operator==(detail::End) const noexcept { return !range_->frame_; }
 
     private:
         FrameRange* range_ = nullptr;
     };
 
-    FrameRange(R& reader, Order order, std::chrono::nanoseconds timeout) noexcept
-        : reader_(&reader), order_(order), timeout_(timeout) {}
+    FrameRange(R& reader, Order order, std::uint64_t timeout_ns) noexcept
+        : reader_(&reader), order_(order), timeout_ns_(timeout_ns) {}
     [[nodiscard]] iterator begin() { return iterator(this); }
-    [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+    [[nodiscard]] detail::End end() const noexcept { return {}; }
     // What ended it; none if the time was up.
     [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
 
 private:
     void advance() {
-        auto got = order_ == Order::every ? reader_->next(timeout_) : reader_->wait(timeout_);
+        auto got = order_ == Order::every ? reader_->next_ns(timeout_ns_) : reader_->wait_ns(timeout_ns_);
         if (got) {
             frame_ = std::move(*got);
         } else {
@@ -958,7 +982,7 @@ private:
     }
     R* reader_;
     Order order_;
-    std::chrono::nanoseconds timeout_;
+    std::uint64_t timeout_ns_;
     typename R::frame_type frame_;
     std::optional<Error> error_;
 };
@@ -967,12 +991,13 @@ namespace detail {
 
 template <class H, class Call, class... Args>
 [[nodiscard]] inline Result<LentFrame<H>> take(H* reader, Call call, Args... args) {
-    LentFrame<H> frame;
-    const shmx_status status = call(reader, args..., frame.place());
+    // Filled in the caller's own memory: moving what was written just now makes the processor wait.
+    Result<LentFrame<H>> frame(std::in_place);
+    const shmx_status status = call(reader, args..., frame->place());
     if (status == SHMX_STATUS_OK) {
-        frame.lent_by(reader);
+        frame->lent_by(reader);
     } else if (status != SHMX_STATUS_NOTHING) [[unlikely]] {
-        return Error::last(status);
+        frame.fail(Error::last(status));
     }
     return frame;
 }
@@ -1003,12 +1028,15 @@ public:
         raw_.after_frame = frame_id;
         return set(&shmx_client_options::start, SHMX_START_AFTER);
     }
-    ClientOptions&& spin(std::chrono::nanoseconds spin) && {
-        raw_.spin_ns = spin.count() > 0 ? detail::nanoseconds(spin) : SHMX_FOREVER;
+    template <Duration D>
+    ClientOptions&& spin(const D& spin) && {
+        const std::uint64_t ns = detail::nanoseconds(spin);
+        raw_.spin_ns = ns > 0 ? ns : SHMX_FOREVER;
         return std::move(*this);
     }
     // How long opening waits for a server.
-    ClientOptions&& open_timeout(std::chrono::nanoseconds timeout) && {
+    template <Duration D>
+    ClientOptions&& open_timeout(const D& timeout) && {
         raw_.open_timeout_ns = detail::nanoseconds(timeout);
         return std::move(*this);
     }
@@ -1049,18 +1077,23 @@ public:
     // The newest frame, seen before or not.
     [[nodiscard]] Result<Frame> latest() { return detail::take(get(), shmx_client_latest); }
     // Waits for a frame newer than the last one, and takes the newest; an empty one when the time is up.
-    [[nodiscard]] Result<Frame> wait(std::chrono::nanoseconds timeout) {
-        return detail::take(get(), shmx_client_wait, detail::nanoseconds(timeout));
+    template <Duration D>
+    [[nodiscard]] Result<Frame> wait(const D& timeout) {
+        return wait_ns(detail::nanoseconds(timeout));
     }
+    [[nodiscard]] Result<Frame> wait_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_client_wait, timeout_ns); }
     // Waits for the next frame in order; an empty one when the time is up.
-    [[nodiscard]] Result<Frame> next(std::chrono::nanoseconds timeout) {
-        return detail::take(get(), shmx_client_next, detail::nanoseconds(timeout));
+    template <Duration D>
+    [[nodiscard]] Result<Frame> next(const D& timeout) {
+        return next_ns(detail::nanoseconds(timeout));
     }
+    [[nodiscard]] Result<Frame> next_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_client_next, timeout_ns); }
     [[nodiscard]] Result<Frame> try_wait() { return detail::take(get(), shmx_client_wait, std::uint64_t{0}); }
     [[nodiscard]] Result<Frame> try_next() { return detail::take(get(), shmx_client_next, std::uint64_t{0}); }
     [[nodiscard]] Result<Frame> read_id(std::uint64_t frame_id) { return detail::take(get(), shmx_client_read_id, frame_id); }
-    [[nodiscard]] FrameRange<Client> frames(std::chrono::nanoseconds timeout, Order order = Order::every) noexcept {
-        return {*this, order, timeout};
+    template <Duration D>
+    [[nodiscard]] FrameRange<Client> frames(const D& timeout, Order order = Order::every) noexcept {
+        return {*this, order, detail::nanoseconds(timeout)};
     }
 
     // A stream whose type was compared with the directory, for reading without further looks at it.
@@ -1117,14 +1150,19 @@ public:
         return Tap(handle);
     }
     [[nodiscard]] Result<TapFrame> latest() { return detail::take(get(), shmx_tap_latest); }
-    [[nodiscard]] Result<TapFrame> wait(std::chrono::nanoseconds timeout) {
-        return detail::take(get(), shmx_tap_wait, detail::nanoseconds(timeout));
+    template <Duration D>
+    [[nodiscard]] Result<TapFrame> wait(const D& timeout) {
+        return wait_ns(detail::nanoseconds(timeout));
     }
-    [[nodiscard]] Result<TapFrame> next(std::chrono::nanoseconds timeout) {
-        return detail::take(get(), shmx_tap_next, detail::nanoseconds(timeout));
+    [[nodiscard]] Result<TapFrame> wait_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_tap_wait, timeout_ns); }
+    template <Duration D>
+    [[nodiscard]] Result<TapFrame> next(const D& timeout) {
+        return next_ns(detail::nanoseconds(timeout));
     }
-    [[nodiscard]] FrameRange<Tap> frames(std::chrono::nanoseconds timeout, Order order = Order::every) noexcept {
-        return {*this, order, timeout};
+    [[nodiscard]] Result<TapFrame> next_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_tap_next, timeout_ns); }
+    template <Duration D>
+    [[nodiscard]] FrameRange<Tap> frames(const D& timeout, Order order = Order::every) noexcept {
+        return {*this, order, detail::nanoseconds(timeout)};
     }
     [[nodiscard]] Result<Directory> directory() { return detail::made<Directory, shmx_directory>(get(), shmx_tap_directory); }
     [[nodiscard]] Result<Stats> stats() { return detail::filled<Stats>(get(), shmx_tap_stats); }

@@ -126,6 +126,19 @@ impl<T: Versioned> In<T> {
         if self.0.is_null() { Ok(None) } else { self.at(0, argument).map(Some) }
     }
 
+    /// What the first version of the struct begins with, where it lies. `P` is a part of it.
+    #[inline]
+    pub(crate) fn first<P: Versioned>(&self, argument: &'static str) -> Result<&P, Fault> {
+        const { assert!(P::FIRST <= T::FIRST) };
+        if self.0.is_null() {
+            return Err(Fault::null(argument));
+        }
+        self.size(argument)?;
+        // SAFETY: not null and aligned as `T`, which begins with `P` (the caller of this); it has at least `T::FIRST`
+        // bytes by the caller's promise, and nobody changes them during the call.
+        Ok(unsafe { &*self.0.cast::<P>() })
+    }
+
     /// The size that the struct gives itself; the caller looked for null.
     fn size(self, argument: &'static str) -> Result<usize, Fault> {
         if !self.0.is_aligned() {

@@ -64,6 +64,26 @@ pub extern "C" fn shmx_server_publish(
     })
 }
 
+/// Publishes a frame of whole records, `count` of them, as they are: out of another region, or made by the caller. They
+/// are not checked; readers check what they read. `frame_id` may be null.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_publish_records(
+    server: Option<&shmx_server>,
+    sim_time: f64,
+    records: Bytes,
+    bytes: usize,
+    count: u32,
+    frame_id: Out<'_, u64>,
+) -> shmx_status {
+    guard("shmx_server_publish_records", || {
+        let id = core(server)?.publish_records(sim_time, records.get(bytes, "records")?, count)?;
+        put_if_wanted(frame_id, id);
+        Ok(shmx_status::Ok)
+    })
+}
+
 /// Claims a slot for a new frame, to be filled and published. Never waits and never overwrites a leased slot.
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.

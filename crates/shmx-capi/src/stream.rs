@@ -109,9 +109,11 @@ pub struct shmx_part {
     pub bytes: usize,
 }
 
+#[inline]
 pub(crate) fn element_type(code: u32, argument: &'static str) -> Result<ElementType, Fault> {
-    ElementType::from_wire(code)
-        .ok_or_else(|| Fault::bad(argument, "has an unknown element type", "pass a SHMX_ELEMENT_..."))
+    // Codes follow each other from 1 on: no search for each frame.
+    let found = ElementType::ALL.get((code as usize).wrapping_sub(1)).copied();
+    found.ok_or_else(|| Fault::bad(argument, "has an unknown element type", "pass a SHMX_ELEMENT_..."))
 }
 
 impl shmx_stream {
@@ -141,5 +143,19 @@ impl shmx_stream_spec {
             _ => return Err(Fault::new(shmx_status::BadArgument, "unknown `layout`; pass a SHMX_LAYOUT_...")),
         }
         Ok(spec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_format() {
+        for code in 0..20 {
+            assert_eq!(element_type(code, "x").ok(), ElementType::from_wire(code));
+        }
+        assert_eq!(shmx_element::Bool as u32, ElementType::Bool.to_wire());
+        assert_eq!(shmx_element::F64 as u32, ElementType::F64.to_wire());
     }
 }

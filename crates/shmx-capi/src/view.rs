@@ -56,6 +56,27 @@ unsafe impl Versioned for shmx_view {
     const FIRST: usize = size_of::<Self>();
 }
 
+/// What a view begins with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    size: usize,
+    payload: Bytes,
+    bytes: usize,
+}
+
+// SAFETY: `repr(C)`, begins with a `usize`, an integer and a pointer only.
+unsafe impl Versioned for Head {
+    const FIRST: usize = size_of::<Self>();
+}
+
+const _: () = assert!(std::mem::offset_of!(Head, bytes) == std::mem::offset_of!(shmx_view, bytes));
+
+fn payload(view: &In<shmx_view>) -> Result<&[u8], Fault> {
+    let head: &Head = view.first("view")?;
+    head.payload.get(head.bytes, "view.payload")
+}
+
 macro_rules! view {
     ($frame:expr, $lend:expr) => {{
         let (frame, payload) = ($frame, $frame.payload());
@@ -119,8 +140,7 @@ impl shmx_data {
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_view_stream(view: In<shmx_view>, stream_id: u32, out: Out<'_, shmx_data>) -> shmx_status {
     guard("shmx_view_stream", || {
-        let view = view.read("view")?.ok_or_else(|| Fault::null("view"))?;
-        for stream in Streams::new(view.payload.get(view.bytes, "view.payload")?) {
+        for stream in Streams::new(payload(&view)?) {
             let stream = stream?;
             if stream.stream_id == stream_id {
                 put(out, "out", shmx_data::of(stream))?;
@@ -136,12 +156,9 @@ pub extern "C" fn shmx_view_stream(view: In<shmx_view>, stream_id: u32, out: Out
 /// The view is one that this library filled, and still valid. Threads: any.
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_view_at(view: In<shmx_view>, index: usize, out: Out<'_, shmx_data>) -> shmx_status {
-    guard("shmx_view_at", || {
-        let view = view.read("view")?.ok_or_else(|| Fault::null("view"))?;
-        match Streams::new(view.payload.get(view.bytes, "view.payload")?).nth(index) {
-            Some(stream) => put(out, "out", shmx_data::of(stream?)).map(|()| shmx_status::Ok),
-            None => Ok(shmx_status::Nothing),
-        }
+    guard("shmx_view_at", || match Streams::new(payload(&view)?).nth(index) {
+        Some(stream) => put(out, "out", shmx_data::of(stream?)).map(|()| shmx_status::Ok),
+        None => Ok(shmx_status::Nothing),
     })
 }
 

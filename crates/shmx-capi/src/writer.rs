@@ -42,6 +42,12 @@ fn publish_parts(mut frame: FrameWriter<'_>, sim_time: f64, parts: &[shmx_part])
     Ok(frame.publish_frame(sim_time)?)
 }
 
+#[inline(always)]
+fn publish_whole(mut frame: FrameWriter<'_>, sim_time: f64, records: &[u8], count: u32) -> Result<u64, Fault> {
+    frame.append_records(records, count)?;
+    Ok(frame.publish_frame(sim_time)?)
+}
+
 impl Core {
     pub(crate) fn new(server: Server, shared: bool) -> Self {
         if shared {
@@ -70,6 +76,19 @@ impl Core {
                 publish_parts(server.begin_frame()?, sim_time, parts)
             }
             Self::Shared(server) => publish_parts(server.begin_frame()?, sim_time, parts),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn publish_records(&self, sim_time: f64, records: &[u8], count: u32) -> Result<u64, Fault> {
+        match self {
+            Self::Solo(solo) if solo.lent.get() => Err(busy()),
+            Self::Solo(solo) => {
+                // SAFETY: no frame borrows it, and this frame ends here.
+                let server = unsafe { &mut *solo.server.get() };
+                publish_whole(server.begin_frame()?, sim_time, records, count)
+            }
+            Self::Shared(server) => publish_whole(server.begin_frame()?, sim_time, records, count),
         }
     }
 

@@ -1,6 +1,9 @@
 // What the examples in C agree on.
 #ifndef ROBOT_H
 #define ROBOT_H
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L // nanosleep
+#endif
 #include <shmx.h>
 #include <stdio.h>
 #include <stdlib.h>

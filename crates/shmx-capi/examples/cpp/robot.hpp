@@ -2,6 +2,7 @@
 #pragma once
 #include <shmx.hpp>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <thread>

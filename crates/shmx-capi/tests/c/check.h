@@ -1,10 +1,14 @@
 // What the C test programs share. Also compiled as C++.
 #ifndef CHECK_H
 #define CHECK_H
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L // nanosleep
+#endif
 #include "shmx.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CHECK(condition)                                                                    \
     do {                                                                                    \

@@ -11,12 +11,18 @@ static void serve(const char *name, size_t readers) {
     shmx_server *server = NULL;
     uint64_t tick = 0, start = shmx_now();
     size_t done = 0;
+    uint32_t connected = 0;
     static float points[POINTS * 3];
     memset(&options, 0, sizeof options);
     options.size = sizeof options;
     options.streams = specs;
     options.stream_count = 3;
     OK(shmx_server_create(name, &options, &server));
+    do {
+        const struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+        OK(shmx_server_readers_connected(server, &connected));
+    } while (connected < readers && shmx_now() - start < 60 * SECOND);
     while (done < readers && shmx_now() - start < 60 * SECOND) {
         size_t count = points_of(++tick), i;
         shmx_writer *writer = NULL;

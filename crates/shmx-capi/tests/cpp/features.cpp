@@ -1,4 +1,5 @@
 // Every part of shmx.hpp, in two units with `other.cpp`: `features NAME`.
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <shmx.hpp>
@@ -52,7 +53,7 @@ static void typed(shmxx::Server& server, shmxx::Client& client) {
     CHECK(streams == 4 && frame.stream(2).value()->elem_count() == 2 && !frame.stream(99).value());
     const auto kept = frame.keep().value();
     CHECK(!frame && newest_tick(client) == 7);
-    CHECK(kept.get(position).value()[0][0] == 1.0f && kept.age().has_value());
+    CHECK(kept.get(position).value()[0][0] == 1.0f && kept.age_ns().has_value());
 }
 
 static std::uint32_t leased(const shmxx::Server& server) {

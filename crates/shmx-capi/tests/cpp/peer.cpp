@@ -1,6 +1,8 @@
 // A peer over shmx.hpp: see tests/README.md.
+#include <chrono>
 #include <cstdio>
 #include <shmx.hpp>
+#include <thread>
 
 using namespace std::chrono_literals;
 
@@ -30,6 +32,7 @@ static void serve(const std::string& name, std::size_t readers) {
     std::size_t done = 0;
     std::uint64_t tick = 0;
     const auto end = std::chrono::steady_clock::now() + 60s;
+    while (server.readers_connected().value() < readers && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
     while (done < readers && std::chrono::steady_clock::now() < end) {
         ++tick;
         points.resize(points_of(tick));

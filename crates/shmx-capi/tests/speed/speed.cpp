@@ -17,9 +17,10 @@ int main(int argc, char** argv) {
         const std::uint64_t start = shmx_now();
         for (std::size_t i = 0; i < times; ++i) {
             data[0] = i;
-            server.publish(0.5, part(BLOB, data)).value();
-            auto frame = client.try_next().value();
-            sum += frame.get(blob).value()[0];
+            if (!server.publish(0.5, part(BLOB, data))) return 3;
+            auto frame = client.try_next();
+            if (!frame || !*frame) return 4;
+            sum += frame->get(blob).value()[0];
         }
         batches.push_back(static_cast<double>(shmx_now() - start) / static_cast<double>(times));
     }

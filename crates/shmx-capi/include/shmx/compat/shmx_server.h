@@ -28,7 +28,7 @@ public:
         std::uint32_t type;
         std::vector<std::uint8_t> data;
     };
-    // A frame under construction. `payload` is the slot itself; null once the frame is published.
+    // A frame under construction.
     struct FrameMap {
         FrameHeader* fh;
         std::uint8_t* payload;
@@ -52,7 +52,7 @@ public:
         const std::vector<std::uint8_t> directory = records(streams);
         if (cfg.static_bytes_cap != 0u && directory.size() > cfg.static_bytes_cap) return false;
         auto options = compat::sized<shmx_server_options>();
-        options.flags = SHMX_SERVER_SHARED | SHMX_SERVER_REPLACE;
+        options.flags = SHMX_SERVER_REPLACE;
         options.slots = cfg.slots;
         options.frame_bytes = cfg.frame_bytes_cap;
         options.reader_slots = or_none(cfg.reader_slots);
@@ -70,17 +70,17 @@ public:
             return false;
         }
         capacity_ = region.frame_bytes;
-        headers_ = std::make_unique<FrameHeader[]>(region.slots);
+        session_id_ = region.session_id;
+        slots_ = region.slots;
+        rooms_ = std::make_unique<Room[]>(slots_);
         return true;
     }
 
     void destroy() noexcept {
         const std::lock_guard<std::mutex> lock(mutex_);
-        for (auto& frame : begun_) shmx_writer_abandon(&frame.writer);
-        begun_.clear();
         shmx_server_free(&server_);
         header_ = nullptr;
-        headers_.reset();
+        rooms_.reset();
         map_.close();
     }
 
@@ -88,34 +88,18 @@ public:
     [[nodiscard]] bool write_static_append(const void* data, std::uint32_t bytes) const {
         if (!server_) return false;
         if (!data || bytes == 0u) return true;
+        const std::lock_guard<std::mutex> lock(mutex_);
         return shmx_server_append_records(server_, data, bytes) == SHMX_STATUS_OK;
     }
 
-    // Without a slot (`fh` is null) while readers hold all of them; appending and publishing are false then.
+    // In memory of this object: a frame that is never published costs nothing.
     [[nodiscard]] FrameMap begin_frame() const {
-        FrameMap frame{};
-        if (!server_) return frame;
+        if (!server_) return {};
         const std::lock_guard<std::mutex> lock(mutex_);
-        shmx_writer* writer = nullptr;
-        // A frame that was begun and never published has its slot; the oldest such one gives way.
-        while (shmx_server_begin(server_, &writer) != SHMX_STATUS_OK) {
-            if (begun_.empty()) return frame;
-            shmx_writer_abandon(&begun_.front().writer);
-            begun_.erase(begun_.begin());
-        }
-        void* room = nullptr;
-        std::size_t bytes = 0;
-        if (shmx_writer_room(writer, &room, &bytes) != SHMX_STATUS_OK
-            || shmx_writer_info(writer, nullptr, nullptr, &frame.slot) != SHMX_STATUS_OK) {
-            shmx_writer_abandon(&writer);
-            return frame;
-        }
-        frame.fh = &headers_[frame.slot];
-        frame.payload = static_cast<std::uint8_t*>(room);
-        frame.capacity = capacity_;
-        frame.seq = ++sequence_;
-        begun_.push_back({frame.seq, writer});
-        return frame;
+        const std::uint32_t slot = sequence_++ % slots_;
+        if (!rooms_[slot].payload) rooms_[slot].payload = std::make_unique<std::uint64_t[]>((capacity_ + 7u) / 8u);
+        auto* payload = reinterpret_cast<std::uint8_t*>(rooms_[slot].payload.get());
+        return FrameMap{&rooms_[slot].header, payload, capacity_, slot, 0u, 0u, sequence_};
     }
 
     static bool append_stream(FrameMap& fm, std::uint32_t stream_id, const void* data, std::uint32_t elem_count,
@@ -136,29 +120,14 @@ public:
         return true;
     }
 
-    // False for a frame without streams, and for one that was published or has given way.
+    // False for a frame without streams, and while readers hold every slot: that frame is skipped.
     [[nodiscard]] bool publish_frame(FrameMap& fm, double sim_time) const {
-        if (!server_ || !fm.fh || fm.used > fm.capacity) return false;
-        shmx_writer* writer = nullptr;
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            for (auto frame = begun_.begin(); frame != begun_.end(); ++frame) {
-                if (frame->seq == fm.seq) {
-                    writer = frame->writer;
-                    begun_.erase(frame);
-                    break;
-                }
-            }
-        }
-        fm.payload = nullptr;
-        if (!writer) return false;
-        if (shmx_writer_commit(writer, fm.used, fm.tlv_count) != SHMX_STATUS_OK) {
-            shmx_writer_abandon(&writer);
-            return false;
-        }
+        if (!fm.fh || fm.used > fm.capacity) return false;
+        const std::lock_guard<std::mutex> lock(mutex_);
         std::uint64_t id = 0;
-        if (shmx_writer_publish(&writer, sim_time, &id) != SHMX_STATUS_OK) return false;
-        fm.fh->session_id_copy = header_->session_id;
+        const shmx_status status = shmx_server_publish_records(server_, sim_time, fm.payload, fm.used, fm.tlv_count, &id);
+        if (status != SHMX_STATUS_OK) return false;
+        fm.fh->session_id_copy = session_id_;
         fm.fh->sim_time = sim_time;
         fm.fh->payload_bytes = fm.used;
         fm.fh->tlv_count = fm.tlv_count;
@@ -167,6 +136,7 @@ public:
     }
 
     [[nodiscard]] std::vector<ReaderInfo> snapshot_readers() const {
+        const std::lock_guard<std::mutex> lock(mutex_);
         std::vector<ReaderInfo> all;
         for (const auto& r : compat::readers(server_, shmx_server_readers)) {
             all.push_back({r.reader_id, r.heartbeat, r.last_frame_seen, r.in_use != 0u});
@@ -176,6 +146,7 @@ public:
 
     [[nodiscard]] bool poll_control(std::vector<ControlMsg>& out, std::uint32_t max_msgs) const {
         out.clear();
+        const std::lock_guard<std::mutex> lock(mutex_);
         shmx_messages* messages = nullptr;
         if (!server_ || shmx_server_poll(server_, max_msgs, &messages) != SHMX_STATUS_OK) return false;
         auto message = compat::sized<shmx_message>();
@@ -199,6 +170,7 @@ public:
     // Readers that hold a liveness lock are never stale; those that died are freed whatever the time.
     [[nodiscard]] bool reap_stale_readers(std::uint64_t now_ticks, std::uint64_t timeout_ticks) const {
         if (!server_) return false;
+        const std::lock_guard<std::mutex> lock(mutex_);
         const std::uint64_t now = shmx_now();
         std::uint64_t timeout = timeout_ticks;
         if (now >= now_ticks) {
@@ -212,9 +184,10 @@ public:
     }
 
 private:
-    struct Begun {
-        std::uint32_t seq;
-        shmx_writer* writer;
+    // What a frame is made in.
+    struct Room {
+        FrameHeader header{};
+        std::unique_ptr<std::uint64_t[]> payload;
     };
 
     static std::uint32_t or_none(std::uint32_t value) noexcept { return value == 0u ? SHMX_NONE : value; }
@@ -240,12 +213,12 @@ private:
     }
 
     mutable std::mutex mutex_;
-    mutable std::vector<Begun> begun_;
     mutable std::uint32_t sequence_ = 0;
     shmx_server* server_ = nullptr;
     GlobalHeader* header_ = nullptr;
-    std::unique_ptr<FrameHeader[]> headers_;
-    std::uint32_t capacity_ = 0;
+    mutable std::unique_ptr<Room[]> rooms_;
+    std::uint64_t session_id_ = 0;
+    std::uint32_t capacity_ = 0, slots_ = 1;
     Map map_;
 };
 
