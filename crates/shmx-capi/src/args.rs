@@ -324,7 +324,10 @@ pub(crate) fn put_if_wanted<T>(out: Out<'_, T>, value: T) {
 /// A handle that is handed out, once the place for it is known.
 #[inline]
 pub(crate) fn hand_out<T>(out: Out<'_, *mut T>, handle: T) {
-    put_if_wanted(out, Box::into_raw(Box::new(handle)));
+    // Where nobody wants it, it ends here.
+    if let Some(out) = out {
+        out.write(Box::into_raw(Box::new(handle)));
+    }
 }
 
 /// Takes a handle back, and leaves null behind.

@@ -115,7 +115,8 @@ impl Core {
 
 /// A frame under construction, in the slot that it will be read from.
 ///
-/// It lasts as long as it is not published or abandoned, also when its server was closed.
+/// It lasts as long as it is not published or abandoned, also when its server was closed. Of a server of one thread it
+/// counts as that server: one thread at a time uses the two of them.
 #[derive(Debug)]
 pub struct shmx_writer {
     /// Borrows the server in `owner`, and is ended before it. None only while it is being ended.
