@@ -117,6 +117,9 @@ const C_AS_CXX: &[&str] = &["-x", "c++", "-std=c++20"];
 const CXX: &[&str] = &["-std=c++20"];
 const BARE: &[&str] = &["-std=c++20", "-fno-exceptions", "-fno-rtti"];
 
+/// What the check is called, compiler, flags, sources, and how it is linked.
+type Feature<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str], Link);
+
 /// Everything in one process, misuse included; the header of the first version with the library of now.
 fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Result<()> {
     let c = format!("{TESTS}/c/features.c");
@@ -125,7 +128,7 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
     let first = format!("-I{TESTS}/abi/1");
     let first: &[&str] = &["-std=c11", &first];
     let c: &[&str] = &[&c];
-    let mut all: Vec<(&str, &str, &[&str], &[&str], Link)> = vec![
+    let mut all: Vec<Feature<'_>> = vec![
         ("features in C", "gcc", C, c, Link::Shared),
         ("features in C, as C++", "g++", C_AS_CXX, c, Link::Shared),
         ("features in C, by the first header", "gcc", first, c, Link::Shared),
