@@ -1,8 +1,8 @@
 //! A reader.
 
 use crate::args::{Array, Bytes, Fill, Give, In, Out, Text, hand_out, put, put_if_wanted};
+use crate::consts::duration;
 use crate::directory::shmx_directory;
-use crate::duration;
 use crate::frame::{one_asked, put_age, shmx_frame};
 use crate::lend::Lender;
 use crate::options::{self, shmx_client_options};

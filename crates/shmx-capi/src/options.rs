@@ -1,9 +1,9 @@
 //! How to create and to open.
 
 use crate::args::{Bytes, In, Versioned};
+use crate::consts::{SHMX_FOREVER, SHMX_NONE, duration};
 use crate::status::{Fault, shmx_status};
 use crate::stream::shmx_stream_spec;
-use crate::{SHMX_NONE, duration};
 use shmx::{Checksum, Client, ClientOptions, Hold, Server, ServerBuilder, Start, Tap, TapOptions, Verify};
 
 /// Which frames carry a checksum.
@@ -270,7 +270,7 @@ pub(crate) fn client(options: In<shmx_client_options>) -> Result<(ClientOptions,
     }
     match o.spin_ns {
         0 => {}
-        crate::SHMX_FOREVER => to_open = to_open.spin(duration(0)),
+        SHMX_FOREVER => to_open = to_open.spin(duration(0)),
         ns => to_open = to_open.spin(duration(ns)),
     }
     Ok((to_open, o.open_timeout_ns))

@@ -105,7 +105,7 @@ impl shmx_region {
             control_offset: layout.control_offset(),
             directory_bytes: layout.static_bytes_cap(),
             directory_offset: layout.static_offset(),
-            reader_index: reader_index.unwrap_or(crate::SHMX_NONE),
+            reader_index: reader_index.unwrap_or(crate::consts::SHMX_NONE),
         }
     }
 }

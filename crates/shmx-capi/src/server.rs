@@ -1,8 +1,8 @@
 //! The producer.
 
 use crate::args::{Array, Bytes, Fill, FillArray, Give, In, Out, Text, hand_out, put, put_if_wanted};
+use crate::consts::duration;
 use crate::directory::shmx_directory;
-use crate::duration;
 use crate::messages::shmx_messages;
 use crate::options::{self, shmx_server_options};
 use crate::region::{shmx_header, shmx_reader, shmx_region};
@@ -260,7 +260,7 @@ pub extern "C" fn shmx_server_reap(
 ) -> shmx_status {
     guard("shmx_server_reap", || {
         let freed = core(server)?.with(|s| match timeout_ns {
-            crate::SHMX_FOREVER => s.reap_dead_readers(),
+            crate::consts::SHMX_FOREVER => s.reap_dead_readers(),
             ns => s.reap_stale_readers(duration(ns)),
         })?;
         put_if_wanted(count, freed.len());

@@ -1,8 +1,8 @@
 //! A follower that nobody notices.
 
 use crate::args::{Array, Fill, Give, In, Out, Text, hand_out, put, put_if_wanted};
+use crate::consts::duration;
 use crate::directory::shmx_directory;
-use crate::duration;
 use crate::frame::{one_asked, put_age, shmx_frame};
 use crate::lend::Lender;
 use crate::options::{self, shmx_tap_options};

@@ -321,7 +321,8 @@ typedef struct shmx_tap shmx_tap;
 
 // A frame under construction, in the slot that it will be read from.
 //
-// It lasts as long as it is not published or abandoned, also when its server was closed.
+// It lasts as long as it is not published or abandoned, also when its server was closed. Of a server of one thread it
+// counts as that server: one thread at a time uses the two of them.
 typedef struct shmx_writer shmx_writer;
 
 // How a client opens a region and reads it. Null for the whole means all defaults.
@@ -1051,6 +1052,17 @@ enum shmx_status shmx_server_publish(const struct shmx_server *server,
                                      const struct shmx_part *parts,
                                      size_t count,
                                      uint64_t *frame_id);
+
+// Publishes a frame of whole records, `count` of them, as they are: out of another region, or made by the caller. They
+// are not checked; readers check what they read. `frame_id` may be null.
+//
+// Threads: one at a time; with SHMX_SERVER_SHARED any.
+enum shmx_status shmx_server_publish_records(const struct shmx_server *server,
+                                             double sim_time,
+                                             const void *records,
+                                             size_t bytes,
+                                             uint32_t count,
+                                             uint64_t *frame_id);
 
 // Claims a slot for a new frame, to be filled and published. Never waits and never overwrites a leased slot.
 //
