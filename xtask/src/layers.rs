@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx-ring", &["shmx-abi"]),
     ("shmx", &["shmx-abi", "shmx-os", "shmx-ring"]),
     ("shmx-record", &["shmx", "shmx-os"]),
-    ("shmx-capi", &["shmx", "shmx-os"]),
+    ("shmx-capi", &["shmx"]),
     ("shmx-cli", &["shmx", "shmx-os", "shmx-record"]),
 ];
 

@@ -50,7 +50,7 @@ concept Duration = requires(const T& time) {
     time.count();
 };
 
-// ---- Errors ----------------------------------------------------------------------------------------------------------
+// ---- Errors ---------------------------------------------------------------------------------------------------------
 
 // A status that is an error, with the text that says what to do about it.
 class Error {
@@ -99,7 +99,8 @@ struct End {};
 
 template <Duration T>
 [[nodiscard]] constexpr std::uint64_t nanoseconds(const T& time) noexcept {
-    const double ns = static_cast<double>(time.count()) * 1e9 * static_cast<double>(T::period::num) / static_cast<double>(T::period::den);
+    const double ns = static_cast<double>(time.count()) * 1e9 * static_cast<double>(T::period::num) /
+                      static_cast<double>(T::period::den);
     if (!(ns > 0)) return 0;
     // Years are for ever.
     return ns < 9e18 ? static_cast<std::uint64_t>(ns) : SHMX_FOREVER;
@@ -202,7 +203,8 @@ inline Result<> done(shmx_status status) {
 // The first use of the library: that of the program's header, or a newer one.
 inline std::optional<Error> too_old() {
     if (shmx_abi_version() >= SHMX_ABI_VERSION) return std::nullopt;
-    return Error(SHMX_STATUS_OLD_LIBRARY, "libshmx is older than the header this was compiled with; install a newer one");
+    return Error(SHMX_STATUS_OLD_LIBRARY,
+                 "libshmx is older than the header this was compiled with; install a newer one");
 }
 
 template <class T, void (*Free)(T**)>
@@ -247,7 +249,7 @@ template <class T>
 
 } // namespace detail
 
-// ---- Streams ---------------------------------------------------------------------------------------------------------
+// ---- Streams --------------------------------------------------------------------------------------------------------
 
 // Half precision and bfloat16, as their bits.
 struct f16 {
@@ -277,20 +279,34 @@ struct scalar {
 };
 } // namespace detail
 
-template <> struct element<bool> : detail::scalar<SHMX_ELEMENT_BOOL> {};
-template <> struct element<std::int8_t> : detail::scalar<SHMX_ELEMENT_I8> {};
-template <> struct element<std::uint8_t> : detail::scalar<SHMX_ELEMENT_U8> {};
-template <> struct element<std::byte> : detail::scalar<SHMX_ELEMENT_U8> {};
-template <> struct element<std::int16_t> : detail::scalar<SHMX_ELEMENT_I16> {};
-template <> struct element<std::uint16_t> : detail::scalar<SHMX_ELEMENT_U16> {};
-template <> struct element<std::int32_t> : detail::scalar<SHMX_ELEMENT_I32> {};
-template <> struct element<std::uint32_t> : detail::scalar<SHMX_ELEMENT_U32> {};
-template <> struct element<std::int64_t> : detail::scalar<SHMX_ELEMENT_I64> {};
-template <> struct element<std::uint64_t> : detail::scalar<SHMX_ELEMENT_U64> {};
-template <> struct element<f16> : detail::scalar<SHMX_ELEMENT_F16> {};
-template <> struct element<bf16> : detail::scalar<SHMX_ELEMENT_BF16> {};
-template <> struct element<float> : detail::scalar<SHMX_ELEMENT_F32> {};
-template <> struct element<double> : detail::scalar<SHMX_ELEMENT_F64> {};
+template <>
+struct element<bool> : detail::scalar<SHMX_ELEMENT_BOOL> {};
+template <>
+struct element<std::int8_t> : detail::scalar<SHMX_ELEMENT_I8> {};
+template <>
+struct element<std::uint8_t> : detail::scalar<SHMX_ELEMENT_U8> {};
+template <>
+struct element<std::byte> : detail::scalar<SHMX_ELEMENT_U8> {};
+template <>
+struct element<std::int16_t> : detail::scalar<SHMX_ELEMENT_I16> {};
+template <>
+struct element<std::uint16_t> : detail::scalar<SHMX_ELEMENT_U16> {};
+template <>
+struct element<std::int32_t> : detail::scalar<SHMX_ELEMENT_I32> {};
+template <>
+struct element<std::uint32_t> : detail::scalar<SHMX_ELEMENT_U32> {};
+template <>
+struct element<std::int64_t> : detail::scalar<SHMX_ELEMENT_I64> {};
+template <>
+struct element<std::uint64_t> : detail::scalar<SHMX_ELEMENT_U64> {};
+template <>
+struct element<f16> : detail::scalar<SHMX_ELEMENT_F16> {};
+template <>
+struct element<bf16> : detail::scalar<SHMX_ELEMENT_BF16> {};
+template <>
+struct element<float> : detail::scalar<SHMX_ELEMENT_F32> {};
+template <>
+struct element<double> : detail::scalar<SHMX_ELEMENT_F64> {};
 template <class T, std::size_t N>
 struct element<std::array<T, N>> : components<T, static_cast<std::uint32_t>(N)> {};
 
@@ -343,7 +359,7 @@ template <Element T>
     return {{id, SHMX_ELEMENT_ANY, 0, 0, nullptr}, data.data(), data.size()};
 }
 
-// ---- Frames ----------------------------------------------------------------------------------------------------------
+// ---- Frames ---------------------------------------------------------------------------------------------------------
 
 // The data of one stream in a frame.
 class Data {
@@ -428,7 +444,8 @@ public:
     // The values of a stream where they lie. An error where the frame does not carry it.
     template <PlainElement T>
     [[nodiscard]] Result<std::span<const T>> get(const StreamId<T>& stream) const {
-        if (stream.session_id == view_.session_id) [[likely]] return values<T>(stream.id);
+        if (stream.session_id == view_.session_id) [[likely]]
+            return values<T>(stream.id);
         return get(stream.stream);
     }
     template <PlainElement T>
@@ -476,7 +493,8 @@ private:
     }
     template <class T>
     [[nodiscard]] Result<T> one(const StreamId<T>& stream) const {
-        if (stream.session_id == view_.session_id) [[likely]] return one<T>(stream.id);
+        if (stream.session_id == view_.session_id) [[likely]]
+            return one<T>(stream.id);
         return one(stream.stream);
     }
     template <class T>
@@ -492,7 +510,8 @@ private:
             // Another process may have written a 2.
             const auto* raw = static_cast<const unsigned char*>(data.data);
             for (std::size_t i = 0; i < data.bytes; ++i) {
-                if (raw[i] > 1) return Error(SHMX_STATUS_DAMAGED, "a bool of stream " + std::to_string(id) + " is none");
+                if (raw[i] > 1)
+                    return Error(SHMX_STATUS_DAMAGED, "a bool of stream " + std::to_string(id) + " is none");
             }
         }
         std::remove_const_t<T> value{};
@@ -554,7 +573,8 @@ class LentFrame : public detail::Readable<LentFrame<H>> {
 
 public:
     LentFrame() noexcept = default;
-    LentFrame(LentFrame&& other) noexcept : detail::Readable<LentFrame>(other), reader_(std::exchange(other.reader_, nullptr)) {}
+    LentFrame(LentFrame&& other) noexcept
+        : detail::Readable<LentFrame>(other), reader_(std::exchange(other.reader_, nullptr)) {}
     LentFrame& operator=(LentFrame&& other) noexcept {
         if (this != &other) {
             release();
@@ -603,7 +623,7 @@ private:
 using Frame = LentFrame<shmx_client>;
 using TapFrame = LentFrame<shmx_tap>;
 
-// ---- Directory, messages ---------------------------------------------------------------------------------------------
+// ---- Directory, messages --------------------------------------------------------------------------------------------
 
 // A stream as the directory has it. Refers to its `Directory`.
 class StreamInfo {
@@ -652,7 +672,9 @@ public:
     [[nodiscard]] std::uint32_t type() const noexcept { return message_.message_type; }
     [[nodiscard]] std::uint64_t reader_id() const noexcept { return message_.reader_id; }
     [[nodiscard]] std::uint32_t reader_index() const noexcept { return message_.reader_index; }
-    [[nodiscard]] std::span<const std::byte> body() const noexcept { return detail::bytes(message_.data, message_.bytes); }
+    [[nodiscard]] std::span<const std::byte> body() const noexcept {
+        return detail::bytes(message_.data, message_.bytes);
+    }
     // The body as a value; none if it has another size.
     template <class T>
         requires std::is_trivially_copyable_v<T>
@@ -752,7 +774,7 @@ Result<T> number(H* handle, Call call) {
 
 } // namespace detail
 
-// ---- Server ----------------------------------------------------------------------------------------------------------
+// ---- Server ---------------------------------------------------------------------------------------------------------
 
 // How a server makes its region.
 class ServerOptions {
@@ -780,11 +802,19 @@ public:
     }
     // All other options: see `shmx_server_options`.
     ServerOptions&& slots(std::uint32_t slots) && { return set(&shmx_server_options::slots, slots); }
-    ServerOptions&& reader_slots(std::uint32_t count) && { return set(&shmx_server_options::reader_slots, count ? count : SHMX_NONE); }
+    ServerOptions&& reader_slots(std::uint32_t count) && {
+        return set(&shmx_server_options::reader_slots, count ? count : SHMX_NONE);
+    }
     ServerOptions&& frame_bytes(std::uint32_t bytes) && { return set(&shmx_server_options::frame_bytes, bytes); }
-    ServerOptions&& directory_bytes(std::uint32_t bytes) && { return set(&shmx_server_options::directory_bytes, bytes ? bytes : SHMX_NONE); }
-    ServerOptions&& control_bytes(std::uint32_t bytes) && { return set(&shmx_server_options::control_bytes, bytes ? bytes : SHMX_NONE); }
-    ServerOptions&& checksum(shmx_checksum checksum) && { return set(&shmx_server_options::checksum, static_cast<std::uint32_t>(checksum)); }
+    ServerOptions&& directory_bytes(std::uint32_t bytes) && {
+        return set(&shmx_server_options::directory_bytes, bytes ? bytes : SHMX_NONE);
+    }
+    ServerOptions&& control_bytes(std::uint32_t bytes) && {
+        return set(&shmx_server_options::control_bytes, bytes ? bytes : SHMX_NONE);
+    }
+    ServerOptions&& checksum(shmx_checksum checksum) && {
+        return set(&shmx_server_options::checksum, static_cast<std::uint32_t>(checksum));
+    }
     ServerOptions&& mode(std::uint32_t mode) && { return set(&shmx_server_options::mode, mode); }
     ServerOptions&& publish_time(bool on) && { return flag(SHMX_SERVER_NO_PUBLISH_TIME, !on); }
     ServerOptions&& replace(bool on) && { return flag(SHMX_SERVER_REPLACE, on); }
@@ -887,7 +917,8 @@ public:
     Result<std::uint64_t> publish(double sim_time, std::span<const shmx_part> parts) {
         std::uint64_t id = 0;
         const shmx_status status = shmx_server_publish(get(), sim_time, parts.data(), parts.size(), &id);
-        if (status != SHMX_STATUS_OK) [[unlikely]] return Error::last(status);
+        if (status != SHMX_STATUS_OK) [[unlikely]]
+            return Error::last(status);
         return id;
     }
     [[nodiscard]] Result<Writer> begin() { return detail::made<Writer, shmx_writer>(get(), shmx_server_begin); }
@@ -909,11 +940,17 @@ public:
         spec.extra_bytes = extra.size();
         return detail::done(shmx_server_add_stream(get(), &spec));
     }
-    [[nodiscard]] Result<Directory> directory() const { return detail::made<Directory, shmx_directory>(get(), shmx_server_directory); }
+    [[nodiscard]] Result<Directory> directory() const {
+        return detail::made<Directory, shmx_directory>(get(), shmx_server_directory);
+    }
     [[nodiscard]] Result<Region> region() const { return detail::filled<Region>(get(), shmx_server_region); }
     [[nodiscard]] Result<std::vector<Reader>> readers() const { return detail::readers(get(), shmx_server_readers); }
-    [[nodiscard]] Result<std::uint64_t> frames_published() const { return detail::number<std::uint64_t>(get(), shmx_server_frames); }
-    [[nodiscard]] Result<std::uint32_t> readers_connected() const { return detail::number<std::uint32_t>(get(), shmx_server_readers_connected); }
+    [[nodiscard]] Result<std::uint64_t> frames_published() const {
+        return detail::number<std::uint64_t>(get(), shmx_server_frames);
+    }
+    [[nodiscard]] Result<std::uint32_t> readers_connected() const {
+        return detail::number<std::uint32_t>(get(), shmx_server_readers_connected);
+    }
     // Frees the slots of dead readers, and of silent ones without a liveness lock; how many.
     Result<std::size_t> reap() { return reap_ns(SHMX_FOREVER); }
     template <Duration D>
@@ -936,7 +973,7 @@ private:
     detail::Handle<shmx_server, shmx_server_free> handle_;
 };
 
-// ---- Readers ---------------------------------------------------------------------------------------------------------
+// ---- Readers --------------------------------------------------------------------------------------------------------
 
 // Which frames a range gives.
 enum class Order { every, newest };
@@ -1019,10 +1056,18 @@ private:
 // How a client opens a region and reads it: see `shmx_client_options`.
 class ClientOptions {
 public:
-    ClientOptions&& verify(shmx_verify verify) && { return set(&shmx_client_options::verify, static_cast<std::uint32_t>(verify)); }
-    ClientOptions&& hold(shmx_hold hold) && { return set(&shmx_client_options::hold, static_cast<std::uint32_t>(hold)); }
-    ClientOptions&& copy_up_to(std::uint32_t bytes) && { return set(&shmx_client_options::copy_up_to, bytes ? bytes : SHMX_NONE); }
-    ClientOptions&& start(shmx_start start) && { return set(&shmx_client_options::start, static_cast<std::uint32_t>(start)); }
+    ClientOptions&& verify(shmx_verify verify) && {
+        return set(&shmx_client_options::verify, static_cast<std::uint32_t>(verify));
+    }
+    ClientOptions&& hold(shmx_hold hold) && {
+        return set(&shmx_client_options::hold, static_cast<std::uint32_t>(hold));
+    }
+    ClientOptions&& copy_up_to(std::uint32_t bytes) && {
+        return set(&shmx_client_options::copy_up_to, bytes ? bytes : SHMX_NONE);
+    }
+    ClientOptions&& start(shmx_start start) && {
+        return set(&shmx_client_options::start, static_cast<std::uint32_t>(start));
+    }
     ClientOptions&& start_after(std::uint64_t session_id, std::uint64_t frame_id) && {
         raw_.after_session = session_id;
         raw_.after_frame = frame_id;
@@ -1081,16 +1126,22 @@ public:
     [[nodiscard]] Result<Frame> wait(const D& timeout) {
         return wait_ns(detail::nanoseconds(timeout));
     }
-    [[nodiscard]] Result<Frame> wait_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_client_wait, timeout_ns); }
+    [[nodiscard]] Result<Frame> wait_ns(std::uint64_t timeout_ns) {
+        return detail::take(get(), shmx_client_wait, timeout_ns);
+    }
     // Waits for the next frame in order; an empty one when the time is up.
     template <Duration D>
     [[nodiscard]] Result<Frame> next(const D& timeout) {
         return next_ns(detail::nanoseconds(timeout));
     }
-    [[nodiscard]] Result<Frame> next_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_client_next, timeout_ns); }
+    [[nodiscard]] Result<Frame> next_ns(std::uint64_t timeout_ns) {
+        return detail::take(get(), shmx_client_next, timeout_ns);
+    }
     [[nodiscard]] Result<Frame> try_wait() { return detail::take(get(), shmx_client_wait, std::uint64_t{0}); }
     [[nodiscard]] Result<Frame> try_next() { return detail::take(get(), shmx_client_next, std::uint64_t{0}); }
-    [[nodiscard]] Result<Frame> read_id(std::uint64_t frame_id) { return detail::take(get(), shmx_client_read_id, frame_id); }
+    [[nodiscard]] Result<Frame> read_id(std::uint64_t frame_id) {
+        return detail::take(get(), shmx_client_read_id, frame_id);
+    }
     template <Duration D>
     [[nodiscard]] FrameRange<Client> frames(const D& timeout, Order order = Order::every) noexcept {
         return {*this, order, detail::nanoseconds(timeout)};
@@ -1114,7 +1165,9 @@ public:
         return detail::done(shmx_client_send(get(), type, &value, sizeof(T)));
     }
     [[nodiscard]] Result<Sender> sender() { return detail::made<Sender, shmx_sender>(get(), shmx_client_sender); }
-    [[nodiscard]] Result<Directory> directory() { return detail::made<Directory, shmx_directory>(get(), shmx_client_directory); }
+    [[nodiscard]] Result<Directory> directory() {
+        return detail::made<Directory, shmx_directory>(get(), shmx_client_directory);
+    }
     [[nodiscard]] Result<Region> region() { return detail::filled<Region>(get(), shmx_client_region); }
     // These end what is lent.
     [[nodiscard]] Result<Stats> stats() { return detail::filled<Stats>(get(), shmx_client_stats); }
@@ -1154,17 +1207,23 @@ public:
     [[nodiscard]] Result<TapFrame> wait(const D& timeout) {
         return wait_ns(detail::nanoseconds(timeout));
     }
-    [[nodiscard]] Result<TapFrame> wait_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_tap_wait, timeout_ns); }
+    [[nodiscard]] Result<TapFrame> wait_ns(std::uint64_t timeout_ns) {
+        return detail::take(get(), shmx_tap_wait, timeout_ns);
+    }
     template <Duration D>
     [[nodiscard]] Result<TapFrame> next(const D& timeout) {
         return next_ns(detail::nanoseconds(timeout));
     }
-    [[nodiscard]] Result<TapFrame> next_ns(std::uint64_t timeout_ns) { return detail::take(get(), shmx_tap_next, timeout_ns); }
+    [[nodiscard]] Result<TapFrame> next_ns(std::uint64_t timeout_ns) {
+        return detail::take(get(), shmx_tap_next, timeout_ns);
+    }
     template <Duration D>
     [[nodiscard]] FrameRange<Tap> frames(const D& timeout, Order order = Order::every) noexcept {
         return {*this, order, detail::nanoseconds(timeout)};
     }
-    [[nodiscard]] Result<Directory> directory() { return detail::made<Directory, shmx_directory>(get(), shmx_tap_directory); }
+    [[nodiscard]] Result<Directory> directory() {
+        return detail::made<Directory, shmx_directory>(get(), shmx_tap_directory);
+    }
     [[nodiscard]] Result<Stats> stats() { return detail::filled<Stats>(get(), shmx_tap_stats); }
     [[nodiscard]] shmx_tap* handle() const noexcept { return get(); }
 
@@ -1178,11 +1237,17 @@ private:
 class Inspector {
 public:
     [[nodiscard]] static Result<Inspector> open(const std::string& name) { return opened(name, shmx_inspector_open); }
-    [[nodiscard]] static Result<Inspector> open_file(const std::string& path) { return opened(path, shmx_inspector_open_file); }
+    [[nodiscard]] static Result<Inspector> open_file(const std::string& path) {
+        return opened(path, shmx_inspector_open_file);
+    }
 
     [[nodiscard]] Result<Region> region() const { return detail::filled<Region>(get(), shmx_inspector_region); }
-    [[nodiscard]] Result<shmx_header> header() const { return detail::filled<shmx_header>(get(), shmx_inspector_header); }
-    [[nodiscard]] Result<Directory> directory() const { return detail::made<Directory, shmx_directory>(get(), shmx_inspector_directory); }
+    [[nodiscard]] Result<shmx_header> header() const {
+        return detail::filled<shmx_header>(get(), shmx_inspector_header);
+    }
+    [[nodiscard]] Result<Directory> directory() const {
+        return detail::made<Directory, shmx_directory>(get(), shmx_inspector_directory);
+    }
     [[nodiscard]] Result<std::vector<Reader>> readers() const { return detail::readers(get(), shmx_inspector_readers); }
     // A copy of the newest frame; none while there is none.
     [[nodiscard]] Result<std::optional<OwnedFrame>> latest() const {

@@ -209,9 +209,9 @@ impl From<ReaderInfo> for shmx_reader {
             index: r.index,
             in_use: r.in_use.into(),
             lock: match r.lock {
-                shmx_os::LockState::Free => 1,
-                shmx_os::LockState::Held => 2,
-                shmx_os::LockState::Unsupported => 0,
+                shmx::LockState::Free => 1,
+                shmx::LockState::Held => 2,
+                shmx::LockState::Unsupported => 0,
             },
             leased_slots: r.leased_slots,
             pid: e.pid,

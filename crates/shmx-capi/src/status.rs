@@ -2,7 +2,7 @@
 
 use shmx::error::{
     AppendError, BeginError, CreateError, DirectoryReadError, LookupError, OpenError, PublishError, ReadError,
-    RemoveError, SendError, StaticError,
+    RemoveError, SendError, StaticError, os,
 };
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
@@ -234,9 +234,9 @@ faults! {
         SendError::Forked => S::Forked,
         _ => S::System,
     };
-    shmx_os::OsError: |e| match e {
-        shmx_os::OsError::Unsupported { .. } => S::Unsupported,
-        shmx_os::OsError::Forked { .. } => S::Forked,
+    os::OsError: |e| match e {
+        os::OsError::Unsupported { .. } => S::Unsupported,
+        os::OsError::Forked { .. } => S::Forked,
         _ => S::System,
     };
     shmx::abi::frame::FrameError: |_e| S::Damaged;
@@ -268,23 +268,23 @@ fn directory(e: &DirectoryReadError) -> S {
     }
 }
 
-fn os_open(e: &shmx_os::OpenError) -> S {
+fn os_open(e: &os::OpenError) -> S {
     match e {
-        shmx_os::OpenError::NotFound { .. } => S::NotFound,
-        shmx_os::OpenError::PermissionDenied { .. } => S::Permission,
-        shmx_os::OpenError::NotSharedMemory { .. } | shmx_os::OpenError::Empty { .. } => S::NotARegion,
+        os::OpenError::NotFound { .. } => S::NotFound,
+        os::OpenError::PermissionDenied { .. } => S::Permission,
+        os::OpenError::NotSharedMemory { .. } | os::OpenError::Empty { .. } => S::NotARegion,
         _ => S::System,
     }
 }
 
-fn os_create(e: &shmx_os::CreateError) -> S {
+fn os_create(e: &os::CreateError) -> S {
     match e {
-        shmx_os::CreateError::InvalidLength { .. } => S::Layout,
-        shmx_os::CreateError::InvalidMode { .. } => S::BadArgument,
-        shmx_os::CreateError::NoSpace { .. } | shmx_os::CreateError::FileSizeLimit { .. } => S::NoSpace,
-        shmx_os::CreateError::PermissionDenied { .. } => S::Permission,
-        shmx_os::CreateError::Exists { .. } => S::Exists,
-        shmx_os::CreateError::Unsupported => S::Unsupported,
+        os::CreateError::InvalidLength { .. } => S::Layout,
+        os::CreateError::InvalidMode { .. } => S::BadArgument,
+        os::CreateError::NoSpace { .. } | os::CreateError::FileSizeLimit { .. } => S::NoSpace,
+        os::CreateError::PermissionDenied { .. } => S::Permission,
+        os::CreateError::Exists { .. } => S::Exists,
+        os::CreateError::Unsupported => S::Unsupported,
         _ => S::System,
     }
 }

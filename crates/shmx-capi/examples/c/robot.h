@@ -26,7 +26,12 @@ static inline void need(shmx_status status) {
 static inline shmx_server *create(const char *name) {
     shmx_stream_spec streams[2] = {
         {.size = sizeof streams[0], .stream_id = 1, .element_type = SHMX_ELEMENT_U64, .max_elems = 1, .name = "tick"},
-        {.size = sizeof streams[0], .stream_id = 2, .element_type = SHMX_ELEMENT_F32, .components = 3, .max_elems = 100, .name = "position"},
+        {.size = sizeof streams[0],
+         .stream_id = 2,
+         .element_type = SHMX_ELEMENT_F32,
+         .components = 3,
+         .max_elems = 100,
+         .name = "position"},
     };
     shmx_server_options options = {.size = sizeof options, .streams = streams, .stream_count = 2};
     shmx_server *server = NULL;

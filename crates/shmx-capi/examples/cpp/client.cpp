@@ -8,8 +8,9 @@ int main(int argc, char** argv) {
     auto frames = client.frames(10s);
     for (auto& frame : frames) {
         const auto points = frame.get(position).value(); // valid in this round
-        std::printf("frame %llu at %g: %zu points, the first at %g %g %g\n", static_cast<unsigned long long>(frame.frame_id()),
-                    frame.sim_time(), points.size(), points[0][0], points[0][1], points[0][2]);
+        std::printf("frame %llu at %g: %zu points, the first at %g %g %g\n",
+                    static_cast<unsigned long long>(frame.frame_id()), frame.sim_time(), points.size(), points[0][0],
+                    points[0][1], points[0][2]);
         if (++count == 10) break;
     }
     client.send(STOP).value();

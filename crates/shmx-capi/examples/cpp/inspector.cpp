@@ -12,7 +12,8 @@ int main(int argc, char** argv) {
     auto newest = inspector.latest().value();
     while (!newest) newest = inspector.latest().value();
     std::printf("frame %llu at %g:", static_cast<unsigned long long>(newest->frame_id()), newest->sim_time());
-    for (const auto stream : newest->streams()) std::printf(" stream %u, %zu bytes;", stream.stream_id(), stream.bytes().size());
+    for (const auto stream : newest->streams())
+        std::printf(" stream %u, %zu bytes;", stream.stream_id(), stream.bytes().size());
     const auto directory = inspector.directory().value();
     for (std::size_t i = 0; i < directory.size(); ++i) {
         const auto info = directory[i];

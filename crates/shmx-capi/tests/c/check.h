@@ -10,13 +10,12 @@
 #include <string.h>
 #include <time.h>
 
-#define CHECK(condition)                                                                    \
-    do {                                                                                    \
-        if (!(condition)) {                                                                 \
-            fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #condition, \
-                    shmx_last_error());                                                     \
-            exit(1);                                                                        \
-        }                                                                                   \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #condition, shmx_last_error());        \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 #define OK(call) CHECK((call) == SHMX_STATUS_OK)
 #define IS(status, call) CHECK((call) == (status))

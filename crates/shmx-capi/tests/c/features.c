@@ -72,7 +72,8 @@ static void streams_are_compared(shmx_server *server, const char *name) {
     asked.element_type = SHMX_ELEMENT_F64;
     id = 77;
     IS(SHMX_STATUS_WRONG_TYPE, shmx_client_find(client, &asked, &id, NULL));
-    CHECK(id == 77 && strstr(shmx_last_error(), "shmx_client_find: stream 1 `tick` has elements of u64, not f64") != NULL);
+    CHECK(id == 77 &&
+          strstr(shmx_last_error(), "shmx_client_find: stream 1 `tick` has elements of u64, not f64") != NULL);
     asked.element_type = 99;
     IS(SHMX_STATUS_BAD_ARGUMENT, shmx_client_find(client, &asked, &id, NULL));
     asked = stream_of(1, "tock", SHMX_ELEMENT_U64, 1);
@@ -261,7 +262,8 @@ static void misuse(shmx_server *server, const char *name) {
     newer.later = 1;
     IS(SHMX_STATUS_BAD_SIZE, shmx_client_open(name, &newer.known, &client));
     memcpy(misaligned + 1, &options, sizeof options);
-    IS(SHMX_STATUS_BAD_ARGUMENT, shmx_client_open(name, (const shmx_client_options *)(const void *)(misaligned + 1), &client));
+    IS(SHMX_STATUS_BAD_ARGUMENT,
+       shmx_client_open(name, (const shmx_client_options *)(const void *)(misaligned + 1), &client));
     newer.later = 0;
     OK(shmx_client_open(name, &newer.known, &client));
     IS(SHMX_STATUS_NULL, shmx_client_latest(none, &view));

@@ -6,7 +6,8 @@ static shmx_stream position_stream(void) { return stream_of(2, "position", SHMX_
 static shmx_stream blob_stream(void) { return stream_of(3, "blob", SHMX_ELEMENT_U8, 1); }
 
 static void serve(const char *name, size_t readers) {
-    shmx_stream_spec specs[3] = {spec_of(tick_stream(), 1), spec_of(position_stream(), POINTS), spec_of(blob_stream(), BLOB)};
+    shmx_stream_spec specs[3] = {spec_of(tick_stream(), 1), spec_of(position_stream(), POINTS),
+                                 spec_of(blob_stream(), BLOB)};
     shmx_server_options options;
     shmx_server *server = NULL;
     uint64_t tick = 0, start = shmx_now();
@@ -45,7 +46,8 @@ static void serve(const char *name, size_t readers) {
         OK(shmx_server_poll(server, 16, &messages));
         memset(&message, 0, sizeof message);
         message.size = sizeof message;
-        for (i = 0; shmx_messages_at(messages, i, &message) == SHMX_STATUS_OK; ++i) done += message.message_type == DONE;
+        for (i = 0; shmx_messages_at(messages, i, &message) == SHMX_STATUS_OK; ++i)
+            done += message.message_type == DONE;
         shmx_messages_free(&messages);
     }
     CHECK(done == readers);

@@ -81,13 +81,15 @@ static void map(const std::string& name) {
 static void say(const StaticState& state) {
     SAY("static: gen %u, %u bytes, %zu streams", state.static_gen, state.payload_bytes, state.dir.size());
     for (const auto& s : state.dir) {
-        SAY("  %u %u %u %u %u %s %zu", s.id, s.elem_type, s.components, s.layout, s.bytes_per_elem, s.name.c_str(), s.extra.size());
+        SAY("  %u %u %u %u %u %s %zu", s.id, s.elem_type, s.components, s.layout, s.bytes_per_elem, s.name.c_str(),
+            s.extra.size());
     }
 }
 
 static void say(const DecodedFrame& frame) {
     for (const auto& [id, item] : frame.streams) {
-        SAY("  stream %u: %u elements, %u bytes, first %d", id, item.elem_count, item.bytes, *static_cast<const signed char*>(item.ptr));
+        SAY("  stream %u: %u elements, %u bytes, first %d", id, item.elem_count, item.bytes,
+            *static_cast<const signed char*>(item.ptr));
     }
 }
 
@@ -115,7 +117,8 @@ int main(int argc, char** argv) {
 
     Server server;
     Server::Config config;
-    SAY("defaults: %u %u %u %u %u", config.slots, config.reader_slots, config.static_bytes_cap, config.frame_bytes_cap, config.control_per_reader);
+    SAY("defaults: %u %u %u %u %u", config.slots, config.reader_slots, config.static_bytes_cap, config.frame_bytes_cap,
+        config.control_per_reader);
     config.name = name;
     SAY("no capacity: %d", server.create(config, {}));
     config.frame_bytes_cap = 1000;
@@ -127,7 +130,8 @@ int main(int argc, char** argv) {
     SAY("create: %d", server.create(config, {{1, DT_U64, 1, LAYOUT_SOA_SCALAR, 8, "tick", {}}, extra}));
     const GlobalHeader* h = server.header();
     SAY("header: %u %u %u %u %u", h->slots, h->slot_stride, h->slots_offset, h->frame_bytes_cap, h->reader_slots);
-    SAY("header: %u %u %u %u %u", h->reader_slot_stride, h->readers_offset, h->control_offset, h->control_per_reader, h->control_stride);
+    SAY("header: %u %u %u %u %u", h->reader_slot_stride, h->readers_offset, h->control_offset, h->control_per_reader,
+        h->control_stride);
     SAY("header: %u %u %u %u", h->static_offset, h->static_bytes_cap, h->static_bytes_used, h->static_gen.load());
     SAY("static: %u %x", server.static_used(), checksum32(server.static_ptr(), server.static_used()));
 
@@ -144,9 +148,11 @@ int main(int argc, char** argv) {
         SAY("publish: %d, frame %llu", sent, static_cast<unsigned long long>(h->frame_seq.load()));
         const bool got = client.latest(view);
         SAY("latest: %d, id %llu, time %g, %u bytes, %u records, sum %d, mismatch %d %u", got,
-            static_cast<unsigned long long>(view.fh->frame_id.load()), view.fh->sim_time, view.bytes, view.fh->tlv_count,
-            view.fh->checksum == checksum32(view.payload, view.bytes), view.session_mismatch, view.checksum_mismatch);
-        SAY("header: %u bytes, session %d", view.fh->payload_bytes, view.fh->session_id_copy == client.header()->session_id);
+            static_cast<unsigned long long>(view.fh->frame_id.load()), view.fh->sim_time, view.bytes,
+            view.fh->tlv_count, view.fh->checksum == checksum32(view.payload, view.bytes), view.session_mismatch,
+            view.checksum_mismatch);
+        SAY("header: %u bytes, session %d", view.fh->payload_bytes,
+            view.fh->session_id_copy == client.header()->session_id);
         DecodedFrame decoded;
         SAY("decode: %d", Client::decode(view, decoded));
         say(decoded);
@@ -178,7 +184,8 @@ int main(int argc, char** argv) {
 
     const auto readers = server.snapshot_readers();
     SAY("readers: %zu, in use %d, seen %llu, id %d, beat %d", readers.size(), readers[0].in_use,
-        static_cast<unsigned long long>(readers[0].last_frame_seen), readers[0].reader_id != 0, readers[0].heartbeat != 0);
+        static_cast<unsigned long long>(readers[0].last_frame_seen), readers[0].reader_id != 0,
+        readers[0].heartbeat != 0);
     const bool first = client.control_send(TLV_CONTROL_USER, "hello", 5);
     SAY("send: %d %d", first, client.control_send(TLV_CONTROL_USER + 1, "", 0));
     SAY("too long: %d", client.control_send(TLV_CONTROL_USER, large.data(), 250));
@@ -186,28 +193,36 @@ int main(int argc, char** argv) {
     SAY("inspect: %d", inspector.open(name));
     SAY("inspect header: %d", inspector.header()->session_id == h->session_id);
     const InspectLayout l = inspector.layout();
-    SAY("layout: %u %u %u %u %u %u %u", l.static_offset, l.static_used, l.static_cap, l.readers_offset, l.reader_stride, l.reader_slots, l.control_offset);
-    SAY("layout: %u %u %u %u %u %u", l.control_stride, l.control_per_reader, l.slots_offset, l.slot_stride, l.slots, l.frame_bytes_cap);
+    SAY("layout: %u %u %u %u %u %u %u", l.static_offset, l.static_used, l.static_cap, l.readers_offset, l.reader_stride,
+        l.reader_slots, l.control_offset);
+    SAY("layout: %u %u %u %u %u %u", l.control_stride, l.control_per_reader, l.slots_offset, l.slot_stride, l.slots,
+        l.frame_bytes_cap);
     for (const auto& r : inspector.snapshot_readers()) {
-        SAY("reader: %d %d %llu %d", r.in_use, r.reader_id == readers[0].reader_id, static_cast<unsigned long long>(r.last_frame_seen), r.heartbeat != 0);
+        SAY("reader: %d %d %llu %d", r.in_use, r.reader_id == readers[0].reader_id,
+            static_cast<unsigned long long>(r.last_frame_seen), r.heartbeat != 0);
     }
     for (const auto& e : inspector.decode_static_dir()) {
-        SAY("entry: %u %u %u %u %u %s %zu", e.stream_id, e.element_type, e.components, e.layout, e.bytes_per_elem, e.name.c_str(), e.extra.size());
+        SAY("entry: %u %u %u %u %u %s %zu", e.stream_id, e.element_type, e.components, e.layout, e.bytes_per_elem,
+            e.name.c_str(), e.extra.size());
     }
     InspectFrameView seen{};
     const bool newest = inspector.latest(seen);
-    SAY("inspect latest: %d, id %llu, %u bytes, whole %d", newest, static_cast<unsigned long long>(seen.fh->frame_id.load()), seen.bytes, seen.checksum_ok);
+    SAY("inspect latest: %d, id %llu, %u bytes, whole %d", newest,
+        static_cast<unsigned long long>(seen.fh->frame_id.load()), seen.bytes, seen.checksum_ok);
     std::vector<std::pair<std::uint32_t, InspectItem>> items;
     const bool walked = Inspector::decode_frame(seen, items);
-    SAY("decode: %d, %zu, stream %u, %u, %u", walked, items.size(), items[0].first, items[0].second.bytes, items[0].second.elem_count);
+    SAY("decode: %d, %zu, stream %u, %u, %u", walked, items.size(), items[0].first, items[0].second.bytes,
+        items[0].second.elem_count);
     SAY("past the last: %d, slots %zu", inspector.slot_view(99, seen), inspector.list_slots().size());
     for (const auto& slot : inspector.list_slots()) {
-        SAY("slot %u: %u bytes, whole %d, records %u", slot.index, slot.view.bytes, slot.view.checksum_ok, slot.view.fh->tlv_count);
+        SAY("slot %u: %u bytes, whole %d, records %u", slot.index, slot.view.bytes, slot.view.checksum_ok,
+            slot.view.fh->tlv_count);
     }
     for (const auto& m : inspector.peek_control(0, 9)) {
         SAY("peek: %x, %zu bytes, %d", m.type, m.data.size(), m.reader_id == readers[0].reader_id);
     }
-    SAY("peek past the last: %zu, at most %zu", inspector.peek_control(99, 9).size(), inspector.peek_control(0, 1).size());
+    SAY("peek past the last: %zu, at most %zu", inspector.peek_control(99, 9).size(),
+        inspector.peek_control(0, 1).size());
 
     std::vector<Server::ControlMsg> messages;
     SAY("poll: %d", server.poll_control(messages, 1));

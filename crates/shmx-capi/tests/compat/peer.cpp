@@ -8,12 +8,12 @@
 constexpr std::size_t POINTS = 50, BLOB = 4096;
 constexpr std::uint32_t DONE = 0x3001;
 
-#define CHECK(condition)                                                             \
-    do {                                                                             \
-        if (!(condition)) {                                                          \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);     \
-            std::exit(1);                                                            \
-        }                                                                            \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                       \
+            std::exit(1);                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 static std::size_t points_of(std::uint64_t tick) { return 1 + static_cast<std::size_t>(tick % POINTS); }

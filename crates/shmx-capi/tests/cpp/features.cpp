@@ -22,12 +22,12 @@ constexpr shmxx::Stream<std::uint8_t> BLOB{5, "blob"};
 
 std::uint64_t newest_tick(shmxx::Client& client); // other.cpp
 
-#define CHECK(condition)                                                                              \
-    do {                                                                                              \
-        if (!(condition)) {                                                                           \
-            std::fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, shmx_last_error()); \
-            std::exit(1);                                                                             \
-        }                                                                                             \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            std::fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, shmx_last_error());               \
+            std::exit(1);                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 static_assert(std::is_nothrow_move_constructible_v<shmxx::Server> && !std::is_copy_constructible_v<shmxx::Server>);
@@ -38,7 +38,8 @@ static_assert(!shmxx::PlainElement<bool> && shmxx::Element<bool> && !shmxx::Elem
 static void typed(shmxx::Server& server, shmxx::Client& client) {
     const std::vector<std::array<float, 3>> points{{1, 2, 3}, {4, 5, 6}};
     const Pose pose{{1, 2, 3}, {0, 0, 0, 1}};
-    CHECK(server.publish(0.5, part(TICK, std::uint64_t{7}), part(POSITION, points), part(POSE, pose), part(ON, true)).value() > 0);
+    CHECK(server.publish(0.5, part(TICK, std::uint64_t{7}), part(POSITION, points), part(POSE, pose), part(ON, true))
+              .value() > 0);
     auto frame = client.wait(1s).value();
     CHECK(frame && frame.sim_time() == 0.5);
     const auto position = client.stream(POSITION).value();
@@ -140,7 +141,8 @@ static void threads(const std::string& name) {
 int main(int argc, char** argv) {
     CHECK(argc == 2);
     const std::string name = argv[1];
-    auto options = shmxx::ServerOptions().stream(TICK, 1).stream(POSITION, 10).stream(POSE, 1).stream(ON, 1).stream(BLOB, 8192);
+    auto options =
+        shmxx::ServerOptions().stream(TICK, 1).stream(POSITION, 10).stream(POSE, 1).stream(ON, 1).stream(BLOB, 8192);
     auto server = shmxx::Server::create(name, std::move(options)).value();
     auto client = shmxx::Client::open(name).value();
     typed(server, client);

@@ -12,12 +12,12 @@ constexpr shmxx::Stream<std::uint8_t> BLOB{3, "blob"};
 constexpr std::size_t POINTS = 50, BLOB_BYTES = 4096;
 constexpr std::uint32_t DONE = 0x3001;
 
-#define CHECK(condition)                                                                              \
-    do {                                                                                              \
-        if (!(condition)) {                                                                           \
-            std::fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, shmx_last_error()); \
-            std::exit(1);                                                                             \
-        }                                                                                             \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            std::fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, shmx_last_error());               \
+            std::exit(1);                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 static std::size_t points_of(std::uint64_t tick) { return 1 + static_cast<std::size_t>(tick % POINTS); }
@@ -32,7 +32,8 @@ static void serve(const std::string& name, std::size_t readers) {
     std::size_t done = 0;
     std::uint64_t tick = 0;
     const auto end = std::chrono::steady_clock::now() + 60s;
-    while (server.readers_connected().value() < readers && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
+    while (server.readers_connected().value() < readers && std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(1ms);
     while (done < readers && std::chrono::steady_clock::now() < end) {
         ++tick;
         points.resize(points_of(tick));

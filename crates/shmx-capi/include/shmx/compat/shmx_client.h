@@ -68,10 +68,11 @@ public:
         out.static_hash = bytes ? fnv1a64(data, bytes) : header()->static_hash;
         out.payload_bytes = static_cast<std::uint32_t>(bytes);
         out.dir.clear();
-        compat::directory(directory, [&out](const shmx_stream_info& s, std::string name, std::vector<std::uint8_t> extra) {
-            out.dir.push_back({s.stream_id, s.element_type, s.components, s.layout_code, s.bytes_per_elem, std::move(name),
-                               std::move(extra)});
-        });
+        compat::directory(directory,
+                          [&out](const shmx_stream_info& s, std::string name, std::vector<std::uint8_t> extra) {
+                              out.dir.push_back({s.stream_id, s.element_type, s.components, s.layout_code,
+                                                 s.bytes_per_elem, std::move(name), std::move(extra)});
+                          });
         return true;
     }
 
@@ -84,15 +85,17 @@ public:
             return false;
         }
         compat::fill(frame_, view);
-        out = FrameView{&frame_, static_cast<const std::uint8_t*>(view.payload), static_cast<std::uint32_t>(view.bytes), false, 0u};
+        out = FrameView{&frame_, static_cast<const std::uint8_t*>(view.payload), static_cast<std::uint32_t>(view.bytes),
+                        false, 0u};
         return true;
     }
 
     [[nodiscard]] static bool decode(const FrameView& fv, DecodedFrame& df) {
         df.streams.clear();
-        compat::streams(fv.payload, fv.bytes, [&df](std::uint32_t id, const void* data, std::uint32_t bytes, std::uint32_t count) {
-            df.streams.emplace_back(id, DecodedItem{data, bytes, count});
-        });
+        compat::streams(fv.payload, fv.bytes,
+                        [&df](std::uint32_t id, const void* data, std::uint32_t bytes, std::uint32_t count) {
+                            df.streams.emplace_back(id, DecodedItem{data, bytes, count});
+                        });
         return true;
     }
 
@@ -109,7 +112,8 @@ private:
     template <class Call>
     bool in_this_session(Call call) {
         shmx_status status = call();
-        if (status == SHMX_STATUS_SESSION && shmx_client_reopen(client_) == SHMX_STATUS_OK && map_header()) status = call();
+        if (status == SHMX_STATUS_SESSION && shmx_client_reopen(client_) == SHMX_STATUS_OK && map_header())
+            status = call();
         return status == SHMX_STATUS_OK;
     }
 

@@ -124,7 +124,9 @@ public:
     [[nodiscard]] bool create(std::string_view name, std::size_t bytes) noexcept {
         return take(name, O_CREAT | O_RDWR) && grow(bytes) && map(bytes);
     }
-    [[nodiscard]] bool open(std::string_view name, std::size_t bytes) noexcept { return take(name, O_RDWR) && map(bytes); }
+    [[nodiscard]] bool open(std::string_view name, std::size_t bytes) noexcept {
+        return take(name, O_RDWR) && map(bytes);
+    }
     // Not in the original: for who only looks.
     [[nodiscard]] bool open_read_only(std::string_view name, std::size_t bytes) noexcept {
         return take(name, O_RDONLY) && map(bytes);
@@ -155,7 +157,7 @@ private:
     // Never more than the object has: touching what is past its end would be a signal.
     bool map(std::size_t bytes) noexcept {
         unmap();
-        struct stat found {};
+        struct stat found{};
         void* at = MAP_FAILED;
         if (bytes > 0 && ::fstat(fd_, &found) == 0 && static_cast<std::uint64_t>(found.st_size) >= bytes) {
             at = ::mmap(nullptr, bytes, protection_, MAP_SHARED, fd_, 0);
@@ -199,7 +201,8 @@ inline void fill(FrameHeader& to, const shmx_view& view) noexcept {
 }
 
 // The header of the region of this session, mapped beside the library's own mapping.
-[[nodiscard]] inline GlobalHeader* header_of(Map& map, const std::string& name, const shmx_region& region, bool write) noexcept {
+[[nodiscard]] inline GlobalHeader* header_of(Map& map, const std::string& name, const shmx_region& region,
+                                             bool write) noexcept {
     const bool mapped = write ? map.open(name, region.total_bytes) : map.open_read_only(name, region.total_bytes);
     auto* header = reinterpret_cast<GlobalHeader*>(map.data());
     // The name may lead to another region by now.
@@ -222,7 +225,8 @@ void streams(const std::uint8_t* payload, std::uint32_t bytes, Each each) {
             if (record.length < sizeof stream) return;
             std::memcpy(&stream, payload + at + sizeof record, sizeof stream);
             if (stream.bytes_payload > left - sizeof stream) return;
-            each(stream.stream_id, payload + at + sizeof record + sizeof stream, stream.bytes_payload, stream.elem_count);
+            each(stream.stream_id, payload + at + sizeof record + sizeof stream, stream.bytes_payload,
+                 stream.elem_count);
         }
         at += (sizeof record + std::size_t{record.length} + 15u) & ~std::size_t{15u};
     }

@@ -56,7 +56,8 @@ public:
         close();
         if (shmx_inspector_open(name.c_str(), &inspector_) != SHMX_STATUS_OK) return false;
         auto region = compat::sized<shmx_region>();
-        if (shmx_inspector_region(inspector_, &region) == SHMX_STATUS_OK && compat::header_of(map_, name, region, false)) {
+        if (shmx_inspector_region(inspector_, &region) == SHMX_STATUS_OK &&
+            compat::header_of(map_, name, region, false)) {
             count_ = region.slots;
             slots_ = std::make_unique<Kept[]>(count_);
             return true;
@@ -77,9 +78,10 @@ public:
     InspectLayout layout() const {
         const GlobalHeader* h = header();
         if (!h) return {};
-        return {h->static_offset,      h->static_bytes_used, h->static_bytes_cap, h->readers_offset,     h->reader_slot_stride,
-                h->reader_slots,       h->control_offset,    h->control_stride,   h->control_per_reader, h->slots_offset,
-                h->slot_stride,        h->slots,             h->frame_bytes_cap};
+        return {h->static_offset,      h->static_bytes_used, h->static_bytes_cap, h->readers_offset,
+                h->reader_slot_stride, h->reader_slots,      h->control_offset,   h->control_stride,
+                h->control_per_reader, h->slots_offset,      h->slot_stride,      h->slots,
+                h->frame_bytes_cap};
     }
 
     std::vector<InspectReader> snapshot_readers() const {
@@ -94,10 +96,11 @@ public:
         std::vector<InspectDirEntry> all;
         shmx_directory* directory = nullptr;
         if (shmx_inspector_directory(inspector_, &directory) != SHMX_STATUS_OK) return all;
-        compat::directory(directory, [&all](const shmx_stream_info& s, std::string name, std::vector<std::uint8_t> extra) {
-            all.push_back({s.stream_id, s.element_type, s.components, s.layout_code, s.bytes_per_elem, std::move(name),
-                           std::move(extra)});
-        });
+        compat::directory(directory,
+                          [&all](const shmx_stream_info& s, std::string name, std::vector<std::uint8_t> extra) {
+                              all.push_back({s.stream_id, s.element_type, s.components, s.layout_code, s.bytes_per_elem,
+                                             std::move(name), std::move(extra)});
+                          });
         return all;
     }
 
@@ -109,7 +112,8 @@ public:
     bool slot_view(std::uint32_t slot, InspectFrameView& out) const {
         if (!inspector_ || slot >= count_) return false;
         shmx_frame* frame = nullptr;
-        return shmx_inspector_slot(inspector_, slot, nullptr, &frame) == SHMX_STATUS_OK && frame && slots_[slot].show(frame, out);
+        return shmx_inspector_slot(inspector_, slot, nullptr, &frame) == SHMX_STATUS_OK && frame &&
+               slots_[slot].show(frame, out);
     }
 
     std::vector<InspectSlotView> list_slots() const {
@@ -124,9 +128,10 @@ public:
 
     static bool decode_frame(const InspectFrameView& fv, std::vector<std::pair<std::uint32_t, InspectItem>>& streams) {
         streams.clear();
-        compat::streams(fv.payload, fv.bytes, [&](std::uint32_t id, const void* data, std::uint32_t bytes, std::uint32_t count) {
-            streams.emplace_back(id, InspectItem{data, bytes, count});
-        });
+        compat::streams(fv.payload, fv.bytes,
+                        [&](std::uint32_t id, const void* data, std::uint32_t bytes, std::uint32_t count) {
+                            streams.emplace_back(id, InspectItem{data, bytes, count});
+                        });
         return true;
     }
 

@@ -125,7 +125,8 @@ public:
         if (!fm.fh || fm.used > fm.capacity) return false;
         const std::lock_guard<std::mutex> lock(mutex_);
         std::uint64_t id = 0;
-        const shmx_status status = shmx_server_publish_records(server_, sim_time, fm.payload, fm.used, fm.tlv_count, &id);
+        const shmx_status status =
+            shmx_server_publish_records(server_, sim_time, fm.payload, fm.used, fm.tlv_count, &id);
         if (status != SHMX_STATUS_OK) return false;
         fm.fh->session_id_copy = session_id_;
         fm.fh->sim_time = sim_time;
@@ -161,7 +162,9 @@ public:
     }
 
     [[nodiscard]] const GlobalHeader* header() const noexcept { return header_; }
-    [[nodiscard]] std::uint8_t* static_ptr() const noexcept { return header_ ? map_.data() + header_->static_offset : nullptr; }
+    [[nodiscard]] std::uint8_t* static_ptr() const noexcept {
+        return header_ ? map_.data() + header_->static_offset : nullptr;
+    }
     [[nodiscard]] std::uint32_t static_used() const noexcept { return header_ ? header_->static_bytes_used : 0u; }
     [[nodiscard]] std::uint32_t readers_connected() const noexcept {
         return header_ ? header_->readers_connected.load(std::memory_order_acquire) : 0u;
@@ -201,7 +204,8 @@ private:
         for (const StaticStream& s : streams) {
             const auto name = static_cast<std::uint32_t>(s.name_utf8.size());
             const auto extra = static_cast<std::uint32_t>(s.extra.size());
-            const StaticStreamDesc desc{s.stream_id, s.element_type, s.components, s.layout, s.bytes_per_elem, 0u, name, extra};
+            const StaticStreamDesc desc{s.stream_id, s.element_type, s.components, s.layout, s.bytes_per_elem,
+                                        0u,          name,           extra};
             const TLV record{TLV_STATIC_DIR, static_cast<std::uint32_t>(sizeof desc) + name + extra};
             put(&record, sizeof record);
             put(&desc, sizeof desc);
