@@ -682,21 +682,6 @@ typedef struct shmx_data {
 extern "C" {
 #endif // __cplusplus
 
-// Version of the interface that the library has: at least SHMX_ABI_VERSION of the header, if it is not older.
-//
-// Threads: any.
-uint32_t shmx_abi_version(void);
-
-// Version of the library as text, `1.2.3`.
-//
-// Threads: any.
-const char *shmx_version(void);
-
-// Nanoseconds of the machine's steady clock: the one of publish times and heartbeats.
-//
-// Threads: any.
-uint64_t shmx_now(void);
-
 // Opens a region by name, with or without a leading `/`, and takes a reader slot. `options` may be null.
 //
 // Threads: any; each client is used by one thread at a time.
@@ -833,6 +818,21 @@ enum shmx_status shmx_sender_send(const struct shmx_sender *sender,
 //
 // Threads: one, when nobody sends through it any more.
 void shmx_sender_free(struct shmx_sender **sender);
+
+// Version of the interface that the library has: at least SHMX_ABI_VERSION of the header, if it is not older.
+//
+// Threads: any.
+uint32_t shmx_abi_version(void);
+
+// Version of the library as text, `1.2.3`.
+//
+// Threads: any.
+const char *shmx_version(void);
+
+// Nanoseconds of the machine's steady clock: the one of publish times and heartbeats.
+//
+// Threads: any.
+uint64_t shmx_now(void);
 
 // How many streams there are; 0 for null.
 //
