@@ -40,6 +40,7 @@ impl From<Option<ServerEnd>> for shmx_server_state {
             None => Self::Live,
             Some(ServerEnd::Closed) => Self::Closed,
             Some(ServerEnd::Died) => Self::Died,
+            Some(_) => Self::Unknown,
         }
     }
 }
