@@ -179,7 +179,8 @@ static void slept_on(const char *name) {
     polled[0].fd = news;
     polled[1].fd = control;
     polled[0].events = polled[1].events = POLLIN;
-    OK(shmx_server_publish_records(server, 0.0, "\0\40\0\0\30\0\0\0\1\0\0\0\1\0\0\0\10\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0", 32, 1, NULL));
+    OK(shmx_server_publish_records(server, 0.0, "\0\40\0\0\30\0\0\0\1\0\0\0\1\0\0\0\10\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0",
+                                   32, 1, NULL));
     CHECK(poll(polled, 1, 10000) == 1);
     OK(shmx_client_wait(client, 0, &view));
     OK(shmx_client_send(client, DONE, NULL, 0));
