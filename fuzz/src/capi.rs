@@ -15,7 +15,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 
 /// The functions as C sees them. The crate's own declarations have arguments that only a caller from C can make.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, improper_ctypes)] // handles are opaque
 mod c {
     use super::*;
     unsafe extern "C" {

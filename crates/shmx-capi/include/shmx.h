@@ -53,6 +53,9 @@
 // faster, belongs to one thread at a time, and has one frame under construction.
 #define SHMX_SERVER_SHARED 8
 
+// The server rings for every frame, so that taps can sleep.
+#define SHMX_SERVER_RING_ALWAYS 16
+
 // Do not enter the region into the page table when it is opened.
 #define SHMX_CLIENT_NO_PREFAULT 1
 
@@ -64,6 +67,9 @@
 
 // Go over to a successor of the server.
 #define SHMX_CLIENT_RECONNECT 8
+
+// The client wants every frame: a server that waits for its readers waits for it.
+#define SHMX_CLIENT_EVERY_FRAME 16
 
 // What became of a call. Numbers are never used again for anything else; more may come.
 typedef enum shmx_status {
@@ -773,6 +779,14 @@ enum shmx_status shmx_client_server_state(struct shmx_client *client, uint32_t *
 // Threads: one at a time.
 enum shmx_status shmx_client_is_replaced(struct shmx_client *client, uint32_t *replaced);
 
+// A descriptor for an event loop (epoll, poll, Qt): readable when there may be news, until a call that takes a frame
+// says SHMX_STATUS_NOTHING, and at least every 20 ms. Do not read from it, and do not close it: it is the client's, and
+// stays the same as long as that. SHMX_STATUS_UNSUPPORTED where the system has none.
+//
+// Threads: one at a time.
+enum shmx_status shmx_client_wait_fd(struct shmx_client *client,
+                                     int32_t *fd);
+
 // Tells the server that the client is alive; waiting and reading do it by themselves.
 //
 // Threads: one at a time.
@@ -1110,6 +1124,22 @@ enum shmx_status shmx_server_append_records(const struct shmx_server *server, co
 // Threads: one at a time; with SHMX_SERVER_SHARED any.
 enum shmx_status shmx_server_poll(const struct shmx_server *server, size_t max, struct shmx_messages **out);
 
+// The same, waiting until there is a message, or a reader comes or goes. With 0 it never waits.
+//
+// Threads: one at a time; with SHMX_SERVER_SHARED any.
+enum shmx_status shmx_server_wait_control(const struct shmx_server *server,
+                                          size_t max,
+                                          uint64_t timeout_ns,
+                                          struct shmx_messages **out);
+
+// A descriptor for an event loop: readable when readers may have sent messages, come or gone, until shmx_server_poll has
+// brought nothing, and at least every 20 ms. Do not read from it. It is the caller's, who closes it.
+// SHMX_STATUS_UNSUPPORTED where the system has none.
+//
+// Threads: one at a time; with SHMX_SERVER_SHARED any.
+enum shmx_status shmx_server_control_fd(const struct shmx_server *server,
+                                        int32_t *fd);
+
 // Attached readers, as the header counts them.
 //
 // Threads: one at a time; with SHMX_SERVER_SHARED any.
@@ -1213,6 +1243,11 @@ enum shmx_status shmx_tap_region(struct shmx_tap *tap, struct shmx_region *out);
 //
 // Threads: one at a time.
 enum shmx_status shmx_tap_stats(struct shmx_tap *tap, struct shmx_stats *out);
+
+// A descriptor for an event loop; as shmx_client_wait_fd.
+//
+// Threads: one at a time.
+enum shmx_status shmx_tap_wait_fd(struct shmx_tap *tap, int32_t *fd);
 
 // What is known of the server: a `shmx_server_state`. Ask first, then take what frames are left.
 //

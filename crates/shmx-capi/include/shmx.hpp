@@ -818,6 +818,7 @@ public:
     ServerOptions&& mode(std::uint32_t mode) && { return set(&shmx_server_options::mode, mode); }
     ServerOptions&& publish_time(bool on) && { return flag(SHMX_SERVER_NO_PUBLISH_TIME, !on); }
     ServerOptions&& replace(bool on) && { return flag(SHMX_SERVER_REPLACE, on); }
+    ServerOptions&& ring_always(bool on) && { return flag(SHMX_SERVER_RING_ALWAYS, on); }
     ServerOptions&& huge_pages(bool on) && { return flag(SHMX_SERVER_HUGE_PAGES, on); }
     // For several threads at once.
     ServerOptions&& shared(bool on) && { return flag(SHMX_SERVER_SHARED, on); }
@@ -929,6 +930,16 @@ public:
         if (status != SHMX_STATUS_OK) return Error::last(status);
         return Messages(raw);
     }
+    // Waits for a message, or for a reader that comes or goes.
+    template <Duration D>
+    [[nodiscard]] Result<Messages> wait_control(const D& timeout, std::size_t max = 256) {
+        shmx_messages* raw = nullptr;
+        const shmx_status status = shmx_server_wait_control(get(), max, detail::nanoseconds(timeout), &raw);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Messages(raw);
+    }
+    // For an event loop: readable when readers may have sent messages, come or gone. The caller closes it.
+    [[nodiscard]] Result<int> control_fd() { return detail::number<int>(get(), shmx_server_control_fd); }
     template <Element T>
     Result<> add_stream(const Stream<T>& stream, const std::string& extra = {}) {
         auto spec = detail::sized<shmx_stream_spec>();
@@ -1088,6 +1099,7 @@ public:
     ClientOptions&& prefault(bool on) && { return flag(SHMX_CLIENT_NO_PREFAULT, !on); }
     ClientOptions&& huge_pages(bool on) && { return flag(SHMX_CLIENT_HUGE_PAGES, on); }
     ClientOptions&& require_slot(bool on) && { return flag(SHMX_CLIENT_SLOT_OPTIONAL, !on); }
+    ClientOptions&& every_frame(bool on) && { return flag(SHMX_CLIENT_EVERY_FRAME, on); }
     ClientOptions&& reconnect(bool on) && { return flag(SHMX_CLIENT_RECONNECT, on); }
     [[nodiscard]] const shmx_client_options& raw() const noexcept { return raw_; }
 
@@ -1164,6 +1176,8 @@ public:
     Result<> send(std::uint32_t type, const T& value) {
         return detail::done(shmx_client_send(get(), type, &value, sizeof(T)));
     }
+    // For an event loop: readable when there may be news. The client's own; it is not read from and not closed.
+    [[nodiscard]] Result<int> wait_fd() { return detail::number<int>(get(), shmx_client_wait_fd); }
     [[nodiscard]] Result<Sender> sender() { return detail::made<Sender, shmx_sender>(get(), shmx_client_sender); }
     [[nodiscard]] Result<Directory> directory() {
         return detail::made<Directory, shmx_directory>(get(), shmx_client_directory);

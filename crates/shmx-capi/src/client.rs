@@ -275,6 +275,29 @@ pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, repl
     })
 }
 
+/// A descriptor for an event loop (epoll, poll, Qt): readable when there may be news, until a call that takes a frame
+/// says SHMX_STATUS_NOTHING, and at least every 20 ms. Do not read from it, and do not close it: it is the client's, and
+/// stays the same as long as that. SHMX_STATUS_UNSUPPORTED where the system has none.
+///
+/// Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_client_wait_fd(client: Option<&mut shmx_client>, fd: Out<'_, i32>) -> shmx_status {
+    guard("shmx_client_wait_fd", || {
+        put(fd, "fd", descriptor(lender(client)?.reader())?)?;
+        Ok(shmx_status::Ok)
+    })
+}
+
+#[cfg(unix)]
+fn descriptor(client: &mut Client) -> Result<i32, Fault> {
+    Ok(std::os::fd::AsRawFd::as_raw_fd(&client.wait_fd()?))
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &mut Client) -> Result<i32, Fault> {
+    Err(Fault::new(shmx_status::Unsupported, "there are no descriptors here; wait with a timeout"))
+}
+
 /// Tells the server that the client is alive; waiting and reading do it by themselves.
 ///
 /// Threads: one at a time.

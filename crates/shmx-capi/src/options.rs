@@ -66,6 +66,9 @@ pub const SHMX_SERVER_HUGE_PAGES: u32 = 4;
 /// faster, belongs to one thread at a time, and has one frame under construction.
 pub const SHMX_SERVER_SHARED: u32 = 8;
 
+/// The server rings for every frame, so that taps can sleep.
+pub const SHMX_SERVER_RING_ALWAYS: u32 = 16;
+
 /// How a server makes its region. Null for the whole means all defaults.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +114,9 @@ pub const SHMX_CLIENT_HUGE_PAGES: u32 = 2;
 pub const SHMX_CLIENT_SLOT_OPTIONAL: u32 = 4;
 /// Go over to a successor of the server.
 pub const SHMX_CLIENT_RECONNECT: u32 = 8;
+
+/// The client wants every frame: a server that waits for its readers waits for it.
+pub const SHMX_CLIENT_EVERY_FRAME: u32 = 16;
 
 /// How a client opens a region and reads it. Null for the whole means all defaults.
 #[repr(C)]
@@ -206,12 +212,17 @@ fn start(code: u32, auto: Start, session_id: u64, frame_id: u64) -> Result<Start
 pub(crate) fn server(name: &str, options: In<shmx_server_options>) -> Result<(ServerBuilder, bool), Fault> {
     let mut builder = Server::builder(name);
     let Some(o) = options.read("options")? else { return Ok((builder, false)) };
-    let known = SHMX_SERVER_NO_PUBLISH_TIME | SHMX_SERVER_REPLACE | SHMX_SERVER_HUGE_PAGES | SHMX_SERVER_SHARED;
+    let known = SHMX_SERVER_NO_PUBLISH_TIME
+        | SHMX_SERVER_REPLACE
+        | SHMX_SERVER_HUGE_PAGES
+        | SHMX_SERVER_SHARED
+        | SHMX_SERVER_RING_ALWAYS;
     check_flags(o.flags, known)?;
     builder = builder
         .publish_time(o.flags & SHMX_SERVER_NO_PUBLISH_TIME == 0)
         .replace(o.flags & SHMX_SERVER_REPLACE != 0)
         .huge_pages(o.flags & SHMX_SERVER_HUGE_PAGES != 0)
+        .ring_always(o.flags & SHMX_SERVER_RING_ALWAYS != 0)
         .checksum(match o.checksum {
             0 => Checksum::Auto,
             1 => Checksum::Always,
@@ -250,13 +261,18 @@ pub(crate) fn server(name: &str, options: In<shmx_server_options>) -> Result<(Se
 pub(crate) fn client(options: In<shmx_client_options>) -> Result<(ClientOptions, u64), Fault> {
     let to_open = Client::options();
     let Some(o) = options.read("options")? else { return Ok((to_open, 0)) };
-    let known = SHMX_CLIENT_NO_PREFAULT | SHMX_CLIENT_HUGE_PAGES | SHMX_CLIENT_SLOT_OPTIONAL | SHMX_CLIENT_RECONNECT;
+    let known = SHMX_CLIENT_NO_PREFAULT
+        | SHMX_CLIENT_HUGE_PAGES
+        | SHMX_CLIENT_SLOT_OPTIONAL
+        | SHMX_CLIENT_RECONNECT
+        | SHMX_CLIENT_EVERY_FRAME;
     check_flags(o.flags, known)?;
     let mut to_open = to_open
         .prefault(o.flags & SHMX_CLIENT_NO_PREFAULT == 0)
         .huge_pages(o.flags & SHMX_CLIENT_HUGE_PAGES != 0)
         .require_slot(o.flags & SHMX_CLIENT_SLOT_OPTIONAL == 0)
         .reconnect(o.flags & SHMX_CLIENT_RECONNECT != 0)
+        .every_frame(o.flags & SHMX_CLIENT_EVERY_FRAME != 0)
         .verify(verify(o.verify)?)
         .start(start(o.start, Start::Newest, o.after_session, o.after_frame)?)
         .hold(match o.hold {

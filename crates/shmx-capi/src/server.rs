@@ -213,6 +213,53 @@ pub extern "C" fn shmx_server_poll(
     })
 }
 
+/// The same, waiting until there is a message, or a reader comes or goes. With 0 it never waits.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_wait_control(
+    server: Option<&shmx_server>,
+    max: usize,
+    timeout_ns: u64,
+    out: Out<'_, *mut shmx_messages>,
+) -> shmx_status {
+    guard("shmx_server_wait_control", || {
+        let core = core(server)?;
+        if out.is_none() {
+            return Err(Fault::null("out"));
+        }
+        hand_out(out, core.with(|s| s.wait_control(max, duration(timeout_ns)))??.into());
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// A descriptor for an event loop: readable when readers may have sent messages, come or gone, until shmx_server_poll has
+/// brought nothing, and at least every 20 ms. Do not read from it. It is the caller's, who closes it.
+/// SHMX_STATUS_UNSUPPORTED where the system has none.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_control_fd(server: Option<&shmx_server>, fd: Out<'_, i32>) -> shmx_status {
+    guard("shmx_server_control_fd", || {
+        let core = core(server)?;
+        if fd.is_none() {
+            return Err(Fault::null("fd"));
+        }
+        put(fd, "fd", core.with(descriptor)??)?;
+        Ok(shmx_status::Ok)
+    })
+}
+
+#[cfg(unix)]
+fn descriptor(server: &shmx::Server) -> Result<i32, Fault> {
+    Ok(std::os::fd::IntoRawFd::into_raw_fd(server.control_fd()?))
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &shmx::Server) -> Result<i32, Fault> {
+    Err(Fault::new(shmx_status::Unsupported, "there are no descriptors here; poll, or wait with a timeout"))
+}
+
 /// Attached readers, as the header counts them.
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.

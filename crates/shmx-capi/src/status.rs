@@ -2,7 +2,7 @@
 
 use shmx::error::{
     AppendError, BeginError, CreateError, DirectoryReadError, LookupError, OpenError, PublishError, ReadError,
-    RemoveError, SendError, StaticError, os,
+    RemoveError, SendError, StaticError, WaitFdError, os,
 };
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
@@ -234,11 +234,8 @@ faults! {
         SendError::Forked => S::Forked,
         _ => S::System,
     };
-    os::OsError: |e| match e {
-        os::OsError::Unsupported { .. } => S::Unsupported,
-        os::OsError::Forked { .. } => S::Forked,
-        _ => S::System,
-    };
+    os::OsError: |e| os_step(e);
+    WaitFdError: |e| os_step(&e.source);
     shmx::abi::frame::FrameError: |_e| S::Damaged;
     shmx::abi::control::ControlCorrupt: |_e| S::Damaged;
 }
@@ -265,6 +262,14 @@ fn directory(e: &DirectoryReadError) -> S {
     match e {
         DirectoryReadError::SessionChanged => S::Session,
         _ => S::Damaged,
+    }
+}
+
+fn os_step(e: &os::OsError) -> S {
+    match e {
+        os::OsError::Unsupported { .. } => S::Unsupported,
+        os::OsError::Forked { .. } => S::Forked,
+        _ => S::System,
     }
 }
 

@@ -176,6 +176,27 @@ pub extern "C" fn shmx_tap_stats(tap: Option<&mut shmx_tap>, out: Fill<shmx_stat
     })
 }
 
+/// A descriptor for an event loop; as shmx_client_wait_fd.
+///
+/// Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_tap_wait_fd(tap: Option<&mut shmx_tap>, fd: Out<'_, i32>) -> shmx_status {
+    guard("shmx_tap_wait_fd", || {
+        put(fd, "fd", descriptor(lender(tap)?.reader())?)?;
+        Ok(shmx_status::Ok)
+    })
+}
+
+#[cfg(unix)]
+fn descriptor(tap: &mut Tap) -> Result<i32, Fault> {
+    Ok(std::os::fd::AsRawFd::as_raw_fd(&tap.wait_fd()?))
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &mut Tap) -> Result<i32, Fault> {
+    Err(Fault::new(shmx_status::Unsupported, "there are no descriptors here; wait with a timeout"))
+}
+
 /// What is known of the server: a `shmx_server_state`. Ask first, then take what frames are left.
 ///
 /// Threads: one at a time.

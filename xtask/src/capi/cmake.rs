@@ -114,7 +114,7 @@ fn both(built: &Path, producer: &str, reader: &str, more: &[&str]) -> Result<()>
 /// Each server with each reader, in both languages.
 fn examples(built: &Path) -> Result<()> {
     for server in ["server_c", "server_cpp", "in_place_c", "in_place_cpp"] {
-        for client in ["client_c", "client_cpp"] {
+        for client in ["client_c", "client_cpp", "epoll_c", "epoll_cpp"] {
             both(built, server, client, &[])?;
         }
     }

@@ -1,5 +1,7 @@
 // Every part of shmx.h in one process, and what misuse gets. `features NAME`.
 #include "check.h"
+#include <poll.h>
+#include <unistd.h>
 
 static uint32_t seen_in_use(shmx_server *server) {
     shmx_reader readers[32];
@@ -161,6 +163,36 @@ static void control_both_ways(shmx_server *server, const char *name) {
     shmx_client_free(&client);
 }
 
+static void slept_on(const char *name) {
+    shmx_server *server = NULL;
+    shmx_client *client = NULL;
+    shmx_messages *messages = NULL;
+    shmx_view view = no_view();
+    struct pollfd polled[2];
+    int news = -1, control = -1;
+    OK(shmx_server_create(name, NULL, &server));
+    OK(shmx_client_open(name, NULL, &client));
+    IS(SHMX_STATUS_NULL, shmx_client_wait_fd(client, NULL));
+    OK(shmx_client_wait_fd(client, &news));
+    OK(shmx_server_control_fd(server, &control));
+    memset(polled, 0, sizeof polled);
+    polled[0].fd = news;
+    polled[1].fd = control;
+    polled[0].events = polled[1].events = POLLIN;
+    OK(shmx_server_publish_records(server, 0.0, "\0\40\0\0\30\0\0\0\1\0\0\0\1\0\0\0\10\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0",
+                                   32, 1, NULL));
+    CHECK(poll(polled, 1, 10000) == 1);
+    OK(shmx_client_wait(client, 0, &view));
+    OK(shmx_client_send(client, DONE, NULL, 0));
+    CHECK(poll(polled + 1, 1, 10000) == 1);
+    OK(shmx_server_wait_control(server, 4, SECOND, &messages));
+    CHECK(shmx_messages_count(messages) == 1);
+    shmx_messages_free(&messages);
+    close(control);
+    shmx_client_free(&client);
+    shmx_server_free(&server);
+}
+
 static void looked_at(shmx_server *server, const char *name) {
     shmx_inspector *inspector = NULL;
     shmx_frame *frame = NULL;
@@ -319,6 +351,11 @@ int main(int argc, char **argv) {
     control_both_ways(server, argv[1]);
     looked_at(server, argv[1]);
     misuse(server, argv[1]);
+    {
+        char other[256];
+        snprintf(other, sizeof other, "%s-slept", argv[1]);
+        slept_on(other);
+    }
 
     /* A frame under construction outlives its server's handle, and the server ends with it. */
     OK(shmx_client_open(argv[1], NULL, &client));
