@@ -330,12 +330,7 @@ impl Frame<'_> {
         let words = (meta.payload_bytes as usize).div_ceil(8);
         let data = match held {
             Some(held) if held.has_room_to_keep() => Data::Leased(held.keep()),
-            Some(held) => {
-                let mut copy = taken.pool.take(words);
-                let len = meta.payload_bytes as usize;
-                bytemuck::cast_slice_mut::<u64, u8>(&mut copy)[..len].copy_from_slice(held.payload(len));
-                Data::Copied(copy)
-            }
+            Some(held) => Data::Copied(copy_of(&taken.pool, held.payload(meta.payload_bytes as usize))),
             // All of it at once, whatever stands behind the frame: cheaper than its own length.
             None => match taken.scratch.first_chunk::<SMALL_WORDS>().filter(|_| words <= SMALL_WORDS) {
                 Some(small) => Data::Small(*small),
@@ -347,6 +342,44 @@ impl Frame<'_> {
         };
         OwnedFrame { meta, slot, sum, missed_before, features: taken.features, catalog: taken.catalog.clone(), data }
     }
+}
+
+impl Frame<'_> {
+    /// As [`Frame::keep`], in memory of its own whatever the reader's [`crate::Hold`]: it costs the producer no slot.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx::{Client, Hold, Server, Stream};
+    ///
+    /// const IMAGE: Stream<u8> = Stream::new(1, "image");
+    /// # let name = format!("doc-copy-{}", std::process::id());
+    /// # let mut server = Server::builder(&name).stream(IMAGE, 4096).create()?;
+    /// # let mut client = Client::options().hold(Hold::Lease).open(&name)?;
+    /// # let mut frame = server.begin_frame()?;
+    /// # frame.append_stream(IMAGE, &[7; 4096])?;
+    /// # frame.publish_frame(0.0)?;
+    /// let frame = client.latest()?.expect("one was published");
+    /// assert!(frame.is_leased());
+    /// let copy = frame.copy();
+    /// assert!(!copy.is_leased());
+    /// assert_eq!(copy.get(IMAGE)?, [7; 4096]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn copy(self) -> OwnedFrame {
+        let Some(held) = &self.held else { return self.keep() };
+        let Self { taken, .. } = &self;
+        taken.home.refresh();
+        let Current { meta, slot, sum, missed_before } = taken.current;
+        let data = Data::Copied(copy_of(&taken.pool, held.payload(meta.payload_bytes as usize)));
+        OwnedFrame { meta, slot, sum, missed_before, features: taken.features, catalog: taken.catalog.clone(), data }
+    }
+}
+
+fn copy_of(pool: &Arc<Pool>, payload: &[u8]) -> Buffer {
+    let mut copy = pool.take(payload.len().div_ceil(8));
+    bytemuck::cast_slice_mut::<u64, u8>(&mut copy)[..payload.len()].copy_from_slice(payload);
+    copy
 }
 
 impl std::fmt::Debug for Frame<'_> {

@@ -43,6 +43,24 @@ fn an_orderly_end_and_a_death_are_told_apart() {
 }
 
 #[test]
+fn a_server_ends_while_frames_of_it_are_open() {
+    let (server, name) = serve("ended", 4);
+    let server = server.into_shared();
+    let mut client = Client::open(&name).unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    server.end();
+    assert_eq!(client.wait(LIMIT).unwrap_err(), ReadError::ServerGone { end: ServerEnd::Closed });
+    frame.append_stream(WORDS, &[1; 50]).unwrap();
+    let successor = Server::builder(&name).stream(WORDS, 2000).create().unwrap();
+    // The name is the successor's by now.
+    server.end();
+    drop(frame);
+    drop(server);
+    assert!(successor.name_is_current());
+    assert!(Client::open(&name).is_ok());
+}
+
+#[test]
 fn a_client_waits_for_its_server_and_follows_its_successor() {
     let name = unique("successor");
     let create = || Server::builder(&name).stream(WORDS, 2000).create().unwrap();

@@ -179,12 +179,27 @@ impl Server {
 
     /// Ends the server: readers are told, the name is removed. The same as dropping it.
     pub fn destroy(self) {}
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
+    /// The same while others still hold the server, as handles of a [`SharedServer`] or frames under construction do:
+    /// readers are told and the name is removed at once, and the memory goes with the last holder. Once is enough.
+    ///
+    /// Nobody need look for frames that are published after it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx::{Client, Server};
+    ///
+    /// let name = format!("doc-end-{}", std::process::id());
+    /// let server = Server::builder(&name).create()?.into_shared();
+    /// let frame = server.begin_frame()?;
+    /// server.end();
+    /// assert!(Client::open(&name).is_err());
+    /// drop(frame);
+    /// # Ok(()) }
+    /// ```
+    pub fn end(&self) {
         // After a takeover in place the name leads to the other server's region, which is this very object.
-        if self.check_region().is_err() {
+        if self.check_region().is_err() || self.ended.swap(true, Ordering::Relaxed) {
             return;
         }
         let h = self.region.header();
@@ -194,5 +209,11 @@ impl Drop for Server {
         if let Err(error) = self.region.os.remove() {
             tracing::warn!(%error, "the region's name could not be removed");
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -15,6 +15,7 @@ use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, Claimer, NoFreeSlot, Publisher};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The producer's end of a region.
 ///
@@ -66,6 +67,8 @@ pub struct Server {
     pub(super) begins_in: AtomicU64,
     /// How the region was made, without its directory.
     pub(super) plan: Box<Plan>,
+    /// Set by the first [`Server::end`].
+    pub(super) ended: AtomicBool,
 }
 
 /// What every frame of a server has in common.
@@ -95,6 +98,7 @@ impl Server {
             keepers: Keepers::new(),
             begins_in: AtomicU64::new(producing.session_id),
             plan: Box::new(plan),
+            ended: AtomicBool::new(false),
             region,
         }
     }
