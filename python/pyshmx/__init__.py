@@ -1,0 +1,159 @@
+"""Frames of typed streams between processes on one machine, through named shared memory.
+
+A :class:`Publisher` publishes frames into a ring of slots; any number of :class:`Reader` take the newest, or each one.
+Arrays lie in shared memory and keep their slot for as long as they live. ``pyshmx.compat`` is a drop-in for the package
+``shmx``.
+
+>>> import os, pyshmx
+>>> name = f"doc-{os.getpid()}"
+>>> with pyshmx.Publisher(name, {"tick": "u64", "pose": ("f32", 7)}) as pub, pyshmx.Reader(name) as reader:
+...     with pub.frame(time=0.5) as f:
+...         f["tick"] = 7
+...         f["pose"] = [0, 0, 1, 0, 0, 0, 1]
+...     with reader.wait(1) as frame:
+...         print(frame["tick"], frame.time)
+7 0.5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+try:
+    from . import _native
+except ImportError as e:  # pragma: no cover
+    if "subinterpreter" in str(e):
+        raise ImportError(
+            "pyshmx works in one interpreter of a process: import it in the main one only, and use threads or processes "
+            "instead of subinterpreters"
+        ) from e
+    raise ImportError(
+        f"the compiled part of pyshmx cannot be loaded ({e}); install it with `pip install ./python` from the project, or "
+        "a wheel for this interpreter and platform"
+    ) from e
+
+from ._aio import open_reader
+from ._errors import (
+    AccessDenied,
+    Closed,
+    Error,
+    Forked,
+    FrameFull,
+    FrameRejected,
+    InvalidData,
+    InvalidName,
+    InvalidRegion,
+    NameTaken,
+    NoFreeSlot,
+    NoReaderSlot,
+    NoRoom,
+    NotARegion,
+    NotFound,
+    Overtaken,
+    RingFull,
+    SendFailed,
+    ServerGone,
+    SessionChanged,
+    StreamMismatch,
+    SystemFailure,
+    Timeout,
+    UnknownStream,
+    Unsupported,
+    ViewsAlive,
+)
+from ._native import (
+    Frame,
+    Frames,
+    FrameWriter,
+    Inspector,
+    Message,
+    Publisher,
+    Reader,
+    ReaderInfo,
+    RegionInfo,
+    Stats,
+    StreamInfo,
+    Tap,
+    View,
+    list,
+    now_ticks,
+    remove,
+)
+from ._streams import Stream, image, points, pose, stream, vector
+
+__version__: str = _native.__version__
+
+#: The first type of message that belongs to applications.
+USER_MESSAGE = 0x3000
+
+
+def tap(name: str, *, start: str = "oldest", verify: str = "auto") -> Tap:
+    """Follow a region without being noticed: see :class:`Tap`."""
+    return Tap(name, start=start, verify=verify)
+
+
+def wait(readers: Iterable[Reader], timeout: float | None = None) -> "builtins_list[Reader]":
+    """Wait for several readers at once.
+
+    Returns those that have a frame which they have not taken, or whose server is gone; none when ``timeout`` seconds are
+    over. They are looked at in turn, every millisecond at least.
+    """
+    return _native._wait_any([*readers], timeout)
+
+
+builtins_list = type([])
+
+__all__ = [
+    "USER_MESSAGE",
+    "AccessDenied",
+    "Closed",
+    "Error",
+    "Forked",
+    "Frame",
+    "FrameFull",
+    "FrameRejected",
+    "FrameWriter",
+    "Frames",
+    "Inspector",
+    "InvalidData",
+    "InvalidName",
+    "InvalidRegion",
+    "Message",
+    "NameTaken",
+    "NoFreeSlot",
+    "NoReaderSlot",
+    "NoRoom",
+    "NotARegion",
+    "NotFound",
+    "Overtaken",
+    "Publisher",
+    "Reader",
+    "ReaderInfo",
+    "RegionInfo",
+    "RingFull",
+    "SendFailed",
+    "ServerGone",
+    "SessionChanged",
+    "Stats",
+    "Stream",
+    "StreamInfo",
+    "StreamMismatch",
+    "SystemFailure",
+    "Tap",
+    "Timeout",
+    "UnknownStream",
+    "Unsupported",
+    "View",
+    "ViewsAlive",
+    "image",
+    "list",
+    "now_ticks",
+    "open_reader",
+    "points",
+    "pose",
+    "remove",
+    "stream",
+    "tap",
+    "vector",
+    "wait",
+]

@@ -1,0 +1,64 @@
+//! Locks and waits without the interpreter's lock.
+
+use parking_lot::{Mutex, MutexGuard};
+use pyo3::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Signals are looked at this often in every wait.
+pub(crate) const SLICE: Duration = Duration::from_millis(20);
+
+/// Copies above this many bytes are made without the interpreter's lock.
+pub(crate) const LARGE: usize = 64 * 1024;
+
+/// Locks a mutex. While another thread has it the interpreter's lock is free, since that thread may need it to go on.
+#[inline]
+pub(crate) fn lock<'a, T: Send>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    loop {
+        if let Some(guard) = mutex.try_lock() {
+            return guard;
+        }
+        py.detach(|| drop(mutex.lock()));
+    }
+}
+
+/// Runs `f`, without the interpreter's lock if `large`.
+#[inline]
+pub(crate) fn detached_if<T: Send>(py: Python<'_>, large: bool, f: impl FnOnce() -> T + Send) -> T {
+    if large { py.detach(f) } else { f() }
+}
+
+/// When a wait ends; never, without a timeout.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    start: Instant,
+    timeout: Option<Duration>,
+}
+
+impl Deadline {
+    /// In `seconds` from now.
+    pub(crate) fn new(seconds: Option<f64>) -> PyResult<Self> {
+        Ok(Self { start: Instant::now(), timeout: seconds.map(duration).transpose()? })
+    }
+
+    /// Time that is left; none if it does not end.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.timeout.map(|t| t.saturating_sub(self.start.elapsed()))
+    }
+
+    /// How long to wait until signals are looked at again.
+    pub(crate) fn slice(&self) -> Duration {
+        self.left().map_or(SLICE, |left| left.min(SLICE))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+}
+
+/// Seconds as Python gives them.
+pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
+    // Whoever waits longer than that waits for ever.
+    Duration::try_from_secs_f64(seconds.min(1e9)).map_err(|_| {
+        pyo3::exceptions::PyValueError::new_err(format!("a time of {seconds} s; give 0 or more, or None for ever"))
+    })
+}
