@@ -250,6 +250,22 @@ def _fields(extra: bytes) -> list[str] | None:
     return found if good else None
 
 
+def _convert(values: Any, dtype: Any, name: str | None) -> Any:
+    """An array of the numbers of a list: of ones that the type has, nothing is cut off."""
+    import numpy as np
+
+    if dtype.fields is None:
+        found = np.asarray(values)
+        kind = found.dtype.kind
+        if name == "bool":
+            good = kind == "b" or (kind in "iu" and bool(((found == 0) | (found == 1)).all()))
+        else:
+            good = kind in ("biuf" if name in ("f16", "bf16", "f32", "f64") else "biu")
+        if not good and found.size:
+            raise TypeError(f"values of {found.dtype}")
+    return np.asarray(values, dtype)
+
+
 def _bytes(view: Any) -> Any:
     """Data that is no whole number of elements."""
     import numpy as np

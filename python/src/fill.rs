@@ -8,7 +8,7 @@ use crate::schema::{StreamDesc, shape_text};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 use shmx::{ElementType, bf16, f16};
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -227,16 +227,18 @@ fn by_numpy(
     let asarray = np.asarray.bind(py);
     // What has no type of its own is converted.
     let typed = value.hasattr("dtype")? || value.hasattr("__array__")?;
+    let listed = value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>();
     let array = if typed {
         asarray.call1((value,))?
-    } else {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("dtype", dtype)?;
-        asarray.call((value,), Some(&kwargs)).map_err(|e| {
+    } else if listed {
+        let convert = py.import("pyshmx._streams")?.getattr("_convert")?;
+        convert.call1((value, dtype, stream.element.map(ElementType::name))).map_err(|e| {
             let error = mismatch(py, stream, &format!("{}", e.value(py)));
             error.set_cause(py, Some(e));
             error
         })?
+    } else {
+        return Err(mismatch(py, stream, &format!("a {}: {value:?}", value.get_type().name()?)));
     };
     let (shape, found): (Vec<usize>, Bound<'_, PyAny>) =
         (array.getattr("shape")?.extract()?, array.getattr("dtype")?);
