@@ -5,7 +5,7 @@ use crate::errors;
 use crate::frame::Frame;
 use crate::schema::Schema;
 use crate::wait::{Deadline, LARGE, duration, lock};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -123,10 +123,15 @@ impl Reader {
         f: impl FnOnce(&mut Client) -> Result<T, ReadError> + Send,
     ) -> PyResult<T> {
         let on = |client: &mut Option<Client>| Ok(f(client.as_mut().ok_or(Nothing::Closed)?)?);
-        let done: Result<T, Nothing> = if long {
-            py.detach(|| on(&mut self.client.lock()))
-        } else {
-            on(&mut lock(py, &self.client))
+        let done: Result<T, Nothing> = match if long { None } else { self.client.try_lock() } {
+            Some(mut client) => on(&mut client),
+            None => py.detach(|| {
+                let mut client = self.client.lock();
+                let done = on(&mut client);
+                // A thread in a wait locks again at once, and would keep the others out for long.
+                MutexGuard::unlock_fair(client);
+                done
+            }),
         };
         done.map_err(|e| self.nothing(py, e))
     }
@@ -140,11 +145,14 @@ impl Reader {
 
     /// The streams as the region has them now.
     fn schema(&self, py: Python<'_>) -> PyResult<Arc<Schema>> {
-        let directory = match lock(py, &self.client).as_ref() {
-            Some(client) => client.directory(),
-            None => return Ok(lock(py, &self.schema).clone()),
-        };
         let known = lock(py, &self.schema).clone();
+        let ask = |client: Option<&Client>| client.map(Client::directory);
+        // As in `with`.
+        let directory = match self.client.try_lock() {
+            Some(client) => ask(client.as_ref()),
+            None => py.detach(|| ask(self.client.lock().as_ref())),
+        };
+        let Some(directory) = directory else { return Ok(known) };
         match directory {
             Ok(now) if Arc::ptr_eq(&now, &known.directory) || *now == *known.directory => Ok(known),
             Ok(now) => {
@@ -354,9 +362,14 @@ impl Reader {
         while lock(py, &self.ahead).is_none() {
             // In order: a call that wants the newest passes it over for one that is newer.
             let slice = deadline.slice();
-            let found = py.detach(|| match self.client.lock().as_mut() {
-                Some(client) => client.next(slice).map(|f| f.map(Borrowed::keep)),
-                None => Err(ReadError::Forked),
+            let found = py.detach(|| {
+                let mut client = self.client.lock();
+                let found = match client.as_mut() {
+                    Some(client) => client.next(slice).map(|f| f.map(Borrowed::keep)),
+                    None => Err(ReadError::Forked),
+                };
+                MutexGuard::unlock_fair(client);
+                found
             });
             match found {
                 Ok(Some(found)) => *lock(py, &self.ahead) = Some(found),

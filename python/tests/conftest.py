@@ -99,8 +99,7 @@ def spawn() -> Iterator[Callable[..., Process]]:
 
     yield start
     for process in started:
-        if process.popen.poll() is None:
-            process.kill()
+        process.kill()
 
 
 @pytest.fixture(autouse=True)

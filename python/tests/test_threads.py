@@ -1,0 +1,211 @@
+"""Threads, waits and signals."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import numpy as np
+import pyshmx
+import pytest
+from conftest import LIMIT, until
+
+
+def test_other_threads_run_during_waits_and_copies(name):
+    """Copies of 50 MB and a wait, beside a thread that counts."""
+    big = np.zeros(50_000_000, np.uint8)
+    with pyshmx.Publisher(name, {"a": ("u8", big.shape)}, slots=3) as pub, pyshmx.Reader(name, copy=True) as reader:
+        stop = threading.Event()
+        ticks = 0
+
+        def count() -> None:
+            nonlocal ticks
+            while not stop.is_set():
+                ticks += 1
+                time.sleep(0)
+
+        counter = threading.Thread(target=count)
+        counter.start()
+
+        def ran_during(what) -> bool:
+            before = ticks
+            what()
+            return ticks > before + 1
+
+        def wait() -> None:
+            with pytest.raises(TimeoutError):
+                reader.next(0.1)
+
+        try:
+            until(lambda: ticks)
+            # Once is enough: whether the system lets the other thread run during one copy is its own affair.
+            until(lambda: ran_during(lambda: pub.publish({"a": big})), "a copy without the lock")
+            until(lambda: ran_during(reader.latest), "a copy out without the lock")
+            while reader.try_next() is not None:
+                pass
+            until(lambda: ran_during(wait), "a wait without the lock")
+        finally:
+            stop.set()
+            counter.join(LIMIT)
+
+
+def test_a_reader_in_a_wait_does_not_keep_others_from_it(name):
+    with pyshmx.Publisher(name, {"t": "u64"}) as pub:
+        reader = pyshmx.Reader(name)
+        taken = []
+        waiting = threading.Thread(target=lambda: taken.append(reader.wait(LIMIT)))
+        waiting.start()
+        for _ in range(20):
+            assert reader.stats.delivered == 0
+            assert reader.latest() is None
+            reader.send(0x3000, b"x")
+        pub.publish({"t": 1})
+        waiting.join(LIMIT)
+        assert taken[0]["t"] == 1
+
+
+def test_closing_ends_a_wait_of_another_thread(name):
+    with pyshmx.Publisher(name, {"t": "u64"}):
+        reader = pyshmx.Reader(name)
+        errors = []
+        started = threading.Event()
+
+        def wait() -> None:
+            started.set()
+            try:
+                reader.wait()
+            except pyshmx.Closed as e:
+                errors.append(e)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert started.wait(LIMIT)
+        reader.close()
+        waiting.join(LIMIT)
+        assert len(errors) == 1
+
+
+def test_many_threads_publish_and_read(name):
+    """Each frame is whole, and each goes to one of the threads that share a reader."""
+    each = 300
+    with pyshmx.Publisher(name, {"who": "u32", "n": "u32", "a": ("u32", (5000,))}, slots=64) as pub:
+        shared = pyshmx.Reader(name, copy=True)
+        own = [pyshmx.Reader(name) for _ in range(2)]
+        seen: list[tuple[int, int]] = []
+        failures: list[BaseException] = []
+        done = threading.Event()
+
+        def produce(who: int) -> None:
+            for n in range(each):
+                while True:
+                    try:
+                        with pub.frame(time=n) as f:
+                            f["who"], f["n"] = who, n
+                            f["a"][:] = who * each + n
+                        break
+                    except pyshmx.NoFreeSlot:
+                        time.sleep(0)
+
+        def check(frame: pyshmx.Frame) -> tuple[int, int]:
+            who, n = frame["who"], frame["n"]
+            assert (frame["a"] == who * each + n).all()
+            return who, n
+
+        def read(reader: pyshmx.Reader, into: list) -> None:
+            while True:
+                try:
+                    frame = reader.next(0.01)
+                except TimeoutError:
+                    if done.is_set():
+                        return
+                    continue
+                into.append(check(frame))
+
+        def guarded(f, *args) -> threading.Thread:
+            def run() -> None:
+                try:
+                    f(*args)
+                except BaseException as e:
+                    failures.append(e)
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            return thread
+
+        readers = [guarded(read, shared, seen) for _ in range(2)]
+        others = [guarded(read, r, []) for r in own]
+        producers = [guarded(produce, who) for who in range(3)]
+        for thread in producers:
+            thread.join(LIMIT)
+        done.set()
+        for thread in readers + others:
+            thread.join(LIMIT)
+        assert failures == []
+        assert pub.published == 3 * each
+        assert len(seen) == len(set(seen)), "no frame goes to both"
+        assert len(seen) + shared.stats.missed == 3 * each
+        assert len(seen) > 100
+
+
+def test_two_threads_fill_one_frame(name):
+    with pyshmx.Publisher(name, {"a": ("u8", (3_000_000,)), "b": ("u8", (3_000_000,))}) as pub:
+        reader = pyshmx.Reader(name)
+        for n in range(20):
+            f = pub.frame()
+            threads = [
+                threading.Thread(target=f.__setitem__, args=(k, np.full(3_000_000, n + i, np.uint8)))
+                for i, k in enumerate("ab")
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(LIMIT)
+            f.publish()
+            with reader.wait(5) as frame:
+                assert (frame["a"] == n).all()
+                assert (frame["b"] == n + 1).all()
+
+
+WAITS = {
+    "wait": "reader.wait()",
+    "next": "reader.next()",
+    "for": "[f for f in reader]",
+    "tap": "pyshmx.tap(name).next()",
+    "open": "pyshmx.Reader('shmx-py-nobody', wait=1000)",
+    "several": "pyshmx.wait([reader])",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_control_c_ends_every_wait(name, spawn, wait):
+    with pyshmx.Publisher(name, {"t": "u64"}):
+        process = spawn(
+            f"""
+            import pyshmx, time
+            name = {name!r}
+            reader = pyshmx.Reader(name)
+            try:
+                print("waiting")
+                {wait}
+            except KeyboardInterrupt:
+                print("interrupted")
+            """
+        )
+        assert process.line() == "waiting"
+        # It may come before the wait has begun, and counts all the same.
+        process.popen.send_signal(signal.SIGINT)
+        assert process.line() == "interrupted"
+        assert process.end() == 0
+
+
+def test_signal_handlers_run_during_a_wait(name):
+    with pyshmx.Publisher(name, {"t": "u64"}) as pub, pyshmx.Reader(name) as reader:
+        seen = []
+        before = signal.signal(signal.SIGALRM, lambda *_: (seen.append(1), pub.publish({"t": 4})))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            assert reader.wait(LIMIT)["t"] == 4
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert seen == [1]
