@@ -57,8 +57,9 @@ impl Deadline {
 
 /// Seconds as Python gives them.
 pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
-    // Whoever waits longer than that waits for ever.
-    Duration::try_from_secs_f64(seconds.min(1e9)).map_err(|_| {
+    // Whoever waits longer than that waits for ever. (`min` would make a number of NaN.)
+    let seconds = if seconds > 1e9 { 1e9 } else { seconds };
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
         pyo3::exceptions::PyValueError::new_err(format!("a time of {seconds} s; give 0 or more, or None for ever"))
     })
 }

@@ -170,9 +170,9 @@ def test_damaged_payloads_and_directories(name):
             readers = [pyshmx.Reader(name, copy=c) for c in (True, None)]
             for _ in range(8):
                 memory[rng.integers(128, len(memory))] ^= rng.integers(1, 255)
-            for reader in (*readers, pyshmx.tap(name)):
+            for look in (*(r.latest for r in readers), lambda: pyshmx.tap(name).latest()):
                 try:
-                    frame = reader.latest()
+                    frame = look()
                     if frame is not None:
                         outcomes.add("frame")
                         assert frame.id in (number, frame.id)
@@ -200,7 +200,7 @@ def test_metadata_of_others_that_makes_no_sense(name):
         (b'{"shape":[4294967295,4294967295,4294967295]}', shmx.DT_F64, 1, 8, 24, (3,)),
         (b'{"shape":[0,4294967295,4294967295,4294967295]}', shmx.DT_F64, 1, 8, 24, (3,)),
         (b'{"role":"image","shape":[9,9],"encoding":"bgr8"}', shmx.DT_U8, 3, 3, 24, (8, 3)),
-        (b'{"role":"image","shape":[2,4],"encoding":"rgb8","row_step":5}', shmx.DT_U8, 3, 3, 24, (8, 3)),
+        (b'{"role":"image","shape":[2,4],"encoding":"rgb8","row_step":5}', shmx.DT_U8, 3, 3, 24, (2, 4, 3)),
         (b'{"role":"image","shape":[2,4],"encoding":"mono8","row_step":4294967295}', shmx.DT_U8, 1, 1, 24, (24,)),
         (b'{"role":"image","shape":[0,0],"encoding":"mono8"}', shmx.DT_U8, 1, 1, 24, (24,)),
         (b'{"role":"image","shape":[0,8],"encoding":"mono8"}', shmx.DT_U8, 1, 1, 24, (3, 8)),
@@ -258,9 +258,3 @@ def test_times_that_make_no_sense(name):
             reader.wait("1")
         with pytest.raises(ValueError):
             pyshmx.Reader(name, spin=-1)
-
-
-def test_panics_do_not_cross(spawn):
-    """There is no known way to one; a warning about an unraisable exception would fail any test."""
-    process = spawn("import pyshmx, sys; print(len(pyshmx.__all__), pyshmx.__version__)")
-    assert process.line().split()[0] == str(len(pyshmx.__all__))

@@ -287,7 +287,7 @@ def test_subinterpreters_are_refused(spawn):
             said = "taken"
         except ImportError as e:
             said = f"refused: {e}"
-        os.write(1, said.encode() + b"\\x0a")
+        os.write(1, (said + chr(10)).encode())
         '''
         print(interpreters.run_string(other, __import__("textwrap").dedent(code)))
         """
