@@ -17,20 +17,21 @@ Arrays lie in shared memory and keep their slot for as long as they live. ``pysh
 
 from __future__ import annotations
 
+from builtins import list as _list
 from collections.abc import Iterable
 
 try:
     from . import _native
-except ImportError as e:  # pragma: no cover
-    if "subinterpreter" in str(e):
+except ImportError as _e:  # pragma: no cover
+    if "subinterpreter" in str(_e):
         raise ImportError(
-            "pyshmx works in one interpreter of a process: import it in the main one only, and use threads or processes "
-            "instead of subinterpreters"
-        ) from e
+            "pyshmx works in one interpreter of a process: import it in the main one only, and use threads or "
+            "processes instead of subinterpreters"
+        ) from _e
     raise ImportError(
-        f"the compiled part of pyshmx cannot be loaded ({e}); install it with `pip install ./python` from the project, or "
-        "a wheel for this interpreter and platform"
-    ) from e
+        f"the compiled part of pyshmx cannot be loaded ({_e}); install it with `pip install ./python` from the project, "
+        "or a wheel for this interpreter and platform"
+    ) from _e
 
 from ._aio import open_reader
 from ._errors import (
@@ -92,16 +93,14 @@ def tap(name: str, *, start: str = "oldest", verify: str = "auto") -> Tap:
     return Tap(name, start=start, verify=verify)
 
 
-def wait(readers: Iterable[Reader], timeout: float | None = None) -> "builtins_list[Reader]":
+def wait(readers: Iterable[Reader], timeout: float | None = None) -> _list[Reader]:
     """Wait for several readers at once.
 
-    Returns those that have a frame which they have not taken, or whose server is gone; none when ``timeout`` seconds are
-    over. They are looked at in turn, every millisecond at least.
+    Returns those that have a frame which they have not taken, or whose server is gone; none when ``timeout`` seconds
+    are over. They are looked at in turn, every millisecond at least.
     """
     return _native._wait_any([*readers], timeout)
 
-
-builtins_list = type([])
 
 __all__ = [
     "USER_MESSAGE",

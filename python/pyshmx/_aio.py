@@ -10,7 +10,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ._errors import Error, NotFound, ServerGone, Timeout
+from ._errors import NotFound, ServerGone
 
 if TYPE_CHECKING:
     from ._native import Frame, Reader

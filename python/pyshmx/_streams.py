@@ -80,7 +80,7 @@ def _type_of(dtype: Any) -> tuple[str, tuple[int, ...], tuple[str, ...] | None]:
 
 def stream(
     dtype: Any,
-    shape: int | None | Sequence[int | None] = (),
+    shape: int | Sequence[int | None] | None = (),
     *,
     components: int = 1,
     max: int | None = None,
@@ -129,7 +129,7 @@ def stream(
     return Stream(of, components, all_dims, elements, kept | dict(extra or {}), id, fields)
 
 
-def vector(dtype: Any, components: int, shape: int | None | Sequence[int | None] = (), **meta: Any) -> Stream:
+def vector(dtype: Any, components: int, shape: int | Sequence[int | None] | None = (), **meta: Any) -> Stream:
     """Vectors of ``components`` numbers, one in each frame unless ``shape`` says more; see :func:`stream`."""
     return stream(dtype, shape, components=components, **meta)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 
-import pyshmx
 import pytest
 from conftest import LIMIT
+
+import pyshmx
 
 
 def run(main) -> None:

@@ -11,9 +11,10 @@ import threading
 import time
 
 import numpy as np
-import pyshmx.compat as shmx
 import pytest
 from conftest import until
+
+import pyshmx.compat as shmx
 
 SPEC = [shmx.create_stream_spec(1, "a", shmx.DT_U8, 1, 1)]
 

@@ -8,8 +8,9 @@ import resource
 from pathlib import Path
 
 import numpy as np
-import pyshmx
 import pytest
+
+import pyshmx
 from pyshmx import _errors
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyshmx
 import pytest
+
+import pyshmx
 
 
 def test_the_newest_frame_is_read_as_arrays(name):

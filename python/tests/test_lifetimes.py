@@ -9,8 +9,9 @@ import sys
 import weakref
 
 import numpy as np
-import pyshmx
 import pytest
+
+import pyshmx
 
 LARGE = {"a": ("u8", (100_000,))}
 

@@ -10,9 +10,10 @@ import sys
 import warnings
 
 import numpy as np
-import pyshmx
 import pytest
 from conftest import LIMIT, until
+
+import pyshmx
 
 CAMERA = """
 import sys, time, pyshmx, numpy as np

@@ -7,9 +7,10 @@ import threading
 import time
 
 import numpy as np
-import pyshmx
 import pytest
 from conftest import LIMIT, until
+
+import pyshmx
 
 
 def test_other_threads_run_during_waits_and_copies(name):

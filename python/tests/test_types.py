@@ -6,8 +6,9 @@ import array
 
 import ml_dtypes
 import numpy as np
-import pyshmx
 import pytest
+
+import pyshmx
 
 TYPES = {
     "bool": np.bool_,
@@ -121,7 +122,9 @@ def test_buffers_of_others_are_taken(name):
 
 def test_named_fields(name):
     point = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4")])
-    with pyshmx.Publisher(name, {"one": point, "many": (point, (4,)), "open": pyshmx.stream(point, None, max=9)}) as pub:
+    with pyshmx.Publisher(
+        name, {"one": point, "many": (point, (4,)), "open": pyshmx.stream(point, None, max=9)}
+    ) as pub:
         reader = pyshmx.Reader(name)
         values = np.array([(1, 2, 3), (4, 5, 6), (7, 8, 9), (0, 0, 1)], point)
         pub.publish({"one": values[0], "many": values, "open": values[:2]})

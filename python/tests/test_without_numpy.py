@@ -12,7 +12,7 @@ class Hide(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(name)
 del sys.modules["numpy"]
 sys.meta_path.insert(0, Hide())
-import pyshmx, gc
+import pyshmx, struct
 """
 
 
@@ -44,7 +44,8 @@ with pyshmx.Publisher(sys.argv[1], {
     assert (image.shape, image.format, image.readonly) == ((2, 3, 3), "B", True)
     assert image[1, 2, 2] == 17
     assert frame["v"].tolist() == [1, 2.5, 3] and frame["v"].format == "f"
-    assert frame["h"].tolist() == [1, 2]
+    # Not every memoryview can list half floats.
+    assert frame["h"].format == "e" and bytes(frame["h"]) == struct.pack("2e", 1, 2)
     assert frame["t"] == 7 and frame["b"] is True
     assert frame["padded"][1, 2] == 9 and frame["padded"].strides == (8, 1)
     assert frame["open"].tolist() == [[1, 2], [3, 4]]
