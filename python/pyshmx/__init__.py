@@ -29,8 +29,8 @@ except ImportError as _e:  # pragma: no cover
             "processes instead of subinterpreters"
         ) from _e
     raise ImportError(
-        f"the compiled part of pyshmx cannot be loaded ({_e}); install it with `pip install ./python` from the project, "
-        "or a wheel for this interpreter and platform"
+        f"the compiled part of pyshmx cannot be loaded ({_e}); install it with `pip install ./python` from the "
+        "project, or a wheel for this interpreter and platform"
     ) from _e
 
 from ._aio import open_reader

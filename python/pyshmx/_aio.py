@@ -1,16 +1,17 @@
 """asyncio: frames without blocking the loop.
 
-A frame that is there is taken at once. To wait for one, a thread sleeps on the region's doorbell; each iteration has one
-thread, which ends with it.
+A frame that is there is taken at once. To wait for one, a thread sleeps on the region's doorbell; it ends when there is
+one, or when nobody waits any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ._errors import NotFound, ServerGone
+from ._errors import NotFound, ServerGone, Timeout
 
 if TYPE_CHECKING:
     from ._native import Frame, Reader
@@ -64,10 +65,10 @@ class AsyncFrames:
                 raise StopAsyncIteration from None
             if frame is not None:
                 return frame
-            await asyncio.wait_for(self._news(), self._timeout_error())
-
-    def _timeout_error(self) -> float | None:
-        return self._timeout
+            try:
+                await asyncio.wait_for(self._news(), self._timeout)
+            except TimeoutError:
+                raise Timeout(f"no frame of `{self._reader.name}` came in that time") from None
 
     async def _news(self) -> None:
         loop = asyncio.get_running_loop()
@@ -89,10 +90,9 @@ class AsyncFrames:
                     pass
             except BaseException as e:
                 error = e
-            try:
+            # Of a loop that is closed: nobody wants to know.
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(tell, error)
-            except RuntimeError:
-                pass  # the loop is closed: nobody wants to know
 
         threading.Thread(target=sleep, name=f"pyshmx-{self._reader.name}", daemon=True).start()
         try:

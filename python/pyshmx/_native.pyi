@@ -13,7 +13,6 @@ _Verify: TypeAlias = Literal["auto", "always", "never"]
 _Checksum: TypeAlias = Literal["auto", "always", "never"]
 _Key: TypeAlias = str | int
 
-__all__: _list[str]
 __version__: str
 _compat: ModuleType
 

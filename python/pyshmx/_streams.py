@@ -26,10 +26,10 @@ _MOST = 2**32 - 1
 class Stream:
     """A stream as a publisher declares it; made by :func:`stream` and its kin.
 
-    ``dtype`` is the type of a component ("f32", ...), ``components`` the numbers in one element, ``shape`` the elements
-    of a frame (None for a dimension that each frame chooses), ``elements`` their most, ``extra`` the metadata (a dict in
-    JSON, or bytes of the application), ``id`` the number (None: the publisher counts), ``fields`` the names of
-    components.
+    ``dtype`` is the type of a component ("f32", ...), ``components`` the numbers in one element, ``shape`` the
+    elements of a frame (None for a dimension that each frame chooses), ``elements`` their most, ``extra`` the metadata
+    (a dict in JSON, or bytes of the application), ``id`` the number (None: the publisher counts), ``fields`` the names
+    of components.
     """
 
     dtype: str
@@ -96,8 +96,8 @@ def stream(
     ``dtype``: "f32" and the like, or anything that numpy takes for a dtype; one with named fields of one type makes
     elements of as many components. ``shape``: elements of a frame, () for one, None in the place of a dimension that
     each frame chooses, up to ``max``. ``components``: numbers in one element, which are the last dimension of arrays.
-    ``unit``, ``frame`` and ``clock`` say what the numbers mean (docs/streams.md); ``extra`` adds keys of your own, or is
-    bytes.
+    ``unit``, ``frame`` and ``clock`` say what the numbers mean (docs/streams.md); ``extra`` adds keys of your own, or
+    is bytes.
 
     >>> stream("f32", (None, 3), max=1000).elements
     3000
@@ -155,7 +155,7 @@ def image(
     frame: str | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Stream:
-    """An image in each frame; ``encoding`` is its pixel format ("bgr8", "mono8", "16UC1", "nv12", ...; docs/streams.md).
+    """An image in each frame; ``encoding`` is its pixel format ("bgr8", "16UC1", "nv12", ...; see docs/streams.md).
 
     ``row_step``: bytes from one row to the next, if rows are padded. A compressed one ("jpeg") needs ``max``, bytes.
 

@@ -3,8 +3,8 @@
     import pyshmx.compat as shmx
 
 It has the same classes, functions, constants, keywords, defaults and answers. What differs is listed in docs/python.md:
-crashes are errors, frames are private copies that neither change nor dangle, any contiguous buffer can be appended, and a
-name that a live server has is refused; the logger ``pyshmx.compat`` says why.
+crashes are errors, frames are private copies that neither change nor dangle, any contiguous buffer can be appended, and
+a name that a live server has is refused; the logger ``pyshmx.compat`` says why.
 
 The distribution ``pyshmx-compat`` provides it under the name ``shmx``.
 """
@@ -103,8 +103,9 @@ def create_stream_spec(
 def frame_to_numpy(frame_dict: Mapping[str, Any], dtype_map: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Give the streams of a frame as flat numpy arrays, over the memory that the frame has.
 
-    ``dtype_map`` has the types by stream name: what numpy takes for a dtype, or one of the constants ``DT_...``. Streams
-    that it does not name are bytes. The metadata stays as it is. Raises ValueError where the bytes are no whole elements.
+    ``dtype_map`` has the types by stream name: what numpy takes for a dtype, or one of the constants ``DT_...``.
+    Streams that it does not name are bytes. The metadata stays as it is. Raises ValueError where the bytes are no whole
+    elements.
     """
     import numpy as np
 

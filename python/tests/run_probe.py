@@ -1,5 +1,6 @@
 """Runs a probe as it was written. It takes names away that the drop-in has taken away already."""
 
+import contextlib
 import os
 import runpy
 import sys
@@ -8,10 +9,8 @@ _unlink = os.unlink
 
 
 def unlink(path, *args, **kwargs):
-    try:
+    with contextlib.suppress(FileNotFoundError):
         _unlink(path, *args, **kwargs)
-    except FileNotFoundError:
-        pass
 
 
 os.unlink = unlink

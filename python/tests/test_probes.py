@@ -179,7 +179,8 @@ ROLES = {
     "publish": """
 import shmx, sys, time
 s = shmx.Server()
-spec = [shmx.create_stream_spec(1, "a", shmx.DT_U8, 1, 1), shmx.create_stream_spec(2, "v", shmx.DT_F32, 3, 12, 1, b"{}")]
+spec = [shmx.create_stream_spec(1, "a", shmx.DT_U8, 1, 1)]
+spec.append(shmx.create_stream_spec(2, "v", shmx.DT_F32, 3, 12, 1, b"{}"))
 assert s.create(sys.argv[1], 4, 4, 4096, 300000, 4096, spec)
 print("up", flush=True)
 n = 0

@@ -93,12 +93,13 @@ def test_readers_that_are_killed_give_their_slots_back(name, spawn):
                         return False
                 return True
 
-            def both_hold() -> bool:
+            def both_hold(up: set[int], pids: set[int]) -> bool:
                 publish()
                 up.update(r.pid for r in pub.readers if r.in_use and r.leased)
-                return len(up & {v.popen.pid for v in viewers}) == 2
+                return pids <= up
 
-            until(both_hold, "two readers with leases")
+            pids = {v.popen.pid for v in viewers}
+            until(lambda up=up, pids=pids: both_hold(up, pids), "two readers with leases")
             for viewer in viewers:
                 viewer.kill()
             until(lambda: publish(20) and all(not r.leased for r in pub.readers), "slots of the dead")
@@ -192,7 +193,6 @@ def test_a_forked_child_has_no_part_in_what_it_inherits(name):
         def nonlocal_drop() -> None:
             pub.close()
             reader.close()
-            frame.release() if False else None
             gc.collect()
 
         assert forked(child) == 0

@@ -5,7 +5,7 @@ It stands in for the package ``shmx``, which must not be installed beside it.
 
 import sys as _sys
 
-from pyshmx.compat import *  # noqa: F403
+from pyshmx.compat import *
 from pyshmx.compat import VERSION_MAJOR, VERSION_MINOR, __all__, create_stream_spec, frame_to_numpy
 
 from . import _core as shmx_core
