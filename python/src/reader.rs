@@ -4,7 +4,7 @@ use crate::buffer::copy_out;
 use crate::errors;
 use crate::frame::Frame;
 use crate::schema::Schema;
-use crate::wait::{Deadline, LARGE, duration, lock};
+use crate::wait::{Deadline, LARGE, duration, lock, lock_of};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
@@ -39,6 +39,8 @@ use std::time::Duration;
 pub(crate) struct Reader {
     name: String,
     client: Mutex<Option<Client>>,
+    /// That made it.
+    process: u32,
     control: ControlSender,
     schema: Mutex<Arc<Schema>>,
     /// A frame that was taken ahead by [`Reader::await_news`].
@@ -126,7 +128,7 @@ impl Reader {
         let done: Result<T, Nothing> = match if long { None } else { self.client.try_lock() } {
             Some(mut client) => on(&mut client),
             None => py.detach(|| {
-                let mut client = self.client.lock();
+                let mut client = lock_of(self.process, &self.client).ok_or(ReadError::Forked)?;
                 let done = on(&mut client);
                 // A thread in a wait locks again at once, and would keep the others out for long.
                 MutexGuard::unlock_fair(client);
@@ -150,7 +152,7 @@ impl Reader {
         // As in `with`.
         let directory = match self.client.try_lock() {
             Some(client) => ask(client.as_ref()),
-            None => py.detach(|| ask(self.client.lock().as_ref())),
+            None => py.detach(|| lock_of(self.process, &self.client).and_then(|client| ask(client.as_ref()))),
         };
         let Some(directory) = directory else { return Ok(known) };
         match directory {
@@ -287,6 +289,7 @@ impl Reader {
             closed: AtomicBool::new(false),
             small: client.layout().frame_bytes_cap() as usize <= LARGE,
             client: Mutex::new(Some(client)),
+            process: std::process::id(),
             settings,
         })
     }
@@ -363,7 +366,7 @@ impl Reader {
             // In order: a call that wants the newest passes it over for one that is newer.
             let slice = deadline.slice();
             let found = py.detach(|| {
-                let mut client = self.client.lock();
+                let mut client = lock_of(self.process, &self.client).ok_or(ReadError::Forked)?;
                 let found = match client.as_mut() {
                     Some(client) => client.next(slice).map(|f| f.map(Borrowed::keep)),
                     None => Err(ReadError::Forked),
@@ -449,8 +452,8 @@ impl Reader {
     fn close(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
         py.detach(|| {
-            let client = self.client.lock().take();
-            let ahead = self.ahead.lock().take();
+            let client = lock_of(self.process, &self.client).and_then(|mut client| client.take());
+            let ahead = lock_of(self.process, &self.ahead).and_then(|mut ahead| ahead.take());
             drop((ahead, client));
         });
     }

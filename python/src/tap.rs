@@ -4,8 +4,8 @@ use crate::errors;
 use crate::frame::Frame;
 use crate::reader::{Stats, closed, start_of, timed_out, verify_of};
 use crate::schema::Schema;
-use crate::wait::{Deadline, lock};
-use parking_lot::Mutex;
+use crate::wait::{Deadline, lock, lock_of};
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 use shmx::error::ReadError;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub(crate) struct Tap {
     name: String,
     inner: Mutex<Option<Inner>>,
+    /// That made it.
+    process: u32,
     schema: Mutex<Arc<Schema>>,
 }
 
@@ -31,14 +33,23 @@ impl Tap {
         py: Python<'_>,
         f: impl FnOnce(&mut Inner) -> Result<T, ReadError> + Send,
     ) -> PyResult<T> {
-        match py.detach(|| self.inner.lock().as_mut().map(f)) {
+        let done = py.detach(|| match lock_of(self.process, &self.inner) {
+            Some(mut inner) => {
+                let done = inner.as_mut().map(f);
+                // As in a reader.
+                MutexGuard::unlock_fair(inner);
+                done
+            }
+            None => Some(Err(ReadError::Forked)),
+        });
+        match done {
             Some(done) => done.map_err(|e| errors::read(py, &e)),
             None => Err(closed(py, &self.name)),
         }
     }
 
     fn frame(&self, py: Python<'_>, frame: OwnedFrame) -> PyResult<Frame> {
-        let directory = lock(py, &self.inner).as_ref().and_then(|tap| tap.directory().ok());
+        let directory = self.with(py, |tap| Ok(tap.directory().ok())).ok().flatten();
         let known = lock(py, &self.schema).clone();
         let schema = match directory {
             Some(now) if !Arc::ptr_eq(&now, &known.directory) && *now != *known.directory => {
@@ -79,7 +90,8 @@ impl Tap {
         let inner = py.detach(|| options.open(name)).map_err(|e| errors::open(py, &e))?;
         let directory = inner.directory().map_err(|e| errors::directory(py, &e))?;
         let name = inner.name().to_owned();
-        Ok(Self { name, inner: Mutex::new(Some(inner)), schema: Mutex::new(Schema::new(py, directory)?) })
+        let (inner, process) = (Mutex::new(Some(inner)), std::process::id());
+        Ok(Self { name, inner, process, schema: Mutex::new(Schema::new(py, directory)?) })
     }
 
     /// Name of the region.
@@ -160,7 +172,7 @@ impl Tap {
 
     /// Lets the region go.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| drop(self.inner.lock().take()));
+        py.detach(|| drop(lock_of(self.process, &self.inner).and_then(|mut inner| inner.take())));
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

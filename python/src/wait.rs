@@ -21,6 +21,19 @@ pub(crate) fn lock<'a, T: Send>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGua
     }
 }
 
+/// The same for a lock that is held for whole waits, in a thread without the interpreter's lock. None in a forked child
+/// of the process that made the object: there a lock that another thread had at the fork stays locked.
+pub(crate) fn lock_of<T>(process: u32, mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    loop {
+        if let Some(guard) = mutex.try_lock_for(SLICE) {
+            return Some(guard);
+        }
+        if std::process::id() != process {
+            return None;
+        }
+    }
+}
+
 /// Runs `f`, without the interpreter's lock if `large`.
 #[inline]
 pub(crate) fn detached_if<T: Send>(py: Python<'_>, large: bool, f: impl FnOnce() -> T + Send) -> T {

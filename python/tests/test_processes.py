@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -202,6 +203,28 @@ def test_a_forked_child_has_no_part_in_what_it_inherits(name):
         assert f.publish() == 2
         assert reader.wait(5)["t"] == 2
         assert pub.messages() == []
+
+
+def test_a_fork_amid_a_wait_of_another_thread(name):
+    """The lock that the other thread has at the fork stays locked in the child."""
+    with pyshmx.Publisher(name, {"t": "u64"}) as pub:
+        reader, tap = pyshmx.Reader(name), pyshmx.tap(name)
+        threads = [threading.Thread(target=f) for f in (reader.wait, tap.next)]
+        for thread in threads:
+            thread.start()
+
+        def child() -> None:
+            for use in (reader.latest, reader.wait, lambda: reader.stats, lambda: reader.streams and reader.latest()):
+                with pytest.raises(pyshmx.Forked):
+                    use()
+            reader.close()
+            tap.close()
+
+        assert [forked(child) for _ in range(5)] == [0] * 5
+        pub.publish({"t": 1})
+        for thread in threads:
+            thread.join(LIMIT)
+            assert not thread.is_alive()
 
 
 def test_a_child_of_fork_opens_its_own(name):

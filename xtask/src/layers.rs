@@ -14,16 +14,34 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx-cli", &["shmx", "shmx-os", "shmx-record"]),
 ];
 
+/// Workspaces of their own, and what they may depend on of ours.
+const OUTSIDE: &[(&str, &[&str])] = &[("python/Cargo.toml", &["shmx", "shmx-os"])];
+
 pub(crate) fn check() -> Result<()> {
-    let out = step::cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    if !out.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
+    let mut errors = violations(&metadata("Cargo.toml")?)?;
+    for (manifest, allowed) in OUTSIDE {
+        errors.extend(strangers(&metadata(manifest)?, allowed)?.into_iter().map(|e| format!("{manifest}: {e}")));
     }
-    let errors = violations(&serde_json::from_slice(&out.stdout)?)?;
     if !errors.is_empty() {
         bail!("{}", errors.join("; "));
     }
     Ok(())
+}
+
+fn metadata(manifest: &str) -> Result<Value> {
+    let out = step::cargo(&["metadata", "--no-deps", "--format-version", "1", "--manifest-path", manifest]).output()?;
+    if !out.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(serde_json::from_slice(&out.stdout)?)
+}
+
+/// Dependencies by path on crates that are not allowed.
+fn strangers(metadata: &Value, allowed: &[&str]) -> Result<Vec<String>> {
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let dependencies = packages.iter().flat_map(|p| p["dependencies"].as_array().into_iter().flatten());
+    let ours = dependencies.filter(|d| d["path"].is_string()).filter_map(|d| d["name"].as_str());
+    Ok(ours.filter(|name| !allowed.contains(name)).map(|name| format!("must not depend on {name}")).collect())
 }
 
 fn violations(metadata: &Value) -> Result<Vec<String>> {
@@ -68,5 +86,12 @@ mod tests {
         packages[0]["dependencies"] = json!([{"name": "shmx", "kind": null}, {"name": "libc", "kind": null}]);
         let bad = json!({"packages": packages});
         assert_eq!(violations(&bad).unwrap(), ["shmx-abi must not depend on shmx"]);
+    }
+
+    #[test]
+    fn a_stranger_is_found() {
+        let on = |name: &str| json!({"name": name, "path": "/somewhere"});
+        let outside = json!({"packages": [{"dependencies": [on("shmx"), on("shmx-ring"), {"name": "libc"}]}]});
+        assert_eq!(strangers(&outside, &["shmx"]).unwrap(), ["must not depend on shmx-ring"]);
     }
 }

@@ -12,6 +12,7 @@ mod layers;
 mod litmus;
 mod nightly;
 mod orderings;
+mod python;
 mod record;
 mod screens;
 mod step;
@@ -55,7 +56,13 @@ instructions [--update]
 test-windows|test-arm|test-32bit [--quick]
                     tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
                     Debian
-test-others         the three in their quick forms
+test-others         the three in their quick forms, and test-python
+test-python [--quick]
+                    the Python packages under each Python from 3.11 on: tests, lints, stubs, and the probes beside the
+                    original package
+wheel               the wheels of both Python packages, in target/wheels
+bench-python [--quick]
+                    figures of the Python package beside other ways between two processes
 layers              no crate depends on one above it
 house               no circle of imports among the files of a crate, no file over 500 lines without a reason
 help                this text
@@ -86,7 +93,10 @@ fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
         ["ci"] => tests::all(tally, true),
         ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
         ["chaos", rest @ ..] => chaos::run(tally, rest),
-        ["test-others"] => cross::others(tally, in_ci),
+        ["test-others"] => cross::others(tally, in_ci).and_then(|()| python::test(tally, &[], in_ci)),
+        ["test-python", rest @ ..] => python::test(tally, rest, in_ci),
+        ["wheel"] => python::wheel(tally),
+        ["bench-python", rest @ ..] => python::bench(tally, rest),
         [name @ ("test-windows" | "test-arm" | "test-32bit"), rest @ ..] => cross::test(tally, name, rest, in_ci),
         ["video"] => tests::video(tally, in_ci),
         ["record-test"] => record::test(tally, in_ci),

@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, tsan};
+use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, tsan};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -38,6 +38,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
+    python::test(tally, &["--quick"], in_ci)?;
     instructions::check(tally, &target_dir()?, &[], in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
