@@ -470,9 +470,7 @@ def main() -> None:
                 continue
             for label, us in of().items():
                 drop_in.setdefault(label, {}).setdefault(who, []).append(us)
-    found["drop-in, us per call"] = {
-        label: {who: min(t) for who, t in of.items()} for label, of in drop_in.items()
-    }
+    found["drop-in, us per call"] = {label: {who: min(t) for who, t in of.items()} for label, of in drop_in.items()}
 
     print(f"{found['machine']}, Python {found['python']}")
     ways = list(next(iter(medians.values())))
