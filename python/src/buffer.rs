@@ -252,3 +252,11 @@ pub(crate) fn copy_out(py: Python<'_>, from: &PyUntypedBuffer) -> Option<Vec<u8>
         copy
     }))
 }
+
+/// A message's bytes.
+pub(crate) fn body(data: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<u8>> {
+    let Some(data) = data else { return Ok(Vec::new()) };
+    let buffer = PyUntypedBuffer::get(data)?;
+    copy_out(data.py(), &buffer)
+        .ok_or_else(|| pyo3::exceptions::PyBufferError::new_err("a message is bytes in one piece; copy it first"))
+}

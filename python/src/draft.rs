@@ -77,7 +77,9 @@ impl Draft {
         self.0.lock().cell.with_dependent_mut(|_, open| {
             let Some(frame) = &mut open.0 else { return Err(AppendError::Forked) };
             match frame.append_undeclared(stream_id, elem_count, data) {
-                Err(AppendError::DuplicateStream { .. }) => frame.append_records(&record(stream_id, elem_count, data), 1),
+                Err(AppendError::DuplicateStream { .. }) => {
+                    frame.append_records(&record(stream_id, elem_count, data), 1)
+                }
                 other => other,
             }
         })

@@ -4,10 +4,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use shmx::error::{
-    AppendError, BeginError, CreateError, DirectoryReadError, OpenError, PublishError, ReadError, RemoveError, SendError,
-    ServerEnd, StaticError,
+    AppendError, BeginError, CreateError, DirectoryReadError, OpenError, PublishError, ReadError, RemoveError,
+    SendError, ServerEnd, StaticError, os,
 };
-use shmx_os::OsError;
 use std::fmt::Debug;
 use std::io;
 
@@ -81,24 +80,24 @@ fn io_error(py: Python<'_>, message: String, source: &io::Error) -> PyErr {
     with(py, class, message, |e| e.setattr("errno", source.raw_os_error()))
 }
 
-pub(crate) fn os(py: Python<'_>, e: &OsError) -> PyErr {
+pub(crate) fn step(py: Python<'_>, e: &os::OsError) -> PyErr {
     match e {
-        OsError::Os { source, .. } => io_error(py, chain(e), source),
-        OsError::Forked { .. } => error(py, "Forked", chain(e)),
-        OsError::Unsupported { .. } => error(py, "Unsupported", chain(e)),
+        os::OsError::Os { source, .. } => io_error(py, chain(e), source),
+        os::OsError::Forked { .. } => error(py, "Forked", chain(e)),
+        os::OsError::Unsupported { .. } => error(py, "Unsupported", chain(e)),
         _ => error(py, "SystemFailure", chain(e)),
     }
 }
 
-fn os_open(py: Python<'_>, e: &shmx_os::OpenError) -> PyErr {
-    use shmx_os::OpenError as E;
+fn os_open(py: Python<'_>, e: &os::OpenError) -> PyErr {
+    use os::OpenError as E;
     match e {
         E::NotFound { name } => with(py, "NotFound", chain(e), |e| {
             e.setattr("errno", 2)?;
             e.setattr("name", name)
         }),
         E::PermissionDenied { source, .. } => io_error(py, chain(e), source),
-        E::Os { source, .. } => os(py, source),
+        E::Os { source, .. } => step(py, source),
         _ => error(py, "NotARegion", chain(e)),
     }
 }
@@ -125,7 +124,7 @@ pub(crate) fn open(py: Python<'_>, e: &OpenError) -> PyErr {
 
 /// Whether the same call may succeed a little later, without anybody having to do anything about it.
 pub(crate) fn may_pass(e: &OpenError) -> bool {
-    use shmx_os::OpenError as E;
+    use os::OpenError as E;
     match e {
         OpenError::Os(e) => matches!(e, E::NotFound { .. } | E::Replaced { .. } | E::Empty { .. }),
         OpenError::ServerGone { .. }
@@ -138,9 +137,9 @@ pub(crate) fn may_pass(e: &OpenError) -> bool {
 
 pub(crate) fn read(py: Python<'_>, e: &ReadError) -> PyErr {
     match e {
-        ReadError::SessionChanged => with(py, "SessionChanged", "the region has a new session; open it again", |e| {
-            e.setattr("end", "closed")
-        }),
+        ReadError::SessionChanged => {
+            with(py, "SessionChanged", "the region has a new session; open it again", |e| e.setattr("end", "closed"))
+        }
         ReadError::ServerGone { end } => gone(
             py,
             format!("the server {end}; open the region again once it is back, or open it with `reconnect=True`"),
@@ -153,7 +152,9 @@ pub(crate) fn read(py: Python<'_>, e: &ReadError) -> PyErr {
             with(py, "FrameRejected", text(e), |e| e.setattr("frame_id", None::<u64>))
         }
         ReadError::Lapped { .. } => plain(py, "Overtaken", e),
-        ReadError::Forked => error(py, "Forked", "this reader belongs to the process that forked this one; open another"),
+        ReadError::Forked => {
+            error(py, "Forked", "this reader belongs to the process that forked this one; open another")
+        }
         _ => plain(py, "Error", e),
     }
 }
@@ -161,6 +162,7 @@ pub(crate) fn read(py: Python<'_>, e: &ReadError) -> PyErr {
 pub(crate) fn directory(py: Python<'_>, e: &DirectoryReadError) -> PyErr {
     match e {
         DirectoryReadError::SessionChanged => read(py, &ReadError::SessionChanged),
+        DirectoryReadError::Forked => read(py, &ReadError::Forked),
         _ => plain(py, "NotARegion", e),
     }
 }
@@ -176,7 +178,7 @@ pub(crate) fn send(py: Python<'_>, e: &SendError) -> PyErr {
 }
 
 pub(crate) fn create(py: Python<'_>, e: &CreateError) -> PyErr {
-    use shmx_os::CreateError as E;
+    use os::CreateError as E;
     // What is an option of the Rust library is an argument here.
     let message = || text(e).replace("`replace(true)`", "`replace=True`");
     match e {
@@ -202,7 +204,7 @@ pub(crate) fn create(py: Python<'_>, e: &CreateError) -> PyErr {
         CreateError::Os(E::Unsupported) => plain(py, "Unsupported", e),
         CreateError::Os(_) => plain(py, "InvalidRegion", e),
         CreateError::Existing(e) => os_open(py, e),
-        CreateError::Step(e) => os(py, e),
+        CreateError::Step(e) => step(py, e),
         _ => plain(py, "Error", e),
     }
 }
@@ -218,7 +220,7 @@ pub(crate) fn remove(py: Python<'_>, e: &RemoveError) -> PyErr {
         | RemoveError::InUse { name }
         | RemoveError::Unfinished { name } => taken(py, text(e), name, None),
         RemoveError::Open(e) => os_open(py, e),
-        RemoveError::Step(e) => os(py, e),
+        RemoveError::Step(e) => step(py, e),
         _ => plain(py, "Error", e),
     }
 }
@@ -272,4 +274,14 @@ pub(crate) fn add_stream(py: Python<'_>, e: &StaticError) -> PyErr {
 /// The exception for a stream that is not there; `known` are those that are.
 pub(crate) fn unknown(py: Python<'_>, message: String, known: Vec<String>) -> PyErr {
     with(py, "UnknownStream", message, |e| e.setattr("known", known))
+}
+
+/// A reader was closed.
+pub(crate) fn closed(py: Python<'_>, name: &str) -> PyErr {
+    error(py, "Closed", format!("the reader of `{name}` was closed; open another"))
+}
+
+/// A wait brought nothing.
+pub(crate) fn timed_out(py: Python<'_>, name: &str) -> PyErr {
+    error(py, "Timeout", format!("no frame of `{name}` came in that time"))
 }

@@ -15,12 +15,7 @@ use std::sync::Arc;
 
 /// Copies a value into the stream's room in a draft. Type and shape must be those of the stream; numbers and lists are
 /// converted.
-pub(crate) fn fill(
-    py: Python<'_>,
-    stream: &StreamDesc,
-    draft: &Arc<Draft>,
-    value: &Bound<'_, PyAny>,
-) -> PyResult<()> {
+pub(crate) fn fill(py: Python<'_>, stream: &StreamDesc, draft: &Arc<Draft>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     if let Some(element) = stream.element.filter(|_| stream.shape.scalar)
         && let Some(bytes) = number(element, value)?
     {
@@ -240,8 +235,7 @@ fn by_numpy(
     } else {
         return Err(mismatch(py, stream, &format!("a {}: {value:?}", value.get_type().name()?)));
     };
-    let (shape, found): (Vec<usize>, Bound<'_, PyAny>) =
-        (array.getattr("shape")?.extract()?, array.getattr("dtype")?);
+    let (shape, found): (Vec<usize>, Bound<'_, PyAny>) = (array.getattr("shape")?.extract()?, array.getattr("dtype")?);
     let same = found.eq(dtype)?;
     let len = stream.shape.bytes_of(&shape).filter(|_| same);
     let Some(len) = len else {

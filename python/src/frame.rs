@@ -206,7 +206,9 @@ impl Frame {
             ));
         }
         let array = self.__getitem__(key)?;
-        py.import("pyshmx._streams")?.getattr("_torch")?.call1((array, self.schema.find(key)?.element.map(|e| e.name())))
+        py.import("pyshmx._streams")?
+            .getattr("_torch")?
+            .call1((array, self.schema.find(key)?.element.map(|e| e.name())))
     }
 
     /// Names of the streams that the frame carries, in its order.
@@ -290,7 +292,8 @@ impl Frame {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        let message = "a frame cannot be pickled; send its name and let the other process open a Reader, or send a copy";
+        let message =
+            "a frame cannot be pickled; send its name and let the other process open a Reader, or send a copy";
         Err(pyo3::exceptions::PyTypeError::new_err(message))
     }
 

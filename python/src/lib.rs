@@ -8,6 +8,7 @@
 //! | `wait` | locks and waits without the interpreter's lock |
 //! | `schema` | streams as arrays: types, shapes, values |
 //! | `numpy` | the little that is asked of numpy, when it is there |
+//! | `options`, `stats` | how regions are opened; counts |
 //! | `frame`, `reader`, `tap`, `observe` | reading |
 //! | `publisher`, `writer`, `fill` | publishing |
 //! | `compat` | the drop-in for the package `shmx` |
@@ -24,9 +25,11 @@ mod fill;
 mod frame;
 mod numpy;
 mod observe;
+mod options;
 mod publisher;
 mod reader;
 mod schema;
+mod stats;
 mod tap;
 mod wait;
 mod writer;
@@ -43,7 +46,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<frame::Frame>()?;
     m.add_class::<reader::Reader>()?;
     m.add_class::<reader::Frames>()?;
-    m.add_class::<reader::Stats>()?;
+    m.add_class::<stats::Stats>()?;
     m.add_class::<tap::Tap>()?;
     m.add_class::<publisher::Publisher>()?;
     m.add_class::<publisher::Message>()?;

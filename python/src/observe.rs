@@ -179,7 +179,7 @@ impl RegionInfo {
 /// cannot list them.
 #[pyfunction]
 pub(crate) fn list(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
-    let all = py.detach(shmx::list).map_err(|e| errors::os(py, &e))?;
+    let all = py.detach(shmx::list).map_err(|e| errors::step(py, &e))?;
     let infos = all.into_iter().filter_map(|listed| {
         let (state, problem) = match listed.kind {
             RegionKind::Region { server, .. } => (state_name(server), None),

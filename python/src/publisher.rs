@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::errors;
 use crate::fill::fill;
 use crate::observe::ReaderInfo;
-use crate::reader::no_choice;
+use crate::options::no_choice;
 use crate::schema::Schema;
 use crate::wait::{LARGE, detached_if, lock};
 use crate::writer::FrameWriter;

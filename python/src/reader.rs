@@ -1,16 +1,17 @@
 //! A reader: the newest frames, or each in order.
 
-use crate::buffer::copy_out;
+use crate::buffer::body;
 use crate::errors;
 use crate::frame::Frame;
+use crate::options::Settings;
 use crate::schema::Schema;
-use crate::wait::{Deadline, LARGE, duration, lock, lock_of};
+use crate::stats::Stats;
+use crate::wait::{Deadline, LARGE, lock, lock_of};
 use parking_lot::{Mutex, MutexGuard};
-use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use shmx::error::ReadError;
-use shmx::{Client, ClientOptions, ControlSender, Frame as Borrowed, Hold, Order, OwnedFrame, Start, Verify};
+use shmx::{Client, ControlSender, Frame as Borrowed, Order, OwnedFrame};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,59 +52,6 @@ pub(crate) struct Reader {
     settings: Settings,
 }
 
-/// The arguments, for opening again.
-#[derive(Clone, Debug)]
-struct Settings {
-    copy: Option<bool>,
-    start: String,
-    verify: String,
-    reconnect: bool,
-    require_slot: bool,
-    spin: f64,
-    prefault: bool,
-    huge_pages: bool,
-}
-
-impl Settings {
-    fn options(&self) -> PyResult<ClientOptions> {
-        let hold = match self.copy {
-            None => Hold::Auto,
-            Some(true) => Hold::Copy,
-            Some(false) => Hold::Lease,
-        };
-        Ok(Client::options()
-            .hold(hold)
-            .start(start_of(&self.start)?)
-            .verify(verify_of(&self.verify)?)
-            .reconnect(self.reconnect)
-            .require_slot(self.require_slot)
-            .spin(duration(self.spin)?)
-            .prefault(self.prefault)
-            .huge_pages(self.huge_pages))
-    }
-}
-
-pub(crate) fn start_of(name: &str) -> PyResult<Start> {
-    match name {
-        "newest" => Ok(Start::Newest),
-        "oldest" => Ok(Start::Oldest),
-        _ => Err(no_choice("start", name, "\"newest\" or \"oldest\"")),
-    }
-}
-
-pub(crate) fn verify_of(name: &str) -> PyResult<Verify> {
-    match name {
-        "auto" => Ok(Verify::Auto),
-        "always" => Ok(Verify::Always),
-        "never" => Ok(Verify::Never),
-        _ => Err(no_choice("verify", name, "\"auto\", \"always\" or \"never\"")),
-    }
-}
-
-pub(crate) fn no_choice(what: &str, found: &str, choices: &str) -> PyErr {
-    pyo3::exceptions::PyValueError::new_err(format!("{what}={found:?}; use {choices}"))
-}
-
 /// Why there is no frame.
 enum Nothing {
     Closed,
@@ -140,7 +88,7 @@ impl Reader {
 
     fn nothing(&self, py: Python<'_>, e: Nothing) -> PyErr {
         match e {
-            Nothing::Closed => closed(py, &self.name),
+            Nothing::Closed => errors::closed(py, &self.name),
             Nothing::Error(e) => errors::read(py, &e),
         }
     }
@@ -216,7 +164,7 @@ impl Reader {
             }
             py.check_signals()?;
             if self.closed.load(Ordering::Relaxed) {
-                return Err(closed(py, &self.name));
+                return Err(errors::closed(py, &self.name));
             }
             if deadline.is_over() {
                 return Ok(None);
@@ -228,22 +176,6 @@ impl Reader {
 #[inline]
 fn owned(frame: Borrowed<'_>, copy: bool) -> OwnedFrame {
     if copy { frame.copy() } else { frame.keep() }
-}
-
-pub(crate) fn closed(py: Python<'_>, name: &str) -> PyErr {
-    errors::error(py, "Closed", format!("the reader of `{name}` was closed; open another"))
-}
-
-pub(crate) fn timed_out(py: Python<'_>, name: &str) -> PyErr {
-    errors::error(py, "Timeout", format!("no frame of `{name}` came in that time"))
-}
-
-/// A message's bytes.
-pub(crate) fn body(data: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<u8>> {
-    let Some(data) = data else { return Ok(Vec::new()) };
-    let buffer = PyUntypedBuffer::get(data)?;
-    copy_out(data.py(), &buffer)
-        .ok_or_else(|| pyo3::exceptions::PyBufferError::new_err("a message is bytes in one piece; copy it first"))
 }
 
 #[pymethods]
@@ -324,13 +256,13 @@ impl Reader {
     /// Raises Timeout; ServerGone when there is no frame and the server is gone; FrameRejected for a damaged frame.
     #[pyo3(signature = (timeout=None, *, copy=false))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>, copy: bool) -> PyResult<Frame> {
-        self.take(py, Order::Newest, Deadline::new(timeout)?, copy)?.ok_or_else(|| timed_out(py, &self.name))
+        self.take(py, Order::Newest, Deadline::new(timeout)?, copy)?.ok_or_else(|| errors::timed_out(py, &self.name))
     }
 
     /// The same for the next frame in order: every frame that is still in the ring, one after the other.
     #[pyo3(signature = (timeout=None, *, copy=false))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>, copy: bool) -> PyResult<Frame> {
-        self.take(py, Order::Every, Deadline::new(timeout)?, copy)?.ok_or_else(|| timed_out(py, &self.name))
+        self.take(py, Order::Every, Deadline::new(timeout)?, copy)?.ok_or_else(|| errors::timed_out(py, &self.name))
     }
 
     /// The frame with this number, None if it is not in the ring any more.
@@ -389,7 +321,7 @@ impl Reader {
     #[pyo3(signature = (r#type, data=None))]
     fn send(&self, py: Python<'_>, r#type: u32, data: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         if self.closed.load(Ordering::Relaxed) {
-            return Err(closed(py, &self.name));
+            return Err(errors::closed(py, &self.name));
         }
         let body = body(data)?;
         py.detach(|| self.control.send(r#type, &body)).map_err(|e| errors::send(py, &e))
@@ -490,49 +422,13 @@ impl Reader {
     fn __reduce__<'py>(slf: Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let this = slf.get();
-        let s = &this.settings;
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("copy", s.copy)?;
-        kwargs.set_item("start", &s.start)?;
-        kwargs.set_item("verify", &s.verify)?;
-        kwargs.set_item("reconnect", s.reconnect)?;
-        kwargs.set_item("require_slot", s.require_slot)?;
-        kwargs.set_item("spin", s.spin)?;
-        kwargs.set_item("prefault", s.prefault)?;
-        kwargs.set_item("huge_pages", s.huge_pages)?;
+        let kwargs = this.settings.keywords(py)?;
         let again = py.import("pyshmx._streams")?.getattr("_open_again")?;
         Ok((again, (slf.get_type(), &this.name, kwargs).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {
         format!("<Reader of {:?}{}>", self.name, if self.closed() { ", closed" } else { "" })
-    }
-}
-
-/// Counts of a reader or a tap.
-#[pyclass(frozen, get_all, eq, module = "pyshmx")]
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Stats {
-    /// Different frames delivered.
-    pub(crate) delivered: u64,
-    /// Frames published that were not delivered.
-    pub(crate) missed: u64,
-    /// Frames rejected because they were damaged or foreign.
-    pub(crate) rejected: u64,
-    /// Frames copied although they could have been leased, so as to leave the producer enough slots.
-    pub(crate) copied_for_room: u64,
-    /// How often the reader went over to a successor of its server.
-    pub(crate) reconnects: u64,
-}
-
-#[pymethods]
-impl Stats {
-    fn __repr__(&self) -> String {
-        let Self { delivered, missed, rejected, copied_for_room, reconnects } = self;
-        format!(
-            "Stats(delivered={delivered}, missed={missed}, rejected={rejected}, copied_for_room={copied_for_room}, \
-             reconnects={reconnects})"
-        )
     }
 }
 
@@ -563,7 +459,7 @@ impl Frames {
         let reader = self.reader.get();
         match reader.take(py, self.order, Deadline::new(self.timeout)?, self.copy) {
             Ok(Some(frame)) => Ok(Some(frame)),
-            Ok(None) => Err(timed_out(py, &reader.name)),
+            Ok(None) => Err(errors::timed_out(py, &reader.name)),
             // It ends with the server. (`ServerGone` is an `EOFError`.)
             Err(e) if e.is_instance_of::<pyo3::exceptions::PyEOFError>(py) => Ok(None),
             Err(e) => Err(e),
@@ -580,11 +476,7 @@ impl Frames {
 /// Waits until one of several readers has a frame that it has not taken, or its server is gone; those that have. Looks
 /// at them in turn, at least every millisecond.
 #[pyfunction(name = "_wait_any")]
-pub(crate) fn wait_any(
-    py: Python<'_>,
-    readers: Vec<Py<Reader>>,
-    timeout: Option<f64>,
-) -> PyResult<Vec<Py<Reader>>> {
+pub(crate) fn wait_any(py: Python<'_>, readers: Vec<Py<Reader>>, timeout: Option<f64>) -> PyResult<Vec<Py<Reader>>> {
     let deadline = Deadline::new(timeout)?;
     let mut pause = Duration::from_micros(50);
     loop {

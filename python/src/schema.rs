@@ -249,8 +249,7 @@ impl StreamDesc {
     fn new(py: Python<'_>, info: &shmx::StreamInfo) -> PyResult<Self> {
         let name = info.name_lossy().into_owned();
         let whole = |e: &ElementType| {
-            info.components > 0
-                && u64::from(e.size()) * u64::from(info.components) == u64::from(info.bytes_per_elem)
+            info.components > 0 && u64::from(e.size()) * u64::from(info.components) == u64::from(info.bytes_per_elem)
         };
         let element = info.element_type().filter(whole);
         let mut shape = Shape { dims: vec![0], item: 1, row: None, components: None, scalar: false };

@@ -2,8 +2,9 @@
 
 use crate::errors;
 use crate::frame::Frame;
-use crate::reader::{Stats, closed, start_of, timed_out, verify_of};
+use crate::options::{start_of, verify_of};
 use crate::schema::Schema;
+use crate::stats::Stats;
 use crate::wait::{Deadline, lock, lock_of};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
@@ -28,11 +29,7 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    fn with<T: Send>(
-        &self,
-        py: Python<'_>,
-        f: impl FnOnce(&mut Inner) -> Result<T, ReadError> + Send,
-    ) -> PyResult<T> {
+    fn with<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&mut Inner) -> Result<T, ReadError> + Send) -> PyResult<T> {
         let done = py.detach(|| match lock_of(self.process, &self.inner) {
             Some(mut inner) => {
                 let done = inner.as_mut().map(f);
@@ -44,7 +41,7 @@ impl Tap {
         });
         match done {
             Some(done) => done.map_err(|e| errors::read(py, &e)),
-            None => Err(closed(py, &self.name)),
+            None => Err(errors::closed(py, &self.name)),
         }
     }
 
@@ -121,13 +118,13 @@ impl Tap {
     /// Waits `timeout` seconds (None: for ever) for the next frame in order. Raises Timeout, ServerGone, FrameRejected.
     #[pyo3(signature = (timeout=None))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
-        self.take(py, true, timeout)?.ok_or_else(|| timed_out(py, &self.name))
+        self.take(py, true, timeout)?.ok_or_else(|| errors::timed_out(py, &self.name))
     }
 
     /// The same for a frame newer than the last one taken: the newest.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
-        self.take(py, false, timeout)?.ok_or_else(|| timed_out(py, &self.name))
+        self.take(py, false, timeout)?.ok_or_else(|| errors::timed_out(py, &self.name))
     }
 
     /// Every frame in order, until the server is gone and none is left.

@@ -82,7 +82,8 @@ impl FrameWriter {
         let stream = self.schema.find(key)?;
         let dims: Vec<usize> = stream.shape.dims.iter().map(|&d| if d == 0 { n } else { d }).collect();
         let len = stream.shape.bytes_of(&dims);
-        let len = len.ok_or_else(|| errors::error(py, "StreamMismatch", format!("{n} is more than a frame can hold")))?;
+        let len =
+            len.ok_or_else(|| errors::error(py, "StreamMismatch", format!("{n} is more than a frame can hold")))?;
         room(py, stream, &self.draft(py)?, Some(len))
     }
 
@@ -90,8 +91,8 @@ impl FrameWriter {
     /// arrays of it live.
     fn publish(&self, py: Python<'_>) -> PyResult<u64> {
         let taken = lock(py, &self.draft).take();
-        let taken = taken
-            .ok_or_else(|| errors::error(py, "Closed", "the frame was published or abandoned; begin another"))?;
+        let taken =
+            taken.ok_or_else(|| errors::error(py, "Closed", "the frame was published or abandoned; begin another"))?;
         let draft = Arc::try_unwrap(taken).map_err(|shared| {
             let views = Arc::strong_count(&shared) - 1;
             *lock(py, &self.draft) = Some(shared);

@@ -15,11 +15,11 @@ const HEAD: usize = 15;
 const REASON: &str = "//! Length:";
 
 /// Where Rust files lie.
-const FOLDERS: [&str; 4] = ["crates", "xtask", "fuzz", "bench"];
+const FOLDERS: [&str; 5] = ["crates", "xtask", "fuzz", "bench", "python"];
 
 pub(crate) fn check() -> Result<()> {
     let mut broken = Vec::new();
-    for krate in entries(Path::new("crates"))? {
+    for krate in entries(Path::new("crates"))?.into_iter().chain([PathBuf::from("python")]) {
         for root in roots(&krate.join("src"))? {
             broken.extend(circles::circles(&root, &|path| fs::read_to_string(path).ok()));
         }

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Workspaces of their own, and what they may depend on of ours.
-const OUTSIDE: &[(&str, &[&str])] = &[("python/Cargo.toml", &["shmx", "shmx-os"])];
+const OUTSIDE: &[(&str, &[&str])] = &[("python/Cargo.toml", &["shmx"])];
 
 pub(crate) fn check() -> Result<()> {
     let mut errors = violations(&metadata("Cargo.toml")?)?;

@@ -1,7 +1,7 @@
 //! The drop-in's client.
 
+use super::answers::{decoded, header_dict, streams_list};
 use super::args::{Name, U32};
-use super::{decoded, header_dict, streams_list};
 use crate::buffer::Block;
 use crate::wait::{LARGE, detached_if, lock};
 use parking_lot::Mutex;
@@ -41,7 +41,9 @@ impl Source {
         // As the original: without a reader slot frames are read all the same.
         match Inner::options().require_slot(false).open(name) {
             Ok(client) => Ok(Self::Live(Box::new(client))),
-            Err(e @ OpenError::ServerGone { .. }) => Tap::open(name).map(|tap| Self::Left(Box::new(tap))).map_err(|_| e),
+            Err(e @ OpenError::ServerGone { .. }) => {
+                Tap::open(name).map(|tap| Self::Left(Box::new(tap))).map_err(|_| e)
+            }
             Err(e) => Err(e),
         }
     }

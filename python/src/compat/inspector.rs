@@ -1,7 +1,7 @@
 //! The drop-in's inspector.
 
+use super::answers::{header_dict, readers_list, streams_list};
 use super::args::Name;
-use super::{header_dict, readers_list, streams_list};
 use crate::wait::lock;
 use parking_lot::Mutex;
 use pyo3::prelude::*;

@@ -1,7 +1,7 @@
 //! The drop-in's server.
 
+use super::answers::{header_dict, readers_list};
 use super::args::{Name, U32, U64};
-use super::{header_dict, readers_list};
 use crate::buffer::copy_out;
 use crate::draft::Draft;
 use crate::wait::{LARGE, detached_if, lock};

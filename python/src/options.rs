@@ -1,0 +1,73 @@
+//! How regions are opened: words of Python as options of the library.
+
+use crate::wait::duration;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use shmx::{Client, ClientOptions, Hold, Start, Verify};
+
+/// The arguments, for opening again.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) copy: Option<bool>,
+    pub(crate) start: String,
+    pub(crate) verify: String,
+    pub(crate) reconnect: bool,
+    pub(crate) require_slot: bool,
+    pub(crate) spin: f64,
+    pub(crate) prefault: bool,
+    pub(crate) huge_pages: bool,
+}
+
+impl Settings {
+    /// The arguments again.
+    pub(crate) fn keywords<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("copy", self.copy)?;
+        kwargs.set_item("start", &self.start)?;
+        kwargs.set_item("verify", &self.verify)?;
+        kwargs.set_item("reconnect", self.reconnect)?;
+        kwargs.set_item("require_slot", self.require_slot)?;
+        kwargs.set_item("spin", self.spin)?;
+        kwargs.set_item("prefault", self.prefault)?;
+        kwargs.set_item("huge_pages", self.huge_pages)?;
+        Ok(kwargs)
+    }
+
+    pub(crate) fn options(&self) -> PyResult<ClientOptions> {
+        let hold = match self.copy {
+            None => Hold::Auto,
+            Some(true) => Hold::Copy,
+            Some(false) => Hold::Lease,
+        };
+        Ok(Client::options()
+            .hold(hold)
+            .start(start_of(&self.start)?)
+            .verify(verify_of(&self.verify)?)
+            .reconnect(self.reconnect)
+            .require_slot(self.require_slot)
+            .spin(duration(self.spin)?)
+            .prefault(self.prefault)
+            .huge_pages(self.huge_pages))
+    }
+}
+
+pub(crate) fn start_of(name: &str) -> PyResult<Start> {
+    match name {
+        "newest" => Ok(Start::Newest),
+        "oldest" => Ok(Start::Oldest),
+        _ => Err(no_choice("start", name, "\"newest\" or \"oldest\"")),
+    }
+}
+
+pub(crate) fn verify_of(name: &str) -> PyResult<Verify> {
+    match name {
+        "auto" => Ok(Verify::Auto),
+        "always" => Ok(Verify::Always),
+        "never" => Ok(Verify::Never),
+        _ => Err(no_choice("verify", name, "\"auto\", \"always\" or \"never\"")),
+    }
+}
+
+pub(crate) fn no_choice(what: &str, found: &str, choices: &str) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(format!("{what}={found:?}; use {choices}"))
+}
