@@ -175,6 +175,7 @@ WAITS = {
     "tap": "pyshmx.tap(name).next()",
     "open": "pyshmx.Reader('shmx-py-nobody', wait=1000)",
     "several": "pyshmx.wait([reader])",
+    "messages": "pyshmx.Publisher(name + '-m', {'t': 'u64'}).messages(wait=1000)",
 }
 
 
