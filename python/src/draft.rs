@@ -46,8 +46,8 @@ impl Draft {
 
     /// The same, once readers that want every frame have taken what would be overwritten.
     pub(crate) fn begin_when_taken(server: SharedServer, timeout: Duration) -> Result<Self, BeginError> {
-        let begin = |server| SharedServer::begin_frame_when_taken(server, timeout).map(|f| Open(Some(f)));
-        Ok(Self(Mutex::new(Parts { cell: Cell::try_new(server, begin)?, places: Vec::new() })))
+        let cell = Cell::try_new(server, |s| SharedServer::begin_frame_when_taken(s, timeout).map(|f| Open(Some(f))))?;
+        Ok(Self(Mutex::new(Parts { cell, places: Vec::new() })))
     }
 
     /// Room for `elems` elements of a declared stream, reserved by the first call; later ones find it again.

@@ -54,7 +54,7 @@ fn chain(e: &(dyn std::error::Error + 'static)) -> String {
 fn end_name(end: ServerEnd) -> &'static str {
     match end {
         ServerEnd::Closed => "closed",
-        ServerEnd::Died => "died",
+        _ => "died",
     }
 }
 

@@ -134,8 +134,8 @@ impl Reader {
         }
         let found = self.with(py, !self.small, |client| {
             Ok(match order {
-                Order::Newest => client.try_wait()?,
                 Order::Every => client.try_next()?,
+                _ => client.try_wait()?,
             }
             .map(|f| owned(f, copy)))
         });
@@ -159,8 +159,8 @@ impl Reader {
             let slice = deadline.slice();
             let found = self.with(py, true, |client| {
                 Ok(match order {
-                    Order::Newest => client.wait(slice)?,
                     Order::Every => client.next(slice)?,
+                    _ => client.wait(slice)?,
                 }
                 .map(|f| owned(f, copy)))
             })?;
@@ -505,11 +505,13 @@ pub(crate) fn wait_any(py: Python<'_>, readers: Vec<Py<Reader>>, timeout: Option
         }
         let slice = deadline.slice();
         match &mut set {
-            Some(set) => drop(py.detach(|| set.wait(slice).len())),
+            Some(set) => {
+                py.detach(|| set.wait(slice).len());
+            }
             None => {
                 let mut new = WaitSet::new().map_err(|e| errors::wait_fd(py, &e))?;
                 for reader in &readers {
-                    reader.get().with(py, false, |client| Ok(drop(new.add(client))))?;
+                    reader.get().with(py, false, |client| Ok(new.add(client)))?;
                 }
                 set = Some(new);
             }
