@@ -40,6 +40,11 @@ async def open_reader(name: str, *, wait: float = 0.0, **options: Any) -> Reader
         await asyncio.sleep(0.005)
 
 
+def _tell(news: asyncio.Future[None]) -> None:
+    if not news.done():
+        news.set_result(None)
+
+
 class AsyncFrames:
     """Frames of a reader for ``async for``, until its server is gone."""
 
@@ -68,10 +73,10 @@ class AsyncFrames:
     async def _news(self) -> None:
         """Until there may be news: the reader's descriptor is readable."""
         loop = asyncio.get_running_loop()
-        news = loop.create_future()
+        news: asyncio.Future[None] = loop.create_future()
         # One of its own: several iterations may wait for one reader.
         descriptor = os.dup(self._reader.fileno())
-        loop.add_reader(descriptor, lambda: news.done() or news.set_result(None))
+        loop.add_reader(descriptor, _tell, news)
         try:
             await news
         finally:
