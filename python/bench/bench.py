@@ -431,10 +431,12 @@ def in_original(python: str, function: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--turns", type=int)
     parser.add_argument("--original", help="an interpreter that has the original package")
     parser.add_argument("--json")
     given = parser.parse_args()
     turns, scale = (1, 10) if given.quick else (5, 1)
+    turns = given.turns or turns
     found: dict[str, object] = {"machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors"}
     found["python"] = platform.python_version()
 

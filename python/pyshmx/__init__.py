@@ -50,6 +50,7 @@ from ._errors import (
     NoRoom,
     NotARegion,
     NotFound,
+    NotTaken,
     Overtaken,
     RingFull,
     SendFailed,
@@ -97,7 +98,7 @@ def wait(readers: Iterable[Reader], timeout: float | None = None) -> _list[Reade
     """Wait for several readers at once.
 
     Returns those that have a frame which they have not taken, or whose server is gone; none when ``timeout`` seconds
-    are over. They are looked at in turn, every millisecond at least.
+    are over.
     """
     return _native._wait_any([*readers], timeout)
 
@@ -124,6 +125,7 @@ __all__ = [
     "NoRoom",
     "NotARegion",
     "NotFound",
+    "NotTaken",
     "Overtaken",
     "Publisher",
     "Reader",

@@ -1,23 +1,18 @@
 """asyncio: frames without blocking the loop.
 
-A frame that is there is taken at once. To wait for one, a thread sleeps on the region's doorbell; it ends when there is
-one, or when nobody waits any more.
+A frame that is there is taken at once. To wait for one, the loop watches the reader's descriptor (``Reader.fileno``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
+import os
 from typing import TYPE_CHECKING, Any
 
 from ._errors import NotFound, ServerGone, Timeout
 
 if TYPE_CHECKING:
     from ._native import Frame, Reader
-
-#: How long the thread waits before it asks whether anybody still wants to know.
-_SLICE = 0.1
 
 
 async def enter(reader: Reader) -> Reader:
@@ -43,6 +38,11 @@ async def open_reader(name: str, *, wait: float = 0.0, **options: Any) -> Reader
             if loop.time() >= end:
                 raise
         await asyncio.sleep(0.005)
+
+
+def _tell(news: asyncio.Future[None]) -> None:
+    if not news.done():
+        news.set_result(None)
 
 
 class AsyncFrames:
@@ -71,31 +71,14 @@ class AsyncFrames:
                 raise Timeout(f"no frame of `{self._reader.name}` came in that time") from None
 
     async def _news(self) -> None:
+        """Until there may be news: the reader's descriptor is readable."""
         loop = asyncio.get_running_loop()
-        news = loop.create_future()
-        unwanted = threading.Event()
-
-        def tell(error: BaseException | None) -> None:
-            if news.done():
-                return
-            if error is None:
-                news.set_result(None)
-            else:
-                news.set_exception(error)
-
-        def sleep() -> None:
-            error: BaseException | None = None
-            try:
-                while not unwanted.is_set() and not self._reader._await_news(_SLICE):
-                    pass
-            except BaseException as e:
-                error = e
-            # Of a loop that is closed: nobody wants to know.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(tell, error)
-
-        threading.Thread(target=sleep, name=f"pyshmx-{self._reader.name}", daemon=True).start()
+        news: asyncio.Future[None] = loop.create_future()
+        # One of its own: several iterations may wait for one reader.
+        descriptor = os.dup(self._reader.fileno())
+        loop.add_reader(descriptor, _tell, news)
         try:
             await news
         finally:
-            unwanted.set()
+            loop.remove_reader(descriptor)
+            os.close(descriptor)

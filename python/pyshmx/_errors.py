@@ -122,6 +122,17 @@ class Timeout(Error, TimeoutError):
     """The time is up."""
 
 
+class NotTaken(Timeout):
+    """Readers that want every frame have not taken what would be overwritten.
+
+    ``frame_id``, the frame that was waited for; ``laggards``, a dict for each reader with ``index``, ``reader_id``,
+    ``pid``, ``last_taken`` and ``stopped``.
+    """
+
+    frame_id: int
+    laggards: list[dict[str, int | bool | None]]
+
+
 class ViewsAlive(Error, BufferError):
     """Arrays of the frame are still in use: ``del`` them, or copy them first."""
 

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use self_cell::self_cell;
 use shmx::error::{AppendError, BeginError, PublishError};
 use shmx::{FrameWriter, SharedServer};
+use std::time::Duration;
 
 /// None once it is published.
 #[derive(Debug)]
@@ -40,6 +41,12 @@ pub(crate) struct Place {
 impl Draft {
     pub(crate) fn begin(server: SharedServer) -> Result<Self, BeginError> {
         let cell = Cell::try_new(server, |server| server.begin_frame().map(|f| Open(Some(f))))?;
+        Ok(Self(Mutex::new(Parts { cell, places: Vec::new() })))
+    }
+
+    /// The same, once readers that want every frame have taken what would be overwritten.
+    pub(crate) fn begin_when_taken(server: SharedServer, timeout: Duration) -> Result<Self, BeginError> {
+        let cell = Cell::try_new(server, |s| SharedServer::begin_frame_when_taken(s, timeout).map(|f| Open(Some(f))))?;
         Ok(Self(Mutex::new(Parts { cell, places: Vec::new() })))
     }
 

@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use shmx::error::{
-    AppendError, BeginError, CreateError, DirectoryReadError, OpenError, PublishError, ReadError, RemoveError,
-    SendError, ServerEnd, StaticError, os,
+    AppendError, BeginError, CreateError, DirectoryReadError, OpenError, PublishError, ReadError, ReaderState,
+    RemoveError, SendError, ServerEnd, StaticError, WaitFdError, os,
 };
 use std::fmt::Debug;
 use std::io;
@@ -54,7 +54,7 @@ fn chain(e: &(dyn std::error::Error + 'static)) -> String {
 fn end_name(end: ServerEnd) -> &'static str {
     match end {
         ServerEnd::Closed => "closed",
-        ServerEnd::Died => "died",
+        _ => "died",
     }
 }
 
@@ -240,6 +240,23 @@ pub(crate) fn begin(py: Python<'_>, e: &BeginError) -> PyErr {
             });
             e.setattr("holders", holders.collect::<PyResult<Vec<_>>>()?)
         }),
+        BeginError::NotTaken { frame_id, laggards } => with(py, "NotTaken", text(e), |e| {
+            e.setattr("frame_id", *frame_id)?;
+            let laggards = laggards.iter().map(|l| {
+                let of = PyDict::new(py);
+                of.set_item("index", l.index)?;
+                of.set_item("reader_id", l.reader_id)?;
+                of.set_item("pid", l.pid)?;
+                of.set_item("last_taken", l.last_taken)?;
+                of.set_item("stopped", l.state == ReaderState::Stopped)?;
+                Ok(of)
+            });
+            e.setattr("laggards", laggards.collect::<PyResult<Vec<_>>>()?)
+        }),
+        BeginError::NameLost { name } => {
+            let message = format!("the name `{name}` was removed or leads to another region; make another publisher");
+            with(py, "NotFound", message, |e| e.setattr("name", name))
+        }
         BeginError::SessionLost { .. } => with(py, "SessionChanged", text(e), |e| e.setattr("end", "closed")),
         BeginError::Forked => {
             error(py, "Forked", "this publisher belongs to the process that forked this one; make another")
@@ -274,6 +291,10 @@ pub(crate) fn add_stream(py: Python<'_>, e: &StaticError) -> PyErr {
 /// The exception for a stream that is not there; `known` are those that are.
 pub(crate) fn unknown(py: Python<'_>, message: String, known: Vec<String>) -> PyErr {
     with(py, "UnknownStream", message, |e| e.setattr("known", known))
+}
+
+pub(crate) fn wait_fd(py: Python<'_>, e: &WaitFdError) -> PyErr {
+    plain(py, "SystemFailure", e)
 }
 
 /// A reader was closed.

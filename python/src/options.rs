@@ -12,6 +12,7 @@ pub(crate) struct Settings {
     pub(crate) start: String,
     pub(crate) verify: String,
     pub(crate) reconnect: bool,
+    pub(crate) every_frame: bool,
     pub(crate) require_slot: bool,
     pub(crate) spin: f64,
     pub(crate) prefault: bool,
@@ -26,6 +27,7 @@ impl Settings {
         kwargs.set_item("start", &self.start)?;
         kwargs.set_item("verify", &self.verify)?;
         kwargs.set_item("reconnect", self.reconnect)?;
+        kwargs.set_item("every_frame", self.every_frame)?;
         kwargs.set_item("require_slot", self.require_slot)?;
         kwargs.set_item("spin", self.spin)?;
         kwargs.set_item("prefault", self.prefault)?;
@@ -44,6 +46,7 @@ impl Settings {
             .start(start_of(&self.start)?)
             .verify(verify_of(&self.verify)?)
             .reconnect(self.reconnect)
+            .every_frame(self.every_frame)
             .require_slot(self.require_slot)
             .spin(duration(self.spin)?)
             .prefault(self.prefault)

@@ -6,12 +6,13 @@ use crate::fill::fill;
 use crate::observe::ReaderInfo;
 use crate::options::no_choice;
 use crate::schema::Schema;
-use crate::wait::{LARGE, detached_if, lock};
+use crate::wait::{Deadline, LARGE, detached_if, lock};
 use crate::writer::FrameWriter;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyType};
+use shmx::error::BeginError;
 use shmx::{Checksum, ElementType, Server, SharedServer, StreamSpec};
 use std::sync::Arc;
 
@@ -124,12 +125,43 @@ impl Publisher {
     /// ends by an exception.
     ///
     /// Never waits: raises NoFreeSlot, which says who holds the slots, when readers hold all of them.
-    #[pyo3(signature = (time=0.0))]
-    fn frame(&self, py: Python<'_>, time: f64) -> PyResult<FrameWriter> {
+    ///
+    /// With `wait`, seconds, nothing is lost: it waits until the readers with `every_frame=True` have taken what would be
+    /// overwritten, and for a free slot. Raises NotTaken (a TimeoutError), which names the readers, when the time is up.
+    #[pyo3(signature = (time=0.0, *, wait=None))]
+    fn frame(&self, py: Python<'_>, time: f64, wait: Option<f64>) -> PyResult<FrameWriter> {
         let server = self.server(py)?;
         let schema = lock(py, &self.schema).clone();
-        let draft = Draft::begin(server).map_err(|e| errors::begin(py, &e))?;
-        Ok(FrameWriter::new(draft, schema, time))
+        let Some(wait) = wait else {
+            let draft = Draft::begin(server).map_err(|e| errors::begin(py, &e))?;
+            return Ok(FrameWriter::new(draft, schema, time));
+        };
+        let deadline = Deadline::new(Some(wait))?;
+        loop {
+            let slice = deadline.slice();
+            match py.detach(|| Draft::begin_when_taken(server.clone(), slice)) {
+                Ok(draft) => return Ok(FrameWriter::new(draft, schema, time)),
+                Err(BeginError::NotTaken { .. } | BeginError::NoFreeSlot { .. }) if !deadline.is_over() => {}
+                Err(e) => return Err(errors::begin(py, &e)),
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Waits until each reader with `every_frame=True` has taken this frame and those before it. Raises NotTaken.
+    #[pyo3(signature = (id, timeout=None))]
+    fn wait_taken(&self, py: Python<'_>, id: u64, timeout: Option<f64>) -> PyResult<()> {
+        let server = self.server(py)?;
+        let deadline = Deadline::new(timeout)?;
+        loop {
+            let slice = deadline.slice();
+            match py.detach(|| server.wait_taken(id, slice)) {
+                Ok(()) => return Ok(()),
+                Err(BeginError::NotTaken { .. }) if !deadline.is_over() => {}
+                Err(e) => return Err(errors::begin(py, &e)),
+            }
+            py.check_signals()?;
+        }
     }
 
     /// Publishes a frame of these values, by stream, and returns its number: as `frame` with one assignment for each.
@@ -146,13 +178,24 @@ impl Publisher {
         detached_if(py, large, || draft.publish(time)).map_err(|e| errors::publish(py, &e))
     }
 
-    /// Takes messages from the readers, at most `max` of them, without waiting. A damaged ring loses what waits in it
-    /// and harms no other.
-    #[pyo3(signature = (max=256))]
-    fn messages(&self, py: Python<'_>, max: usize) -> PyResult<Vec<Message>> {
+    /// Takes messages from the readers, at most `max` of them. Waits for the first one up to `wait` seconds. A damaged
+    /// ring loses what waits in it and harms no other.
+    #[pyo3(signature = (max=256, *, wait=0.0))]
+    fn messages(&self, py: Python<'_>, max: usize, wait: f64) -> PyResult<Vec<Message>> {
         let server = self.server(py)?;
-        let batch = py.detach(|| server.poll_control(max));
-        Ok(batch.messages.into_iter().map(Message::from).collect())
+        if wait == 0.0 {
+            let batch = py.detach(|| server.poll_control(max));
+            return Ok(batch.messages.into_iter().map(Message::from).collect());
+        }
+        let deadline = Deadline::new(Some(wait))?;
+        loop {
+            let slice = deadline.slice();
+            let batch = py.detach(|| server.wait_control(max, slice)).map_err(|e| errors::begin(py, &e))?;
+            if !batch.messages.is_empty() || deadline.is_over() {
+                return Ok(batch.messages.into_iter().map(Message::from).collect());
+            }
+            py.check_signals()?;
+        }
     }
 
     /// Every reader slot.

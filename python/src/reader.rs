@@ -1,4 +1,6 @@
 //! A reader: the newest frames, or each in order.
+//!
+//! Length: the methods of a class of Python are one block.
 
 use crate::buffer::body;
 use crate::errors;
@@ -11,7 +13,9 @@ use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use shmx::error::ReadError;
-use shmx::{Client, ControlSender, Frame as Borrowed, Order, OwnedFrame};
+use shmx::{Client, ControlSender, Frame as Borrowed, Order, OwnedFrame, WaitSet};
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +31,8 @@ use std::time::Duration;
 ///
 /// Arguments: `wait`, seconds to wait for a server (None: not at all). `copy`: True takes private copies, False leases
 /// in any case, None leases where that leaves the producer enough slots. `start`: "newest" or "oldest". `verify`: when
-/// checksums are compared, "auto", "always" or "never". `reconnect`: go over to a successor of the server. `require_slot`:
+/// checksums are compared, "auto", "always" or "never". `reconnect`: go over to a successor of the server. `every_frame`:
+/// ask the publisher to overwrite nothing that this reader has not taken (`Publisher.frame(wait=...)`). `require_slot`:
 /// fail where all reader slots are taken; without one frames are copied and nothing can be sent. `spin`: seconds to poll
 /// before sleeping. `prefault`: map the whole region now. `huge_pages`: map with huge pages what the server has so.
 ///
@@ -129,8 +134,8 @@ impl Reader {
         }
         let found = self.with(py, !self.small, |client| {
             Ok(match order {
-                Order::Newest => client.try_wait()?,
                 Order::Every => client.try_next()?,
+                _ => client.try_wait()?,
             }
             .map(|f| owned(f, copy)))
         });
@@ -154,8 +159,8 @@ impl Reader {
             let slice = deadline.slice();
             let found = self.with(py, true, |client| {
                 Ok(match order {
-                    Order::Newest => client.wait(slice)?,
                     Order::Every => client.next(slice)?,
+                    _ => client.wait(slice)?,
                 }
                 .map(|f| owned(f, copy)))
             })?;
@@ -182,7 +187,7 @@ fn owned(frame: Borrowed<'_>, copy: bool) -> OwnedFrame {
 impl Reader {
     #[new]
     #[pyo3(signature = (name, *, wait=None, copy=None, start="newest", verify="auto", reconnect=false,
-                        require_slot=true, spin=5e-6, prefault=true, huge_pages=false))]
+                        every_frame=false, require_slot=true, spin=5e-6, prefault=true, huge_pages=false))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -192,13 +197,15 @@ impl Reader {
         start: &str,
         verify: &str,
         reconnect: bool,
+        every_frame: bool,
         require_slot: bool,
         spin: f64,
         prefault: bool,
         huge_pages: bool,
     ) -> PyResult<Self> {
         let (start, verify) = (start.to_owned(), verify.to_owned());
-        let settings = Settings { copy, start, verify, reconnect, require_slot, spin, prefault, huge_pages };
+        let settings =
+            Settings { copy, start, verify, reconnect, every_frame, require_slot, spin, prefault, huge_pages };
         let options = settings.options()?;
         let deadline = Deadline::new(Some(wait.unwrap_or(0.0)))?;
         let client = loop {
@@ -325,6 +332,14 @@ impl Reader {
         }
         let body = body(data)?;
         py.detach(|| self.control.send(r#type, &body)).map_err(|e| errors::send(py, &e))
+    }
+
+    /// A descriptor for event loops, readable when there may be news: take frames by `try_wait` or `try_next` until there
+    /// are no more. Do not read from it. It stays the same until `close`. Raises SystemFailure where there is none.
+    #[cfg(unix)]
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let found = self.with(py, false, |client| Ok(client.wait_fd().map(|fd| fd.as_raw_fd())))?;
+        found.map_err(|e| errors::wait_fd(py, &e))
     }
 
     /// Tells the server that the reader is alive. Reading and waiting do it by themselves.
@@ -473,12 +488,11 @@ impl Frames {
     }
 }
 
-/// Waits until one of several readers has a frame that it has not taken, or its server is gone; those that have. Looks
-/// at them in turn, at least every millisecond.
+/// Waits until one of several readers has a frame that it has not taken, or its server is gone; those that have.
 #[pyfunction(name = "_wait_any")]
 pub(crate) fn wait_any(py: Python<'_>, readers: Vec<Py<Reader>>, timeout: Option<f64>) -> PyResult<Vec<Py<Reader>>> {
     let deadline = Deadline::new(timeout)?;
-    let mut pause = Duration::from_micros(50);
+    let mut set: Option<WaitSet> = None;
     loop {
         let mut ready = Vec::new();
         for reader in &readers {
@@ -489,9 +503,19 @@ pub(crate) fn wait_any(py: Python<'_>, readers: Vec<Py<Reader>>, timeout: Option
         if !ready.is_empty() || deadline.is_over() {
             return Ok(ready);
         }
-        let time = deadline.slice().min(pause);
-        py.detach(|| std::thread::sleep(time));
-        pause = (pause * 2).min(Duration::from_millis(1));
+        let slice = deadline.slice();
+        match &mut set {
+            Some(set) => {
+                py.detach(|| set.wait(slice).len());
+            }
+            None => {
+                let mut new = WaitSet::new().map_err(|e| errors::wait_fd(py, &e))?;
+                for reader in &readers {
+                    reader.get().with(py, false, |client| Ok(new.add(client)))?;
+                }
+                set = Some(new);
+            }
+        }
         py.check_signals()?;
     }
 }

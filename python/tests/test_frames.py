@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -357,3 +359,40 @@ def test_what_a_frame_was_is_known_after_it(name):
     for use in (pub.frame, pub.messages, lambda: pub.publish({})):
         with pytest.raises(pyshmx.Closed):
             use()
+
+
+def test_nothing_is_lost_where_the_publisher_waits(name):
+    with pyshmx.Publisher(name, {"t": "u64"}, slots=2) as pub:
+        reader = pyshmx.Reader(name, every_frame=True)
+        other = pyshmx.Reader(name)
+        for t in range(2):
+            with pub.frame(wait=5) as f:
+                f["t"] = t
+        with pytest.raises(pyshmx.NotTaken) as caught:
+            pub.frame(wait=0.01)
+        error = caught.value
+        assert isinstance(error, TimeoutError)
+        assert [(x["index"], x["last_taken"], x["stopped"]) for x in error.laggards] == [(reader.index, 0, False)]
+        with pytest.raises(pyshmx.NotTaken):
+            pub.wait_taken(2, 0.01)
+        taken = []
+        thread = threading.Thread(target=lambda: taken.extend(f["t"] for f in reader.every()))
+        thread.start()
+        for t in range(2, 200):
+            with pub.frame(wait=60) as f:
+                f["t"] = t
+        pub.wait_taken(f.id, 60)
+        pub.close()
+        thread.join(60)
+        assert taken == list(range(200))
+        assert reader.stats.missed == 0
+        assert other.latest()["t"] == 199
+
+
+def test_messages_are_waited_for(name):
+    with pyshmx.Publisher(name, {"t": "u64"}) as pub, pyshmx.Reader(name) as reader:
+        assert pub.messages(wait=0.01) == []
+        sending = threading.Timer(0.01, lambda: reader.send(0x3000, b"late"))
+        sending.start()
+        assert [m.data for m in pub.messages(wait=60)] == [b"late"]
+        sending.join()

