@@ -108,13 +108,16 @@ impl Client {
         // Detached at once: nothing in between can leave a lease behind.
         let found =
             look(cursor, &mut Hand { a: shared, taken, manner }).map(|found| found.map(|h| h.map(Held::detach)));
-        if self.options.every_frame && self.cursor.last_id != self.told {
-            self.tell_taken();
-        }
         match &found {
             Ok(Some(_)) => self.note_delivery(),
-            Ok(None) => return none(self),
-            Err(_) => self.note_failure(rejected),
+            Ok(None) => {
+                self.tell_passed();
+                return none(self);
+            }
+            Err(_) => {
+                self.tell_passed();
+                self.note_failure(rejected);
+            }
         }
         found
     }
@@ -132,7 +135,7 @@ impl Client {
     }
 
     /// Writes to the reader slot what an inspector shows.
-    #[inline]
+    #[inline(always)]
     fn note_delivery(&mut self) {
         let meta = &self.taken.current.meta;
         let due = self.heartbeat.due(self.shared.features.is_extended(), meta.publish_time);
@@ -144,16 +147,30 @@ impl Client {
         };
         slot.ext_delivered.store(self.cursor.stats.delivered, Ordering::Relaxed);
         slot.ext_missed.store(self.cursor.stats.missed, Ordering::Relaxed);
-        if !self.options.every_frame {
-            slot.last_frame_seen.store(meta.frame_id, Ordering::Release);
-        }
         if due {
             slot.heartbeat.store(clock::ticks(), Ordering::Release);
+        }
+        if self.options.every_frame {
+            self.tell_taken();
+        } else {
+            slot.last_frame_seen.store(meta.frame_id, Ordering::Release);
+        }
+    }
+
+    /// Frames may have been passed over or rejected without one to deliver.
+    #[inline]
+    fn tell_passed(&mut self) {
+        if self.options.every_frame {
+            self.tell_taken();
         }
     }
 
     /// Tells the server what it may overwrite: the frames that were delivered, rejected or passed over.
+    #[cold]
     fn tell_taken(&mut self) {
+        if self.told == self.cursor.last_id {
+            return;
+        }
         self.told = self.cursor.last_id;
         if self.shared.check_session().is_err() {
             return; // the slot may be somebody else's
