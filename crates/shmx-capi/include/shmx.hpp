@@ -354,6 +354,19 @@ template <Element T>
 [[nodiscard]] constexpr shmx_part part(const Stream<T>& stream, const std::vector<T>& values) noexcept {
     return {stream.raw(), values.data(), values.size() * sizeof(T)};
 }
+// By what `Server::stream` has compared: its name is not compared again.
+template <Element T>
+[[nodiscard]] constexpr shmx_part part(const StreamId<T>& stream, std::span<const T> values) noexcept {
+    return {{stream.id, element<T>::type, element<T>::count, 0, nullptr}, values.data(), values.size_bytes()};
+}
+template <Element T>
+[[nodiscard]] constexpr shmx_part part(const StreamId<T>& stream, const T& value) noexcept {
+    return {{stream.id, element<T>::type, element<T>::count, 0, nullptr}, &value, sizeof(T)};
+}
+template <Element T>
+[[nodiscard]] constexpr shmx_part part(const StreamId<T>& stream, const std::vector<T>& values) noexcept {
+    return part(stream, std::span<const T>(values));
+}
 // By number alone: whole elements of the stream, of whatever type it has.
 [[nodiscard]] inline shmx_part part(std::uint32_t id, std::span<const std::byte> data) noexcept {
     return {{id, SHMX_ELEMENT_ANY, 0, 0, nullptr}, data.data(), data.size()};
@@ -924,6 +937,16 @@ public:
     }
     [[nodiscard]] Result<Writer> begin() { return detail::made<Writer, shmx_writer>(get(), shmx_server_begin); }
 
+    // A stream whose number, name and type were compared with the directory, for publishing without looking again.
+    template <Element T>
+    [[nodiscard]] Result<StreamId<T>> stream(const Stream<T>& stream) const {
+        auto found = directory();
+        if (!found) return found.error();
+        auto info = found->find(stream);
+        if (!info) return info.error();
+        if (info->id() != stream.id) return Error(SHMX_STATUS_WRONG_TYPE, "the stream has another number here");
+        return StreamId<T>{stream.id, 0, stream};
+    }
     [[nodiscard]] Result<Messages> poll(std::size_t max = 256) {
         shmx_messages* raw = nullptr;
         const shmx_status status = shmx_server_poll(get(), max, &raw);

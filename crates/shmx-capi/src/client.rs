@@ -276,8 +276,8 @@ pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, repl
 }
 
 /// A descriptor for an event loop (epoll, poll, Qt): readable when there may be news, until a call that takes a frame
-/// says SHMX_STATUS_NOTHING, and at least every 20 ms. Do not read from it, and do not close it: it is the client's, and
-/// stays the same as long as that. SHMX_STATUS_UNSUPPORTED where the system has none.
+/// says SHMX_STATUS_NOTHING, and at least every 20 ms. Waiting for it may end with EINTR. Do not read from it, and do not
+/// close it: it is the client's, and stays the same as long as that. SHMX_STATUS_UNSUPPORTED where the system has none.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]

@@ -1,5 +1,6 @@
 // A reader within an event loop: `epoll_cpp NAME`.
 #include "robot.hpp"
+#include <cerrno>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -10,7 +11,11 @@ int main(int argc, char** argv) {
     event.events = EPOLLIN;
     if (loop < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, client.wait_fd().value(), &event) != 0) return 1;
     int count = 0;
-    while (count < 10 && epoll_wait(loop, &event, 1, 10000) == 1) {
+    while (count < 10) {
+        const int ready = epoll_wait(loop, &event, 1, 10000);
+        // What serves the descriptor may interrupt the call.
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready != 1) return 1;
         // Until there is nothing more.
         while (auto frame = client.try_next().value()) {
             std::printf("frame %llu at %g\n", static_cast<unsigned long long>(frame.frame_id()), frame.sim_time());
@@ -19,5 +24,5 @@ int main(int argc, char** argv) {
     }
     client.send(STOP).value();
     close(loop);
-    return count >= 10 ? 0 : 1;
+    return 0;
 }

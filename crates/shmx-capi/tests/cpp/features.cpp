@@ -57,6 +57,16 @@ static void typed(shmxx::Server& server, shmxx::Client& client) {
     CHECK(kept.get(position).value()[0][0] == 1.0f && kept.age_ns().has_value());
 }
 
+static void checked_once(shmxx::Server& server, shmxx::Client& client) {
+    const auto tick = server.stream(TICK).value();
+    server.publish(0.0, part(tick, std::uint64_t{77})).value();
+    CHECK(newest_tick(client) == 77);
+    constexpr shmxx::Stream<float> wrong{1, "tick"};
+    constexpr shmxx::Stream<std::uint64_t> unknown{1, "tock"};
+    CHECK(server.stream(wrong).status() == SHMX_STATUS_WRONG_TYPE);
+    CHECK(server.stream(unknown).status() == SHMX_STATUS_UNKNOWN_STREAM);
+}
+
 static std::uint32_t leased(const shmxx::Server& server) {
     std::uint32_t count = 0;
     for (const auto& reader : server.readers().value()) count += reader.leased_slots;
@@ -146,6 +156,7 @@ int main(int argc, char** argv) {
     auto server = shmxx::Server::create(name, std::move(options)).value();
     auto client = shmxx::Client::open(name).value();
     typed(server, client);
+    checked_once(server, client);
     leases(server, client);
     in_place(server, client);
     ranges(server, client, name);

@@ -9,7 +9,7 @@ int main(int argc, char** argv) {
     const auto words = static_cast<std::uint32_t>(bytes / 8);
     auto server = shmxx::Server::create(argv[1], shmxx::ServerOptions().stream(BLOB, words)).value();
     auto client = shmxx::Client::open(argv[1]).value();
-    const auto blob = client.stream(BLOB).value();
+    const auto blob = client.stream(BLOB).value(), sent = server.stream(BLOB).value();
     std::vector<std::uint64_t> data(words);
     std::vector<double> batches;
     std::uint64_t sum = 0;
@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
         const std::uint64_t start = shmx_now();
         for (std::size_t i = 0; i < times; ++i) {
             data[0] = i;
-            if (!server.publish(0.5, part(BLOB, data))) return 3;
+            if (!server.publish(0.5, part(sent, data))) return 3;
             auto frame = client.try_next();
             if (!frame || !*frame) return 4;
             sum += frame->get(blob).value()[0];
