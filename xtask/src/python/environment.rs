@@ -29,10 +29,11 @@ const ASK: &str = "import sys, sysconfig, venv, ensurepip\n\
 
 /// The interpreters on the path and those of pyenv, one of each version, the oldest first.
 pub(crate) fn find() -> Vec<Interpreter> {
-    let mut candidates: Vec<PathBuf> = ["python3", "python3.11", "python3.12", "python3.13", "python3.14", "python3.14t"]
-        .into_iter()
-        .map(PathBuf::from)
-        .collect();
+    let mut candidates: Vec<PathBuf> =
+        ["python3", "python3.11", "python3.12", "python3.13", "python3.14", "python3.14t"]
+            .into_iter()
+            .map(PathBuf::from)
+            .collect();
     let home = std::env::var_os("PYENV_ROOT")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".pyenv")));
