@@ -3,7 +3,7 @@
 //! | class | memory | kept by | written by |
 //! |---|---|---|---|
 //! | [`View`] of a frame | a payload under lease, or a private copy | the frame | nobody |
-//! | [`View`] of a draft | a claimed slot | the draft, hence the claim and the mapping | Python, until it is published |
+//! | [`View`] of a draft | a claimed slot | the draft: claim and mapping | Python, until it is published |
 //! | [`Block`] | a vector | the block | Python |
 //!
 //! An object holds what it shows for as long as it lives, not only while a buffer of it is exported: numpy keeps a

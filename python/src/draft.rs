@@ -53,7 +53,8 @@ impl Draft {
     /// Room for `elems` elements of a declared stream, reserved by the first call; later ones find it again.
     ///
     /// Bytes are never copied here: whoever has a view of another stream may be writing to it, and the library would
-    /// hash what it copies together with what lies before it.
+    /// hash what it copies together with what lies before it. To reserve, it looks at the records' headers alone, which
+    /// no view shows.
     pub(crate) fn reserve(&self, stream_id: u32, elems: u32) -> Result<Place, AppendError> {
         let Parts { cell, places } = &mut *self.0.lock();
         if let Some(place) = places.iter().find(|p| p.stream_id == stream_id) {

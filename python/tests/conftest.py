@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import select
 import subprocess
 import sys
 import textwrap
@@ -52,13 +53,21 @@ class Process:
             text=True,
         )
 
+        self._read = b""
+
     def line(self) -> str:
         assert self.popen.stdout is not None
-        line = self.popen.stdout.readline().strip()
-        if not line:
-            assert self.popen.stderr is not None
-            raise AssertionError(f"the process ended: {self.popen.wait(LIMIT)}\n{self.popen.stderr.read()}")
-        return line
+        end = time.monotonic() + LIMIT
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([self.popen.stdout], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"no line in {LIMIT} s"
+            more = os.read(self.popen.stdout.fileno(), 65536)
+            if not more:
+                assert self.popen.stderr is not None
+                raise AssertionError(f"the process ended: {self.popen.wait(LIMIT)}\n{self.popen.stderr.read()}")
+            self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        return line.decode().strip()
 
     def tell(self, line: str) -> None:
         assert self.popen.stdin is not None

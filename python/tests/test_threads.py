@@ -185,7 +185,9 @@ def test_control_c_ends_every_wait(name, spawn, wait):
     with pyshmx.Publisher(name, {"t": "u64"}):
         process = spawn(
             f"""
-            import pyshmx, time
+            import pyshmx, signal
+            # Of whoever runs in the background it may be ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             name = {name!r}
             reader = pyshmx.Reader(name)
             try:

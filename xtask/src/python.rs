@@ -75,7 +75,9 @@ pub(crate) fn test(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> 
             lint(tally, &python)?;
         }
         let mut pytest = Command::new(&python);
-        pytest.current_dir("python").args(["-X", "faulthandler", "-m", "pytest", "-q", "-ra"]);
+        // Not where the sources are: what is installed is tested.
+        pytest.current_dir("python/tests").args(["-X", "faulthandler", "-m", "pytest", "-q", "-ra"]);
+        pytest.args(["-c", "../pyproject.toml", "--rootdir", ".."]).arg(".");
         if quick {
             pytest.args(["-m", "not slow"]);
         }
