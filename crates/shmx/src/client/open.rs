@@ -15,7 +15,7 @@ use crate::slot::buffer::Pool;
 use crate::slot::verify::Verify;
 use shmx_abi::extension::Features;
 use shmx_abi::{LayoutError, RegionLayout};
-use shmx_os::{Region, RegionName};
+use shmx_os::{NameWatch, Region, RegionName};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
 use shmx_ring::{every_frame, reader};
@@ -117,6 +117,9 @@ impl Client {
     }
 }
 
+/// Longest sleep between two tries of [`ClientOptions::open_within`].
+const LONGEST_NAP: Duration = Duration::from_millis(10);
+
 impl ClientOptions {
     /// Opens a region by name.
     ///
@@ -134,7 +137,8 @@ impl ClientOptions {
     /// [`OpenError`] of the last try when the time is up; at once where waiting cannot help.
     pub fn open_within(&self, name: &str, timeout: Duration) -> Result<Client, OpenError> {
         let start = Instant::now();
-        let mut pause = Duration::from_millis(1);
+        // Made only if there is something to wait for; where names cannot be watched, pauses must do.
+        let mut watch = None;
         loop {
             let error = match self.open(name) {
                 Ok(client) => return Ok(client),
@@ -144,8 +148,16 @@ impl ClientOptions {
             if left.is_zero() || !may_pass(&error) {
                 return Err(error);
             }
-            std::thread::sleep(pause.min(left));
-            pause = (pause * 2).min(Duration::from_millis(10));
+            let Some(watch) = &mut watch else {
+                // And tried once more, so that nothing is missed in between.
+                watch = Some(NameWatch::new().ok());
+                continue;
+            };
+            // A slot that gets free, or a lock, is no change of a name.
+            let nap = left.min(LONGEST_NAP);
+            if watch.as_mut().is_none_or(|watch| watch.next(nap).is_err()) {
+                std::thread::sleep(nap);
+            }
         }
     }
 }
