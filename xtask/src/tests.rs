@@ -16,17 +16,18 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::command(tally, "format of the benchmarks", &mut bench)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step::command(tally, "clippy", &mut cargo(&clippy))?;
-    let clippy = ["clippy", "-p", "shmx", "--features", "async", "--all-targets", "--", "-D", "warnings"];
-    step::command(tally, "clippy with async", &mut cargo(&clippy))?;
+    let clippy = ["clippy", "-p", "shmx", "--features", "tokio", "--all-targets", "--", "-D", "warnings"];
+    step::command(tally, "clippy with async and tokio", &mut cargo(&clippy))?;
     step::check(tally, "layers", layers::check)?;
     step::check(tally, "house rules", house::check)?;
     step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
-    for target in [["--test", "frames", "--test", "fork", "--test", "stopped"].as_slice(), &["--doc"]] {
-        let mut c = cargo(&["test", "-p", "shmx", "--features", "async"]);
-        step::counted(tally, "tests of async", c.args(target), |l| l.starts_with("test result:"))?;
+    let targets = ["frames", "fork", "stopped", "tokio"].map(|name| ["--test", name]).concat();
+    for target in [targets.as_slice(), &["--doc"]] {
+        let mut c = cargo(&["test", "-p", "shmx", "--features", "tokio"]);
+        step::counted(tally, "tests of async and tokio", c.args(target), |l| l.starts_with("test result:"))?;
     }
     no_std(tally)?;
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/async"]);
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/tokio"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     loom(tally)?;
     orderings::replay(tally, &target_dir()?, &["--quick"])?;
