@@ -780,8 +780,8 @@ enum shmx_status shmx_client_server_state(struct shmx_client *client, uint32_t *
 enum shmx_status shmx_client_is_replaced(struct shmx_client *client, uint32_t *replaced);
 
 // A descriptor for an event loop (epoll, poll, Qt): readable when there may be news, until a call that takes a frame
-// says SHMX_STATUS_NOTHING, and at least every 20 ms. Do not read from it, and do not close it: it is the client's, and
-// stays the same as long as that. SHMX_STATUS_UNSUPPORTED where the system has none.
+// says SHMX_STATUS_NOTHING, and at least every 20 ms. Waiting for it may end with EINTR. Do not read from it, and do not
+// close it: it is the client's, and stays the same as long as that. SHMX_STATUS_UNSUPPORTED where the system has none.
 //
 // Threads: one at a time.
 enum shmx_status shmx_client_wait_fd(struct shmx_client *client,
