@@ -23,7 +23,7 @@ mod sealed {
 }
 pub(crate) use sealed::Noticed;
 
-/// What a [`WaitSet`] can wait for: a [`Client`] or a [`Tap`].
+/// What a [`WaitSet`] can wait for: a [`Client`](crate::Client) or a [`Tap`](crate::Tap).
 pub trait Waitable: Noticed {}
 
 /// Waits for news of any number of clients and taps, of any regions, in one call and one sleep.
