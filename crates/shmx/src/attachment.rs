@@ -14,7 +14,7 @@ use shmx_ring::hold::{Hold, Holds, Refused};
 use shmx_ring::reader::{FrameSnapshot, LEASABLE_READERS};
 use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::{AtomicU32, AtomicU64, Ordering};
-use shmx_ring::view::{ReaderView, Slots};
+use shmx_ring::view::{ReaderView, Slot, Slots};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -240,16 +240,18 @@ impl Attachment {
         free.take(needed).count() == needed
     }
 
-    /// Begins a lease that ends before the client's next one begins, and reads the frame's header.
+    /// Begins a lease on a slot, seen as `view`, that ends before the client's next one begins, and reads the frame's
+    /// header.
     #[inline]
     pub(crate) fn lease(
         self: &Arc<Self>,
+        view: Slot<'_>,
         slot: u32,
         reader: u32,
         seen: &mut FrameSnapshot,
     ) -> Result<Held<'_>, Refused> {
         let holds = self.holds.get(slot as usize).ok_or(Refused::Disturbed)?;
-        let hold = holds.begin_alone(self.region.slot(slot), reader, seen)?;
+        let hold = holds.begin_alone(view, reader, seen)?;
         Ok(Held { owner: self, slot, hold })
     }
 

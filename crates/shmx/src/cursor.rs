@@ -18,7 +18,7 @@ use shmx_ring::every_frame::FirstFrames;
 use shmx_ring::load;
 use shmx_ring::reader;
 use shmx_ring::sync::Ordering;
-use shmx_ring::view::Slots;
+use shmx_ring::view::{Slot, Slots};
 use std::time::{Duration, Instant};
 
 /// Which frame a reader begins with.
@@ -87,7 +87,7 @@ pub(crate) trait Ground {
     fn read(&mut self, slot: u32) -> Result<Self::Held, Miss>;
     fn current(&mut self) -> &mut Current;
     /// Asks for the lines of a slot that will be read, of `bytes` bytes as a guess.
-    fn prefetch(&self, slot: u32, bytes: u32);
+    fn prefetch(&self, slot: Slot<'_>, bytes: u32);
 }
 
 /// What a look for a frame brings.
@@ -193,12 +193,13 @@ impl Cursor {
         for attempt in 0..ATTEMPTS {
             let number = reader::newest(g.region());
             let Some(slot) = g.region().layout.slot_of_sequence(number) else { return Ok(None) };
-            g.prefetch(slot, self.last_bytes);
+            let view = g.region().slot(slot);
+            g.prefetch(view, self.last_bytes);
             if self.newest.0 == 0 {
                 self.begin_at(g.region(), number, slot);
             }
             // Relaxed: a hint, that spares reading a frame that would not be handed out.
-            let id = load::count(&g.region().slot(slot).head.frame_id);
+            let id = load::count(&view.head.frame_id);
             behind = (1..self.newest.0).contains(&id);
             uncounted = extended && id > reader::published(g.region());
             if behind {
@@ -399,7 +400,7 @@ impl Cursor {
     #[inline]
     pub(crate) fn newest_of_news<G: Ground>(&mut self, g: &mut G, number: u32) -> Look<G::Held> {
         let Some(slot) = g.region().layout.slot_of_sequence(number) else { return Ok(None) };
-        g.prefetch(slot, self.last_bytes);
+        g.prefetch(g.region().slot(slot), self.last_bytes);
         if self.newest.0 == 0 {
             self.begin_at(g.region(), number, slot);
         }
@@ -479,8 +480,9 @@ impl Cursor {
         if g.features().is_extended() && wanted > reader::published(g.region()) {
             return None;
         }
-        g.prefetch(slot, self.last_bytes);
-        if load::count(&g.region().slot(slot).head.frame_id) != wanted {
+        let view = g.region().slot(slot);
+        g.prefetch(view, self.last_bytes);
+        if load::count(&view.head.frame_id) != wanted {
             return None;
         }
         match g.read(slot) {

@@ -102,6 +102,10 @@ struct Places {
     /// Words of each slot's payload.
     words: usize,
     slots: u32,
+    /// Reader slot 0, and `reader_stride` bytes on the next one; dangling without any.
+    readers: NonNull<ReaderView>,
+    reader_stride: usize,
+    reader_slots: u32,
 }
 
 // SAFETY: the pointers lead to atomics, which any thread may use, and say nothing about who unmaps them.
@@ -133,7 +137,21 @@ impl Places {
         let header = NonNull::from(unsafe { cast::<HeaderView>(shared, 0) }?);
         // Made from the whole slice, so that it may lead to all slots.
         let first = NonNull::new(shared.as_ptr().wrapping_add(start).cast_mut().cast())?;
-        Some(Self { header, first, stride, words: payload / size_of::<AtomicU64>(), slots })
+        let (reader_slots, reader_stride) = (layout.reader_slots(), layout.reader_slot_stride() as usize);
+        let mut readers = NonNull::dangling();
+        if let Some(last) = reader_slots.checked_sub(1) {
+            // With the first and the last one and the step between two all of them are right.
+            for index in [0, last] {
+                // SAFETY: nothing is accessed through it; see `Backing::shared` for what is later.
+                unsafe { cast::<ReaderView>(shared, layout.reader_slot(index)?) }?;
+            }
+            if !reader_stride.is_multiple_of(align_of::<ReaderView>()) {
+                return None;
+            }
+            readers = NonNull::new(shared.as_ptr().wrapping_add(layout.reader_slot(0)?).cast_mut().cast())?;
+        }
+        let words = payload / size_of::<AtomicU64>();
+        Some(Self { header, first, stride, words, slots, readers, reader_stride, reader_slots })
     }
 }
 
@@ -149,10 +167,15 @@ impl<B: Backing> Mapped<B> {
 
     #[inline]
     pub(crate) fn reader(&self, index: u32) -> Option<&ReaderView> {
-        // SAFETY: used as follows.
-        let shared = unsafe { self.os.shared() };
-        // SAFETY: a reader slot is never lent, and accessed through such views only.
-        unsafe { cast(shared, self.layout.reader_slot(index)?) }
+        let Places { readers, reader_stride, reader_slots, .. } = self.places;
+        if index >= reader_slots {
+            return None;
+        }
+        // SAFETY: `Places::find` has checked the first and the last reader slot and the step from one to the next.
+        let place = unsafe { readers.byte_add(index as usize * reader_stride) };
+        // SAFETY: it lies in the mapping and is aligned, as was checked; the mapping lives as long as `self`. A reader slot
+        // is never lent, and accessed through such views only.
+        Some(unsafe { place.as_ref() })
     }
 
     pub(crate) fn control(&self, index: u32) -> Option<RingMemory<'_>> {

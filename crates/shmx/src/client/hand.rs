@@ -11,7 +11,7 @@ use shmx_os::Region;
 use shmx_ring::hold::Refused;
 use shmx_ring::prefetch;
 use shmx_ring::sync::Ordering;
-use shmx_ring::view::Slots;
+use shmx_ring::view::{Slot, Slots};
 use std::sync::Arc;
 
 /// What of the options decides how a slot is read.
@@ -56,8 +56,7 @@ impl<'a> Ground for Hand<'a, '_> {
 
     /// Asks for the lines of a slot that will be read.
     #[inline]
-    fn prefetch(&self, slot: u32, bytes: u32) {
-        let slot = self.a.region.slot(slot);
+    fn prefetch(&self, slot: Slot<'_>, bytes: u32) {
         if bytes > self.manner.copy_up_to && self.a.leases_as().is_some() {
             prefetch::will_lease(slot, bytes);
         } else {
@@ -68,14 +67,15 @@ impl<'a> Ground for Hand<'a, '_> {
     #[inline]
     fn read(&mut self, index: u32) -> Result<Self::Held, Miss> {
         let a = self.a;
+        let slot = a.region.slot(index);
         if let Some(reader) = a.leases_as() {
             // Relaxed: only a preference; what is read is checked on either way.
-            let payload_bytes = a.region.slot(index).head.payload_bytes.load(Ordering::Relaxed);
+            let payload_bytes = slot.head.payload_bytes.load(Ordering::Relaxed);
             if payload_bytes > self.manner.copy_up_to {
                 if !a.has_room_for_leases() {
                     self.manner.copied_for_room += 1;
                 } else {
-                    match a.lease(index, reader, &mut self.taken.current.meta) {
+                    match a.lease(slot, index, reader, &mut self.taken.current.meta) {
                         Ok(held) => return self.check_leased(index, held).map(Some),
                         // In a moment it can be leased; it can be copied now.
                         Err(Refused::Ending) => {}
@@ -86,7 +86,7 @@ impl<'a> Ground for Hand<'a, '_> {
         }
         let expected = Expected { session_id: a.session_id, features: a.features, verify: self.manner.verify };
         let Taken { current, scratch, .. } = &mut *self.taken;
-        read::copy(&a.region, index, expected, current, |words| scratch.at_least(words))?.map_err(Miss::Error)?;
+        read::copy(&a.region, slot, index, expected, current, |words| scratch.at_least(words))?.map_err(Miss::Error)?;
         Ok(None)
     }
 }

@@ -121,7 +121,7 @@ impl Client {
     pub fn into_stream(mut self, order: Order) -> Result<FrameStream, IntoStreamError> {
         match Driver::shared() {
             Ok(driver) => {
-                let token = driver.desk.roll.add(self.notice());
+                let token = driver.desk.roll.add(self.notice(), false);
                 Ok(FrameStream { client: self, order, seat: Seat { driver, token }, done: false })
             }
             Err(source) => Err(IntoStreamError { client: Box::new(self), source }),
@@ -302,7 +302,7 @@ impl Seat {
             let desk = &self.driver.desk;
             desk.forget(self.token);
             desk.roll.remove(self.token);
-            self.token = desk.roll.add(notice);
+            self.token = desk.roll.add(notice, false);
         }
     }
 }

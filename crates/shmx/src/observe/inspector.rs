@@ -224,7 +224,7 @@ impl Inspector {
     fn copy(&self, slot: u32, expected: Expected) -> Result<OwnedFrame, Miss> {
         let (mut words, mut current) = (self.buffers.take(0), Current::default());
         // Whether it was right stands in `current`.
-        let _ = read::copy(&self.region, slot, expected, &mut current, |n| words.at_least(n))?;
+        let _ = read::copy(&self.region, self.region.slot(slot), slot, expected, &mut current, |n| words.at_least(n))?;
         let catalog = self.catalog();
         catalog.refresh(&self.region);
         Ok(OwnedFrame::copied(current, expected.features, catalog, words))

@@ -9,7 +9,7 @@ use crate::schema::directory::Directory;
 use crate::slot::read::{self, Current, Expected, Miss};
 use shmx_abi::extension::Features;
 use shmx_os::RegionName;
-use shmx_ring::view::Slots;
+use shmx_ring::view::{Slot, Slots};
 use shmx_ring::{load, prefetch};
 use std::sync::Arc;
 
@@ -63,13 +63,16 @@ impl Ground for Glass<'_> {
         &mut self.taken.current
     }
 
-    fn prefetch(&self, slot: u32, bytes: u32) {
-        prefetch::will_read(self.site.region.slot(slot), bytes);
+    fn prefetch(&self, slot: Slot<'_>, bytes: u32) {
+        prefetch::will_read(slot, bytes);
     }
 
     fn read(&mut self, slot: u32) -> Result<(), Miss> {
         let Taken { current, scratch, .. } = &mut *self.taken;
-        let copied = read::copy(&self.site.region, slot, self.expected, current, |words| scratch.at_least(words))?;
+        let copied =
+            read::copy(&self.site.region, self.site.region.slot(slot), slot, self.expected, current, |words| {
+                scratch.at_least(words)
+            })?;
         copied.map_err(Miss::Error)
     }
 }

@@ -7,7 +7,7 @@ use shmx_abi::{RegionLayout, hash};
 use shmx_ring::hold::Refused;
 use shmx_ring::reader::{self, Disturbed, FrameSnapshot};
 use shmx_ring::sync::{Ordering, fence};
-use shmx_ring::view::Slots;
+use shmx_ring::view::{Slot, Slots};
 
 /// The frame that was read last. It lies in one place from reading it on: moving it about takes longer than reading it.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ pub(crate) fn is_reserved<B: Backing>(region: &Mapped<B>, number: u32) -> bool {
     reserved.wrapping_sub(number) >= region.layout.slots()
 }
 
-/// Copies a frame into the memory that `memory` gives for so many words, and proves that the copy is whole. The inner
+/// Copies the frame of `slot`, which has this index, into the memory that `memory` gives for so many words, and proves that the copy is whole. The inner
 /// error is a wrong checksum, in a frame that is whole otherwise.
 ///
 /// Against a server with stamps the stamp proves it. A server of the reference announces a rewrite of a slot only by
@@ -111,13 +111,13 @@ pub(crate) fn is_reserved<B: Backing>(region: &Mapped<B>, number: u32) -> bool {
 #[inline]
 pub(crate) fn copy<'m, B: Backing>(
     region: &Mapped<B>,
+    slot: Slot<'_>,
     index: u32,
     expected: Expected,
     current: &mut Current,
     memory: impl FnOnce(usize) -> &'m mut [u64],
 ) -> Result<Result<(), ReadError>, Miss> {
     let Expected { session_id, features, verify } = expected;
-    let slot = region.slot(index);
     let extended = features.is_extended();
     let number = if extended { 0 } else { number_in(region, index) };
     current.slot = index;

@@ -83,8 +83,9 @@ pub(crate) enum Status {
 }
 
 impl Member {
-    pub(crate) const fn new(token: Token) -> Self {
-        Self { token, state: Mutex::new(State::Ready) }
+    /// Reported at once, or not before a poll was in vain.
+    pub(crate) const fn new(token: Token, ready: bool) -> Self {
+        Self { token, state: Mutex::new(if ready { State::Ready } else { State::Quiet }) }
     }
 
     /// What it is now; `look` says whether it is time to look at the server's life. What is ready is `quiet` from then

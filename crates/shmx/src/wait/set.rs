@@ -84,11 +84,12 @@ pub struct WaitSet {
 pub(crate) struct Roll(Mutex<(u64, Vec<Arc<Member>>)>);
 
 impl Roll {
-    pub(crate) fn add(&self, notice: &mut Notice) -> Token {
+    /// `ready`: reported at once, or not before a poll was in vain.
+    pub(crate) fn add(&self, notice: &mut Notice, ready: bool) -> Token {
         let mut roll = self.0.lock();
         roll.0 += 1;
         let token = Token(roll.0);
-        let member = Arc::new(Member::new(token));
+        let member = Arc::new(Member::new(token, ready));
         notice.join(&member);
         roll.1.push(member);
         token
@@ -146,7 +147,7 @@ impl WaitSet {
 
     /// Takes a reader into the set. It is reported until it has been polled in vain.
     pub fn add(&mut self, reader: &mut impl Waitable) -> Token {
-        self.roll.add(reader.notice())
+        self.roll.add(reader.notice(), true)
     }
 
     /// Takes a reader out of the set; false if it was not in it any more.
@@ -191,7 +192,12 @@ impl WaitSet {
             if !self.ready.is_empty() || left.is_zero() {
                 return &self.ready;
             }
-            let nap = if polls { left.min(pause) } else { left.min(SLICE) };
+            let nap = match asleep.is_empty() {
+                _ if polls => left.min(pause),
+                // Nobody's life is to be looked at.
+                true => left,
+                false => left.min(SLICE),
+            };
             pause = (pause * 2).min(LONGEST_PAUSE);
             if self.many.wait(&asleep, nap) == ManyWake::Interrupted {
                 return &self.ready;
