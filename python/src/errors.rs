@@ -200,7 +200,7 @@ pub(crate) fn create(py: Python<'_>, e: &CreateError) -> PyErr {
             e.setattr("needed", *needed)?;
             e.setattr("available", *limit)
         }),
-        CreateError::Os(E::PermissionDenied { source } | E::Os { source, .. }) => io_error(py, text(e), source),
+        CreateError::Os(E::PermissionDenied { source, .. } | E::Os { source, .. }) => io_error(py, text(e), source),
         CreateError::Os(E::Unsupported) => plain(py, "Unsupported", e),
         CreateError::Os(_) => plain(py, "InvalidRegion", e),
         CreateError::Existing(e) => os_open(py, e),
