@@ -79,7 +79,8 @@ pub(crate) fn clear(name: &RegionName, force: bool) -> Result<Removed, RemoveErr
             Ok(false) => {
                 // Of another process namespace, perhaps, where it is another process's.
                 let pid = header.filter(|_| ours).map(|h| h.ext_server_pid).filter(|&p| p != 0);
-                let pid = pid.filter(|&p| existing.is_used_by(p) == Some(true));
+                // Windows has one space of process ids, and its lock words name their holders by the same.
+                let pid = pid.filter(|&p| cfg!(windows) || existing.is_used_by(p) == Some(true));
                 return Err(RemoveError::HeldByLiveServer { name: name.to_string(), pid });
             }
             Err(e) => return Err(e.into()),
