@@ -19,20 +19,20 @@ fn runtime() -> tokio::runtime::Runtime {
 /// A producer that answers each frame taken by the next one, so that each wake-up that is lost stops both.
 #[test]
 fn every_frame_comes_and_the_end_is_told_once() {
-    const FRAMES: u64 = 10_000;
+    let count = if common::emulated() { 500 } else { 10_000 };
     let name = unique("tokio");
     let mut server = server(&name);
     let client = Client::open(&name).unwrap();
     let (taken, take) = std::sync::mpsc::sync_channel(1);
     let producer = std::thread::spawn(move || {
-        for tick in 1..=FRAMES {
+        for tick in 1..=count {
             publish(&mut server, tick);
             take.recv().unwrap();
         }
     });
     runtime().block_on(async {
         let mut frames = client.into_tokio_stream(Order::Every).unwrap();
-        for tick in 1..=FRAMES {
+        for tick in 1..=count {
             let frame = tokio::time::timeout(LIMIT, frames.next()).await.expect("a wake-up was lost");
             assert_eq!(frame.unwrap().unwrap().value(TICK), Ok(tick));
             taken.send(()).unwrap();
@@ -81,5 +81,10 @@ fn one_server() {
 fn three_regions_a_socket_and_a_timer_in_one_task() {
     // The harness has a thread for the test and its main one.
     let kind = shmx_os::WaitFd::new().unwrap().kind();
-    assert_eq!(loops::loop_answers(), if kind == WaitFdKind::IoUring { 2 } else { 5 }, "{kind:?}");
+    let threads = loops::loop_answers();
+    if common::emulated() {
+        println!("threads not counted: an emulator has some of its own");
+    } else {
+        assert_eq!(threads, if kind == WaitFdKind::IoUring { 2 } else { 5 }, "{kind:?}");
+    }
 }

@@ -79,14 +79,14 @@ fn it_is_readable_until_a_poll_finds_nothing() {
 #[test]
 fn no_wake_up_is_lost() {
     with_each_kind(|kind| {
-        const FRAMES: u64 = 20_000;
+        let frames = if common::emulated() { 1000 } else { 20_000 };
         let name = unique("wake");
         let mut server = server(&name);
         let mut client = Client::open(&name).unwrap();
         let fd = client.wait_fd_of_kind(kind).unwrap().try_clone_to_owned().unwrap();
         let (taken, take) = std::sync::mpsc::sync_channel(1);
         let producer = std::thread::spawn(move || {
-            for tick in 1..=FRAMES {
+            for tick in 1..=frames {
                 publish(&mut server, tick);
                 take.recv().unwrap();
             }
@@ -94,7 +94,7 @@ fn no_wake_up_is_lost() {
         });
         let begun = Instant::now();
         let (mut last, mut woken) = (0, 0);
-        while last < FRAMES {
+        while last < frames {
             assert!(begun.elapsed() < LIMIT, "no news after frame {last}");
             assert!(readable(fd.as_fd(), LIMIT));
             woken += 1;
@@ -103,7 +103,7 @@ fn no_wake_up_is_lost() {
                 taken.send(()).unwrap();
             }
         }
-        println!("{kind:?}: {FRAMES} frames, {woken} wake-ups, {:?}", begun.elapsed());
+        println!("{kind:?}: {frames} frames, {woken} wake-ups, {:?}", begun.elapsed());
         producer.join().unwrap();
     });
 }
@@ -209,5 +209,10 @@ fn one_server() {
 fn three_regions_a_socket_and_a_timer_in_one_loop() {
     // The harness has a thread for the test and its main one.
     let kind = shmx_os::WaitFd::new().unwrap().kind();
-    assert_eq!(loops::loop_answers(), if kind == WaitFdKind::IoUring { 2 } else { 5 }, "{kind:?}");
+    let threads = loops::loop_answers();
+    if common::emulated() {
+        println!("threads not counted: an emulator has some of its own");
+    } else {
+        assert_eq!(threads, if kind == WaitFdKind::IoUring { 2 } else { 5 }, "{kind:?}");
+    }
 }

@@ -67,6 +67,11 @@ impl Other {
     }
 }
 
+/// Whether the tests run in an emulator: slower, and with threads of its own.
+pub(crate) fn emulated() -> bool {
+    std::env::var_os("SHMX_RUNNER").is_some()
+}
+
 /// This program, behind the words of an emulator where the tests run in one.
 pub(crate) fn this_program() -> std::process::Command {
     let program = std::env::current_exe().unwrap();
