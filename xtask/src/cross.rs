@@ -279,6 +279,12 @@ impl<'p> Tools<'p> {
     }
 
     fn wine(&self) -> Result<()> {
+        // It ends by itself with its last program, and a test that starts at that moment finds it gone: so it stays for
+        // two minutes. Where it cannot be started here, the first program starts one, as always.
+        std::fs::create_dir_all(self.prefix())?;
+        let mut server = Command::new(WINE.replace("wine64", "wineserver"));
+        self.environment(&mut server);
+        let _ = server.arg("--persistent=120").status();
         let marker = self.prefix().join("ready");
         if marker.exists() {
             return Ok(());
