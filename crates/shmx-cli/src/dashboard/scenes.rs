@@ -365,6 +365,10 @@ fn a_session_that_changes_starts_the_history_anew() {
 /// The pictures of docs/cli.md. `cargo xtask screens` writes them; otherwise they are compared.
 #[test]
 fn screens_of_the_documents() {
+    if std::env::var_os("SHMX_RUNNER").is_some() {
+        println!("not compared: the pictures are drawn outside of an emulator");
+        return;
+    }
     if !has_locks() {
         return;
     }
