@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -125,6 +126,14 @@ fn is_failure(line: &str) -> bool {
     line.starts_with("FAILED ")
         || (line.starts_with("test ") && line.ends_with(" ... FAILED"))
         || (line.starts_with("thread '") && line.contains(" panicked at "))
+}
+
+/// Removes what only the steps behind us needed, if `SHMX_TIDY` is set: on a small disk they do not all have room.
+pub(crate) fn tidy(folder: &Path) {
+    if std::env::var_os("SHMX_TIDY").is_some() && folder.exists() {
+        println!("== remove {}", folder.display());
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }
 
 /// A step that cannot be done here.

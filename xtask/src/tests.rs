@@ -29,19 +29,24 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     no_std(tally)?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/tokio"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    let target = target_dir()?;
     loom(tally)?;
-    orderings::replay(tally, &target_dir()?, &["--quick"])?;
-    litmus::run(tally, &target_dir()?)?;
+    step::tidy(&target.join("loom"));
+    orderings::replay(tally, &target, &["--quick"])?;
+    step::tidy(&target.join("orderings"));
+    litmus::run(tally, &target)?;
     tsan::run(tally, &["--quick"])?;
+    step::tidy(&target.join("tsan"));
     fuzz::replay(tally)?;
     fuzz::bounded(tally)?;
+    step::tidy(&target.join("fuzz"));
     ipc(tally, &[], in_ci)?;
     chaos::run(tally, &["--seconds", "25"])?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
-    crate::capi::test(tally, if in_ci { &[] } else { &["--quick"] }, in_ci)?;
+    crate::capi::test(tally, &["--quick"], in_ci)?;
     python::test(tally, &["--quick"], in_ci)?;
-    instructions::check(tally, &target_dir()?, &[], in_ci)?;
+    instructions::check(tally, &target, &[], in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);
