@@ -2,11 +2,16 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "../examples/lossless_producer.rs"]
+mod lossless_producer;
+#[path = "../examples/lossless_reader.rs"]
+mod lossless_reader;
 
 use common::{LIMIT, Other, WORDS, publish, serve, this_program, unique, within_limit};
 use rustix::process::{Pid, Signal, kill_process};
 use shmx::error::{BeginError, Laggard, ReadError, ReaderState};
-use shmx::{Client, Hold, Server, SharedServer, Start, Verify};
+use shmx::{Client, Hold, Server, SharedServer, Start, Tap, Verify};
+use std::io::Read;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -114,6 +119,59 @@ fn readers_that_stall_and_come_at_any_moment_miss_nothing() {
     assert!(server.snapshot_readers().iter().filter(|r| r.in_use).all(|r| r.last_frame_seen == last));
     drop(server);
     readers.into_iter().for_each(ends_well);
+}
+
+/// Not a test by itself.
+#[test]
+fn one_of_the_examples() {
+    match std::env::var(PART).as_deref() {
+        Ok("example producer") => lossless_producer::main().unwrap(),
+        Ok("example reader") => lossless_reader::main().unwrap(),
+        _ => {}
+    }
+}
+
+/// One of the examples; its arguments are filters to the test harness, too.
+fn example(part: &str, arguments: &[&str], out: Stdio) -> Child {
+    let mut command = this_program();
+    command.args(arguments).args(["one_of_the_examples", "--exact", "--nocapture"]).env(PART, part);
+    command.stdout(out).spawn().unwrap()
+}
+
+/// The examples: one reader is stopped and goes on at random, others beside it are killed.
+#[test]
+fn the_examples_lose_nothing_under_stalls_and_kills() {
+    const FRAMES: u64 = 30_000;
+    let name = unique("pair");
+    let mut watched = example("example reader", &[&name], Stdio::piped());
+    let pid = Pid::from_raw(watched.id() as i32).unwrap();
+    let producer = example("example producer", &[&name, &FRAMES.to_string()], Stdio::null());
+    let mut tap = None;
+    assert!(within_limit(|| {
+        tap = Tap::open(&name).ok();
+        tap.is_some()
+    }));
+    let tap = tap.unwrap();
+    // It waits for its first reader.
+    assert!(within_limit(|| tap.header().frame_seq > 0));
+    let mut dice = fastrand::Rng::with_seed(5);
+    for target in (1..10).map(|i| i * FRAMES / 10) {
+        // Beside it, to be killed before, while or after it attaches.
+        let mut victim = example("example reader", &[&name], Stdio::null());
+        let goes_on = within_limit(|| tap.header().frame_seq >= target);
+        kill_process(pid, Signal::STOP).unwrap();
+        std::thread::sleep(Duration::from_micros(dice.u64(..20_000)));
+        kill_process(pid, Signal::CONT).unwrap();
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        assert!(goes_on, "the producer stands still before frame {target}");
+    }
+    let mut said = String::new();
+    watched.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    ends_well(watched);
+    ends_well(producer);
+    let sum: u64 = (0..FRAMES).sum();
+    assert!(said.contains(&format!("{FRAMES} taken, 0 missed, sum {sum}")), "{said}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "../examples/monitor.rs"]
+mod monitor_example;
 
 use common::{LIMIT, WORDS, publish, this_program, unique, within_limit};
 use shmx::abi::extension::Features;
 use shmx::{Client, Server, Tap};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -48,9 +50,9 @@ fn sleeps() -> u64 {
 
 /// As another user where that can be done; otherwise the object's owner, who may not write it either.
 /// `None` where that user may not run this program.
-fn monitor(name: &str) -> Option<Child> {
+fn monitor(name: &str, test: &str) -> Option<Child> {
     let mut command = this_program();
-    command.args(["a_monitor_in_another_process", "--exact", "--nocapture"]).stdout(Stdio::piped());
+    command.args([name, test, "--exact", "--nocapture"]).stdout(Stdio::piped());
     command.env(REGION, name).current_dir("/");
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -77,7 +79,7 @@ fn a_monitor_without_write_permission_sleeps_and_is_woken() {
     let builder = Server::builder(&name).slots(64).stream(WORDS, 50).mode(0o444).ring_always(true);
     let mut server = builder.create().unwrap();
     (0..FRAMES).for_each(|v| _ = publish(&mut server, v));
-    let Some(mut child) = monitor(&name) else {
+    let Some(mut child) = monitor(&name, "a_monitor_in_another_process") else {
         println!("not run: another user may not run this program here");
         return;
     };
@@ -129,4 +131,32 @@ fn without_it_nothing_is_rung_for_nobody_and_taps_poll() {
     assert!(!tap.features().has(Features::RING_ALWAYS));
     assert_eq!(server.header().ext_doorbell, 0);
     assert!(tap.next(LIMIT).unwrap().is_some());
+}
+
+/// Not a test by itself.
+#[test]
+fn the_example() {
+    if std::env::var(REGION).is_ok() {
+        monitor_example::main().unwrap();
+    }
+}
+
+#[test]
+fn the_example_needs_no_more_than_to_read() {
+    let name = unique("example");
+    let builder = Server::builder(&name).slots(64).stream(WORDS, 50).mode(0o444).ring_always(true);
+    let mut server = builder.create().unwrap();
+    let Some(mut child) = monitor(&name, "the_example") else {
+        println!("not run: another user may not run this program here");
+        return;
+    };
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|l| l == "asleep between frames"));
+    for value in 1..=20 {
+        publish(&mut server, value);
+        let taken = lines.find(|l| l.contains(',')).unwrap();
+        assert!(taken.starts_with(&format!("{value},")), "{taken}");
+    }
+    drop(server);
+    assert!(child.wait().unwrap().success());
 }
