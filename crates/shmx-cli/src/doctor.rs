@@ -175,7 +175,7 @@ fn trial() -> Vec<Finding> {
             found.push(finding(AREA, State::Broken, format!("no region can be made: {e}"), "see the findings above"));
         }
     }
-    found.push(if futex::SUPPORTED {
+    found.push(if futex::is_supported() {
         good("waiting", "readers sleep on a doorbell")
     } else {
         finding("waiting", State::Note, "readers poll on this platform", "allow them some processor time")

@@ -5,5 +5,10 @@ use crate::sys;
 
 pub use crate::wake::Wake;
 
-/// Whether a wait can be woken. Where it is false, waiting is a short sleep to build a poll on.
-pub const SUPPORTED: bool = sys::FUTEX_SUPPORTED;
+/// Whether a wait can be woken: always on Linux and Windows, and on macOS from 14.4 on. Where it cannot, waiting is a
+/// short sleep to build a poll on.
+#[must_use]
+#[inline]
+pub fn is_supported() -> bool {
+    sys::can_wait()
+}

@@ -22,8 +22,8 @@
 //! | pages reserved | yes | no | yes (commit charge) | – |
 //! | name of a dead creator | stays | stays | goes with it | – |
 //! | liveness locks | yes | no | yes, in objects of this crate | – |
-//! | [`Region::wait`] | sleeps (futex) | polls | sleeps (named events) | – |
-//! | [`ReadOnlyRegion::wait`] | sleeps | polls | sleeps | – |
+//! | [`Region::wait`] | sleeps (futex) | sleeps from 14.4 on, else polls | sleeps (named events) | – |
+//! | [`ReadOnlyRegion::wait`] | sleeps | the same | sleeps | – |
 //! | [`WaitMany`] | sleeps | polls | sleeps, up to 63 words | polls |
 //! | [`WaitFd`] | yes | no | no | no |
 //! | [`NameWatch`] | inotify | no | polls | no |
@@ -72,6 +72,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(target_os = "macos")]
+mod apple_wait;
 pub mod clock;
 mod create_options;
 mod dump;

@@ -23,7 +23,7 @@ mod waits;
 
 pub(crate) use cgroup::memory_limits;
 pub(crate) use existing::Existing;
-pub(crate) use futex::FUTEX_SUPPORTED;
+pub(crate) use futex::can_wait;
 pub(crate) use listing::list;
 pub(crate) use pending::Pending;
 pub(crate) use process::{group_of_process, process_alive, process_is_stopped, process_name, random_u64, ticks};

@@ -196,7 +196,7 @@ impl Region {
     /// the word is never missed. The wait is keyed by the underlying object, so that different mappings of it meet.
     /// Timeouts beyond a month are cut to that; on Windows they are rounded up to milliseconds.
     ///
-    /// Where [`futex::SUPPORTED`](crate::futex::SUPPORTED) is false it is a short sleep, and so it is on Windows for
+    /// Where [`futex::is_supported`](crate::futex::is_supported) is false it is a short sleep, and so it is on Windows for
     /// objects that other programs made.
     #[must_use]
     pub fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {

@@ -1,7 +1,7 @@
 //! macOS: POSIX shared memory, with what POSIX gives. Compiled, not yet tested.
 //!
-//! Less than on Linux: the name is visible from creation on; pages are not reserved; there are no liveness locks and no
-//! futexes; objects cannot be listed. The system takes names of at most 30 bytes and gives its objects no inode numbers, so
+//! Less than on Linux: the name is visible from creation on; pages are not reserved; there are no liveness locks;
+//! objects cannot be listed. The system takes names of at most 30 bytes and gives its objects no inode numbers, so
 //! whether a name still leads to the same object is answered as far as the system tells: where all numbers are 0, any
 //! object of the same length under the name counts as the same.
 //!
@@ -22,6 +22,7 @@ use rustix::process::Pid;
 use rustix::shm;
 use rustix::time::ClockId;
 
+use crate::apple_wait;
 use crate::create_options::CreateOptions;
 use crate::entry::RegionEntry;
 use crate::error::{CreateError, OpenError, OsError, Refusal};
@@ -32,6 +33,7 @@ use crate::shared_mapping::SharedMapping;
 use crate::space::{MemoryLimit, Space};
 use crate::wake::Wake;
 
+pub(crate) use crate::apple_wait::is_supported as can_wait;
 pub(crate) use crate::no_shared_word::SharedWord;
 
 const LOCK_STEP: &str = "lock a byte of the object";
@@ -380,7 +382,7 @@ impl Region {
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-        crate::wake::poll(word, expected, timeout)
+        apple_wait::wait(word, expected, timeout)
     }
 
     /// No wait here outlasts a borrow.
@@ -388,7 +390,9 @@ impl Region {
         None
     }
 
-    pub(crate) fn wake_all(&self, _name: &RegionName, _word: &AtomicU32, _slept_on: u32) {}
+    pub(crate) fn wake_all(&self, _name: &RegionName, word: &AtomicU32, _slept_on: u32) {
+        apple_wait::wake_all(word);
+    }
 
     pub(crate) fn is_forked(&self) -> bool {
         self.process != std::process::id()
@@ -422,7 +426,7 @@ impl ReadOnly {
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
-        crate::wake::poll(word, expected, timeout)
+        apple_wait::wait(word, expected, timeout)
     }
 
     /// Lengths of objects are not known here after mapping.
@@ -469,8 +473,6 @@ pub(crate) fn page_size() -> usize {
 pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
     Err(OsError::Unsupported { step: "list shared-memory objects" })
 }
-
-pub(crate) const FUTEX_SUPPORTED: bool = false;
 
 pub(crate) fn ticks() -> u64 {
     let now = rustix::time::clock_gettime(ClockId::Monotonic);

@@ -212,7 +212,9 @@ pub(crate) fn list() -> Result<Vec<RegionEntry>, OsError> {
     Err(OsError::Unsupported { step: "list shared-memory objects" })
 }
 
-pub(crate) const FUTEX_SUPPORTED: bool = false;
+pub(crate) const fn can_wait() -> bool {
+    false
+}
 
 /// From the first call on: no other process can compare.
 pub(crate) fn ticks() -> u64 {

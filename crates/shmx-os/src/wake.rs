@@ -10,8 +10,8 @@ pub enum Wake {
     Woken,
     /// The word did not hold the expected value, so there was no sleep.
     ValueChanged,
-    /// The timeout has passed; or, where [`SUPPORTED`](crate::futex::SUPPORTED) is false or the kernel refused to wait, one polling interval
-    /// of at most a millisecond. Callers with a deadline check their own clock.
+    /// The timeout has passed; or, where [`is_supported`](crate::futex::is_supported) is false or the kernel refused to
+    /// wait, one polling interval of at most a millisecond. Callers with a deadline check their own clock.
     TimedOut,
     /// A signal arrived. Treat it like [`Wake::Woken`].
     Interrupted,

@@ -31,7 +31,7 @@ mod space;
 mod tail;
 mod view;
 
-pub(crate) use bell::FUTEX_SUPPORTED;
+pub(crate) use bell::can_wait;
 pub(crate) use existing::Existing;
 pub(crate) use list::list;
 pub(crate) use many::{Interrupter, WaitMany};

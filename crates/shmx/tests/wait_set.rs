@@ -211,3 +211,112 @@ fn a_hundred_thousand_members_are_served() {
     assert!(set.wait(LIMIT) == tokens, "somebody was not told");
     assert!(client.try_next().unwrap().is_some());
 }
+
+/// How a reader of the figures waits.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+enum Bed {
+    Own,
+    Descriptor,
+    Set,
+    Polling,
+}
+
+/// Takes `frames` frames; the processor time that took, in proportion to the time that passed.
+#[cfg(target_os = "linux")]
+fn processor_share(name: &str, bed: Bed, frames: u64) -> f64 {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::time::{ClockId, clock_gettime};
+    let now = || {
+        let t = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+    };
+    let mut client = Client::options().start(shmx::Start::Newest).open(name).unwrap();
+    let mut set = WaitSet::new().unwrap();
+    match bed {
+        Bed::Set => _ = set.add(&mut client),
+        Bed::Descriptor => _ = client.wait_fd().unwrap(),
+        Bed::Own | Bed::Polling => {}
+    }
+    let (mut taken, mut start) = (0, (now(), Instant::now()));
+    while taken < frames {
+        let frame = match bed {
+            Bed::Own => client.wait(LIMIT).unwrap(),
+            Bed::Set => {
+                set.wait(LIMIT);
+                client.try_wait().unwrap()
+            }
+            Bed::Descriptor => {
+                let fd = client.wait_fd().unwrap();
+                let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], None);
+                client.try_wait().unwrap()
+            }
+            Bed::Polling => {
+                std::thread::sleep(Duration::from_millis(1));
+                client.try_wait().unwrap()
+            }
+        };
+        if frame.is_some() {
+            taken += 1;
+            // What opening cost does not count.
+            if taken == 1 {
+                start = (now(), Instant::now());
+            }
+        }
+    }
+    (now() - start.0).as_secs_f64() / start.1.elapsed().as_secs_f64()
+}
+
+/// What a reader asleep at 60 Hz takes of a processor, and how long a set of so many regions takes to wake, from just
+/// before publishing to the frame in hand. `--release -- --ignored --nocapture`
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "figures; takes a minute"]
+fn figures() {
+    for bed in [Bed::Own, Bed::Descriptor, Bed::Set, Bed::Polling] {
+        let name = unique("sixty");
+        let mut server = server(&name);
+        let reader = std::thread::spawn(move || processor_share(&name, bed, 600));
+        while !reader.is_finished() {
+            publish(&mut server, 1);
+            std::thread::sleep(Duration::from_micros(16_667));
+        }
+        println!("{bed:?} at 60 Hz: {:.3} % of a processor", 100.0 * reader.join().unwrap());
+    }
+    for count in [0, 1, 8, 64, 128] {
+        let names: Vec<String> = (0..count.max(1)).map(|_| unique("wake")).collect();
+        let mut servers: Vec<Server> = names.iter().map(|n| server(n)).collect();
+        let origin = Instant::now();
+        let reader = std::thread::spawn(move || {
+            let mut clients: Vec<Client> = names.iter().map(|n| Client::open(n).unwrap()).collect();
+            let mut set = WaitSet::new().unwrap();
+            let mut of = HashMap::new();
+            if count > 0 {
+                clients.iter_mut().enumerate().for_each(|(i, client)| _ = of.insert(set.add(client), i));
+            }
+            let mut times = Vec::new();
+            while times.len() < 2000 {
+                let ready: Vec<usize> =
+                    if count == 0 { vec![0] } else { set.wait(LIMIT).iter().map(|t| of[t]).collect() };
+                for i in ready {
+                    // Without a set: the client's own wait.
+                    let patience = if count == 0 { LIMIT } else { Duration::ZERO };
+                    if let Some(frame) = clients[i].wait(patience).unwrap() {
+                        let sent = Duration::from_nanos(frame.value(TICK).unwrap());
+                        times.push(origin.elapsed().saturating_sub(sent));
+                    }
+                }
+            }
+            times.sort_unstable();
+            times[times.len() / 2]
+        });
+        let mut which = 0;
+        while !reader.is_finished() {
+            std::thread::sleep(Duration::from_micros(500));
+            which = (which + 7) % servers.len();
+            publish(&mut servers[which], origin.elapsed().as_nanos() as u64);
+        }
+        let what = if count == 0 { "a client by itself".to_owned() } else { format!("a set of {count}") };
+        println!("{what}: {:.1} us from publishing to the frame, median", reader.join().unwrap().as_secs_f64() * 1e6);
+    }
+}

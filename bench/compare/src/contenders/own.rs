@@ -3,7 +3,7 @@
 use crate::payload;
 use crate::transport::{DEPTH, Opts, Rx, Tx};
 use anyhow::Result;
-use shmx::{Checksum, Client, Hold, Server, StreamSpec, Verify};
+use shmx::{Checksum, Client, Hold, Server, StreamId, StreamSpec, Verify};
 use std::time::Duration;
 
 const STREAM: u32 = 1;
@@ -48,6 +48,7 @@ impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
 /// `SMALL`: also small frames by lease, where the default is to copy them.
 pub(crate) struct ShmxRx<const HASH: bool, const LEASE: bool, const SMALL: bool> {
     client: Client,
+    payload: StreamId<u64>,
 }
 
 impl<const HASH: bool, const LEASE: bool, const SMALL: bool> Rx for ShmxRx<HASH, LEASE, SMALL> {
@@ -56,12 +57,14 @@ impl<const HASH: bool, const LEASE: bool, const SMALL: bool> Rx for ShmxRx<HASH,
         let options = options.verify(if HASH { Verify::Always } else { Verify::Auto });
         let options = if opts.block { options } else { options.spin(PATIENCE) };
         let options = if SMALL { options.copy_up_to(0) } else { options };
-        Ok(Self { client: options.open(name)? })
+        let client = options.open(name)?;
+        let payload = client.stream(STREAM)?;
+        Ok(Self { client, payload })
     }
 
     fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
         let Some(frame) = self.client.try_next()? else { return Ok(None) };
-        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+        Ok(Some(read(frame.get(self.payload)?)))
     }
 
     fn recv_spinning<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
@@ -70,7 +73,7 @@ impl<const HASH: bool, const LEASE: bool, const SMALL: bool> Rx for ShmxRx<HASH,
 
     fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
         let Some(frame) = self.client.next(PATIENCE)? else { return Ok(None) };
-        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+        Ok(Some(read(frame.get(self.payload)?)))
     }
 }
 
@@ -92,18 +95,20 @@ impl<const HASH: bool> Tx for PlainTx<HASH> {
     }
 }
 
-pub(crate) struct PlainRx<const HASH: bool>(Client);
+pub(crate) struct PlainRx<const HASH: bool>(Client, StreamId<u64>);
 
 impl<const HASH: bool> Rx for PlainRx<HASH> {
     fn open(name: &str, opts: &Opts) -> Result<Self> {
         let options = if HASH { Client::options().verify(Verify::Always) } else { Client::options() };
         // Awake means that it polls; default settings poll for 5 us.
-        Ok(Self(if opts.block { options } else { options.spin(PATIENCE) }.open(name)?))
+        let client = if opts.block { options } else { options.spin(PATIENCE) }.open(name)?;
+        let payload = client.stream(STREAM)?;
+        Ok(Self(client, payload))
     }
 
     fn try_recv<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
         let Some(frame) = self.0.try_next()? else { return Ok(None) };
-        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+        Ok(Some(read(frame.get(self.1)?)))
     }
 
     fn recv_spinning<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
@@ -112,6 +117,6 @@ impl<const HASH: bool> Rx for PlainRx<HASH> {
 
     fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
         let Some(frame) = self.0.next(PATIENCE)? else { return Ok(None) };
-        Ok(Some(read(frame.get::<u64>(STREAM)?)))
+        Ok(Some(read(frame.get(self.1)?)))
     }
 }

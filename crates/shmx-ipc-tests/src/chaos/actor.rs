@@ -6,8 +6,10 @@ use crate::chaos::victim::die_with_parent;
 use crate::frames::{self, THREAD_SHIFT, Whole, fill, matches, mix};
 use crate::opts::Opts;
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shmx::error::{BeginError, CreateError, OpenError, ReadError, SendError};
-use shmx::{Client, Hold, OwnedFrame, Server, ServerBuilder, SharedServer};
+use shmx::{Client, Hold, OwnedFrame, Server, ServerBuilder, SharedServer, WaitSet};
+use shmx_os::WaitFdKind;
 use shmx_os::clock::ticks;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -173,9 +175,38 @@ struct Reader<'a> {
     threads: u64,
 }
 
+/// What a reader sleeps on.
+enum Bed {
+    /// The client's own wait.
+    Own,
+    Descriptor,
+    Set(WaitSet),
+}
+
+/// Longest sleep before an actor shows that it gets on.
+const NIGHT: Duration = Duration::from_millis(100);
+
+impl Bed {
+    /// Sleeps here if the client is not to. How long the client's own wait may take then.
+    fn sleep(&mut self, client: &mut Client) -> Duration {
+        match self {
+            Self::Own => return NIGHT,
+            Self::Descriptor => {
+                if let Ok(fd) = client.wait_fd() {
+                    let night = Timespec { tv_sec: 0, tv_nsec: NIGHT.as_nanos() as i64 };
+                    // Interrupted is awake, too.
+                    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&night));
+                }
+            }
+            Self::Set(set) => _ = set.wait(NIGHT),
+        }
+        Duration::ZERO
+    }
+}
+
 impl Reader<'_> {
     fn run(mut self, name: &str) -> Result<()> {
-        if !["latest", "wait", "next", "copy", "hold", "control", "storm"].contains(&self.mode.as_str()) {
+        if !["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set"].contains(&self.mode.as_str()) {
             bail!("unknown part {:?}", self.mode);
         }
         while self.line.turn() {
@@ -210,14 +241,16 @@ impl Reader<'_> {
         let mut held: VecDeque<(OwnedFrame, Instant)> = VecDeque::new();
         let mut last = 0;
         let mut sent = (mix(self.dice.next()), 0);
+        let Some(mut bed) = self.bed(&mut client) else { return };
         while line.turn() {
             let session = client.session_id();
+            let patience = bed.sleep(&mut client);
             // Frames that are kept, and borrowed ones.
             let taken = if self.dice.one_in(3) {
                 let lent = match self.mode.as_str() {
                     "latest" | "storm" => client.latest(),
-                    _ if self.dice.one_in(2) => client.next(Duration::from_millis(100)),
-                    _ => client.wait(Duration::from_millis(100)),
+                    _ if self.dice.one_in(2) => client.next(patience),
+                    _ => client.wait(patience),
                 };
                 lent.map(|frame| {
                     let frame = frame?;
@@ -230,9 +263,9 @@ impl Reader<'_> {
             } else {
                 let kept = match self.mode.as_str() {
                     "latest" | "storm" => client.latest(),
-                    "next" | "control" => client.next(Duration::from_millis(300)),
-                    _ if self.dice.one_in(2) => client.next(Duration::from_millis(100)),
-                    _ => client.wait(Duration::from_millis(100)),
+                    "next" | "control" => client.next(3 * patience),
+                    _ if self.dice.one_in(2) => client.next(patience),
+                    _ => client.wait(patience),
                 };
                 kept.map(|view| {
                     let view = view?;
@@ -279,6 +312,23 @@ impl Reader<'_> {
         }
         held.iter().for_each(|(view, _)| self.check_again(view));
         line.set(Count::Session, 0);
+    }
+
+    /// Where a reader of this mode sleeps.
+    fn bed(&mut self, client: &mut Client) -> Option<Bed> {
+        let made = match self.mode.as_str() {
+            "fd" => {
+                let kind = if self.dice.one_in(2) { WaitFdKind::IoUring } else { WaitFdKind::Thread };
+                let first = client.wait_fd_of_kind(kind).map(|_| ());
+                first.or_else(|_| client.wait_fd().map(|_| ())).map(|()| Bed::Descriptor)
+            }
+            "set" => WaitSet::new().map(|mut set| {
+                set.add(client);
+                Bed::Set(set)
+            }),
+            _ => return Some(Bed::Own),
+        };
+        made.map_err(|e| unexpected(self.line, "wait", &e)).ok()
     }
 
     fn refused(&self, e: &ReadError) {

@@ -31,7 +31,7 @@ pub(crate) const SETS: &[Set] = &[
         max_len: 4000,
         control: 1001,
         threads: 1,
-        readers: &["latest", "wait", "next", "copy", "hold", "control", "storm"],
+        readers: &["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set"],
     },
     // Readers are lapped, and there are fewer reader slots than readers.
     Set {
@@ -43,7 +43,14 @@ pub(crate) const SETS: &[Set] = &[
         readers: &["wait", "next", "copy", "storm"],
     },
     // Two producing threads, large frames.
-    Set { slots: 6, reader_slots: 8, max_len: 60_000, control: 4096, threads: 2, readers: &["latest", "next", "hold"] },
+    Set {
+        slots: 6,
+        reader_slots: 8,
+        max_len: 60_000,
+        control: 4096,
+        threads: 2,
+        readers: &["latest", "next", "hold", "fd"],
+    },
 ];
 
 const PRODUCERS: usize = 2;

@@ -8,7 +8,9 @@ use rustix::thread::futex;
 
 use crate::wake::{Wake, poll};
 
-pub(crate) const FUTEX_SUPPORTED: bool = true;
+pub(crate) const fn can_wait() -> bool {
+    true
+}
 
 pub(super) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
     let timespec = futex::Timespec {

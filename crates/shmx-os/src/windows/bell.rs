@@ -25,7 +25,9 @@ use super::view::View;
 use crate::name::RegionName;
 use crate::wake::{Wake, poll};
 
-pub(crate) const FUTEX_SUPPORTED: bool = true;
+pub(crate) const fn can_wait() -> bool {
+    true
+}
 
 /// The event's name; `None` for objects of other programs and for words outside the mapping.
 pub(super) fn name(view: &View, region: &RegionName, word: &AtomicU32, value: u32) -> Option<Vec<u16>> {

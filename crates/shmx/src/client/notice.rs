@@ -122,7 +122,7 @@ fn tell(client: &mut Client, order: Order, found: Found) -> Result<Found, ReadEr
 /// Prepares the sleep of others, and polls once more.
 fn arm(client: &mut Client, order: Order) -> Result<Found, ReadError> {
     let a = client.shared.clone();
-    let bell = a.features.has(Features::DOORBELL) && futex::SUPPORTED;
+    let bell = a.features.has(Features::DOORBELL) && futex::is_supported();
     let bell = bell.then(|| doorbell::prepare_to_sleep(a.word()));
     let counts = a.counts();
     // Looked at before the last poll, so that a frame published just before the end is taken, and after the doorbell

@@ -208,7 +208,7 @@ fn wait_longer(
 /// Waits for a frame of the region that is open.
 fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duration) -> Result<Found, ReadError> {
     spin(client, start, timeout)?;
-    let bell = client.shared.features.has(Features::DOORBELL) && futex::SUPPORTED;
+    let bell = client.shared.features.has(Features::DOORBELL) && futex::is_supported();
     let mut pause = SHORTEST_PAUSE;
     loop {
         if let Some(found) = client.find_in(order)? {

@@ -70,7 +70,7 @@ impl Tap {
     #[cold]
     pub(super) fn prepare(&self) -> Armed {
         let region = self.site.clone();
-        let rings = futex::SUPPORTED && self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS);
+        let rings = futex::is_supported() && self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS);
         // An even value: the server is between its two steps, or does not keep its word. A pause is as good.
         let bell = rings.then(|| doorbell::watch(region.word())).filter(|value| value % 2 == 1);
         let within = if bell.is_some() { LOOK } else { self.pause() };

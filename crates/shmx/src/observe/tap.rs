@@ -353,7 +353,7 @@ impl Tap {
         let site = self.site.clone();
         let region = &site.region;
         let bell = &region.header().ext_doorbell;
-        if !futex::SUPPORTED || !self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS) {
+        if !futex::is_supported() || !self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS) {
             return std::thread::sleep(at_most.min(self.pause()));
         }
         let seen = doorbell::watch(bell);

@@ -136,9 +136,9 @@ fn lock(pending: &Pending) -> Result<bool, CreateError> {
 fn features(plan: &Plan, session_id: u64, locks: bool) -> Features {
     let mut flags = Features::STAMPS | Features::FRAME_MARKS;
     for (on, flag) in [
-        (futex::SUPPORTED, Features::DOORBELL),
-        (futex::SUPPORTED, Features::CONTROL_BELL),
-        (futex::SUPPORTED && plan.ring_always, Features::RING_ALWAYS),
+        (futex::is_supported(), Features::DOORBELL),
+        (futex::is_supported(), Features::CONTROL_BELL),
+        (futex::is_supported() && plan.ring_always, Features::RING_ALWAYS),
         (locks, Features::LOCKS),
         (plan.publish_time, Features::PUBLISH_TIME),
         (plan.checksum == Checksum::Never, Features::NO_CHECKSUM),

@@ -76,7 +76,7 @@ impl Server {
                 Look::Found(found) => return Ok(Some(found)),
                 Look::Nothing(at_most) => at_most,
             };
-            if futex::SUPPORTED {
+            if futex::is_supported() {
                 let _ = self.region.os.wait(more, expected, left.min(at_most));
             } else {
                 std::thread::sleep(left.min(SILENT_SLICE));
