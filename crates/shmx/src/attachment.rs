@@ -43,8 +43,8 @@ pub(crate) struct Attachment {
     /// The index under which frames are leased. None without a liveness lock: the bits of a reader without one are
     /// taken for a dead reader's.
     leases_as: Option<u32>,
-    /// Whether a lease needs room.
-    modest: bool,
+    /// Frames are leased while fewer readers are attached.
+    room_below: u64,
     /// Leases this client holds, per frame slot. The bit in the slot is set while there are any.
     holds: Box<[Holds]>,
 }
@@ -91,6 +91,8 @@ impl Attachment {
             .filter(|t| terms.leases && locked && features.is_extended() && t.index < LEASABLE_READERS)
             .map(|t| t.index);
         let holds = (0..region.slot_count()).map(|_| Holds::new()).collect();
+        // One lease of each reader leaves the producer the newest frame's slot and one to write.
+        let room_below = if terms.modest { u64::from(region.slot_count()).saturating_sub(1) } else { u64::MAX };
         let seat = Seat {
             index: AtomicU32::new(taken.map_or(NO_SLOT, |t| t.index)),
             id: AtomicU64::new(taken.map_or(0, |t| t.id)),
@@ -100,7 +102,7 @@ impl Attachment {
             turn: Mutex::new(()),
         };
         let catalog = Arc::new(Catalog::new(session_id));
-        Ok(Self { region, session_id, features, catalog, seat, leases_as, modest: terms.modest, holds })
+        Ok(Self { region, session_id, features, catalog, seat, leases_as, room_below, holds })
     }
 
     #[inline]
@@ -219,17 +221,13 @@ impl Attachment {
     /// Whether one lease of each attached reader leaves the producer the newest frame's slot and one to write.
     #[inline]
     pub(crate) fn has_room_for_leases(&self) -> bool {
-        if !self.modest {
-            return true;
-        }
         // Relaxed: a preference, and any process may have written the count.
-        let readers = self.region.header().readers_connected.load(Ordering::Relaxed);
-        self.region.slot_count() >= readers.saturating_add(2)
+        u64::from(self.region.header().readers_connected.load(Ordering::Relaxed)) < self.room_below
     }
 
     /// Whether a frame may be kept under its lease: beside what is leased now, every reader can still borrow one.
     pub(crate) fn has_room_to_keep(&self) -> bool {
-        if !self.modest {
+        if self.room_below == u64::MAX {
             return true;
         }
         let readers = self.region.header().readers_connected.load(Ordering::Relaxed);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
     pub(super) verify: bool,
+    /// All where nothing can be leased.
     pub(super) copy_up_to: u32,
     /// Frames copied for want of room.
     pub(super) copied_for_room: u64,
@@ -57,7 +58,7 @@ impl<'a> Ground for Hand<'a, '_> {
     /// Asks for the lines of a slot that will be read.
     #[inline]
     fn prefetch(&self, slot: Slot<'_>, bytes: u32) {
-        if bytes > self.manner.copy_up_to && self.a.leases_as().is_some() {
+        if bytes > self.manner.copy_up_to {
             prefetch::will_lease(slot, bytes);
         } else {
             prefetch::will_read(slot, bytes);
@@ -68,19 +69,19 @@ impl<'a> Ground for Hand<'a, '_> {
     fn read(&mut self, index: u32) -> Result<Self::Held, Miss> {
         let a = self.a;
         let slot = a.region.slot(index);
-        if let Some(reader) = a.leases_as() {
-            // Relaxed: only a preference; what is read is checked on either way.
-            let payload_bytes = slot.head.payload_bytes.load(Ordering::Relaxed);
-            if payload_bytes > self.manner.copy_up_to {
-                if !a.has_room_for_leases() {
-                    self.manner.copied_for_room += 1;
-                } else {
-                    match a.lease(slot, index, reader, &mut self.taken.current.meta) {
-                        Ok(held) => return self.check_leased(index, held).map(Some),
-                        // In a moment it can be leased; it can be copied now.
-                        Err(Refused::Ending) => {}
-                        Err(Refused::Disturbed) => return Err(Miss::Disturbed),
-                    }
+        // Relaxed: only a preference; what is read is checked on either way.
+        let payload_bytes = slot.head.payload_bytes.load(Ordering::Relaxed);
+        if payload_bytes > self.manner.copy_up_to
+            && let Some(reader) = a.leases_as()
+        {
+            if !a.has_room_for_leases() {
+                self.manner.copied_for_room += 1;
+            } else {
+                match a.lease(slot, index, reader, &mut self.taken.current.meta) {
+                    Ok(held) => return self.check_leased(index, held).map(Some),
+                    // In a moment it can be leased; it can be copied now.
+                    Err(Refused::Ending) => {}
+                    Err(Refused::Disturbed) => return Err(Miss::Disturbed),
                 }
             }
         }

@@ -228,8 +228,7 @@ impl Client {
     /// after a crash takes 16 calls and 10 ms, whichever is later.
     #[inline(always)]
     pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        let found = wait::poll(self, Order::Every)?;
-        let found = notice::told(self, Order::Every, found)?;
+        let found = notice::poll(self, Order::Every)?;
         Ok(self.lend(found))
     }
 
@@ -240,8 +239,7 @@ impl Client {
     /// As for [`Client::try_next`].
     #[inline(always)]
     pub fn try_wait(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        let found = wait::poll(self, Order::Newest)?;
-        let found = notice::told(self, Order::Newest, found)?;
+        let found = notice::poll(self, Order::Newest)?;
         Ok(self.lend(found))
     }
 

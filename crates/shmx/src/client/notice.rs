@@ -41,6 +41,7 @@ impl Watched for Attachment {
 
 impl Noticed for Client {
     fn notice(&mut self) -> &mut Notice {
+        self.never_quiet();
         &mut *self.notice.get_or_insert_default()
     }
 }
@@ -100,6 +101,12 @@ impl Client {
     pub fn wait_fd_kind(&self) -> Option<WaitFdKind> {
         self.notice.as_ref()?.kind()
     }
+}
+
+/// One look for a frame; says when the server is gone, and tells those who sleep for the client.
+#[inline(always)]
+pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    wait::poll_and(client, order, |client, found| told(client, order, found))
 }
 
 /// What a poll has found; where somebody sleeps for the client, that is told.

@@ -3,7 +3,7 @@
 use super::control::Link;
 use super::hand::Manner;
 use super::options::{ClientOptions, Hold};
-use super::state::{Client, Heartbeat, idle_step};
+use super::state::{Client, Heartbeat, quiet_polls};
 use crate::attachment::{Attachment, Terms};
 use crate::cursor::Cursor;
 use crate::error::OpenError;
@@ -59,8 +59,8 @@ impl Client {
         };
         let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
         let home: Arc<dyn Home> = shared.clone();
-        let manner =
-            Manner { verify: options.verify.compares(features), copy_up_to: options.copy_up_to, copied_for_room: 0 };
+        let copy_up_to = if shared.leases_as().is_some() { options.copy_up_to } else { u32::MAX };
+        let manner = Manner { verify: options.verify.compares(features), copy_up_to, copied_for_room: 0 };
         let cursor = match shared.slot().filter(|_| options.every_frame) {
             Some(slot) => {
                 // Nothing is overwritten before the server can see where the reader begins.
@@ -78,8 +78,8 @@ impl Client {
             taken: Taken::new(features, shared.catalog.clone(), Arc::new(Pool::default()), home),
             manner,
             heartbeat: Heartbeat::default(),
-            idle: 0,
-            idle_step: idle_step(features),
+            quiet: quiet_polls(features),
+            most_quiet: quiet_polls(features),
             beaten: Instant::now(),
             looked: Instant::now(),
             sought: Instant::now(),
@@ -105,8 +105,10 @@ impl Client {
         }
         a.let_go_of_old_session();
         let new = Self::open_as(a.region.os.name().as_str(), &self.options)?;
-        let Self { shared, cursor, taken, manner, idle_step, told, .. } = new;
-        self.idle_step = idle_step;
+        let Self { shared, cursor, taken, manner, quiet, most_quiet, told, .. } = new;
+        if self.notice.is_none() {
+            (self.quiet, self.most_quiet) = (quiet, most_quiet);
+        }
         self.link.change(shared.clone());
         self.told = told;
         self.cursor = cursor.goes_on(&self.cursor);

@@ -55,10 +55,10 @@ pub struct Client {
     pub(super) taken: Taken,
     pub(super) manner: Manner,
     pub(super) heartbeat: Heartbeat,
-    /// Polls that found nothing, each counted as `idle_step`.
-    pub(super) idle: u32,
-    /// [`IDLE_POLLS`] where every poll must look at the clock, else 1.
-    pub(super) idle_step: u32,
+    /// Polls in vain until one is not quiet.
+    pub(super) quiet: u32,
+    /// How many are quiet one after the other.
+    pub(super) most_quiet: u32,
     /// The last sign of life that a call without a frame gave.
     pub(super) beaten: Instant,
     /// When the server's life was looked at last.
@@ -77,13 +77,12 @@ pub struct Client {
 }
 
 /// Polls in vain from one look at the server's lock to the next, and the time that must have gone by.
-const IDLE_POLLS: u32 = 16;
+const QUIET_POLLS: u32 = 15;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// How many polls in vain one counts as: a server of the reference goes by signs of life alone, and a poll may be a
-/// rare event.
-pub(super) const fn idle_step(features: Features) -> u32 {
-    if features.is_extended() { 1 } else { IDLE_POLLS }
+/// None against a server of the reference: it goes by signs of life alone, and a poll may be a rare event.
+pub(super) const fn quiet_polls(features: Features) -> u32 {
+    if features.is_extended() { QUIET_POLLS } else { 0 }
 }
 
 impl Client {
@@ -213,15 +212,30 @@ impl Client {
         }
     }
 
+    /// Counts a poll in vain. True if that is all there is to do: it is not time to look at the server's life, and nobody
+    /// sleeps for the client.
+    #[inline]
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let over;
+        (self.quiet, over) = self.quiet.overflowing_sub(1);
+        !(over || self.shared.says_closed())
+    }
+
+    /// From now on no poll in vain is quiet.
+    pub(super) const fn never_quiet(&mut self) {
+        self.quiet = 0;
+        self.most_quiet = 0;
+    }
+
     /// After a poll in vain: how the server ended, if it is time to look and it has.
     #[inline]
     pub(super) fn end_after_idle(&mut self) -> Option<ServerEnd> {
-        self.idle = self.idle.wrapping_add(self.idle_step);
-        if self.shared.says_closed() || self.idle.is_multiple_of(IDLE_POLLS) { self.look_for_end() } else { None }
+        if self.is_quiet() { None } else { self.look_for_end() }
     }
 
     #[cold]
-    fn look_for_end(&mut self) -> Option<ServerEnd> {
+    pub(super) fn look_for_end(&mut self) -> Option<ServerEnd> {
+        self.quiet = self.most_quiet;
         // In a region of somebody else's making those bits say nothing, and the reader is as alive as any.
         if self.shared.says_closed()
             && let Some(end) = self.shared.server_end()

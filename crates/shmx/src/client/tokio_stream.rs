@@ -3,7 +3,7 @@
 
 use super::notice;
 use super::state::Client;
-use super::wait::{self, Order};
+use super::wait::Order;
 use crate::error::{ReadError, debug_is_text};
 use crate::frame::OwnedFrame;
 use futures_core::Stream;
@@ -114,8 +114,7 @@ impl Stream for TokioFrameStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         while !this.done {
-            let found = wait::poll(&mut this.client, this.order);
-            match found.and_then(|found| notice::told(&mut this.client, this.order, found)) {
+            match notice::poll(&mut this.client, this.order) {
                 Ok(Some(found)) => return Poll::Ready(Some(Ok(this.client.borrow(Some(found).flatten()).keep()))),
                 // The poll in vain has made the descriptor unreadable; what tokio knows may be older.
                 Ok(None) => match ready!(this.fd.poll_read_ready(cx)) {

@@ -82,20 +82,43 @@ impl Client {
 /// One look for a frame; says when the server is gone.
 #[inline(always)]
 pub(super) fn poll(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    poll_and(client, order, |_, found| Ok(found))
+}
+
+/// The same, and what is to be done with what it brings, unless that is nothing and nobody has to know.
+#[inline(always)]
+pub(super) fn poll_and(
+    client: &mut Client,
+    order: Order,
+    then: impl FnOnce(&mut Client, Found) -> Result<Found, ReadError>,
+) -> Result<Found, ReadError> {
     if client.shared.check_session().is_err() {
-        return poll_elsewhere(client, order);
+        let found = poll_elsewhere(client, order)?;
+        return then(client, found);
     }
     // Most polls are in vain, and told here: two words of one line say so.
     let Some(number) = client.cursor.news(&client.shared.region) else {
-        return match client.end_after_idle() {
-            None => Ok(None),
-            Some(_) => poll_after_end(client, order),
-        };
+        // Not where somebody sleeps for the client, who would have to be told.
+        if client.is_quiet() {
+            return Ok(None);
+        }
+        let found = poll_after_idle(client, order)?;
+        return then(client, found);
     };
     let none = |client: &mut Client| poll_after_no_frame(client, order);
-    match order {
+    let found = match order {
         Order::Newest => client.find_or(|cursor, hand| cursor.newest_of_news(hand, number), none),
         Order::Every => client.find_or(|cursor, hand| cursor.next_of_news(hand), none),
+    }?;
+    then(client, found)
+}
+
+/// There are no news, and it is time to look at the server's life.
+#[cold]
+fn poll_after_idle(client: &mut Client, order: Order) -> Result<Found, ReadError> {
+    match client.look_for_end() {
+        None => Ok(None),
+        Some(_) => poll_after_end(client, order),
     }
 }
 
