@@ -14,6 +14,7 @@ mod litmus;
 mod nightly;
 mod orderings;
 mod python;
+mod readme;
 mod record;
 mod screens;
 mod step;

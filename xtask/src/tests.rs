@@ -1,7 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, tsan};
+use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, tsan};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -26,6 +26,7 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
         let mut c = cargo(&["test", "-p", "shmx", "--features", "tokio"]);
         step::counted(tally, "tests of async and tokio", c.args(target), |l| l.starts_with("test result:"))?;
     }
+    readme::run(tally)?;
     no_std(tally)?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/tokio"]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
