@@ -11,8 +11,50 @@ const MANIFEST: &str = "bench/Cargo.toml";
 /// The environment variable that tells the comparison where the reference is.
 const LIBRARY: &str = "SHMX_BENCH_REFERENCE";
 
-/// `cargo xtask bench`: the comparison with peers, or the micro-benchmarks. Other arguments are the program's own.
-pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool) -> Result<()> {
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Choice {
+    /// Fewer rounds
+    #[arg(long)]
+    quick: bool,
+    /// Where the figures go; else into the target directory
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Put the figures into docs/performance.md
+    #[arg(long)]
+    docs: bool,
+    /// Only these contenders
+    #[arg(long, value_name = "NAME,..")]
+    only: Option<String>,
+    /// Only these measurements
+    #[arg(long, value_name = "NAME,..")]
+    what: Option<String>,
+    /// Only these payloads
+    #[arg(long, value_name = "N,..")]
+    bytes: Option<String>,
+    /// Put the figures of an earlier run into docs/performance.md instead
+    #[arg(long, value_name = "FILE")]
+    render: Option<PathBuf>,
+    /// Criterion instead: hash, append, publish, read, decode, control
+    #[arg(long)]
+    micro: bool,
+    /// For Criterion
+    #[arg(last = true, requires = "micro")]
+    own: Vec<String>,
+}
+
+impl Choice {
+    /// With paths that start at `folder`.
+    pub(crate) fn from(mut self, folder: &Path) -> Self {
+        for path in [&mut self.json, &mut self.render].into_iter().flatten() {
+            *path = folder.join(&path);
+        }
+        self
+    }
+}
+
+/// `cargo xtask bench`: the comparison with peers, or the micro-benchmarks.
+pub(crate) fn bench(tally: &mut Tally, target: &Path, choice: &Choice, in_ci: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {
         return step::skip(tally, "bench", "it is written for Linux", false);
     }
@@ -22,9 +64,9 @@ pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
         c.arg("--target-dir").arg(&target);
         c
     };
-    if let ["--micro", rest @ ..] = args {
+    if choice.micro {
         let mut micro = of("bench", "shmx-micro");
-        return step::command(tally, "micro-benchmarks", micro.args(["--bench", "micro", "--"]).args(rest));
+        return step::command(tally, "micro-benchmarks", micro.args(["--bench", "micro", "--"]).args(&choice.own));
     }
     step::command(tally, "build the comparison", of("build", "shmx-bench").arg("--release"))?;
     let program = target.join("release/shmx-bench");
@@ -32,21 +74,20 @@ pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
         let mut render = Command::new(&program);
         step::command(tally, "figures for the document", render.arg("render").arg(json).arg("docs/performance.md"))
     };
-    if let ["--render", json] = args {
-        return render(tally, Path::new(json));
+    if let Some(json) = &choice.render {
+        return render(tally, json);
     }
-    let docs = args.contains(&"--docs");
-    let mut own: Vec<&str> = args.iter().copied().filter(|&a| a != "--docs").collect();
-    let kept = target.join("bench.json");
-    let json = match own.iter().position(|&a| a == "--json") {
-        Some(at) => PathBuf::from(own.get(at + 1).context("--json wants a file")?),
-        None => {
-            own.extend(["--json", kept.to_str().context("a path that is not UTF-8")?]);
-            kept.clone()
-        }
-    };
+    let json = choice.json.clone().unwrap_or_else(|| target.join("bench.json"));
     let mut run = Command::new(&program);
-    run.arg("run").args(own);
+    run.arg("run").arg("--json").arg(&json);
+    if choice.quick {
+        run.arg("--quick");
+    }
+    for (option, value) in [("--only", &choice.only), ("--what", &choice.what), ("--bytes", &choice.bytes)] {
+        if let Some(value) = value {
+            run.args([option, value]);
+        }
+    }
     match reference(&target) {
         Ok(library) => {
             run.env(LIBRARY, library);
@@ -58,7 +99,7 @@ pub(crate) fn bench(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool
         }
     }
     step::command(tally, "comparison", &mut run)?;
-    if docs { render(tally, &json) } else { Ok(()) }
+    if choice.docs { render(tally, &json) } else { Ok(()) }
 }
 
 /// Compiles the headers from the reference's source package, together with the harness's few functions, to a library.

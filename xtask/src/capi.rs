@@ -10,25 +10,20 @@ mod speed;
 use crate::interop::{self, output};
 use crate::step::{self, Tally, cargo};
 use crate::tests::target_dir;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use programs::{Bench, Link, Peer, Recipe, TESTS};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// `cargo xtask capi-header`.
-pub(crate) fn header(tally: &mut Tally, args: &[&str]) -> Result<()> {
-    let check = match args {
-        [] => false,
-        ["--check"] => true,
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    };
+pub(crate) fn header(tally: &mut Tally, check: bool) -> Result<()> {
     step::check(tally, "C header", || header::make(&target_dir()?, check))
 }
 
 /// `cargo xtask install` and `uninstall`.
-pub(crate) fn install(tally: &mut Tally, args: &[&str], uninstall: bool) -> Result<()> {
-    let prefix = install::Prefix::new(args)?;
+pub(crate) fn install(tally: &mut Tally, prefix: &Path, uninstall: bool) -> Result<()> {
+    let prefix = install::Prefix::new(prefix)?;
     if uninstall {
         return step::check(tally, "uninstall", || prefix.uninstall());
     }
@@ -48,12 +43,7 @@ fn version() -> Result<String> {
 }
 
 /// `cargo xtask test-capi`: everything, or with `--quick` its core.
-pub(crate) fn test(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
-    let quick = match args {
-        [] => false,
-        ["--quick"] => true,
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    };
+pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {
         return step::skip(tally, "C interface", "the programs are written for Linux", false);
     }

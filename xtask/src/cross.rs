@@ -7,12 +7,12 @@
 use crate::interop::output;
 use crate::step::{self, Tally};
 use crate::tests::{self, is_totals};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What has to be known of a platform.
-struct Platform {
+pub(crate) struct Platform {
     command: &'static str,
     triple: &'static str,
     /// Debian packages, and the programs that are there once they are installed.
@@ -31,7 +31,7 @@ struct Platform {
     here: bool,
 }
 
-const WINDOWS: Platform = Platform {
+pub(crate) const WINDOWS: Platform = Platform {
     command: "test-windows",
     triple: "x86_64-pc-windows-gnu",
     packages: &["wine64", "gcc-mingw-w64-x86-64-win32"],
@@ -45,7 +45,7 @@ const WINDOWS: Platform = Platform {
     here: cfg!(windows),
 };
 
-const ARM: Platform = Platform {
+pub(crate) const ARM: Platform = Platform {
     command: "test-arm",
     triple: "aarch64-unknown-linux-gnu",
     packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
@@ -59,7 +59,7 @@ const ARM: Platform = Platform {
     here: cfg!(all(target_os = "linux", target_arch = "aarch64")),
 };
 
-const X86: Platform = Platform {
+pub(crate) const X86: Platform = Platform {
     command: "test-32bit",
     triple: "i686-unknown-linux-gnu",
     packages: &["gcc-i686-linux-gnu", "libc6-dev-i386-cross"],
@@ -97,25 +97,19 @@ const PLATFORMS: [&Platform; 3] = [&WINDOWS, &ARM, &X86];
 /// The quick form for every platform that is not this machine's, `cargo xtask test-others`.
 pub(crate) fn others(tally: &mut Tally, in_ci: bool) -> Result<()> {
     for platform in PLATFORMS.iter().filter(|p| !p.here) {
-        test(tally, platform.command, &["--quick"], in_ci)?;
+        test(tally, platform, true, in_ci)?;
         step::tidy(&tests::target_dir()?.join("cross/build"));
     }
     Ok(())
 }
 
-/// Everything for the platform of `command`.
-pub(crate) fn test(tally: &mut Tally, command: &str, args: &[&str], in_ci: bool) -> Result<()> {
-    let platform = PLATFORMS.into_iter().find(|p| p.command == command).context("no such platform")?;
-    let quick = match args {
-        [] => false,
-        ["--quick"] => true,
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    };
+/// Everything for a platform.
+pub(crate) fn test(tally: &mut Tally, platform: &Platform, quick: bool, in_ci: bool) -> Result<()> {
     if platform.here {
         let mut suites = step::cargo(&["test"]);
         crates(&mut suites, true);
         step::counted(tally, "tests", &mut suites, |l| l.starts_with("test result:"))?;
-        return tests::ipc(tally, if quick { &["--quick"] } else { &[] }, in_ci);
+        return tests::ipc(tally, quick, None, in_ci);
     }
     let dir = tests::target_dir()?.join("cross");
     let tools = match Tools::set_up(&dir, platform) {
@@ -140,7 +134,10 @@ pub(crate) fn test(tally: &mut Tally, command: &str, args: &[&str], in_ci: bool)
         platform.cflags,
     );
     let mut peer = tools.run(&tools.peer());
-    peer.arg("run").args(args);
+    peer.arg("run");
+    if quick {
+        peer.arg("--quick");
+    }
     match foreign {
         Ok(foreign) => {
             peer.arg("--foreign").arg(tools.path_there(&foreign));

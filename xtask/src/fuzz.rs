@@ -52,26 +52,23 @@ pub(crate) fn replay(tally: &mut Tally) -> Result<()> {
 }
 
 /// `cargo xtask fuzz`.
-pub(crate) fn command(tally: &mut Tally, args: &[&str]) -> Result<()> {
-    let (mut minutes, mut only, mut reproduce) = (None, None, None);
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        let mut value = || rest.next().copied().with_context(|| format!("{arg} needs a value"));
-        match *arg {
-            "--minutes" => {
-                let text = value()?;
-                let n: f64 = text.parse().with_context(|| format!("`{text}` is no number of minutes"))?;
-                ensure!((0.01..=100_000.0).contains(&n), "--minutes takes a number from 0.01 to 100000");
-                minutes = Some(Duration::from_secs_f64(n * 60.0));
-            }
-            "--target" => only = Some(known(value()?)?),
-            "--reproduce" => reproduce = Some(PathBuf::from(value()?)),
-            other => bail!("unknown argument `{other}`; see cargo xtask help"),
+pub(crate) fn command(
+    tally: &mut Tally,
+    minutes: Option<f64>,
+    target: Option<&str>,
+    reproduce: Option<PathBuf>,
+) -> Result<()> {
+    let only = target.map(known).transpose()?;
+    let each = match minutes {
+        None => SHORT,
+        Some(n) => {
+            ensure!((0.01..=100_000.0).contains(&n), "--minutes takes a number from 0.01 to 100000");
+            Duration::from_secs_f64(n * 60.0)
         }
-    }
+    };
     match reproduce {
         Some(file) => again(tally, &file, only),
-        None => all(tally, minutes.unwrap_or(SHORT), only),
+        None => all(tally, each, only),
     }
 }
 

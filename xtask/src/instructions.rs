@@ -20,9 +20,7 @@ const SLACK: f64 = 4.0;
 /// The program's code for an operation that this processor cannot do.
 const UNSUPPORTED: i32 = 3;
 
-pub(crate) fn check(tally: &mut Tally, target: &Path, args: &[&str], in_ci: bool) -> Result<()> {
-    ensure!(matches!(args, [] | ["--update"]), "unknown arguments {args:?}; see cargo xtask help");
-    let update = !args.is_empty();
+pub(crate) fn check(tally: &mut Tally, target: &Path, update: bool, in_ci: bool) -> Result<()> {
     let name = "instructions";
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return step::skip(tally, name, "the baseline is for Linux on x86-64", false);

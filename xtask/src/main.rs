@@ -22,70 +22,145 @@ mod tests;
 mod tsan;
 mod video;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use step::Tally;
 
-const HELP: &str = "\
-usage: cargo xtask <command>
+/// Project tasks.
+///
+/// With CI=true in the environment every task has the rules of `ci`. The last line sums up: `N passed, N failed, N
+/// skipped`.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 110)]
+struct Line {
+    #[command(subcommand)]
+    task: Task,
+}
 
-test                every check in order, ending at the first that fails
-ci                  the same; what cannot be set up is a failure instead of a skip
-test-ipc [--quick] [--only TEXT]
-                    scenarios with real processes, and pairings with the reference package where Python can be set up
-chaos [--seconds N] [--seed N]
-                    kill and stop producers and readers at random, thousands of times; nothing may be torn, lost, stuck
-                    or left behind (60 s)
-video               a real clip through shmx publish and shmx cat, compared byte by byte
-record-test         recordings read back by the packages of others, and a real clip recorded, replayed, recorded
-record-bench [--realtime]
-                    figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz;
-                    with --realtime under `chrt -f 10`, for machines that have other work
-patterns-screens    draw the pictures of docs/patterns.md
-orderings [--quick | --only TEXT,TEXT]
-                    weaken each memory ordering of shmx-ring in turn; a loom model must notice
-litmus              the orderings under the full memory model, in fragments, where herd7 is installed
-fuzz [--minutes N] [--target T] [--reproduce FILE]
-                    libFuzzer with AddressSanitizer over shared bytes, N minutes for each target; needs nightly
-tsan [--quick]      threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
-screens             draw the pictures of docs/cli.md
-bench [--quick] [--json FILE] [--docs] [--only NAME,..] [--what NAME,..] [--bytes N,..]
-                    processes passing frames, SHMX beside its peers; --docs puts the figures into docs/performance.md
-bench --render FILE the figures of an earlier run into docs/performance.md
-bench --micro       criterion: hash, append, publish, read, decode, control
-instructions [--update]
-                    instructions per operation, counted by callgrind, against a baseline
-test-windows|test-arm|test-32bit [--quick]
-                    tests and scenarios on that platform: under Wine, under qemu, in 32 bits; sets up what it needs on
-                    Debian
-test-others         the three in their quick forms, and test-python
-test-capi [--quick] the C and C++ interfaces: header, programs at either end against Rust and the original, the drop-in
-                    for the original's headers, memory checkers, the installation as others use it
-install --prefix DIR
-                    libraries, headers, CMake and pkg-config packages, the command, manual pages, completions; DESTDIR
-                    in the environment goes before DIR
-uninstall --prefix DIR
-                    remove what install put there
-capi-speed          times of the C++ interfaces beside Rust and the original, as ratios
-capi-header [--check]
-                    make shmx.h, or compare it with what is committed
-test-python [--quick]
-                    the Python packages under each Python from 3.11 on: tests, lints, stubs, and the probes beside the
-                    original package
-wheel               the wheels of both Python packages, in target/wheels
-bench-python [--quick]
-                    figures of the Python package beside other ways between two processes
-layers              no crate depends on one above it
-house               no circle of imports among the files of a crate, no file over 500 lines without a reason
-help                this text
+#[derive(Args, Clone, Copy)]
+struct Quick {
+    /// Less of everything
+    #[arg(long)]
+    quick: bool,
+}
 
-With CI=true in the environment every command has the rules of `ci`.
-The last line sums up: `N passed, N failed, N skipped`.";
+#[derive(Subcommand)]
+enum Task {
+    /// Every check in order, ending at the first that fails
+    Test,
+    /// The same; what cannot be set up is a failure instead of a skip
+    Ci,
+    /// Scenarios with real processes, and pairings with the reference package where Python can be set up
+    TestIpc {
+        #[command(flatten)]
+        quick: Quick,
+        /// Only scenarios with this in their names
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+    /// Kill and stop producers and readers at random, thousands of times: nothing may be torn, lost, stuck or left
+    Chaos {
+        #[arg(long, value_name = "N", default_value_t = 60.0)]
+        seconds: f64,
+        /// Of the dice, as an earlier run printed it
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
+    /// A real clip through `shmx publish` and `shmx cat`, compared byte by byte
+    Video,
+    /// Recordings read back by the packages of others, and a real clip recorded, replayed, recorded
+    RecordTest,
+    /// Figures: publish times with and without a recorder, 1920x1080 at 60 Hz, replay at 1 kHz
+    RecordBench {
+        /// Under `chrt -f 10`, for machines that have other work
+        #[arg(long)]
+        realtime: bool,
+    },
+    /// Draw the pictures of docs/patterns.md
+    PatternsScreens,
+    /// Weaken each memory ordering of shmx-ring in turn; a loom model must notice
+    Orderings {
+        #[command(flatten)]
+        quick: Quick,
+        /// Only orderings with one of these in their names
+        #[arg(long, value_name = "TEXT,TEXT", conflicts_with = "quick")]
+        only: Option<String>,
+    },
+    /// The orderings under the full memory model, in fragments, where herd7 is installed
+    Litmus,
+    /// libFuzzer with AddressSanitizer over shared bytes; needs nightly
+    Fuzz {
+        /// For each target
+        #[arg(long, value_name = "N")]
+        minutes: Option<f64>,
+        /// Only this target
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Run a finding again
+        #[arg(long, value_name = "FILE", conflicts_with = "minutes")]
+        reproduce: Option<PathBuf>,
+    },
+    /// Threads under ThreadSanitizer, and weakened orderings that it must notice; needs nightly
+    Tsan(Quick),
+    /// Draw the pictures of docs/cli.md
+    Screens,
+    /// Processes passing frames, SHMX beside its peers
+    Bench(bench::Choice),
+    /// Instructions per operation, counted by callgrind, against a baseline
+    Instructions {
+        /// Make these the baseline
+        #[arg(long)]
+        update: bool,
+    },
+    /// Tests and scenarios on Windows, under Wine; sets up what it needs on Debian
+    TestWindows(Quick),
+    /// Tests and scenarios on 64-bit Arm, under qemu; sets up what it needs on Debian
+    TestArm(Quick),
+    /// Tests and scenarios in 32 bits; sets up what it needs on Debian
+    #[command(name = "test-32bit")]
+    Test32bit(Quick),
+    /// The three in their quick forms, and test-python
+    TestOthers,
+    /// The C and C++ interfaces: header, programs at either end against Rust and the original, the drop-in for the
+    /// original's headers, memory checkers, the installation as others use it
+    TestCapi(Quick),
+    /// Put libraries, headers, CMake and pkg-config packages, the command, manual pages and completions under DIR;
+    /// DESTDIR in the environment goes before it
+    Install {
+        #[arg(long, value_name = "DIR")]
+        prefix: PathBuf,
+    },
+    /// Remove what install put there
+    Uninstall {
+        #[arg(long, value_name = "DIR")]
+        prefix: PathBuf,
+    },
+    /// Times of the C++ interfaces beside Rust and the original, as ratios
+    CapiSpeed,
+    /// Make shmx.h
+    CapiHeader {
+        /// Compare it with what is committed instead
+        #[arg(long)]
+        check: bool,
+    },
+    /// The Python packages under each Python from 3.11 on: tests, lints, stubs, and the probes beside the original
+    TestPython(Quick),
+    /// The wheels of both Python packages, in target/wheels
+    Wheel,
+    /// Figures of the Python package beside other ways between two processes
+    BenchPython(Quick),
+    /// No crate depends on one above it
+    Layers,
+    /// No circle of imports among the files of a crate, no file over 500 lines without a reason
+    House,
+}
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Line { task } = Line::parse();
     let mut tally = Tally::default();
-    let result = dispatch(&args, &mut tally);
+    let result = run(task, &mut tally);
     if let Err(e) = &result {
         eprintln!("xtask: {e:#}");
         tally.failed += u64::from(tally.failed == 0);
@@ -96,44 +171,51 @@ fn main() -> ExitCode {
     if result.is_ok() && tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn dispatch(args: &[String], tally: &mut Tally) -> Result<()> {
+fn run(task: Task, tally: &mut Tally) -> Result<()> {
+    // Paths on the line start here.
+    let here = std::env::current_dir()?;
     std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
     let in_ci = std::env::var("CI").is_ok_and(|v| v == "true");
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args.as_slice() {
-        ["test"] => tests::all(tally, in_ci),
-        ["ci"] => tests::all(tally, true),
-        ["test-ipc", rest @ ..] => tests::ipc(tally, rest, in_ci),
-        ["chaos", rest @ ..] => chaos::run(tally, rest),
-        ["test-others"] => cross::others(tally, in_ci).and_then(|()| python::test(tally, &[], in_ci)),
-        ["test-python", rest @ ..] => python::test(tally, rest, in_ci),
-        ["wheel"] => python::wheel(tally),
-        ["bench-python", rest @ ..] => python::bench(tally, rest),
-        [name @ ("test-windows" | "test-arm" | "test-32bit"), rest @ ..] => cross::test(tally, name, rest, in_ci),
-        ["video"] => tests::video(tally, in_ci),
-        ["record-test"] => record::test(tally, in_ci),
-        ["record-bench"] => record::bench(tally, false),
-        ["record-bench", "--realtime"] => record::bench(tally, true),
-        ["patterns-screens"] => record::screens(tally),
-        ["orderings", rest @ ..] => orderings::replay(tally, &tests::target_dir()?, rest),
-        ["litmus"] => litmus::run(tally, &tests::target_dir()?),
-        ["fuzz", rest @ ..] => fuzz::command(tally, rest),
-        ["tsan", rest @ ..] => tsan::run(tally, rest),
-        ["screens"] => screens::write(tally),
-        ["bench", rest @ ..] => bench::bench(tally, &tests::target_dir()?, rest, in_ci),
-        ["instructions", rest @ ..] => instructions::check(tally, &tests::target_dir()?, rest, in_ci),
-        ["capi-header", rest @ ..] => capi::header(tally, rest),
-        ["test-capi", rest @ ..] => capi::test(tally, rest, in_ci),
-        ["capi-speed"] => capi::speed(tally, in_ci),
-        ["install", rest @ ..] => capi::install(tally, rest, false),
-        ["uninstall", rest @ ..] => capi::install(tally, rest, true),
-        ["layers"] => step::check(tally, "layers", layers::check),
-        ["house"] => step::check(tally, "house rules", house::check),
-        ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => {
-            println!("{HELP}");
-            Ok(())
+    let target = tests::target_dir()?;
+    match task {
+        Task::Test => tests::all(tally, in_ci),
+        Task::Ci => tests::all(tally, true),
+        Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
+        Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
+        Task::Video => tests::video(tally, in_ci),
+        Task::RecordTest => record::test(tally, in_ci),
+        Task::RecordBench { realtime } => record::bench(tally, realtime),
+        Task::PatternsScreens => record::screens(tally),
+        Task::Orderings { quick: Quick { quick }, only } => {
+            orderings::replay(tally, &target, quick, only.as_deref().unwrap_or_default())
         }
-        [] => bail!("no command\n{HELP}"),
-        _ => bail!("unknown arguments {args:?}\n{HELP}"),
+        Task::Litmus => litmus::run(tally, &target),
+        Task::Fuzz { minutes, target, reproduce } => {
+            fuzz::command(tally, minutes, target.as_deref(), reproduce.map(|file| here.join(file)))
+        }
+        Task::Tsan(Quick { quick }) => tsan::run(tally, quick),
+        Task::Screens => screens::write(tally),
+        Task::Bench(choice) => bench::bench(tally, &target, &choice.from(&here), in_ci),
+        Task::Instructions { update } => instructions::check(tally, &target, update, in_ci),
+        Task::TestWindows(Quick { quick }) => cross::test(tally, &cross::WINDOWS, quick, in_ci),
+        Task::TestArm(Quick { quick }) => cross::test(tally, &cross::ARM, quick, in_ci),
+        Task::Test32bit(Quick { quick }) => cross::test(tally, &cross::X86, quick, in_ci),
+        Task::TestOthers => cross::others(tally, in_ci).and_then(|()| python::test(tally, false, in_ci)),
+        Task::TestCapi(Quick { quick }) => capi::test(tally, quick, in_ci),
+        Task::Install { prefix } => capi::install(tally, &here.join(prefix), false),
+        Task::Uninstall { prefix } => capi::install(tally, &here.join(prefix), true),
+        Task::CapiSpeed => capi::speed(tally, in_ci),
+        Task::CapiHeader { check } => capi::header(tally, check),
+        Task::TestPython(Quick { quick }) => python::test(tally, quick, in_ci),
+        Task::Wheel => python::wheel(tally),
+        Task::BenchPython(Quick { quick }) => python::bench(tally, quick),
+        Task::Layers => step::check(tally, "layers", layers::check),
+        Task::House => step::check(tally, "house rules", house::check),
     }
+}
+
+#[test]
+fn the_line_is_sound() {
+    use clap::CommandFactory;
+    Line::command().debug_assert();
 }

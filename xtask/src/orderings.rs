@@ -148,13 +148,7 @@ const UNSEEN: &[&str] = &[
 const QUICK: &[&str] = &["W1 before W2", "W5 stamp release", "W6 before W7", "R6 bit release"];
 
 /// `cargo xtask orderings [--quick | --only TEXT,TEXT]`.
-pub(crate) fn replay(tally: &mut Tally, target: &Path, args: &[&str]) -> Result<()> {
-    let (quick, only) = match args {
-        [] => (false, ""),
-        ["--quick"] => (true, ""),
-        ["--only", text] => (false, *text),
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    };
+pub(crate) fn replay(tally: &mut Tally, target: &Path, quick: bool, only: &str) -> Result<()> {
     ensure!(QUICK.iter().all(|q| MUTANTS.iter().any(|m| m.name == *q)), "the quick form names what there is not");
     let copy = target.join("orderings/tree");
     copy_ring(&copy)?;

@@ -5,7 +5,7 @@ mod environment;
 use crate::interop::{self, output};
 use crate::step::{self, Tally, cargo};
 use crate::tests;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use environment::Interpreter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,12 +44,7 @@ pub(crate) fn wheel(tally: &mut Tally) -> Result<()> {
 }
 
 /// `cargo xtask test-python`. The quick form is part of `cargo xtask test`.
-pub(crate) fn test(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
-    let quick = match args {
-        [] => false,
-        ["--quick"] => true,
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    };
+pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {
         return step::skip(tally, "Python", "its tests are written for Linux", false);
     }
@@ -190,7 +185,7 @@ fn from_source(tally: &mut Tally, interpreter: &Interpreter) -> Result<()> {
 }
 
 /// `cargo xtask bench-python`: figures beside other ways between two processes.
-pub(crate) fn bench(tally: &mut Tally, args: &[&str]) -> Result<()> {
+pub(crate) fn bench(tally: &mut Tally, quick: bool) -> Result<()> {
     let interpreters = environment::find();
     let first = interpreters.first().context(environment::NONE)?;
     let wheels = build(tally, &interpreters, first)?;
@@ -198,7 +193,10 @@ pub(crate) fn bench(tally: &mut Tally, args: &[&str]) -> Result<()> {
     let python = environment::with_wheels(first, &packages, &wheels)?;
     let original = original(tally, false)?;
     let mut bench = Command::new(&python);
-    bench.arg("python/bench/bench.py").args(args);
+    bench.arg("python/bench/bench.py");
+    if quick {
+        bench.arg("--quick");
+    }
     if let Some(original) = original {
         bench.arg("--original").arg(original);
     }

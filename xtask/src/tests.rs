@@ -2,7 +2,7 @@
 
 use crate::step::{self, Tally, cargo};
 use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, tsan};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,21 +33,21 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     let target = target_dir()?;
     loom(tally)?;
     step::tidy(&target.join("loom"));
-    orderings::replay(tally, &target, &["--quick"])?;
+    orderings::replay(tally, &target, true, "")?;
     step::tidy(&target.join("orderings"));
     litmus::run(tally, &target)?;
-    tsan::run(tally, &["--quick"])?;
+    tsan::run(tally, true)?;
     step::tidy(&target.join("tsan"));
     fuzz::replay(tally)?;
     fuzz::bounded(tally)?;
     step::tidy(&target.join("fuzz"));
-    ipc(tally, &[], in_ci)?;
-    chaos::run(tally, &["--seconds", "25"])?;
+    ipc(tally, false, None, in_ci)?;
+    chaos::run(tally, 25.0, None)?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
-    crate::capi::test(tally, &["--quick"], in_ci)?;
-    python::test(tally, &["--quick"], in_ci)?;
-    instructions::check(tally, &target, &[], in_ci)?;
+    crate::capi::test(tally, true, in_ci)?;
+    python::test(tally, true, in_ci)?;
+    instructions::check(tally, &target, false, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {
         package.args(["--exclude", &name]);
@@ -99,11 +99,7 @@ fn loom(tally: &mut Tally) -> Result<()> {
     step::counted(tally, "loom models", &mut c, |l| l.starts_with("test result:"))
 }
 
-pub(crate) fn ipc(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
-    match args {
-        [] | ["--quick"] | ["--only", _] | ["--quick", "--only", _] => {}
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    }
+pub(crate) fn ipc(tally: &mut Tally, quick: bool, only: Option<&str>, in_ci: bool) -> Result<()> {
     if !cfg!(any(target_os = "linux", windows)) {
         // Without liveness locks most of it says nothing.
         return step::skip(tally, "test-ipc", "this system has no liveness locks", false);
@@ -111,7 +107,13 @@ pub(crate) fn ipc(tally: &mut Tally, args: &[&str], in_ci: bool) -> Result<()> {
     step::command(tally, "build the peer", &mut cargo(&["build", "--release", "-p", "shmx-ipc-tests"]))?;
     let target = target_dir()?;
     let mut peer = std::process::Command::new(target.join("release/shmx-ipc-peer"));
-    peer.arg("run").args(args);
+    peer.arg("run");
+    if quick {
+        peer.arg("--quick");
+    }
+    if let Some(text) = only {
+        peer.args(["--only", text]);
+    }
     let (compiler, flags): (_, &[&str]) = if cfg!(windows) { ("gcc", &[]) } else { ("cc", &["-pthread"]) };
     match cross::build_foreign(&target.join(format!("foreign{}", std::env::consts::EXE_SUFFIX)), compiler, flags) {
         Ok(foreign) => {

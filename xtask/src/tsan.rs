@@ -48,12 +48,7 @@ const WEAKENED: &[(&str, &str, &str)] = &[
 ];
 
 /// `cargo xtask tsan [--quick]`. The quick form is one round, without the weakened orderings.
-pub(crate) fn run(tally: &mut Tally, args: &[&str]) -> Result<()> {
-    let quick = match args {
-        [] => false,
-        ["--quick"] => true,
-        _ => bail!("unknown arguments {args:?}; see cargo xtask help"),
-    };
+pub(crate) fn run(tally: &mut Tally, quick: bool) -> Result<()> {
     let rounds = if quick { 1 } else { ROUNDS };
     let folder = target_dir()?.join("tsan");
     let library = match library(&folder) {

@@ -23,7 +23,7 @@ pub(super) fn test(tally: &mut Tally, target: &Path, quick: bool, in_ci: bool) -
     }
     let at = |name: &str| dir.join(name);
     let (first, moved) = (at("first"), at("moved"));
-    let prefix = || Prefix::new(&["--prefix", first.to_str().unwrap_or_default()]);
+    let prefix = || Prefix::new(&first);
     step::check(tally, "install", || prefix()?.install(target, &version()?))?;
     step::check(tally, "the command that was installed", || {
         let said = output(Command::new(first.join("bin/shmx")).arg("--version"))?;

@@ -24,11 +24,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    pub(super) fn new(args: &[&str]) -> Result<Self> {
-        let prefix = match args {
-            ["--prefix", dir] => PathBuf::from(dir),
-            _ => bail!("which prefix? `--prefix DIR`"),
-        };
+    pub(super) fn new(prefix: &Path) -> Result<Self> {
         let prefix = std::path::absolute(prefix)?;
         let destdir = std::env::var_os("DESTDIR").filter(|d| !d.is_empty());
         let root = match destdir {
