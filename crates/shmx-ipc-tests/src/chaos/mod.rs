@@ -10,6 +10,7 @@ pub(crate) mod dice;
 mod drill;
 mod look;
 mod patience;
+mod sets;
 mod stage;
 mod totals;
 pub(crate) mod victim;
@@ -54,7 +55,7 @@ fn play(seed: u64, seconds: f64, totals: &mut Totals) {
     let results = patience::count_during(|| {
         std::thread::scope(|s| {
             let mut parts = vec![s.spawn(|| drill::all(&mut Dice::new(seed), end))];
-            for (i, set) in stage::SETS.iter().enumerate() {
+            for (i, set) in sets::SETS.iter().enumerate() {
                 let mut dice = Dice::new(seed ^ (i as u64 + 1) << 32);
                 parts.push(s.spawn(move || stage::play(set, &mut dice, start, end)));
             }

@@ -4,6 +4,7 @@ use crate::chaos::board::{Board, Count};
 use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
 use crate::chaos::patience::Patience;
+use crate::chaos::sets::Set;
 use crate::chaos::totals::Totals;
 use crate::chaos::victim::Victim;
 use crate::common::{objects, unique};
@@ -12,46 +13,6 @@ use shmx_os::LockState;
 use shmx_os::clock::ticks;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
-
-/// A region's shape and its readers.
-pub(crate) struct Set {
-    slots: u32,
-    reader_slots: u32,
-    max_len: u32,
-    control: u32,
-    threads: u32,
-    readers: &'static [&'static str],
-}
-
-pub(crate) const SETS: &[Set] = &[
-    // Room enough for everybody.
-    Set {
-        slots: 8,
-        reader_slots: 16,
-        max_len: 4000,
-        control: 1001,
-        threads: 1,
-        readers: &["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set"],
-    },
-    // Readers are lapped, and there are fewer reader slots than readers.
-    Set {
-        slots: 2,
-        reader_slots: 3,
-        max_len: 60,
-        control: 273,
-        threads: 1,
-        readers: &["wait", "next", "copy", "storm"],
-    },
-    // Two producing threads, large frames.
-    Set {
-        slots: 6,
-        reader_slots: 8,
-        max_len: 60_000,
-        control: 4096,
-        threads: 2,
-        readers: &["latest", "next", "hold", "fd"],
-    },
-];
 
 const PRODUCERS: usize = 2;
 

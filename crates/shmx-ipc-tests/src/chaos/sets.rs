@@ -1,0 +1,41 @@
+//! The regions that are played, and who takes part.
+
+/// A region's shape and its readers.
+pub(crate) struct Set {
+    pub(crate) slots: u32,
+    pub(crate) reader_slots: u32,
+    pub(crate) max_len: u32,
+    pub(crate) control: u32,
+    pub(crate) threads: u32,
+    pub(crate) readers: &'static [&'static str],
+}
+
+pub(crate) const SETS: &[Set] = &[
+    // Room enough for everybody.
+    Set {
+        slots: 8,
+        reader_slots: 16,
+        max_len: 4000,
+        control: 1001,
+        threads: 1,
+        readers: &["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set"],
+    },
+    // Readers are lapped, and there are fewer reader slots than readers.
+    Set {
+        slots: 2,
+        reader_slots: 3,
+        max_len: 60,
+        control: 273,
+        threads: 1,
+        readers: &["wait", "next", "copy", "storm"],
+    },
+    // Two producing threads, large frames.
+    Set {
+        slots: 6,
+        reader_slots: 8,
+        max_len: 60_000,
+        control: 4096,
+        threads: 2,
+        readers: &["latest", "next", "hold", "fd"],
+    },
+];
