@@ -115,6 +115,8 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
         let cell = ping(true, bytes);
         j.compare(&what, "the faster peer", true, (1.0, 2.0), &cell, &any(&OWN_WITHOUT), &any(&PEERS));
     }
+    let what = "1 MiB written and read, hash off, history(1)";
+    j.compare(what, "the faster peer", true, (1.0, 1.2), &ping(true, 1 << 20), &is(Kind::ShmxWarm), &any(&PEERS));
 
     // Interleaved with each other in a cell of their own.
     let both = |c: &CellReport| c.what == What::PingPong && c.entries.iter().any(|e| e.bytes != c.entries[0].bytes);

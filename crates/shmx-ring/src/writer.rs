@@ -69,6 +69,9 @@ pub struct Claimer<F = [AtomicU8; 0]> {
     newest_slot: AtomicU32,
 }
 
+/// How many slots [`Claimer::claim_warm`] tries in its own order.
+const WARM_TRIES: u32 = 8;
+
 /// A slot that the caller owns: its stamp is odd.
 ///
 /// Not clonable; give it to [`Publisher::publish`] or [`Claimer::abandon`]. Dropping it leaves the slot odd for ever,
@@ -258,6 +261,31 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
             }
         }
         self.claim_any(slots, may)
+    }
+
+    /// [`Claimer::claim`] for a producer that keeps no more than its `history` newest frames for readers, at least one:
+    /// takes the slot that was written last of those whose frames may go, which the processor's cache still has. When
+    /// all of them are leased or being written, the others in the order of `claim`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoFreeSlot`] as there.
+    pub fn claim_warm<S: Slots>(&self, slots: &S, history: u32) -> Result<Claim, NoFreeSlot> {
+        // Relaxed: hints. Ids are dense and become greater, and the stamp decides who owns a slot.
+        let id_of = |index: u32| slots.slot(index).head.frame_id.load(Ordering::Relaxed);
+        let kept = u64::from(history.max(1));
+        let mut below = slots.header().frame_seq.load(Ordering::Relaxed).saturating_sub(kept).saturating_add(1);
+        // More are leased at a time than that? Then the order does not matter any more.
+        for _ in 0..WARM_TRIES {
+            let others = (0..slots.slot_count()).filter(|&index| self.newest() != Some(index));
+            let old = others.map(|index| (id_of(index), index)).filter(|&(id, _)| (1..below).contains(&id));
+            let Some((id, index)) = old.max() else { break };
+            if let Ok(stamp) = self.try_claim(slots, index, |_| true) {
+                return Ok(Claim::new(self.ticket_of(index), index, stamp));
+            }
+            below = id;
+        }
+        self.claim(slots)
     }
 
     /// Tries each slot once, whatever tickets other threads take meanwhile: those of [`Claimer::claim`] are shared, so

@@ -310,6 +310,12 @@ impl Cursor {
 
     #[cold]
     fn search_next<G: Ground>(&mut self, g: &mut G) -> Look<G::Held> {
+        // A server that keeps few frames does not go round the slots: the next one is the newest then.
+        if let Some(slot) = g.region().layout.slot_of_sequence(reader::newest(g.region()))
+            && let Some(held) = self.take_next_at(g, slot)
+        {
+            return Ok(Some(held));
+        }
         // A frame that cannot be read although it shows its id, and how often that was tried: a producer that was
         // stopped right after claiming its slot must not hide the frames behind it.
         let (mut passed, mut stuck, mut tries) = (self.last_id, 0, 0);
@@ -475,6 +481,12 @@ impl Cursor {
     fn take_following<G: Ground>(&mut self, g: &mut G) -> Option<G::Held> {
         let next = self.last_slot + 1;
         let slot = if next == g.region().slot_count() { 0 } else { next };
+        self.take_next_at(g, slot)
+    }
+
+    /// The frame after the last one delivered, if it lies in this slot.
+    #[inline(always)]
+    fn take_next_at<G: Ground>(&mut self, g: &mut G, slot: u32) -> Option<G::Held> {
         // An id of 0 is no frame and follows none, not even the greatest id that somebody may have written.
         let wanted = self.last_id.checked_add(1)?;
         if g.features().is_extended() && wanted > reader::published(g.region()) {

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{LIMIT, Other, WORDS, publish, serve};
+use common::{LIMIT, Other, WORDS, publish, serve, unique};
 use shmx::error::BeginError;
-use shmx::{Client, Hold, Start, Tap, Verify};
+use shmx::{Client, Hold, Server, Start, Tap, Verify};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -209,4 +209,35 @@ fn a_reader_that_has_the_newest_frame_waits_for_another() {
     assert_eq!(client.try_wait().unwrap().map(|f| f.frame_id()), Some(4));
     assert_eq!(tap.try_wait().unwrap().map(|f| f.frame_id()), Some(4));
     assert_eq!((client.stats().missed, tap.stats().missed), (0, 0));
+}
+
+/// A server that keeps one frame writes two slots in turn, and what readers hold stays whole.
+#[test]
+fn a_server_that_keeps_few_frames_spares_what_is_held() {
+    let name = unique("history");
+    let mut server = Server::builder(&name).slots(8).stream(WORDS, 2000).history(1).create().unwrap();
+    let mut client = Client::options().copy_up_to(0).open(&name).unwrap();
+    let mut held = Vec::new();
+    let mut slots = std::collections::BTreeMap::new();
+    for value in 1..=40 {
+        let mut frame = server.begin_frame().unwrap();
+        *slots.entry(frame.slot()).or_insert(0) += 1;
+        frame.append_stream(WORDS, &[value; 50]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+        let frame = client.next(LIMIT).unwrap().unwrap();
+        assert_eq!((frame.frame_id(), frame.get(WORDS).unwrap()[7]), (value, value));
+        if value % 20 == 0 {
+            held.push(frame.keep());
+        }
+    }
+    assert!(slots.len() <= 5, "{slots:?}");
+    assert_eq!(held.iter().map(|f| f.get(WORDS).unwrap()[49]).collect::<Vec<_>>(), [20, 40]);
+    // In order it gets what there is, and knows what it missed.
+    (0..10).for_each(|v| _ = publish(&mut server, v));
+    let mut last = 40;
+    while let Some(frame) = client.next(Duration::ZERO).unwrap() {
+        last = frame.frame_id();
+    }
+    assert_eq!(last, 50);
+    assert_eq!(client.stats().delivered + client.stats().missed, 50);
 }

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Iceoryx2,
     Reference,
     ShmxLease,
+    ShmxWarm,
     ShmxLeaseAlways,
     ShmxLeaseHash,
     ShmxCopy,
@@ -35,7 +36,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Line,
         Self::Raw,
         Self::RawMany,
@@ -45,6 +46,7 @@ impl Kind {
         Self::Iceoryx2,
         Self::Reference,
         Self::ShmxLease,
+        Self::ShmxWarm,
         Self::ShmxLeaseAlways,
         Self::ShmxLeaseHash,
         Self::ShmxCopy,
@@ -65,6 +67,7 @@ impl Kind {
             Self::Iceoryx2 => "iceoryx2",
             Self::Reference => "reference",
             Self::ShmxLease => "shmx-lease",
+            Self::ShmxWarm => "shmx-warm",
             Self::ShmxLeaseAlways => "shmx-lease-always",
             Self::ShmxLeaseHash => "shmx-lease-hash",
             Self::ShmxCopy => "shmx-copy",
@@ -85,6 +88,9 @@ impl Kind {
             Self::RingfireBlob => "ringfire, blobs written with `push_with` and read with `view`, both in place",
             Self::Iceoryx2 => "iceoryx2, slices loaned uninitialised and read in place",
             Self::Reference => "the reference's C++ headers, appended and hashed, read in place",
+            Self::ShmxWarm => {
+                "the same by a server that keeps one frame (`history(1)`) and so writes where it wrote last"
+            }
             Self::ShmxLease => {
                 "SHMX without hash, written in the slot, read by lease (under 192 bytes by copy, as by default)"
             }
@@ -172,6 +178,7 @@ impl Kind {
             Self::Ringfire | Self::RingfireBlob | Self::Iceoryx2 => bail!("built without peers"),
             Self::Reference => pair::<RefTx, RefRx>(out, back, opts),
             Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<false, true, false>>(out, back, opts),
+            Self::ShmxWarm => pair::<ShmxTx<false, true, 1>, ShmxRx<false, true, false>>(out, back, opts),
             Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<false, true, true>>(out, back, opts),
             Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, true, false>>(out, back, opts),
             Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false, false>>(out, back, opts),

@@ -14,20 +14,21 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes that the record's own header takes in a frame, generously.
 const ROOM: usize = 64;
 
-pub(crate) struct ShmxTx<const HASH: bool, const LEASE: bool> {
+/// `HISTORY`: frames that the server keeps; 0 is its default.
+pub(crate) struct ShmxTx<const HASH: bool, const LEASE: bool, const HISTORY: u32 = 0> {
     server: Server,
     /// Where a frame is made before it is copied into the slot.
     private: Vec<u64>,
 }
 
-impl<const HASH: bool, const LEASE: bool> Tx for ShmxTx<HASH, LEASE> {
+impl<const HASH: bool, const LEASE: bool, const HISTORY: u32> Tx for ShmxTx<HASH, LEASE, HISTORY> {
     fn create(name: &str, opts: &Opts) -> Result<Self> {
         let payload = StreamSpec::of::<u64>(STREAM, "payload");
         let builder = Server::builder(name).stream(payload, (opts.bytes / 8).try_into()?).slots(DEPTH as u32);
         let builder = builder.frame_bytes((opts.bytes + ROOM).try_into()?);
         let builder = builder.checksum(if HASH { Checksum::Always } else { Checksum::Never });
         // Reading the clock for each frame is for those who want to know how old it is.
-        let server = builder.publish_time(false).create()?;
+        let server = builder.publish_time(false).history(HISTORY).create()?;
         let private = if LEASE { Vec::new() } else { vec![0; payload::words(opts.bytes)] };
         Ok(Self { server, private })
     }

@@ -9,6 +9,7 @@ use shmx_ring::view::{HeaderView, ReaderView, Slot, Slots};
 use shmx_ring::writer::{Claimer, FrameMeta, NoFreeSlot, Publisher, Sequence};
 use shmx_ring::{bytes, readers};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 /// Slots that another thread is busy with: it takes a ticket, and gives its slot back, whenever one of them is tried.
 struct Contended<'a> {
@@ -61,6 +62,65 @@ fn the_one_free_slot_is_found_whatever_tickets_others_take() {
             }
         }
     }
+}
+
+/// A producer that keeps few frames writes where it wrote last, and goes round what readers hold.
+#[test]
+fn few_frames_are_kept_in_the_slots_written_last() {
+    for (slots, history) in [(4, 1), (4, 2), (8, 1), (8, 3), (3, 2)] {
+        let (ring, claimer) = (Ring::new(slots), Claimer::new(slots));
+        let mut publisher = Publisher::new(slots);
+        let (mut written, mut last) = (Vec::new(), 0);
+        let mut publish = |written: &mut Vec<u32>| {
+            let claim = claimer.claim_warm(&ring, history).unwrap();
+            let slot = claim.slot();
+            assert!(!written.iter().rev().take(history as usize).any(|&w| w == slot), "{slot} of {written:?}");
+            written.push(slot);
+            let said = publisher.publish(&ring, &claimer, claim, &FrameMeta::default());
+            assert_eq!(said.frame_id, written.len() as u64);
+            // I4, and the number leads to the frame.
+            let number = reader::newest(&ring);
+            assert!(number > last && (number - 1) % slots == slot);
+            last = number;
+        };
+        (0..20).for_each(|_| publish(&mut written));
+        let used: BTreeSet<u32> = written.iter().copied().collect();
+        assert_eq!(used.len() as u32, history + 1, "{written:?}");
+        // The newest is held while others follow.
+        let held = *written.last().unwrap();
+        reader::lease(ring.slot(held), 3).unwrap();
+        let before = written.len();
+        if slots > history + 1 {
+            (0..20).for_each(|_| publish(&mut written));
+            assert!(!written[before..].contains(&held), "{written:?}");
+            let used: BTreeSet<u32> = written[before..].iter().copied().collect();
+            assert_eq!(used.len() as u32, history + 1, "{written:?}");
+        }
+        reader::end_lease(ring.slot(held), 3);
+        (0..20).for_each(|_| publish(&mut written));
+    }
+}
+
+/// All but the newest frames are held: what is kept goes before nothing can be had.
+#[test]
+fn history_gives_way_before_there_is_no_slot() {
+    let (ring, claimer) = (Ring::new(4), Claimer::new(4));
+    let mut publisher = Publisher::new(4);
+    for _ in 0..4 {
+        let claim = claimer.claim_warm(&ring, 3).unwrap();
+        let _ = publisher.publish(&ring, &claimer, claim, &FrameMeta::default());
+    }
+    let newest = (reader::newest(&ring) - 1) % 4;
+    let oldest = (0..4).min_by_key(|&i| ring.slot(i).head.frame_id.load(Ordering::Relaxed)).unwrap();
+    reader::lease(ring.slot(oldest), 3).unwrap();
+    let claim = claimer.claim_warm(&ring, 3).unwrap();
+    assert!(claim.slot() != newest && claim.slot() != oldest);
+    for slot in (0..4).filter(|&s| s != claim.slot() && s != oldest && s != newest) {
+        reader::lease(ring.slot(slot), 3).unwrap();
+    }
+    assert_eq!(claimer.claim_warm(&ring, 3).unwrap().slot(), newest, "the newest frame goes last");
+    let refused = claimer.claim_warm(&ring, 3).unwrap_err();
+    assert_eq!(refused, NoFreeSlot { leased: 2, writing: 2, needed: 0 });
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub struct ServerBuilder {
     huge_pages: bool,
     ring_always: bool,
     name_loss: NameLoss,
+    history: u32,
     directory: Vec<u8>,
 }
 
@@ -77,6 +78,7 @@ impl Server {
             huge_pages: false,
             ring_always: false,
             name_loss: NameLoss::Warn,
+            history: 0,
             directory: Vec::new(),
         }
     }
@@ -90,6 +92,16 @@ impl ServerBuilder {
     /// reader that holds one frame and takes the next.
     pub const fn slots(mut self, slots: u32) -> Self {
         self.slots = Some(slots);
+        self
+    }
+
+    /// How many of the newest frames stay in the ring for readers that take each in order. Beyond them the server writes
+    /// where it has written just before, instead of going round all slots: large frames then stay in the processor's
+    /// cache, and readers that only want the newest frame get it sooner. Frames that readers hold stay theirs.
+    ///
+    /// Default 0: as many as there are slots for. [`Server::begin_frame_when_taken`] always keeps what is wanted.
+    pub const fn history(mut self, frames: u32) -> Self {
+        self.history = frames;
         self
     }
 
@@ -247,6 +259,7 @@ impl ServerBuilder {
             huge_pages: self.huge_pages,
             ring_always: self.ring_always,
             name_loss: self.name_loss,
+            history: self.history,
         })
     }
 
