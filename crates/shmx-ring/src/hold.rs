@@ -35,6 +35,17 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// All there is to it, below 4.
+    #[must_use]
+    pub const fn to_bits(self) -> u8 {
+        self.counted as u8 | (self.verified as u8) << 1
+    }
+
+    /// What [`Hold::to_bits`] made bits of.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self { counted: bits & 1 != 0, verified: bits & 2 != 0 }
+    }
+
     /// Whether [`Holds::set_verified`] was called for the same frame before.
     #[must_use]
     pub const fn is_verified(&self) -> bool {

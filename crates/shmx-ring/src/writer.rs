@@ -67,6 +67,8 @@ pub struct Claimer<F = [AtomicU8; 0]> {
     next_ticket: AtomicU64,
     /// Number of the newest frame's slot and 1 more, 0 before the first. Kept here because readers poll the header.
     newest_slot: AtomicU32,
+    /// How many of the newest frames are kept for readers, 0 for all that there is room for.
+    history: u32,
 }
 
 /// How many slots [`Claimer::claim_warm`] tries in its own order.
@@ -139,7 +141,14 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
 
     fn new_at(slots: u32, ticket: u64, flags: F) -> Self {
         let (next_ticket, newest_slot) = (AtomicU64::new(ticket), AtomicU32::new(0));
-        Self { sequence: Sequence::new(slots), flags, next_ticket, newest_slot }
+        Self { sequence: Sequence::new(slots), flags, next_ticket, newest_slot, history: 0 }
+    }
+
+    /// Keeps no more than the `frames` newest frames for readers, where it can choose, and writes where it wrote last
+    /// of what may go, which the processor's cache still has. 0, the default: goes round all slots.
+    #[must_use]
+    pub fn with_history(self, frames: u32) -> Self {
+        Self { history: frames, ..self }
     }
 
     #[inline]
@@ -216,6 +225,14 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     // Always: its result would go through memory.
     #[inline(always)]
     pub fn claim<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
+        if self.history > 0 {
+            return self.claim_warm(slots);
+        }
+        self.claim_in_turn(slots)
+    }
+
+    #[inline(always)]
+    fn claim_in_turn<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
         for _ in 0..slots.slot_count() {
             // Relaxed: the ticket is only a number, the stamp decides who owns the slot.
             let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
@@ -263,17 +280,13 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
         self.claim_any(slots, may)
     }
 
-    /// [`Claimer::claim`] for a producer that keeps no more than its `history` newest frames for readers, at least one:
-    /// takes the slot that was written last of those whose frames may go, which the processor's cache still has. When
-    /// all of them are leased or being written, the others in the order of `claim`.
-    ///
-    /// # Errors
-    ///
-    /// [`NoFreeSlot`] as there.
-    pub fn claim_warm<S: Slots>(&self, slots: &S, history: u32) -> Result<Claim, NoFreeSlot> {
+    /// The slot that was written last of those whose frames may go ([`Claimer::with_history`]). When all of them are
+    /// leased or being written, the others in turn.
+    #[cold]
+    fn claim_warm<S: Slots>(&self, slots: &S) -> Result<Claim, NoFreeSlot> {
         // Relaxed: hints. Ids are dense and become greater, and the stamp decides who owns a slot.
         let id_of = |index: u32| slots.slot(index).head.frame_id.load(Ordering::Relaxed);
-        let kept = u64::from(history.max(1));
+        let kept = u64::from(self.history);
         let mut below = slots.header().frame_seq.load(Ordering::Relaxed).saturating_sub(kept).saturating_add(1);
         // More are leased at a time than that? Then the order does not matter any more.
         for _ in 0..WARM_TRIES {
@@ -285,7 +298,7 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
             }
             below = id;
         }
-        self.claim(slots)
+        self.claim_in_turn(slots)
     }
 
     /// Tries each slot once, whatever tickets other threads take meanwhile: those of [`Claimer::claim`] are shared, so
@@ -358,6 +371,7 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
         let ticket = self.next_ticket.load(Ordering::Relaxed);
         let index = self.sequence.slot(ticket);
         if newest != Some(index)
+            && self.history == 0
             && let Ok(stamp) = self.try_claim_mut(slots, index, |_| true)
         {
             self.next_ticket.store(ticket + 1, Ordering::Relaxed);

@@ -15,6 +15,8 @@ use shmx_ring::reader::{FrameSnapshot, LEASABLE_READERS};
 use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::{AtomicU32, AtomicU64, Ordering};
 use shmx_ring::view::{ReaderView, Slot, Slots};
+use std::mem::ManuallyDrop;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -304,30 +306,39 @@ pub(crate) struct Held<'a> {
     hold: Hold,
 }
 
-/// A [`Held`] without its borrow, on the way from where a frame was found to who borrows it.
+/// A [`Held`] without its borrow, or that the frame was copied, on the way from where a frame was found to who borrows
+/// it.
+///
+/// One word: what is written in parts and read at once has to wait for the writes, at every function that it passes.
 #[derive(Debug)]
 #[must_use = "the lease stays until it is attached again"]
-pub(crate) struct Detached {
-    slot: u32,
-    hold: Hold,
-}
+pub(crate) struct Detached(NonZero<u64>);
+
+/// Set in a [`Detached`] lease: slot and hold are above it.
+const LEASED: u64 = 2;
 
 impl Detached {
-    /// `owner` is the attachment that the lease was made on.
     #[inline]
-    pub(crate) const fn attach(self, owner: &Arc<Attachment>) -> Held<'_> {
-        Held { owner, slot: self.slot, hold: self.hold }
+    pub(crate) fn of(held: Option<Held<'_>>) -> Self {
+        let lease = held.map_or(0, |held| {
+            let held = ManuallyDrop::new(held);
+            LEASED | u64::from(held.hold.to_bits()) << 2 | u64::from(held.slot) << 4
+        });
+        Self(NonZero::<u64>::MIN | lease)
+    }
+
+    /// `owner` is the attachment that the lease was made on. None where the frame was copied.
+    #[inline]
+    pub(crate) fn attach(self, owner: &Arc<Attachment>) -> Option<Held<'_>> {
+        let word = self.0.get();
+        if word & LEASED == 0 {
+            return None;
+        }
+        Some(Held { owner, slot: (word >> 4) as u32, hold: Hold::from_bits((word >> 2) as u8) })
     }
 }
 
 impl Held<'_> {
-    #[inline]
-    pub(crate) const fn detach(self) -> Detached {
-        let detached = Detached { slot: self.slot, hold: self.hold };
-        std::mem::forget(self);
-        detached
-    }
-
     #[inline]
     pub(crate) fn payload(&self, len: usize) -> &[u8] {
         leased_payload(&self.owner.region, self.slot, len)

@@ -68,11 +68,11 @@ fn the_one_free_slot_is_found_whatever_tickets_others_take() {
 #[test]
 fn few_frames_are_kept_in_the_slots_written_last() {
     for (slots, history) in [(4, 1), (4, 2), (8, 1), (8, 3), (3, 2)] {
-        let (ring, claimer) = (Ring::new(slots), Claimer::new(slots));
+        let (ring, claimer) = (Ring::new(slots), Claimer::new(slots).with_history(history));
         let mut publisher = Publisher::new(slots);
         let (mut written, mut last) = (Vec::new(), 0);
         let mut publish = |written: &mut Vec<u32>| {
-            let claim = claimer.claim_warm(&ring, history).unwrap();
+            let claim = claimer.claim(&ring).unwrap();
             let slot = claim.slot();
             assert!(!written.iter().rev().take(history as usize).any(|&w| w == slot), "{slot} of {written:?}");
             written.push(slot);
@@ -104,22 +104,22 @@ fn few_frames_are_kept_in_the_slots_written_last() {
 /// All but the newest frames are held: what is kept goes before nothing can be had.
 #[test]
 fn history_gives_way_before_there_is_no_slot() {
-    let (ring, claimer) = (Ring::new(4), Claimer::new(4));
+    let (ring, claimer) = (Ring::new(4), Claimer::new(4).with_history(3));
     let mut publisher = Publisher::new(4);
     for _ in 0..4 {
-        let claim = claimer.claim_warm(&ring, 3).unwrap();
+        let claim = claimer.claim(&ring).unwrap();
         let _ = publisher.publish(&ring, &claimer, claim, &FrameMeta::default());
     }
     let newest = (reader::newest(&ring) - 1) % 4;
     let oldest = (0..4).min_by_key(|&i| ring.slot(i).head.frame_id.load(Ordering::Relaxed)).unwrap();
     reader::lease(ring.slot(oldest), 3).unwrap();
-    let claim = claimer.claim_warm(&ring, 3).unwrap();
+    let claim = claimer.claim(&ring).unwrap();
     assert!(claim.slot() != newest && claim.slot() != oldest);
     for slot in (0..4).filter(|&s| s != claim.slot() && s != oldest && s != newest) {
         reader::lease(ring.slot(slot), 3).unwrap();
     }
-    assert_eq!(claimer.claim_warm(&ring, 3).unwrap().slot(), newest, "the newest frame goes last");
-    let refused = claimer.claim_warm(&ring, 3).unwrap_err();
+    assert_eq!(claimer.claim(&ring).unwrap().slot(), newest, "the newest frame goes last");
+    let refused = claimer.claim(&ring).unwrap_err();
     assert_eq!(refused, NoFreeSlot { leased: 2, writing: 2, needed: 0 });
 }
 

@@ -91,7 +91,7 @@ impl Client {
     pub(super) fn find(
         &mut self,
         look: impl for<'a, 't> FnOnce(&mut Cursor, &mut Hand<'a, 't>) -> Look<Option<Held<'a>>>,
-    ) -> Result<Option<Option<Detached>>, ReadError> {
+    ) -> Result<Option<Detached>, ReadError> {
         self.find_or(look, |_| Ok(None))
     }
 
@@ -100,13 +100,12 @@ impl Client {
     pub(super) fn find_or(
         &mut self,
         look: impl for<'a, 't> FnOnce(&mut Cursor, &mut Hand<'a, 't>) -> Look<Option<Held<'a>>>,
-        none: impl FnOnce(&mut Self) -> Result<Option<Option<Detached>>, ReadError>,
-    ) -> Result<Option<Option<Detached>>, ReadError> {
+        none: impl FnOnce(&mut Self) -> Result<Option<Detached>, ReadError>,
+    ) -> Result<Option<Detached>, ReadError> {
         let Self { shared, cursor, taken, manner, .. } = self;
         let rejected = cursor.stats.rejected;
         // Detached at once: nothing in between can leave a lease behind.
-        let found =
-            look(cursor, &mut Hand { a: shared, taken, manner }).map(|found| found.map(|h| h.map(Held::detach)));
+        let found = look(cursor, &mut Hand { a: shared, taken, manner }).map(|found| found.map(Detached::of));
         match &found {
             Ok(Some(_)) => self.note_delivery(),
             Ok(None) => {
@@ -122,15 +121,15 @@ impl Client {
     }
 
     #[inline]
-    pub(super) fn lend(&mut self, found: Option<Option<Detached>>) -> Option<Frame<'_>> {
+    pub(super) fn lend(&mut self, found: Option<Detached>) -> Option<Frame<'_>> {
         found.map(|detached| self.borrow(detached))
     }
 
     /// The current frame, which was found under this lease or copied.
     #[inline]
-    pub(super) fn borrow(&mut self, detached: Option<Detached>) -> Frame<'_> {
+    pub(super) fn borrow(&mut self, detached: Detached) -> Frame<'_> {
         let Self { shared, taken, .. } = self;
-        Frame { taken, held: detached.map(|d| d.attach(shared)) }
+        Frame { taken, held: detached.attach(shared) }
     }
 
     /// Writes to the reader slot what an inspector shows.

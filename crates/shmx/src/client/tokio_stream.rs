@@ -115,7 +115,7 @@ impl Stream for TokioFrameStream {
         let this = self.get_mut();
         while !this.done {
             match notice::poll(&mut this.client, this.order) {
-                Ok(Some(found)) => return Poll::Ready(Some(Ok(this.client.borrow(Some(found).flatten()).keep()))),
+                Ok(Some(found)) => return Poll::Ready(Some(Ok(this.client.borrow(found).keep()))),
                 // The poll in vain has made the descriptor unreadable; what tokio knows may be older.
                 Ok(None) => match ready!(this.fd.poll_read_ready(cx)) {
                     Ok(mut guard) => guard.clear_ready(),

@@ -23,7 +23,7 @@ pub enum Order {
 }
 
 /// A frame that was found: under a lease, or copied.
-pub(super) type Found = Option<Option<Detached>>;
+pub(super) type Found = Option<Detached>;
 
 /// Polls between two readings of the clock.
 const PROBES: u32 = 64;
@@ -169,7 +169,7 @@ pub(super) fn latest_of_any(client: &mut Client) -> Result<Found, ReadError> {
             if !gone {
                 return Ok(found);
             }
-            if let Some(Some(detached)) = found {
+            if let Some(detached) = found {
                 drop(detached.attach(&client.shared));
             }
             gone

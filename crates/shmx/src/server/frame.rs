@@ -133,8 +133,7 @@ impl Server {
         if let Err(e) = self.check_ours() {
             self.mend(e)?;
         }
-        let found = if self.producing.history == 0 { self.claimer.claim_mut(&self.region) } else { self.claim_warm() };
-        let claim = match found {
+        let claim = match self.claimer.claim_mut(&self.region) {
             Ok(claim) => claim,
             Err(_) => self.claim_after_reaping()?,
         };

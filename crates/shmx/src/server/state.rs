@@ -79,8 +79,6 @@ pub(super) struct Producing {
     pub(super) publish_time: bool,
     pub(super) ring_always: bool,
     pub(super) name_loss: NameLoss,
-    /// How many frames are kept for readers, 0 for as many as there is room for.
-    pub(super) history: u32,
 }
 
 impl Server {
@@ -88,7 +86,8 @@ impl Server {
         let layout = &region.layout;
         Self {
             producing,
-            claimer: Claimer::with_flags(layout.slots(), (0..layout.slots()).map(|_| AtomicU8::new(0)).collect()),
+            claimer: Claimer::with_flags(layout.slots(), (0..layout.slots()).map(|_| AtomicU8::new(0)).collect())
+                .with_history(plan.history),
             publisher: Mutex::new(Publisher::new(layout.slots())),
             needs: Needs::new(),
             directory: RwLock::new(Arc::new(directory)),
@@ -157,17 +156,10 @@ impl Server {
     #[inline(always)]
     pub(super) fn claim(&self) -> Result<Claim, BeginError> {
         self.check_ours()?;
-        let claim = match self.producing.history {
-            0 => self.claimer.claim(&self.region),
-            history => self.claimer.claim_warm(&self.region, history),
-        };
-        claim.or_else(|_| self.claim_after_reaping())
-    }
-
-    /// The slot of a server that keeps few frames.
-    #[cold]
-    pub(super) fn claim_warm(&self) -> Result<Claim, NoFreeSlot> {
-        self.claimer.claim_warm(&self.region, self.producing.history)
+        match self.claimer.claim(&self.region) {
+            Ok(claim) => Ok(claim),
+            Err(_) => self.claim_after_reaping(),
+        }
     }
 
     #[cold]
