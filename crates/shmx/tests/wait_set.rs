@@ -159,6 +159,17 @@ fn the_end_of_a_server_is_news() {
     assert!(set.wait(Duration::ZERO).is_empty());
 }
 
+#[test]
+fn a_token_of_another_set_removes_nobody() {
+    let name = unique("token");
+    let _server = server(&name);
+    let mut client = Client::open(&name).unwrap();
+    let mut sets = [WaitSet::new().unwrap(), WaitSet::new().unwrap()];
+    let tokens = sets.each_mut().map(|set| set.add(&mut client));
+    assert!(!sets[0].remove(tokens[1]) && !sets[1].remove(tokens[0]));
+    assert!(sets[0].remove(tokens[0]) && sets[1].remove(tokens[1]));
+}
+
 /// A tap may have nothing to sleep on, and a region without a doorbell rings for nobody.
 #[test]
 fn what_cannot_be_slept_on_is_polled() {
