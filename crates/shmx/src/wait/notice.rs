@@ -120,6 +120,14 @@ impl Member {
         }
     }
 
+    /// There may be news of another kind than what it is armed for.
+    fn stir(&self) {
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Gone) {
+            *state = State::Ready;
+        }
+    }
+
     /// For ever: nothing of the region is held any more.
     pub(crate) fn leave(&self) {
         *self.state.lock() = State::Gone;
@@ -180,6 +188,17 @@ impl Notice {
     pub(crate) const fn awake(&mut self) -> bool {
         self.vain = 0;
         std::mem::replace(&mut self.armed, false)
+    }
+
+    /// The reader has another region: what was armed says nothing of it.
+    pub(crate) fn stir(&mut self) {
+        for member in self.members.iter().filter_map(Weak::upgrade) {
+            member.stir();
+        }
+        if let Some(fd) = &mut self.fd {
+            // An error comes again at the next poll in vain, which can tell it.
+            let _ = fd.arm(None, 0, Duration::ZERO);
+        }
     }
 
     /// A poll has found nothing.
