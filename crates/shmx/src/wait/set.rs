@@ -1,5 +1,6 @@
 //! One sleep for many regions.
 
+use super::SLICE;
 use super::notice::{Member, Notice, Status, Token};
 use crate::error::WaitFdError;
 use parking_lot::Mutex;
@@ -8,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest sleep before the servers' lives are looked at again.
-const SLICE: Duration = Duration::from_millis(20);
 /// Bounds of the pauses where a member has no doorbell to sleep on.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
