@@ -17,7 +17,8 @@ impl Server {
     /// least every 20 ms, so that the chores of a server are done (each millisecond while a reader of the reference is
     /// attached, which does not ring). Poll until there is nothing more. Do not read from it, and ask for reading only.
     ///
-    /// This is a clone of the one that the server keeps and arms: the event loop may own it.
+    /// This is a clone of the one that the server keeps and arms: the event loop may own it. It stays the same where the
+    /// server comes back under a lost name ([`Server::come_back`]).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
