@@ -358,6 +358,36 @@ fn leaves_nothing() {
     }
 }
 
+/// Signals of the program are for its own threads, and faults for its handlers.
+#[test]
+fn a_thread_takes_no_signals_but_its_own_faults() {
+    if std::env::var_os("SHMX_RUNNER").is_some() {
+        eprintln!("skipped: an emulator holds back what it likes");
+        return;
+    }
+    let wait = WaitFd::with_kind(WaitFdKind::Thread).unwrap();
+    let of_ours = |task: &std::path::Path| {
+        let name = std::fs::read_to_string(task.join("comm")).ok()?;
+        let status = std::fs::read_to_string(task.join("status")).ok()?;
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?.trim().to_owned();
+        (name.trim() == "shmx-wait").then(|| u64::from_str_radix(&blocked, 16).unwrap())
+    };
+    let mut found = Vec::new();
+    let end = Instant::now() + DEADLINE;
+    // It takes its name a little after it was started.
+    while found.is_empty() {
+        assert!(Instant::now() < end, "no such thread");
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        found = tasks.filter_map(|task| of_ours(&task.ok()?.path())).collect();
+    }
+    let is_blocked = |blocked: u64, signal: libc::c_int| blocked >> (signal - 1) & 1 == 1;
+    for blocked in found {
+        assert!([libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGCHLD].iter().all(|&s| is_blocked(blocked, s)));
+        assert!(![libc::SIGBUS, libc::SIGSEGV].iter().any(|&s| is_blocked(blocked, s)), "{blocked:x}");
+    }
+    drop(wait);
+}
+
 // ------------------------------------------------------------------------------------------------------- sandboxes
 
 /// Makes these system calls fail in this process, as a container does. False where that cannot be done.

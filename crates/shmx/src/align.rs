@@ -5,6 +5,7 @@ use crate::error::{AlignError, ReadError, ServerEnd};
 use crate::frame::OwnedFrame;
 use crate::observe::Tap;
 use crate::schema::stream::Stream;
+use crate::wait::notice::Token;
 use crate::wait::set::WaitSet;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -49,7 +50,8 @@ impl Source {
     fn try_next(&mut self) -> Result<Option<OwnedFrame>, ReadError> {
         match self {
             Self::Client(client) => Ok(client.try_next()?.map(crate::Frame::keep)),
-            Self::Tap(tap) => Ok(tap.try_next()?.map(crate::Frame::keep)),
+            // Unlike `try_next` it tells of the end.
+            Self::Tap(tap) => Ok(tap.next(Duration::ZERO)?.map(crate::Frame::keep)),
         }
     }
 
@@ -115,6 +117,7 @@ pub struct Aligner {
 #[derive(Debug)]
 struct Line {
     source: Source,
+    token: Token,
     waiting: VecDeque<(i128, OwnedFrame)>,
     unmatched: u64,
     end: Option<ServerEnd>,
@@ -154,11 +157,11 @@ impl Aligner {
             Some(set) => set,
             none => none.insert(WaitSet::new()?),
         };
-        match &mut source {
+        let token = match &mut source {
             Source::Client(client) => set.add(client),
             Source::Tap(tap) => set.add(tap),
         };
-        self.lines.push(Line { source, waiting: VecDeque::new(), unmatched: 0, end: None });
+        self.lines.push(Line { source, token, waiting: VecDeque::new(), unmatched: 0, end: None });
         Ok(self.lines.len() - 1)
     }
 
@@ -217,7 +220,13 @@ impl Aligner {
                         }
                         None => line.unmatched += 1,
                     },
-                    Err(ReadError::ServerGone { end }) => line.end = Some(end),
+                    Err(ReadError::ServerGone { end }) => {
+                        line.end = Some(end);
+                        // It would be named at once for ever, while what is left of it waits for the others.
+                        if let Some(set) = &mut self.set {
+                            set.remove(line.token);
+                        }
+                    }
                     Err(e) if e.is_final() => {
                         return Err(AlignError::Read { index, name: line.source.name().to_owned(), cause: e });
                     }
@@ -271,6 +280,45 @@ fn time_of(frame: &OwnedFrame, by: AlignBy) -> Option<i128> {
             let ns = frame.sim_time() * 1e9;
             // Beyond what a double tells apart to the nanosecond by far, and no overflow in differences.
             (ns.abs() < 1e30).then_some(ns as i128)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Server;
+
+    const TICK: Stream<u64> = Stream::new(1, "tick");
+
+    #[test]
+    fn what_is_left_of_a_source_that_has_ended_waits_asleep() {
+        for tap in [false, true] {
+            let names = ["gone", "silent"].map(|tag| format!("shmx-align-{tag}-{tap}-{}", std::process::id()));
+            let [mut gone, mut silent] =
+                names.each_ref().map(|name| Server::builder(name).stream(TICK, 1).create().unwrap());
+            let mut pairs = Aligner::new(AlignBy::SimTime, Duration::from_millis(1));
+            for name in &names {
+                let source: Source =
+                    if tap { Tap::open(name).unwrap().into() } else { Client::open(name).unwrap().into() };
+                pairs.add(source).unwrap();
+            }
+            let publish = |server: &mut Server| {
+                let mut frame = server.begin_frame().unwrap();
+                frame.append_value(TICK, 7).unwrap();
+                frame.publish_frame(1.0).unwrap();
+            };
+            publish(&mut gone);
+            assert!(pairs.next(Duration::ZERO).unwrap().is_none());
+            drop(gone);
+            assert!(pairs.next(Duration::from_millis(30)).unwrap().is_none());
+            assert_eq!(pairs.set.as_ref().unwrap().len(), 1, "the set would name it again and again");
+            publish(&mut silent);
+            assert_eq!(pairs.next(Duration::MAX).unwrap().unwrap().frames.len(), 2);
+            match pairs.next(Duration::MAX) {
+                Err(AlignError::Ended { index: 0, end: ServerEnd::Closed, .. }) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use common::{LIMIT, unique};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use shmx::abi::TLV_CONTROL_USER;
-use shmx::{Client, Server};
+use shmx::{Client, NameLoss, Server};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,26 @@ fn it_is_readable_until_a_poll_brings_nothing() {
     while server.poll_control(16).left.is_empty() {
         assert!(begun.elapsed() < LIMIT && readable(fd.as_fd(), LIMIT));
     }
+}
+
+/// Event loops keep what they have; the server may have come back within `begin_frame`.
+#[test]
+fn it_outlives_coming_back_under_a_lost_name() {
+    let name = unique("cfd");
+    let mut server = Server::builder(&name).on_name_loss(NameLoss::ComeBack).create().unwrap();
+    let fd = server.control_fd().unwrap();
+    let kind = server.control_fd_kind();
+    assert!(server.poll_control(16).is_empty());
+    std::fs::remove_file(format!("/dev/shm/{name}")).unwrap();
+    assert!(server.come_back().unwrap());
+    assert_eq!(server.control_fd_kind(), kind);
+    assert!(readable(fd.as_fd(), Duration::ZERO), "nothing was polled yet");
+    // Each poll in vain arms it anew, for 20 ms at most.
+    assert!(common::within_limit(|| server.poll_control(16).is_empty() && !readable(fd.as_fd(), Duration::ZERO)));
+    let client = Client::open(&name).unwrap();
+    assert!(readable(fd.as_fd(), LIMIT));
+    assert_eq!(server.poll_control(16).came.len(), 1);
+    drop(client);
 }
 
 /// Each message is answered by the next one, so that a wake-up that is lost stops both.

@@ -416,4 +416,44 @@ mod streams {
         until_woken(&wakes);
         assert_eq!(poll(&mut frames, &wakes), Some(2));
     }
+    /// The other client is in a set of its own, under as many tokens as the streams of this process may have.
+    #[test]
+    fn a_stream_follows_a_client_that_is_in_a_set() {
+        let (_first, name) = serve(3);
+        let (other, other_name) = serve(3);
+        let mut frames = Client::open(&name).unwrap().into_stream(Order::Newest).unwrap();
+        let wakes = Arc::default();
+        assert_eq!(poll(&mut frames, &wakes), None);
+        let mut set = shmx::WaitSet::new().unwrap();
+        let mut client = Client::open(&other_name).unwrap();
+        (0..64).for_each(|_| _ = set.add(&mut client));
+        *frames.client_mut() = client;
+        assert_eq!(poll(&mut frames, &wakes), None);
+        publish(&other, 1);
+        until_woken(&wakes);
+        assert_eq!(poll(&mut frames, &wakes), Some(1));
+    }
+
+    /// A task that owns another stream, and that nothing but a waker of it keeps.
+    struct Task(#[allow(dead_code)] std::sync::Mutex<FrameStream>);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_waker_that_is_replaced_may_end_another_stream() {
+        let (_server, name) = serve(4);
+        let open = || Client::open(&name).unwrap().into_stream(Order::Newest).unwrap();
+        let (mut frames, owned) = (open(), open());
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let first = Waker::from(Arc::new(Task(std::sync::Mutex::new(owned))));
+            assert!(Pin::new(&mut frames).poll_next(&mut Context::from_waker(&first)).is_pending());
+            drop(first);
+            assert_eq!(poll(&mut frames, &Arc::default()), None);
+            done.send(()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(LIMIT), Ok(()), "it waits for itself");
+    }
 }

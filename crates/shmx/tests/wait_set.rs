@@ -159,6 +159,43 @@ fn the_end_of_a_server_is_news() {
     assert!(set.wait(Duration::ZERO).is_empty());
 }
 
+#[test]
+fn a_token_of_another_set_removes_nobody() {
+    let name = unique("token");
+    let _server = server(&name);
+    let mut client = Client::open(&name).unwrap();
+    let mut sets = [WaitSet::new().unwrap(), WaitSet::new().unwrap()];
+    let tokens = sets.each_mut().map(|set| set.add(&mut client));
+    assert!(!sets[0].remove(tokens[1]) && !sets[1].remove(tokens[0]));
+    assert!(sets[0].remove(tokens[0]) && sets[1].remove(tokens[1]));
+}
+
+/// The old server lives and only lost its name: nothing of it tells of the other region.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_goes_over_is_named_again() {
+    use std::os::fd::AsFd;
+    let name = unique("over");
+    let _old = server(&name);
+    let mut client = Client::open(&name).unwrap();
+    let fd = client.wait_fd().unwrap().try_clone_to_owned().unwrap();
+    let mut set = WaitSet::new().unwrap();
+    let token = set.add(&mut client);
+    assert!(client.try_next().unwrap().is_none());
+    assert!(set.wait(Duration::ZERO).is_empty());
+    std::fs::remove_file(format!("/dev/shm/{name}")).unwrap();
+    let mut new = server(&name);
+    client.reopen().unwrap();
+    let fds = &mut [rustix::event::PollFd::from_borrowed_fd(fd.as_fd(), rustix::event::PollFlags::IN)];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(fds, Some(&now)), Ok(1));
+    assert_eq!(set.wait(Duration::ZERO), [token]);
+    assert!(client.try_next().unwrap().is_none());
+    publish(&mut new, 7);
+    assert_eq!(set.wait(LIMIT), [token]);
+    assert_eq!(client.try_next().unwrap().unwrap().value(TICK), Ok(7));
+}
+
 /// A tap may have nothing to sleep on, and a region without a doorbell rings for nobody.
 #[test]
 fn what_cannot_be_slept_on_is_polled() {

@@ -1,9 +1,10 @@
 //! What a client does for those that sleep for it: a descriptor, and wait sets.
 
 use super::state::Client;
-use super::wait::{self, Found, Order, SLICE};
+use super::wait::{self, Found, Order};
 use crate::attachment::Attachment;
 use crate::error::{ReadError, WaitFdError};
+use crate::wait::SLICE;
 use crate::wait::notice::{Armed, Notice, Watched};
 use crate::wait::set::{Noticed, Waitable};
 use shmx_abi::extension::Features;

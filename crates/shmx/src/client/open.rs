@@ -106,8 +106,9 @@ impl Client {
         a.let_go_of_old_session();
         let new = Self::open_as(a.region.os.name().as_str(), &self.options)?;
         let Self { shared, cursor, taken, manner, quiet, most_quiet, told, .. } = new;
-        if self.notice.is_none() {
-            (self.quiet, self.most_quiet) = (quiet, most_quiet);
+        match &mut self.notice {
+            None => (self.quiet, self.most_quiet) = (quiet, most_quiet),
+            Some(notice) => notice.stir(),
         }
         self.link.change(shared.clone());
         self.told = told;

@@ -269,11 +269,14 @@ impl Drop for Driver {
 impl Desk {
     fn register(&self, token: Token, waker: &Waker) {
         let mut wakers = self.wakers.lock();
-        match wakers.get_mut(&token) {
-            // The same task as before, most of the time: its waker need not be cloned.
-            Some(known) => known.clone_from(waker),
-            None => drop(wakers.insert(token, waker.clone())),
+        // The same task as before, most of the time: its waker need not be cloned.
+        if wakers.get(&token).is_some_and(|known| known.will_wake(waker)) {
+            return;
         }
+        let former = wakers.insert(token, waker.clone());
+        drop(wakers);
+        // Without the lock, as in `forget`.
+        drop(former);
     }
 
     fn forget(&self, token: Token) {

@@ -4,6 +4,7 @@ use super::open::is_not_there;
 use super::state::Client;
 use crate::attachment::Detached;
 use crate::error::{OpenError, ReadError};
+use crate::wait::SLICE;
 use shmx_abi::extension::Features;
 use shmx_os::futex;
 use shmx_ring::doorbell;
@@ -27,8 +28,6 @@ pub(super) type Found = Option<Detached>;
 
 /// Polls between two readings of the clock.
 const PROBES: u32 = 64;
-/// Longest sleep before the server's life is looked at again.
-pub(super) const SLICE: Duration = Duration::from_millis(20);
 /// Bounds of the pauses of a reader that cannot sleep on a doorbell, and of one that looks for a successor.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(1);

@@ -121,13 +121,17 @@ impl RegionEvents {
             let left = timeout.saturating_sub(start.elapsed());
             match self.watch.next(left.min(SLICE))? {
                 Some(changes) => self.look(|name| touches(&changes, name))?,
-                None if left.is_zero() => return Ok(None),
-                None => self.look_for_the_dead(),
+                None => {
+                    self.look_for_the_dead();
+                    if left.is_zero() && self.found.is_empty() {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
 
-    /// The kernel tells of a closed file a moment before it lets its locks go.
+    /// The kernel tells of a closed file a moment before it lets its locks go, and a list of names says nothing of it.
     fn look_for_the_dead(&mut self) {
         let Self { known, found, .. } = self;
         known.retain(|name, region| {
@@ -195,5 +199,56 @@ fn touches(changes: &NameChanges, name: &str) -> bool {
 impl AsFd for RegionEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.watch.as_fd()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::{Server, remove};
+    use std::process::{Command, Stdio};
+
+    const REGION: &str = "SHMX_TEST_REGION";
+
+    /// Not a test by itself.
+    #[test]
+    fn one_server() {
+        let Ok(name) = std::env::var(REGION) else { return };
+        let _server = Server::builder(&name).create().unwrap();
+        // Until it is killed, or the parent is gone.
+        let _ = std::io::stdin().read_line(&mut String::new());
+    }
+
+    /// As an event loop asks, which never waits: the name of who is killed stays as it was.
+    #[test]
+    fn a_death_is_told_without_waiting_and_without_inotify() {
+        let name = format!("shmx-events-{}", std::process::id());
+        let mut events = RegionEvents::of(&[&name]).unwrap();
+        events.watch = NameWatch::polling().unwrap();
+        // Behind the words of an emulator where the tests run in one.
+        let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
+        let program = std::env::current_exe().unwrap();
+        let mut words = runner.split_whitespace().map(std::ffi::OsStr::new).chain([program.as_os_str()]);
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
+            .args(["observe::events::tests::one_server", "--exact"])
+            .env(REGION, &name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut next = || loop {
+            assert!(Instant::now() < end, "no event");
+            match events.next(Duration::ZERO).unwrap() {
+                Some(event) => break event.change,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(next(), RegionChange::Appeared);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(next(), RegionChange::Ended(Some(ServerEnd::Died)));
+        remove(&name, false).unwrap();
     }
 }

@@ -17,7 +17,8 @@ impl Server {
     /// least every 20 ms, so that the chores of a server are done (each millisecond while a reader of the reference is
     /// attached, which does not ring). Poll until there is nothing more. Do not read from it, and ask for reading only.
     ///
-    /// This is a clone of the one that the server keeps and arms: the event loop may own it.
+    /// This is a clone of the one that the server keeps and arms: the event loop may own it. It stays the same where the
+    /// server comes back under a lost name ([`Server::come_back`]).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,6 +63,15 @@ impl Server {
         self.control_fd.lock().as_ref().map(WaitFd::kind)
     }
 
+    /// Goes on with the descriptor of the server before it, which event loops have: readable until a poll brings nothing.
+    pub(super) fn take_control_fd_of(&self, before: &Self) {
+        let Some(mut fd) = before.control_fd.lock().take() else { return };
+        match fd.arm(None, 0, Duration::ZERO) {
+            Ok(()) => *self.control_fd.lock() = Some(fd),
+            Err(error) => unusable(&error),
+        }
+    }
+
     /// What a poll has brought; where it is nothing and somebody waits on the descriptor, looks once more and arms it.
     pub(super) fn told(&self, batch: ControlBatch, look: impl FnOnce() -> ControlBatch) -> ControlBatch {
         let mut control_fd = self.control_fd.lock();
@@ -72,10 +82,14 @@ impl Server {
         if batch.is_empty() {
             let word = self.region.os.shared_word(more).map(|word| Arc::new(word) as Arc<dyn WaitWord>);
             if let Err(error) = fd.arm(word, expected, self.longest_sleep()) {
-                tracing::warn!(%error, "the descriptor to wait for readers on is of no use any more");
+                unusable(&error);
                 *control_fd = None;
             }
         }
         batch
     }
+}
+
+fn unusable(error: &shmx_os::OsError) {
+    tracing::warn!(%error, "the descriptor to wait for readers on is of no use any more");
 }

@@ -3,13 +3,12 @@
 use super::control::ControlBatch;
 use super::state::Server;
 use crate::error::BeginError;
+use crate::wait::SLICE;
 use shmx_os::futex;
 use shmx_ring::view::Slots;
 use shmx_ring::{control_bell, every_frame};
 use std::time::{Duration, Instant};
 
-/// Longest sleep: chores are done in between.
-const SLICE: Duration = Duration::from_millis(20);
 /// Longest sleep while somebody is waited for who does not ring: readers of the reference, leases that end.
 pub(super) const SILENT_SLICE: Duration = Duration::from_millis(1);
 

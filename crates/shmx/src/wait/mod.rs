@@ -11,3 +11,10 @@
 
 pub(crate) mod notice;
 pub(crate) mod set;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+
+/// Longest sleep before the lives of others are looked at again. In this crate's own tests there is no end to it: what
+/// ends a sleep there is a wake-up.
+pub(crate) const SLICE: std::time::Duration =
+    if cfg!(test) { std::time::Duration::MAX } else { std::time::Duration::from_millis(20) };

@@ -1,7 +1,7 @@
 //! What a reader's polls in vain tell those that sleep for it: a descriptor, and wait sets.
 
 use crate::error::{ReadError, WaitFdError};
-use parking_lot::Mutex;
+use crate::lock::ProcessLock;
 use shmx_os::{OsError, WaitFd, WaitFdKind, WaitWord};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct Token(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) token: Token,
-    state: Mutex<State>,
+    state: ProcessLock<State>,
 }
 
 enum State {
@@ -84,14 +84,15 @@ pub(crate) enum Status {
 
 impl Member {
     /// Reported at once, or not before a poll was in vain.
-    pub(crate) const fn new(token: Token, ready: bool) -> Self {
-        Self { token, state: Mutex::new(if ready { State::Ready } else { State::Quiet }) }
+    pub(crate) fn new(token: Token, ready: bool) -> Self {
+        Self { token, state: ProcessLock::new(if ready { State::Ready } else { State::Quiet }) }
     }
 
     /// What it is now; `look` says whether it is time to look at the server's life. What is ready is `quiet` from then
     /// on, if that is asked for.
     pub(crate) fn status(&self, look: bool, quiet: bool) -> Status {
-        let mut state = self.state.lock();
+        // In a forked child: a poll tells of the fork.
+        let Some(mut state) = self.state.write() else { return Status::Ready };
         if let State::Armed(armed) = &*state {
             if look {
                 armed.region.beat();
@@ -114,15 +115,25 @@ impl Member {
     }
 
     fn arm(&self, armed: &Armed) {
-        let mut state = self.state.lock();
+        self.change(State::Armed(armed.clone()));
+    }
+
+    /// Not once it is gone, nor in a forked child whose parent was at it.
+    fn change(&self, to: State) {
+        let Some(mut state) = self.state.write() else { return };
         if !matches!(*state, State::Gone) {
-            *state = State::Armed(armed.clone());
+            *state = to;
         }
+    }
+
+    /// There may be news of another kind than what it is armed for.
+    fn stir(&self) {
+        self.change(State::Ready);
     }
 
     /// For ever: nothing of the region is held any more.
     pub(crate) fn leave(&self) {
-        *self.state.lock() = State::Gone;
+        self.change(State::Gone);
     }
 }
 
@@ -182,6 +193,17 @@ impl Notice {
         std::mem::replace(&mut self.armed, false)
     }
 
+    /// The reader has another region: what was armed says nothing of it.
+    pub(crate) fn stir(&mut self) {
+        for member in self.members.iter().filter_map(Weak::upgrade) {
+            member.stir();
+        }
+        if let Some(fd) = &mut self.fd {
+            // An error comes again at the next poll in vain, which can tell it.
+            let _ = fd.arm(None, 0, Duration::ZERO);
+        }
+    }
+
     /// A poll has found nothing.
     pub(crate) fn arm(&mut self, armed: Armed) -> Result<(), ReadError> {
         self.armed = true;
@@ -208,5 +230,20 @@ impl Drop for Notice {
         for member in self.members.drain(..).filter_map(|m| m.upgrade()) {
             member.leave();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread of the parent may be looking at a member at the moment of a fork.
+    #[test]
+    fn a_forked_child_does_not_wait_for_the_set_of_its_parent() {
+        let mut member = Member::new(Token(0), false);
+        assert!(matches!(member.status(false, false), Status::Quiet));
+        member.state.inherit_locked();
+        assert!(matches!(member.status(true, false), Status::Ready));
+        member.leave();
     }
 }

@@ -1,14 +1,14 @@
 //! One sleep for many regions.
 
+use super::SLICE;
 use super::notice::{Member, Notice, Status, Token};
 use crate::error::WaitFdError;
 use parking_lot::Mutex;
 use shmx_os::{ManyWake, WaitMany, WaitWord};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest sleep before the servers' lives are looked at again.
-const SLICE: Duration = Duration::from_millis(20);
 /// Bounds of the pauses where a member has no doorbell to sleep on.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
@@ -81,22 +81,24 @@ pub struct WaitSet {
 
 /// The members, for the set and for those that add to it from other threads.
 #[derive(Debug, Default)]
-pub(crate) struct Roll(Mutex<(u64, Vec<Arc<Member>>)>);
+pub(crate) struct Roll(Mutex<Vec<Arc<Member>>>);
+
+/// Tokens of the process: a reader may be in several sets, and none takes another's token for its own.
+static TOKENS: AtomicU64 = AtomicU64::new(0);
 
 impl Roll {
     /// `ready`: reported at once, or not before a poll was in vain.
     pub(crate) fn add(&self, notice: &mut Notice, ready: bool) -> Token {
-        let mut roll = self.0.lock();
-        roll.0 += 1;
-        let token = Token(roll.0);
+        // Relaxed: only a number.
+        let token = Token(TOKENS.fetch_add(1, Ordering::Relaxed));
         let member = Arc::new(Member::new(token, ready));
         notice.join(&member);
-        roll.1.push(member);
+        self.0.lock().push(member);
         token
     }
 
     pub(crate) fn remove(&self, token: Token) -> bool {
-        let members = &mut self.0.lock().1;
+        let mut members = self.0.lock();
         let found = members.iter().position(|m| m.token == token);
         if let Some(at) = found {
             members.swap_remove(at).leave();
@@ -158,7 +160,7 @@ impl WaitSet {
     /// Number of readers in the set. Those that were dropped count until the next wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.roll.0.lock().1.len()
+        self.roll.0.lock().len()
     }
 
     /// Whether there are none.
@@ -209,7 +211,7 @@ impl WaitSet {
     fn ask(&mut self, look: bool, asleep: &mut Vec<(Arc<dyn WaitWord>, u32)>) -> bool {
         let (ready, quiet, mut polls) = (&mut self.ready, self.quiet, false);
         ready.clear();
-        self.roll.0.lock().1.retain(|member| {
+        self.roll.0.lock().retain(|member| {
             match member.status(look, quiet) {
                 Status::Ready => ready.push(member.token),
                 Status::Asleep(armed) => match armed.bell {
@@ -227,7 +229,7 @@ impl WaitSet {
 
 impl Drop for WaitSet {
     fn drop(&mut self) {
-        for member in &self.roll.0.lock().1 {
+        for member in self.roll.0.lock().iter() {
             member.leave();
         }
     }

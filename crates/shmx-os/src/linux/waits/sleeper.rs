@@ -286,12 +286,20 @@ impl Job {
     }
 }
 
-/// Runs `work` with all signals held back in this thread, so that a thread that it starts never gets one: the program's
-/// own threads are to be interrupted by them.
+/// What a thread's own fault raises. Held back, it would end the process past the handlers of the program: the word of an
+/// object that somebody has cut is such a fault.
+const FAULTS: [libc::c_int; 6] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
+
+/// Runs `work` with all signals but faults held back in this thread, so that a thread that it starts never gets one: the
+/// program's own threads are to be interrupted by them.
 fn without_signals<T>(work: impl FnOnce() -> T) -> T {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: valid for writes; it fills the set.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    for fault in FAULTS {
+        // SAFETY: the set was filled above.
+        unsafe { libc::sigdelset(all.as_mut_ptr(), fault) };
+    }
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first set was filled above, the second is valid for writes.
     let failed = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) } != 0;
