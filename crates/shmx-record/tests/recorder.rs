@@ -77,9 +77,9 @@ fn regions_come_and_go_and_each_life_is_a_segment() {
 fn a_recorder_sleeps_where_servers_ring_always() {
     let folder = Folder::new("bell");
     let names = [unique("bell-a"), unique("bell-b")];
-    let mut servers = names.each_ref().map(|name| {
-        Server::builder(name).slots(64).frame_bytes(8192).stream(V, 1).ring_always(true).create().unwrap()
-    });
+    let mut servers = names
+        .each_ref()
+        .map(|name| Server::builder(name).slots(64).frame_bytes(8192).stream(V, 1).ring_always(true).create().unwrap());
     let recorder = Recorder::start(&names, &folder.file("a.mcap"), RecorderOptions::default()).unwrap();
     until("both are open", || recorder.status().regions.iter().all(|r| r.open));
     for n in 1..=100 {
