@@ -1,6 +1,6 @@
 //! `shmx top`: all regions at once, sorted, live.
 
-use crate::args::Top;
+use crate::args::{Sort, Top};
 use crate::common::say;
 use crate::dashboard::{self, Theme};
 use crate::escape::safe;
@@ -9,7 +9,6 @@ use crate::ls::{self, Row, Samples, State};
 use crate::stop;
 use crate::units;
 use anyhow::Context;
-use clap::ValueEnum;
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -18,22 +17,6 @@ use ratatui::widgets::Paragraph;
 use std::cmp::Reverse;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-
-/// What comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sort {
-    /// Bytes per second.
-    #[default]
-    Bandwidth,
-    /// Frames per second.
-    Rate,
-    /// Readers, and among them those furthest behind.
-    Readers,
-    /// Memory.
-    Size,
-    /// Names, from A to Z.
-    Name,
-}
 
 impl Sort {
     const ALL: [Self; 5] = [Self::Bandwidth, Self::Rate, Self::Readers, Self::Size, Self::Name];

@@ -6,7 +6,7 @@ pub(crate) mod parse;
 
 pub(crate) use options::{
     Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Prune, Publish, Read, Rm, Send,
-    Serve, Top, Wait,
+    Serve, Sort, Top, Wait,
 };
 pub(crate) use parse::{Every, PublishStream};
 

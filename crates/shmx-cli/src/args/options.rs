@@ -6,7 +6,6 @@ use super::parse::{
     stream_spec, time,
 };
 use crate::complete::{regions, streams};
-use crate::top::Sort;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use shmx::{Server, ServerBuilder};
@@ -24,6 +23,22 @@ pub(crate) struct Ls {
     /// Print as JSON, an object for each region.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which regions `top` shows first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sort {
+    /// Bytes per second.
+    #[default]
+    Bandwidth,
+    /// Frames per second.
+    Rate,
+    /// Readers, and among them those furthest behind.
+    Readers,
+    /// Memory.
+    Size,
+    /// Names, from A to Z.
+    Name,
 }
 
 #[derive(Debug, Args)]
