@@ -15,6 +15,7 @@ use std::io::Write;
 use std::time::Instant;
 
 mod finding;
+mod machine;
 mod orphans;
 
 use finding::{Finding, State, finding, good};
@@ -27,6 +28,9 @@ pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
     all.extend(regions());
     all.extend(clocks());
     all.extend(processor());
+    if cfg!(target_os = "linux") {
+        all.extend(machine::all(std::path::Path::new("/")));
+    }
     all.extend(pages());
     all.extend(terminal());
     let mut out = std::io::stdout().lock();

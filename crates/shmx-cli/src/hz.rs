@@ -15,7 +15,7 @@ use anyhow::anyhow;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use shmx::error::{ReadError, ServerEnd};
-use shmx::{Inspector, ServerState, Start, Tap, Verify};
+use shmx::{Inspector, ServerState, Start, Tap, Token, Verify, WaitSet};
 use shmx_os::clock::ticks;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -270,18 +270,30 @@ pub(crate) fn run(a: &Hz) -> anyhow::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
+/// The doorbells of all, if each server rings for those that only look; otherwise they are polled.
+fn bells(all: &mut [Target<'_>]) -> Option<(WaitSet, Vec<Token>)> {
+    let mut set = WaitSet::new().ok().filter(|_| all.iter().all(|t| t.tap.can_sleep()))?;
+    let tokens = all.iter_mut().map(|t| set.add(&mut t.tap)).collect();
+    Some((set, tokens))
+}
+
 /// Measures all until the time is up, a signal comes, or none is left.
 fn measure(a: &Hz, all: &mut [Target<'_>]) {
     let progress = a.seconds.filter(|_| a.json).map(|s| Progress::of_time(s, "measuring"));
     let end = a.seconds.map(|s| Instant::now() + s);
     let several = all.len() > 1;
+    let mut set = bells(all);
     loop {
         let now = Instant::now();
         let (mut pause, mut more) = (SLICE, false);
-        for t in all.iter_mut().filter(|t| t.ended.is_none()) {
+        for (i, t) in all.iter_mut().enumerate().filter(|(_, t)| t.ended.is_none()) {
             match t.turn(a, now) {
                 Ok(again) => more |= again,
                 Err(e) => t.ended = Some(Err(e)),
+            }
+            // Nobody polls it any more, so it would be reported for ever.
+            if let (Some((set, tokens)), Some(_)) = (&mut set, &t.ended) {
+                set.remove(tokens[i]);
             }
             if !a.json && t.told.0.elapsed() >= Duration::from_secs(1) && t.tell(several).is_err() {
                 return;
@@ -296,10 +308,10 @@ fn measure(a: &Hz, all: &mut [Target<'_>]) {
         }
         if !more {
             let left = end.map_or(SLICE, |e| e.saturating_duration_since(Instant::now()).min(SLICE));
-            match all {
-                // It may be woken.
-                [one] => one.tap.sleep(left),
-                _ => std::thread::sleep(left.min(pause)),
+            match (&mut set, &mut *all) {
+                (_, [one]) => one.tap.sleep(left),
+                (Some((set, _)), _) => drop(set.wait(left)),
+                (None, _) => std::thread::sleep(left.min(pause)),
             }
         }
     }

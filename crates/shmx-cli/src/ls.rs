@@ -10,6 +10,7 @@ use crate::units;
 use serde_json::{Value, json};
 use shmx::error::OpenError;
 use shmx::{Inspector, Listed, RegionKind, ServerState};
+use std::collections::HashMap;
 use std::io::Write;
 use std::time::Instant;
 
@@ -30,6 +31,17 @@ pub(crate) struct Row {
     pub(crate) slots: Option<u32>,
     pub(crate) frames: Option<u64>,
     pub(crate) age_ns: Option<u64>,
+    /// Payload bytes of a frame, on average over the ring.
+    pub(crate) frame_bytes: Option<u64>,
+    /// Frames that the reader furthest behind has not taken.
+    pub(crate) lag: Option<u64>,
+}
+
+impl Row {
+    /// Payload bytes per second.
+    pub(crate) fn bandwidth(&self) -> Option<f64> {
+        Some(self.rate? * self.frame_bytes? as f64)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,31 +82,36 @@ impl State {
     }
 }
 
-/// Frames and when they were counted.
-type Sample = (u64, Instant);
+/// Frames of a session, and when they were counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    session: u64,
+    frames: u64,
+    at: Instant,
+}
 
 fn sample(l: &Listed) -> Option<Sample> {
     match &l.kind {
         RegionKind::Region { inspector, .. } if inspector.is_whole() => {
-            Some((inspector.header().frame_seq, Instant::now()))
+            let h = inspector.header();
+            Some(Sample { session: h.session_id, frames: h.frame_seq, at: Instant::now() })
         }
         _ => None,
     }
 }
 
-/// The ids of the frames in the ring and their ages, the oldest first.
-fn ages(i: &Inspector) -> Vec<(u64, u64)> {
-    let (features, briefs) = (i.features(), i.slot_briefs());
+/// What the ring tells: the ids of its frames and their ages, the oldest first, and the average size of them all.
+fn ring(i: &Inspector) -> (Vec<(u64, u64)>, Option<u64>) {
+    let (features, mut briefs) = (i.features(), i.slot_briefs());
     // After the frames: none is of the future then.
     let now = shmx_os::clock::ticks();
+    briefs.retain(|b| b.content == shmx::SlotContent::Frame);
     let age = |h: &shmx::abi::wire::FrameHeader| features.publish_time(h.ext_publish_time, h.ext_stamp)?.age_ns(now);
-    let mut frames: Vec<(u64, u64)> = briefs
-        .iter()
-        .filter(|b| b.content == shmx::SlotContent::Frame)
-        .filter_map(|b| Some((b.header.frame_id, age(&b.header)?)))
-        .collect();
+    let mut frames: Vec<(u64, u64)> =
+        briefs.iter().filter_map(|b| Some((b.header.frame_id, age(&b.header)?))).collect();
     frames.sort_unstable();
-    frames
+    let bytes: u64 = briefs.iter().map(|b| u64::from(b.header.payload_bytes)).sum();
+    (frames, bytes.checked_div(briefs.len() as u64))
 }
 
 /// What the newest frames' publish times say about the rate; for regions too slow to count.
@@ -120,6 +137,8 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
         slots: None,
         frames: None,
         age_ns: None,
+        frame_bytes: None,
+        lag: None,
     };
     match &l.kind {
         RegionKind::Region { server, inspector } if inspector.is_whole() => {
@@ -129,15 +148,19 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
             // The number of a dead process may be another one's by now, and that of another namespace always is.
             row.pid = told.filter(|&p| inspector.is_used_by(p) == Some(true));
             row.program = row.pid.and_then(|p| common::program(inspector, p));
-            let taken = inspector.snapshot_readers().iter().filter(|r| r.in_use).count() as u32;
+            let mut readers = inspector.snapshot_readers();
+            readers.retain(|r| r.in_use);
+            let taken = readers.len() as u32;
+            row.lag = readers.iter().map(|r| h.frame_seq.saturating_sub(r.last_frame_seen)).max();
             row.readers = Some((taken, inspector.layout().reader_slots()));
             row.slots = Some(inspector.layout().slots());
             row.frames = Some(h.frame_seq);
-            let ages = ages(inspector);
+            let (ages, bytes) = ring(inspector);
             row.age_ns = ages.last().map(|a| a.1);
-            let counted = before.and_then(|(n, at)| {
-                let n = h.frame_seq.checked_sub(n)?;
-                Some((n, n as f64 / at.elapsed().as_secs_f64().max(1e-6)))
+            row.frame_bytes = bytes;
+            let counted = before.filter(|b| b.session == h.session_id).and_then(|b| {
+                let n = h.frame_seq.checked_sub(b.frames)?;
+                Some((n, n as f64 / b.at.elapsed().as_secs_f64().max(1e-6)))
             });
             row.rate = match counted {
                 Some((n, rate)) if n >= 8 => Some(rate),
@@ -179,6 +202,18 @@ pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
         wait();
     }
     Ok(all.iter().zip(before).map(|(l, before)| row(l, before)).collect())
+}
+
+/// The regions that were there at the last call, by name.
+pub(crate) type Samples = HashMap<String, Sample>;
+
+/// The regions of this machine; rates are measured since the last call with these samples.
+pub(crate) fn rows_since(before: &mut Samples) -> Result<Vec<Row>, shmx_os::OsError> {
+    let all = shmx::list()?;
+    let rows = all.iter().map(|l| row(l, before.get(l.object.name.as_str()).copied())).collect();
+    let now = all.iter().filter_map(|l| Some((l.object.name.to_string(), sample(l)?)));
+    *before = now.collect();
+    Ok(rows)
 }
 
 pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
@@ -240,27 +275,37 @@ pub(crate) fn cells(r: &Row) -> [String; 9] {
 
 fn table(rows: &[Row]) -> Vec<String> {
     let body: Vec<[String; 9]> = rows.iter().map(cells).collect();
-    let width = |i: usize| body.iter().map(|c| c[i].chars().count()).chain([HEADINGS[i].len()]).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..9).map(width).collect();
+    columns(&HEADINGS, &body, 3..8)
+}
+
+/// Lines of a table, those columns to the right.
+pub(crate) fn columns<const N: usize>(
+    headings: &[&str; N],
+    body: &[[String; N]],
+    right: std::ops::Range<usize>,
+) -> Vec<String> {
+    let width = |i: usize| body.iter().map(|c| c[i].chars().count()).chain([headings[i].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |cells: Vec<&str>| {
         let mut s = String::new();
         for (i, (cell, w)) in cells.iter().zip(&widths).enumerate() {
             // Numbers to the right, the rest to the left.
-            let padded = if (3..=7).contains(&i) { format!("{cell:>w$}") } else { format!("{cell:<w$}") };
+            let padded = if right.contains(&i) { format!("{cell:>w$}") } else { format!("{cell:<w$}") };
             s.push_str(&padded);
             s.push_str("  ");
         }
         s.trim_end().to_owned()
     };
-    std::iter::once(line(HEADINGS.to_vec()))
+    std::iter::once(line(headings.to_vec()))
         .chain(body.iter().map(|c| line(c.iter().map(String::as_str).collect())))
         .collect()
 }
 
-fn as_json(r: &Row) -> Value {
+pub(crate) fn as_json(r: &Row) -> Value {
     json!({
         "name": r.name, "state": r.state.word(), "note": r.note, "bytes": r.size, "pid": r.pid, "program": r.program,
         "rate_hz": r.rate, "readers": r.readers.map(|r| r.0), "reader_slots": r.readers.map(|r| r.1),
         "slots": r.slots, "frames": r.frames, "newest_age_ns": r.age_ns,
+        "frame_bytes": r.frame_bytes, "bytes_per_second": r.bandwidth(), "largest_lag": r.lag,
     })
 }

@@ -15,6 +15,7 @@ mod dump;
 mod escape;
 mod exit;
 mod hz;
+mod idle;
 mod info;
 mod inspect;
 mod json;
@@ -37,6 +38,7 @@ mod serve;
 mod source;
 mod stop;
 mod target;
+mod top;
 mod units;
 mod values;
 mod view;
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Ls(a) => ls::run(a),
+        Command::Top(a) => top::run(a),
         Command::Inspect(a) => inspect::run(a),
         Command::Read(a) => read::run(a),
         Command::Cat(a) => cat::run(a),

@@ -38,6 +38,15 @@ pub(crate) struct Play {
     /// Put this before each region's name, so that it does not meet the one that was recorded.
     #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
+    /// Replay a region under another name; --prefix does not change it then.
+    #[arg(long = "remap", value_name = "OLD=NEW", value_parser = remap)]
+    names: Vec<(String, String)>,
+    /// Only these streams, by name or number.
+    #[arg(long = "stream", value_name = "NAME")]
+    streams: Vec<String>,
+    /// How long a frame waits for a slot that no reader holds, before it is skipped.
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse::time)]
+    slot_wait: Duration,
     /// Begin paused.
     #[arg(long)]
     paused: bool,
@@ -68,6 +77,12 @@ fn rate(s: &str) -> Result<f64, String> {
     if (1e-4..=1e6).contains(&v) { Ok(v) } else { Err("give between 0.0001 and 1000000, or `max`".into()) }
 }
 
+fn remap(s: &str) -> Result<(String, String), String> {
+    let both = s.split_once('=').filter(|(old, new)| !old.is_empty() && !new.is_empty());
+    let name = |s: &str| s.trim_start_matches('/').to_owned();
+    both.map(|(old, new)| (name(old), name(new))).ok_or_else(|| format!("`{s}` is not OLD=NEW, as in camera=replayed"))
+}
+
 const KEYS: &str = "space pause, right/left step, up/down 5 s, +/- speed, home, q quit";
 
 pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
@@ -78,6 +93,9 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     options.to = a.to;
     options.regions.clone_from(&a.regions);
     options.prefix.clone_from(&a.prefix);
+    options.names.clone_from(&a.names);
+    options.streams.clone_from(&a.streams);
+    options.slot_wait = a.slot_wait;
     options.replace = a.made.replace;
     options.mode = a.made.mode;
     options.group = a.made.group;
@@ -125,7 +143,8 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
             "none of {n} frames was published: their regions are not in the recording, or readers hold every slot"
         ),
         (_, n) => Err(exit::incomplete(format!(
-            "{n} frames were skipped: readers held every slot for 20 ms, or they fit no region of the recording"
+            "{n} frames were skipped: readers held every slot for {}, or they fit no region of the recording",
+            crate::units::ns(a.slot_wait.as_nanos() as u64)
         ))),
     }
 }

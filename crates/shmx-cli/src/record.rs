@@ -3,6 +3,7 @@
 use crate::args::parse;
 use crate::common::say;
 use crate::complete::regions;
+use crate::exit;
 use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
@@ -172,7 +173,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         let summary = serde_json::json!({
             "seconds": seconds, "frames": written.frames, "missed": missed, "rejected": rejected,
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
-            "removed": written.removed, "memory_bytes": status.memory_bytes, "regions": regions,
+            "removed": written.removed, "memory_bytes": status.memory_bytes, "sleeps": status.sleeps, "regions": regions,
         });
         json::print("record", summary)?;
     }
@@ -191,8 +192,18 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     if written.frames == 0 {
         bail!("no frame was recorded; see whether the servers publish");
     }
-    Ok(())
+    match (missed, rejected) {
+        (0, 0) => Ok(()),
+        (missed, 0) => Err(exit::incomplete(format!("{missed} frames were missed; {HELP}"))),
+        (missed, rejected) => {
+            let words = format!("{missed} frames were missed, {rejected} rejected as damaged; {HELP}");
+            Err(exit::incomplete(words))
+        }
+    }
 }
+
+/// What to do about missed frames.
+const HELP: &str = "more slots, --no-views or a faster disk give the recorder more time";
 
 fn tell(line: &Line, event: &RecorderEvent) {
     match event {

@@ -244,3 +244,61 @@ fn prune_asks() {
     }
     assert!(common::gone(&name));
 }
+
+/// Where the server rings always these commands sleep until a frame or a key comes.
+#[test]
+fn screens_that_sleep_show_frames_and_hear_keys() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("bell");
+    let server = shmx::Server::builder(&*name).ring_always(true).stream(shmx::Stream::<u64>::new(1, "t"), 1);
+    let mut server = server.create().unwrap();
+    let mut publish = |n: u64| {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(1, &[n]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+    };
+    publish(1);
+    let mut inspect = Terminal::start(&["inspect", &name], 80, 24, &[]);
+    let mut view = Terminal::start(&["view", &name, "--stream", "t"], 80, 24, &[]);
+    inspect.shows(&["frame 1 in slot"]);
+    view.shows(&["1 of 1 frames"]);
+    for n in 2..=20_u64 {
+        publish(n);
+        let told = format!("frame {n} in slot");
+        inspect.shows(&[&told]);
+        view.shows(&[&format!("{n} of {n} frames")]);
+    }
+    inspect.press("?");
+    inspect.shows(&["this help"]);
+    inspect.press("?q");
+    view.press("q");
+    assert!(inspect.ends().success() && view.ends().success());
+}
+
+#[test]
+fn all_regions_are_watched_at_once() {
+    if cannot_run() {
+        return;
+    }
+    let (slow, fast) = (unique("slow"), unique("fast"));
+    let serve = |name: &str, hz: &str| common::Running::start(common::shmx(&["serve", name, "--hz", hz]));
+    let _servers = [serve(&slow, "20"), serve(&fast, "400")];
+    let mut t = Terminal::start(&["top", "--interval", "0.2s", "--sort", "rate"], 160, 40, &[]);
+    let place = |text: &str, name: &str| text.lines().position(|l| l.starts_with(name));
+    let ordered = |t: &Terminal, first: &str, last: &str| {
+        let text = t.text();
+        let both = place(&text, first).zip(place(&text, last));
+        both.is_some_and(|(a, b)| a < b)
+    };
+    until(|| ordered(&t, &fast, &slow));
+    assert!(t.text().contains("sorted by rate"));
+    t.press("r");
+    until(|| ordered(&t, &slow, &fast));
+    t.press("sss");
+    t.shows(&["sorted by name"]);
+    t.resize(80, 24);
+    t.press("q");
+    assert!(t.ends().success());
+}

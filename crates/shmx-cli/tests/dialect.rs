@@ -35,7 +35,7 @@ fn times_and_sizes_are_written_alike_everywhere() {
         &["play", &file, "--prefix", "u-", "--from", "10ms", "--to", "50ms", "--keep", "1ms"],
     ] {
         let o = run(args);
-        assert!(o.status.success(), "{args:?}: {}", words(&o));
+        assert!(common::was_read(&o), "{args:?}: {}", words(&o));
     }
     for args in
         [&["serve", "x", "--frame-bytes", "5G"][..], &["read", "x", "--timeout", "1y"], &["serve", "x", "--mode", "9"]]
@@ -58,6 +58,7 @@ fn json_is_one_object_on_each_line() {
     std::fs::copy(format!("/dev/shm/{}", &*name), format!("/dev/shm/{}", &*dead)).unwrap();
     for (args, kind, codes) in [
         (&["ls", "--seconds", "0"][..], "region", &[0][..]),
+        (&["top", "--once", "--interval", "50ms"], "region", &[0]),
         (&["inspect", &name], "inspect", &[0]),
         (&["inspect", &name, "--raw"], "inspect-raw", &[0]),
         (&["read", &name, "--frames", "2"], "frame", &[0]),
@@ -65,7 +66,7 @@ fn json_is_one_object_on_each_line() {
         (&["wait", &name], "wait", &[0]),
         (&["send", &name, "user"], "send", &[0]),
         (&["dump", &name, &dump], "dump", &[0]),
-        (&["record", &name, "-o", &file, "--frames", "3"], "record", &[0]),
+        (&["record", &name, "-o", &file, "--frames", "3"], "record", &[0, 3]),
         (&["info", &file], "recording", &[0]),
         (&["play", &file, "--prefix", "j-"], "play", &[0]),
         (&["doctor"], "finding", &[0, 1]),
@@ -149,6 +150,43 @@ fn a_miss_under_all_is_told_by_the_exit_status() {
         assert_eq!(o.status.code(), Some(3), "{command}: {}", words(&o));
         assert!(words(&o).lines().last().unwrap().contains("missed"), "{}", words(&o));
     }
+}
+
+/// The same for `record`, which is to have every frame.
+#[test]
+fn a_recording_with_gaps_is_told_by_the_exit_status() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("gaps");
+    let (name, file) = (unique("gaps"), folder.path("a.mcap"));
+    let mut server = Server::builder(&*name).slots(2).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
+    let mut publish = |n: u64| {
+        for _ in 0..n {
+            let mut frame = server.begin_frame().unwrap();
+            frame.append_stream(1, &[5_u64]).unwrap();
+            frame.publish_frame(0.0).unwrap();
+        }
+    };
+    publish(1);
+    let mut c = shmx(&["record", &name, "-o", &file, "--flush", "10ms", "--json"]);
+    let recorder = Running::start({
+        c.stdout(Stdio::piped());
+        c
+    });
+    let recorded = || lines(&run(&["info", &file, "--json"])).first().map(|v| v["regions"][0]["frames_read"].clone());
+    until(|| recorded() == Some(1.into()));
+    // While the recorder is stopped, ten come and eight of them go.
+    common::signal(&recorder.child, "STOP");
+    until(|| std::fs::read_to_string(format!("/proc/{}/stat", recorder.child.id())).unwrap().contains(") T "));
+    publish(10);
+    common::signal(&recorder.child, "CONT");
+    until(|| recorded() == Some(3.into()));
+    common::signal(&recorder.child, "INT");
+    let o = recorder.output();
+    assert_eq!(o.status.code(), Some(3), "{}", words(&o));
+    assert!(words(&o).lines().last().unwrap().contains("8 frames were missed"), "{}", words(&o));
+    assert_eq!((&lines(&o)[0]["frames"], &lines(&o)[0]["missed"]), (&3.into(), &8.into()));
 }
 
 #[test]

@@ -79,12 +79,12 @@ fn copies_are_no_wider_than_their_region() {
         let script = "umask 022; \"$0\" dump \"$1\" \"$2\" && \"$0\" record \"$1\" -o \"$3\" --frames 5";
         let o =
             Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx"), &name, &dump, &file]).output().unwrap();
-        assert!(o.status.success(), "{}", words(&o));
+        assert!(common::was_read(&o), "{}", words(&o));
         assert_eq!([mode(&dump), mode(&file)], [widest; 2], "of a region of mode {region}");
         // A file that others could read is not reused as it is.
         std::fs::write(&file, "").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(run(&["record", &name, "-o", &file, "--overwrite", "--frames", "5"]).status.success());
+        assert!(common::was_read(&run(&["record", &name, "-o", &file, "--overwrite", "--frames", "5"])));
         assert_eq!(mode(&file) & !widest, 0, "{:o}", mode(&file));
     }
     // With one of each the narrower counts, also for the files of a rotation.
@@ -92,10 +92,17 @@ fn copies_are_no_wider_than_their_region() {
     let _serve = [serve(&open, &["--mode", "0644", "--slots", "64"]), serve(&closed, &["--slots", "64"])];
     let file = folder.path("both.mcap");
     let o = run(&["record", &open, &closed, "-o", &file, "--seconds", "0.6", "--rotate-every", "200ms"]);
-    assert!(o.status.success(), "{}", words(&o));
-    for n in 1..=2 {
-        assert_eq!(mode(&folder.path(&format!("both-000{n}.mcap"))), 0o600);
+    assert!(common::was_read(&o), "{}", words(&o));
+    // On a busy machine the first file may be over before the second region is opened.
+    let files =
+        (1..).map(|n| folder.path(&format!("both-{n:04}.mcap"))).take_while(|f| std::path::Path::new(f).exists());
+    let (mut all, mut with_both) = (0, 0);
+    for file in files {
+        let regions = common::lines(&run(&["info", &file, "--json"]))[0]["regions"].as_array().unwrap().len();
+        assert!(regions == 1 || mode(&file) == 0o600, "{file}");
+        (all, with_both) = (all + 1, with_both + usize::from(regions == 2));
     }
+    assert!(all >= 2 && with_both >= 1, "{with_both} of {all}");
 }
 
 #[test]
@@ -158,7 +165,7 @@ fn a_file_that_shrinks_while_it_is_read_is_no_death() {
         std::fs::metadata(&file).is_ok_and(|m| m.len() > 4 << 20)
     });
     common::signal(&record.child, "INT");
-    assert!(record.output().status.success());
+    assert!(common::was_read(&record.output()));
     assert!(run(&["dump", &name, &dump]).status.success());
     let prefix = format!("{}-", &*unique("shrunk"));
     for (path, args) in [

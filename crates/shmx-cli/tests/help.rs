@@ -66,7 +66,9 @@ fn examples(command: Option<&str>) -> Vec<String> {
 
 fn end_of(example: &str) -> End {
     match example {
-        "shmx inspect" | "shmx inspect clock" | "shmx inspect --file clock.bin" | "shmx view clock" => End::OnKey,
+        "shmx inspect" | "shmx inspect clock" | "shmx inspect --file clock.bin" | "shmx view clock" | "shmx top" => {
+            End::OnKey
+        }
         "shmx read clock"
         | "shmx read clock --stream tick_seq --every 0.5s"
         | "shmx hz clock"
@@ -153,9 +155,11 @@ impl Stage {
         if example.contains("--file clock.bin") {
             assert!(run(&["dump", clock, &self.folder.path(&self.mine("clock.bin"))]).status.success());
         }
-        if ["shmx play", "shmx info", "shmx view"].iter().any(|c| starts(c)) && example.contains("clock.mcap") {
+        if ["shmx play", "shmx info", "shmx view"].iter().any(|c| starts(c))
+            && example.contains("clock.mcap")
+        {
             let file = self.folder.path(&self.mine("clock.mcap"));
-            assert!(run(&["record", clock, "-o", &file, "--seconds", "1"]).status.success());
+            assert!(common::was_read(&run(&["record", clock, "-o", &file, "--seconds", "1"])));
             // A replay takes the place of what was recorded.
             running.clear();
         }
@@ -192,7 +196,9 @@ impl Stage {
         match end_of(example) {
             End::ByItself => {
                 let o = Running::start(self.shell(&line)).output();
-                assert_eq!(o.status.code(), Some(0), "`{example}`: {}", words(&o));
+                // A recorder of a busy machine may miss some.
+                let done = o.status.success() || example.starts_with("shmx record") && common::was_read(&o);
+                assert!(done, "`{example}`: {:?}: {}", o.status, words(&o));
             }
             End::OnInterrupt => {
                 let mut r = Running::start(self.shell(&format!("exec {line}")));

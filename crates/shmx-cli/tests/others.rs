@@ -206,7 +206,7 @@ fn names_that_carry_controls_steer_nothing() {
         (&["rm", &name], &[1]),
         (&["send", &name, "user", "--timeout", "0.1", "-v"], &[1]),
         (&["dump", &name, &dump], &[0]),
-        (&["record", &name, "-o", &file, "--seconds", "0.2"], &[0]),
+        (&["record", &name, "-o", &file, "--seconds", "0.2"], &[0, 3]),
         (&["info", &file], &[0]),
         (&["info", &file, "--json"], &[0]),
         (&["view", &name, "--once"], &[0]),

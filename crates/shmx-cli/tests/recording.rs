@@ -129,7 +129,7 @@ fn a_recording_ends_in_order_by_signal_time_count_and_server() {
     let mut server = Proc::start(&["serve", &name, "--hz", "500", "--slots", "64"]);
     let file = folder.file("count.mcap");
     let o = out(&["record", &name, "-o", &file, "--frames", "50", "--json"]);
-    assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+    assert!(common::was_read(&o), "{}", String::from_utf8_lossy(&o.stderr));
     let summary: Value = serde_json::from_slice(&o.stdout).unwrap();
     assert_eq!(summary["frames"], 50);
     let (code, about, _) = info(&file);
@@ -165,17 +165,17 @@ fn a_recording_ends_in_order_by_signal_time_count_and_server() {
     let mut recorder = Proc::start(&["record", &name, "-o", &file, "--flush", "10ms"]);
     until("something is written", || size(&file) > 3000);
     recorder.signal("-INT");
-    assert_eq!(recorder.wait(), Some(0));
+    assert!(matches!(recorder.wait(), Some(0 | 3)), "3: it may have missed some");
     assert_eq!(info(&file).0, Some(0));
 
     let file = folder.file("time.mcap");
-    assert_eq!(out(&["record", &name, "-o", &file, "--seconds", "0.2"]).status.code(), Some(0));
+    assert!(common::was_read(&out(&["record", &name, "-o", &file, "--seconds", "0.2"])));
 
     let file = folder.file("gone.mcap");
     let mut recorder = Proc::start(&["record", &name, "-o", &file, "--until-gone", "--flush", "10ms"]);
     until("something is written", || size(&file) > 3000);
     server.signal("-TERM");
-    assert_eq!(recorder.wait(), Some(0));
+    assert!(matches!(recorder.wait(), Some(0 | 3)));
     assert_eq!(server.wait(), Some(0));
     assert_eq!(info(&file).1["regions"][0]["segments"][0]["ended"], "server left");
 
@@ -260,7 +260,7 @@ fn a_view_shows_a_recording_and_a_region() {
     let name = unique("view");
     let _server = Proc::start(&["serve", &name, "--hz", "500", "--slots", "64"]);
     let file = folder.file("a.mcap");
-    assert_eq!(out(&["record", &name, "-o", &file, "--frames", "40"]).status.code(), Some(0));
+    assert!(common::was_read(&out(&["record", &name, "-o", &file, "--frames", "40"])));
     let text = |args: &[&str]| {
         let o = out(args);
         assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));

@@ -71,7 +71,7 @@ fn a_player_in_the_background_plays_and_takes_keys_in_the_foreground() {
     let folder = Folder::new("job");
     let (name, file) = (unique("job"), folder.path("r.mcap"));
     let server = serve(&name, &["--slots", "64"]);
-    assert!(run(&["record", &name, "-o", &file, "--frames", "50"]).status.success());
+    assert!(common::was_read(&run(&["record", &name, "-o", &file, "--frames", "50"])));
     drop(server);
     let prefix = format!("{}-", &*unique("bg"));
     let played = common::Name(format!("{prefix}{}", &*name));
@@ -201,7 +201,7 @@ fn frames_that_were_skipped_are_told() {
     let folder = Folder::new("skip");
     let (name, file) = (unique("skip"), folder.path("a.mcap"));
     let server = serve(&name, &["--slots", "2"]);
-    assert!(run(&["record", &name, "-o", &file, "--frames", "20"]).status.success());
+    assert!(common::was_read(&run(&["record", &name, "-o", &file, "--frames", "20"])));
     drop(server);
     let prefix = format!("{}-", &*unique("held"));
     let played = common::Name(format!("{prefix}{}", &*name));

@@ -8,20 +8,38 @@ use std::time::{Duration, Instant};
 static STOP: AtomicBool = AtomicBool::new(false);
 static MAIN: OnceLock<Thread> = OnceLock::new();
 
-/// Hears SIGINT and SIGTERM from now on. Call it on the main thread.
+/// Hears SIGINT, SIGTERM and SIGHUP (Windows: the console's events) from now on. Call it on the main thread.
+///
+/// A signal that was ignored when the program was started stays ignored, as `nohup` and shells without job control
+/// want it.
 ///
 /// # Errors
 ///
 /// When the system refuses the handler.
 pub fn install() -> anyhow::Result<()> {
     let _ = MAIN.set(std::thread::current());
-    ctrlc::set_handler(|| {
-        STOP.store(true, Ordering::Release);
-        if let Some(t) = MAIN.get() {
-            t.unpark();
-        }
-    })?;
+    listen()
+}
+
+fn end() {
+    STOP.store(true, Ordering::Release);
+    if let Some(t) = MAIN.get() {
+        t.unpark();
+    }
+}
+
+#[cfg(unix)]
+fn listen() -> anyhow::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let heard: Vec<i32> = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&s| !shmx_os::signal::is_ignored(s)).collect();
+    let mut signals = signal_hook::iterator::Signals::new(heard)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(|_| end()))?;
     Ok(())
+}
+
+#[cfg(not(unix))]
+fn listen() -> anyhow::Result<()> {
+    Ok(ctrlc::set_handler(end)?)
 }
 
 /// Whether to end.

@@ -24,8 +24,21 @@ struct Proc(Child);
 
 impl Proc {
     fn start(program: &str, args: &[&str]) -> Self {
-        let mut c = Command::new(program);
-        Self(c.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        Self::of(Command::new(program).args(args))
+    }
+
+    fn of(c: &mut Command) -> Self {
+        Self(c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// The program behind a shell's preparation, as the same process.
+    fn prepared(script: &str, program: &str, args: &[&str]) -> Self {
+        let script = format!("{script}; exec \"$@\"");
+        Self::of(Command::new("sh").args(["-c", &script, "sh", program]).args(args))
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap().success());
     }
 
     fn wait(&mut self) -> Option<i32> {
@@ -124,6 +137,27 @@ fn a_simulation_that_is_killed_is_followed_by_the_next() {
     let _sim = Proc::start(SIM, &[&name, "--stars", "50"]);
     let mut c = open(&name);
     see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 1);
+}
+
+/// `nohup`, and shells without job control, start programs with some signals ignored.
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let frames = |name: &str| shmx::Inspector::open(name).map_or(0, |i| i.header().frame_seq);
+    for (program, more) in [(SIM, ["--stars", "50"]), (OPTIMISE, ["--slots", "8"])] {
+        for ignored in ["HUP", "INT"] {
+            let name = unique("ignored");
+            let args = [&[name.as_str(), "--hz", "200"][..], &more].concat();
+            let mut p = Proc::prepared(&format!("trap '' {ignored}"), program, &args);
+            until("it publishes", || frames(&name) > 0);
+            p.signal(ignored);
+            // It goes on: what has come by now is passed by far.
+            let passed = frames(&name) + 50;
+            until("it goes on", || frames(&name) > passed || p.0.try_wait().unwrap().is_some());
+            assert!(p.0.try_wait().unwrap().is_none(), "{ignored} ended {program}");
+            p.signal("TERM");
+            assert_eq!(p.wait(), Some(0));
+        }
+    }
 }
 
 #[test]

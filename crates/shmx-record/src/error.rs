@@ -175,6 +175,14 @@ pub enum PlayError {
         /// What there is.
         has: String,
     },
+    /// No stream of the recording was chosen.
+    #[error("the recording has no stream `{wanted}`; it has: {has}")]
+    NoSuchStream {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        has: String,
+    },
     /// There is no frame to play.
     #[error("there are no frames between the given times; the recording lasts {seconds:.3} s")]
     Nothing {

@@ -1,5 +1,6 @@
 //! Replays recordings: rebuilds the regions and publishes their frames again at their times.
 
+mod live;
 mod options;
 
 pub use options::{Next, PlayOptions, PlayStats, Played};
@@ -7,17 +8,9 @@ pub use options::{Next, PlayOptions, PlayStats, Played};
 use crate::error::PlayError;
 use crate::format::{EndReason, RegionEvent};
 use crate::read::{Cursor, Item, RecordedFrame, Recording, RegionState};
-use shmx::error::{AppendError, BeginError, CreateError};
-use shmx::{Checksum, Server};
+use live::{Live, Put, RETRY};
+use shmx::error::{BeginError, CreateError};
 use std::time::{Duration, Instant};
-
-struct Live {
-    region: String,
-    segment: u32,
-    session_id: u64,
-    directory_len: usize,
-    server: Server,
-}
 
 #[derive(Debug)]
 enum Pending {
@@ -51,6 +44,8 @@ pub struct Player {
     position: u64,
     stats: PlayStats,
     attended: Instant,
+    /// When frames that wait for slots try again.
+    retry_at: Instant,
 }
 
 impl std::fmt::Debug for Player {
@@ -59,8 +54,6 @@ impl std::fmt::Debug for Player {
     }
 }
 
-/// How long a frame waits for a slot that no reader holds.
-const SLOT_WAIT: Duration = Duration::from_millis(20);
 /// How often control messages are thrown away and dead readers are cleared.
 const ATTEND_EVERY: Duration = Duration::from_millis(100);
 /// Readers without a lock are reaped after this time without a sign of life.
@@ -73,10 +66,7 @@ impl Player {
     ///
     /// [`PlayError`].
     pub fn new(recording: Recording, options: PlayOptions) -> Result<Self, PlayError> {
-        if let Some(wanted) = options.regions.iter().find(|r| !recording.regions().contains(r)) {
-            let has = recording.regions().join(", ");
-            return Err(PlayError::NoSuchRegion { wanted: wanted.clone(), has });
-        }
+        options.check(&recording)?;
         let nothing = |seconds| PlayError::Nothing { seconds };
         let (first, last) = recording.times().ok_or(nothing(0.0))?;
         let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
@@ -96,6 +86,7 @@ impl Player {
             position: begin,
             stats: PlayStats::default(),
             attended: Instant::now(),
+            retry_at: Instant::now(),
         };
         player.seek_to(begin)?;
         if player.pending.is_none() {
@@ -178,20 +169,61 @@ impl Player {
     /// When the next frame is due. Deadlines are absolute: delays do not add up.
     #[must_use]
     pub fn next(&self) -> Next {
-        let Some(pending) = &self.pending else { return Next::End };
         if self.paused {
-            return Next::Paused;
+            return if self.pending.is_none() && !self.is_waiting() { Next::End } else { Next::Paused };
         }
-        let ahead = pending.time().saturating_sub(self.anchor.0) as f64 / 1e9 / self.options.rate;
-        Next::Due(self.anchor.1 + Duration::try_from_secs_f64(ahead).unwrap_or(Duration::from_secs(1 << 30)))
+        let due = self.pending.as_ref().filter(|p| !self.held_up(p)).map(|p| self.due(p));
+        let retry = self.is_waiting().then_some(self.retry_at);
+        due.into_iter().chain(retry).min().map_or(Next::End, Next::Due)
     }
 
-    /// Does what is next now, whatever its time: publishes a frame, or begins or ends a region.
+    fn due(&self, pending: &Pending) -> Instant {
+        let ahead = pending.time().saturating_sub(self.anchor.0) as f64 / 1e9 / self.options.rate;
+        self.anchor.1 + Duration::try_from_secs_f64(ahead).unwrap_or(Duration::from_secs(1 << 30))
+    }
+
+    /// Whether frames wait for slots that readers hold.
+    fn is_waiting(&self) -> bool {
+        self.live.iter().any(Live::is_waiting)
+    }
+
+    /// Whether what is next has to wait for frames of its own region.
+    fn held_up(&self, pending: &Pending) -> bool {
+        match pending {
+            Pending::Frame(f) => self.live_of(f.region).is_some_and(|at| self.live[at].is_full()),
+            Pending::Event(_, e) => self.live.iter().any(|l| l.region == e.region() && l.is_waiting()),
+        }
+    }
+
+    fn live_of(&self, region: usize) -> Option<usize> {
+        let name = self.cursor.recording().regions().get(region)?;
+        self.live.iter().position(|l| l.region == *name)
+    }
+
+    /// Does what is next now, whatever its time: publishes a frame, or begins or ends a region. Frames that found no
+    /// slot come first.
     ///
     /// # Errors
     ///
     /// [`PlayError`].
     pub fn step(&mut self) -> Result<Played, PlayError> {
+        if self.is_waiting() {
+            for at in 0..self.live.len() {
+                if let Some(put) = self.live[at].retry(&self.options)? {
+                    self.count(put);
+                    return self.played(Played::Frame);
+                }
+            }
+            self.retry_at = Instant::now() + RETRY;
+            // Others do not wait for them, but keep their own times.
+            let goes = self
+                .pending
+                .as_ref()
+                .is_some_and(|p| !self.paused && !self.held_up(p) && self.due(p) <= Instant::now());
+            if !goes {
+                return Ok(Played::Waiting);
+            }
+        }
         let played = match self.pending.take() {
             None => return Ok(Played::End),
             Some(Pending::Event(_, event)) => {
@@ -199,13 +231,17 @@ impl Player {
                 Played::Region
             }
             Some(Pending::Frame(frame)) => {
-                self.put(&frame)?;
                 self.position = frame.time;
-                Played::Frame
+                self.put(frame)?
             }
         };
         self.fetch()?;
-        if self.pending.is_none() && self.options.repeat {
+        self.played(played)
+    }
+
+    /// Begins again at the end, if that is wanted.
+    fn played(&mut self, played: Played) -> Result<Played, PlayError> {
+        if self.pending.is_none() && self.options.repeat && !self.is_waiting() {
             self.stats.loops += 1;
             self.seek_to(self.begin)?;
             self.start();
@@ -222,6 +258,7 @@ impl Player {
         loop {
             match self.step()? {
                 Played::Region => {}
+                Played::Waiting => std::thread::sleep(RETRY),
                 Played::Frame => return Ok(true),
                 Played::End => return Ok(false),
             }
@@ -319,6 +356,7 @@ impl Player {
     /// Makes the regions what they are at a place of the recording.
     fn enter(&mut self, state: &[RegionState]) -> Result<(), PlayError> {
         self.pending = None;
+        self.live.iter_mut().for_each(Live::forget);
         let stands = |l: &Live| {
             state.iter().any(|s| {
                 let g = &s.segment;
@@ -345,11 +383,13 @@ impl Player {
                 let name = g.region.clone();
                 l.server.write_static_append(added).map_err(|source| PlayError::Directory { name, source })?;
                 l.directory_len = s.directory.len();
+                l.choose(&self.options.streams);
             }
             return Ok(());
         }
         self.live.retain(|l| l.region != g.region);
-        let name = format!("{}{}", self.options.prefix, g.region);
+        let renamed = self.options.names.iter().find(|(recorded, _)| *recorded == g.region);
+        let name = renamed.map_or_else(|| format!("{}{}", self.options.prefix, g.region), |(_, name)| name.clone());
         let fail = |source: CreateError| PlayError::Create { name: name.clone(), source: Box::new(source) };
         let mut builder = g.server(&name, &s.directory).replace(self.options.replace);
         builder = builder.mode(self.options.mode);
@@ -361,13 +401,10 @@ impl Player {
         }
         let server = builder.create().map_err(fail)?;
         self.stats.segments += 1;
-        self.live.push(Live {
-            region: g.region.clone(),
-            segment: g.number,
-            session_id: g.session_id,
-            directory_len: s.directory.len(),
-            server,
-        });
+        let mut live = Live::new(g.region.clone(), g.number, g.session_id, server);
+        live.directory_len = s.directory.len();
+        live.choose(&self.options.streams);
+        self.live.push(live);
         Ok(())
     }
 
@@ -382,6 +419,7 @@ impl Player {
                     let name = region.clone();
                     l.server.write_static_append(bytes).map_err(|source| PlayError::Directory { name, source })?;
                     l.directory_len += bytes.len();
+                    l.choose(&self.options.streams);
                 }
                 Ok(())
             }
@@ -425,50 +463,30 @@ impl Player {
         Ok(())
     }
 
-    fn put(&mut self, frame: &RecordedFrame) -> Result<(), PlayError> {
-        let Some(region) = self.cursor.recording().regions().get(frame.region).cloned() else { return Ok(()) };
-        let Some(l) = self.live.iter_mut().find(|l| l.region == region) else {
+    fn put(&mut self, frame: RecordedFrame) -> Result<Played, PlayError> {
+        let Some(at) = self.live_of(frame.region) else {
             // Its beginning could not be read.
             self.stats.skipped += 1;
-            return Ok(());
+            return Ok(Played::Frame);
         };
-        let frame_id = frame.head.frame_id;
-        let fail = |source: Box<dyn std::error::Error + Send + Sync>| PlayError::Frame {
-            name: region.clone(),
-            frame_id,
-            source,
-        };
-        if frame.payload().is_empty() {
-            self.stats.skipped += 1;
-            return Ok(());
+        let live = &mut self.live[at];
+        // Frames of one region keep their order.
+        let put = if live.is_waiting() { Put::NoSlot } else { live.put(&frame, &self.options)? };
+        if put == Put::NoSlot {
+            let now = Instant::now();
+            live.wait(frame, now + self.options.slot_wait);
+            self.retry_at = now + RETRY;
+            return Ok(Played::Waiting);
         }
-        let start = Instant::now();
-        let mut slot = loop {
-            match l.server.begin_frame() {
-                Ok(slot) => break slot,
-                Err(BeginError::NoFreeSlot { .. }) if start.elapsed() < SLOT_WAIT => {
-                    std::thread::sleep(Duration::from_micros(100));
-                }
-                Err(BeginError::NoFreeSlot { .. }) => {
-                    self.stats.skipped += 1;
-                    return Ok(());
-                }
-                Err(e) => return Err(fail(Box::new(e))),
-            }
-        };
-        match slot.append_records(frame.payload(), frame.head.tlv_count) {
-            Ok(()) => {}
-            // A recording that contradicts itself: the frame is larger than its region.
-            Err(AppendError::Records { .. }) => {
-                self.stats.skipped += 1;
-                return Ok(());
-            }
-            Err(e) => return Err(fail(Box::new(e))),
+        self.count(put);
+        Ok(Played::Frame)
+    }
+
+    const fn count(&mut self, put: Put) {
+        match put {
+            Put::Published => self.stats.published += 1,
+            Put::Skipped => self.stats.skipped += 1,
+            Put::LeftOut | Put::NoSlot => {}
         }
-        let (sim_time, had_checksum) = (frame.head.sim_time(), frame.head.checksum.is_some());
-        let checksum = had_checksum || self.options.checksum == Some(Checksum::Always);
-        slot.publish_recorded(sim_time, checksum).map_err(|e| fail(Box::new(e)))?;
-        self.stats.published += 1;
-        Ok(())
     }
 }

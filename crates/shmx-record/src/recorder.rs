@@ -1,5 +1,6 @@
 //! Records live regions: one thread takes frames, one writes them, and what lies between is bounded.
 
+mod rest;
 mod status;
 mod take;
 mod work;
@@ -83,6 +84,7 @@ impl Recorder {
             backlog_frames: s.backlog_frames.load(Ordering::Relaxed),
             backlog_bytes: s.backlog_bytes.load(Ordering::Relaxed),
             memory_bytes: s.most_bytes.load(Ordering::Relaxed),
+            sleeps: s.sleeps.load(Ordering::Relaxed),
             written: *lock(&s.written),
             ended: s.ended.load(Ordering::Acquire),
         }

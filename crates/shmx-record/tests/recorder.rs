@@ -71,6 +71,30 @@ fn regions_come_and_go_and_each_life_is_a_segment() {
     assert_eq!(values[22], 100.0);
 }
 
+/// Where the server rings for everybody the recorder sleeps, and wakes for each frame.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_recorder_sleeps_where_servers_ring_always() {
+    let folder = Folder::new("bell");
+    let names = [unique("bell-a"), unique("bell-b")];
+    let mut servers = names
+        .each_ref()
+        .map(|name| Server::builder(name).slots(64).frame_bytes(8192).stream(V, 1).ring_always(true).create().unwrap());
+    let recorder = Recorder::start(&names, &folder.file("a.mcap"), RecorderOptions::default()).unwrap();
+    until("both are open", || recorder.status().regions.iter().all(|r| r.open));
+    for n in 1..=100 {
+        publish(&mut servers[n as usize % 2], n);
+        until("it is woken", || taken(&recorder) == n);
+    }
+    // While nothing comes it looks at the servers' lives every 20 ms. Polling is several times as often.
+    let (start, before) = (std::time::Instant::now(), recorder.status().sleeps);
+    until("a while passes", || start.elapsed().as_millis() > 400);
+    let sleeps = recorder.status().sleeps - before;
+    let most = start.elapsed().as_millis() as u64 / 20 * 3 / 2 + 4;
+    assert!(sleeps <= most, "{sleeps} sleeps, not more than {most}");
+    assert_eq!(recorder.finish().unwrap().frames, 100);
+}
+
 #[test]
 fn a_lost_last_frame_does_not_keep_a_region_open() {
     let folder = Folder::new("lost");

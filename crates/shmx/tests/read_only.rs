@@ -106,6 +106,7 @@ fn a_bell_that_always_rings_is_odd_after_every_frame_and_at_the_end() {
     let mut server = Server::builder(&name).stream(WORDS, 50).ring_always(true).create().unwrap();
     let mut client = Client::open(&name).unwrap();
     let mut tap = Tap::open(&name).unwrap();
+    assert!(tap.can_sleep());
     let mut bell = server.header().ext_doorbell;
     for value in 0..3 {
         publish(&mut server, value);
@@ -128,7 +129,7 @@ fn without_it_nothing_is_rung_for_nobody_and_taps_poll() {
     let mut server = Server::builder(&name).stream(WORDS, 50).create().unwrap();
     let mut tap = Tap::open(&name).unwrap();
     publish(&mut server, 1);
-    assert!(!tap.features().has(Features::RING_ALWAYS));
+    assert!(!tap.features().has(Features::RING_ALWAYS) && !tap.can_sleep());
     assert_eq!(server.header().ext_doorbell, 0);
     assert!(tap.next(LIMIT).unwrap().is_some());
 }

@@ -33,7 +33,7 @@ pub(crate) fn draw(tally: &mut Tally) -> Result<()> {
         let mut c = Command::new(bin("shmx-optimise"));
         let population = ["--hz", "200", "--population", "60", "--once", "--seed", "3"];
         quiet(c.arg(search).args(population))?.wait("shmx-optimise")?;
-        recorder.wait("shmx record")?;
+        recorder.wait_recorder()?;
         for (stream, at, file) in [("population", "0.09", "view-population.svg"), ("log10_best", "1h", "view-best.svg")]
         {
             let svg = images.join(file);

@@ -22,10 +22,19 @@ impl Running {
     }
 
     pub(crate) fn wait(&mut self, what: &str) -> Result<()> {
+        self.wait_for(what, &[0])
+    }
+
+    /// Waits for a recorder, which may have missed frames on a busy machine.
+    pub(crate) fn wait_recorder(&mut self) -> Result<()> {
+        self.wait_for("shmx record", &[0, 3])
+    }
+
+    fn wait_for(&mut self, what: &str, codes: &[i32]) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Some(s) = self.0.try_wait()? {
-                ensure!(s.success(), "{what}: {s}");
+                ensure!(s.code().is_some_and(|c| codes.contains(&c)), "{what}: {s}");
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -6,7 +6,7 @@ pub(crate) mod parse;
 
 pub(crate) use options::{
     Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Prune, Publish, Read, Rm, Send,
-    Serve, Wait,
+    Serve, Sort, Top, Wait,
 };
 pub(crate) use parse::{Every, PublishStream};
 
@@ -15,7 +15,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 /// Frames of typed streams between processes, through named shared memory.
 ///
-/// Commands that look (ls, inspect, read, cat, hz, wait, view, record, dump, doctor) use a read-only mapping and take no
+/// Commands that look (ls, top, inspect, read, cat, hz, wait, view, record, dump, doctor) use a read-only mapping and take no
 /// reader slot unless --attach says so: nothing they do can change a running stream. So do info, and prune --dry-run.
 #[derive(Debug, Parser)]
 #[command(
@@ -78,6 +78,19 @@ Examples:
   shmx ls --all --seconds 0
   shmx ls --json | jq -r 'select(.state == \"dead\") | .name'")]
     Ls(Ls),
+    /// Watch all regions at once, those that do most first.
+    #[command(after_help = "\
+Rates are counted between two pictures. Frame: payload bytes of a frame, on average over the ring. Lag: frames that \
+the reader furthest behind has not taken. With --once or --json, and where stdout is no terminal, it prints the same \
+and takes no keys. Read-only.
+
+Exit codes: 0 done; 1 failed (this platform cannot list); 2 wrong usage.
+
+Examples:
+  shmx top
+  shmx top --sort rate --once
+  shmx top --json --once --interval 0.2s | jq -r .name")]
+    Top(Top),
     /// Watch a region in a live dashboard, or print it once.
     #[command(after_help = "\
 Without a name it lets you pick one. It waits for a server that is not there yet and follows one that restarts. Keys \
@@ -195,7 +208,7 @@ Examples:
   shmx prune --dry-run
   shmx prune --yes robot-")]
     Prune(Prune),
-    /// Check what this machine offers: space, limits, containers, clock, processor, pages.
+    /// Check what this machine offers: space, limits, clock, processors, memory, pages.
     #[command(after_help = "\
 Each finding with its remedy. Makes a small region of its own and removes it.
 
@@ -256,12 +269,13 @@ Examples:
     /// Record regions into an MCAP file, without disturbing them.
     #[command(after_help = "\
 Every frame once, in order, or counted as missed. Regions need not be there yet and may restart, which begins a new \
-segment in the same file. The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and \
+segment in the same file. Where servers were started with --ring-always it sleeps between frames, elsewhere it polls. The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and \
 points. A recorder that is killed leaves a file that is readable up to its last finished chunk, at most a second \
 old. The file may be read by those only who may read the regions.
 
-Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal with something of every region; 1 failed, or a \
-region never came (what was written is kept); 2 wrong usage.
+Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal with every frame of every region since it was \
+opened; 1 failed, or a region never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed \
+or rejected.
 
 Examples:
   shmx record clock -o clock.mcap --seconds 2

@@ -25,6 +25,41 @@ pub(crate) struct Ls {
     pub(crate) json: bool,
 }
 
+/// Which regions `top` shows first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sort {
+    /// Bytes per second.
+    #[default]
+    Bandwidth,
+    /// Frames per second.
+    Rate,
+    /// Readers, and among them those furthest behind.
+    Readers,
+    /// Memory.
+    Size,
+    /// Names, from A to Z.
+    Name,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// What comes first; the key s changes it.
+    #[arg(long, value_name = "BY", value_enum, default_value_t)]
+    pub(crate) sort: Sort,
+    /// The least first; the key r changes it.
+    #[arg(long, short)]
+    pub(crate) reverse: bool,
+    /// Time between two counts.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval, allow_negative_numbers = true)]
+    pub(crate) interval: Duration,
+    /// Print the table once, after one interval.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print an object for each region, after each interval.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Hz {
     /// Names of the regions.
@@ -210,6 +245,9 @@ pub(crate) struct Region {
     /// Which frames carry a checksum: `auto` is those up to 4 KiB, and larger ones when somebody needs it.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) checksum: Checksum,
+    /// Wake those that only look, too (record, hz, inspect, view): they need not poll; a system call for each frame.
+    #[arg(long)]
+    pub(crate) ring_always: bool,
     #[command(flatten)]
     pub(crate) made: Made,
 }
@@ -217,7 +255,7 @@ pub(crate) struct Region {
 impl Region {
     /// A server as the options ask for it.
     pub(crate) fn builder(&self, name: &str) -> ServerBuilder {
-        let builder = Server::builder(name).slots(self.slots).reader_slots(self.readers);
+        let builder = Server::builder(name).slots(self.slots).reader_slots(self.readers).ring_always(self.ring_always);
         self.made.apply(builder.control_bytes(self.control_bytes).checksum(self.checksum.into()))
     }
 }

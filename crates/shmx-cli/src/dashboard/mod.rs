@@ -13,6 +13,7 @@ mod svg;
 mod theme;
 mod view;
 
+use crate::idle;
 use crate::look::{Look, Lookout, Target};
 use crate::ls;
 use crate::seen::Seen;
@@ -24,7 +25,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 use shmx::{Start, StreamInfo, Tap, Verify};
 use std::time::{Duration, Instant};
-use theme::Theme;
+pub(crate) use theme::Theme;
 
 /// Longest wait for a key, so that signals are heard.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -81,9 +82,8 @@ impl Dashboard {
                 next_draw = now + self.interval;
             }
             self.poll();
-            let pause = self.tap.as_ref().map_or(PATIENCE, Tap::pause);
-            let wait = pause.min(PATIENCE).min(next_draw.saturating_duration_since(Instant::now()));
-            if !event::poll(wait).context("cannot read keys")? {
+            let wait = PATIENCE.min(next_draw.saturating_duration_since(Instant::now()));
+            if !idle::key_or_frame(self.tap.as_mut(), wait).context("cannot read keys")? {
                 continue;
             }
             // All that have come, then one picture.

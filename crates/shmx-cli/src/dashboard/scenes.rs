@@ -215,6 +215,8 @@ fn picker() -> Model {
         slots: Some(6),
         frames: Some(12_345),
         age_ns: Some(9_000_000),
+        frame_bytes: Some(48_160),
+        lag: Some(0),
     };
     let rows = vec![
         row("camera", State::Live, Some(59.94), None),

@@ -33,6 +33,8 @@ pub(crate) struct Full {
 
 /// First components of a stream's first element that are kept for plots over time, at most: a million frames are kept.
 pub(crate) const COLUMNS: usize = 32;
+/// How often the life of a region's server is looked at.
+const LIFE: Duration = Duration::from_millis(50);
 /// Frames in short that are kept.
 const MOST_POINTS: usize = 1_000_000;
 
@@ -99,8 +101,12 @@ pub(crate) fn number(ty: ElementType, b: &[u8]) -> f64 {
 pub(crate) trait Frames {
     fn title(&self) -> String;
     fn is_recording(&self) -> bool;
-    /// Takes what has come, and says how long it may wait before it is asked again.
+    /// Takes what has come, and says how long it may wait before it is asked again, if nothing comes.
     fn gather(&mut self) -> Duration;
+    /// What tells when something comes.
+    fn tap(&mut self) -> Option<&mut Tap> {
+        None
+    }
     fn len(&self) -> usize;
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -249,14 +255,15 @@ impl Frames for Live {
                         self.tap = None;
                         return Duration::from_millis(20);
                     }
-                    if Instant::now() < self.next_look {
-                        return tap.pause();
+                    let left = self.next_look.saturating_duration_since(Instant::now());
+                    if !left.is_zero() {
+                        return left;
                     }
-                    self.next_look = Instant::now() + Duration::from_millis(50);
+                    self.next_look = Instant::now() + LIFE;
                     self.ended = match tap.state() {
                         ServerState::Closed => Some("its server has left"),
                         ServerState::Died => Some("its server died"),
-                        _ if tap.is_current() => return tap.pause(),
+                        _ if tap.is_current() => return LIFE,
                         _ => Some("replaced"),
                     };
                 }
@@ -268,6 +275,10 @@ impl Frames for Live {
             }
         }
         Duration::from_millis(5)
+    }
+
+    fn tap(&mut self) -> Option<&mut Tap> {
+        self.tap.as_mut()
     }
 
     fn len(&self) -> usize {

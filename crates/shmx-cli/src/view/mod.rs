@@ -9,6 +9,7 @@ mod svg;
 use crate::args::parse;
 use crate::common::say;
 use crate::exit;
+use crate::idle;
 use crate::recording;
 use crate::stop;
 use anyhow::{Context, bail};
@@ -149,8 +150,8 @@ fn live(terminal: &mut ratatui::DefaultTerminal, frames: &mut dyn Frames, screen
     let mut next = Instant::now();
     loop {
         // Frames are gathered more often than drawn: the ring of a fast producer comes round quickly.
-        let pause = frames.gather().min(next.saturating_duration_since(Instant::now()));
-        if event::poll(pause).context("cannot read keys")?
+        let most = frames.gather().min(next.saturating_duration_since(Instant::now()));
+        if idle::key_or_frame(frames.tap(), most).context("cannot read keys")?
             && let Event::Key(key) = event::read().context("cannot read keys")?
             && key.kind != KeyEventKind::Release
         {

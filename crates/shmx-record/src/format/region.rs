@@ -35,7 +35,9 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn of(tap: &Tap, number: u32) -> Self {
+    /// The region that a tap has open, as the segment with this number.
+    #[must_use]
+    pub fn of(tap: &Tap, number: u32) -> Self {
         let layout = tap.layout();
         let (features, features_more) = tap.features().to_wire();
         Self {

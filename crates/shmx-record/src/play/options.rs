@@ -1,5 +1,7 @@
 //! How recordings are replayed, and what a player tells.
 
+use crate::error::PlayError;
+use crate::read::Recording;
 use shmx::Checksum;
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,16 @@ pub struct PlayOptions {
     pub to: Option<Duration>,
     /// Regions to replay; all if empty.
     pub regions: Vec<String>,
-    /// Put before each region's name.
+    /// Other names for regions: as recorded, and as replayed.
+    pub names: Vec<(String, String)>,
+    /// Put before each region's name that [`PlayOptions::names`] does not change.
     pub prefix: String,
+    /// Streams to replay, by name or number; all if empty. The directory lists all of them anyway, and frames without
+    /// any of these are left out.
+    pub streams: Vec<String>,
+    /// How long a frame waits for a slot that no reader holds before it is skipped; frames of other regions go on
+    /// meanwhile. Default 20 ms.
+    pub slot_wait: Duration,
     /// Permission bits of the regions. Default 0o600.
     pub mode: u32,
     /// Group of the regions, by number; without it that of the process.
@@ -38,12 +48,37 @@ impl Default for PlayOptions {
             from: Duration::ZERO,
             to: None,
             regions: Vec::new(),
+            names: Vec::new(),
             prefix: String::new(),
+            streams: Vec::new(),
+            slot_wait: Duration::from_millis(20),
             mode: 0o600,
             group: None,
             replace: false,
             checksum: None,
         }
+    }
+}
+
+impl PlayOptions {
+    /// Whether all that is named is in the recording.
+    pub(super) fn check(&self, recording: &Recording) -> Result<(), PlayError> {
+        let regions = self.regions.iter().chain(self.names.iter().map(|(recorded, _)| recorded));
+        if let Some(wanted) = regions.into_iter().find(|r| !recording.regions().contains(r)) {
+            let has = recording.regions().join(", ");
+            return Err(PlayError::NoSuchRegion { wanted: wanted.clone(), has });
+        }
+        if self.streams.is_empty() {
+            return Ok(());
+        }
+        let segments = recording.segments();
+        let all = || segments.iter().flat_map(|s| &s.directory.streams);
+        let listed = |wanted: &String| all().any(|s| s.name_lossy() == *wanted || wanted.parse() == Ok(s.id));
+        let Some(wanted) = self.streams.iter().find(|s| !listed(s)) else { return Ok(()) };
+        let mut has: Vec<_> = all().map(|s| s.name_lossy()).collect();
+        has.sort_unstable();
+        has.dedup();
+        Err(PlayError::NoSuchStream { wanted: wanted.clone(), has: has.join(", ") })
     }
 }
 
@@ -80,6 +115,8 @@ pub enum Played {
     Frame,
     /// Began or ended a region.
     Region,
+    /// Nothing: frames wait for slots that readers hold. [`crate::Player::next`] says when to try again.
+    Waiting,
     /// Nothing: the end is reached.
     End,
 }

@@ -200,6 +200,7 @@ impl Recording {
             // Tools may write them in another order.
             frames.sort_by_key(|f| f.log);
         }
+        merge(&mut frames);
         frames
     }
 
@@ -283,6 +284,22 @@ impl Recording {
             _ => {}
         }
     }
+}
+
+/// Puts frames of several regions into the order of their publishing: a recorder takes some of one region before it comes
+/// to the next. Those of one region keep their order.
+fn merge(frames: &mut Vec<RecordedFrame>) {
+    let mut newest: HashMap<usize, u64> = HashMap::new();
+    let mut timed: Vec<(u64, RecordedFrame)> = frames
+        .drain(..)
+        .map(|frame| {
+            let newest = newest.entry(frame.region).or_default();
+            *newest = frame.time.max(*newest);
+            (*newest, frame)
+        })
+        .collect();
+    timed.sort_by_key(|t| t.0);
+    frames.extend(timed.into_iter().map(|t| t.1));
 }
 
 impl Entry {

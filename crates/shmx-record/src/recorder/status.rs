@@ -108,6 +108,9 @@ pub struct RecorderStatus {
     pub backlog_bytes: u64,
     /// Most bytes of frames that were taken and not written at a time.
     pub memory_bytes: u64,
+    /// How often the thread that takes frames has slept: few where servers ring always
+    /// ([`shmx::ServerBuilder::ring_always`]), several hundred a second where it has to poll.
+    pub sleeps: u64,
     /// What was written.
     pub written: Written,
     /// Whether it has ended, by itself or by an error; see [`crate::Recorder::finish`].

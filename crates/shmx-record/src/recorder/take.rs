@@ -1,5 +1,6 @@
 //! The thread that follows the regions and takes their frames.
 
+use super::rest::{Bells, Next, dry};
 use super::status::{RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Source {
     name: String,
     tap: Option<Tap>,
+    /// Its server rings for the recorder, too.
+    rings: bool,
     /// Session seen last, so that what a dead server has left is not recorded twice.
     last_session: Option<u64>,
     /// Whether the region was looked for and not there: what it publishes before it is opened is then missed.
@@ -51,6 +54,7 @@ impl Source {
         Self {
             name: name.to_owned(),
             tap: None,
+            rings: false,
             last_session: None,
             waited: false,
             segment: 0,
@@ -103,6 +107,7 @@ struct Taker<'a> {
     shared: &'a Shared,
     tell: &'a mpsc::Sender<RecorderEvent>,
     taken: u64,
+    bells: Bells,
 }
 
 /// The taking thread.
@@ -114,7 +119,8 @@ pub(super) fn take(
     shared: &Shared,
     tell: &mpsc::Sender<RecorderEvent>,
 ) {
-    let mut t = Taker { options, work, shared, tell, taken: 0 };
+    let mut t = Taker { options, work, shared, tell, taken: 0, bells: Bells::new() };
+    let mut next = Vec::with_capacity(sources.len());
     // After a stop: until when, and up to which frame of each region.
     let mut last_round: Option<(Instant, Vec<u64>)> = None;
     loop {
@@ -125,12 +131,9 @@ pub(super) fn take(
         while let Ok(region) = free.try_recv() {
             sources[region].held -= 1;
         }
-        let mut pause = Duration::from_millis(5);
-        let mut more = false;
+        next.clear();
         for (i, source) in sources.iter_mut().enumerate() {
-            let (again, rest) = t.turn(i, source, last_round.is_some());
-            more |= again;
-            pause = pause.min(rest);
+            next.push(t.turn(i, source, last_round.is_some()));
         }
         if shared.broken.load(Ordering::Acquire) || t.done() {
             break;
@@ -144,8 +147,7 @@ pub(super) fn take(
         if options.until_gone && sources.iter().all(|s| s.segment > 0 && s.tap.is_none()) {
             break;
         }
-        // Memory that comes back ends the wait: there may be frames in the ring.
-        if !more && let Ok(region) = free.recv_timeout(pause) {
+        if let Some(region) = t.bells.rest(&next, free, shared) {
             sources[region].held -= 1;
         }
     }
@@ -175,36 +177,37 @@ impl Taker<'_> {
         }
     }
 
-    /// Takes some frames of a region; whether there may be more at once, and how long it may wait otherwise.
-    fn turn(&mut self, i: usize, source: &mut Source, stop: bool) -> (bool, Duration) {
+    /// Takes some frames of a region, and says what it waits for then.
+    fn turn(&mut self, i: usize, source: &mut Source, stop: bool) -> Next {
         if source.tap.is_none() && !self.open(i, source, stop) {
-            return (false, source.next_look.saturating_duration_since(Instant::now()).max(Duration::from_micros(100)));
+            let left = source.next_look.saturating_duration_since(Instant::now());
+            return Next::Asleep(left.max(Duration::from_micros(100)));
         }
         // Whether there is no frame to take. Some may be counted that are not there any more.
-        let mut dry = false;
+        let mut empty = false;
         for _ in 0..TURN {
             if self.done() {
-                return (false, Duration::ZERO);
+                return Next::Memory;
             }
-            let Some(tap) = source.tap.as_mut() else { return (true, Duration::ZERO) };
+            let Some(tap) = source.tap.as_mut() else { return Next::More };
             let cap = u64::from(tap.layout().frame_bytes_cap());
-            if tap.behind() == 0 {
-                dry = true;
+            // A bell is listened to from a poll in vain on.
+            if tap.behind() == 0 && !source.rings {
+                empty = true;
                 break;
             }
             if source.held >= most_held(source.share, cap) {
-                // The writer is behind. It gives memory back soon.
-                return (false, Duration::from_millis(1));
+                return Next::Memory;
             }
             match tap.try_next().map(|frame| frame.map(Frame::keep)) {
                 Ok(Some(frame)) => self.taken(i, source, frame),
                 Ok(None) => {
-                    dry = true;
+                    empty = true;
                     break;
                 }
                 Err(ReadError::SessionChanged) => {
                     self.end(i, source, EndReason::SessionChanged);
-                    return (true, Duration::ZERO);
+                    return Next::More;
                 }
                 Err(e) => {
                     source.rejected += 1;
@@ -214,11 +217,11 @@ impl Taker<'_> {
             }
         }
         // What was published before the end is taken first: the end was seen before this turn began.
-        if dry && let Some(reason) = source.ended.take() {
+        if empty && let Some(reason) = source.ended.take() {
             self.end(i, source, reason);
-            return (true, Duration::ZERO);
+            return Next::More;
         }
-        let Some(tap) = source.tap.as_mut() else { return (true, Duration::ZERO) };
+        let Some(tap) = source.tap.as_mut() else { return Next::More };
         if Instant::now() >= source.next_look {
             source.next_look = Instant::now() + LOOK_EVERY;
             let ended = end_of(tap);
@@ -227,10 +230,13 @@ impl Taker<'_> {
             }
             source.ended = ended;
             if source.ended.is_some() {
-                return (true, Duration::ZERO);
+                return Next::More;
             }
         }
-        (!dry, tap.pause())
+        if !empty {
+            return Next::More;
+        }
+        dry(tap, source.rings, source.next_look.saturating_duration_since(Instant::now()))
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {
@@ -305,6 +311,7 @@ impl Taker<'_> {
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
+        source.rings = self.bells.add(&mut tap);
         source.tap = Some(tap);
         true
     }

@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) backlog_bytes: AtomicU64,
     /// Most of these bytes so far.
     pub(super) most_bytes: AtomicU64,
+    /// How often the taking thread has gone to rest.
+    pub(super) sleeps: AtomicU64,
     pub(super) regions: Mutex<Vec<RegionStatus>>,
     pub(super) written: Mutex<Written>,
     pub(super) ended: AtomicBool,

@@ -6,8 +6,7 @@ use super::tap::{LOOK, Tap};
 use crate::error::{ReadError, WaitFdError};
 use crate::wait::notice::{Armed, Notice, Watched};
 use crate::wait::set::{Noticed, Waitable};
-use shmx_abi::extension::Features;
-use shmx_os::{WaitFdKind, WaitSource, WaitWord, futex};
+use shmx_os::{WaitFdKind, WaitSource, WaitWord};
 use shmx_ring::load;
 use shmx_ring::sync::AtomicU32;
 use shmx_ring::view::Slots;
@@ -70,9 +69,8 @@ impl Tap {
     #[cold]
     pub(super) fn prepare(&self) -> Armed {
         let region = self.site.clone();
-        let rings = futex::is_supported() && self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS);
         // An even value: the server is between its two steps, or does not keep its word. A pause is as good.
-        let bell = rings.then(|| doorbell::watch(region.word())).filter(|value| value % 2 == 1);
+        let bell = self.can_sleep().then(|| doorbell::watch(region.word())).filter(|value| value % 2 == 1);
         let within = if bell.is_some() { LOOK } else { self.pause() };
         // A tap's polls do not tell the end of the server, so its owner is woken to ask for it.
         Armed { bell, counts: region.counts(), again: true, within, region }

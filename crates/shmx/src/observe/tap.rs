@@ -353,7 +353,7 @@ impl Tap {
         let site = self.site.clone();
         let region = &site.region;
         let bell = &region.header().ext_doorbell;
-        if !futex::is_supported() || !self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS) {
+        if !self.can_sleep() {
             return std::thread::sleep(at_most.min(self.pause()));
         }
         let seen = doorbell::watch(bell);
@@ -368,6 +368,13 @@ impl Tap {
             return std::thread::sleep(at_most.min(SHORTEST));
         }
         let _ = region.os.0.wait(bell, seen, at_most.min(LOOK));
+    }
+
+    /// Whether the server rings for those that only look, too ([`crate::ServerBuilder::ring_always`]), so that the tap
+    /// can sleep; otherwise all waiting is polling.
+    #[must_use]
+    pub fn can_sleep(&self) -> bool {
+        futex::is_supported() && self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS)
     }
 
     /// Whether the server has said that it publishes no more. One load.
