@@ -1,4 +1,6 @@
 //! Waits amid forks, other processes, sandboxes, and those who close what is not theirs.
+//!
+//! Length: one subject, whose tests share their setting.
 
 #![cfg(target_os = "linux")]
 

@@ -150,8 +150,7 @@ fn a_blocked_region_does_not_hold_up_the_others() {
         if held.len() < 2 {
             held.extend(reader.next(Duration::ZERO).unwrap().map(Frame::keep));
         }
-        let through = other.latest().unwrap().is_some_and(|f| f.value(V).unwrap() == 10);
-        through
+        other.latest().unwrap().is_some_and(|f| f.value(V).unwrap() == 10)
     });
     let s = player.stats();
     assert_eq!((s.published, s.skipped), (12, 0), "two of the one, all of the other");

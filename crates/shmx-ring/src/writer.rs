@@ -3,6 +3,8 @@
 //! Several threads may claim at once; publishing needs `&mut` [`Publisher`], so the caller serialises it, which keeps
 //! frame ids dense and in the order in which frames appear. All counters are private and only mirrored into the
 //! region, so nothing that another process writes there can lead the producer astray.
+//!
+//! Length: claim and publish are one protocol over the same words.
 
 use crate::doorbell;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};

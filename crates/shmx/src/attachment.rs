@@ -1,4 +1,6 @@
 //! What a client, its frames and its control senders share: the mapping, the reader slot and the leases.
+//!
+//! Length: one type, whose fields nothing outside may touch.
 
 use crate::error::{DirectoryReadError, OpenError, ReadError, ReaderOccupant, ServerEnd};
 use crate::life;
