@@ -10,6 +10,7 @@ use crate::schema::Schema;
 use crate::stats::Stats;
 use crate::wait::{Deadline, LARGE, lock, lock_of};
 use parking_lot::{Mutex, MutexGuard};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use shmx::error::ReadError;
@@ -398,9 +399,9 @@ impl Reader {
     /// Leaves the region. Frames and arrays that are in use stay valid, and keep the reader's slot until they go.
     fn close(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
+        let ahead = lock(py, &self.ahead).take();
         py.detach(|| {
             let client = lock_of(self.process, &self.client).and_then(|mut client| client.take());
-            let ahead = lock_of(self.process, &self.ahead).and_then(|mut ahead| ahead.take());
             drop((ahead, client));
         });
     }
@@ -492,6 +493,9 @@ impl Frames {
 #[pyfunction(name = "_wait_any")]
 pub(crate) fn wait_any(py: Python<'_>, readers: Vec<Py<Reader>>, timeout: Option<f64>) -> PyResult<Vec<Py<Reader>>> {
     let deadline = Deadline::new(timeout)?;
+    if readers.is_empty() {
+        return Err(PyValueError::new_err("no readers to wait for"));
+    }
     let mut set: Option<WaitSet> = None;
     loop {
         let mut ready = Vec::new();
