@@ -36,7 +36,7 @@ class Shmx:
     """`pyshmx`, sleeping on its doorbell; without checksums, as the others have none."""
 
     order = "newest"
-    spin = 5e-6
+    spin = 0.0
 
     @classmethod
     def sender(cls, name, size, touch, _shared) -> Send:

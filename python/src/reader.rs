@@ -188,7 +188,7 @@ fn owned(frame: Borrowed<'_>, copy: bool) -> OwnedFrame {
 impl Reader {
     #[new]
     #[pyo3(signature = (name, *, wait=None, copy=None, start="newest", verify="auto", reconnect=false,
-                        every_frame=false, require_slot=true, spin=5e-6, prefault=true, huge_pages=false))]
+                        every_frame=false, require_slot=true, spin=0.0, prefault=true, huge_pages=false))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords of Python")]
     fn new(
         py: Python<'_>,

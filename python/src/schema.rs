@@ -298,7 +298,9 @@ impl StreamDesc {
         view: impl FnOnce(Option<Elements>) -> Option<View>,
     ) -> PyResult<Bound<'py, PyAny>> {
         // Any byte but 0 and 1 would be a bool that is neither.
-        if self.element == Some(ElementType::Bool) && detached_if(py, data.len() > LARGE, || data.iter().any(|&b| b > 1)) {
+        if self.element == Some(ElementType::Bool)
+            && detached_if(py, data.len() > LARGE, || data.iter().any(|&b| b > 1))
+        {
             let message = format!("stream {} has bytes that are no bools; take them by `frame.bytes`", self.name);
             return Err(errors::error(py, "InvalidData", message));
         }
