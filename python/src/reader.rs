@@ -438,9 +438,8 @@ impl Reader {
     fn __reduce__<'py>(slf: Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let this = slf.get();
-        let kwargs = this.settings.keywords(py)?;
         let again = py.import("pyshmx._streams")?.getattr("_open_again")?;
-        Ok((again, (slf.get_type(), &this.name, kwargs).into_pyobject(py)?))
+        Ok((again, (slf.get_type(), &this.name, this.settings.clone()).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {

@@ -269,6 +269,20 @@ def test_values_that_change_what_is_published(name):
         assert dict(reader.wait(5)) == {"a": 0.5, "b": 2.0}
 
 
+def test_an_interruption_amid_a_conversion_is_one(name):
+    class Interrupted:
+        def __float__(self) -> float:
+            raise KeyboardInterrupt
+
+        __index__ = __float__
+
+    with pyshmx.Publisher(name, {"a": "f64", "b": "u8"}) as pub:
+        for stream in "ab":
+            with pytest.raises(KeyboardInterrupt):
+                pub.publish({stream: Interrupted()})
+        assert pub.published == 0
+
+
 def test_times_that_make_no_sense(name):
     with pyshmx.Publisher(name, {"t": "u64"}), pyshmx.Reader(name) as reader:
         for bad in (-1, float("nan"), float("-inf")):

@@ -73,6 +73,28 @@ with pyshmx.Publisher(sys.argv[1], {
     assert run(spawn, name, code) == "good"
 
 
+def test_bf16_without_a_type_of_its_own(spawn, name):
+    code = """
+import sys, importlib.abc
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "ml_dtypes":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hide())
+import numpy as np, pyshmx
+with pyshmx.Publisher(sys.argv[1], {"v": ("bf16", (3,)), "one": "bf16"}) as pub:
+    reader = pyshmx.Reader(sys.argv[1])
+    pub.publish({"v": np.array([0x3F80, 0x4000, 0], np.uint16), "one": 1.5})
+    frame = reader.wait(5)
+    assert frame["v"].dtype == np.uint16 and frame["v"].tolist() == [0x3F80, 0x4000, 0]
+    assert frame["one"] == 1.5
+print("good")
+"""
+    process = spawn(code, name)
+    assert process.line() == "good"
+    assert process.end() == 0
+
+
 def test_shapes_that_come_round(spawn, name):
     """A shape of 2**64 elements has as many bytes as an empty frame, modulo 2**64."""
     code = """
