@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 import resource
 from pathlib import Path
 
@@ -34,6 +35,31 @@ def test_the_hierarchy():
     }
     for kind, base in built_in.items():
         assert issubclass(kinds[kind], base)
+
+
+def test_errors_go_to_other_processes(name):
+    def raised(f) -> pyshmx.Error:
+        with pytest.raises(pyshmx.Error) as caught:
+            f()
+        return caught.value
+
+    with pyshmx.Publisher(name, {"t": "u64"}, slots=2) as pub, pyshmx.Reader(name) as reader:
+        pub.publish({"t": 1})
+        frame = reader.latest()
+        held = [pub.frame(), pub.frame()]
+        errors = [
+            raised(lambda: pyshmx.Reader("shmx-py-nobody")),
+            raised(lambda: pyshmx.Publisher(name, {"t": "u64"})),
+            raised(lambda: frame["x"]),
+            raised(lambda: reader.wait(0)),
+            raised(pub.frame),
+        ]
+        del held
+    for error in errors:
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+        assert getattr(again, "errno", None) == getattr(error, "errno", None)
+    assert errors[0].errno == 2
 
 
 def test_no_such_region():
