@@ -26,6 +26,8 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct State {
     server: SharedServer,
+    /// That created it. Asking for it is a system call, which is too much for each frame.
+    process: u32,
     /// Frames that were begun, to be ended with the server.
     begun: Vec<Weak<Mutex<Begun>>>,
 }
@@ -45,7 +47,7 @@ enum Begun {
 #[derive(Debug)]
 pub(crate) struct Handle {
     begun: Arc<Mutex<Begun>>,
-    /// That began it.
+    /// That created its server.
     process: u32,
 }
 
@@ -209,7 +211,7 @@ impl Server {
             .replace(true);
         match py.detach(|| builder.create()) {
             Ok(server) => {
-                let state = State { server: server.into_shared(), begun: Vec::new() };
+                let state = State { server: server.into_shared(), process: std::process::id(), begun: Vec::new() };
                 let before = lock(py, &self.state).replace(state);
                 py.detach(|| drop(before));
                 Ok(true)
@@ -249,7 +251,7 @@ impl Server {
             state.begun.reserve(16);
         }
         state.begun.push(Arc::downgrade(&begun));
-        Ok(Handle { begun, process: std::process::id() })
+        Ok(Handle { begun, process: state.process })
     }
 
     /// Copies a stream's data, any contiguous buffer, into a frame. False if it does not fit, the frame was published,
