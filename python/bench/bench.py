@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import multiprocessing as mp
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing import shared_memory
+from pathlib import Path
 
 SIZES = {"64 B": 64, "64 KiB": 65_536, "1080p": 1920 * 1080 * 3, "4K": 3840 * 2160 * 3}
 
@@ -32,7 +36,7 @@ class Shmx:
     """`pyshmx`, sleeping on its doorbell; without checksums, as the others have none."""
 
     order = "newest"
-    spin = 5e-6
+    spin = 0.0
 
     @classmethod
     def sender(cls, name, size, touch, _shared) -> Send:
@@ -83,14 +87,26 @@ class ShmxPolling(Shmx):
 class Iceoryx:
     """iceoryx2's Python package: publish and subscribe, polled without a pause."""
 
-    @staticmethod
-    def service(name, size):
+    #: A place of its own, since it leaves objects behind: of shared memory and of files.
+    prefix = "iox2-" + os.environ.setdefault("PYSHMX_BENCH", f"shmx-py-bench-{os.getpid()}") + "-"
+
+    @classmethod
+    def clean(cls) -> None:
+        for left in Path("/dev/shm").glob(cls.prefix + "*"):
+            left.unlink(missing_ok=True)
+        shutil.rmtree(Path(tempfile.gettempdir(), cls.prefix), ignore_errors=True)
+
+    @classmethod
+    def service(cls, name, size):
         import ctypes
 
         import iceoryx2 as iox2
 
         iox2.set_log_level(iox2.LogLevel.Error)
-        node = iox2.NodeBuilder.new().create(iox2.ServiceType.Ipc)
+        config = iox2.config.default()
+        config.global_cfg.prefix = iox2.FileName.new(cls.prefix)
+        config.global_cfg.root_path = iox2.Path.new(f"{tempfile.gettempdir()}/{cls.prefix}")
+        node = iox2.NodeBuilder.new().config(config).create(iox2.ServiceType.Ipc)
         builder = node.service_builder(iox2.ServiceName.new(name)).publish_subscribe(iox2.Slice[ctypes.c_uint8])
         return node, builder.open_or_create()
 
@@ -312,6 +328,11 @@ def measure(way: str, size: int, touch: bool, rounds: int) -> float:
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"/dev/shm/{name}")
+        if kind is Iceoryx:
+            # Its ports and nodes are there until nobody has them.
+            send = receive = None
+            gc.collect()
+            Iceoryx.clean()
     return statistics.median(times[len(times) // 10 :]) * 1e6
 
 
@@ -389,34 +410,43 @@ import sys, time, pyshmx
 reader = pyshmx.Reader(sys.argv[1], wait=30)
 print("up", flush=True)
 reader.wait(30)
-start, cpu, frames = time.monotonic(), time.process_time(), 0
-while time.monotonic() - start < float(sys.argv[3]):
-    if sys.argv[2] == "wait":
+cpu, end = time.process_time(), time.monotonic() + float(sys.argv[3])
+if sys.argv[2] == "wait":
+    while time.monotonic() < end:
         reader.wait(1)
-        frames += 1
-    else:
-        frames += reader.try_wait() is not None
+elif sys.argv[2] == "poll":
+    while time.monotonic() < end:
+        reader.try_wait()
         time.sleep(0.001)
-print(time.process_time() - cpu, frames)
+else:
+    while time.monotonic() < end:
+        time.sleep(1 / 60)
+print(time.process_time() - cpu)
 """
 
 
 def waiting(seconds: float) -> dict[str, float]:
-    """CPU time of a reader at 60 Hz, per mille of a processor: sleeping in `wait`, and polling every millisecond."""
+    """CPU time of a reader at 60 Hz, per mille of a processor: sleeping in `wait`, and polling every millisecond.
+
+    "sleep" only sleeps as long: what a process costs that wakes 60 times a second and does nothing. All run at once, so
+    that what disturbs one of them disturbs the others.
+    """
     import pyshmx
 
+    name = f"shmx-py-waiting-{os.getpid()}"
     result = {}
-    for how in ("wait", "poll"):
-        name = f"shmx-py-waiting-{os.getpid()}"
-        with pyshmx.Publisher(name, {"tick": "u64"}) as pub:
+    with pyshmx.Publisher(name, {"tick": "u64"}) as pub, contextlib.ExitStack() as stack:
+        readers = {}
+        for how in ("wait", "poll", "sleep"):
             args = [sys.executable, "-c", WAITING, name, how, str(seconds)]
-            with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as reader:
-                reader.stdout.readline()
-                while reader.poll() is None:
-                    pub.publish({"tick": 1})
-                    time.sleep(1 / 60)
-                cpu, _frames = reader.stdout.read().split()
-            result[how] = float(cpu) / seconds * 1e3
+            readers[how] = stack.enter_context(subprocess.Popen(args, stdout=subprocess.PIPE, text=True))
+        for reader in readers.values():
+            reader.stdout.readline()
+        while any(reader.poll() is None for reader in readers.values()):
+            pub.publish({"tick": 1})
+            time.sleep(1 / 60)
+        for how, reader in readers.items():
+            result[how] = float(reader.stdout.read()) / seconds * 1e3
     return result
 
 

@@ -6,6 +6,11 @@ from __future__ import annotations
 class Error(Exception):
     """Base of all errors of this package. The fields of an error are attributes of its own."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Between processes, too: by itself an OSError loses its number.
+        number = {"errno": self.errno} if isinstance(self, OSError) else {}
+        return type(self), self.args, self.__dict__ | number
+
 
 class NotFound(Error, FileNotFoundError):
     """No region has this name. ``name``."""

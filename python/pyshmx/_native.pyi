@@ -100,7 +100,7 @@ class Reader:
         reconnect: bool = False,
         every_frame: bool = False,
         require_slot: bool = True,
-        spin: float = 5e-06,
+        spin: float = 0.0,
         prefault: bool = True,
         huge_pages: bool = False,
     ) -> Self: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,20 +200,25 @@ _Described = tuple[int, str, str, int, int, bytes]
 def _describe(streams: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[_Described]:
     """The streams of a publisher as the compiled part takes them."""
     items = list(streams.items() if isinstance(streams, Mapping) else streams)
-    taken = [s.id for _, s in items if isinstance(s, Stream) and s.id is not None]
-    described = []
-    for name, given in items:
-        one = _describe_one(name, given, taken)
-        taken.append(one[0])
-        described.append(one)
-    return described
+    free = _numbers(s.id for _, s in items if isinstance(s, Stream) and s.id is not None)
+    return [_describe_next(name, given, free) for name, given in items]
 
 
-def _describe_one(name: str, given: Any, taken: Sequence[int]) -> _Described:
+def _numbers(taken: Iterable[int]) -> Iterator[int]:
+    """Numbers for streams that are given none."""
+    known = set(taken)
+    return (n for n in range(1, 2**32) if n not in known)
+
+
+def _describe_one(name: str, given: Any, taken: Iterable[int]) -> _Described:
+    return _describe_next(name, given, _numbers(taken))
+
+
+def _describe_next(name: str, given: Any, free: Iterator[int]) -> _Described:
     if not isinstance(name, str) or not name:
         raise TypeError(f"{name!r}; streams have names")
     s = _of(name, given)
-    number = s.id if s.id is not None else next(n for n in range(1, 2**32) if n not in taken)
+    number = next(free) if s.id is None else s.id
     extra = s.extra if isinstance(s.extra, bytes) else _json(s.extra)
     return number, name, s.dtype, s.components, s.elements, extra
 

@@ -1,4 +1,4 @@
-//! Memory that Python sees. The one file of the package with `unsafe`.
+//! Memory that Python sees. The one file of the package with `unsafe`, but for two calls in `interpreter`.
 //!
 //! | class | memory | kept by | written by |
 //! |---|---|---|---|
@@ -43,6 +43,30 @@ pub(crate) struct Elements {
     pub(crate) contiguous: bool,
 }
 
+impl Elements {
+    /// Where the element furthest out ends, which is the last one; 0 if there are none.
+    fn end(&self) -> Option<isize> {
+        if self.shape.contains(&0) {
+            return Some(0);
+        }
+        let size = isize::try_from(self.size).ok()?;
+        self.shape.iter().zip(&self.strides).try_fold(size, |end, (&n, &stride)| {
+            let room = (n - 1).checked_mul(stride).filter(|&far| far >= 0)?;
+            end.checked_add(room)
+        })
+    }
+
+    /// Whether a buffer that is asked for with these flags is one of the elements as they lie.
+    fn fits(&self, has: impl Fn(c_int) -> bool) -> bool {
+        let first_moves_fastest = self.contiguous && self.shape.iter().filter(|&&n| n != 1).count() <= 1;
+        if has(ffi::PyBUF_F_CONTIGUOUS) && !first_moves_fastest {
+            return false;
+        }
+        let any_order = has(ffi::PyBUF_STRIDES) && !has(ffi::PyBUF_C_CONTIGUOUS) && !has(ffi::PyBUF_ANY_CONTIGUOUS);
+        self.contiguous || any_order
+    }
+}
+
 /// The data of one stream in a frame: what the arrays that frames give rest on. It has the buffer protocol, and keeps
 /// the frame's slot, or its private memory, for as long as it lives.
 #[pyclass(frozen, weakref, module = "pyshmx")]
@@ -80,12 +104,7 @@ impl View {
     fn new(address: usize, len: usize, elements: Option<Elements>, writable: bool, keeper: Keeper) -> Self {
         // No slice is longer than that.
         let shape = [isize::try_from(len).unwrap_or(isize::MAX)];
-        // What is described lies in what is held: the element furthest out is the last one.
-        let elements = elements.filter(|e| {
-            let last = e.shape.iter().zip(&e.strides).map(|(n, s)| (n - 1).max(0) * s).sum::<isize>();
-            let empty = e.shape.contains(&0);
-            empty || last + e.size as isize <= shape[0]
-        });
+        let elements = elements.filter(|e| e.end().is_some_and(|end| end <= shape[0]));
         Self { address, shape, elements, writable, _keeper: keeper }
     }
 }
@@ -112,7 +131,7 @@ impl View {
             _ if has(ffi::PyBUF_WRITABLE) && !this.writable => {
                 Some("the data of a frame is read-only; copy it to change it")
             }
-            Some(e) if !has(ffi::PyBUF_STRIDES) && !e.contiguous => Some("the rows are padded; ask for strides"),
+            Some(e) if !e.fits(has) => Some("the data does not lie in that order in one piece; ask for strides"),
             _ => None,
         };
         let mut filled = ffi::Py_buffer {
@@ -164,7 +183,7 @@ static ONE: isize = 1;
 /// Private memory that a program may write to: the `data` of the drop-in's frames.
 #[pyclass(frozen, module = "pyshmx.compat", name = "_Block")]
 pub(crate) struct Block {
-    bytes: UnsafeCell<Box<[u8]>>,
+    bytes: Box<[UnsafeCell<u8>]>,
     shape: [isize; 1],
 }
 
@@ -174,7 +193,10 @@ unsafe impl Sync for Block {}
 impl Block {
     pub(crate) fn new(bytes: Box<[u8]>) -> Self {
         let shape = [bytes.len() as isize];
-        Self { bytes: UnsafeCell::new(bytes), shape }
+        let cells = Box::into_raw(bytes) as *mut [UnsafeCell<u8>];
+        // SAFETY: it comes from a box of as many bytes, and a cell is laid out as what is in it.
+        let bytes = unsafe { Box::from_raw(cells) };
+        Self { bytes, shape }
     }
 }
 
@@ -183,10 +205,9 @@ impl Block {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let this = slf.get();
         let has = |flag: c_int| flags & flag == flag;
-        // SAFETY: the box is neither replaced nor read as long as the object lives, only its address is taken.
-        let bytes = unsafe { &mut *this.bytes.get() };
         let filled = ffi::Py_buffer {
-            buf: bytes.as_mut_ptr().cast(),
+            // Cells may be written to through a shared reference.
+            buf: this.bytes.as_ptr().cast_mut().cast(),
             len: this.shape[0],
             itemsize: 1,
             readonly: 0,

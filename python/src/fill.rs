@@ -6,7 +6,7 @@ use crate::errors;
 use crate::numpy::Numpy;
 use crate::schema::{StreamDesc, shape_text};
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyException, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 use shmx::{ElementType, bf16, f16};
@@ -107,6 +107,11 @@ fn number(element: ElementType, value: &Bound<'_, PyAny>) -> PyResult<Option<[u8
     if value.hasattr("__len__")? { Ok(None) } else { convert(element, value) }
 }
 
+/// Not Ctrl-C and the like, which may come amid a conversion too.
+fn is_about_the_value(py: Python<'_>, e: &PyErr) -> bool {
+    e.is_instance_of::<PyException>(py)
+}
+
 fn convert(element: ElementType, value: &Bound<'_, PyAny>) -> PyResult<Option<[u8; 8]>> {
     use ElementType as E;
     let py = value.py();
@@ -118,7 +123,11 @@ fn convert(element: ElementType, value: &Bound<'_, PyAny>) -> PyResult<Option<[u
         }};
     }
     if matches!(element, E::F16 | E::Bf16 | E::F32 | E::F64) {
-        let Ok(number) = value.extract::<f64>() else { return Ok(None) };
+        let number: f64 = match value.extract() {
+            Ok(number) => number,
+            Err(e) if is_about_the_value(py, &e) => return Ok(None),
+            Err(e) => return Err(e),
+        };
         match element {
             E::F16 => put!(f16::from_f64(number)),
             E::Bf16 => put!(bf16::from_f64(number)),
@@ -131,7 +140,8 @@ fn convert(element: ElementType, value: &Bound<'_, PyAny>) -> PyResult<Option<[u
         Ok(number) => number,
         // Wider than any of them.
         Err(e) if e.is_instance_of::<PyOverflowError>(py) => i128::MAX,
-        Err(_) => return Ok(None),
+        Err(e) if is_about_the_value(py, &e) => return Ok(None),
+        Err(e) => return Err(e),
     };
     macro_rules! put_as {
         ($ty:ty) => {

@@ -3,11 +3,11 @@
 use crate::buffer::View;
 use crate::errors;
 use crate::schema::{Schema, StreamDesc};
-use crate::wait::lock;
+use crate::wait::{Alone, lock, take_alone};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMemoryView, PyType};
-use shmx::{ChecksumState, OwnedFrame};
+use shmx::{ChecksumState, ElementType, OwnedFrame};
 use std::sync::Arc;
 
 /// One frame: a mapping from stream names to their data.
@@ -56,7 +56,8 @@ impl Frame {
 
     #[inline]
     fn frame(&self, py: Python<'_>) -> PyResult<Arc<OwnedFrame>> {
-        lock(py, &self.held).clone().ok_or_else(|| {
+        let held = lock(py, &self.held).clone();
+        held.ok_or_else(|| {
             errors::error(py, "Closed", format!("frame {} was released; take its arrays before", self.facts.id))
         })
     }
@@ -79,7 +80,7 @@ impl Frame {
     }
 
     fn names(&self, frame: &OwnedFrame) -> Vec<String> {
-        let named = |id| self.schema.streams.iter().find(|s| s.id == id).map(|s| s.name.clone());
+        let named = |id| self.schema.by_id(id).map(|s| s.name.clone());
         frame.streams().map_while(Result::ok).filter_map(|s| named(s.stream_id)).collect()
     }
 }
@@ -208,7 +209,7 @@ impl Frame {
         let array = self.__getitem__(key)?;
         py.import("pyshmx._streams")?
             .getattr("_torch")?
-            .call1((array, self.schema.find(key)?.element.map(|e| e.name())))
+            .call1((array, self.schema.find(key)?.element.map(ElementType::name)))
     }
 
     /// Names of the streams that the frame carries, in its order.
@@ -218,12 +219,13 @@ impl Frame {
 
     /// The data of all streams by name.
     fn items<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
-        let names = self.keys(py)?;
-        names
-            .into_iter()
-            .map(|name| {
-                let data = self.__getitem__(pyo3::types::PyString::new(py, &name).as_any())?;
-                Ok((name, data))
+        let frame = self.frame(py)?;
+        let carried = frame.streams().map_while(Result::ok);
+        carried
+            .filter_map(|found| {
+                let stream = self.schema.by_id(found.stream_id)?;
+                let data = stream.read(py, found.data, |elements| View::of_frame(&frame, found.data, elements));
+                Some(data.map(|data| (stream.name.clone(), data)))
             })
             .collect()
     }
@@ -254,18 +256,16 @@ impl Frame {
 
     /// Gives the slot back. Raises ViewsAlive (a BufferError), and releases nothing, while arrays of the frame live.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let mut held = lock(py, &self.held);
-        match held.take().map(Arc::try_unwrap) {
-            Some(Err(shared)) => {
-                let views = Arc::strong_count(&shared) - 1;
-                *held = Some(shared);
+        let found = take_alone(&mut lock(py, &self.held));
+        match found {
+            Alone::No { views } => {
                 let message = format!(
                     "frame {} cannot be released: {views} of its arrays are in use; `del` them, or take copies",
                     self.facts.id
                 );
                 Err(errors::error(py, "ViewsAlive", message))
             }
-            Some(Ok(_)) | None => Ok(()),
+            Alone::Yes(_) | Alone::Nothing => Ok(()),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `buffer` | memory that Python sees: the one file with `unsafe` |
+//! | `buffer` | memory that Python sees: the one file with `unsafe` beside `interpreter` |
+//! | `interpreter` | no subinterpreters |
 //! | `draft` | a frame under construction, which keeps its server |
 //! | `errors` | errors as exceptions of `pyshmx._errors` |
 //! | `wait` | locks and waits without the interpreter's lock |
@@ -23,6 +24,7 @@ mod draft;
 mod errors;
 mod fill;
 mod frame;
+mod interpreter;
 mod numpy;
 mod observe;
 mod options;
@@ -34,14 +36,12 @@ mod tap;
 mod wait;
 mod writer;
 
-use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The compiled part of `pyshmx`. Use the package, not this module.
 #[pymodule(gil_used = false)]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    refuse_subinterpreters(m.py())?;
+    interpreter::refuse_subinterpreters(m.py())?;
     m.add_class::<buffer::View>()?;
     m.add_class::<frame::Frame>()?;
     m.add_class::<reader::Reader>()?;
@@ -62,15 +62,4 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(reader::wait_any, m)?)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     compat::add_to(m)
-}
-
-/// Classes are made once in a process, and belong to the interpreter that made them.
-fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
-    static OWNER: AtomicUsize = AtomicUsize::new(0);
-    // Every interpreter has a module `sys` of its own, as long as it lives.
-    let this = py.import("sys")?.as_ptr().addr();
-    match OWNER.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
-        Err(owner) if owner != this => Err(PyImportError::new_err("pyshmx does not work in a subinterpreter")),
-        _ => Ok(()),
-    }
 }

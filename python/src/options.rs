@@ -2,11 +2,10 @@
 
 use crate::wait::duration;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use shmx::{Client, ClientOptions, Hold, Start, Verify};
 
-/// The arguments, for opening again.
-#[derive(Clone, Debug)]
+/// The arguments, for opening again: as a dict of Python they have the names of the fields.
+#[derive(Clone, Debug, IntoPyObject)]
 pub(crate) struct Settings {
     pub(crate) copy: Option<bool>,
     pub(crate) start: String,
@@ -20,21 +19,6 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The arguments again.
-    pub(crate) fn keywords<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("copy", self.copy)?;
-        kwargs.set_item("start", &self.start)?;
-        kwargs.set_item("verify", &self.verify)?;
-        kwargs.set_item("reconnect", self.reconnect)?;
-        kwargs.set_item("every_frame", self.every_frame)?;
-        kwargs.set_item("require_slot", self.require_slot)?;
-        kwargs.set_item("spin", self.spin)?;
-        kwargs.set_item("prefault", self.prefault)?;
-        kwargs.set_item("huge_pages", self.huge_pages)?;
-        Ok(kwargs)
-    }
-
     pub(crate) fn options(&self) -> PyResult<ClientOptions> {
         let hold = match self.copy {
             None => Hold::Auto,

@@ -57,6 +57,11 @@ impl Publisher {
             errors::error(py, "Closed", format!("the publisher of `{}` was closed; make another", self.name))
         })
     }
+
+    /// Ends the waits of a publisher that another thread has closed.
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        self.server(py).map(|_| ())
+    }
 }
 
 #[pymethods]
@@ -145,6 +150,7 @@ impl Publisher {
                 Err(e) => return Err(errors::begin(py, &e)),
             }
             py.check_signals()?;
+            self.check_open(py)?;
         }
     }
 
@@ -161,6 +167,7 @@ impl Publisher {
                 Err(e) => return Err(errors::begin(py, &e)),
             }
             py.check_signals()?;
+            self.check_open(py)?;
         }
     }
 
@@ -170,7 +177,8 @@ impl Publisher {
         let server = self.server(py)?;
         let schema = lock(py, &self.schema).clone();
         let draft = Arc::new(Draft::begin(server).map_err(|e| errors::begin(py, &e))?);
-        for (key, value) in values {
+        // A copy: what converts values is code of others, and may change the dict.
+        for (key, value) in values.copy()? {
             fill(py, schema.find(&key)?, &draft, &value)?;
         }
         let draft = Arc::try_unwrap(draft).map_err(|_| errors::error(py, "ViewsAlive", "the frame is in use"))?;
@@ -195,6 +203,7 @@ impl Publisher {
                 return Ok(batch.messages.into_iter().map(Message::from).collect());
             }
             py.check_signals()?;
+            self.check_open(py)?;
         }
     }
 

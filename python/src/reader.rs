@@ -10,6 +10,7 @@ use crate::schema::Schema;
 use crate::stats::Stats;
 use crate::wait::{Deadline, LARGE, lock, lock_of};
 use parking_lot::{Mutex, MutexGuard};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use shmx::error::ReadError;
@@ -187,7 +188,7 @@ fn owned(frame: Borrowed<'_>, copy: bool) -> OwnedFrame {
 impl Reader {
     #[new]
     #[pyo3(signature = (name, *, wait=None, copy=None, start="newest", verify="auto", reconnect=false,
-                        every_frame=false, require_slot=true, spin=5e-6, prefault=true, huge_pages=false))]
+                        every_frame=false, require_slot=true, spin=0.0, prefault=true, huge_pages=false))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -398,9 +399,9 @@ impl Reader {
     /// Leaves the region. Frames and arrays that are in use stay valid, and keep the reader's slot until they go.
     fn close(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
+        let ahead = lock(py, &self.ahead).take();
         py.detach(|| {
             let client = lock_of(self.process, &self.client).and_then(|mut client| client.take());
-            let ahead = lock_of(self.process, &self.ahead).and_then(|mut ahead| ahead.take());
             drop((ahead, client));
         });
     }
@@ -437,9 +438,8 @@ impl Reader {
     fn __reduce__<'py>(slf: Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let this = slf.get();
-        let kwargs = this.settings.keywords(py)?;
         let again = py.import("pyshmx._streams")?.getattr("_open_again")?;
-        Ok((again, (slf.get_type(), &this.name, kwargs).into_pyobject(py)?))
+        Ok((again, (slf.get_type(), &this.name, this.settings.clone()).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {
@@ -492,6 +492,9 @@ impl Frames {
 #[pyfunction(name = "_wait_any")]
 pub(crate) fn wait_any(py: Python<'_>, readers: Vec<Py<Reader>>, timeout: Option<f64>) -> PyResult<Vec<Py<Reader>>> {
     let deadline = Deadline::new(timeout)?;
+    if readers.is_empty() {
+        return Err(PyValueError::new_err("no readers to wait for"));
+    }
     let mut set: Option<WaitSet> = None;
     loop {
         let mut ready = Vec::new();

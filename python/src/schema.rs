@@ -3,12 +3,14 @@
 use crate::buffer::{Elements, View};
 use crate::errors;
 use crate::numpy::Numpy;
+use crate::wait::{LARGE, detached_if};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyMemoryView, PyString, PyTuple};
 use shmx::meta::{Encoding, StreamMeta};
 use shmx::{Directory, ElementType, bf16, f16};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -19,17 +21,25 @@ pub(crate) struct Schema {
     pub(crate) streams: Vec<StreamDesc>,
     /// Place in `streams` by name.
     by_name: Py<PyDict>,
+    /// The same by number.
+    by_id: HashMap<u32, usize>,
 }
 
 impl Schema {
     pub(crate) fn new(py: Python<'_>, directory: Arc<Directory>) -> PyResult<Arc<Self>> {
         let streams: Vec<_> = directory.streams.iter().map(|s| StreamDesc::new(py, s)).collect::<PyResult<_>>()?;
         let by_name = PyDict::new(py);
-        // Of two with one name the first counts, as in Rust.
+        let mut by_id = HashMap::new();
+        // Of two with one name or number the first counts, as in Rust.
         for (i, s) in streams.iter().enumerate().rev() {
             by_name.set_item(&s.name, i)?;
+            by_id.insert(s.id, i);
         }
-        Ok(Arc::new(Self { directory, streams, by_name: by_name.unbind() }))
+        Ok(Arc::new(Self { directory, streams, by_name: by_name.unbind(), by_id }))
+    }
+
+    pub(crate) fn by_id(&self, id: u32) -> Option<&StreamDesc> {
+        self.by_id.get(&id).and_then(|&i| self.streams.get(i))
     }
 
     /// A stream by name or number.
@@ -44,8 +54,8 @@ impl Schema {
                 }
             }
         } else if key.is_instance_of::<PyInt>() {
-            let id: u64 = key.extract().unwrap_or(u64::MAX);
-            if let Some(s) = self.streams.iter().find(|s| u64::from(s.id) == id) {
+            // What is no u32 is no stream's number either.
+            if let Some(s) = key.extract().ok().and_then(|id| self.by_id(id)) {
                 return Ok(s);
             }
         } else {
@@ -157,26 +167,25 @@ impl Shape {
         self.dims.iter().position(|&d| d == 0)
     }
 
-    /// Bytes of what one step of the open dimension takes, or all of it without one.
-    fn unit(&self) -> usize {
-        let of = |dims: &[usize]| dims.iter().filter(|&&d| d > 0).product::<usize>();
-        match self.row {
-            Some(row) => row * self.dims.first().copied().unwrap_or(1).max(1),
-            None => of(&self.dims) * self.item,
-        }
+    /// Bytes of what one step of the open dimension takes, or all of it without one. None if no memory has as many.
+    fn unit(&self) -> Option<usize> {
+        let bytes = match self.row {
+            Some(row) => row.checked_mul(self.dims.first().copied().unwrap_or(1).max(1)),
+            None => self.dims.iter().filter(|&&d| d > 0).try_fold(self.item, |n, &d| n.checked_mul(d)),
+        };
+        bytes.filter(|&n| isize::try_from(n).is_ok())
     }
 
     /// Bytes of every frame, where they are the same.
     pub(crate) fn bytes(&self) -> Option<usize> {
-        self.open().is_none().then(|| self.unit())
+        self.unit().filter(|_| self.open().is_none())
     }
 
     /// The dimensions of `len` bytes: as declared, or flat, or none where they are no whole elements.
     fn resolve(&self, len: usize) -> Option<Vec<usize>> {
-        let unit = self.unit();
-        match self.open() {
-            None if len == unit => return Some(self.dims.clone()),
-            Some(open) if unit > 0 && len.is_multiple_of(unit) => {
+        match (self.open(), self.unit()) {
+            (None, Some(unit)) if len == unit => return Some(self.dims.clone()),
+            (Some(open), Some(unit)) if unit > 0 && len.is_multiple_of(unit) => {
                 let mut dims = self.dims.clone();
                 dims[open] = len / unit;
                 return Some(dims);
@@ -203,6 +212,7 @@ impl Shape {
         }
     }
 
+    /// Bytes from index to index. None of them is more than what `resolve` or `bytes` say.
     fn strides_of(&self, dims: &[usize]) -> Vec<isize> {
         let mut strides = vec![self.item as isize; dims.len()];
         for i in (1..dims.len()).rev() {
@@ -288,7 +298,9 @@ impl StreamDesc {
         view: impl FnOnce(Option<Elements>) -> Option<View>,
     ) -> PyResult<Bound<'py, PyAny>> {
         // Any byte but 0 and 1 would be a bool that is neither.
-        if self.element == Some(ElementType::Bool) && data.iter().any(|&b| b > 1) {
+        if self.element == Some(ElementType::Bool)
+            && detached_if(py, data.len() > LARGE, || data.iter().any(|&b| b > 1))
+        {
             let message = format!("stream {} has bytes that are no bools; take them by `frame.bytes`", self.name);
             return Err(errors::error(py, "InvalidData", message));
         }

@@ -2,6 +2,7 @@
 
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Signals are looked at this often in every wait.
@@ -11,6 +12,9 @@ pub(crate) const SLICE: Duration = Duration::from_millis(20);
 pub(crate) const LARGE: usize = 64 * 1024;
 
 /// Locks a mutex. While another thread has it the interpreter's lock is free, since that thread may need it to go on.
+///
+/// For locks that nobody holds without the interpreter's lock: so none is held by another thread at a fork. No Python
+/// object is made while one is held, since making it may collect garbage, whose finalizers may want the same lock.
 #[inline]
 pub(crate) fn lock<'a, T: Send>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
     loop {
@@ -31,6 +35,41 @@ pub(crate) fn lock_of<T>(process: u32, mutex: &Mutex<T>) -> Option<MutexGuard<'_
         if std::process::id() != process {
             return None;
         }
+    }
+}
+
+/// Does something under such a lock: at once where it is free, unless that may take `long`. None as above.
+pub(crate) fn with_lock_of<T: Send, R: Send>(
+    py: Python<'_>,
+    long: bool,
+    process: u32,
+    mutex: &Mutex<T>,
+    f: impl FnOnce(&mut T) -> R + Send,
+) -> Option<R> {
+    match if long { None } else { mutex.try_lock() } {
+        Some(mut guard) => Some(f(&mut guard)),
+        None => py.detach(|| lock_of(process, mutex).map(|mut guard| f(&mut guard))),
+    }
+}
+
+/// What is shared, if it is.
+pub(crate) enum Alone<T> {
+    Yes(T),
+    No { views: usize },
+    Nothing,
+}
+
+/// Takes what nobody else has a share of; otherwise it stays where it is.
+#[inline]
+pub(crate) fn take_alone<T>(held: &mut Option<Arc<T>>) -> Alone<T> {
+    match held.take().map(Arc::try_unwrap) {
+        Some(Ok(taken)) => Alone::Yes(taken),
+        Some(Err(shared)) => {
+            let views = Arc::strong_count(&shared) - 1;
+            *held = Some(shared);
+            Alone::No { views }
+        }
+        None => Alone::Nothing,
     }
 }
 

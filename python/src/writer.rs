@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::errors;
 use crate::fill::{fill, room};
 use crate::schema::Schema;
-use crate::wait::{LARGE, detached_if, lock};
+use crate::wait::{Alone, LARGE, detached_if, lock, take_alone};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -36,10 +36,21 @@ impl FrameWriter {
 
     #[inline]
     fn draft(&self, py: Python<'_>) -> PyResult<Arc<Draft>> {
-        lock(py, &self.draft)
-            .clone()
-            .ok_or_else(|| errors::error(py, "Closed", "the frame was published or abandoned; begin another"))
+        let draft = lock(py, &self.draft).clone();
+        draft.ok_or_else(|| done(py))
     }
+}
+
+fn done(py: Python<'_>) -> PyErr {
+    errors::error(py, "Closed", "the frame was published or abandoned; begin another")
+}
+
+fn in_use(py: Python<'_>, views: usize) -> PyErr {
+    let message = format!(
+        "the frame cannot be published: {views} of its arrays are in use, and could change it afterwards; `del` them \
+         before the end of the block"
+    );
+    errors::error(py, "ViewsAlive", message)
 }
 
 #[pymethods]
@@ -90,18 +101,12 @@ impl FrameWriter {
     /// Publishes the frame and returns its number. Raises ViewsAlive (a BufferError), and publishes nothing, while
     /// arrays of it live.
     fn publish(&self, py: Python<'_>) -> PyResult<u64> {
-        let taken = lock(py, &self.draft).take();
-        let taken =
-            taken.ok_or_else(|| errors::error(py, "Closed", "the frame was published or abandoned; begin another"))?;
-        let draft = Arc::try_unwrap(taken).map_err(|shared| {
-            let views = Arc::strong_count(&shared) - 1;
-            *lock(py, &self.draft) = Some(shared);
-            let message = format!(
-                "the frame cannot be published: {views} of its arrays are in use, and could change it afterwards; \
-                 `del` them before the end of the block"
-            );
-            errors::error(py, "ViewsAlive", message)
-        })?;
+        let found = take_alone(&mut lock(py, &self.draft));
+        let draft = match found {
+            Alone::Yes(draft) => draft,
+            Alone::No { views } => return Err(in_use(py, views)),
+            Alone::Nothing => return Err(done(py)),
+        };
         let (time, large) = (self.time(), draft.used() as usize > LARGE);
         let id = detached_if(py, large, || draft.publish(time)).map_err(|e| errors::publish(py, &e))?;
         self.id.store(id, Ordering::Relaxed);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 import resource
 from pathlib import Path
 
@@ -34,6 +35,31 @@ def test_the_hierarchy():
     }
     for kind, base in built_in.items():
         assert issubclass(kinds[kind], base)
+
+
+def test_errors_go_to_other_processes(name):
+    def raised(f) -> pyshmx.Error:
+        with pytest.raises(pyshmx.Error) as caught:
+            f()
+        return caught.value
+
+    with pyshmx.Publisher(name, {"t": "u64"}, slots=2) as pub, pyshmx.Reader(name) as reader:
+        pub.publish({"t": 1})
+        frame = reader.latest()
+        held = [pub.frame(), pub.frame()]
+        errors = [
+            raised(lambda: pyshmx.Reader("shmx-py-nobody")),
+            raised(lambda: pyshmx.Publisher(name, {"t": "u64"})),
+            raised(lambda: frame["x"]),
+            raised(lambda: reader.wait(0)),
+            raised(pub.frame),
+        ]
+        del held
+    for error in errors:
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+        assert getattr(again, "errno", None) == getattr(error, "errno", None)
+    assert errors[0].errno == 2
 
 
 def test_no_such_region():
@@ -215,6 +241,12 @@ def test_metadata_of_others_that_makes_no_sense(name):
         (b"", shmx.DT_F32, 2, 4, 24, (24,)),
         (b'{"shape":[]}', shmx.DT_U64, 1, 8, 24, (3,)),
         (b'{"shape":[]}', shmx.DT_U64, 1, 8, 0, (0,)),
+        # Products that are beyond 64 bits, or come round to 0.
+        (b'{"shape":[65536,65536,65536,65536]}', shmx.DT_F64, 1, 8, 0, (0,)),
+        (b'{"shape":[65536,65536,65536,65536]}', shmx.DT_F64, 1, 8, 8, (1,)),
+        (b'{"shape":[0,65536,65536,65536,65536]}', shmx.DT_F64, 1, 8, 0, (0,)),
+        (b'{"shape":[0,4294967295,4294967295]}', shmx.DT_F64, 1, 8, 0, (0,)),
+        (b'{"role":"image","shape":[4294967295,4],"encoding":"mono8","row_step":4294967295}', 3, 1, 1, 0, (0,)),
     ]
     for extra, code, components, size, length, shape in cases:
         server = shmx.Server()
@@ -247,6 +279,34 @@ def test_names_of_others_that_are_no_text(name):
             frame[77]
         assert len(reader.streams) == 2
         assert reader.streams[""].id == 2
+
+
+def test_values_that_change_what_is_published(name):
+    values: dict = {}
+
+    class Changing:
+        def __float__(self) -> float:
+            values.update(dict.fromkeys("xyz", 1.0))
+            return 0.5
+
+    values |= {"a": Changing(), "b": 2.0}
+    with pyshmx.Publisher(name, {"a": "f64", "b": "f64"}) as pub, pyshmx.Reader(name) as reader:
+        assert pub.publish(values) == 1
+        assert dict(reader.wait(5)) == {"a": 0.5, "b": 2.0}
+
+
+def test_an_interruption_amid_a_conversion_is_one(name):
+    class Interrupted:
+        def __float__(self) -> float:
+            raise KeyboardInterrupt
+
+        __index__ = __float__
+
+    with pyshmx.Publisher(name, {"a": "f64", "b": "u8"}) as pub:
+        for stream in "ab":
+            with pytest.raises(KeyboardInterrupt):
+                pub.publish({stream: Interrupted()})
+        assert pub.published == 0
 
 
 def test_times_that_make_no_sense(name):

@@ -222,6 +222,15 @@ def test_streams_are_added_and_readers_see_them(name):
         assert reader.streams["b"].id == 2
 
 
+def test_many_streams(name):
+    streams = {f"s{n}": pyshmx.stream("u16", id=n if n % 3 == 0 else None) for n in range(1, 1500)}
+    with pyshmx.Publisher(name, streams) as pub, pyshmx.Reader(name) as reader:
+        pub.publish(dict.fromkeys(streams, 7))
+        frame = reader.wait(5)
+        assert frame.items() == [(s, 7) for s in streams]
+        assert {s.id for s in reader.streams.values()} >= set(range(3, 1500, 3))
+
+
 def test_messages_go_to_the_publisher(name):
     with pyshmx.Publisher(name, {"tick": "u64"}) as pub, pyshmx.Reader(name) as reader:
         reader.send(pyshmx.USER_MESSAGE + 1, b"faster")

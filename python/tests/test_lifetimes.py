@@ -239,6 +239,43 @@ def test_objects_die_when_nobody_has_them(name):
     assert all(d() is None for d in dead)
 
 
+def test_finalizers_may_use_what_is_in_use(name, spawn):
+    """An error is made in a call; making it collects garbage, whose finalizer uses the same object."""
+    process = spawn(
+        """
+        import gc, sys, pyshmx
+        import pyshmx.compat as shmx
+
+        class Garbage:
+            def __init__(self):
+                self.cycle = self
+            def __del__(self):
+                frame.released, repr(f), client.get_streams_info(), reader.closed
+
+        with pyshmx.Publisher(sys.argv[1], {"a": ("u8", (100_000,))}) as pub, pyshmx.Reader(sys.argv[1]) as reader:
+            pub.publish({"a": bytes(100_000)})
+            frame, f, client = reader.wait(5), pub.frame(), shmx.Client()
+            held = frame["a"], f["a"]
+            done = reader.latest()
+            done.release()
+            gc.set_threshold(1)
+            for _ in range(100):
+                for use in (frame.release, f.publish, done.keys, lambda: client.open("shmx-py-nobody")):
+                    Garbage()
+                    try:
+                        use()
+                    except pyshmx.Error:
+                        pass
+            gc.set_threshold(700)
+            print("good")
+            f.abandon()
+        """,
+        name,
+    )
+    assert process.line() == "good"
+    assert process.end() == 0
+
+
 def test_frames_in_cycles_are_collected(name):
     with pyshmx.Publisher(name, LARGE) as pub, pyshmx.Reader(name) as reader:
         pub.publish({"a": filled(1)})

@@ -232,6 +232,47 @@ def test_a_fork_amid_a_wait_of_another_thread(name):
             assert not thread.is_alive()
 
 
+def test_a_fork_amid_a_copy_of_the_drop_in(name):
+    """As before: the child gets an answer, whatever another thread was doing at the fork."""
+    import pyshmx.compat as shmx
+
+    server, client = shmx.Server(), shmx.Client()
+    assert server.create(name, 3, 4, 4096, 20_000_000, 4096, [shmx.create_stream_spec(1, "a", shmx.DT_U8, 1, 1)])
+    assert client.open(name)
+    handle = server.begin_frame()
+    assert server.append_stream(handle, 1, bytes(19_000_000), 19_000_000)
+    assert server.publish_frame(handle, 0)
+    stop = threading.Event()
+
+    def copies() -> None:
+        data = bytes(19_000_000)
+        while not stop.is_set():
+            client.get_latest_frame()
+            server.append_stream(handles[0], 1, data, len(data))
+            handles[0] = server.begin_frame()
+
+    handles = [server.begin_frame()]
+    thread = threading.Thread(target=copies)
+    thread.start()
+
+    def child() -> None:
+        # Of a lock that nobody will give back.
+        signal.alarm(int(LIMIT))
+        assert client.get_latest_frame() is None
+        assert client.send_control(0x3000, b"x") is False
+        server.append_stream(handles[0], 1, b"x", 1)
+        assert server.publish_frame(handles[0], 0) is False
+        client.close()
+        server.destroy()
+
+    try:
+        assert [forked(child) for _ in range(10)] == [0] * 10
+    finally:
+        stop.set()
+        thread.join(LIMIT)
+    assert client.get_latest_frame() is not None
+
+
 def test_a_child_of_fork_opens_its_own(name):
     context = multiprocessing.get_context("fork")
     results = context.Queue()
@@ -299,17 +340,19 @@ def test_an_interpreter_ends_with_everything_open(spawn):
         assert pyshmx.remove(name)
 
 
-def test_subinterpreters_are_refused(spawn):
+@pytest.mark.parametrize("first", ["main", "sub"])
+def test_subinterpreters_are_refused(spawn, first):
+    """Whoever asks first, and also where the memory of one that has ended is used again."""
     process = spawn(
         """
-        import sys
-        import pyshmx
+        import sys, textwrap
+        if sys.argv[1] == "main":
+            import pyshmx
         try:
             import _interpreters as interpreters
         except ImportError:
             import _xxsubinterpreters as interpreters
-        other = interpreters.create()
-        code = '''
+        code = textwrap.dedent('''
         import os
         try:
             import pyshmx
@@ -317,10 +360,21 @@ def test_subinterpreters_are_refused(spawn):
         except ImportError as e:
             said = f"refused: {e}"
         os.write(1, (said + chr(10)).encode())
-        '''
-        print(interpreters.run_string(other, __import__("textwrap").dedent(code)))
-        """
+        ''')
+        for kind in ({}, {"isolated": False}, {}, {}):
+            try:
+                other = interpreters.create(**kind)
+            except TypeError:
+                other = interpreters.create("legacy")
+            interpreters.run_string(other, code)
+            interpreters.destroy(other)
+        import pyshmx
+        print("main:", pyshmx.now_ticks() > 0)
+        """,
+        first,
     )
-    line = process.line()
-    assert line.startswith("refused: "), line
+    for _ in range(4):
+        line = process.line()
+        assert line.startswith("refused: pyshmx works in one interpreter"), line
+    assert process.line() == "main: True"
     assert process.end() == 0

@@ -87,6 +87,42 @@ def test_closing_ends_a_wait_of_another_thread(name):
         assert len(errors) == 1
 
 
+@pytest.mark.parametrize("what", ["messages", "frame", "taken", "tap"])
+def test_closing_ends_other_waits_too(name, what):
+    with pyshmx.Publisher(name, {"t": "u64"}, slots=2) as pub, pyshmx.tap(name) as tap:
+        reader = pyshmx.Reader(name, every_frame=True)
+        for t in range(2):
+            pub.publish({"t": t})
+        while tap.try_next() is not None:
+            pass
+        wait = {
+            "messages": lambda: pub.messages(wait=10 * LIMIT),
+            "frame": lambda: pub.frame(wait=10 * LIMIT),
+            "taken": lambda: pub.wait_taken(2),
+            "tap": tap.next,
+        }[what]
+        errors = []
+
+        def run() -> None:
+            try:
+                wait()
+            except pyshmx.Error as e:
+                errors.append(e)
+
+        # A daemon: a wait that does not end must not keep the tests from ending.
+        waiting = threading.Thread(target=run, daemon=True)
+        waiting.start()
+        (tap if what == "tap" else pub).close()
+        waiting.join(LIMIT)
+        assert [type(e) for e in errors] == [pyshmx.Closed]
+        reader.close()
+
+
+def test_no_readers_are_no_wait():
+    with pytest.raises(ValueError, match="no readers"):
+        pyshmx.wait([])
+
+
 def test_many_threads_publish_and_read(name):
     """Each frame is whole, and each goes to one of the threads that share a reader."""
     each = 300
@@ -115,10 +151,12 @@ def test_many_threads_publish_and_read(name):
 
         def read(reader: pyshmx.Reader, into: list) -> None:
             while True:
+                # Asked before: what is published until then is taken.
+                last = done.is_set()
                 try:
                     frame = reader.next(0.01)
                 except TimeoutError:
-                    if done.is_set():
+                    if last:
                         return
                     continue
                 into.append(check(frame))
@@ -173,7 +211,12 @@ WAITS = {
     "wait": "reader.wait()",
     "next": "reader.next()",
     "for": "[f for f in reader]",
+    "every": "[f for f in reader.every(timeout=1000)]",
     "tap": "pyshmx.tap(name).next()",
+    "tap-wait": "pyshmx.tap(name).wait(1000)",
+    "tap-for": "[f for f in pyshmx.tap(name)]",
+    "taken": "lossless().wait_taken(2)",
+    "free-slot": "lossless().frame(wait=1000)",
     "open": "pyshmx.Reader('shmx-py-nobody', wait=1000)",
     "several": "pyshmx.wait([reader])",
     "messages": "pyshmx.Publisher(name + '-m', {'t': 'u64'}).messages(wait=1000)",
@@ -190,6 +233,16 @@ def test_control_c_ends_every_wait(name, spawn, wait):
             signal.signal(signal.SIGINT, signal.default_int_handler)
             name = {name!r}
             reader = pyshmx.Reader(name)
+
+            kept = []
+
+            def lossless():
+                pub = pyshmx.Publisher(name + "-l", {{"t": "u64"}}, slots=2)
+                kept.append(pyshmx.Reader(name + "-l", every_frame=True))
+                pub.publish({{"t": 1}})
+                pub.publish({{"t": 2}})
+                return pub
+
             try:
                 print("waiting")
                 {wait}

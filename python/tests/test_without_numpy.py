@@ -71,3 +71,80 @@ with pyshmx.Publisher(sys.argv[1], {
     print("good")
 """
     assert run(spawn, name, code) == "good"
+
+
+def test_bf16_without_a_type_of_its_own(spawn, name):
+    code = """
+import sys, importlib.abc
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "ml_dtypes":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hide())
+import numpy as np, pyshmx
+with pyshmx.Publisher(sys.argv[1], {"v": ("bf16", (3,)), "one": "bf16"}) as pub:
+    reader = pyshmx.Reader(sys.argv[1])
+    pub.publish({"v": np.array([0x3F80, 0x4000, 0], np.uint16), "one": 1.5})
+    frame = reader.wait(5)
+    assert frame["v"].dtype == np.uint16 and frame["v"].tolist() == [0x3F80, 0x4000, 0]
+    assert frame["one"] == 1.5
+print("good")
+"""
+    process = spawn(code, name)
+    assert process.line() == "good"
+    assert process.end() == 0
+
+
+def test_shapes_that_come_round(spawn, name):
+    """A shape of 2**64 elements has as many bytes as an empty frame, modulo 2**64."""
+    code = """
+import pyshmx.compat as shmx
+for extra in (b'{"shape":[65536,65536,65536,65536]}', b'{"shape":[0,65536,65536,65536,65536]}'):
+    server = shmx.Server()
+    spec = shmx.create_stream_spec(1, "a", shmx.DT_F64, 1, 8, extra=extra)
+    assert server.create(sys.argv[1], streams=[spec])
+    handle = server.begin_frame()
+    assert server.append_stream(handle, 1, b"", 0) and server.publish_frame(handle, 0)
+    with pyshmx.Reader(sys.argv[1]) as reader:
+        found = reader.latest()["a"]
+        assert (found.shape, found.nbytes) == ((0,), 0), found.shape
+        try:
+            found[1, 0, 0, 0]
+        except (IndexError, TypeError, NotImplementedError):
+            pass
+    server.destroy()
+print("good")
+"""
+    assert run(spawn, name, code) == "good"
+
+
+def test_buffers_are_what_was_asked_for(spawn, name):
+    code = """
+import ctypes
+get, give_back = ctypes.pythonapi.PyObject_GetBuffer, ctypes.pythonapi.PyBuffer_Release
+get.argtypes = ctypes.py_object, ctypes.c_void_p, ctypes.c_int
+
+def asks(view, flags):
+    buffer = ctypes.create_string_buffer(256)
+    try:
+        get(view, buffer, flags)
+    except BufferError:
+        return False
+    give_back(buffer)
+    return True
+
+SIMPLE, WRITABLE, ND, STRIDES, C, F, ANY = 0, 1, 8, 0x18, 0x38, 0x58, 0x98
+with pyshmx.Publisher(sys.argv[1], {
+    "padded": pyshmx.image(2, 3, "mono8", row_step=8), "tight": pyshmx.image(2, 3, "mono8"), "v": ("f32", 3)}) as pub:
+    reader = pyshmx.Reader(sys.argv[1], copy=False)
+    with pub.frame() as f:
+        f["padded"], f["tight"], f["v"] = bytes(16), bytes(6), [1, 2, 3]
+    frame = reader.wait(5)
+    found = {k: [asks(frame[k].obj, flags) for flags in (SIMPLE, ND, STRIDES, C, F, ANY, WRITABLE)] for k in frame}
+    assert found["padded"] == [False, False, True, False, False, False, False], found
+    assert found["tight"] == [True, True, True, True, False, True, False], found
+    assert found["v"] == [True, True, True, True, True, True, False], found
+    del frame
+print("good")
+"""
+    assert run(spawn, name, code) == "good"

@@ -63,6 +63,9 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
         let mut clippy = cargo(&["clippy", "--manifest-path", MANIFEST, "--all-targets", "--", "-D", "warnings"]);
         step::command(tally, "clippy of the Python package", clippy.env("PYO3_PYTHON", &first.path))?;
     }
+    if !quick && !interpreters.iter().any(|i| i.free_threaded) {
+        step::skip(tally, "Python without the interpreter lock", "there is no such interpreter", false)?;
+    }
     for interpreter in chosen {
         let packages: Vec<&str> = TEST.iter().chain(if quick { &[] } else { OPENCV }).copied().collect();
         let python = environment::with_wheels(interpreter, &packages, &wheels)?;

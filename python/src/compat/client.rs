@@ -3,7 +3,7 @@
 use super::answers::{decoded, header_dict, streams_list};
 use super::args::{Name, U32};
 use crate::buffer::Block;
-use crate::wait::{LARGE, detached_if, lock};
+use crate::wait::{LARGE, lock, with_lock_of};
 use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,14 +12,17 @@ use shmx::abi::wire::GlobalHeader;
 use shmx::error::{OpenError, SendError};
 use shmx::{Client as Inner, Directory, Frame, Tap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Reads a region: the newest frame, as private copies. Closed until `open`.
 #[pyclass(frozen, subclass, weakref, module = "pyshmx.compat", name = "Client")]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Client {
     source: Mutex<Option<Source>>,
+    /// That opened it last.
+    process: AtomicU32,
     /// The directory as of the last `refresh_static`; kept after `close`.
-    known: Mutex<Known>,
+    known: Mutex<Arc<Known>>,
 }
 
 #[derive(Debug, Default)]
@@ -133,7 +136,8 @@ impl Known {
 impl Client {
     #[new]
     fn new() -> Self {
-        Self::default()
+        let process = AtomicU32::new(std::process::id());
+        Self { source: Mutex::default(), process, known: Mutex::default() }
     }
 
     /// Opens a region, after closing what is open; False if that fails.
@@ -141,26 +145,31 @@ impl Client {
         self.close(py);
         let Some(name) = name.0 else { return false };
         let Ok(source) = py.detach(|| Source::open(&name)) else { return false };
-        if let Some(directory) = source.directory() {
-            *lock(py, &self.known) = Known::new(py, directory);
+        let directory = source.directory();
+        if self.with(py, false, |of| *of = Some(source)).is_none() {
+            return false;
         }
-        *lock(py, &self.source) = Some(source);
+        self.process.store(std::process::id(), Ordering::Relaxed);
+        if let Some(directory) = directory {
+            self.know(py, directory);
+        }
         true
     }
 
     /// Leaves the region. What frames gave stays valid.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| drop(self.source.lock().take()));
+        let source = self.with(py, true, Option::take);
+        py.detach(|| drop(source));
     }
 
     /// Whether a region is open.
     fn is_open(&self, py: Python<'_>) -> bool {
-        lock(py, &self.source).is_some()
+        self.with(py, false, |source| source.is_some()) == Some(true)
     }
 
     /// The header as it is now; {} when closed.
     fn get_header_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let header = lock(py, &self.source).as_ref().map(Source::header);
+        let header = self.with(py, false, |source| source.as_ref().map(Source::header)).flatten();
         header_dict(py, header)
     }
 
@@ -173,13 +182,10 @@ impl Client {
     /// The newest frame: `{"__metadata__": ..., name: {"data": memoryview, "elem_count": int, "bytes": int}}`; None
     /// without one. `data` is a writable copy of its own.
     fn get_latest_frame<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let large = lock(py, &self.source).as_ref().is_some_and(Source::is_large);
-        let copied = if large {
-            py.detach(|| self.source.lock().as_mut().and_then(Source::latest))
-        } else {
-            lock(py, &self.source).as_mut().and_then(Source::latest)
-        };
+        let large = self.with(py, false, |source| source.as_ref().is_some_and(Source::is_large)) == Some(true);
+        let copied = self.with(py, large, |source| source.as_mut().and_then(Source::latest)).flatten();
         let Some(copied) = copied else { return Ok(None) };
+        let known = lock(py, &self.known).clone();
         let frame = PyDict::new(py);
         let metadata = PyDict::new(py);
         metadata.set_item(intern!(py, "frame_id"), copied.frame_id)?;
@@ -188,7 +194,7 @@ impl Client {
         metadata.set_item(intern!(py, "tlv_count"), copied.tlv_count)?;
         frame.set_item(intern!(py, "__metadata__"), metadata)?;
         for (id, elem_count, bytes) in copied.streams {
-            let key = lock(py, &self.known).key(py, id)?;
+            let key = known.key(py, id)?;
             let stream = PyDict::new(py);
             let len = bytes.len();
             let block = Bound::new(py, Block::new(bytes))?;
@@ -202,15 +208,12 @@ impl Client {
 
     /// Reads the directory again; False when closed, or where it cannot be read.
     fn refresh_static(&self, py: Python<'_>) -> bool {
-        let directory = lock(py, &self.source).as_ref().map(Source::directory);
-        match directory {
-            None => false,
-            Some(None) => false,
-            Some(Some(directory)) => {
-                *lock(py, &self.known) = Known::new(py, directory);
-                true
-            }
+        let directory = self.with(py, false, |source| source.as_ref().and_then(Source::directory)).flatten();
+        let found = directory.is_some();
+        if let Some(directory) = directory {
+            self.know(py, directory);
         }
+        found
     }
 
     /// Sends a message to the server; False if it was not sent. Type 0 is taken and never arrives.
@@ -225,10 +228,21 @@ impl Client {
 }
 
 impl Client {
+    /// Does something with the region, without the interpreter's lock if it may take long. None in a forked child of a
+    /// process of which a thread was just doing so.
+    fn with<T: Send>(&self, py: Python<'_>, long: bool, f: impl FnOnce(&mut Option<Source>) -> T + Send) -> Option<T> {
+        with_lock_of(py, long, self.process.load(Ordering::Relaxed), &self.source, f)
+    }
+
+    fn know(&self, py: Python<'_>, directory: Arc<Directory>) {
+        let known = Arc::new(Known::new(py, directory));
+        let before = std::mem::replace(&mut *lock(py, &self.known), known);
+        drop(before);
+    }
+
     fn send(&self, py: Python<'_>, ty: u32, body: &[u8]) -> bool {
-        let mut source = lock(py, &self.source);
-        let Some(Source::Live(client)) = source.as_mut() else { return false };
-        detached_if(py, body.len() > LARGE, || {
+        let sent = self.with(py, body.len() > LARGE, |source| {
+            let Some(Source::Live(client)) = source.as_mut() else { return false };
             let mut sent = client.control_send(ty, body);
             // A slot may have become free since.
             if matches!(sent, Err(SendError::NoReaderSlot { reader_slots: 1.. }))
@@ -243,6 +257,7 @@ impl Client {
                 Err(SendError::ReservedType) => client.reader_index().is_some(),
                 Err(_) => false,
             }
-        })
+        });
+        sent == Some(true)
     }
 }

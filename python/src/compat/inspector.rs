@@ -39,7 +39,8 @@ impl Inspector {
 
     /// Lets the region go.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| drop(self.inner.lock().take()));
+        let inner = lock(py, &self.inner).take();
+        py.detach(|| drop(inner));
     }
 
     /// The header as it is now; {} when closed.

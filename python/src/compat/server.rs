@@ -4,7 +4,7 @@ use super::answers::{header_dict, readers_list};
 use super::args::{Name, U32, U64};
 use crate::buffer::copy_out;
 use crate::draft::Draft;
-use crate::wait::{LARGE, detached_if, lock};
+use crate::wait::{LARGE, detached_if, lock, with_lock_of};
 use parking_lot::Mutex;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError};
@@ -26,6 +26,8 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct State {
     server: SharedServer,
+    /// That created it. Asking for it is a system call, which is too much for each frame.
+    process: u32,
     /// Frames that were begun, to be ended with the server.
     begun: Vec<Weak<Mutex<Begun>>>,
 }
@@ -45,6 +47,16 @@ enum Begun {
 #[derive(Debug)]
 pub(crate) struct Handle {
     begun: Arc<Mutex<Begun>>,
+    /// That created its server.
+    process: u32,
+}
+
+impl Handle {
+    /// Does something with the frame, without the interpreter's lock if it may take long. None in a forked child whose
+    /// parent was just filling it.
+    fn with<T: Send>(&self, py: Python<'_>, long: bool, f: impl FnOnce(&mut Begun) -> T + Send) -> Option<T> {
+        with_lock_of(py, long, self.process, &self.begun, f)
+    }
 }
 
 #[pymethods]
@@ -199,7 +211,9 @@ impl Server {
             .replace(true);
         match py.detach(|| builder.create()) {
             Ok(server) => {
-                *lock(py, &self.state) = Some(State { server: server.into_shared(), begun: Vec::new() });
+                let state = State { server: server.into_shared(), process: std::process::id(), begun: Vec::new() };
+                let before = lock(py, &self.state).replace(state);
+                py.detach(|| drop(before));
                 Ok(true)
             }
             Err(e) => {
@@ -214,7 +228,8 @@ impl Server {
 
     /// Ends the region: readers learn it, and the name is removed.
     fn destroy(&self, py: Python<'_>) {
-        py.detach(|| drop(self.state.lock().take()));
+        let state = lock(py, &self.state).take();
+        py.detach(|| drop(state));
     }
 
     /// The header as it is now; {} without a region.
@@ -236,7 +251,7 @@ impl Server {
             state.begun.reserve(16);
         }
         state.begun.push(Arc::downgrade(&begun));
-        Ok(Handle { begun })
+        Ok(Handle { begun, process: state.process })
     }
 
     /// Copies a stream's data, any contiguous buffer, into a frame. False if it does not fit, the frame was published,
@@ -261,18 +276,20 @@ impl Server {
                 &copy
             }
         };
-        let mut begun = lock(py, &frame_handle.get().begun);
-        if let Begun::New(server) = &*begun {
-            *begun = Draft::begin(server.clone()).map_or(Begun::Done, Begun::Open);
-        }
-        let Begun::Open(draft) = &*begun else { return Ok(false) };
-        Ok(detached_if(py, bytes.len() > LARGE, || draft.append(stream_id.0, elem_count.0, bytes).is_ok()))
+        let appended = frame_handle.get().with(py, bytes.len() > LARGE, |begun| {
+            if let Begun::New(server) = begun {
+                *begun = Draft::begin(server.clone()).map_or(Begun::Done, Begun::Open);
+            }
+            let Begun::Open(draft) = begun else { return false };
+            draft.append(stream_id.0, elem_count.0, bytes).is_ok()
+        });
+        Ok(appended == Some(true))
     }
 
     /// Publishes a frame. False if it is empty, was published before, or its server is gone.
     fn publish_frame(&self, py: Python<'_>, frame_handle: &Bound<'_, Handle>, sim_time: f64) -> bool {
-        let begun = std::mem::replace(&mut *lock(py, &frame_handle.get().begun), Begun::Done);
-        let Begun::Open(draft) = begun else { return false };
+        let begun = frame_handle.get().with(py, false, |begun| std::mem::replace(begun, Begun::Done));
+        let Some(Begun::Open(draft)) = begun else { return false };
         let large = draft.used() as usize > LARGE;
         detached_if(py, large, || draft.publish(sim_time).is_ok())
     }
