@@ -55,12 +55,10 @@ fn lender(client: Option<&mut shmx_client>) -> Result<&mut Lender<Client>, Fault
 pub extern "C" fn shmx_client_open(
     name: Text,
     options: In<shmx_client_options>,
-    out: Out<'_, *mut shmx_client>,
+    out: Out<*mut shmx_client>,
 ) -> shmx_status {
     guard("shmx_client_open", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let name = name.get("name")?;
         let (to_open, wait) = options::client(options)?;
         let client = if wait == 0 { to_open.open(name)? } else { to_open.open_within(name, duration(wait))? };
@@ -153,12 +151,10 @@ pub extern "C" fn shmx_client_release(client: Option<&mut shmx_client>, lend: u3
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_keep(client: Option<&mut shmx_client>, out: Out<'_, *mut shmx_frame>) -> shmx_status {
+pub extern "C" fn shmx_client_keep(client: Option<&mut shmx_client>, out: Out<*mut shmx_frame>) -> shmx_status {
     guard("shmx_client_keep", || {
         let lender = lender(client)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_frame::new(lender.keep()?));
         Ok(shmx_status::Ok)
     })
@@ -168,7 +164,7 @@ pub extern "C" fn shmx_client_keep(client: Option<&mut shmx_client>, out: Out<'_
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_age(client: Option<&mut shmx_client>, age_ns: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_client_age(client: Option<&mut shmx_client>, age_ns: Out<u64>) -> shmx_status {
     guard("shmx_client_age", || put_age(lender(client)?.lent()?.age(), age_ns))
 }
 
@@ -180,8 +176,8 @@ pub extern "C" fn shmx_client_age(client: Option<&mut shmx_client>, age_ns: Out<
 pub extern "C" fn shmx_client_find(
     client: Option<&mut shmx_client>,
     stream: Array<shmx_stream>,
-    stream_id: Out<'_, u32>,
-    session_id: Out<'_, u64>,
+    stream_id: Out<u32>,
+    session_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_client_find", || {
         let open = open(client)?;
@@ -199,13 +195,11 @@ pub extern "C" fn shmx_client_find(
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_client_directory(
     client: Option<&mut shmx_client>,
-    out: Out<'_, *mut shmx_directory>,
+    out: Out<*mut shmx_directory>,
 ) -> shmx_status {
     guard("shmx_client_directory", || {
         let open = open(client)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let directory = open.lender.directory()?;
         hand_out(out, shmx_directory::new(directory));
         Ok(shmx_status::Ok)
@@ -257,7 +251,7 @@ pub extern "C" fn shmx_client_stats(client: Option<&mut shmx_client>, out: Fill<
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_server_state(client: Option<&mut shmx_client>, state: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_client_server_state(client: Option<&mut shmx_client>, state: Out<u32>) -> shmx_status {
     guard("shmx_client_server_state", || {
         put(state, "state", shmx_server_state::from(lender(client)?.reader().server_end()) as u32)?;
         Ok(shmx_status::Ok)
@@ -268,7 +262,7 @@ pub extern "C" fn shmx_client_server_state(client: Option<&mut shmx_client>, sta
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, replaced: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, replaced: Out<u32>) -> shmx_status {
     guard("shmx_client_is_replaced", || {
         put(replaced, "replaced", lender(client)?.reader().is_replaced().into())?;
         Ok(shmx_status::Ok)
@@ -281,7 +275,7 @@ pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, repl
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_wait_fd(client: Option<&mut shmx_client>, fd: Out<'_, i32>) -> shmx_status {
+pub extern "C" fn shmx_client_wait_fd(client: Option<&mut shmx_client>, fd: Out<i32>) -> shmx_status {
     guard("shmx_client_wait_fd", || {
         put(fd, "fd", descriptor(lender(client)?.reader())?)?;
         Ok(shmx_status::Ok)
@@ -343,12 +337,10 @@ pub extern "C" fn shmx_client_send(
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_sender(client: Option<&mut shmx_client>, out: Out<'_, *mut shmx_sender>) -> shmx_status {
+pub extern "C" fn shmx_client_sender(client: Option<&mut shmx_client>, out: Out<*mut shmx_sender>) -> shmx_status {
     guard("shmx_client_sender", || {
         let open = open(client)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_sender { sender: open.sender.clone() });
         Ok(shmx_status::Ok)
     })

@@ -33,6 +33,22 @@ mod tap;
 mod view;
 mod writer;
 
+/// What the header promises of threads, held against the facade's types.
+const _: () = {
+    const fn may_move<T: Send>() {}
+    const fn may_be_shared<T: Send + Sync>() {}
+    may_move::<shmx::Server>();
+    may_move::<shmx::FrameWriter<'static>>();
+    may_move::<shmx::Client>();
+    may_move::<shmx::Tap>();
+    may_move::<shmx::Frame<'static>>();
+    may_be_shared::<shmx::SharedServer>();
+    may_be_shared::<shmx::ControlSender>();
+    may_be_shared::<shmx::OwnedFrame>();
+    may_be_shared::<shmx::Inspector>();
+    may_be_shared::<shmx::Directory>();
+};
+
 pub use args::{Array, Bytes, Fill, FillArray, Give, In, Out, Room, Text, Versioned};
 pub use client::*;
 pub use consts::*;

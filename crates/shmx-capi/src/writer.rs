@@ -175,14 +175,12 @@ pub extern "C" fn shmx_writer_reserve(
     writer: Option<&mut shmx_writer>,
     stream: Array<crate::stream::shmx_stream>,
     bytes: usize,
-    room: Out<'_, *mut c_void>,
+    room: Out<*mut c_void>,
 ) -> shmx_status {
     guard("shmx_writer_reserve", || {
         let frame = frame(writer)?;
         let asked = crate::frame::one_asked(&stream)?.asked("stream")?;
-        if room.is_none() {
-            return Err(Fault::null("room"));
-        }
+        room.need("room")?;
         put_if_wanted(room, frame.reserve_as(asked, bytes)?.as_mut_ptr().cast());
         Ok(shmx_status::Ok)
     })
@@ -228,14 +226,12 @@ pub extern "C" fn shmx_writer_append_records(
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_writer_room(
     writer: Option<&mut shmx_writer>,
-    room: Out<'_, *mut c_void>,
-    bytes: Out<'_, usize>,
+    room: Out<*mut c_void>,
+    bytes: Out<usize>,
 ) -> shmx_status {
     guard("shmx_writer_room", || {
         let frame = frame(writer)?;
-        if room.is_none() {
-            return Err(Fault::null("room"));
-        }
+        room.need("room")?;
         let rest = frame.records_room()?;
         put(bytes, "bytes", rest.len())?;
         put_if_wanted(room, rest.as_mut_ptr().cast());
@@ -260,9 +256,9 @@ pub extern "C" fn shmx_writer_commit(writer: Option<&mut shmx_writer>, bytes: u3
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_writer_info(
     writer: Option<&mut shmx_writer>,
-    used: Out<'_, u32>,
-    left: Out<'_, u32>,
-    slot: Out<'_, u32>,
+    used: Out<u32>,
+    left: Out<u32>,
+    slot: Out<u32>,
 ) -> shmx_status {
     guard("shmx_writer_info", || {
         let frame = frame(writer)?;
@@ -278,7 +274,7 @@ pub extern "C" fn shmx_writer_info(
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_writer_publish(writer: Give<shmx_writer>, sim_time: f64, frame_id: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_writer_publish(writer: Give<shmx_writer>, sim_time: f64, frame_id: Out<u64>) -> shmx_status {
     guard("shmx_writer_publish", || {
         let writer = *writer.take().ok_or_else(|| Fault::null("writer"))?;
         put_if_wanted(frame_id, writer.end(|frame| Ok(frame.publish_frame(sim_time)?))?);
@@ -294,7 +290,7 @@ pub extern "C" fn shmx_writer_publish_recorded(
     writer: Give<shmx_writer>,
     sim_time: f64,
     had_checksum: u32,
-    frame_id: Out<'_, u64>,
+    frame_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_writer_publish_recorded", || {
         let writer = *writer.take().ok_or_else(|| Fault::null("writer"))?;
