@@ -343,6 +343,44 @@ impl<T: Versioned> FillArray<T> {
     }
 }
 
+/// A plain array to be filled, whose length is told beside it.
+///
+/// cbindgen:transparent-typedef
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Places<T>(*mut T);
+
+impl<T> Places<T> {
+    /// Looks at it before anything is done; null will do where there is no room.
+    pub(crate) fn room(self, capacity: usize, argument: &'static str) -> Result<Filling<T>, Fault> {
+        if capacity > 0 && self.0.is_null() {
+            return Err(Fault::null(argument));
+        }
+        let fits = capacity.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok());
+        if !fits || !self.0.is_aligned() {
+            return Err(Fault::bad(argument, "is no array of that many", "pass an array and its real length"));
+        }
+        Ok(Filling { to: self.0, capacity })
+    }
+}
+
+/// An array that has room.
+#[derive(Debug)]
+pub(crate) struct Filling<T> {
+    to: *mut T,
+    capacity: usize,
+}
+
+impl<T> Filling<T> {
+    /// Writes as many as there is room for.
+    pub(crate) fn fill(self, values: impl Iterator<Item = T>) {
+        for (i, value) in values.take(self.capacity).enumerate() {
+            // SAFETY: the caller's promise for arrays: aligned, and it has `capacity` elements.
+            unsafe { self.to.wrapping_add(i).write(value) };
+        }
+    }
+}
+
 /// Writes a result.
 #[inline]
 pub(crate) fn put<T>(out: Out<T>, argument: &'static str, value: T) -> Result<(), Fault> {

@@ -36,6 +36,10 @@ impl shmx_client {
     fn open(&mut self) -> Result<&mut Open, Fault> {
         self.open.as_mut().ok_or_else(|| Fault::closed("client"))
     }
+
+    pub(crate) fn into_reader(self) -> Result<Client, Fault> {
+        Ok(self.open.ok_or_else(|| Fault::closed("client"))?.lender.into_reader())
+    }
 }
 
 #[inline]
@@ -46,6 +50,11 @@ fn open(client: Option<&mut shmx_client>) -> Result<&mut Open, Fault> {
 #[inline]
 fn lender(client: Option<&mut shmx_client>) -> Result<&mut Lender<Client>, Fault> {
     Ok(&mut open(client)?.lender)
+}
+
+/// The reader itself; what it has lent ends.
+pub(crate) fn reader(client: Option<&mut shmx_client>) -> Result<&mut Client, Fault> {
+    Ok(lender(client)?.reader())
 }
 
 /// Opens a region by name, with or without a leading `/`, and takes a reader slot. `options` may be null.
@@ -142,6 +151,17 @@ pub extern "C" fn shmx_client_read_id(
 pub extern "C" fn shmx_client_release(client: Option<&mut shmx_client>, lend: u32) -> shmx_status {
     guard("shmx_client_release", || {
         lender(client)?.release(lend);
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+///
+/// Keeps the view. Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_client_lent(client: Option<&mut shmx_client>, lend: Out<u32>) -> shmx_status {
+    guard("shmx_client_lent", || {
+        put(lend, "lend", lender(client)?.lending())?;
         Ok(shmx_status::Ok)
     })
 }

@@ -90,7 +90,45 @@ pub extern "C" fn shmx_server_begin(server: Option<&shmx_server>, out: Out<*mut 
     guard("shmx_server_begin", || {
         let core = core(server)?;
         out.need("out")?;
-        hand_out(out, core.begin()?);
+        hand_out(out, core.begin(None)?);
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// Claims a slot whose frame every reader with SHMX_CLIENT_EVERY_FRAME has taken, and waits for that no longer than
+/// `timeout_ns`. Other readers are not waited for. SHMX_STATUS_NOT_TAKEN when the time is up; the text names the readers.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_begin_when_taken(
+    server: Option<&shmx_server>,
+    timeout_ns: u64,
+    out: Out<*mut shmx_writer>,
+) -> shmx_status {
+    guard("shmx_server_begin_when_taken", || {
+        let core = core(server)?;
+        out.need("out")?;
+        hand_out(out, core.begin(Some(duration(timeout_ns)))?);
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// Waits until every reader with SHMX_CLIENT_EVERY_FRAME has taken this frame and those before it, or, unless `all` is 0,
+/// every attached reader; at once where there is none. SHMX_STATUS_NOT_TAKEN when the time is up.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_wait_taken(
+    server: Option<&shmx_server>,
+    frame_id: u64,
+    all: u32,
+    timeout_ns: u64,
+) -> shmx_status {
+    guard("shmx_server_wait_taken", || {
+        core(server)?.with(|s| match all {
+            0 => s.wait_taken(frame_id, duration(timeout_ns)),
+            _ => s.wait_taken_by_all(frame_id, duration(timeout_ns)),
+        })??;
         Ok(shmx_status::Ok)
     })
 }

@@ -25,6 +25,17 @@ fn lender(tap: Option<&mut shmx_tap>) -> Result<&mut Lender<Tap>, Fault> {
     tap.ok_or_else(|| Fault::null("tap"))?.lender.as_mut().ok_or_else(|| Fault::closed("tap"))
 }
 
+/// The reader itself; what it has lent ends.
+pub(crate) fn reader(tap: Option<&mut shmx_tap>) -> Result<&mut Tap, Fault> {
+    Ok(lender(tap)?.reader())
+}
+
+impl shmx_tap {
+    pub(crate) fn into_reader(self) -> Result<Tap, Fault> {
+        Ok(self.lender.ok_or_else(|| Fault::closed("tap"))?.into_reader())
+    }
+}
+
 /// Opens a live region, or what a dead server has left. `options` may be null.
 ///
 /// Threads: any; each tap is used by one thread at a time.
@@ -85,6 +96,17 @@ pub extern "C" fn shmx_tap_next(tap: Option<&mut shmx_tap>, timeout_ns: u64, vie
 pub extern "C" fn shmx_tap_release(tap: Option<&mut shmx_tap>, lend: u32) -> shmx_status {
     guard("shmx_tap_release", || {
         lender(tap)?.release(lend);
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+///
+/// Keeps the view. Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_tap_lent(tap: Option<&mut shmx_tap>, lend: Out<u32>) -> shmx_status {
+    guard("shmx_tap_lent", || {
+        put(lend, "lend", lender(tap)?.lending())?;
         Ok(shmx_status::Ok)
     })
 }

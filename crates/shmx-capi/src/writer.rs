@@ -12,6 +12,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A server, of one thread or of several.
 #[derive(Debug)]
@@ -92,21 +93,28 @@ impl Core {
         }
     }
 
-    pub(crate) fn begin(&self) -> Result<shmx_writer, Fault> {
+    /// Without a timeout the slot of a frame that was not taken is used again.
+    pub(crate) fn begin(&self, when_taken: Option<Duration>) -> Result<shmx_writer, Fault> {
         match self {
             Self::Solo(solo) if solo.lent.get() => Err(busy()),
             Self::Solo(solo) => {
                 // SAFETY: no frame borrows it; nobody uses it while `lent` is set, and the writer clears that only after
                 // the frame has ended. The server lives in the `Rc`, of which the writer has one and ends it last.
                 let server: &'static mut Server = unsafe { &mut *solo.server.get() };
-                let frame = server.begin_frame()?;
+                let frame = match when_taken {
+                    None => server.begin_frame()?,
+                    Some(timeout) => server.begin_frame_when_taken(timeout)?,
+                };
                 solo.lent.set(true);
                 Ok(shmx_writer { frame: Some(frame), owner: Self::Solo(solo.clone()) })
             }
             Self::Shared(server) => {
                 // SAFETY: it lives in the `Arc`, of which the writer has one and ends it last.
                 let lasting: &'static SharedServer = unsafe { &*Arc::as_ptr(server) };
-                let frame = lasting.begin_frame()?;
+                let frame = match when_taken {
+                    None => lasting.begin_frame()?,
+                    Some(timeout) => lasting.begin_frame_when_taken(timeout)?,
+                };
                 Ok(shmx_writer { frame: Some(frame), owner: Self::Shared(server.clone()) })
             }
         }
