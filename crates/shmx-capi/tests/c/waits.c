@@ -44,10 +44,12 @@ static void slept_for_many(const char *left, const char *right) {
     /* All of them until they have been asked in vain; `count` may be above the room. */
     OK(shmx_wait_set_wait(set, SECOND, ready, 1, &count));
     CHECK(count == 3 && ready[0] == tokens[0] && ready[1] == 7);
-    for (i = 0; i < 2; ++i) IS(SHMX_STATUS_NOTHING, shmx_client_wait(clients[i], 0, &view));
-    IS(SHMX_STATUS_NOTHING, shmx_tap_wait(tap, 0, &view));
-    count = 9;
-    IS(SHMX_STATUS_NOTHING, shmx_wait_set_wait(set, 0, ready, 3, &count));
+    /* A reader may be named without news. */
+    do {
+        for (i = 0; i < 2; ++i) IS(SHMX_STATUS_NOTHING, shmx_client_wait(clients[i], 0, &view));
+        IS(SHMX_STATUS_NOTHING, shmx_tap_wait(tap, 0, &view));
+        count = 9;
+    } while (shmx_wait_set_wait(set, 0, ready, 3, &count) == SHMX_STATUS_OK);
     CHECK(count == 9);
     publish(servers[1], 5, 0.0);
     do {
@@ -58,7 +60,9 @@ static void slept_for_many(const char *left, const char *right) {
     IS(SHMX_STATUS_NOTHING, shmx_wait_set_remove(set, tokens[1]));
     OK(shmx_wait_set_interrupt(set));
     shmx_tap_free(&tap); /* leaves by itself */
-    IS(SHMX_STATUS_NOTHING, shmx_wait_set_wait(set, SHMX_FOREVER, ready, 3, &count));
+    while (shmx_wait_set_wait(set, SHMX_FOREVER, ready, 3, &count) == SHMX_STATUS_OK) {
+        IS(SHMX_STATUS_NOTHING, shmx_client_wait(clients[0], 0, &view));
+    }
     shmx_server_free(&servers[0]);
     OK(shmx_wait_set_wait(set, 10 * SECOND, ready, 3, &count));
     CHECK(count == 1 && ready[0] == tokens[0]); /* the end of a server is news */
