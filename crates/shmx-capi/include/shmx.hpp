@@ -430,6 +430,43 @@ private:
 
 namespace detail {
 
+// One word of a record, in one load: a frame that was copied just now is served by no load across the pieces that it was
+// stored in.
+[[nodiscard]] inline std::uint32_t word(const unsigned char* at) noexcept {
+    std::uint32_t value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+// `shmx_view_stream` without a call, where all records up to the stream's are plain (docs/wire-format.md, 5.3); each
+// word is read once. What is not plain, and who is not found, is left to the library, which knows what to say.
+[[nodiscard]] inline bool plainly(const shmx_view& view, std::uint32_t id, shmx_data& out) noexcept {
+    constexpr std::uint32_t stream_record = 0x2000, record_head = 8, stream_head = 16;
+    const auto* at = static_cast<const unsigned char*>(view.payload);
+    for (std::size_t left = view.bytes; left >= record_head + stream_head;) {
+        const std::uint32_t type = word(at), length = word(at + 4), bytes = word(at + 16);
+        if (type != stream_record || length > left - record_head || length < stream_head ||
+            bytes > length - stream_head) {
+            return false;
+        }
+        if (word(at + 8) == id) {
+            out = {id, word(at + 12), at + record_head + stream_head, bytes};
+            return true;
+        }
+        const std::size_t step = (std::size_t{length} + record_head + 15) & ~std::size_t{15};
+        if (step >= left) return false;
+        at += step;
+        left -= step;
+    }
+    return false;
+}
+
+inline shmx_status find_stream(const shmx_view& view, std::uint32_t id, shmx_data& out) noexcept {
+    if (plainly(view, id, out)) [[likely]]
+        return SHMX_STATUS_OK;
+    return shmx_view_stream(&view, id, &out);
+}
+
 // What can be asked of a frame, however it is held. `Self` finds a stream in its directory.
 template <class Self>
 class Readable {
@@ -450,7 +487,7 @@ public:
     // The bytes of a stream by its number; none if the frame does not carry it.
     [[nodiscard]] Result<std::optional<Data>> stream(std::uint32_t id) const {
         shmx_data data{};
-        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        const shmx_status status = detail::find_stream(view_, id, data);
         if (status == SHMX_STATUS_OK) return std::optional<Data>(Data(data));
         if (status == SHMX_STATUS_NOTHING) return std::optional<Data>();
         return Error::last(status);
@@ -495,7 +532,7 @@ private:
     template <class T>
     [[nodiscard]] Result<std::span<const T>> values(std::uint32_t id) const {
         shmx_data data{};
-        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        const shmx_status status = detail::find_stream(view_, id, data);
         if (status == SHMX_STATUS_NOTHING) return absent(id);
         if (status != SHMX_STATUS_OK) return Error::last(status);
         if (data.bytes % sizeof(T) != 0) {
@@ -520,7 +557,7 @@ private:
     template <class T>
     [[nodiscard]] Result<T> one(std::uint32_t id) const {
         shmx_data data{};
-        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        const shmx_status status = detail::find_stream(view_, id, data);
         if (status == SHMX_STATUS_NOTHING) return absent(id);
         if (status != SHMX_STATUS_OK) return Error::last(status);
         if (data.bytes != sizeof(T)) {

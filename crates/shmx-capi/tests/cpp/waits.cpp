@@ -131,6 +131,48 @@ static void ended_frames(const std::string& name) {
     CHECK(shmxx::Server::create(name + "-nameless", std::move(options)).value().directory().value()[0].name().empty());
 }
 
+// Damaged records: what is found without the library is what the library finds.
+static void as_the_library_says() {
+    constexpr std::size_t size = 256;
+    alignas(16) std::array<unsigned char, size> bytes{};
+    std::uint64_t seed = 1;
+    const auto random = [&seed](std::uint64_t below) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        return (seed >> 33) % below;
+    };
+    std::size_t found = 0, alike = 0;
+    for (int round = 0; round < 20000; ++round) {
+        bytes.fill(0);
+        std::size_t used = 0;
+        while (used + 64 <= size) {
+            const auto data = static_cast<std::uint32_t>(random(24));
+            const std::uint32_t words[] = {0x2000, 16 + data, static_cast<std::uint32_t>(random(4)), 1, data, 0};
+            std::memcpy(bytes.data() + used, words, sizeof words);
+            used += (sizeof words + data + 15) & ~std::size_t{15};
+        }
+        for (std::uint64_t i = random(4); i > 0; --i) {
+            const std::uint32_t hostile[] = {0, 1, 15, 16, 0x1000, 0x2000, 0xfffffff0u, 0xffffffffu};
+            const std::uint32_t value = hostile[random(8)];
+            std::memcpy(bytes.data() + 4 * random(size / 4), &value, sizeof value);
+        }
+        auto view = shmxx::detail::sized<shmx_view>();
+        view.payload = bytes.data();
+        view.bytes = random(8) ? used : random(size);
+        for (std::uint32_t id = 0; id < 4; ++id) {
+            shmx_data ours{}, theirs{};
+            const bool plain = shmxx::detail::plainly(view, id, ours);
+            const shmx_status status = shmx_view_stream(&view, id, &theirs);
+            CHECK(!plain || status == SHMX_STATUS_OK);
+            if (plain) {
+                CHECK(ours.data == theirs.data && ours.bytes == theirs.bytes && ours.elem_count == theirs.elem_count);
+            }
+            alike += plain;
+            found += status == SHMX_STATUS_OK;
+        }
+    }
+    CHECK(alike > 20000 && found >= alike);
+}
+
 int main(int argc, char** argv) {
     CHECK(argc == 2);
     const std::string name = argv[1], other = name + "-other";
@@ -139,5 +181,6 @@ int main(int argc, char** argv) {
     come_and_go(name);
     of_one_moment(name, other);
     ended_frames(name);
+    as_the_library_says();
     std::puts("waits: ok");
 }
