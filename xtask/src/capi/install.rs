@@ -5,7 +5,7 @@ use crate::interop::output;
 use crate::step::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 const INCLUDE: &str = "crates/shmx-capi/include";
@@ -25,8 +25,12 @@ pub(super) struct Prefix {
 
 impl Prefix {
     pub(super) fn new(prefix: &Path) -> Result<Self> {
-        let prefix = std::path::absolute(prefix)?;
         let destdir = std::env::var_os("DESTDIR").filter(|d| !d.is_empty());
+        Self::at(prefix, destdir.as_deref().map(Path::new))
+    }
+
+    pub(super) fn at(prefix: &Path, destdir: Option<&Path>) -> Result<Self> {
+        let prefix = std::path::absolute(prefix)?;
         let root = match destdir {
             Some(dir) => std::path::absolute(dir)?.join(prefix.strip_prefix("/").unwrap_or(&prefix)),
             None => prefix.clone(),
@@ -132,7 +136,9 @@ impl Prefix {
         let list = self.root.join(MANIFEST);
         let text = fs::read_to_string(&list).with_context(|| format!("read {}", list.display()))?;
         for file in text.lines() {
-            let Ok(below) = Path::new(file).strip_prefix(&self.prefix) else { bail!("{file} is not of this prefix") };
+            let below = Path::new(file).strip_prefix(&self.prefix);
+            let below = below.ok().filter(|p| p.components().all(|c| matches!(c, Component::Normal(_))));
+            let Some(below) = below else { bail!("{file} is not of this prefix") };
             let path = self.root.join(below);
             if path.symlink_metadata().is_ok() {
                 fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
