@@ -30,6 +30,7 @@ pub(super) fn test(tally: &mut Tally, target: &Path, quick: bool, in_ci: bool) -
         ensure!(said.contains(&version()?), "{said}");
         Ok(())
     })?;
+    step::check(tally, "the archive that was installed", || archive(&first, &at("by-archive")))?;
     step::check(tally, "the README's C++ program, as printed", || readme(&cmake, &first, &at("readme")))?;
     step::check(tally, "examples, by CMake, from where the installation was moved", || {
         fs::rename(&first, &moved)?;
@@ -162,6 +163,19 @@ fn examples(built: &Path) -> Result<()> {
         both(built, "server_c", inspector, &["--then-stop"])?;
     }
     Ok(())
+}
+
+/// Nothing but the interface is visible in it, and it works.
+fn archive(prefix: &Path, program: &Path) -> Result<()> {
+    let archive = prefix.join("lib/libshmx.a");
+    let text = output(Command::new("nm").args(["-g", "--defined-only"]).arg(&archive))?;
+    let names: Vec<&str> = text.lines().filter_map(|l| l.split_whitespace().nth(2)).collect();
+    let foreign: Vec<_> = names.iter().filter(|n| !n.starts_with("shmx_")).take(5).collect();
+    ensure!(!names.is_empty() && foreign.is_empty(), "of {} names these are visible: {foreign:?}", names.len());
+    let mut c = Command::new("gcc");
+    c.arg("crates/shmx-capi/tests/c/waits.c").arg("-I").arg(prefix.join("include")).arg(archive);
+    output(c.args(["-pthread", "-ldl", "-lm", "-o"]).arg(program))?;
+    super::whole(Command::new(program))
 }
 
 fn pkg_config(prefix: &Path, program: &Path) -> Result<()> {

@@ -101,9 +101,11 @@ impl Prefix {
     fn libraries(&mut self, release: &Path, version: &str) -> Result<()> {
         let shared = self.copy(&release.join("libshmx_capi.so"), &format!("lib/libshmx.so.{version}"))?;
         let archive = self.copy(&release.join("libshmx_capi.a"), "lib/libshmx.a")?;
-        // Without `strip` they are only larger.
+        // Without `strip` it is only larger.
         let _ = output(Command::new("strip").arg("--strip-unneeded").arg(shared));
-        let _ = output(Command::new("strip").arg("--strip-debug").arg(archive));
+        if let Err(e) = localise(&archive) {
+            println!("   libshmx.a shows symbols of Rust, which two libraries of Rust in one program share: {e:#}");
+        }
         self.link(&format!("libshmx.so.{version}"), &format!("lib/{SONAME}"))?;
         self.link(SONAME, "lib/libshmx.so")
     }
@@ -151,6 +153,25 @@ impl Prefix {
         }
         Ok(())
     }
+}
+
+/// Leaves one object in the archive, of which only the interface is visible: a program may hold other archives made by
+/// Rust, of other versions.
+fn localise(archive: &Path) -> Result<()> {
+    let (whole, new) = (archive.with_extension("o"), archive.with_extension("new"));
+    let made = || -> Result<()> {
+        output(Command::new("ld").args(["-r", "--whole-archive"]).arg(archive).arg("-o").arg(&whole))?;
+        // The bitcode of Rust's own library upsets tools that know another version of it.
+        let rest = ["--strip-debug", "--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
+        output(Command::new("objcopy").args(["--wildcard", "--keep-global-symbol=shmx_*"]).args(rest).arg(&whole))?;
+        output(Command::new("ar").arg("rcs").arg(&new).arg(&whole))?;
+        fs::rename(&new, archive).with_context(|| format!("replace {}", archive.display()))
+    };
+    let done = made();
+    for rest in [&whole, &new] {
+        let _ = fs::remove_file(rest);
+    }
+    done
 }
 
 fn pkg_config(version: &str) -> String {
