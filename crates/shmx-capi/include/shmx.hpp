@@ -41,6 +41,13 @@
 #define SHMXX_EXCEPTIONS 0
 #endif
 
+// Out of the way of what happens for every frame.
+#if defined(__GNUC__)
+#define SHMXX_COLD __attribute__((cold, noinline))
+#else
+#define SHMXX_COLD
+#endif
+
 namespace shmxx {
 
 // Any `std::chrono::duration`; its header is for the program to include, which takes the compiler a while.
@@ -58,7 +65,7 @@ public:
     Error(shmx_status status, std::string text) noexcept : status_(status), text_(std::move(text)) {}
 
     // The last error of this thread.
-    [[nodiscard]] static Error last(shmx_status status) {
+    [[nodiscard]] SHMXX_COLD static Error last(shmx_status status) {
         return Error(status, status == SHMX_STATUS_NOTHING ? "nothing" : shmx_last_error());
     }
     [[nodiscard]] shmx_status status() const noexcept { return status_; }
@@ -525,19 +532,21 @@ protected:
     shmx_view view_ = sized<shmx_view>();
 
 private:
-    [[nodiscard]] Error absent(std::uint32_t id) const {
-        return Error(SHMX_STATUS_NOTHING,
-                     "frame " + std::to_string(view_.frame_id) + " does not carry stream " + std::to_string(id));
+    // Why there is no value; `length` is what is said of data of another length.
+    [[nodiscard]] SHMXX_COLD Error no_value(shmx_status status, std::uint32_t id, const char* length) const {
+        if (status == SHMX_STATUS_NOTHING) {
+            return Error(status,
+                         "frame " + std::to_string(view_.frame_id) + " does not carry stream " + std::to_string(id));
+        }
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + length);
     }
     template <class T>
     [[nodiscard]] Result<std::span<const T>> values(std::uint32_t id) const {
         shmx_data data{};
         const shmx_status status = detail::find_stream(view_, id, data);
-        if (status == SHMX_STATUS_NOTHING) return absent(id);
-        if (status != SHMX_STATUS_OK) return Error::last(status);
-        if (data.bytes % sizeof(T) != 0) {
-            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " has no whole number of values");
-        }
+        if (status != SHMX_STATUS_OK || data.bytes % sizeof(T) != 0) [[unlikely]]
+            return no_value(status, id, " has no whole number of values");
         return std::span<const T>(static_cast<const T*>(data.data), data.bytes / sizeof(T));
     }
     template <class T>
@@ -558,11 +567,8 @@ private:
     [[nodiscard]] Result<T> one(std::uint32_t id) const {
         shmx_data data{};
         const shmx_status status = detail::find_stream(view_, id, data);
-        if (status == SHMX_STATUS_NOTHING) return absent(id);
-        if (status != SHMX_STATUS_OK) return Error::last(status);
-        if (data.bytes != sizeof(T)) {
-            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " has not one value; use `get`");
-        }
+        if (status != SHMX_STATUS_OK || data.bytes != sizeof(T)) [[unlikely]]
+            return no_value(status, id, " has not one value; use `get`");
         std::remove_const_t<T> value{};
         if constexpr (element<T>::type == SHMX_ELEMENT_BOOL) {
             // Another process may have written a 2, and may still write: what was compared is what is taken.
