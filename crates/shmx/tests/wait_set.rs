@@ -319,6 +319,7 @@ fn figures() {
         let what = if count == 0 { "a client by itself".to_owned() } else { format!("a set of {count}") };
         println!("{what}: {:.1} us from publishing to the frame, median", reader.join().unwrap().as_secs_f64() * 1e6);
     }
+}
 
 #[test]
 fn tokens_are_numbers_for_other_languages() {
