@@ -360,7 +360,7 @@ typedef struct shmx_tap shmx_tap;
 // Waits for news of any number of clients and taps, of any regions, in one call.
 //
 // It holds none of them: it is told which belong to it, and one that is freed leaves by itself. From the moment when
-// there may be news of a reader the set names it, until a call that takes a frame from it has said SHMX_STATUS_NOTHING.
+// there may be news of a reader the set names it, until a call that takes a frame from it says SHMX_STATUS_NOTHING.
 typedef struct shmx_wait_set shmx_wait_set;
 
 // A frame under construction, in the slot that it will be read from.
@@ -1448,8 +1448,8 @@ enum shmx_status shmx_wait_set_add_tap(const struct shmx_wait_set *set, struct s
 enum shmx_status shmx_wait_set_remove(const struct shmx_wait_set *set, uint64_t token);
 
 // Waits until there may be news of at least one reader. As many tokens as there is room for go to `tokens`; `count` is
-// how many readers there are news of, and may be above `capacity`. SHMX_STATUS_NOTHING when the time is up, or when the
-// set was interrupted. With 0 it never waits.
+// how many readers there are news of, and may be above `capacity`. SHMX_STATUS_NOTHING when the time is up, or when
+// the set was interrupted. With 0 it never waits.
 //
 // Threads: one at a time; SHMX_STATUS_BUSY while another one waits in the set.
 enum shmx_status shmx_wait_set_wait(const struct shmx_wait_set *set,

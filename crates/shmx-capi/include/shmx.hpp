@@ -437,8 +437,8 @@ private:
 
 namespace detail {
 
-// One word of a record, in one load: a frame that was copied just now is served by no load across the pieces that it was
-// stored in.
+// One word of a record, in one load: a frame that was copied just now is served by no load across the pieces that it
+// was stored in.
 [[nodiscard]] inline std::uint32_t word(const unsigned char* at) noexcept {
     std::uint32_t value;
     std::memcpy(&value, at, sizeof value);

@@ -138,7 +138,7 @@ fn check_size<T: Versioned>(size: usize, argument: &'static str) -> Result<(), F
 #[cold]
 fn bad_size(size: usize, first: usize, argument: &'static str) -> Fault {
     let text = format!(
-        "`{argument}` says that it has {size} bytes, and its versions have {first} to {LARGEST}; set `size` to its sizeof"
+        "`{argument}` says that it has {size} bytes, and versions have {first} to {LARGEST}; set `size` to its sizeof"
     );
     Fault::new(shmx_status::BadSize, text)
 }

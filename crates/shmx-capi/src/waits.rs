@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 /// Waits for news of any number of clients and taps, of any regions, in one call.
 ///
 /// It holds none of them: it is told which belong to it, and one that is freed leaves by itself. From the moment when
-/// there may be news of a reader the set names it, until a call that takes a frame from it has said SHMX_STATUS_NOTHING.
+/// there may be news of a reader the set names it, until a call that takes a frame from it says SHMX_STATUS_NOTHING.
 #[derive(Debug)]
 pub struct shmx_wait_set {
     set: Mutex<WaitSet>,
@@ -95,8 +95,8 @@ pub extern "C" fn shmx_wait_set_remove(set: Option<&shmx_wait_set>, token: u64) 
 }
 
 /// Waits until there may be news of at least one reader. As many tokens as there is room for go to `tokens`; `count` is
-/// how many readers there are news of, and may be above `capacity`. SHMX_STATUS_NOTHING when the time is up, or when the
-/// set was interrupted. With 0 it never waits.
+/// how many readers there are news of, and may be above `capacity`. SHMX_STATUS_NOTHING when the time is up, or when
+/// the set was interrupted. With 0 it never waits.
 ///
 /// Threads: one at a time; SHMX_STATUS_BUSY while another one waits in the set.
 #[unsafe(no_mangle)]

@@ -22,7 +22,8 @@ static shmxx::Server serve(const std::string& name, std::uint32_t slots = 8) {
 }
 
 static_assert(std::is_nothrow_move_constructible_v<shmxx::WaitSet> && !std::is_copy_constructible_v<shmxx::WaitSet>);
-static_assert(std::is_nothrow_move_constructible_v<shmxx::Aligner> && std::is_nothrow_move_constructible_v<shmxx::Events>);
+static_assert(std::is_nothrow_move_constructible_v<shmxx::Aligner>);
+static_assert(std::is_nothrow_move_constructible_v<shmxx::Events>);
 
 static void many(const std::string& left, const std::string& right) {
     auto servers = std::array{serve(left), serve(right)};
