@@ -1,18 +1,29 @@
 //! The C interface, as a caller from C that keeps the header's promises and nothing more: sequences of calls on a live
 //! object made of arbitrary bytes, which also change between them, with null handles, closed ones, wrong sizes, wrong
 //! codes, and a server of its own.
+//!
+//! Length: a declaration and a call of most functions there are.
 
 use crate::client::OPS;
 use crate::live::{Live, store, unique};
 use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
 use shmx_capi::{
-    shmx_client, shmx_client_options, shmx_data, shmx_directory, shmx_frame, shmx_header, shmx_inspector, shmx_message,
-    shmx_messages, shmx_reader, shmx_region, shmx_server, shmx_server_options, shmx_slot, shmx_stats, shmx_status,
-    shmx_stream_info, shmx_tap, shmx_tap_options, shmx_view, shmx_writer,
+    shmx_aligner, shmx_client, shmx_client_options, shmx_directory, shmx_frame, shmx_header, shmx_inspector,
+    shmx_message, shmx_messages, shmx_reader, shmx_region, shmx_server, shmx_server_options, shmx_slot, shmx_stats,
+    shmx_status, shmx_stream_info, shmx_stream_spec, shmx_tap, shmx_tap_options, shmx_view, shmx_wait_set, shmx_writer,
 };
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{null, null_mut};
+
+/// `shmx_data` as C sees it.
+#[repr(C)]
+struct Data {
+    stream_id: u32,
+    elem_count: u32,
+    data: *const u8,
+    bytes: usize,
+}
 
 /// The functions as C sees them. The crate's own declarations have arguments that only a caller from C can make.
 #[allow(unsafe_code, improper_ctypes)] // handles are opaque
@@ -38,8 +49,8 @@ mod c {
         pub fn shmx_client_free(c: *mut *mut shmx_client);
         pub fn shmx_frame_view(f: *const shmx_frame, v: *mut c_void) -> shmx_status;
         pub fn shmx_frame_free(f: *mut *mut shmx_frame);
-        pub fn shmx_view_stream(v: *const c_void, id: u32, out: *mut shmx_data) -> shmx_status;
-        pub fn shmx_view_at(v: *const c_void, index: usize, out: *mut shmx_data) -> shmx_status;
+        pub fn shmx_view_stream(v: *const c_void, id: u32, out: *mut Data) -> shmx_status;
+        pub fn shmx_view_at(v: *const c_void, index: usize, out: *mut Data) -> shmx_status;
         pub fn shmx_tap_open(name: *const c_char, o: *const c_void, out: *mut *mut shmx_tap) -> shmx_status;
         pub fn shmx_tap_next(t: *mut shmx_tap, ns: u64, v: *mut c_void) -> shmx_status;
         pub fn shmx_tap_latest(t: *mut shmx_tap, v: *mut c_void) -> shmx_status;
@@ -84,6 +95,47 @@ mod c {
         pub fn shmx_server_poll(s: *const shmx_server, max: usize, out: *mut *mut shmx_messages) -> shmx_status;
         pub fn shmx_server_append_records(s: *const shmx_server, r: *const c_void, n: usize) -> shmx_status;
         pub fn shmx_server_free(s: *mut *mut shmx_server);
+        pub fn shmx_server_begin_when_taken(s: *const shmx_server, ns: u64, out: *mut *mut shmx_writer) -> shmx_status;
+        pub fn shmx_server_wait_taken(s: *const shmx_server, id: u64, all: u32, ns: u64) -> shmx_status;
+        pub fn shmx_server_add_stream(s: *const shmx_server, spec: *const c_void) -> shmx_status;
+        pub fn shmx_server_close(s: *mut shmx_server) -> shmx_status;
+        pub fn shmx_client_lent(c: *mut shmx_client, lend: *mut u32) -> shmx_status;
+        pub fn shmx_tap_wait(t: *mut shmx_tap, ns: u64, v: *mut c_void) -> shmx_status;
+        pub fn shmx_tap_find(t: *mut shmx_tap, s: *const c_void, id: *mut u32, n: *mut u64) -> shmx_status;
+        pub fn shmx_tap_directory(t: *mut shmx_tap, out: *mut *mut shmx_directory) -> shmx_status;
+        pub fn shmx_frame_find(f: *const shmx_frame, s: *const c_void, id: *mut u32) -> shmx_status;
+        pub fn shmx_inspector_checksum(i: *const shmx_inspector, n: u32, id: *mut u64, s: *mut u32) -> shmx_status;
+        pub fn shmx_inspector_latest(i: *const shmx_inspector, out: *mut *mut shmx_frame) -> shmx_status;
+        pub fn shmx_wait_set_new(out: *mut *mut shmx_wait_set) -> shmx_status;
+        pub fn shmx_wait_set_add_client(s: *const shmx_wait_set, c: *mut shmx_client, t: *mut u64) -> shmx_status;
+        pub fn shmx_wait_set_add_tap(s: *const shmx_wait_set, c: *mut shmx_tap, t: *mut u64) -> shmx_status;
+        pub fn shmx_wait_set_remove(s: *const shmx_wait_set, t: u64) -> shmx_status;
+        pub fn shmx_wait_set_wait(
+            s: *const shmx_wait_set,
+            ns: u64,
+            t: *mut u64,
+            n: usize,
+            count: *mut usize,
+        ) -> shmx_status;
+        pub fn shmx_wait_set_free(s: *mut *mut shmx_wait_set);
+        pub fn shmx_aligner_new(by: u32, ns: u64, out: *mut *mut shmx_aligner) -> shmx_status;
+        pub fn shmx_aligner_add_client(a: *mut shmx_aligner, c: *mut *mut shmx_client) -> shmx_status;
+        pub fn shmx_aligner_add_tap(a: *mut shmx_aligner, t: *mut *mut shmx_tap) -> shmx_status;
+        pub fn shmx_aligner_next(
+            a: *mut shmx_aligner,
+            ns: u64,
+            f: *mut *mut shmx_frame,
+            n: usize,
+            spread: *mut u64,
+        ) -> shmx_status;
+        pub fn shmx_aligner_free(a: *mut *mut shmx_aligner);
+        pub fn shmx_writer_append(w: *mut shmx_writer, p: *const c_void) -> shmx_status;
+        pub fn shmx_writer_reserve(
+            w: *mut shmx_writer,
+            s: *const c_void,
+            n: usize,
+            room: *mut *mut c_void,
+        ) -> shmx_status;
         pub fn shmx_writer_append_records(w: *mut shmx_writer, r: *const c_void, n: usize, count: u32) -> shmx_status;
         pub fn shmx_writer_commit(w: *mut shmx_writer, n: u32, count: u32) -> shmx_status;
         pub fn shmx_writer_publish(w: *mut *mut shmx_writer, t: f64, id: *mut u64) -> shmx_status;
@@ -113,6 +165,8 @@ impl Buffer {
             0 => u64::from(ops.u8()).min(256),
             1 => 256,
             2 => 0,
+            // Was never set.
+            3 => u64::from(ops.word()) << 32 | 0x1_0000,
             _ => size,
         };
         Self(words)
@@ -162,6 +216,8 @@ struct Caller {
     inspector: *mut shmx_inspector,
     server: *mut shmx_server,
     writer: *mut shmx_writer,
+    set: *mut shmx_wait_set,
+    aligner: *mut shmx_aligner,
     frames: Vec<*mut shmx_frame>,
 }
 
@@ -175,6 +231,8 @@ impl Caller {
             inspector: null_mut(),
             server: null_mut(),
             writer: null_mut(),
+            set: null_mut(),
+            aligner: null_mut(),
             frames: Vec::new(),
         }
     }
@@ -212,7 +270,8 @@ impl Caller {
     fn take(&mut self, ops: &mut Ops<'_>) {
         let mut view = Buffer::of::<shmx_view>(ops);
         let before = view.0;
-        let status = match ops.below(6) {
+        let status = match ops.below(7) {
+            6 => call!(shmx_tap_wait(self.tap, u64::from(ops.u8()) * 100, view.place())),
             0 => call!(shmx_client_latest(self.client, view.place())),
             1 => call!(shmx_client_next(self.client, 0, view.place())),
             2 => call!(shmx_client_wait(self.client, u64::from(ops.u8()) * 100, view.place())),
@@ -222,6 +281,8 @@ impl Caller {
         };
         if status == shmx_status::Ok {
             look(&mut view, ops);
+            let mut lend = 0;
+            call!(shmx_client_lent(self.client, &raw mut lend));
         } else {
             assert_eq!(before, view.0, "an out-parameter is touched by success only");
         }
@@ -239,7 +300,20 @@ impl Caller {
 
     fn ask(&mut self, ops: &mut Ops<'_>) {
         let mut buffer = Buffer::of::<shmx_region>(ops);
-        match ops.below(8) {
+        match ops.below(10) {
+            8 => {
+                let asked = asked(ops);
+                let (mut id, mut session) = (0, 0);
+                call!(shmx_tap_find(self.tap, asked.as_ptr().cast(), &raw mut id, &raw mut session));
+                for &frame in &self.frames {
+                    call!(shmx_frame_find(frame, asked.as_ptr().cast(), &raw mut id));
+                }
+            }
+            9 => {
+                let mut directory = null_mut();
+                call!(shmx_tap_directory(self.tap, &raw mut directory));
+                call!(shmx_directory_free(&raw mut directory));
+            }
             0 => drop(call!(shmx_client_region(self.client, buffer.place()))),
             1 => drop(call!(shmx_client_header(self.client, Buffer::of::<shmx_header>(ops).place()))),
             2 => drop(call!(shmx_client_stats(self.client, Buffer::of::<shmx_stats>(ops).place()))),
@@ -255,9 +329,7 @@ impl Caller {
                 call!(shmx_directory_free(&raw mut directory));
             }
             4 => {
-                // number, type; components, reserved; name.
-                let name = if ops.below(2) == 0 { null() } else { c"tick".as_ptr() };
-                let asked = [u64::from(ops.word()) | u64::from(ops.below(15)) << 32, ops.below(4).into(), name as u64];
+                let asked = asked(ops);
                 let (mut id, mut session) = (0, 0);
                 call!(shmx_client_find(self.client, asked.as_ptr().cast(), &raw mut id, &raw mut session));
             }
@@ -275,8 +347,55 @@ impl Caller {
         }
     }
 
+    /// Several readers at once.
+    fn together(&mut self, ops: &mut Ops<'_>) {
+        let mut token = 0;
+        match ops.below(8) {
+            0 => {
+                call!(shmx_wait_set_free(&raw mut self.set));
+                call!(shmx_wait_set_new(&raw mut self.set));
+            }
+            1 => drop(call!(shmx_wait_set_add_client(self.set, self.client, &raw mut token))),
+            2 => drop(call!(shmx_wait_set_add_tap(self.set, self.tap, &raw mut token))),
+            3 => drop(call!(shmx_wait_set_remove(self.set, ops.below(4).into()))),
+            4 => {
+                let (mut tokens, mut count) = ([0; 4], 0);
+                let room = ops.below(5).into();
+                call!(shmx_wait_set_wait(self.set, ops.u8().into(), tokens.as_mut_ptr(), room, &raw mut count));
+            }
+            5 => {
+                call!(shmx_aligner_free(&raw mut self.aligner));
+                call!(shmx_aligner_new(ops.below(4).into(), u64::from(ops.word()), &raw mut self.aligner));
+            }
+            6 if ops.below(2) == 0 => {
+                call!(shmx_aligner_add_client(self.aligner, &raw mut self.client));
+                assert!(self.client.is_null());
+            }
+            6 => {
+                call!(shmx_aligner_add_tap(self.aligner, &raw mut self.tap));
+                assert!(self.tap.is_null());
+            }
+            _ => {
+                let (mut frames, mut spread) = ([null_mut(); 4], 0);
+                call!(shmx_aligner_next(self.aligner, 0, frames.as_mut_ptr(), 4, &raw mut spread));
+                for frame in &mut frames {
+                    call!(shmx_frame_free(&raw mut *frame));
+                }
+            }
+        }
+    }
+
     fn inspect(&mut self, ops: &mut Ops<'_>) {
-        match ops.below(4) {
+        match ops.below(6) {
+            4 => {
+                let (mut id, mut state) = (0, 0);
+                call!(shmx_inspector_checksum(self.inspector, ops.below(8).into(), &raw mut id, &raw mut state));
+            }
+            5 => {
+                let mut frame = null_mut();
+                call!(shmx_inspector_latest(self.inspector, &raw mut frame));
+                call!(shmx_frame_free(&raw mut frame));
+            }
             0 => {
                 let mut frame = null_mut();
                 call!(shmx_inspector_slot(
@@ -323,7 +442,40 @@ impl Caller {
     }
 
     fn serve(&mut self, ops: &mut Ops<'_>) {
-        match ops.below(8) {
+        match ops.below(13) {
+            8 => {
+                // A stream, its data, and their length.
+                let (data, stream) = (ops.bytes(48), asked(ops));
+                let part = [stream[0], stream[1], stream[2], data.as_ptr() as u64, data.len() as u64];
+                call!(shmx_writer_append(self.writer, part.as_ptr().cast()));
+            }
+            9 => {
+                let mut room: *mut c_void = null_mut();
+                let bytes = usize::from(ops.u8());
+                let status = call!(shmx_writer_reserve(self.writer, asked(ops).as_ptr().cast(), bytes, &raw mut room));
+                if status == shmx_status::Ok && bytes > 0 {
+                    #[allow(unsafe_code)]
+                    // SAFETY: as the header says: so many bytes may be written.
+                    unsafe {
+                        room.cast::<u8>().write_bytes(7, bytes);
+                    }
+                }
+            }
+            10 if self.writer.is_null() => {
+                call!(shmx_server_begin_when_taken(self.server, ops.u8().into(), &raw mut self.writer));
+            }
+            11 => {
+                let mut spec = Buffer::of::<shmx_stream_spec>(ops);
+                spec.scramble(ops, 3);
+                spec.0[4] = if ops.below(2) == 0 { 0 } else { c"new".as_ptr() as u64 };
+                call!(shmx_server_add_stream(self.server, spec.place()));
+            }
+            12 => {
+                call!(shmx_server_wait_taken(self.server, ops.u8().into(), ops.below(2).into(), ops.u8().into()));
+                if ops.below(8) == 0 && !self.server.is_null() {
+                    call!(shmx_server_close(self.server));
+                }
+            }
             0 => {
                 call!(shmx_server_free(&raw mut self.server));
                 let mut options = Buffer::of::<shmx_server_options>(ops);
@@ -361,7 +513,8 @@ impl Caller {
     }
 
     fn step(&mut self, ops: &mut Ops<'_>, live: &Live) {
-        match ops.below(16) {
+        match ops.below(18) {
+            16 | 17 => self.together(ops),
             0 | 1 => self.open(ops),
             2..=7 => self.take(ops),
             8 | 9 => self.ask(ops),
@@ -394,19 +547,33 @@ impl Drop for Caller {
         call!(shmx_writer_abandon(&raw mut self.writer));
         call!(shmx_tap_free(&raw mut self.tap));
         call!(shmx_inspector_free(&raw mut self.inspector));
+        call!(shmx_wait_set_free(&raw mut self.set));
+        call!(shmx_aligner_free(&raw mut self.aligner));
         for frame in &mut self.frames {
             call!(shmx_frame_free(&raw mut *frame));
         }
     }
 }
 
+/// Number and type; components, and what is reserved; name.
+fn asked(ops: &mut Ops<'_>) -> [u64; 3] {
+    let name = if ops.below(2) == 0 { null() } else { c"tick".as_ptr() };
+    let reserved = u64::from(ops.below(8) == 0) << 32;
+    [u64::from(ops.word()) | u64::from(ops.below(15)) << 32, u64::from(ops.below(4)) | reserved, name as u64]
+}
+
 /// Every stream of a view, and every byte of it.
 fn look(view: &mut Buffer, ops: &mut Ops<'_>) {
-    let mut found = std::mem::MaybeUninit::<shmx_data>::uninit();
-    call!(shmx_view_stream(view.place(), ops.below(4).into(), found.as_mut_ptr()));
+    let mut found = Data { stream_id: 0, elem_count: 0, data: null(), bytes: 0 };
+    call!(shmx_view_stream(view.place(), ops.below(4).into(), &raw mut found));
     let mut index = 0;
-    while call!(shmx_view_at(view.place(), index, found.as_mut_ptr())) == shmx_status::Ok {
+    while call!(shmx_view_at(view.place(), index, &raw mut found)) == shmx_status::Ok {
         index += 1;
+        for i in 0..found.bytes {
+            #[allow(unsafe_code)]
+            // SAFETY: as the header says: so many bytes may be read.
+            let _ = unsafe { found.data.wrapping_add(i).read_volatile() };
+        }
     }
 }
 

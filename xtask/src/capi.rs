@@ -115,6 +115,8 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
     let c = format!("{TESTS}/c/features.c");
     let cpp = [format!("{TESTS}/cpp/features.cpp"), format!("{TESTS}/cpp/other.cpp")];
     let cpp: Vec<&str> = cpp.iter().map(String::as_str).collect();
+    let (waits_c, waits_cpp) = (format!("{TESTS}/c/waits.c"), format!("{TESTS}/cpp/waits.cpp"));
+    let (waits_c, waits_cpp): (&[&str], &[&str]) = (&[&waits_c], &[&waits_cpp]);
     let first = format!("-I{TESTS}/abi/1");
     let first: &[&str] = &["-std=c11", &first];
     let c: &[&str] = &[&c];
@@ -124,14 +126,18 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
         ("features in C, by the first header", "gcc", first, c, Link::Shared),
         ("features in C++", "g++", CXX, &cpp, Link::Shared),
         ("features in C++, bare and static", "g++", BARE, &cpp, Link::Static),
+        ("waits in C", "gcc", C, waits_c, Link::Shared),
+        ("waits in C++", "g++", CXX, waits_cpp, Link::Shared),
     ];
     if !quick {
         all.push(("features in C, static", "gcc", C, c, Link::Static));
         all.push(("features in C++, bare", "g++", BARE, &cpp, Link::Shared));
+        all.push(("waits in C++, bare and static", "g++", BARE, waits_cpp, Link::Static));
     }
     if clang {
         all.push(("features in C++, by clang++", "clang++", CXX, &cpp, Link::Shared));
         all.push(("features in C, by clang", "clang", C, c, Link::Shared));
+        all.push(("waits in C++, by clang++", "clang++", BARE, waits_cpp, Link::Shared));
     }
     if clang && !quick {
         all.push(("features in C++, bare, by clang++", "clang++", BARE, &cpp, Link::Static));
@@ -194,13 +200,17 @@ fn pairs(tally: &mut Tally, peers: &[Peer], quick: bool) -> Result<()> {
 /// Memory: valgrind's memcheck, then AddressSanitizer, LeakSanitizer and UBSan on the side of C.
 fn checked(tally: &mut Tally, bench: &Bench, in_ci: bool) -> Result<()> {
     let sources = |list: &[&str]| -> Vec<String> { list.iter().map(|s| format!("{TESTS}/{s}")).collect() };
-    let programs = [("C", "gcc", C, sources(&["c/features.c"]))];
-    let cxx = [("C++", "g++", CXX, sources(&["cpp/features.cpp", "cpp/other.cpp"]))];
+    let programs = [
+        ("features in C", "gcc", C, sources(&["c/features.c"])),
+        ("waits in C", "gcc", C, sources(&["c/waits.c"])),
+        ("features in C++", "g++", CXX, sources(&["cpp/features.cpp", "cpp/other.cpp"])),
+        ("waits in C++", "g++", CXX, sources(&["cpp/waits.cpp"])),
+    ];
     let valgrind = output(Command::new("valgrind").arg("--version"));
     if let Err(e) = &valgrind {
         step::skip(tally, "memcheck", &format!("no valgrind: {e:#}"), in_ci)?;
     }
-    for (label, compiler, flags, sources) in programs.iter().chain(&cxx) {
+    for (label, compiler, flags, sources) in &programs {
         let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
         let build = |name: &str, more: &[&str]| {
             let flags: Vec<&str> = flags.iter().chain(more).copied().collect();
@@ -208,7 +218,7 @@ fn checked(tally: &mut Tally, bench: &Bench, in_ci: bool) -> Result<()> {
             bench.compile(name, &recipe)
         };
         if valgrind.is_ok() {
-            step::check(tally, &format!("memcheck of the features in {label}"), || {
+            step::check(tally, &format!("memcheck of the {label}"), || {
                 let mut c = Command::new("valgrind");
                 c.args([
                     "--quiet",
@@ -216,14 +226,14 @@ fn checked(tally: &mut Tally, bench: &Bench, in_ci: bool) -> Result<()> {
                     "--leak-check=full",
                     "--errors-for-leak-kinds=definite,indirect",
                 ]);
-                c.arg(build(&format!("memcheck-{label}"), &["-g"])?);
+                c.arg(build(&format!("memcheck-{}", label.replace(' ', "-")), &["-g"])?);
                 whole(c)
             })?;
         }
-        step::check(tally, &format!("ASan and UBSan of the features in {label}"), || {
+        step::check(tally, &format!("ASan and UBSan of the {label}"), || {
             let flags =
                 ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wno-error=maybe-uninitialized"];
-            let mut c = Command::new(build(&format!("asan-{label}"), &flags)?);
+            let mut c = Command::new(build(&format!("asan-{}", label.replace(' ', "-")), &flags)?);
             c.env("ASAN_OPTIONS", "detect_leaks=1");
             whole(c)
         })?;

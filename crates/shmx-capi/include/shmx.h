@@ -14,7 +14,7 @@
 // Null where something is needed, a wrong size, a closed handle, a value out of range: these are statuses.
 //
 // Structs that begin with `size` are set to zero and given their `sizeof`; zero in a field means the default. They grow
-// at their end only, and library and program may be of different versions.
+// at their end only, to 1024 bytes at most, and library and program may be of different versions.
 //
 // A `shmx_view` is lent: what it points to is valid until the next call on its client or tap, those marked `Keeps the
 // view` aside.
@@ -29,7 +29,7 @@
 
 // Version of the interface that this header describes. It grows with every addition; what a version has, later ones
 // have.
-#define SHMX_ABI_VERSION 1
+#define SHMX_ABI_VERSION 2
 
 // In a field whose zero means the default: none at all.
 #define SHMX_NONE 4294967295
@@ -145,7 +145,33 @@ typedef enum shmx_status {
     SHMX_STATUS_LAPPED = 45,
     // This system cannot do it.
     SHMX_STATUS_UNSUPPORTED = 46,
+    // Readers that want every frame have not taken in time what had to be taken; the text names them.
+    SHMX_STATUS_NOT_TAKEN = 47,
+    // The server's name was taken away, or leads to another object.
+    SHMX_STATUS_NAME_LOST = 48,
 } shmx_status;
+
+// The time that frames are aligned by.
+typedef enum shmx_align {
+    // When what the frame shows was acquired: its stream for that, see docs/streams.md, by one clock in all regions.
+    SHMX_ALIGN_ACQUISITION_TIME = 0,
+    // When it was published, to about a microsecond.
+    SHMX_ALIGN_PUBLISH_TIME = 1,
+    // The producers' own time, taken as seconds.
+    SHMX_ALIGN_SIM_TIME = 2,
+} shmx_align;
+
+// What happened to a name.
+typedef enum shmx_change {
+    // Something that this version does not know.
+    SHMX_CHANGE_UNKNOWN = 0,
+    // There is a region with a server that lives.
+    SHMX_CHANGE_APPEARED = 1,
+    // Another server has the name now. What became of the one before may not have been seen.
+    SHMX_CHANGE_REPLACED = 2,
+    // The region's server is gone, or its name was taken away.
+    SHMX_CHANGE_ENDED = 3,
+} shmx_change;
 
 // Which frames carry a checksum.
 typedef enum shmx_checksum {
@@ -293,11 +319,17 @@ typedef enum shmx_verify {
     SHMX_VERIFY_NEVER = 2,
 } shmx_verify;
 
+// Hands out frames of several regions that are nearest to one moment.
+typedef struct shmx_aligner shmx_aligner;
+
 // A reader of a region.
 typedef struct shmx_client shmx_client;
 
 // The stream directory of a region at one moment.
 typedef struct shmx_directory shmx_directory;
+
+// Tells when regions appear, end or are replaced.
+typedef struct shmx_events shmx_events;
 
 // A frame that was kept: it cannot change any more, and outlives its reader. A leased one keeps its slot from being
 // used again.
@@ -324,6 +356,12 @@ typedef struct shmx_server shmx_server;
 // A read-only follower of a region: takes every frame in order, or the newest, without a reader slot and without being
 // noticed. It copies, and it polls.
 typedef struct shmx_tap shmx_tap;
+
+// Waits for news of any number of clients and taps, of any regions, in one call.
+//
+// It holds none of them: it is told which belong to it, and one that is freed leaves by itself. From the moment when
+// there may be news of a reader the set names it, until a call that takes a frame from it says SHMX_STATUS_NOTHING.
+typedef struct shmx_wait_set shmx_wait_set;
 
 // A frame under construction, in the slot that it will be read from.
 //
@@ -505,6 +543,18 @@ typedef struct shmx_stream_info {
     // Bytes of it.
     size_t extra_bytes;
 } shmx_stream_info;
+
+// A change of a region.
+typedef struct shmx_event {
+    // sizeof(shmx_event).
+    size_t size;
+    // Name of the region, without leading `/`; valid until the next event is asked for.
+    const char *name;
+    // A `shmx_change`.
+    uint32_t change;
+    // How the server ended, a `shmx_server_state`; SHMX_SERVER_STATE_LIVE if only its name was taken away.
+    uint32_t server;
+} shmx_event;
 
 // A reader slot at one moment. Any process with write access can have written it.
 typedef struct shmx_reader {
@@ -688,6 +738,48 @@ typedef struct shmx_data {
 extern "C" {
 #endif // __cplusplus
 
+// An aligner without sources. `by` is a `shmx_align`; frames of a set are within `tolerance_ns` of each other. A good
+// tolerance is below half the shortest time between two frames of a source.
+//
+// Threads: any.
+enum shmx_status shmx_aligner_new(uint32_t by,
+                                  uint64_t tolerance_ns,
+                                  struct shmx_aligner **out);
+
+// Takes a client over as the next source, from the frame on that it comes to next, and frees its handle. Leaves null
+// behind, also where it fails. Sources are numbered from 0 in the order in which they came.
+//
+// Threads: one at a time.
+enum shmx_status shmx_aligner_add_client(struct shmx_aligner *aligner,
+                                         struct shmx_client **client);
+
+// Takes a tap over, as shmx_aligner_add_client.
+//
+// Threads: one at a time.
+enum shmx_status shmx_aligner_add_tap(struct shmx_aligner *aligner, struct shmx_tap **tap);
+
+// Waits for the next set: one frame of each source, which are the caller's to free, go to `frames`. It must have room
+// for as many as there are sources. `spread_ns`, which may be null, is the time from the earliest to the latest of
+// them. SHMX_STATUS_NOTHING when the time is up. What finds no partner is dropped and counted.
+//
+// Threads: one at a time.
+enum shmx_status shmx_aligner_next(struct shmx_aligner *aligner,
+                                   uint64_t timeout_ns,
+                                   struct shmx_frame **frames,
+                                   size_t capacity,
+                                   uint64_t *spread_ns);
+
+// Frames of a source that found no partner; SHMX_STATUS_NOTHING past the last source.
+//
+// Threads: one at a time.
+enum shmx_status shmx_aligner_unmatched(struct shmx_aligner *aligner, size_t index, uint64_t *unmatched);
+
+// Frees an aligner, and its sources. Frames that it gave stay valid. Leaves null behind, so that doing it twice does
+// nothing.
+//
+// Threads: one at a time.
+void shmx_aligner_free(struct shmx_aligner **aligner);
+
 // Opens a region by name, with or without a leading `/`, and takes a reader slot. `options` may be null.
 //
 // Threads: any; each client is used by one thread at a time.
@@ -727,6 +819,11 @@ enum shmx_status shmx_client_read_id(struct shmx_client *client, uint64_t frame_
 // Threads: one at a time.
 enum shmx_status shmx_client_release(struct shmx_client *client,
                                      uint32_t lend);
+
+// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+//
+// Keeps the view. Threads: one at a time.
+enum shmx_status shmx_client_lent(struct shmx_client *client, uint32_t *lend);
 
 // Makes the frame that is lent one that is kept; its view ends. Where the producer would be left too few slots it is
 // copied.
@@ -886,6 +983,31 @@ enum shmx_status shmx_directory_id(const struct shmx_directory *directory, const
 //
 // Threads: any.
 void shmx_directory_free(struct shmx_directory **directory);
+
+// Watches these names; all regions of the machine if there are none. It only looks, and takes no reader slot.
+//
+// Threads: any; each handle is used by one thread at a time.
+enum shmx_status shmx_events_open(const char *const *names, size_t count, struct shmx_events **out);
+
+// The next event; SHMX_STATUS_NOTHING when the time is up. The first ones are a SHMX_CHANGE_APPEARED for each region
+// whose server lives. Two changes that follow each other at once may be told as the later one only.
+//
+// Threads: one at a time.
+enum shmx_status shmx_events_next(struct shmx_events *events,
+                                  uint64_t timeout_ns,
+                                  struct shmx_event *out);
+
+// A descriptor for an event loop: readable when there may be events. Then ask for them with a timeout of 0 until there
+// is none. Do not read from it and do not close it: it is the handle's. SHMX_STATUS_UNSUPPORTED but on Linux.
+//
+// Threads: one at a time.
+enum shmx_status shmx_events_wait_fd(struct shmx_events *events,
+                                     int32_t *fd);
+
+// Ends the watch. Leaves null behind, so that doing it twice does nothing.
+//
+// Threads: one at a time.
+void shmx_events_free(struct shmx_events **events);
 
 // Looks into a kept frame. The view is valid as long as the frame.
 //
@@ -1083,6 +1205,23 @@ enum shmx_status shmx_server_publish_records(const struct shmx_server *server,
 // Threads: one at a time; with SHMX_SERVER_SHARED any.
 enum shmx_status shmx_server_begin(const struct shmx_server *server, struct shmx_writer **out);
 
+// Claims a slot whose frame every reader with SHMX_CLIENT_EVERY_FRAME has taken, and waits for that no longer than
+// `timeout_ns`. Other readers are not waited for. SHMX_STATUS_NOT_TAKEN when the time is up; the text names the readers.
+//
+// Threads: one at a time; with SHMX_SERVER_SHARED any.
+enum shmx_status shmx_server_begin_when_taken(const struct shmx_server *server,
+                                              uint64_t timeout_ns,
+                                              struct shmx_writer **out);
+
+// Waits until every reader with SHMX_CLIENT_EVERY_FRAME has taken this frame and those before it, or, unless `all` is 0,
+// every attached reader; at once where there is none. SHMX_STATUS_NOT_TAKEN when the time is up.
+//
+// Threads: one at a time; with SHMX_SERVER_SHARED any.
+enum shmx_status shmx_server_wait_taken(const struct shmx_server *server,
+                                        uint64_t frame_id,
+                                        uint32_t all,
+                                        uint64_t timeout_ns);
+
 // Where everything lies.
 //
 // Threads: any.
@@ -1210,6 +1349,11 @@ enum shmx_status shmx_tap_next(struct shmx_tap *tap, uint64_t timeout_ns, struct
 // Threads: one at a time.
 enum shmx_status shmx_tap_release(struct shmx_tap *tap, uint32_t lend);
 
+// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+//
+// Keeps the view. Threads: one at a time.
+enum shmx_status shmx_tap_lent(struct shmx_tap *tap, uint32_t *lend);
+
 // Makes the frame that is lent one that is kept; its view ends.
 //
 // Threads: one at a time.
@@ -1280,6 +1424,49 @@ enum shmx_status shmx_view_stream(const struct shmx_view *view, uint32_t stream_
 enum shmx_status shmx_view_at(const struct shmx_view *view,
                               size_t index,
                               struct shmx_data *out);
+
+// An empty set.
+//
+// Threads: any.
+enum shmx_status shmx_wait_set_new(struct shmx_wait_set **out);
+
+// Takes a client into the set; `token` is how the set names it. The same client may be in several sets.
+//
+// Threads: one at a time, for the set and for the client; SHMX_STATUS_BUSY while another one waits in the set.
+enum shmx_status shmx_wait_set_add_client(const struct shmx_wait_set *set,
+                                          struct shmx_client *client,
+                                          uint64_t *token);
+
+// Takes a tap into the set, as shmx_wait_set_add_client.
+//
+// Threads: one at a time, for the set and for the tap; SHMX_STATUS_BUSY while another one waits in the set.
+enum shmx_status shmx_wait_set_add_tap(const struct shmx_wait_set *set, struct shmx_tap *tap, uint64_t *token);
+
+// Takes a reader out of the set; SHMX_STATUS_NOTHING if it was not in it any more.
+//
+// Threads: one at a time; SHMX_STATUS_BUSY while another one waits in the set.
+enum shmx_status shmx_wait_set_remove(const struct shmx_wait_set *set, uint64_t token);
+
+// Waits until there may be news of at least one reader. As many tokens as there is room for go to `tokens`; `count` is
+// how many readers there are news of, and may be above `capacity`. SHMX_STATUS_NOTHING when the time is up, or when
+// the set was interrupted. With 0 it never waits.
+//
+// Threads: one at a time; SHMX_STATUS_BUSY while another one waits in the set.
+enum shmx_status shmx_wait_set_wait(const struct shmx_wait_set *set,
+                                    uint64_t timeout_ns,
+                                    uint64_t *tokens,
+                                    size_t capacity,
+                                    size_t *count);
+
+// Ends the wait that a thread is in, or the set's next one, with SHMX_STATUS_NOTHING.
+//
+// Threads: any.
+enum shmx_status shmx_wait_set_interrupt(const struct shmx_wait_set *set);
+
+// Frees a set; its readers stay. Leaves null behind, so that doing it twice does nothing.
+//
+// Threads: one, when no other uses it.
+void shmx_wait_set_free(struct shmx_wait_set **set);
 
 // Copies the elements of one stream into the frame; it is as before if that fails.
 //

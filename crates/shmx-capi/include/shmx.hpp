@@ -41,6 +41,13 @@
 #define SHMXX_EXCEPTIONS 0
 #endif
 
+// Out of the way of what happens for every frame.
+#if defined(__GNUC__)
+#define SHMXX_COLD __attribute__((cold, noinline))
+#else
+#define SHMXX_COLD
+#endif
+
 namespace shmxx {
 
 // Any `std::chrono::duration`; its header is for the program to include, which takes the compiler a while.
@@ -58,7 +65,7 @@ public:
     Error(shmx_status status, std::string text) noexcept : status_(status), text_(std::move(text)) {}
 
     // The last error of this thread.
-    [[nodiscard]] static Error last(shmx_status status) {
+    [[nodiscard]] SHMXX_COLD static Error last(shmx_status status) {
         return Error(status, status == SHMX_STATUS_NOTHING ? "nothing" : shmx_last_error());
     }
     [[nodiscard]] shmx_status status() const noexcept { return status_; }
@@ -112,6 +119,8 @@ template <Duration T>
 template <class T = void>
 class [[nodiscard]] Result {
     using Value = std::conditional_t<std::is_void_v<T>, detail::Nothing, T>;
+    // Otherwise an assignment could end half way.
+    static_assert(std::is_nothrow_move_constructible_v<Value>, "the value's move constructor is to be noexcept");
 
 public:
     Result() noexcept
@@ -428,6 +437,43 @@ private:
 
 namespace detail {
 
+// One word of a record, in one load: a frame that was copied just now is served by no load across the pieces that it
+// was stored in.
+[[nodiscard]] inline std::uint32_t word(const unsigned char* at) noexcept {
+    std::uint32_t value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+// `shmx_view_stream` without a call, where all records up to the stream's are plain (docs/wire-format.md, 5.3); each
+// word is read once. What is not plain, and who is not found, is left to the library, which knows what to say.
+[[nodiscard]] inline bool plainly(const shmx_view& view, std::uint32_t id, shmx_data& out) noexcept {
+    constexpr std::uint32_t stream_record = 0x2000, record_head = 8, stream_head = 16;
+    const auto* at = static_cast<const unsigned char*>(view.payload);
+    for (std::size_t left = view.bytes; left >= record_head + stream_head;) {
+        const std::uint32_t type = word(at), length = word(at + 4), bytes = word(at + 16);
+        if (type != stream_record || length > left - record_head || length < stream_head ||
+            bytes > length - stream_head) {
+            return false;
+        }
+        if (word(at + 8) == id) {
+            out = {id, word(at + 12), at + record_head + stream_head, bytes};
+            return true;
+        }
+        const std::size_t step = (std::size_t{length} + record_head + 15) & ~std::size_t{15};
+        if (step >= left) return false;
+        at += step;
+        left -= step;
+    }
+    return false;
+}
+
+inline shmx_status find_stream(const shmx_view& view, std::uint32_t id, shmx_data& out) noexcept {
+    if (plainly(view, id, out)) [[likely]]
+        return SHMX_STATUS_OK;
+    return shmx_view_stream(&view, id, &out);
+}
+
 // What can be asked of a frame, however it is held. `Self` finds a stream in its directory.
 template <class Self>
 class Readable {
@@ -448,7 +494,7 @@ public:
     // The bytes of a stream by its number; none if the frame does not carry it.
     [[nodiscard]] Result<std::optional<Data>> stream(std::uint32_t id) const {
         shmx_data data{};
-        const shmx_status status = shmx_view_stream(&view_, id, &data);
+        const shmx_status status = detail::find_stream(view_, id, data);
         if (status == SHMX_STATUS_OK) return std::optional<Data>(Data(data));
         if (status == SHMX_STATUS_NOTHING) return std::optional<Data>();
         return Error::last(status);
@@ -478,22 +524,29 @@ public:
 
 protected:
     Readable() noexcept = default;
+    // Nothing is to be found in it any more.
+    void end() noexcept {
+        view_.payload = nullptr;
+        view_.bytes = 0;
+    }
     shmx_view view_ = sized<shmx_view>();
 
 private:
-    [[nodiscard]] Error absent(std::uint32_t id) const {
-        return Error(SHMX_STATUS_NOTHING,
-                     "frame " + std::to_string(view_.frame_id) + " does not carry stream " + std::to_string(id));
+    // Why there is no value; `length` is what is said of data of another length.
+    [[nodiscard]] SHMXX_COLD Error no_value(shmx_status status, std::uint32_t id, const char* length) const {
+        if (status == SHMX_STATUS_NOTHING) {
+            return Error(status,
+                         "frame " + std::to_string(view_.frame_id) + " does not carry stream " + std::to_string(id));
+        }
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + length);
     }
     template <class T>
     [[nodiscard]] Result<std::span<const T>> values(std::uint32_t id) const {
         shmx_data data{};
-        const shmx_status status = shmx_view_stream(&view_, id, &data);
-        if (status == SHMX_STATUS_NOTHING) return absent(id);
-        if (status != SHMX_STATUS_OK) return Error::last(status);
-        if (data.bytes % sizeof(T) != 0) {
-            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " has no whole number of values");
-        }
+        const shmx_status status = detail::find_stream(view_, id, data);
+        if (status != SHMX_STATUS_OK || data.bytes % sizeof(T) != 0) [[unlikely]]
+            return no_value(status, id, " has no whole number of values");
         return std::span<const T>(static_cast<const T*>(data.data), data.bytes / sizeof(T));
     }
     template <class T>
@@ -513,22 +566,21 @@ private:
     template <class T>
     [[nodiscard]] Result<T> one(std::uint32_t id) const {
         shmx_data data{};
-        const shmx_status status = shmx_view_stream(&view_, id, &data);
-        if (status == SHMX_STATUS_NOTHING) return absent(id);
-        if (status != SHMX_STATUS_OK) return Error::last(status);
-        if (data.bytes != sizeof(T)) {
-            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " has not one value; use `get`");
-        }
-        if constexpr (element<T>::type == SHMX_ELEMENT_BOOL) {
-            // Another process may have written a 2.
-            const auto* raw = static_cast<const unsigned char*>(data.data);
-            for (std::size_t i = 0; i < data.bytes; ++i) {
-                if (raw[i] > 1)
-                    return Error(SHMX_STATUS_DAMAGED, "a bool of stream " + std::to_string(id) + " is none");
-            }
-        }
+        const shmx_status status = detail::find_stream(view_, id, data);
+        if (status != SHMX_STATUS_OK || data.bytes != sizeof(T)) [[unlikely]]
+            return no_value(status, id, " has not one value; use `get`");
         std::remove_const_t<T> value{};
-        std::memcpy(&value, data.data, sizeof(T));
+        if constexpr (element<T>::type == SHMX_ELEMENT_BOOL) {
+            // Another process may have written a 2, and may still write: what was compared is what is taken.
+            std::array<unsigned char, sizeof(T)> raw;
+            std::memcpy(raw.data(), data.data, sizeof(T));
+            for (const unsigned char byte : raw) {
+                if (byte > 1) return Error(SHMX_STATUS_DAMAGED, "a bool of stream " + std::to_string(id) + " is none");
+            }
+            std::memcpy(&value, raw.data(), sizeof(T));
+        } else {
+            std::memcpy(&value, data.data, sizeof(T));
+        }
         return Result<T>(value);
     }
 };
@@ -565,6 +617,7 @@ template <>
 struct Calls<shmx_client> {
     static constexpr auto release = shmx_client_release;
     static constexpr auto keep = shmx_client_keep;
+    static constexpr auto lent = shmx_client_lent;
     static constexpr auto age = shmx_client_age;
     static constexpr auto find = shmx_client_find;
 };
@@ -572,6 +625,7 @@ template <>
 struct Calls<shmx_tap> {
     static constexpr auto release = shmx_tap_release;
     static constexpr auto keep = shmx_tap_keep;
+    static constexpr auto lent = shmx_tap_lent;
     static constexpr auto age = shmx_tap_age;
     static constexpr auto find = shmx_tap_find;
 };
@@ -587,12 +641,15 @@ class LentFrame : public detail::Readable<LentFrame<H>> {
 public:
     LentFrame() noexcept = default;
     LentFrame(LentFrame&& other) noexcept
-        : detail::Readable<LentFrame>(other), reader_(std::exchange(other.reader_, nullptr)) {}
+        : detail::Readable<LentFrame>(other), reader_(std::exchange(other.reader_, nullptr)) {
+        other.end();
+    }
     LentFrame& operator=(LentFrame&& other) noexcept {
         if (this != &other) {
             release();
             this->view_ = other.view_;
             reader_ = std::exchange(other.reader_, nullptr);
+            other.end();
         }
         return *this;
     }
@@ -606,11 +663,19 @@ public:
     void release() noexcept {
         if (reader_ && this->view_.leased) Calls::release(reader_, this->view_.lend);
         reader_ = nullptr;
+        this->end();
     }
     // The same frame for as long as anybody likes. Ends this one.
     [[nodiscard]] Result<OwnedFrame> keep() {
+        H* reader = std::exchange(reader_, nullptr);
+        this->end();
+        std::uint32_t lent = 0;
+        shmx_status status = Calls::lent(reader, &lent);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        // Another one is lent by now, which is not to be taken for this.
+        if (lent != this->view_.lend) return Error(SHMX_STATUS_BAD_ARGUMENT, "the frame ended before it was kept");
         shmx_frame* kept = nullptr;
-        const shmx_status status = Calls::keep(std::exchange(reader_, nullptr), &kept);
+        status = Calls::keep(reader, &kept);
         if (status != SHMX_STATUS_OK) return Error::last(status);
         return OwnedFrame(kept);
     }
@@ -800,7 +865,7 @@ public:
         spec.element_type = element<T>::type;
         spec.components = element<T>::count;
         spec.max_elems = max_elems;
-        return declare(spec, stream.name, std::move(extra));
+        return declare(spec, stream.name ? stream.name : "", std::move(extra));
     }
     template <Element T>
     ServerOptions&& stream(const Stream<T>& stream, std::uint32_t max_elems, std::string extra = {}) && {
@@ -936,6 +1001,19 @@ public:
         return id;
     }
     [[nodiscard]] Result<Writer> begin() { return detail::made<Writer, shmx_writer>(get(), shmx_server_begin); }
+    // A frame that overwrites nothing that a reader with `ClientOptions::every_frame` has not taken; waits for that.
+    template <Duration D>
+    [[nodiscard]] Result<Writer> begin_when_taken(const D& timeout) {
+        shmx_writer* raw = nullptr;
+        const shmx_status status = shmx_server_begin_when_taken(get(), detail::nanoseconds(timeout), &raw);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Writer(raw);
+    }
+    // Waits until every reader with `ClientOptions::every_frame` has taken this frame; or every reader there is.
+    template <Duration D>
+    Result<> wait_taken(std::uint64_t frame_id, const D& timeout, bool by_all = false) {
+        return detail::done(shmx_server_wait_taken(get(), frame_id, by_all ? 1 : 0, detail::nanoseconds(timeout)));
+    }
 
     // A stream whose number, name and type were compared with the directory, for publishing without looking again.
     template <Element T>
@@ -1220,6 +1298,7 @@ public:
     [[nodiscard]] shmx_client* handle() const noexcept { return get(); }
 
 private:
+    friend class Aligner;
     explicit Client(shmx_client* handle) noexcept : handle_(handle) {}
     [[nodiscard]] shmx_client* get() const noexcept { return handle_.get(); }
     detail::Handle<shmx_client, shmx_client_free> handle_;
@@ -1265,9 +1344,156 @@ public:
     [[nodiscard]] shmx_tap* handle() const noexcept { return get(); }
 
 private:
+    friend class Aligner;
     explicit Tap(shmx_tap* handle) noexcept : handle_(handle) {}
     [[nodiscard]] shmx_tap* get() const noexcept { return handle_.get(); }
     detail::Handle<shmx_tap, shmx_tap_free> handle_;
+};
+
+// ---- Several readers ------------------------------------------------------------------------------------------------
+
+// Waits for news of any number of clients and taps in one sleep. It holds none of them, and one that ends leaves by
+// itself. One thread uses it; any may interrupt it.
+class WaitSet {
+public:
+    [[nodiscard]] static Result<WaitSet> create() {
+        if (auto old = detail::too_old()) return std::move(*old);
+        shmx_wait_set* handle = nullptr;
+        const shmx_status status = shmx_wait_set_new(&handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return WaitSet(handle);
+    }
+    // How the set will name the reader. What the reader lends ends.
+    [[nodiscard]] Result<std::uint64_t> add(Client& client) {
+        return added(shmx_wait_set_add_client, client.handle());
+    }
+    [[nodiscard]] Result<std::uint64_t> add(Tap& tap) { return added(shmx_wait_set_add_tap, tap.handle()); }
+    // False if it was not in the set any more.
+    bool remove(std::uint64_t token) noexcept { return shmx_wait_set_remove(get(), token) == SHMX_STATUS_OK; }
+    // The readers that there may be news of, until the next wait; none when the time is up or the set was interrupted.
+    // Each is named again until `try_next` or `try_wait` of it has found nothing.
+    template <Duration D>
+    [[nodiscard]] Result<std::span<const std::uint64_t>> wait(const D& timeout) {
+        std::size_t count = 0;
+        ready_.resize(members_ > 0 ? members_ : 1);
+        const shmx_status status =
+            shmx_wait_set_wait(get(), detail::nanoseconds(timeout), ready_.data(), ready_.size(), &count);
+        if (status == SHMX_STATUS_NOTHING) return std::span<const std::uint64_t>();
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return std::span<const std::uint64_t>(ready_.data(), count < ready_.size() ? count : ready_.size());
+    }
+    // Ends the wait that another thread is in, or the next one.
+    void interrupt() const noexcept { (void)shmx_wait_set_interrupt(get()); }
+    [[nodiscard]] shmx_wait_set* handle() const noexcept { return get(); }
+
+private:
+    explicit WaitSet(shmx_wait_set* handle) noexcept : handle_(handle) {}
+    template <class Call, class H>
+    Result<std::uint64_t> added(Call call, H* reader) {
+        std::uint64_t token = 0;
+        const shmx_status status = call(get(), reader, &token);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        ++members_;
+        return token;
+    }
+    [[nodiscard]] shmx_wait_set* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_wait_set, shmx_wait_set_free> handle_;
+    std::vector<std::uint64_t> ready_;
+    // As many as were ever added.
+    std::size_t members_ = 0;
+};
+
+// Frames of several regions that belong to one moment: one of each source, in the order in which these were added.
+struct Aligned {
+    std::vector<OwnedFrame> frames;
+    std::uint64_t spread_ns;
+};
+
+// Hands out frames of several regions that are nearest to one moment.
+class Aligner {
+public:
+    template <Duration D>
+    [[nodiscard]] static Result<Aligner> create(shmx_align by, const D& tolerance) {
+        if (auto old = detail::too_old()) return std::move(*old);
+        shmx_aligner* handle = nullptr;
+        const shmx_status status =
+            shmx_aligner_new(static_cast<std::uint32_t>(by), detail::nanoseconds(tolerance), &handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Aligner(handle);
+    }
+    // The reader is the aligner's from now on.
+    Result<> add(Client client) { return added(shmx_aligner_add_client(get(), client.handle_.place())); }
+    Result<> add(Tap tap) { return added(shmx_aligner_add_tap(get(), tap.handle_.place())); }
+    // The next set; none when the time is up.
+    template <Duration D>
+    [[nodiscard]] Result<std::optional<Aligned>> next(const D& timeout) {
+        Aligned set{{}, 0};
+        std::vector<shmx_frame*> raw(sources_);
+        set.frames.reserve(sources_);
+        const shmx_status status =
+            shmx_aligner_next(get(), detail::nanoseconds(timeout), raw.data(), raw.size(), &set.spread_ns);
+        if (status == SHMX_STATUS_NOTHING) return std::optional<Aligned>();
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        for (shmx_frame* frame : raw) set.frames.emplace_back(frame);
+        return std::optional<Aligned>(std::move(set));
+    }
+    // Frames of a source that found no partner.
+    [[nodiscard]] std::uint64_t unmatched(std::size_t source) const noexcept {
+        std::uint64_t count = 0;
+        (void)shmx_aligner_unmatched(get(), source, &count);
+        return count;
+    }
+    [[nodiscard]] shmx_aligner* handle() const noexcept { return get(); }
+
+private:
+    explicit Aligner(shmx_aligner* handle) noexcept : handle_(handle) {}
+    Result<> added(shmx_status status) {
+        if (status == SHMX_STATUS_OK) ++sources_;
+        return detail::done(status);
+    }
+    [[nodiscard]] shmx_aligner* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_aligner, shmx_aligner_free> handle_;
+    std::size_t sources_ = 0;
+};
+
+// ---- Looking at regions ---------------------------------------------------------------------------------------------
+
+// A change of a region. `server` says how one has ended.
+struct Event {
+    std::string name;
+    shmx_change change;
+    shmx_server_state server;
+};
+
+// Tells when regions appear, end or are replaced; it begins with those that are there. One thread at a time uses it.
+class Events {
+public:
+    // Of these names; of all regions of the machine if there are none.
+    [[nodiscard]] static Result<Events> open(std::span<const char* const> names = {}) {
+        if (auto old = detail::too_old()) return std::move(*old);
+        shmx_events* handle = nullptr;
+        const shmx_status status = shmx_events_open(names.data(), names.size(), &handle);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Events(handle);
+    }
+    // The next event; none when the time is up.
+    template <Duration D>
+    [[nodiscard]] Result<std::optional<Event>> next(const D& timeout) {
+        auto raw = detail::sized<shmx_event>();
+        const shmx_status status = shmx_events_next(get(), detail::nanoseconds(timeout), &raw);
+        if (status == SHMX_STATUS_NOTHING) return std::optional<Event>();
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return std::optional<Event>(Event{raw.name, static_cast<shmx_change>(raw.change),
+                                          static_cast<shmx_server_state>(raw.server)});
+    }
+    // For an event loop: then ask with a timeout of 0 until there is none. It is not read from and not closed.
+    [[nodiscard]] Result<int> wait_fd() { return detail::number<int>(get(), shmx_events_wait_fd); }
+    [[nodiscard]] shmx_events* handle() const noexcept { return get(); }
+
+private:
+    explicit Events(shmx_events* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] shmx_events* get() const noexcept { return handle_.get(); }
+    detail::Handle<shmx_events, shmx_events_free> handle_;
 };
 
 // A read-only view of a live region or of a dump. Any thread may use it.

@@ -10,7 +10,30 @@ use std::mem::MaybeUninit;
 use std::slice;
 
 /// A place for a result.
-pub type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
+///
+/// A pointer and no reference: two of a call's places may be the same variable, or a field of what the call reads.
+///
+/// cbindgen:transparent-typedef
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Out<T>(*mut T);
+
+impl<T> Out<T> {
+    /// Looks for null before anything is done.
+    #[inline]
+    pub(crate) fn need(&self, argument: &'static str) -> Result<(), Fault> {
+        if self.0.is_null() { Err(Fault::null(argument)) } else { Ok(()) }
+    }
+
+    /// Writes the result; nothing for null.
+    #[inline]
+    fn write(&self, value: T) {
+        if !self.0.is_null() {
+            // SAFETY: the caller's promise for places: not null here, and a variable of that type.
+            unsafe { self.0.write(value) };
+        }
+    }
+}
 
 /// A string that ends in a zero byte.
 ///
@@ -102,15 +125,22 @@ pub unsafe trait Versioned: Copy {
     const FIRST: usize;
 }
 
+/// No struct of any version is larger, so that a size that was never set is found out and not believed.
+const LARGEST: usize = 1024;
+
+#[inline]
 fn check_size<T: Versioned>(size: usize, argument: &'static str) -> Result<(), Fault> {
-    if size >= T::FIRST {
-        return Ok(());
-    }
+    const { assert!(size_of::<T>() <= LARGEST) };
+    // One comparison: what is below the first version wraps.
+    if size.wrapping_sub(T::FIRST) <= LARGEST - T::FIRST { Ok(()) } else { Err(bad_size(size, T::FIRST, argument)) }
+}
+
+#[cold]
+fn bad_size(size: usize, first: usize, argument: &'static str) -> Fault {
     let text = format!(
-        "`{argument}` says that it has {size} bytes, and the first version has {}; set `size` to its sizeof",
-        T::FIRST
+        "`{argument}` says that it has {size} bytes, and versions have {first} to {LARGEST}; set `size` to its sizeof"
     );
-    Err(Fault::new(shmx_status::BadSize, text))
+    Fault::new(shmx_status::BadSize, text)
 }
 
 /// A struct with its size, to be read.
@@ -123,7 +153,7 @@ pub struct In<T>(*const T);
 impl<T: Versioned> In<T> {
     /// The struct, with zero in fields that the caller does not know; none for null.
     pub(crate) fn read(self, argument: &'static str) -> Result<Option<T>, Fault> {
-        if self.0.is_null() { Ok(None) } else { self.at(0, argument).map(Some) }
+        if self.0.is_null() { Ok(None) } else { self.value(argument).map(Some) }
     }
 
     /// What the first version of the struct begins with, where it lies. `P` is a part of it.
@@ -150,13 +180,12 @@ impl<T: Versioned> In<T> {
         Ok(size)
     }
 
-    /// An element of an array, `skip` bytes from its first one.
-    fn at(self, skip: usize, argument: &'static str) -> Result<T, Fault> {
-        let element = Self(self.0.wrapping_byte_add(skip));
-        let size = element.size(argument)?;
+    /// The struct; the caller looked for null.
+    fn value(self, argument: &'static str) -> Result<T, Fault> {
+        let size = self.size(argument)?;
         let mut value = MaybeUninit::<T>::zeroed();
         let known = size.min(size_of::<T>());
-        let (from, to) = (element.0.cast::<u8>(), value.as_mut_ptr().cast::<u8>());
+        let (from, to) = (self.0.cast::<u8>(), value.as_mut_ptr().cast::<u8>());
         // SAFETY: the struct has `size` bytes by the caller's promise, `value` has as many as `known` at least.
         unsafe { to.copy_from_nonoverlapping(from, known) };
         let rest = from.wrapping_add(known);
@@ -182,7 +211,15 @@ impl<T: Versioned> In<T> {
         if size.checked_mul(count).is_none_or(|bytes| isize::try_from(bytes).is_err()) {
             return Err(Fault::bad(argument, "has more elements than there can be", "pass their real number"));
         }
-        (0..count).map(|i| self.at(i * size, argument)).collect()
+        let element = |i: usize| {
+            let element = Self(self.0.wrapping_byte_add(i * size));
+            if element.size(argument)? != size {
+                let text = format!("`{argument}` has elements of several sizes; give each the sizeof of its type");
+                return Err(Fault::new(shmx_status::BadSize, text));
+            }
+            element.value(argument)
+        };
+        (0..count).map(element).collect()
     }
 }
 
@@ -306,26 +343,63 @@ impl<T: Versioned> FillArray<T> {
     }
 }
 
+/// A plain array to be filled, whose length is told beside it.
+///
+/// cbindgen:transparent-typedef
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Places<T>(*mut T);
+
+impl<T> Places<T> {
+    /// Looks at it before anything is done; null will do where there is no room.
+    pub(crate) fn room(self, capacity: usize, argument: &'static str) -> Result<Filling<T>, Fault> {
+        if capacity > 0 && self.0.is_null() {
+            return Err(Fault::null(argument));
+        }
+        let fits = capacity.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok());
+        if !fits || !self.0.is_aligned() {
+            return Err(Fault::bad(argument, "is no array of that many", "pass an array and its real length"));
+        }
+        Ok(Filling { to: self.0, capacity })
+    }
+}
+
+/// An array that has room.
+#[derive(Debug)]
+pub(crate) struct Filling<T> {
+    to: *mut T,
+    capacity: usize,
+}
+
+impl<T> Filling<T> {
+    /// Writes as many as there is room for.
+    pub(crate) fn fill(self, values: impl Iterator<Item = T>) {
+        for (i, value) in values.take(self.capacity).enumerate() {
+            // SAFETY: the caller's promise for arrays: aligned, and it has `capacity` elements.
+            unsafe { self.to.wrapping_add(i).write(value) };
+        }
+    }
+}
+
 /// Writes a result.
 #[inline]
-pub(crate) fn put<T>(out: Out<'_, T>, argument: &'static str, value: T) -> Result<(), Fault> {
-    out.ok_or_else(|| Fault::null(argument))?.write(value);
+pub(crate) fn put<T>(out: Out<T>, argument: &'static str, value: T) -> Result<(), Fault> {
+    out.need(argument)?;
+    out.write(value);
     Ok(())
 }
 
 /// A result that the caller may not want.
 #[inline]
-pub(crate) fn put_if_wanted<T>(out: Out<'_, T>, value: T) {
-    if let Some(out) = out {
-        out.write(value);
-    }
+pub(crate) fn put_if_wanted<T>(out: Out<T>, value: T) {
+    out.write(value);
 }
 
 /// A handle that is handed out, once the place for it is known.
 #[inline]
-pub(crate) fn hand_out<T>(out: Out<'_, *mut T>, handle: T) {
+pub(crate) fn hand_out<T>(out: Out<*mut T>, handle: T) {
     // Where nobody wants it, it ends here.
-    if let Some(out) = out {
+    if !out.0.is_null() {
         out.write(Box::into_raw(Box::new(handle)));
     }
 }
@@ -394,5 +468,37 @@ mod tests {
         assert_eq!((later.now.size, later.now.b, later.c), (32, 8, 0));
         assert!(In::<Now>([8_usize, 0].as_ptr().cast()).read("x").is_err());
         assert!(In::<Now>(std::ptr::null()).read("x").unwrap().is_none());
+    }
+    #[test]
+    fn sizes_that_were_never_set_are_not_believed() {
+        for size in [0, 15, LARGEST + 1, usize::MAX / 2, usize::MAX] {
+            let mut words = [size, 1, 2, 3];
+            let read = In::<Now>(words.as_ptr().cast()).read("x").unwrap_err();
+            assert_eq!(read.status, shmx_status::BadSize, "{size}");
+            let fill = Fill::<Now>(words.as_mut_ptr().cast()).check("x").unwrap_err();
+            assert_eq!(fill.status, shmx_status::BadSize, "{size}");
+            assert_eq!(words, [size, 1, 2, 3]);
+        }
+    }
+
+    #[test]
+    fn elements_of_an_array_are_of_one_size() {
+        // The second one says that it is larger than the array has room for.
+        let words = [24_usize, 1, 2, 64, 3, 4];
+        let read = In::<Now>(words.as_ptr().cast()).array(2, "x").unwrap_err();
+        assert_eq!(read.status, shmx_status::BadSize);
+        let words = [24_usize, 1, 2, 24, 3, 4];
+        assert_eq!(In::<Now>(words.as_ptr().cast()).array(2, "x").unwrap()[1], Now { size: 24, a: 3, b: 4 });
+    }
+
+    #[test]
+    fn places_may_be_the_same_variable() {
+        let mut x = 0_u32;
+        let (one, other) = (Out(&raw mut x), Out(&raw mut x));
+        put(one, "one", 1).unwrap();
+        put_if_wanted(other, 2);
+        assert_eq!(x, 2);
+        put_if_wanted(Out(std::ptr::null_mut()), 3);
+        assert_eq!(put(Out(std::ptr::null_mut()), "x", 3).unwrap_err().status, shmx_status::Null);
     }
 }

@@ -36,6 +36,10 @@ impl shmx_client {
     fn open(&mut self) -> Result<&mut Open, Fault> {
         self.open.as_mut().ok_or_else(|| Fault::closed("client"))
     }
+
+    pub(crate) fn into_reader(self) -> Result<Client, Fault> {
+        Ok(self.open.ok_or_else(|| Fault::closed("client"))?.lender.into_reader())
+    }
 }
 
 #[inline]
@@ -48,6 +52,11 @@ fn lender(client: Option<&mut shmx_client>) -> Result<&mut Lender<Client>, Fault
     Ok(&mut open(client)?.lender)
 }
 
+/// The reader itself; what it has lent ends.
+pub(crate) fn reader(client: Option<&mut shmx_client>) -> Result<&mut Client, Fault> {
+    Ok(lender(client)?.reader())
+}
+
 /// Opens a region by name, with or without a leading `/`, and takes a reader slot. `options` may be null.
 ///
 /// Threads: any; each client is used by one thread at a time.
@@ -55,12 +64,10 @@ fn lender(client: Option<&mut shmx_client>) -> Result<&mut Lender<Client>, Fault
 pub extern "C" fn shmx_client_open(
     name: Text,
     options: In<shmx_client_options>,
-    out: Out<'_, *mut shmx_client>,
+    out: Out<*mut shmx_client>,
 ) -> shmx_status {
     guard("shmx_client_open", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let name = name.get("name")?;
         let (to_open, wait) = options::client(options)?;
         let client = if wait == 0 { to_open.open(name)? } else { to_open.open_within(name, duration(wait))? };
@@ -148,17 +155,26 @@ pub extern "C" fn shmx_client_release(client: Option<&mut shmx_client>, lend: u3
     })
 }
 
+/// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+///
+/// Keeps the view. Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_client_lent(client: Option<&mut shmx_client>, lend: Out<u32>) -> shmx_status {
+    guard("shmx_client_lent", || {
+        put(lend, "lend", lender(client)?.lending())?;
+        Ok(shmx_status::Ok)
+    })
+}
+
 /// Makes the frame that is lent one that is kept; its view ends. Where the producer would be left too few slots it is
 /// copied.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_keep(client: Option<&mut shmx_client>, out: Out<'_, *mut shmx_frame>) -> shmx_status {
+pub extern "C" fn shmx_client_keep(client: Option<&mut shmx_client>, out: Out<*mut shmx_frame>) -> shmx_status {
     guard("shmx_client_keep", || {
         let lender = lender(client)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_frame::new(lender.keep()?));
         Ok(shmx_status::Ok)
     })
@@ -168,7 +184,7 @@ pub extern "C" fn shmx_client_keep(client: Option<&mut shmx_client>, out: Out<'_
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_age(client: Option<&mut shmx_client>, age_ns: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_client_age(client: Option<&mut shmx_client>, age_ns: Out<u64>) -> shmx_status {
     guard("shmx_client_age", || put_age(lender(client)?.lent()?.age(), age_ns))
 }
 
@@ -180,8 +196,8 @@ pub extern "C" fn shmx_client_age(client: Option<&mut shmx_client>, age_ns: Out<
 pub extern "C" fn shmx_client_find(
     client: Option<&mut shmx_client>,
     stream: Array<shmx_stream>,
-    stream_id: Out<'_, u32>,
-    session_id: Out<'_, u64>,
+    stream_id: Out<u32>,
+    session_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_client_find", || {
         let open = open(client)?;
@@ -199,13 +215,11 @@ pub extern "C" fn shmx_client_find(
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_client_directory(
     client: Option<&mut shmx_client>,
-    out: Out<'_, *mut shmx_directory>,
+    out: Out<*mut shmx_directory>,
 ) -> shmx_status {
     guard("shmx_client_directory", || {
         let open = open(client)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let directory = open.lender.directory()?;
         hand_out(out, shmx_directory::new(directory));
         Ok(shmx_status::Ok)
@@ -257,7 +271,7 @@ pub extern "C" fn shmx_client_stats(client: Option<&mut shmx_client>, out: Fill<
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_server_state(client: Option<&mut shmx_client>, state: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_client_server_state(client: Option<&mut shmx_client>, state: Out<u32>) -> shmx_status {
     guard("shmx_client_server_state", || {
         put(state, "state", shmx_server_state::from(lender(client)?.reader().server_end()) as u32)?;
         Ok(shmx_status::Ok)
@@ -268,7 +282,7 @@ pub extern "C" fn shmx_client_server_state(client: Option<&mut shmx_client>, sta
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, replaced: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, replaced: Out<u32>) -> shmx_status {
     guard("shmx_client_is_replaced", || {
         put(replaced, "replaced", lender(client)?.reader().is_replaced().into())?;
         Ok(shmx_status::Ok)
@@ -281,7 +295,7 @@ pub extern "C" fn shmx_client_is_replaced(client: Option<&mut shmx_client>, repl
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_wait_fd(client: Option<&mut shmx_client>, fd: Out<'_, i32>) -> shmx_status {
+pub extern "C" fn shmx_client_wait_fd(client: Option<&mut shmx_client>, fd: Out<i32>) -> shmx_status {
     guard("shmx_client_wait_fd", || {
         put(fd, "fd", descriptor(lender(client)?.reader())?)?;
         Ok(shmx_status::Ok)
@@ -343,12 +357,10 @@ pub extern "C" fn shmx_client_send(
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_client_sender(client: Option<&mut shmx_client>, out: Out<'_, *mut shmx_sender>) -> shmx_status {
+pub extern "C" fn shmx_client_sender(client: Option<&mut shmx_client>, out: Out<*mut shmx_sender>) -> shmx_status {
     guard("shmx_client_sender", || {
         let open = open(client)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_sender { sender: open.sender.clone() });
         Ok(shmx_status::Ok)
     })

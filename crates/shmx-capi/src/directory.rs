@@ -90,10 +90,10 @@ pub extern "C" fn shmx_directory_count(directory: Option<&shmx_directory>) -> us
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_directory_raw(
     directory: Option<&shmx_directory>,
-    session_id: Out<'_, u64>,
-    generation: Out<'_, u32>,
-    data: Out<'_, Bytes>,
-    bytes: Out<'_, usize>,
+    session_id: Out<u64>,
+    generation: Out<u32>,
+    data: Out<Bytes>,
+    bytes: Out<usize>,
 ) -> shmx_status {
     guard("shmx_directory_raw", || {
         let d = get(directory)?;
@@ -145,7 +145,7 @@ pub extern "C" fn shmx_directory_find(
 pub extern "C" fn shmx_directory_id(
     directory: Option<&shmx_directory>,
     name: crate::args::Text,
-    stream_id: Out<'_, u32>,
+    stream_id: Out<u32>,
 ) -> shmx_status {
     guard("shmx_directory_id", || {
         let directory = get(directory)?;

@@ -1,6 +1,6 @@
 //! Frames that are kept.
 
-use crate::args::{Array, Fill, Give, Out, put};
+use crate::args::{Array, Fill, Give, Out, put, put_if_wanted};
 use crate::status::{Fault, guard, guard_value, shmx_status};
 use crate::stream::shmx_stream;
 use crate::view::{place, shmx_view};
@@ -21,10 +21,10 @@ impl shmx_frame {
 }
 
 /// An age, or none.
-pub(crate) fn put_age(age: Option<Duration>, out: Out<'_, u64>) -> Result<shmx_status, Fault> {
-    let out = out.ok_or_else(|| Fault::null("age_ns"))?;
+pub(crate) fn put_age(age: Option<Duration>, out: Out<u64>) -> Result<shmx_status, Fault> {
+    out.need("age_ns")?;
     let Some(age) = age else { return Ok(shmx_status::Nothing) };
-    out.write(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+    put_if_wanted(out, u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
     Ok(shmx_status::Ok)
 }
 
@@ -49,7 +49,7 @@ pub extern "C" fn shmx_frame_view(frame: Option<&shmx_frame>, view: Fill<shmx_vi
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_frame_age(frame: Option<&shmx_frame>, age_ns: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_frame_age(frame: Option<&shmx_frame>, age_ns: Out<u64>) -> shmx_status {
     guard("shmx_frame_age", || put_age(frame.ok_or_else(|| Fault::null("frame"))?.frame.age(), age_ns))
 }
 
@@ -60,7 +60,7 @@ pub extern "C" fn shmx_frame_age(frame: Option<&shmx_frame>, age_ns: Out<'_, u64
 pub extern "C" fn shmx_frame_find(
     frame: Option<&shmx_frame>,
     stream: Array<shmx_stream>,
-    stream_id: Out<'_, u32>,
+    stream_id: Out<u32>,
 ) -> shmx_status {
     guard("shmx_frame_find", || {
         let frame = frame.ok_or_else(|| Fault::null("frame"))?;

@@ -79,11 +79,9 @@ fn new(inspector: Inspector) -> shmx_inspector {
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_inspector_open(name: Text, out: Out<'_, *mut shmx_inspector>) -> shmx_status {
+pub extern "C" fn shmx_inspector_open(name: Text, out: Out<*mut shmx_inspector>) -> shmx_status {
     guard("shmx_inspector_open", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, new(Inspector::open(name.get("name")?)?));
         Ok(shmx_status::Ok)
     })
@@ -93,11 +91,9 @@ pub extern "C" fn shmx_inspector_open(name: Text, out: Out<'_, *mut shmx_inspect
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_inspector_open_file(path: Text, out: Out<'_, *mut shmx_inspector>) -> shmx_status {
+pub extern "C" fn shmx_inspector_open_file(path: Text, out: Out<*mut shmx_inspector>) -> shmx_status {
     guard("shmx_inspector_open_file", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, new(Inspector::open_file(Path::new(path.get("path")?))?));
         Ok(shmx_status::Ok)
     })
@@ -131,7 +127,7 @@ pub extern "C" fn shmx_inspector_header(inspector: Option<&shmx_inspector>, out:
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_inspector_server_state(inspector: Option<&shmx_inspector>, state: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_inspector_server_state(inspector: Option<&shmx_inspector>, state: Out<u32>) -> shmx_status {
     guard("shmx_inspector_server_state", || {
         put(state, "state", shmx_server_state::from(get(inspector)?.server_state()) as u32)?;
         Ok(shmx_status::Ok)
@@ -146,8 +142,8 @@ pub extern "C" fn shmx_inspector_server_state(inspector: Option<&shmx_inspector>
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_inspector_is_current(
     inspector: Option<&shmx_inspector>,
-    current: Out<'_, u32>,
-    whole: Out<'_, u32>,
+    current: Out<u32>,
+    whole: Out<u32>,
 ) -> shmx_status {
     guard("shmx_inspector_is_current", || {
         let inspector = get(inspector)?;
@@ -163,13 +159,11 @@ pub extern "C" fn shmx_inspector_is_current(
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_inspector_directory(
     inspector: Option<&shmx_inspector>,
-    out: Out<'_, *mut shmx_directory>,
+    out: Out<*mut shmx_directory>,
 ) -> shmx_status {
     guard("shmx_inspector_directory", || {
         let inspector = get(inspector)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_directory::new(inspector.directory()?));
         Ok(shmx_status::Ok)
     })
@@ -184,13 +178,11 @@ pub extern "C" fn shmx_inspector_readers(
     readers: FillArray<shmx_reader>,
     reader_size: usize,
     capacity: usize,
-    count: Out<'_, usize>,
+    count: Out<usize>,
 ) -> shmx_status {
     guard("shmx_inspector_readers", || {
         let found: Vec<shmx_reader> = get(inspector)?.snapshot_readers().into_iter().map(Into::into).collect();
-        if count.is_none() {
-            return Err(Fault::null("count"));
-        }
+        count.need("count")?;
         readers.fill(&found, reader_size, capacity, "readers")?;
         put_if_wanted(count, found.len());
         Ok(shmx_status::Ok)
@@ -201,15 +193,10 @@ pub extern "C" fn shmx_inspector_readers(
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_inspector_latest(
-    inspector: Option<&shmx_inspector>,
-    out: Out<'_, *mut shmx_frame>,
-) -> shmx_status {
+pub extern "C" fn shmx_inspector_latest(inspector: Option<&shmx_inspector>, out: Out<*mut shmx_frame>) -> shmx_status {
     guard("shmx_inspector_latest", || {
         let inspector = get(inspector)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let Some(frame) = inspector.latest()? else { return Ok(shmx_status::Nothing) };
         hand_out(out, shmx_frame::new(frame));
         Ok(shmx_status::Ok)
@@ -225,7 +212,7 @@ pub extern "C" fn shmx_inspector_slot(
     inspector: Option<&shmx_inspector>,
     index: u32,
     slot: Fill<shmx_slot>,
-    frame: Out<'_, *mut shmx_frame>,
+    frame: Out<*mut shmx_frame>,
 ) -> shmx_status {
     guard("shmx_inspector_slot", || {
         let place = slot.check_if_wanted("slot")?;
@@ -269,14 +256,12 @@ pub extern "C" fn shmx_inspector_slot(
 pub extern "C" fn shmx_inspector_checksum(
     inspector: Option<&shmx_inspector>,
     index: u32,
-    frame_id: Out<'_, u64>,
-    state: Out<'_, u32>,
+    frame_id: Out<u64>,
+    state: Out<u32>,
 ) -> shmx_status {
     guard("shmx_inspector_checksum", || {
         let inspector = get(inspector)?;
-        if state.is_none() {
-            return Err(Fault::null("state"));
-        }
+        state.need("state")?;
         let Some((id, found)) = inspector.checksum_of(index)? else { return Ok(shmx_status::Nothing) };
         put_if_wanted(frame_id, id);
         let found = match found {
@@ -297,13 +282,11 @@ pub extern "C" fn shmx_inspector_checksum(
 pub extern "C" fn shmx_inspector_peek(
     inspector: Option<&shmx_inspector>,
     reader_index: u32,
-    out: Out<'_, *mut shmx_messages>,
+    out: Out<*mut shmx_messages>,
 ) -> shmx_status {
     guard("shmx_inspector_peek", || {
         let inspector = get(inspector)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let found = inspector.peek_control(reader_index)?;
         hand_out(out, shmx_messages::peeked(reader_index, found));
         Ok(shmx_status::Ok)
@@ -320,13 +303,11 @@ pub extern "C" fn shmx_inspector_read(
     offset: usize,
     room: Room,
     bytes: usize,
-    got: Out<'_, usize>,
+    got: Out<usize>,
 ) -> shmx_status {
     guard("shmx_inspector_read", || {
         let (inspector, mut room) = (get(inspector)?, room);
-        if got.is_none() {
-            return Err(Fault::null("got"));
-        }
+        got.need("got")?;
         put_if_wanted(got, inspector.read_at(offset, room.get(bytes, "room")?));
         Ok(shmx_status::Ok)
     })

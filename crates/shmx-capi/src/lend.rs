@@ -68,6 +68,19 @@ impl<R: Reader> Lender<R> {
         Ok(shmx_status::Ok)
     }
 
+    /// The reader, for something else to have; what it has lent ends.
+    pub(crate) fn into_reader(self) -> R {
+        let mut this = std::mem::ManuallyDrop::new(self);
+        this.lent = None;
+        // SAFETY: it comes from a box, nothing borrows it any more, and `drop` does not run for `this`.
+        *unsafe { Box::from_raw(this.reader.as_ptr()) }
+    }
+
+    /// The number of what is lent; 0 if nothing is.
+    pub(crate) const fn lending(&self) -> u32 {
+        if self.lent.is_some() { self.lend } else { 0 }
+    }
+
     /// The frame that is lent.
     pub(crate) fn lent(&self) -> Result<&Frame<'_>, Fault> {
         self.lent.as_ref().ok_or_else(none_lent)

@@ -8,17 +8,20 @@
 //! | `lend` | a reader and the frame that it has lent, side by side in one handle |
 //! | `server`, `options`, `writer` | the producer |
 //! | `client`, `tap`, `view`, `frame` | the readers, frames lent and frames kept |
-//! | `inspector`, `region`, `names` | looking at regions |
+//! | `waits`, `aligner` | several readers at once |
+//! | `inspector`, `region`, `names`, `events` | looking at regions |
 //! | `directory`, `stream`, `messages` | streams, and messages to the server |
 //!
 //! `include/shmx.h` is made from these files by `cargo xtask capi-header`, with their comments: they are written for
 //! readers of the header.
 #![allow(non_camel_case_types, reason = "the names are those of the header")]
 
+mod aligner;
 mod args;
 mod client;
 mod consts;
 mod directory;
+mod events;
 mod frame;
 mod inspector;
 mod lend;
@@ -31,12 +34,31 @@ mod status;
 mod stream;
 mod tap;
 mod view;
+mod waits;
 mod writer;
 
-pub use args::{Array, Bytes, Fill, FillArray, Give, In, Out, Room, Text, Versioned};
+/// What the header promises of threads, held against the facade's types.
+const _: () = {
+    const fn may_move<T: Send>() {}
+    const fn may_be_shared<T: Send + Sync>() {}
+    may_move::<shmx::Server>();
+    may_move::<shmx::FrameWriter<'static>>();
+    may_move::<shmx::Client>();
+    may_move::<shmx::Tap>();
+    may_move::<shmx::Frame<'static>>();
+    may_be_shared::<shmx::SharedServer>();
+    may_be_shared::<shmx::ControlSender>();
+    may_be_shared::<shmx::OwnedFrame>();
+    may_be_shared::<shmx::Inspector>();
+    may_be_shared::<shmx::Directory>();
+};
+
+pub use aligner::*;
+pub use args::{Array, Bytes, Fill, FillArray, Give, In, Out, Places, Room, Text, Versioned};
 pub use client::*;
 pub use consts::*;
 pub use directory::*;
+pub use events::*;
 pub use frame::*;
 pub use inspector::*;
 pub use messages::*;
@@ -48,4 +70,5 @@ pub use status::*;
 pub use stream::*;
 pub use tap::*;
 pub use view::*;
+pub use waits::*;
 pub use writer::*;

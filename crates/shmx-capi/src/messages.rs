@@ -98,8 +98,8 @@ pub extern "C" fn shmx_messages_at(
 pub extern "C" fn shmx_messages_damaged(
     messages: Option<&shmx_messages>,
     index: usize,
-    reader_index: Out<'_, u32>,
-    lost: Out<'_, u64>,
+    reader_index: Out<u32>,
+    lost: Out<u64>,
 ) -> shmx_status {
     guard("shmx_messages_damaged", || {
         let messages = messages.ok_or_else(|| Fault::null("messages"))?;

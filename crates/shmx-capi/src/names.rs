@@ -74,7 +74,7 @@ unsafe impl Versioned for shmx_listed {
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_remove(name: Text, force: u32, what: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_remove(name: Text, force: u32, what: Out<u32>) -> shmx_status {
     guard("shmx_remove", || {
         let removed = match shmx::remove(name.get("name")?, force != 0)? {
             Removed::Dead => shmx_removed::Dead,
@@ -91,11 +91,9 @@ pub extern "C" fn shmx_remove(name: Text, force: u32, what: Out<'_, u32>) -> shm
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_list(out: Out<'_, *mut shmx_listing>) -> shmx_status {
+pub extern "C" fn shmx_list(out: Out<*mut shmx_listing>) -> shmx_status {
     guard("shmx_list", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let objects = shmx::list()?.into_iter().filter_map(|listed| {
             let (kind, server) = match listed.kind {
                 RegionKind::Region { server, .. } => (shmx_kind::Region, server.into()),

@@ -3,7 +3,7 @@
 use crate::args::{Bytes, In, Versioned};
 use crate::consts::{SHMX_FOREVER, SHMX_NONE, duration};
 use crate::status::{Fault, shmx_status};
-use crate::stream::shmx_stream_spec;
+use crate::stream::{reserved, shmx_stream_spec};
 use shmx::{Checksum, Client, ClientOptions, Hold, Server, ServerBuilder, Start, Tap, TapOptions, Verify};
 
 /// Which frames carry a checksum.
@@ -267,6 +267,9 @@ pub(crate) fn client(options: In<shmx_client_options>) -> Result<(ClientOptions,
         | SHMX_CLIENT_RECONNECT
         | SHMX_CLIENT_EVERY_FRAME;
     check_flags(o.flags, known)?;
+    if o.reserved != 0 {
+        return Err(reserved("options"));
+    }
     let mut to_open = to_open
         .prefault(o.flags & SHMX_CLIENT_NO_PREFAULT == 0)
         .huge_pages(o.flags & SHMX_CLIENT_HUGE_PAGES != 0)

@@ -32,12 +32,10 @@ fn core(server: Option<&shmx_server>) -> Result<&Core, Fault> {
 pub extern "C" fn shmx_server_create(
     name: Text,
     options: In<shmx_server_options>,
-    out: Out<'_, *mut shmx_server>,
+    out: Out<*mut shmx_server>,
 ) -> shmx_status {
     guard("shmx_server_create", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let (builder, shared) = options::server(name.get("name")?, options)?;
         let server = builder.create()?;
         let region = shmx_region::of(server.layout(), server.session_id(), None);
@@ -55,7 +53,7 @@ pub extern "C" fn shmx_server_publish(
     sim_time: f64,
     parts: Array<shmx_part>,
     count: usize,
-    frame_id: Out<'_, u64>,
+    frame_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_server_publish", || {
         let id = core(server)?.publish(sim_time, parts.get(count, "parts")?)?;
@@ -75,7 +73,7 @@ pub extern "C" fn shmx_server_publish_records(
     records: Bytes,
     bytes: usize,
     count: u32,
-    frame_id: Out<'_, u64>,
+    frame_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_server_publish_records", || {
         let id = core(server)?.publish_records(sim_time, records.get(bytes, "records")?, count)?;
@@ -88,13 +86,49 @@ pub extern "C" fn shmx_server_publish_records(
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_begin(server: Option<&shmx_server>, out: Out<'_, *mut shmx_writer>) -> shmx_status {
+pub extern "C" fn shmx_server_begin(server: Option<&shmx_server>, out: Out<*mut shmx_writer>) -> shmx_status {
     guard("shmx_server_begin", || {
         let core = core(server)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
-        hand_out(out, core.begin()?);
+        out.need("out")?;
+        hand_out(out, core.begin(None)?);
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// Claims a slot whose frame every reader with SHMX_CLIENT_EVERY_FRAME has taken, and waits for that no longer than
+/// `timeout_ns`. Other readers are not waited for. SHMX_STATUS_NOT_TAKEN when the time is up; the text names the readers.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_begin_when_taken(
+    server: Option<&shmx_server>,
+    timeout_ns: u64,
+    out: Out<*mut shmx_writer>,
+) -> shmx_status {
+    guard("shmx_server_begin_when_taken", || {
+        let core = core(server)?;
+        out.need("out")?;
+        hand_out(out, core.begin(Some(duration(timeout_ns)))?);
+        Ok(shmx_status::Ok)
+    })
+}
+
+/// Waits until every reader with SHMX_CLIENT_EVERY_FRAME has taken this frame and those before it, or, unless `all` is 0,
+/// every attached reader; at once where there is none. SHMX_STATUS_NOT_TAKEN when the time is up.
+///
+/// Threads: one at a time; with SHMX_SERVER_SHARED any.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_server_wait_taken(
+    server: Option<&shmx_server>,
+    frame_id: u64,
+    all: u32,
+    timeout_ns: u64,
+) -> shmx_status {
+    guard("shmx_server_wait_taken", || {
+        core(server)?.with(|s| match all {
+            0 => s.wait_taken(frame_id, duration(timeout_ns)),
+            _ => s.wait_taken_by_all(frame_id, duration(timeout_ns)),
+        })??;
         Ok(shmx_status::Ok)
     })
 }
@@ -127,7 +161,7 @@ pub extern "C" fn shmx_server_header(server: Option<&shmx_server>, out: Fill<shm
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_frames(server: Option<&shmx_server>, frames: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_server_frames(server: Option<&shmx_server>, frames: Out<u64>) -> shmx_status {
     guard("shmx_server_frames", || {
         put(frames, "frames", core(server)?.with(shmx::Server::frames_published)?)?;
         Ok(shmx_status::Ok)
@@ -138,7 +172,7 @@ pub extern "C" fn shmx_server_frames(server: Option<&shmx_server>, frames: Out<'
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_is_current(server: Option<&shmx_server>, current: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_server_is_current(server: Option<&shmx_server>, current: Out<u32>) -> shmx_status {
     guard("shmx_server_is_current", || {
         put(current, "current", core(server)?.with(|s| s.name_is_current().into())?)?;
         Ok(shmx_status::Ok)
@@ -149,15 +183,10 @@ pub extern "C" fn shmx_server_is_current(server: Option<&shmx_server>, current: 
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_directory(
-    server: Option<&shmx_server>,
-    out: Out<'_, *mut shmx_directory>,
-) -> shmx_status {
+pub extern "C" fn shmx_server_directory(server: Option<&shmx_server>, out: Out<*mut shmx_directory>) -> shmx_status {
     guard("shmx_server_directory", || {
         let core = core(server)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_directory::new(core.with(shmx::Server::directory)?));
         Ok(shmx_status::Ok)
     })
@@ -201,13 +230,11 @@ pub extern "C" fn shmx_server_append_records(
 pub extern "C" fn shmx_server_poll(
     server: Option<&shmx_server>,
     max: usize,
-    out: Out<'_, *mut shmx_messages>,
+    out: Out<*mut shmx_messages>,
 ) -> shmx_status {
     guard("shmx_server_poll", || {
         let core = core(server)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, core.with(|s| s.poll_control(max))?.into());
         Ok(shmx_status::Ok)
     })
@@ -221,13 +248,11 @@ pub extern "C" fn shmx_server_wait_control(
     server: Option<&shmx_server>,
     max: usize,
     timeout_ns: u64,
-    out: Out<'_, *mut shmx_messages>,
+    out: Out<*mut shmx_messages>,
 ) -> shmx_status {
     guard("shmx_server_wait_control", || {
         let core = core(server)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, core.with(|s| s.wait_control(max, duration(timeout_ns)))??.into());
         Ok(shmx_status::Ok)
     })
@@ -239,12 +264,10 @@ pub extern "C" fn shmx_server_wait_control(
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_control_fd(server: Option<&shmx_server>, fd: Out<'_, i32>) -> shmx_status {
+pub extern "C" fn shmx_server_control_fd(server: Option<&shmx_server>, fd: Out<i32>) -> shmx_status {
     guard("shmx_server_control_fd", || {
         let core = core(server)?;
-        if fd.is_none() {
-            return Err(Fault::null("fd"));
-        }
+        fd.need("fd")?;
         put(fd, "fd", core.with(descriptor)??)?;
         Ok(shmx_status::Ok)
     })
@@ -264,7 +287,7 @@ fn descriptor(_: &shmx::Server) -> Result<i32, Fault> {
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_readers_connected(server: Option<&shmx_server>, count: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_server_readers_connected(server: Option<&shmx_server>, count: Out<u32>) -> shmx_status {
     guard("shmx_server_readers_connected", || {
         put(count, "count", core(server)?.with(shmx::Server::readers_connected)?)?;
         Ok(shmx_status::Ok)
@@ -281,14 +304,12 @@ pub extern "C" fn shmx_server_readers(
     readers: FillArray<shmx_reader>,
     reader_size: usize,
     capacity: usize,
-    count: Out<'_, usize>,
+    count: Out<usize>,
 ) -> shmx_status {
     guard("shmx_server_readers", || {
         let found = core(server)?.with(shmx::Server::snapshot_readers)?;
         let found: Vec<shmx_reader> = found.into_iter().map(Into::into).collect();
-        if count.is_none() {
-            return Err(Fault::null("count"));
-        }
+        count.need("count")?;
         readers.fill(&found, reader_size, capacity, "readers")?;
         put_if_wanted(count, found.len());
         Ok(shmx_status::Ok)
@@ -300,11 +321,7 @@ pub extern "C" fn shmx_server_readers(
 ///
 /// Threads: one at a time; with SHMX_SERVER_SHARED any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_server_reap(
-    server: Option<&shmx_server>,
-    timeout_ns: u64,
-    count: Out<'_, usize>,
-) -> shmx_status {
+pub extern "C" fn shmx_server_reap(server: Option<&shmx_server>, timeout_ns: u64, count: Out<usize>) -> shmx_status {
     guard("shmx_server_reap", || {
         let freed = core(server)?.with(|s| match timeout_ns {
             crate::consts::SHMX_FOREVER => s.reap_dead_readers(),

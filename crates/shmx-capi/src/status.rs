@@ -1,8 +1,8 @@
 //! Statuses, the text of the last error, and the border that no panic crosses.
 
 use shmx::error::{
-    AppendError, BeginError, CreateError, DirectoryReadError, LookupError, OpenError, PublishError, ReadError,
-    RemoveError, SendError, StaticError, WaitFdError, os,
+    AlignError, AppendError, BeginError, CreateError, DirectoryReadError, LookupError, OpenError, PublishError,
+    ReadError, RemoveError, SendError, StaticError, WaitFdError, os,
 };
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
@@ -91,6 +91,10 @@ pub enum shmx_status {
     Lapped = 45,
     /// This system cannot do it.
     Unsupported = 46,
+    /// Readers that want every frame have not taken in time what had to be taken; the text names them.
+    NotTaken = 47,
+    /// The server's name was taken away, or leads to another object.
+    NameLost = 48,
 }
 
 statuses! {
@@ -103,7 +107,7 @@ statuses! {
     UnknownStream = 35 c"unknown stream", WrongType = 36 c"wrong type", Duplicate = 37 c"duplicate",
     Length = 38 c"length", Full = 39 c"full", TooLong = 40 c"too long", NoControl = 41 c"no control",
     Empty = 42 c"empty", Checksum = 43 c"checksum", Damaged = 44 c"damaged", Lapped = 45 c"lapped",
-    Unsupported = 46 c"unsupported",
+    Unsupported = 46 c"unsupported", NotTaken = 47 c"not taken", NameLost = 48 c"name lost",
 }
 
 /// An error on its way out.
@@ -212,15 +216,7 @@ faults! {
         StaticError::Region(e) => begin(e),
         _ => S::System,
     };
-    ReadError: |e| match e {
-        ReadError::SessionChanged => S::Session,
-        ReadError::ServerGone { .. } => S::ServerGone,
-        ReadError::Checksum { .. } => S::Checksum,
-        ReadError::Oversize { .. } | ReadError::ForeignSession { .. } => S::Damaged,
-        ReadError::Lapped { .. } => S::Lapped,
-        ReadError::Forked => S::Forked,
-        _ => S::System,
-    };
+    ReadError: |e| read(e);
     LookupError: |e| lookup(e);
     DirectoryReadError: |e| directory(e);
     SendError: |e| match e {
@@ -236,6 +232,12 @@ faults! {
     };
     os::OsError: |e| os_step(e);
     WaitFdError: |e| os_step(&e.source);
+    AlignError: |e| match e {
+        AlignError::Ended { .. } => S::ServerGone,
+        AlignError::Read { cause, .. } => read(cause),
+        AlignError::Wait(e) => os_step(&e.source),
+        _ => S::System,
+    };
     shmx::abi::frame::FrameError: |_e| S::Damaged;
     shmx::abi::control::ControlCorrupt: |_e| S::Damaged;
 }
@@ -245,6 +247,20 @@ fn begin(e: &BeginError) -> S {
         BeginError::NoFreeSlot { .. } => S::NoFreeSlot,
         BeginError::SessionLost { .. } => S::Session,
         BeginError::Forked => S::Forked,
+        BeginError::NotTaken { .. } => S::NotTaken,
+        BeginError::NameLost { .. } => S::NameLost,
+        _ => S::System,
+    }
+}
+
+fn read(e: &ReadError) -> S {
+    match e {
+        ReadError::SessionChanged => S::Session,
+        ReadError::ServerGone { .. } => S::ServerGone,
+        ReadError::Checksum { .. } => S::Checksum,
+        ReadError::Oversize { .. } | ReadError::ForeignSession { .. } => S::Damaged,
+        ReadError::Lapped { .. } => S::Lapped,
+        ReadError::Forked => S::Forked,
         _ => S::System,
     }
 }
@@ -384,6 +400,6 @@ mod tests {
             let found = unsafe { CStr::from_ptr(shmx_status_name(*number)) };
             assert_eq!(found, *name);
         }
-        assert_eq!(NAMES.last().map(|n| n.0), Some(S::Unsupported as i32));
+        assert_eq!(NAMES.last().map(|n| n.0), Some(S::NameLost as i32));
     }
 }

@@ -116,9 +116,18 @@ pub(crate) fn element_type(code: u32, argument: &'static str) -> Result<ElementT
     found.ok_or_else(|| Fault::bad(argument, "has an unknown element type", "pass a SHMX_ELEMENT_..."))
 }
 
+/// So that it can mean something in a later version.
+#[cold]
+pub(crate) fn reserved(argument: &'static str) -> Fault {
+    Fault::bad(argument, "has a `reserved` that is not 0", "set the whole struct to zero first")
+}
+
 impl shmx_stream {
     #[inline]
     pub(crate) fn asked(&self, argument: &'static str) -> Result<StreamRef<'_>, Fault> {
+        if self.reserved != 0 {
+            return Err(reserved(argument));
+        }
         let element = match self.element_type {
             0 => None,
             code => Some((element_type(code, argument)?, self.components.max(1))),

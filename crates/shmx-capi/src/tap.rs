@@ -25,15 +25,24 @@ fn lender(tap: Option<&mut shmx_tap>) -> Result<&mut Lender<Tap>, Fault> {
     tap.ok_or_else(|| Fault::null("tap"))?.lender.as_mut().ok_or_else(|| Fault::closed("tap"))
 }
 
+/// The reader itself; what it has lent ends.
+pub(crate) fn reader(tap: Option<&mut shmx_tap>) -> Result<&mut Tap, Fault> {
+    Ok(lender(tap)?.reader())
+}
+
+impl shmx_tap {
+    pub(crate) fn into_reader(self) -> Result<Tap, Fault> {
+        Ok(self.lender.ok_or_else(|| Fault::closed("tap"))?.into_reader())
+    }
+}
+
 /// Opens a live region, or what a dead server has left. `options` may be null.
 ///
 /// Threads: any; each tap is used by one thread at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_open(name: Text, options: In<shmx_tap_options>, out: Out<'_, *mut shmx_tap>) -> shmx_status {
+pub extern "C" fn shmx_tap_open(name: Text, options: In<shmx_tap_options>, out: Out<*mut shmx_tap>) -> shmx_status {
     guard("shmx_tap_open", || {
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let tap = options::tap(options)?.open(name.get("name")?)?;
         let region = shmx_region::of(tap.layout(), tap.session_id(), None);
         hand_out(out, shmx_tap { lender: Some(Lender::new(tap)), region });
@@ -91,16 +100,25 @@ pub extern "C" fn shmx_tap_release(tap: Option<&mut shmx_tap>, lend: u32) -> shm
     })
 }
 
+/// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+///
+/// Keeps the view. Threads: one at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn shmx_tap_lent(tap: Option<&mut shmx_tap>, lend: Out<u32>) -> shmx_status {
+    guard("shmx_tap_lent", || {
+        put(lend, "lend", lender(tap)?.lending())?;
+        Ok(shmx_status::Ok)
+    })
+}
+
 /// Makes the frame that is lent one that is kept; its view ends.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_keep(tap: Option<&mut shmx_tap>, out: Out<'_, *mut shmx_frame>) -> shmx_status {
+pub extern "C" fn shmx_tap_keep(tap: Option<&mut shmx_tap>, out: Out<*mut shmx_frame>) -> shmx_status {
     guard("shmx_tap_keep", || {
         let lender = lender(tap)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         hand_out(out, shmx_frame::new(lender.keep()?));
         Ok(shmx_status::Ok)
     })
@@ -110,7 +128,7 @@ pub extern "C" fn shmx_tap_keep(tap: Option<&mut shmx_tap>, out: Out<'_, *mut sh
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_age(tap: Option<&mut shmx_tap>, age_ns: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_tap_age(tap: Option<&mut shmx_tap>, age_ns: Out<u64>) -> shmx_status {
     guard("shmx_tap_age", || put_age(lender(tap)?.lent()?.age(), age_ns))
 }
 
@@ -122,8 +140,8 @@ pub extern "C" fn shmx_tap_age(tap: Option<&mut shmx_tap>, age_ns: Out<'_, u64>)
 pub extern "C" fn shmx_tap_find(
     tap: Option<&mut shmx_tap>,
     stream: Array<shmx_stream>,
-    stream_id: Out<'_, u32>,
-    session_id: Out<'_, u64>,
+    stream_id: Out<u32>,
+    session_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_tap_find", || {
         let lender = lender(tap)?;
@@ -139,12 +157,10 @@ pub extern "C" fn shmx_tap_find(
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_directory(tap: Option<&mut shmx_tap>, out: Out<'_, *mut shmx_directory>) -> shmx_status {
+pub extern "C" fn shmx_tap_directory(tap: Option<&mut shmx_tap>, out: Out<*mut shmx_directory>) -> shmx_status {
     guard("shmx_tap_directory", || {
         let lender = lender(tap)?;
-        if out.is_none() {
-            return Err(Fault::null("out"));
-        }
+        out.need("out")?;
         let directory = lender.directory()?;
         hand_out(out, shmx_directory::new(directory));
         Ok(shmx_status::Ok)
@@ -180,7 +196,7 @@ pub extern "C" fn shmx_tap_stats(tap: Option<&mut shmx_tap>, out: Fill<shmx_stat
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_wait_fd(tap: Option<&mut shmx_tap>, fd: Out<'_, i32>) -> shmx_status {
+pub extern "C" fn shmx_tap_wait_fd(tap: Option<&mut shmx_tap>, fd: Out<i32>) -> shmx_status {
     guard("shmx_tap_wait_fd", || {
         put(fd, "fd", descriptor(lender(tap)?.reader())?)?;
         Ok(shmx_status::Ok)
@@ -201,7 +217,7 @@ fn descriptor(_: &mut Tap) -> Result<i32, Fault> {
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_server_state(tap: Option<&mut shmx_tap>, state: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_tap_server_state(tap: Option<&mut shmx_tap>, state: Out<u32>) -> shmx_status {
     guard("shmx_tap_server_state", || {
         put(state, "state", shmx_server_state::from(lender(tap)?.reader().state()) as u32)?;
         Ok(shmx_status::Ok)
@@ -212,7 +228,7 @@ pub extern "C" fn shmx_tap_server_state(tap: Option<&mut shmx_tap>, state: Out<'
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_tap_is_current(tap: Option<&mut shmx_tap>, current: Out<'_, u32>) -> shmx_status {
+pub extern "C" fn shmx_tap_is_current(tap: Option<&mut shmx_tap>, current: Out<u32>) -> shmx_status {
     guard("shmx_tap_is_current", || {
         put(current, "current", lender(tap)?.reader().is_current().into())?;
         Ok(shmx_status::Ok)

@@ -138,7 +138,7 @@ impl shmx_data {
 ///
 /// The view is one that this library filled, and still valid. Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_view_stream(view: In<shmx_view>, stream_id: u32, out: Out<'_, shmx_data>) -> shmx_status {
+pub extern "C" fn shmx_view_stream(view: In<shmx_view>, stream_id: u32, out: Out<shmx_data>) -> shmx_status {
     guard("shmx_view_stream", || {
         for stream in Streams::new(payload(&view)?) {
             let stream = stream?;
@@ -155,7 +155,7 @@ pub extern "C" fn shmx_view_stream(view: In<shmx_view>, stream_id: u32, out: Out
 ///
 /// The view is one that this library filled, and still valid. Threads: any.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_view_at(view: In<shmx_view>, index: usize, out: Out<'_, shmx_data>) -> shmx_status {
+pub extern "C" fn shmx_view_at(view: In<shmx_view>, index: usize, out: Out<shmx_data>) -> shmx_status {
     guard("shmx_view_at", || match Streams::new(payload(&view)?).nth(index) {
         Some(stream) => put(out, "out", shmx_data::of(stream?)).map(|()| shmx_status::Ok),
         None => Ok(shmx_status::Nothing),

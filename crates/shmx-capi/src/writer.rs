@@ -12,6 +12,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A server, of one thread or of several.
 #[derive(Debug)]
@@ -92,21 +93,28 @@ impl Core {
         }
     }
 
-    pub(crate) fn begin(&self) -> Result<shmx_writer, Fault> {
+    /// Without a timeout the slot of a frame that was not taken is used again.
+    pub(crate) fn begin(&self, when_taken: Option<Duration>) -> Result<shmx_writer, Fault> {
         match self {
             Self::Solo(solo) if solo.lent.get() => Err(busy()),
             Self::Solo(solo) => {
                 // SAFETY: no frame borrows it; nobody uses it while `lent` is set, and the writer clears that only after
                 // the frame has ended. The server lives in the `Rc`, of which the writer has one and ends it last.
                 let server: &'static mut Server = unsafe { &mut *solo.server.get() };
-                let frame = server.begin_frame()?;
+                let frame = match when_taken {
+                    None => server.begin_frame()?,
+                    Some(timeout) => server.begin_frame_when_taken(timeout)?,
+                };
                 solo.lent.set(true);
                 Ok(shmx_writer { frame: Some(frame), owner: Self::Solo(solo.clone()) })
             }
             Self::Shared(server) => {
                 // SAFETY: it lives in the `Arc`, of which the writer has one and ends it last.
                 let lasting: &'static SharedServer = unsafe { &*Arc::as_ptr(server) };
-                let frame = lasting.begin_frame()?;
+                let frame = match when_taken {
+                    None => lasting.begin_frame()?,
+                    Some(timeout) => lasting.begin_frame_when_taken(timeout)?,
+                };
                 Ok(shmx_writer { frame: Some(frame), owner: Self::Shared(server.clone()) })
             }
         }
@@ -175,14 +183,12 @@ pub extern "C" fn shmx_writer_reserve(
     writer: Option<&mut shmx_writer>,
     stream: Array<crate::stream::shmx_stream>,
     bytes: usize,
-    room: Out<'_, *mut c_void>,
+    room: Out<*mut c_void>,
 ) -> shmx_status {
     guard("shmx_writer_reserve", || {
         let frame = frame(writer)?;
         let asked = crate::frame::one_asked(&stream)?.asked("stream")?;
-        if room.is_none() {
-            return Err(Fault::null("room"));
-        }
+        room.need("room")?;
         put_if_wanted(room, frame.reserve_as(asked, bytes)?.as_mut_ptr().cast());
         Ok(shmx_status::Ok)
     })
@@ -228,14 +234,12 @@ pub extern "C" fn shmx_writer_append_records(
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_writer_room(
     writer: Option<&mut shmx_writer>,
-    room: Out<'_, *mut c_void>,
-    bytes: Out<'_, usize>,
+    room: Out<*mut c_void>,
+    bytes: Out<usize>,
 ) -> shmx_status {
     guard("shmx_writer_room", || {
         let frame = frame(writer)?;
-        if room.is_none() {
-            return Err(Fault::null("room"));
-        }
+        room.need("room")?;
         let rest = frame.records_room()?;
         put(bytes, "bytes", rest.len())?;
         put_if_wanted(room, rest.as_mut_ptr().cast());
@@ -260,9 +264,9 @@ pub extern "C" fn shmx_writer_commit(writer: Option<&mut shmx_writer>, bytes: u3
 #[unsafe(no_mangle)]
 pub extern "C" fn shmx_writer_info(
     writer: Option<&mut shmx_writer>,
-    used: Out<'_, u32>,
-    left: Out<'_, u32>,
-    slot: Out<'_, u32>,
+    used: Out<u32>,
+    left: Out<u32>,
+    slot: Out<u32>,
 ) -> shmx_status {
     guard("shmx_writer_info", || {
         let frame = frame(writer)?;
@@ -278,7 +282,7 @@ pub extern "C" fn shmx_writer_info(
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmx_writer_publish(writer: Give<shmx_writer>, sim_time: f64, frame_id: Out<'_, u64>) -> shmx_status {
+pub extern "C" fn shmx_writer_publish(writer: Give<shmx_writer>, sim_time: f64, frame_id: Out<u64>) -> shmx_status {
     guard("shmx_writer_publish", || {
         let writer = *writer.take().ok_or_else(|| Fault::null("writer"))?;
         put_if_wanted(frame_id, writer.end(|frame| Ok(frame.publish_frame(sim_time)?))?);
@@ -294,7 +298,7 @@ pub extern "C" fn shmx_writer_publish_recorded(
     writer: Give<shmx_writer>,
     sim_time: f64,
     had_checksum: u32,
-    frame_id: Out<'_, u64>,
+    frame_id: Out<u64>,
 ) -> shmx_status {
     guard("shmx_writer_publish_recorded", || {
         let writer = *writer.take().ok_or_else(|| Fault::null("writer"))?;

@@ -357,3 +357,16 @@ fn figures() {
         println!("{what}: {:.1} us from publishing to the frame, median", reader.join().unwrap().as_secs_f64() * 1e6);
     }
 }
+
+#[test]
+fn tokens_are_numbers_for_other_languages() {
+    let name = unique("number");
+    let _server = server(&name);
+    let mut client = Client::open(&name).unwrap();
+    let mut set = WaitSet::new().unwrap();
+    let token = set.add(&mut client);
+    let number = u64::from(token);
+    assert_eq!(Token::from(number), token);
+    assert!(!set.remove(Token::from(number + 1)), "nobody's");
+    assert!(set.remove(Token::from(number)));
+}

@@ -30,6 +30,7 @@ pub(super) fn test(tally: &mut Tally, target: &Path, quick: bool, in_ci: bool) -
         ensure!(said.contains(&version()?), "{said}");
         Ok(())
     })?;
+    step::check(tally, "the archive that was installed", || archive(&first, &at("by-archive")))?;
     step::check(tally, "the README's C++ program, as printed", || readme(&cmake, &first, &at("readme")))?;
     step::check(tally, "examples, by CMake, from where the installation was moved", || {
         fs::rename(&first, &moved)?;
@@ -45,10 +46,47 @@ pub(super) fn test(tally: &mut Tally, target: &Path, quick: bool, in_ci: bool) -
     step::check(tally, "uninstall", || {
         fs::rename(&moved, &first)?;
         prefix()?.uninstall()?;
-        let left: Vec<_> = fs::read_dir(&first)?.flatten().map(|e| e.path()).collect();
-        ensure!(left.is_empty(), "{left:?} is left");
-        Ok(())
+        nothing_in(&first)
+    })?;
+    if quick {
+        return Ok(());
+    }
+    step::check(tally, "DESTDIR: installed, moved, used by CMake and pkg-config, removed", || {
+        staged(&cmake, target, &at("staged"))
     })
+}
+
+fn nothing_in(folder: &Path) -> Result<()> {
+    let left: Vec<_> = fs::read_dir(folder)?.flatten().map(|e| e.path()).collect();
+    ensure!(left.is_empty(), "{left:?} is left");
+    Ok(())
+}
+
+/// As those do who make packages: the files lie below a folder that no program will ever see.
+fn staged(cmake: &Path, target: &Path, dir: &Path) -> Result<()> {
+    let final_prefix = Path::new("/opt/shmx-xtask");
+    let (stage, moved) = (dir.join("stage"), dir.join("moved"));
+    let prefix = || Prefix::at(final_prefix, Some(&stage));
+    prefix()?.install(target, &version()?)?;
+    ensure!(!final_prefix.exists(), "{} was written to, past DESTDIR", final_prefix.display());
+    let staged = stage.join("opt/shmx-xtask");
+    let list = fs::read_to_string(staged.join("share/shmx/installed.txt"))?;
+    let foreign = list.lines().find(|l| !l.starts_with("/opt/shmx-xtask/"));
+    ensure!(foreign.is_none(), "the list names {foreign:?}");
+    for file in ["lib/pkgconfig/shmx.pc", "lib/cmake/shmx/shmxConfig.cmake"] {
+        let text = fs::read_to_string(staged.join(file))?;
+        for path in [final_prefix, &stage] {
+            ensure!(!text.contains(&path.display().to_string()), "{file} names {}", path.display());
+        }
+    }
+    fs::rename(&staged, &moved)?;
+    readme(cmake, &moved, &dir.join("readme"))?;
+    if output(Command::new("pkg-config").arg("--version")).is_ok() {
+        pkg_config(&moved, &dir.join("by-pkg-config"))?;
+    }
+    fs::rename(&moved, &staged)?;
+    prefix()?.uninstall()?;
+    nothing_in(&staged)
 }
 
 fn build(cmake: &Path, source: &Path, build: &Path, prefix: &Path) -> Result<PathBuf> {
@@ -125,6 +163,19 @@ fn examples(built: &Path) -> Result<()> {
         both(built, "server_c", inspector, &["--then-stop"])?;
     }
     Ok(())
+}
+
+/// Nothing but the interface is visible in it, and it works.
+fn archive(prefix: &Path, program: &Path) -> Result<()> {
+    let archive = prefix.join("lib/libshmx.a");
+    let text = output(Command::new("nm").args(["-g", "--defined-only"]).arg(&archive))?;
+    let names: Vec<&str> = text.lines().filter_map(|l| l.split_whitespace().nth(2)).collect();
+    let foreign: Vec<_> = names.iter().filter(|n| !n.starts_with("shmx_")).take(5).collect();
+    ensure!(!names.is_empty() && foreign.is_empty(), "of {} names these are visible: {foreign:?}", names.len());
+    let mut c = Command::new("gcc");
+    c.arg("crates/shmx-capi/tests/c/waits.c").arg("-I").arg(prefix.join("include")).arg(archive);
+    output(c.args(["-pthread", "-ldl", "-lm", "-o"]).arg(program))?;
+    super::whole(Command::new(program))
 }
 
 fn pkg_config(prefix: &Path, program: &Path) -> Result<()> {

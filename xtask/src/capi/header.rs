@@ -45,7 +45,7 @@ fn tool(target: &Path) -> Result<PathBuf> {
 /// The names of the pointers that functions of the crate take (its `args.rs`), which a header has no use for.
 fn is_argument(name: &str) -> bool {
     matches!(name, "Text" | "Bytes" | "Room")
-        || ["In_", "Out_", "Fill_", "FillArray_", "Array_", "Give_"].iter().any(|p| name.starts_with(p))
+        || ["In_", "Out_", "Fill_", "FillArray_", "Array_", "Places_", "Give_"].iter().any(|p| name.starts_with(p))
 }
 
 /// Puts the pointers themselves where their names are used.
@@ -101,8 +101,9 @@ fn resolved(line: &str, pointers: &[(String, String)]) -> String {
 fn expanded(to: &str, pointers: &[(String, String)]) -> String {
     let inner = to.trim_end_matches('*').trim_end();
     let stars = &to[to.trim_end_matches('*').len()..];
+    let (inner, constant) = inner.strip_prefix("const ").map_or((inner, ""), |inner| (inner, "const "));
     match pointers.iter().find(|(name, _)| name == inner) {
-        Some((_, found)) => format!("{found}{stars}"),
+        Some((_, found)) => format!("{found}{constant}{stars}"),
         None => to.to_owned(),
     }
 }
@@ -114,9 +115,10 @@ mod tests {
     #[test]
     fn names_of_pointers_are_resolved() {
         let raw = "// A string.\n//\ntypedef const char *Text;\n\n// Kept.\ntypedef struct a {\n    // The name.\n    Text name;\n} a;\n\n\
-                   typedef Text *Out_Text;\n\n// Does.\nint f(Text x,\n      Out_Text y);\n";
+                   typedef Text *Out_Text;\n\ntypedef const Text *Array_Text;\n\n\
+                   // Does.\nint f(Text x,\n      Out_Text y,\n      Array_Text z);\n";
         let want = "// Kept.\ntypedef struct a {\n    // The name.\n    const char *name;\n} a;\n\n// Does.\nint f(const char *x,\n      \
-                    const char **y);\n";
+                    const char **y,\n      const char *const *z);\n";
         assert_eq!(plain(raw).unwrap().trim_start(), want);
     }
 }

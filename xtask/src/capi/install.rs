@@ -5,7 +5,7 @@ use crate::interop::output;
 use crate::step::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 const INCLUDE: &str = "crates/shmx-capi/include";
@@ -25,8 +25,12 @@ pub(super) struct Prefix {
 
 impl Prefix {
     pub(super) fn new(prefix: &Path) -> Result<Self> {
-        let prefix = std::path::absolute(prefix)?;
         let destdir = std::env::var_os("DESTDIR").filter(|d| !d.is_empty());
+        Self::at(prefix, destdir.as_deref().map(Path::new))
+    }
+
+    pub(super) fn at(prefix: &Path, destdir: Option<&Path>) -> Result<Self> {
+        let prefix = std::path::absolute(prefix)?;
         let root = match destdir {
             Some(dir) => std::path::absolute(dir)?.join(prefix.strip_prefix("/").unwrap_or(&prefix)),
             None => prefix.clone(),
@@ -97,9 +101,11 @@ impl Prefix {
     fn libraries(&mut self, release: &Path, version: &str) -> Result<()> {
         let shared = self.copy(&release.join("libshmx_capi.so"), &format!("lib/libshmx.so.{version}"))?;
         let archive = self.copy(&release.join("libshmx_capi.a"), "lib/libshmx.a")?;
-        // Without `strip` they are only larger.
+        // Without `strip` it is only larger.
         let _ = output(Command::new("strip").arg("--strip-unneeded").arg(shared));
-        let _ = output(Command::new("strip").arg("--strip-debug").arg(archive));
+        if let Err(e) = localise(&archive) {
+            println!("   libshmx.a shows symbols of Rust, which two libraries of Rust in one program share: {e:#}");
+        }
         self.link(&format!("libshmx.so.{version}"), &format!("lib/{SONAME}"))?;
         self.link(SONAME, "lib/libshmx.so")
     }
@@ -132,7 +138,9 @@ impl Prefix {
         let list = self.root.join(MANIFEST);
         let text = fs::read_to_string(&list).with_context(|| format!("read {}", list.display()))?;
         for file in text.lines() {
-            let Ok(below) = Path::new(file).strip_prefix(&self.prefix) else { bail!("{file} is not of this prefix") };
+            let below = Path::new(file).strip_prefix(&self.prefix);
+            let below = below.ok().filter(|p| p.components().all(|c| matches!(c, Component::Normal(_))));
+            let Some(below) = below else { bail!("{file} is not of this prefix") };
             let path = self.root.join(below);
             if path.symlink_metadata().is_ok() {
                 fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
@@ -145,6 +153,25 @@ impl Prefix {
         }
         Ok(())
     }
+}
+
+/// Leaves one object in the archive, of which only the interface is visible: a program may hold other archives made by
+/// Rust, of other versions.
+fn localise(archive: &Path) -> Result<()> {
+    let (whole, new) = (archive.with_extension("o"), archive.with_extension("new"));
+    let made = || -> Result<()> {
+        output(Command::new("ld").args(["-r", "--whole-archive"]).arg(archive).arg("-o").arg(&whole))?;
+        // The bitcode of Rust's own library upsets tools that know another version of it.
+        let rest = ["--strip-debug", "--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
+        output(Command::new("objcopy").args(["--wildcard", "--keep-global-symbol=shmx_*"]).args(rest).arg(&whole))?;
+        output(Command::new("ar").arg("rcs").arg(&new).arg(&whole))?;
+        fs::rename(&new, archive).with_context(|| format!("replace {}", archive.display()))
+    };
+    let done = made();
+    for rest in [&whole, &new] {
+        let _ = fs::remove_file(rest);
+    }
+    done
 }
 
 fn pkg_config(version: &str) -> String {

@@ -46,6 +46,20 @@ impl Armed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub(crate) u64);
 
+/// As a number, for programs in other languages and for `epoll`'s data.
+impl From<Token> for u64 {
+    fn from(token: Token) -> Self {
+        token.0
+    }
+}
+
+/// The token with this number. One that no set gave belongs to nobody.
+impl From<u64> for Token {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// A reader's place in a wait set.
 #[derive(Debug)]
 pub(crate) struct Member {
