@@ -3,6 +3,8 @@
 //! Each type is a pointer that only a caller from C can make, and the header says what such a caller promises: that the
 //! pointer is null or leads to what its type says, for as long as the call takes. That promise is what each block here
 //! rests on. Functions that take these types are safe for Rust, which cannot make one.
+//!
+//! Length: every way in which C hands something over, beside the proofs that they share.
 
 use crate::status::{Fault, shmx_status};
 use std::ffi::{CStr, c_char, c_void};
