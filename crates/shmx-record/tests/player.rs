@@ -127,6 +127,8 @@ fn a_blocked_region_does_not_hold_up_the_others() {
     {
         let mut servers = names.each_ref().map(|n| Server::builder(n).slots(2).stream(V, 1).create().unwrap());
         let recorder = Recorder::start(&names, &path, RecorderOptions::default()).unwrap();
+        // So that both begin in the file before the first frame.
+        until("both are open", || recorder.status().regions.iter().all(|r| r.open));
         for n in 1..=10 {
             for server in &mut servers {
                 publish(server, n);
