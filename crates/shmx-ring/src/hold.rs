@@ -29,27 +29,36 @@ pub struct Holds(AtomicU64);
 /// A lease that was begun. It must be ended, by [`Holds::end`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a lease that nobody ends keeps its slot"]
-pub struct Hold {
-    counted: bool,
-    verified: bool,
-}
+pub struct Hold(u8);
 
 impl Hold {
+    /// It is one of the [`Holds`]' count.
+    const COUNTED: u8 = 1;
+    const VERIFIED: u8 = 2;
+
+    #[inline]
+    const fn is_counted(self) -> bool {
+        self.0 & Self::COUNTED != 0
+    }
+
     /// All there is to it, below 4.
     #[must_use]
+    #[inline]
     pub const fn to_bits(self) -> u8 {
-        self.counted as u8 | (self.verified as u8) << 1
+        self.0
     }
 
     /// What [`Hold::to_bits`] made bits of.
+    #[inline]
     pub const fn from_bits(bits: u8) -> Self {
-        Self { counted: bits & 1 != 0, verified: bits & 2 != 0 }
+        Self(bits & (Self::COUNTED | Self::VERIFIED))
     }
 
     /// Whether [`Holds::set_verified`] was called for the same frame before.
     #[must_use]
+    #[inline]
     pub const fn is_verified(&self) -> bool {
-        self.verified
+        self.0 & Self::VERIFIED != 0
     }
 }
 
@@ -89,7 +98,7 @@ impl Holds {
             // H3. An end of another lease may come in between.
             match self.0.compare_exchange_weak(state, state + 1, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => {
-                    let hold = Hold { counted: true, verified: state & VERIFIED != 0 };
+                    let hold = Hold(if state & VERIFIED != 0 { Hold::COUNTED | Hold::VERIFIED } else { Hold::COUNTED });
                     return match reader::begin_into(slot, seen) {
                         Ok(()) => Ok(hold),
                         // No writer of ours does this to a leased slot.
@@ -108,7 +117,7 @@ impl Holds {
         reader::lease_into(slot, index, seen)?;
         // H2.
         self.0.store(1, Ordering::Relaxed);
-        Ok(Hold { counted: true, verified: false })
+        Ok(Hold(Hold::COUNTED))
     }
 
     /// The same for a lease that ends before the next one begins, which saves the counting.
@@ -121,7 +130,7 @@ impl Holds {
         // H1.
         if self.0.load(Ordering::Acquire) == 0 {
             reader::lease_into(slot, index, seen)?;
-            return Ok(Hold { counted: false, verified: false });
+            return Ok(Hold(0));
         }
         self.begin(slot, index, seen)
     }
@@ -130,10 +139,10 @@ impl Holds {
     /// thread that begins leases, before it begins another one.
     #[inline]
     pub fn count(&self, hold: &mut Hold) {
-        if !hold.counted {
+        if !hold.is_counted() {
             // H6. Relaxed: as H2, the count was 0 when the lease began and nobody else counts up from 0.
-            self.0.store(if hold.verified { 1 | VERIFIED } else { 1 }, Ordering::Relaxed);
-            hold.counted = true;
+            self.0.store(if hold.is_verified() { 1 | VERIFIED } else { 1 }, Ordering::Relaxed);
+            hold.0 |= Hold::COUNTED;
         }
     }
 
@@ -141,8 +150,8 @@ impl Holds {
     /// thread that begins leases, before it ends `hold`.
     #[inline]
     pub fn set_verified(&self, hold: &mut Hold) {
-        hold.verified = true;
-        if hold.counted {
+        hold.0 |= Hold::VERIFIED;
+        if hold.is_counted() {
             // Relaxed: read by the thread that begins leases, which is the one that writes it.
             self.0.fetch_or(VERIFIED, Ordering::Relaxed);
         }
@@ -151,7 +160,7 @@ impl Holds {
     /// Ends a lease; its content must not be looked at any more.
     #[inline]
     pub fn end(&self, slot: Slot<'_>, index: u32, hold: Hold) {
-        if !hold.counted {
+        if !hold.is_counted() {
             reader::end_lease(slot, index);
             return;
         }

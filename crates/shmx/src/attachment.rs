@@ -44,9 +44,9 @@ pub(crate) struct Attachment {
     pub(crate) features: Features,
     pub(crate) catalog: Arc<Catalog>,
     seat: Seat,
-    /// The index under which frames are leased. None without a liveness lock: the bits of a reader without one are
-    /// taken for a dead reader's.
-    leases_as: Option<u32>,
+    /// The index under which frames are leased. [`NO_SLOT`] without a liveness lock: the bits of a reader without one
+    /// are taken for a dead reader's.
+    leases_as: u32,
     /// Frames are leased while fewer readers are attached.
     room_below: u64,
     /// Leases this client holds, per frame slot. The bit in the slot is set while there are any.
@@ -93,7 +93,7 @@ impl Attachment {
         let locked = taken.is_some_and(|t| t.locked);
         let leases_as = taken
             .filter(|t| terms.leases && locked && features.is_extended() && t.index < LEASABLE_READERS)
-            .map(|t| t.index);
+            .map_or(NO_SLOT, |t| t.index);
         let holds = (0..region.slot_count()).map(|_| Holds::new()).collect();
         // One lease of each reader leaves the producer the newest frame's slot and one to write.
         let room_below = if terms.modest { u64::from(region.slot_count()).saturating_sub(1) } else { u64::MAX };
@@ -216,10 +216,10 @@ impl Attachment {
         }
     }
 
-    /// The reader index under which frames are leased.
+    /// Whether frames can be leased.
     #[inline]
-    pub(crate) const fn leases_as(&self) -> Option<u32> {
-        self.leases_as
+    pub(crate) const fn leases(&self) -> bool {
+        self.leases_as != NO_SLOT
     }
 
     /// Whether one lease of each attached reader leaves the producer the newest frame's slot and one to write.
@@ -249,11 +249,10 @@ impl Attachment {
         self: &Arc<Self>,
         view: Slot<'_>,
         slot: u32,
-        reader: u32,
         seen: &mut FrameSnapshot,
     ) -> Result<Held<'_>, Refused> {
         let holds = self.holds.get(slot as usize).ok_or(Refused::Disturbed)?;
-        let hold = holds.begin_alone(view, reader, seen)?;
+        let hold = holds.begin_alone(view, self.leases_as, seen)?;
         Ok(Held { owner: self, slot, hold })
     }
 
@@ -262,8 +261,8 @@ impl Attachment {
         if self.region.os.is_forked() {
             return;
         }
-        if let (Some(index), Some(holds)) = (self.leases_as, self.holds.get(slot as usize)) {
-            holds.end(self.region.slot(slot), index, hold);
+        if let Some(holds) = self.holds.get(slot as usize) {
+            holds.end(self.region.slot(slot), self.leases_as, hold);
         }
     }
 }
@@ -289,7 +288,7 @@ impl Drop for Attachment {
             && let Some(slot) = self.slot()
         {
             // A borrowed frame that was forgotten instead of dropped has left its bit; nobody can look at it any more.
-            if self.leases_as.is_some() {
+            if self.leases() {
                 readers::clear_leases(&self.region, index);
             }
             wake_server(&self.region, readers::detach(self.region.header(), slot));

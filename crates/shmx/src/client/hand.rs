@@ -71,13 +71,11 @@ impl<'a> Ground for Hand<'a, '_> {
         let slot = a.region.slot(index);
         // Relaxed: only a preference; what is read is checked on either way.
         let payload_bytes = slot.head.payload_bytes.load(Ordering::Relaxed);
-        if payload_bytes > self.manner.copy_up_to
-            && let Some(reader) = a.leases_as()
-        {
+        if payload_bytes > self.manner.copy_up_to {
             if !a.has_room_for_leases() {
                 self.manner.copied_for_room += 1;
             } else {
-                match a.lease(slot, index, reader, &mut self.taken.current.meta) {
+                match a.lease(slot, index, &mut self.taken.current.meta) {
                     Ok(held) => return self.check_leased(index, held).map(Some),
                     // In a moment it can be leased; it can be copied now.
                     Err(Refused::Ending) => {}

@@ -59,7 +59,7 @@ impl Client {
         };
         let shared = Arc::new(Attachment::new(region, header.session_id, features, terms)?);
         let home: Arc<dyn Home> = shared.clone();
-        let copy_up_to = if shared.leases_as().is_some() { options.copy_up_to } else { u32::MAX };
+        let copy_up_to = if shared.leases() { options.copy_up_to } else { u32::MAX };
         let manner = Manner { verify: options.verify.compares(features), copy_up_to, copied_for_room: 0 };
         let cursor = match shared.slot().filter(|_| options.every_frame) {
             Some(slot) => {

@@ -215,9 +215,12 @@ impl Client {
     /// sleeps for the client.
     #[inline]
     pub(super) fn is_quiet(&mut self) -> bool {
+        if self.shared.says_closed() {
+            return false;
+        }
         let over;
         (self.quiet, over) = self.quiet.overflowing_sub(1);
-        !(over || self.shared.says_closed())
+        !over
     }
 
     /// From now on no poll in vain is quiet.

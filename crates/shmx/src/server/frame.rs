@@ -479,14 +479,19 @@ impl<'a> FrameWriter<'a> {
         let Some(claim) = claimed.claim.take_if(|_| used > 0) else { return Err(PublishError::Empty) };
         let payload = &claimed_payload(&server.region, slot)[..used as usize];
         let Producing { session_id, publish_time, .. } = server.producing;
-        let time = || publish_time.then(clock::ticks);
-        let (checksum, ticks) = match checksum {
-            Checksum::Never => (None, time()),
-            Checksum::Auto if used > SMALL => server.seal_large(payload, hashed),
-            // The time is that of publishing, so it comes last.
-            Checksum::Auto | Checksum::Always => (Some(hashed.finish(payload)), time()),
+        // The time is that of publishing, so it comes last.
+        let time = |checksum| {
+            let ticks = publish_time.then(clock::ticks);
+            (checksum, ticks, ticks.map(PublishTime::from_ticks))
         };
-        let time = ticks.filter(|_| publish_time).map(PublishTime::from_ticks);
+        let (checksum, ticks, time) = match checksum {
+            Checksum::Never => time(None),
+            Checksum::Auto if used > SMALL => {
+                let (checksum, ticks) = server.seal_large(payload, hashed);
+                (checksum, ticks, ticks.filter(|_| publish_time).map(PublishTime::from_ticks))
+            }
+            Checksum::Auto | Checksum::Always => time(Some(hashed.finish(payload))),
+        };
         let meta = FrameMeta {
             session_id,
             sim_time_bits: sim_time.to_bits(),
