@@ -2,10 +2,10 @@
 
 mod common;
 
+use common::memory;
 use common::small::{SECOND, leased_slots, leasing, publish, small};
-use common::{memory, unique};
 use shmx::error::BeginError;
-use shmx::{ChecksumState, Client, Frame, Hold, Server, StreamSpec};
+use shmx::{ChecksumState, Client, Frame, Hold};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -235,8 +235,9 @@ fn the_newest_frame_never_goes_back() {
 #[test]
 #[cfg(target_os = "linux")]
 fn payload_pages_are_read_only_in_clients() {
-    let name = unique("pages");
-    let mut server = Server::builder(&name).stream(StreamSpec::of::<u64>(1, "t"), 131_072).create().unwrap();
+    let name = common::unique("pages");
+    let builder = shmx::Server::builder(&name);
+    let mut server = builder.stream(shmx::StreamSpec::of::<u64>(1, "t"), 131_072).create().unwrap();
     let mut client = Client::open(&name).unwrap();
     let mut f = server.begin_frame().unwrap();
     f.append_stream(1, &[7_u64; 100_000]).unwrap();

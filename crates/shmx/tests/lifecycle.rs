@@ -8,7 +8,7 @@ use shmx::error::{OpenError, ReadError, SendError, ServerEnd};
 use shmx::{Client, Server, Tap};
 use shmx_ring::readers::{self, Newcomer};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const USER: u32 = shmx::abi::TLV_CONTROL_USER;
 
@@ -187,7 +187,7 @@ fn a_reader_that_polls_for_long_is_told_the_end_at_once() {
             elsewhere.kill().unwrap();
         }
         elsewhere.wait().unwrap();
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         assert_eq!(client.wait(LIMIT).unwrap_err(), ReadError::ServerGone { end });
         assert!(start.elapsed() < LIMIT / 2, "long before the polling ends");
         let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
