@@ -288,13 +288,19 @@ impl<'p> Tools<'p> {
         self.dir.join("wine")
     }
 
-    fn wine(&self) -> Result<()> {
-        // It ends by itself with its last program, and a test that starts at that moment finds it gone: so it stays for
-        // two minutes. Where it cannot be started here, the first program starts one, as always.
-        std::fs::create_dir_all(self.prefix())?;
+    fn wine_server(&self, argument: &str) -> Command {
         let mut server = Command::new(WINE.replace("wine64", "wineserver"));
         self.environment(&mut server);
-        let _ = server.arg("--persistent=120").status();
+        server.arg(argument);
+        server
+    }
+
+    fn wine(&self) -> Result<()> {
+        // It ends by itself with its last program, and a test that starts at that moment finds it gone: so it stays,
+        // also while the tests are built, until they are over. Where it cannot be started here, the first program starts
+        // one, as always.
+        std::fs::create_dir_all(self.prefix())?;
+        let _ = self.wine_server("--persistent").status();
         let marker = self.prefix().join("ready");
         if marker.exists() {
             return Ok(());
@@ -314,6 +320,14 @@ impl<'p> Tools<'p> {
         }
         std::fs::write(marker, "")?;
         Ok(())
+    }
+}
+
+impl Drop for Tools<'_> {
+    fn drop(&mut self) {
+        if self.platform.runner == WINE {
+            let _ = self.wine_server("--kill").status();
+        }
     }
 }
 
