@@ -9,7 +9,7 @@ use crate::step::{self, Tally};
 use crate::tests::{self, is_totals};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What has to be known of a platform.
 pub(crate) struct Platform {
@@ -291,7 +291,8 @@ impl<'p> Tools<'p> {
     fn wine_server(&self, argument: &str) -> Command {
         let mut server = Command::new(WINE.replace("wine64", "wineserver"));
         self.environment(&mut server);
-        server.arg(argument);
+        // It goes on, and must hold nobody's pipe open.
+        server.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         server
     }
 
