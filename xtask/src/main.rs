@@ -121,7 +121,7 @@ enum Task {
     /// Tests and scenarios in 32 bits; sets up what it needs on Debian
     #[command(name = "test-32bit")]
     Test32bit(Quick),
-    /// The three in their quick forms, and test-python
+    /// Those of the three that need no emulator, in their quick forms, and test-python
     TestOthers,
     /// The C and C++ interfaces: header, programs at either end against Rust and the original, the drop-in for the
     /// original's headers, memory checkers, the installation as others use it
