@@ -95,7 +95,8 @@ impl Table {
 
     fn sum(&self) -> String {
         let live = self.rows.iter().filter(|r| r.state == State::Live).count() as u64;
-        let all = |of: fn(&Row) -> Option<f64>| self.rows.iter().filter_map(of).sum::<f64>();
+        // Not `sum`, which is -0 of nothing.
+        let all = |of: fn(&Row) -> Option<f64>| self.rows.iter().filter_map(of).fold(0.0, |sum, n| sum + n);
         format!(
             "{}, {live} live, {}, {}, {}",
             units::count(self.rows.len() as u64, "region"),
@@ -245,6 +246,12 @@ mod tests {
             frame_bytes: Some(frame_bytes),
             lag: Some(0),
         }
+    }
+
+    #[test]
+    fn nothing_sums_up_to_nothing() {
+        let sum = Table::default().sum();
+        assert!(sum.starts_with("0 regions, 0 live, 0") && !sum.contains('-'), "{sum}");
     }
 
     #[test]

@@ -102,8 +102,8 @@ pub(crate) fn is_reserved<B: Backing>(region: &Mapped<B>, number: u32) -> bool {
     reserved.wrapping_sub(number) >= region.layout.slots()
 }
 
-/// Copies the frame of `slot`, which has this index, into the memory that `memory` gives for so many words, and proves that the copy is whole. The inner
-/// error is a wrong checksum, in a frame that is whole otherwise.
+/// Copies the frame of `slot`, which has this index, into the memory that `memory` gives for so many words, and proves
+/// that the copy is whole. The inner error is a wrong checksum, in a frame that is whole otherwise.
 ///
 /// Against a server with stamps the stamp proves it. A server of the reference announces a rewrite of a slot only by
 /// moving `reserve_index` first; if after the copy it has not yet come round to the slot, nobody can have written it.
