@@ -100,6 +100,21 @@ impl ServerBuilder {
     /// cache, and readers that only want the newest frame get it sooner. Frames that readers hold stay theirs.
     ///
     /// Default 0: as many as there are slots for. [`Server::begin_frame_when_taken`] always keeps what is wanted.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = format!("doc-history-{}", std::process::id());
+    /// let mut server = shmx::Server::builder(&name).frame_bytes(1 << 20).slots(8).history(1).create()?;
+    /// let mut slots = Vec::new();
+    /// for _ in 0..4 {
+    ///     let mut frame = server.begin_frame()?;
+    ///     slots.push(frame.slot());
+    ///     frame.append_undeclared(1, 1, &[7; 8])?;
+    ///     frame.publish_frame(0.0)?;
+    /// }
+    /// assert_eq!(slots[2..], slots[..2], "two slots take turns while nobody holds a frame");
+    /// # Ok(()) }
+    /// ```
     pub const fn history(mut self, frames: u32) -> Self {
         self.history = frames;
         self
