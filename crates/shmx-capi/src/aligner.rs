@@ -6,7 +6,7 @@ use crate::consts::duration;
 use crate::frame::shmx_frame;
 use crate::status::{Fault, guard, guard_value, shmx_status};
 use crate::tap::shmx_tap;
-use shmx::{AlignBy, Aligner};
+use shmx::{AlignBy, Aligner, Source};
 
 /// The time that frames are aligned by.
 #[repr(C)]
@@ -29,6 +29,12 @@ pub struct shmx_aligner {
 
 fn get(aligner: Option<&mut shmx_aligner>) -> Result<&mut shmx_aligner, Fault> {
     aligner.ok_or_else(|| Fault::null("aligner"))
+}
+
+fn add(aligner: Option<&mut shmx_aligner>, source: impl Into<Source>) -> Result<shmx_status, Fault> {
+    let aligner = get(aligner)?;
+    aligner.sources = aligner.aligner.add(source)? + 1;
+    Ok(shmx_status::Ok)
 }
 
 /// An aligner without sources. `by` is a `shmx_align`; frames of a set are within `tolerance_ns` of each other. A good
@@ -61,10 +67,7 @@ pub extern "C" fn shmx_aligner_add_client(
 ) -> shmx_status {
     guard("shmx_aligner_add_client", || {
         let client = client.take().ok_or_else(|| Fault::null("client"))?;
-        let aligner = get(aligner)?;
-        aligner.aligner.add(client.into_reader()?)?;
-        aligner.sources += 1;
-        Ok(shmx_status::Ok)
+        add(aligner, client.into_reader()?)
     })
 }
 
@@ -75,10 +78,7 @@ pub extern "C" fn shmx_aligner_add_client(
 pub extern "C" fn shmx_aligner_add_tap(aligner: Option<&mut shmx_aligner>, tap: Give<shmx_tap>) -> shmx_status {
     guard("shmx_aligner_add_tap", || {
         let tap = tap.take().ok_or_else(|| Fault::null("tap"))?;
-        let aligner = get(aligner)?;
-        aligner.aligner.add(tap.into_reader()?)?;
-        aligner.sources += 1;
-        Ok(shmx_status::Ok)
+        add(aligner, tap.into_reader()?)
     })
 }
 

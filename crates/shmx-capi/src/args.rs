@@ -471,6 +471,7 @@ mod tests {
         assert!(In::<Now>([8_usize, 0].as_ptr().cast()).read("x").is_err());
         assert!(In::<Now>(std::ptr::null()).read("x").unwrap().is_none());
     }
+
     #[test]
     fn sizes_that_were_never_set_are_not_believed() {
         for size in [0, 15, LARGEST + 1, usize::MAX / 2, usize::MAX] {

@@ -37,7 +37,7 @@ mod view;
 mod waits;
 mod writer;
 
-/// What the header promises of threads, held against the facade's types.
+/// What the header promises of threads, held against the types.
 const _: () = {
     const fn may_move<T: Send>() {}
     const fn may_be_shared<T: Send + Sync>() {}
@@ -46,6 +46,9 @@ const _: () = {
     may_move::<shmx::Client>();
     may_move::<shmx::Tap>();
     may_move::<shmx::Frame<'static>>();
+    may_move::<shmx_aligner>();
+    may_move::<shmx_events>();
+    may_be_shared::<shmx_wait_set>();
     may_be_shared::<shmx::SharedServer>();
     may_be_shared::<shmx::ControlSender>();
     may_be_shared::<shmx::OwnedFrame>();

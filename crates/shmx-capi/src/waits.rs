@@ -1,11 +1,11 @@
 //! One sleep for many readers.
 
-use crate::args::{Give, Out, Places, hand_out, put, put_if_wanted};
+use crate::args::{Give, Out, Places, hand_out, put};
 use crate::client::shmx_client;
 use crate::consts::duration;
 use crate::status::{Fault, guard, guard_value, shmx_status};
 use crate::tap::shmx_tap;
-use shmx::{Interrupter, Token, WaitSet};
+use shmx::{Interrupter, Token, WaitSet, Waitable};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// Waits for news of any number of clients and taps, of any regions, in one call.
@@ -36,6 +36,18 @@ fn get(set: Option<&shmx_wait_set>) -> Result<&shmx_wait_set, Fault> {
     set.ok_or_else(|| Fault::null("set"))
 }
 
+/// `reader` is asked for last: that ends what it has lent.
+fn add<'r, R: Waitable + 'r>(
+    set: Option<&shmx_wait_set>,
+    token: Out<u64>,
+    reader: impl FnOnce() -> Result<&'r mut R, Fault>,
+) -> Result<shmx_status, Fault> {
+    let mut set = get(set)?.set()?;
+    token.need("token")?;
+    put(token, "token", set.add(reader()?).into())?;
+    Ok(shmx_status::Ok)
+}
+
 /// An empty set.
 ///
 /// Threads: any.
@@ -58,12 +70,7 @@ pub extern "C" fn shmx_wait_set_add_client(
     client: Option<&mut shmx_client>,
     token: Out<u64>,
 ) -> shmx_status {
-    guard("shmx_wait_set_add_client", || {
-        let mut set = get(set)?.set()?;
-        token.need("token")?;
-        put_if_wanted(token, set.add(crate::client::reader(client)?).into());
-        Ok(shmx_status::Ok)
-    })
+    guard("shmx_wait_set_add_client", || add(set, token, || crate::client::reader(client)))
 }
 
 /// Takes a tap into the set, as shmx_wait_set_add_client.
@@ -75,12 +82,7 @@ pub extern "C" fn shmx_wait_set_add_tap(
     tap: Option<&mut shmx_tap>,
     token: Out<u64>,
 ) -> shmx_status {
-    guard("shmx_wait_set_add_tap", || {
-        let mut set = get(set)?.set()?;
-        token.need("token")?;
-        put_if_wanted(token, set.add(crate::tap::reader(tap)?).into());
-        Ok(shmx_status::Ok)
-    })
+    guard("shmx_wait_set_add_tap", || add(set, token, || crate::tap::reader(tap)))
 }
 
 /// Takes a reader out of the set; SHMX_STATUS_NOTHING if it was not in it any more.
