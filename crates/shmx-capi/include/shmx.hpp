@@ -437,8 +437,8 @@ private:
 
 namespace detail {
 
-// One word of a record, in one load: a frame that was copied just now is served by no load across the pieces that it
-// was stored in.
+// One word of a record. Each is loaded by itself: in a frame that was copied just now, a wider load than the store
+// before it would wait (a store-forwarding stall).
 [[nodiscard]] inline std::uint32_t word(const unsigned char* at) noexcept {
     std::uint32_t value;
     std::memcpy(&value, at, sizeof value);
@@ -1375,9 +1375,13 @@ public:
     template <Duration D>
     [[nodiscard]] Result<std::span<const std::uint64_t>> wait(const D& timeout) {
         std::size_t count = 0;
-        ready_.resize(members_ > 0 ? members_ : 1);
-        const shmx_status status =
+        shmx_status status =
             shmx_wait_set_wait(get(), detail::nanoseconds(timeout), ready_.data(), ready_.size(), &count);
+        if (status == SHMX_STATUS_OK && count > ready_.size()) {
+            // All of them are named again at once, or those that are left.
+            ready_.resize(count);
+            status = shmx_wait_set_wait(get(), 0, ready_.data(), ready_.size(), &count);
+        }
         if (status == SHMX_STATUS_NOTHING) return std::span<const std::uint64_t>();
         if (status != SHMX_STATUS_OK) return Error::last(status);
         return std::span<const std::uint64_t>(ready_.data(), count < ready_.size() ? count : ready_.size());
@@ -1393,14 +1397,12 @@ private:
         std::uint64_t token = 0;
         const shmx_status status = call(get(), reader, &token);
         if (status != SHMX_STATUS_OK) return Error::last(status);
-        ++members_;
         return token;
     }
     [[nodiscard]] shmx_wait_set* get() const noexcept { return handle_.get(); }
     detail::Handle<shmx_wait_set, shmx_wait_set_free> handle_;
+    // Grows to as many as were ever ready at once.
     std::vector<std::uint64_t> ready_;
-    // As many as were ever added.
-    std::size_t members_ = 0;
 };
 
 // Frames of several regions that belong to one moment: one of each source, in the order in which these were added.

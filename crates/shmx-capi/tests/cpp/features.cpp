@@ -1,6 +1,6 @@
 // Every part of shmx.hpp, in two units with `other.cpp`: `features NAME`.
+#include "check.hpp"
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <shmx.hpp>
 #include <thread>
@@ -21,14 +21,6 @@ constexpr shmxx::Stream<bool> ON{4, "on"};
 constexpr shmxx::Stream<std::uint8_t> BLOB{5, "blob"};
 
 std::uint64_t newest_tick(shmxx::Client& client); // other.cpp
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            std::fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, shmx_last_error());               \
-            std::exit(1);                                                                                              \
-        }                                                                                                              \
-    } while (0)
 
 static_assert(std::is_nothrow_move_constructible_v<shmxx::Server> && !std::is_copy_constructible_v<shmxx::Server>);
 static_assert(std::is_nothrow_move_constructible_v<shmxx::Frame> && !std::is_copy_constructible_v<shmxx::Frame>);

@@ -1,6 +1,6 @@
 // A peer over shmx.hpp: see tests/README.md.
+#include "check.hpp"
 #include <chrono>
-#include <cstdio>
 #include <shmx.hpp>
 #include <thread>
 
@@ -11,14 +11,6 @@ constexpr shmxx::Stream<std::array<float, 3>> POSITION{2, "position"};
 constexpr shmxx::Stream<std::uint8_t> BLOB{3, "blob"};
 constexpr std::size_t POINTS = 50, BLOB_BYTES = 4096;
 constexpr std::uint32_t DONE = 0x3001;
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            std::fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, shmx_last_error());               \
-            std::exit(1);                                                                                              \
-        }                                                                                                              \
-    } while (0)
 
 static std::size_t points_of(std::uint64_t tick) { return 1 + static_cast<std::size_t>(tick % POINTS); }
 static float point_of(std::uint64_t tick, std::size_t i) { return static_cast<float>(tick % 1000 + i); }
