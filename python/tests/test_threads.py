@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,14 +67,23 @@ def test_a_reader_in_a_wait_does_not_keep_others_from_it(name):
         assert taken[0]["t"] == 1
 
 
+def until_asleep(thread: threading.Thread) -> None:
+    """Until a thread is in its wait: that wakes every 20 ms, and nothing before it sleeps as often."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status")
+
+    def sleeps() -> int:
+        line = next(x for x in status.read_text().splitlines() if x.startswith("voluntary_ctxt_switches"))
+        return int(line.split()[1])
+
+    until(lambda: sleeps() > 10, "the thread's wait")
+
+
 def test_closing_ends_a_wait_of_another_thread(name):
     with pyshmx.Publisher(name, {"t": "u64"}):
         reader = pyshmx.Reader(name)
         errors = []
-        started = threading.Event()
 
         def wait() -> None:
-            started.set()
             try:
                 reader.wait()
             except pyshmx.Closed as e:
@@ -81,7 +91,7 @@ def test_closing_ends_a_wait_of_another_thread(name):
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        assert started.wait(LIMIT)
+        until_asleep(waiting)
         reader.close()
         waiting.join(LIMIT)
         assert len(errors) == 1
@@ -112,6 +122,7 @@ def test_closing_ends_other_waits_too(name, what):
         # A daemon: a wait that does not end must not keep the tests from ending.
         waiting = threading.Thread(target=run, daemon=True)
         waiting.start()
+        until_asleep(waiting)
         (tap if what == "tap" else pub).close()
         waiting.join(LIMIT)
         assert [type(e) for e in errors] == [pyshmx.Closed]
