@@ -85,7 +85,7 @@ typedef enum shmx_status {
     SHMX_STATUS_BAD_SIZE = 4,
     // The handle was closed.
     SHMX_STATUS_CLOSED = 5,
-    // The server is of one thread, and a frame is under construction.
+    // The server is of one thread, and a frame is under construction; or another thread uses the wait set.
     SHMX_STATUS_BUSY = 6,
     // A fault of the library, stopped at its border. Please report it with the text.
     SHMX_STATUS_PANIC = 7,
@@ -153,7 +153,7 @@ typedef enum shmx_status {
 
 // The time that frames are aligned by.
 typedef enum shmx_align {
-    // When what the frame shows was acquired: its stream for that, see docs/streams.md, by one clock in all regions.
+    // When the frame's data was acquired, by its stream of such times (docs/streams.md) and one clock in all regions.
     SHMX_ALIGN_ACQUISITION_TIME = 0,
     // When it was published, to about a microsecond.
     SHMX_ALIGN_PUBLISH_TIME = 1,
@@ -746,14 +746,14 @@ enum shmx_status shmx_aligner_new(uint32_t by,
                                   uint64_t tolerance_ns,
                                   struct shmx_aligner **out);
 
-// Takes a client over as the next source, from the frame on that it comes to next, and frees its handle. Leaves null
-// behind, also where it fails. Sources are numbered from 0 in the order in which they came.
+// Takes over a client as the next source, beginning with the client's next frame, and frees its handle. Leaves null
+// behind, even on failure. Sources are numbered from 0 in the order in which they were added.
 //
 // Threads: one at a time.
 enum shmx_status shmx_aligner_add_client(struct shmx_aligner *aligner,
                                          struct shmx_client **client);
 
-// Takes a tap over, as shmx_aligner_add_client.
+// Takes over a tap, as shmx_aligner_add_client does a client.
 //
 // Threads: one at a time.
 enum shmx_status shmx_aligner_add_tap(struct shmx_aligner *aligner, struct shmx_tap **tap);
@@ -984,13 +984,13 @@ enum shmx_status shmx_directory_id(const struct shmx_directory *directory, const
 // Threads: any.
 void shmx_directory_free(struct shmx_directory **directory);
 
-// Watches these names; all regions of the machine if there are none. It only looks, and takes no reader slot.
+// Watches these names; all regions of the machine if there are none. Read-only: it takes no reader slot.
 //
 // Threads: any; each handle is used by one thread at a time.
 enum shmx_status shmx_events_open(const char *const *names, size_t count, struct shmx_events **out);
 
 // The next event; SHMX_STATUS_NOTHING when the time is up. The first ones are a SHMX_CHANGE_APPEARED for each region
-// whose server lives. Two changes that follow each other at once may be told as the later one only.
+// whose server lives. Of two changes in quick succession only the later one may be reported.
 //
 // Threads: one at a time.
 enum shmx_status shmx_events_next(struct shmx_events *events,
@@ -998,7 +998,8 @@ enum shmx_status shmx_events_next(struct shmx_events *events,
                                   struct shmx_event *out);
 
 // A descriptor for an event loop: readable when there may be events. Then ask for them with a timeout of 0 until there
-// is none. Do not read from it and do not close it: it is the handle's. SHMX_STATUS_UNSUPPORTED but on Linux.
+// is none. Do not read from it and do not close it: it is the handle's. SHMX_STATUS_UNSUPPORTED where the system
+// has none.
 //
 // Threads: one at a time.
 enum shmx_status shmx_events_wait_fd(struct shmx_events *events,

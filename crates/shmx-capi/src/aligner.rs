@@ -12,7 +12,7 @@ use shmx::{AlignBy, Aligner, Source};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum shmx_align {
-    /// When what the frame shows was acquired: its stream for that, see docs/streams.md, by one clock in all regions.
+    /// When the frame's data was acquired, by its stream of such times (docs/streams.md) and one clock in all regions.
     AcquisitionTime = 0,
     /// When it was published, to about a microsecond.
     PublishTime = 1,
@@ -56,8 +56,8 @@ pub extern "C" fn shmx_aligner_new(by: u32, tolerance_ns: u64, out: Out<*mut shm
     })
 }
 
-/// Takes a client over as the next source, from the frame on that it comes to next, and frees its handle. Leaves null
-/// behind, also where it fails. Sources are numbered from 0 in the order in which they came.
+/// Takes over a client as the next source, beginning with the client's next frame, and frees its handle. Leaves null
+/// behind, even on failure. Sources are numbered from 0 in the order in which they were added.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -71,7 +71,7 @@ pub extern "C" fn shmx_aligner_add_client(
     })
 }
 
-/// Takes a tap over, as shmx_aligner_add_client.
+/// Takes over a tap, as shmx_aligner_add_client does a client.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]

@@ -52,7 +52,7 @@ fn get(events: Option<&mut shmx_events>) -> Result<&mut shmx_events, Fault> {
     events.ok_or_else(|| Fault::null("events"))
 }
 
-/// Watches these names; all regions of the machine if there are none. It only looks, and takes no reader slot.
+/// Watches these names; all regions of the machine if there are none. Read-only: it takes no reader slot.
 ///
 /// Threads: any; each handle is used by one thread at a time.
 #[unsafe(no_mangle)]
@@ -67,7 +67,7 @@ pub extern "C" fn shmx_events_open(names: Array<Text>, count: usize, out: Out<*m
 }
 
 /// The next event; SHMX_STATUS_NOTHING when the time is up. The first ones are a SHMX_CHANGE_APPEARED for each region
-/// whose server lives. Two changes that follow each other at once may be told as the later one only.
+/// whose server lives. Of two changes in quick succession only the later one may be reported.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -98,7 +98,8 @@ pub extern "C" fn shmx_events_next(
 }
 
 /// A descriptor for an event loop: readable when there may be events. Then ask for them with a timeout of 0 until there
-/// is none. Do not read from it and do not close it: it is the handle's. SHMX_STATUS_UNSUPPORTED but on Linux.
+/// is none. Do not read from it and do not close it: it is the handle's. SHMX_STATUS_UNSUPPORTED where the system
+/// has none.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]

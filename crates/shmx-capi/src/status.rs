@@ -31,7 +31,7 @@ pub enum shmx_status {
     BadSize = 4,
     /// The handle was closed.
     Closed = 5,
-    /// The server is of one thread, and a frame is under construction.
+    /// The server is of one thread, and a frame is under construction; or another thread uses the wait set.
     Busy = 6,
     /// A fault of the library, stopped at its border. Please report it with the text.
     Panic = 7,
