@@ -198,6 +198,8 @@ fn regions_are_renamed_and_streams_chosen() {
     let refused = Player::new(Recording::open(&[&path]).unwrap(), options.clone()).unwrap_err();
     assert!(matches!(refused, PlayError::NoSuchStream { ref wanted, .. } if wanted == "nothing"), "{refused}");
     options.streams.pop();
+    // Its names are free again.
+    drop((client, player));
     let first = format!("{}{}", options.prefix, names[0]);
     let both = names.iter().map(|name| (name.clone(), new.clone())).collect();
     for (renamed, taken) in [(both, &new), (vec![(names[1].clone(), first.clone())], &first)] {
