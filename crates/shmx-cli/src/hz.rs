@@ -270,9 +270,10 @@ pub(crate) fn run(a: &Hz) -> anyhow::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// The doorbells of all, if each server rings for those that only look; otherwise they are polled.
+/// The doorbells of several, if each server rings for those that only look; otherwise they are polled, and one tap
+/// sleeps by itself.
 fn bells(all: &mut [Target<'_>]) -> Option<(WaitSet, Vec<Token>)> {
-    let mut set = WaitSet::new().ok().filter(|_| all.iter().all(|t| t.tap.can_sleep()))?;
+    let mut set = (all.len() > 1 && all.iter().all(|t| t.tap.can_sleep())).then(WaitSet::new)?.ok()?;
     let tokens = all.iter_mut().map(|t| set.add(&mut t.tap)).collect();
     Some((set, tokens))
 }
@@ -309,8 +310,8 @@ fn measure(a: &Hz, all: &mut [Target<'_>]) {
         if !more {
             let left = end.map_or(SLICE, |e| e.saturating_duration_since(Instant::now()).min(SLICE));
             match (&mut set, &mut *all) {
-                (_, [one]) => one.tap.sleep(left),
                 (Some((set, _)), _) => drop(set.wait(left)),
+                (None, [one]) => one.tap.sleep(left),
                 (None, _) => std::thread::sleep(left.min(pause)),
             }
         }

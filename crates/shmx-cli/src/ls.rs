@@ -194,7 +194,7 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
     row
 }
 
-/// The regions of this machine; rates are measured over the time between two calls with the same `before`.
+/// The regions of this machine; rates are measured while it waits.
 pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
     let all = shmx::list()?;
     let before: Vec<_> = all.iter().map(sample).collect();

@@ -9,6 +9,7 @@ use crate::ls::{self, Row, Samples, State};
 use crate::stop;
 use crate::units;
 use anyhow::Context;
+use clap::ValueEnum;
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -19,21 +20,15 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 impl Sort {
-    const ALL: [Self; 5] = [Self::Bandwidth, Self::Rate, Self::Readers, Self::Size, Self::Name];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Bandwidth => "bandwidth",
-            Self::Rate => "rate",
-            Self::Readers => "readers",
-            Self::Size => "size",
-            Self::Name => "name",
-        }
+    /// As the option is written.
+    fn word(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
 
     fn next(self) -> Self {
-        let at = Self::ALL.iter().position(|&s| s == self).unwrap_or(0);
-        Self::ALL[(at + 1) % Self::ALL.len()]
+        let all = Self::value_variants();
+        let at = all.iter().position(|&s| s == self).unwrap_or(0);
+        all[(at + 1) % all.len()]
     }
 
     /// The largest first; equal ones by name.

@@ -138,6 +138,57 @@ fn several_regions_are_measured_at_once() {
     assert!([&a, &b].iter().all(|n| text.lines().any(|l| l.starts_with(&***n) && l.contains(" missed"))), "{text}");
 }
 
+/// What has ended neither holds up the others nor keeps them awake.
+#[test]
+fn of_several_regions_each_is_measured_to_its_end() {
+    if cannot_run() {
+        return;
+    }
+    let names = [unique("a"), unique("b")];
+    let server = |name: &common::Name| {
+        let builder = Server::builder(&**name).slots(16).ring_always(true);
+        builder.stream(TICK, 1).create().unwrap()
+    };
+    let [mut first, mut second] = names.each_ref().map(server);
+    let publish = |server: &mut Server, n: u64| {
+        for n in 0..n {
+            let mut frame = server.begin_frame().unwrap();
+            frame.append_value(TICK, n).unwrap();
+            frame.publish_frame(0.0).unwrap();
+        }
+    };
+    // All lines go where they are read with a deadline.
+    let mut c = Command::new("sh");
+    c.args(["-c", "exec \"$0\" \"$@\" >&2", env!("CARGO_BIN_EXE_shmx"), "hz", &names[0], &names[1]]);
+    c.env_remove("RUST_LOG").stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut hz = Running::start(c);
+    let mut told = || loop {
+        let line = hz.line();
+        if let Some(at) = names.iter().position(|n| line.starts_with(&**n)) {
+            break at;
+        }
+    };
+    // Both are open.
+    while told() != 1 {}
+    publish(&mut first, 5);
+    drop(first);
+    // Only the other one is told of from now on.
+    while [told(), told()] != [1, 1] {}
+    publish(&mut second, 7);
+    drop(second);
+    assert!(hz.wait().success());
+    let rest: Vec<String> = hz.lines.iter().collect();
+    for (name, n) in names.iter().zip([5, 7]) {
+        let begin = format!("region     {}: {n} frames in ", &**name);
+        let at = rest.iter().position(|l| l.starts_with(&begin)).unwrap_or_else(|| panic!("{begin}? {rest:#?}"));
+        assert!(rest[at].ends_with(&format!(" s, {n} received, 0 missed, 0 rejected")), "{}", rest[at]);
+        // Asleep it polls each 20 ms at most, and for each frame; awake each 5 ms at least.
+        let polled = rest[at..].iter().find_map(|l| l.split_once("(polled every ")).unwrap().1;
+        let ms = polled.strip_suffix(" ms)").map(|ms| ms.parse::<f64>().unwrap());
+        assert!(polled.ends_with(" s)") || ms.is_some_and(|ms| ms > 8.0), "polled every {polled}");
+    }
+}
+
 #[test]
 fn what_takes_long_is_said_and_can_be_cut_short() {
     if cannot_run() {

@@ -117,21 +117,33 @@ fn data_for_machines_is_short_and_exact() {
     assert_eq!(frame(&["--no-data"])["streams"]["image"], serde_json::json!({"elements": 307_200, "type": "u8x3"}));
 }
 
+/// A server whose frames are overwritten by the second one after them.
+fn two_slots(name: &str) -> Server {
+    Server::builder(name).slots(2).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap()
+}
+
+fn publish(server: &mut Server, n: u64) {
+    for _ in 0..n {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(1, &[5_u64]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+    }
+}
+
+/// Stops a command, and waits until it stands.
+fn stop(command: &Running) {
+    common::signal(&command.child, "STOP");
+    until(|| std::fs::read_to_string(format!("/proc/{}/stat", command.child.id())).unwrap().contains(") T "));
+}
+
 #[test]
 fn a_miss_under_all_is_told_by_the_exit_status() {
     if cannot_run() {
         return;
     }
     let name = unique("all");
-    let mut server = Server::builder(&*name).slots(2).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
-    let mut publish = |n: u64| {
-        for _ in 0..n {
-            let mut frame = server.begin_frame().unwrap();
-            frame.append_stream(1, &[5_u64]).unwrap();
-            frame.publish_frame(0.0).unwrap();
-        }
-    };
-    publish(1);
+    let mut server = two_slots(&name);
+    publish(&mut server, 1);
     for (command, rest) in [("read", &["--all"][..]), ("cat", &["--stream", "t"])] {
         let mut c = shmx(&[&[command, &*name, "--frames", "2", "--timeout", "60"], rest].concat());
         let reader = Running::start({
@@ -142,9 +154,8 @@ fn a_miss_under_all_is_told_by_the_exit_status() {
         let maps = || std::fs::read_to_string(format!("/proc/{}/maps", reader.child.id())).unwrap_or_default();
         until(|| maps().contains("/dev/shm"));
         until(|| std::fs::read_to_string(format!("/proc/{}/wchan", reader.child.id())).is_ok());
-        common::signal(&reader.child, "STOP");
-        until(|| std::fs::read_to_string(format!("/proc/{}/stat", reader.child.id())).unwrap().contains(") T "));
-        publish(10);
+        stop(&reader);
+        publish(&mut server, 10);
         common::signal(&reader.child, "CONT");
         let o = reader.output();
         assert_eq!(o.status.code(), Some(3), "{command}: {}", words(&o));
@@ -160,15 +171,8 @@ fn a_recording_with_gaps_is_told_by_the_exit_status() {
     }
     let folder = Folder::new("gaps");
     let (name, file) = (unique("gaps"), folder.path("a.mcap"));
-    let mut server = Server::builder(&*name).slots(2).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
-    let mut publish = |n: u64| {
-        for _ in 0..n {
-            let mut frame = server.begin_frame().unwrap();
-            frame.append_stream(1, &[5_u64]).unwrap();
-            frame.publish_frame(0.0).unwrap();
-        }
-    };
-    publish(1);
+    let mut server = two_slots(&name);
+    publish(&mut server, 1);
     let mut c = shmx(&["record", &name, "-o", &file, "--flush", "10ms", "--json"]);
     let recorder = Running::start({
         c.stdout(Stdio::piped());
@@ -177,9 +181,8 @@ fn a_recording_with_gaps_is_told_by_the_exit_status() {
     let recorded = || lines(&run(&["info", &file, "--json"])).first().map(|v| v["regions"][0]["frames_read"].clone());
     until(|| recorded() == Some(1.into()));
     // While the recorder is stopped, ten come and eight of them go.
-    common::signal(&recorder.child, "STOP");
-    until(|| std::fs::read_to_string(format!("/proc/{}/stat", recorder.child.id())).unwrap().contains(") T "));
-    publish(10);
+    stop(&recorder);
+    publish(&mut server, 10);
     common::signal(&recorder.child, "CONT");
     until(|| recorded() == Some(3.into()));
     common::signal(&recorder.child, "INT");

@@ -175,6 +175,12 @@ pub enum PlayError {
         /// What there is.
         has: String,
     },
+    /// Two regions were given one name.
+    #[error("two regions would be replayed as `{name}`; give each a name of its own")]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// No stream of the recording was chosen.
     #[error("the recording has no stream `{wanted}`; it has: {has}")]
     NoSuchStream {

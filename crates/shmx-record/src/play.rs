@@ -8,7 +8,7 @@ pub use options::{Next, PlayOptions, PlayStats, Played};
 use crate::error::PlayError;
 use crate::format::{EndReason, RegionEvent};
 use crate::read::{Cursor, Item, RecordedFrame, Recording, RegionState};
-use live::{Live, Put, RETRY};
+use live::{Live, Put, RETRY, later};
 use shmx::error::{BeginError, CreateError};
 use std::time::{Duration, Instant};
 
@@ -179,7 +179,7 @@ impl Player {
 
     fn due(&self, pending: &Pending) -> Instant {
         let ahead = pending.time().saturating_sub(self.anchor.0) as f64 / 1e9 / self.options.rate;
-        self.anchor.1 + Duration::try_from_secs_f64(ahead).unwrap_or(Duration::from_secs(1 << 30))
+        later(self.anchor.1, Duration::try_from_secs_f64(ahead).unwrap_or(Duration::MAX))
     }
 
     /// Whether frames wait for slots that readers hold.
@@ -320,7 +320,7 @@ impl Player {
             let region = self.cursor.peek().map(|f| f.region);
             let Some(region) = region else { break };
             let name = self.cursor.recording().regions().get(region);
-            if name.is_some_and(|r| self.chosen(r)) {
+            if name.is_some_and(|r| self.options.is_chosen(r)) {
                 left -= 1;
             }
         }
@@ -340,10 +340,6 @@ impl Player {
             let _ = l.server.poll_control(4096);
             let _ = l.server.reap_stale_readers(STALE);
         }
-    }
-
-    fn chosen(&self, region: &str) -> bool {
-        self.options.regions.is_empty() || self.options.regions.iter().any(|r| r == region)
     }
 
     fn seek_to(&mut self, time: u64) -> Result<(), PlayError> {
@@ -373,7 +369,7 @@ impl Player {
     /// Makes one region what it is, creating it where it is not there.
     fn stand(&mut self, s: &RegionState) -> Result<(), PlayError> {
         let g = &s.segment;
-        if !self.chosen(&g.region) {
+        if !self.options.is_chosen(&g.region) {
             return Ok(());
         }
         let same = |l: &Live| (&l.region, l.segment, l.session_id) == (&g.region, g.number, g.session_id);
@@ -388,8 +384,7 @@ impl Player {
             return Ok(());
         }
         self.live.retain(|l| l.region != g.region);
-        let renamed = self.options.names.iter().find(|(recorded, _)| *recorded == g.region);
-        let name = renamed.map_or_else(|| format!("{}{}", self.options.prefix, g.region), |(_, name)| name.clone());
+        let name = self.options.name_of(&g.region);
         let fail = |source: CreateError| PlayError::Create { name: name.clone(), source: Box::new(source) };
         let mut builder = g.server(&name, &s.directory).replace(self.options.replace);
         builder = builder.mode(self.options.mode);
@@ -437,7 +432,7 @@ impl Player {
         while let Some(item) = self.cursor.next_item() {
             match item {
                 Item::Event(RegionEvent::End { reason: EndReason::Stopped, .. }) => {}
-                Item::Event(e) if !self.chosen(e.region()) => {}
+                Item::Event(e) if !self.options.is_chosen(e.region()) => {}
                 Item::Event(e) => match e {
                     RegionEvent::Begin { continued: true, .. } | RegionEvent::Directory { .. } => self.apply(&e)?,
                     RegionEvent::Begin { time, .. } | RegionEvent::End { time, .. } => {
@@ -453,7 +448,7 @@ impl Player {
                 }
                 Item::Frame(frame) => {
                     let region = self.cursor.recording().regions().get(frame.region);
-                    if region.is_some_and(|r| self.chosen(r)) {
+                    if region.is_some_and(|r| self.options.is_chosen(r)) {
                         self.pending = Some(Pending::Frame(frame));
                         return Ok(());
                     }
@@ -474,7 +469,7 @@ impl Player {
         let put = if live.is_waiting() { Put::NoSlot } else { live.put(&frame, &self.options)? };
         if put == Put::NoSlot {
             let now = Instant::now();
-            live.wait(frame, now + self.options.slot_wait);
+            live.wait(frame, later(now, self.options.slot_wait));
             self.retry_at = now + RETRY;
             return Ok(Played::Waiting);
         }

@@ -140,7 +140,7 @@ fn a_blocked_region_does_not_hold_up_the_others() {
     }
     let mut options = options();
     // So that the machine may take its time.
-    options.slot_wait = Duration::from_secs(60);
+    options.slot_wait = Duration::MAX;
     let replayed = names.each_ref().map(|n| format!("{}{n}", options.prefix));
     let mut player = play(&path, options);
     let mut reader = Client::options().hold(Hold::Lease).copy_up_to(0).open(&replayed[0]).unwrap();
@@ -198,6 +198,18 @@ fn regions_are_renamed_and_streams_chosen() {
     let refused = Player::new(Recording::open(&[&path]).unwrap(), options.clone()).unwrap_err();
     assert!(matches!(refused, PlayError::NoSuchStream { ref wanted, .. } if wanted == "nothing"), "{refused}");
     options.streams.pop();
+    // Its names are free again.
+    drop((client, player));
+    let first = format!("{}{}", options.prefix, names[0]);
+    let both = names.iter().map(|name| (name.clone(), new.clone())).collect();
+    for (renamed, taken) in [(both, &new), (vec![(names[1].clone(), first.clone())], &first)] {
+        let mut options = options.clone();
+        options.names = renamed;
+        let refused = Player::new(Recording::open(&[&path]).unwrap(), options.clone()).unwrap_err();
+        assert!(matches!(refused, PlayError::SameName { ref name } if name == taken), "{refused}");
+        options.regions = vec![names[1].clone()];
+        assert!(Player::new(Recording::open(&[&path]).unwrap(), options).is_ok(), "one of them alone");
+    }
     options.names = vec![("nobody".into(), new)];
     let refused = Player::new(Recording::open(&[&path]).unwrap(), options).unwrap_err();
     assert!(matches!(refused, PlayError::NoSuchRegion { .. }), "{refused}");

@@ -15,8 +15,9 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 /// Frames of typed streams between processes, through named shared memory.
 ///
-/// Commands that look (ls, top, inspect, read, cat, hz, wait, view, record, dump, doctor) use a read-only mapping and take no
-/// reader slot unless --attach says so: nothing they do can change a running stream. So do info, and prune --dry-run.
+/// Commands that look (ls, top, inspect, read, cat, hz, wait, view, record, dump, doctor) use a read-only mapping and
+/// take no reader slot unless --attach says so: nothing they do can change a running stream. So do info, and prune
+/// --dry-run.
 #[derive(Debug, Parser)]
 #[command(
     name = "shmx",
@@ -269,13 +270,13 @@ Examples:
     /// Record regions into an MCAP file, without disturbing them.
     #[command(after_help = "\
 Every frame once, in order, or counted as missed. Regions need not be there yet and may restart, which begins a new \
-segment in the same file. Where servers were started with --ring-always it sleeps between frames, elsewhere it polls. The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and \
-points. A recorder that is killed leaves a file that is readable up to its last finished chunk, at most a second \
-old. The file may be read by those only who may read the regions.
+segment in the same file. It sleeps between frames if all servers ring always (--ring-always); otherwise it polls. \
+The file replays with `shmx play`, and viewers of MCAP files show its numbers, images and points. A recorder that is \
+killed leaves a file that is readable up to its last finished chunk, at most a second old. The file may be read by \
+those only who may read the regions.
 
-Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal with every frame of every region since it was \
-opened; 1 failed, or a region never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed \
-or rejected.
+Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal, and no frame was missed; 1 failed, or a region \
+never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected.
 
 Examples:
   shmx record clock -o clock.mcap --seconds 2

@@ -17,7 +17,7 @@ fn number(root: &Path, path: &str) -> Option<u64> {
     line(root, path)?.parse().ok()
 }
 
-/// The last parts of the names in a folder that begin so, in order.
+/// The numbers behind this prefix in the names of a folder, in order.
 fn numbered(root: &Path, folder: &str, prefix: &str) -> Vec<u32> {
     let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
     let names = entries.filter_map(|e| e.file_name().into_string().ok());
@@ -57,7 +57,7 @@ fn idle(root: &Path) -> Option<Finding> {
     let (wake, name) = enabled.max()?;
     let text = format!("the deepest, {name}, takes {} to leave", units::ns(wake.saturating_mul(1000)));
     Some(if wake > SLOW_WAKE {
-        let text = format!("{text}: a sleeping reader is woken as much later");
+        let text = format!("{text}: a sleeping reader wakes that much later");
         let remedy =
             "where latency counts more than power: cpupower idle-set --disable-by-latency 50, or let the reader spin";
         finding(AREA, State::Note, text, remedy)
@@ -83,8 +83,8 @@ fn quota(root: &Path) -> Option<Finding> {
     Some(finding(
         AREA,
         State::Warning,
-        format!("control group /{group} allows {share:.2} processors; who has used them stands still, up to {period}"),
-        "raise its cpu.max (containers: --cpus, systemd: CPUQuota=); frames are missed while a reader stands still",
+        format!("control group /{group} allows {share:.2} processors; who uses them up stops for up to {period}"),
+        "raise its cpu.max (containers: --cpus, systemd: CPUQuota=); frames are missed while a reader is stopped",
     ))
 }
 

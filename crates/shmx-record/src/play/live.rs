@@ -14,6 +14,11 @@ pub(super) const RETRY: Duration = Duration::from_micros(200);
 /// Frames of a region that wait for slots, at most: the next one holds up the replay.
 const MOST_WAITING: usize = 64;
 
+/// An instant so much later; instants cannot go arbitrarily far.
+pub(super) fn later(from: Instant, by: Duration) -> Instant {
+    from.checked_add(by).unwrap_or_else(|| from + Duration::from_secs(1 << 30))
+}
+
 pub(super) struct Live {
     pub(super) region: String,
     pub(super) segment: u32,
@@ -79,7 +84,7 @@ impl Live {
             done => {
                 // Without a pace of its own the replay goes as fast as the readers let it.
                 if options.rate.is_infinite() {
-                    let until = Instant::now() + options.slot_wait;
+                    let until = later(Instant::now(), options.slot_wait);
                     self.waiting.iter_mut().for_each(|w| w.1 = until);
                 }
                 Ok(Some(done))

@@ -3,6 +3,7 @@
 use crate::error::PlayError;
 use crate::read::Recording;
 use shmx::Checksum;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// How a recording is replayed.
@@ -26,8 +27,8 @@ pub struct PlayOptions {
     /// Streams to replay, by name or number; all if empty. The directory lists all of them anyway, and frames without
     /// any of these are left out.
     pub streams: Vec<String>,
-    /// How long a frame waits for a slot that no reader holds before it is skipped; frames of other regions go on
-    /// meanwhile. Default 20 ms.
+    /// How long a frame waits for a slot that no reader holds before it is skipped. Up to 64 frames of a region wait, and
+    /// frames of other regions go on meanwhile. Default 20 ms.
     pub slot_wait: Duration,
     /// Permission bits of the regions. Default 0o600.
     pub mode: u32,
@@ -61,18 +62,35 @@ impl Default for PlayOptions {
 }
 
 impl PlayOptions {
-    /// Whether all that is named is in the recording.
+    /// The name under which a recorded region is replayed.
+    pub(super) fn name_of(&self, region: &str) -> String {
+        let renamed = self.names.iter().find(|(recorded, _)| recorded == region);
+        renamed.map_or_else(|| format!("{}{region}", self.prefix), |(_, name)| name.clone())
+    }
+
+    /// Whether the region is to be replayed.
+    pub(super) fn is_chosen(&self, region: &str) -> bool {
+        self.regions.is_empty() || self.regions.iter().any(|r| r == region)
+    }
+
+    /// Whether all that is named is in the recording, and each region has a name of its own.
     pub(super) fn check(&self, recording: &Recording) -> Result<(), PlayError> {
         let regions = self.regions.iter().chain(self.names.iter().map(|(recorded, _)| recorded));
         if let Some(wanted) = regions.into_iter().find(|r| !recording.regions().contains(r)) {
             let has = recording.regions().join(", ");
             return Err(PlayError::NoSuchRegion { wanted: wanted.clone(), has });
         }
+        let mut names = HashSet::new();
+        let chosen = recording.regions().iter().filter(|r| self.is_chosen(r));
+        if let Some(name) = chosen.map(|r| self.name_of(r)).find(|name| !names.insert(name.clone())) {
+            return Err(PlayError::SameName { name });
+        }
         if self.streams.is_empty() {
             return Ok(());
         }
         let segments = recording.segments();
-        let all = || segments.iter().flat_map(|s| &s.directory.streams);
+        let chosen = || segments.iter().filter(|s| self.is_chosen(&s.segment.region));
+        let all = || chosen().flat_map(|s| &s.directory.streams);
         let listed = |wanted: &String| all().any(|s| s.name_lossy() == *wanted || wanted.parse() == Ok(s.id));
         let Some(wanted) = self.streams.iter().find(|s| !listed(s)) else { return Ok(()) };
         let mut has: Vec<_> = all().map(|s| s.name_lossy()).collect();
