@@ -320,7 +320,10 @@ impl<'p> Tools<'p> {
         }
         let mut boot = Command::new(WINE);
         self.environment(&mut boot);
-        output(boot.args(["wineboot", "--init"]))?;
+        // It leaves services behind that stay as long as the server does: a pipe that they inherit never ends.
+        boot.args(["wineboot", "--init"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = boot.status().context("start wineboot")?;
+        ensure!(status.success(), "wineboot: {status}");
         // Programs of Rust import this library of Windows 10, which Wine 8 has not; without it they end in silence.
         let system = self.prefix().join("drive_c/windows/system32");
         let library = system.join("bcryptprimitives.dll");
