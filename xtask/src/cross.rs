@@ -372,7 +372,7 @@ fn install(platform: &Platform) -> Result<()> {
     let packages = platform.packages.join(" ");
     let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     ensure!(root, "packages are missing: apt-get install --no-install-recommends {packages}");
-    println!("== installing {packages}");
+    crate::step::head(format_args!("installing {packages}"));
     let apt = || {
         let mut c = Command::new("apt-get");
         c.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
@@ -390,7 +390,7 @@ fn rust(dir: &Path) -> Result<()> {
     if marker.exists() {
         return Ok(());
     }
-    println!("== setting up {}", dir.display());
+    crate::step::head(format_args!("setting up {}", dir.display()));
     let (lists, cache, root) = (dir.join("apt/lists"), dir.join("apt/cache"), dir.join("rust"));
     for fresh in [&lists, &cache, &root, &dir.join("bin")] {
         if fresh.exists() {

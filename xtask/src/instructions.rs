@@ -42,7 +42,7 @@ pub(crate) fn check(tally: &mut Tally, target: &Path, update: bool, in_ci: bool)
     build.args(["shmx-counts", "--target-dir"]).arg(&target);
     step::command(tally, "build the operations", &mut build)?;
     let program = target.join("release/shmx-counts");
-    println!("== {name}");
+    crate::step::head(name);
     let mut counts = Map::new();
     let mut failed = 0;
     for operation in output(Command::new(&program).arg("list"))?.lines() {

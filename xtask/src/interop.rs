@@ -18,7 +18,7 @@ pub(crate) fn python(target: &Path) -> Result<PathBuf> {
     if std::fs::read_to_string(&marker).is_ok_and(|have| have == made_of) && python.exists() {
         return Ok(python);
     }
-    println!("== setting up {}", venv.display());
+    crate::step::head(format_args!("setting up {}", venv.display()));
     if venv.exists() {
         std::fs::remove_dir_all(&venv)?;
     }

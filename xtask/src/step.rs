@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// What has been run. A step counts as one, or as the tests it reports.
@@ -49,6 +50,13 @@ impl fmt::Display for Tally {
     }
 }
 
+/// Begins a step: its heading, and when that is since the first one. A log that ends within a step shows how long it hung.
+pub(crate) fn head(name: impl fmt::Display) {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let seconds = FIRST.get_or_init(Instant::now).elapsed().as_secs();
+    println!("== {name} [{}:{:02}]", seconds / 60, seconds % 60);
+}
+
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args);
@@ -57,7 +65,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 
 /// A check in this process, counted as one.
 pub(crate) fn check(tally: &mut Tally, name: &str, f: impl FnOnce() -> Result<()>) -> Result<()> {
-    println!("== {name}");
+    head(name);
     match f() {
         Ok(()) => {
             tally.passed += 1;
@@ -91,7 +99,7 @@ pub(crate) fn counted(
     command: &mut Command,
     is_summary: fn(&str) -> bool,
 ) -> Result<()> {
-    println!("== {name}");
+    head(name);
     let start = Instant::now();
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {command:?}"))?;
     let stdout = child.stdout.take().context("no stdout")?;
@@ -131,7 +139,7 @@ fn is_failure(line: &str) -> bool {
 /// Removes what only the steps behind us needed, if `SHMX_TIDY` is set: on a small disk they do not all have room.
 pub(crate) fn tidy(folder: &Path) {
     if std::env::var_os("SHMX_TIDY").is_some() && folder.exists() {
-        println!("== remove {}", folder.display());
+        head(format_args!("remove {}", folder.display()));
         let _ = std::fs::remove_dir_all(folder);
     }
 }

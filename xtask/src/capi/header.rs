@@ -35,7 +35,7 @@ fn tool(target: &Path) -> Result<PathBuf> {
     if have.trim() == format!("cbindgen {VERSION}") {
         return Ok(program);
     }
-    println!("== building cbindgen {VERSION}");
+    crate::step::head(format_args!("building cbindgen {VERSION}"));
     let mut install = cargo(&["install", "cbindgen", "--version", VERSION, "--locked", "--debug", "--quiet", "--root"]);
     // The project's own flags are not for it.
     output(install.arg(&root).env_remove("RUSTFLAGS")).context("build cbindgen")?;

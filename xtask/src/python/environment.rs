@@ -67,7 +67,7 @@ pub(crate) fn plain(dir: &Path, interpreter: &Interpreter, packages: &[&str]) ->
     if std::fs::read_to_string(&marker).is_ok_and(|have| have == made_of) && python.exists() {
         return Ok(python);
     }
-    println!("== setting up {}", dir.display());
+    crate::step::head(format_args!("setting up {}", dir.display()));
     if dir.exists() {
         std::fs::remove_dir_all(dir)?;
     }

@@ -3,7 +3,9 @@
 use super::state::Client;
 use super::wait::{self, Found, Order};
 use crate::attachment::Attachment;
-use crate::error::{ReadError, WaitFdError};
+use crate::error::ReadError;
+#[cfg(unix)]
+use crate::error::WaitFdError;
 use crate::wait::SLICE;
 use crate::wait::notice::{Armed, Notice, Watched};
 use crate::wait::set::{Noticed, Waitable};

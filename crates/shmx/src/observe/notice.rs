@@ -3,7 +3,9 @@
 use super::site::Site;
 use super::state::server_state;
 use super::tap::{LOOK, Tap};
-use crate::error::{ReadError, WaitFdError};
+use crate::error::ReadError;
+#[cfg(unix)]
+use crate::error::WaitFdError;
 use crate::wait::notice::{Armed, Notice, Watched};
 use crate::wait::set::{Noticed, Waitable};
 use shmx_os::{WaitFdKind, WaitSource, WaitWord};

@@ -168,6 +168,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 impl Notice {
     /// The descriptor, made when it is first asked for: readable until the first poll in vain.
+    #[cfg(unix)]
     pub(crate) fn fd(&mut self, kind: Option<WaitFdKind>) -> Result<&WaitFd, WaitFdError> {
         let fd = match self.fd.take() {
             Some(fd) => fd,
