@@ -63,6 +63,22 @@ const MUTANTS: &[Mutant] = &[
     m("R0 fence", "reader", "    fence(Ordering::Acquire);\n    number", "    number"),
     m("R1 fence", "reader", "    fence(Ordering::Acquire);\n    if stamp", "    if stamp"),
     m("R2 before R3", "reader", "    sc_access_fence();\n", ""),
+    m(
+        "F1 open release",
+        "progress",
+        "ext_stamp.store(self.odd_stamp() | STAMP_OPEN, Ordering::Release)",
+        "ext_stamp.store(self.odd_stamp() | STAMP_OPEN, Ordering::Relaxed)",
+    ),
+    weak(
+        "F2 announce release",
+        "progress",
+        "checksum.swap(bytes, Ordering::SeqCst)",
+        "checksum.swap(bytes, Ordering::Relaxed)",
+    ),
+    m("F3 fence", "progress", "        fence(Ordering::Release);\n", ""),
+    m("F3 seal", "writer", "        if claim.open {\n", "        if false {\n"),
+    weak("F4 fence", "progress", "    fence(Ordering::Acquire);\n    // F5", "    // F5"),
+    weak("F5 fence", "progress", "    fence(Ordering::Acquire);\n    let odd", "    let odd"),
     weak(
         "R3 acquire",
         "reader",

@@ -43,6 +43,8 @@ impl Features {
     pub const RING_ALWAYS: u64 = 1 << 33;
     /// The server sleeps on the second word when it waits for its readers, and these wake it ([`SERVER_WAITS`]).
     pub const CONTROL_BELL: u64 = 1 << 35;
+    /// The server may announce how far a frame has come that is being written ([`STAMP_OPEN`]).
+    pub const PROGRESS: u64 = 1 << 36;
 
     const DIGEST_MASK: u64 = (1 << 24) - 1;
     const FIRST: u64 = (1 << 32) - 1;
@@ -125,9 +127,14 @@ pub const READERS_CHANGED: u32 = 1 << 16;
 /// [`Features::CONTROL_BELL`].
 pub const SERVER_WAITS: u32 = 1 << 2;
 
+/// Set in a stamp whose count is odd: the slot's owner announces, in the field of the checksum, how many bytes of the
+/// payload are final ([`Features::PROGRESS`]).
+pub const STAMP_OPEN: u64 = 1 << 48;
+
 /// A slot's stamp as it is stored: the seqlock's count, and above it what is known of the frame.
 ///
-/// Readers compare whole stamps, so a mark costs them nothing. Marks are zero while the count is odd.
+/// Readers compare whole stamps, so a mark costs them nothing. Marks are zero while the count is odd, but for
+/// [`STAMP_OPEN`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameMarks(u64);
 
@@ -238,6 +245,8 @@ pub const READER_WAITING: u64 = 1 << 63;
 pub const READER_VERIFIES: u64 = 1 << 62;
 /// Flag in [`ReaderSlot::ext_rejected_flags`]: the reader wants no frame overwritten before it has taken it.
 pub const READER_EVERY_FRAME: u64 = 1 << 61;
+/// Flag in [`ReaderSlot::ext_rejected_flags`]: the reader reads frames while they are written.
+pub const READER_FOLLOWS: u64 = 1 << 60;
 
 /// The extension's part of a reader slot, once the tag has been checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -256,6 +265,8 @@ pub struct ReaderExtension {
     pub verifies: bool,
     /// Wants no frame overwritten before it has taken it.
     pub every_frame: bool,
+    /// Reads frames while they are written.
+    pub follows: bool,
 }
 
 impl ReaderExtension {
@@ -273,6 +284,7 @@ impl ReaderExtension {
             waiting: slot.ext_rejected_flags & READER_WAITING != 0,
             verifies: slot.ext_rejected_flags & READER_VERIFIES != 0,
             every_frame: slot.ext_rejected_flags & READER_EVERY_FRAME != 0,
+            follows: slot.ext_rejected_flags & READER_FOLLOWS != 0,
         })
     }
 }

@@ -12,6 +12,7 @@
 //! | H5 | end, ending: clear the bit (R6), count = 0 | Release, pairs with H1 |
 //! | H6 | a lease that was not counted is kept: count = 1 | Relaxed: as H2 |
 
+use crate::progress;
 use crate::reader::{self, Disturbed, FrameSnapshot};
 use crate::sync::{AtomicU64, Ordering};
 use crate::view::Slot;
@@ -133,6 +134,21 @@ impl Holds {
             return Ok(Hold(0));
         }
         self.begin(slot, index, seen)
+    }
+
+    /// Begins a lease on a slot that is open under `stamp` ([`crate::progress`]), for a reader that has none on it. It
+    /// ends before the next one begins, or is counted ([`Holds::count`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; nothing was begun then.
+    pub fn begin_following(&self, slot: Slot<'_>, index: u32, stamp: u64) -> Result<Hold, Refused> {
+        // H1. With a lease on it no writer of ours could have claimed the slot.
+        if self.0.load(Ordering::Acquire) != 0 {
+            return Err(Refused::Disturbed);
+        }
+        progress::follow(slot, index, stamp)?;
+        Ok(Hold(0))
     }
 
     /// Turns a lease of [`Holds::begin_alone`] into one that any thread may end, while others begin. Called by the

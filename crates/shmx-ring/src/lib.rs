@@ -7,6 +7,7 @@
 //! * [`writer`]: claiming, publishing and abandoning slots;
 //! * [`reader`]: finding the newest slot, reading it by copy or by lease;
 //! * [`hold`]: several leases of one reader on one slot;
+//! * [`progress`]: reading a frame while it is written;
 //! * [`load`]: loads of words, fit for mappings that may only be read;
 //! * [`control`]: the ring from a reader back to the producer;
 //! * [`readers`]: attaching, detaching, and clearing after the dead;
@@ -70,6 +71,7 @@ pub mod hold;
 pub mod load;
 #[cfg(not(loom))]
 pub mod prefetch;
+pub mod progress;
 pub mod reader;
 pub mod readers;
 pub mod sync;

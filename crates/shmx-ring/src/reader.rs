@@ -89,7 +89,7 @@ pub fn begin_unstamped(slot: Slot<'_>) -> FrameSnapshot {
 }
 
 #[inline]
-fn snapshot(slot: Slot<'_>, stamp: u64, into: &mut FrameSnapshot) {
+pub(crate) fn snapshot(slot: Slot<'_>, stamp: u64, into: &mut FrameSnapshot) {
     let h = slot.head;
     into.stamp = stamp;
     // The length first: a writer without stamps stores it before the id, so a length read before an id that then
@@ -164,12 +164,20 @@ pub fn lease(slot: Slot<'_>, index: u32) -> Result<FrameSnapshot, Disturbed> {
 /// As for [`lease`].
 #[inline]
 pub fn lease_into(slot: Slot<'_>, index: u32, seen: &mut FrameSnapshot) -> Result<(), Disturbed> {
-    let (word, bit) = lease_bit(index).ok_or(Disturbed)?;
     // R1. Relaxed: R3 says whether this was still true, and orders what follows.
     let stamp = slot.head.ext_stamp.load(Ordering::Relaxed);
     if stamp % 2 == 1 {
         return Err(Disturbed);
     }
+    set_lease(slot, index, stamp)?;
+    snapshot(slot, stamp, seen);
+    Ok(())
+}
+
+/// Sets the lease bit of reader `index`, if the slot has this stamp.
+#[inline]
+pub(crate) fn set_lease(slot: Slot<'_>, index: u32, stamp: u64) -> Result<(), Disturbed> {
+    let (word, bit) = lease_bit(index).ok_or(Disturbed)?;
     // R2 [P3 lease-or-claim]. SeqCst, see W1.
     slot.head.ext_lease[word].fetch_or(bit, Ordering::SeqCst);
     sc_access_fence();
@@ -178,7 +186,6 @@ pub fn lease_into(slot: Slot<'_>, index: u32, seen: &mut FrameSnapshot) -> Resul
         slot.head.ext_lease[word].fetch_and(!bit, Ordering::Release);
         return Err(Disturbed);
     }
-    snapshot(slot, stamp, seen);
     Ok(())
 }
 

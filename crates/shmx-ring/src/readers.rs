@@ -8,7 +8,7 @@ use crate::reader::{end_lease, leases};
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::view::{HeaderView, ReaderView, Slots};
 use crate::{control_bell, every_frame};
-use shmx_abi::extension::{READER_EVERY_FRAME, READER_VERIFIES, READERS_CHANGED};
+use shmx_abi::extension::{READER_EVERY_FRAME, READER_FOLLOWS, READER_VERIFIES, READERS_CHANGED};
 
 /// Who takes a reader slot.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,24 @@ pub fn attach(header: &HeaderView, slot: &ReaderView, who: &Newcomer) -> Option<
         every_frame::announced();
     }
     Some(change)
+}
+
+/// Says that the owner of a slot reads frames while they are written, from now on.
+pub fn announce_following(header: &HeaderView, slot: &ReaderView) -> Change {
+    slot.ext_rejected_flags.fetch_or(READER_FOLLOWS, Ordering::Relaxed);
+    // Release: who sees the change sees the flag.
+    changed(header)
+}
+
+/// Whether the slot's owner reads frames while they are written.
+#[must_use]
+pub fn follows(slot: &ReaderView) -> bool {
+    if slot.in_use.load(Ordering::Acquire) == 0 {
+        return false;
+    }
+    let id = slot.reader_id.load(Ordering::Acquire);
+    let ours = id != 0 && slot.ext_tag.load(Ordering::Relaxed) == id;
+    ours && slot.ext_rejected_flags.load(Ordering::Relaxed) & READER_FOLLOWS != 0
 }
 
 /// Has another value after a reader came or went: what a server compares before it looks at the slots again.

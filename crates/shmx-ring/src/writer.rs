@@ -88,6 +88,8 @@ pub struct Claim {
     stamp: u64,
     /// The slot's number and 1: so that an `Option` of a claim is no larger than a claim.
     place: NonZero<u32>,
+    /// Whether followers may have been told of it ([`crate::progress`]).
+    pub(crate) open: bool,
 }
 
 /// No slot can be had now: each was tried, and the counts together are the slots.
@@ -444,7 +446,7 @@ fn try_claim(slot: Slot<'_>, may: impl Fn(u64) -> bool) -> Result<u64, Busy> {
 impl Claim {
     #[inline]
     const fn new(ticket: u64, slot: u32, stamp: u64) -> Self {
-        Self { ticket, stamp, place: NonZero::<u32>::MIN.saturating_add(slot) }
+        Self { ticket, stamp, place: NonZero::<u32>::MIN.saturating_add(slot), open: false }
     }
 
     /// Number of the claimed slot.
@@ -458,6 +460,12 @@ impl Claim {
     fn end(&self, slot: Slot<'_>) {
         // Release: whoever claims next sees our writes as past.
         slot.head.ext_stamp.store(self.next_stamp(), Ordering::Release);
+    }
+
+    /// The count while the claim lasts.
+    #[inline]
+    pub(crate) const fn odd_stamp(&self) -> u64 {
+        self.stamp + 1
     }
 
     /// The even count after this claim's odd one.
@@ -512,6 +520,9 @@ impl Publisher {
     ) -> Published {
         self.frame_id += 1;
         let head = slots.slot(claim.slot()).head;
+        if claim.open {
+            claim.seal(slots.slot(claim.slot()));
+        }
         head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
         head.sim_time.store(meta.sim_time_bits, Ordering::Relaxed);
         head.tlv_count.store(meta.tlv_count, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use shmx_ring::control_bell;
 use shmx_ring::doorbell;
 use shmx_ring::every_frame::{self, Taken};
 use shmx_ring::hold::Holds;
+use shmx_ring::progress::{self, Progress};
 use shmx_ring::reader::{self, FrameSnapshot};
 use shmx_ring::readers::{self, Newcomer};
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
@@ -28,6 +29,8 @@ struct Ring {
     /// Per slot, a plain value that only the owner of a claim writes and only the holder of a lease reads. Loom
     /// reports any access to it that the protocol does not order.
     plain: Vec<UnsafeCell<u64>>,
+    /// Another one, for the second half of a frame that is read while it is written.
+    second: Vec<UnsafeCell<u64>>,
 }
 
 // SAFETY: the cells are what the protocol under test must protect; loom checks every access to them.
@@ -38,8 +41,9 @@ unsafe impl Send for Ring {}
 impl Ring {
     fn new(slots: u32) -> Self {
         let slot = || (FrameView::new(), [AtomicU64::new(0), AtomicU64::new(0)]);
-        let plain = (0..slots).map(|_| UnsafeCell::new(0)).collect();
-        Self { header: HeaderView::new(), slots: (0..slots).map(|_| slot()).collect(), plain }
+        let cells = || (0..slots).map(|_| UnsafeCell::new(0)).collect();
+        let slots = (0..slots).map(|_| slot()).collect();
+        Self { header: HeaderView::new(), slots, plain: cells(), second: cells() }
     }
 }
 
@@ -62,21 +66,29 @@ fn publish(ring: &Ring, claimer: &Claimer, publisher: &Mutex<Publisher>, value: 
     for word in ring.slot(claim.slot()).payload {
         word.store(value, Ordering::Relaxed);
     }
-    ring.plain[claim.slot() as usize].with_mut(|p| {
-        // SAFETY: the claim makes us the only one; loom checks that.
-        unsafe { *p = value }
-    });
+    write(&ring.plain[claim.slot() as usize], value);
     let meta = FrameMeta { session_id: 1, sim_time_bits: value, payload_bytes: 16, ..FrameMeta::default() };
     let _ = publisher.lock().unwrap().publish(&ring, claimer, claim, &meta);
     true
 }
 
-/// The plain value of a leased slot.
-fn plain(ring: &Ring, slot: usize) -> u64 {
-    ring.plain[slot].with(|p| {
+fn read(cell: &UnsafeCell<u64>) -> u64 {
+    cell.with(|p| {
         // SAFETY: the lease keeps writers away; loom checks that.
         unsafe { *p }
     })
+}
+
+fn write(cell: &UnsafeCell<u64>, value: u64) {
+    cell.with_mut(|p| {
+        // SAFETY: the claim makes us the only one; loom checks that.
+        unsafe { *p = value }
+    });
+}
+
+/// The plain value of a leased slot.
+fn plain(ring: &Ring, slot: usize) -> u64 {
+    read(&ring.plain[slot])
 }
 
 fn newest_slot(ring: &Ring) -> Option<u32> {
@@ -597,5 +609,112 @@ fn control_messages_arrive_whole_and_in_order() {
         poll(&mut receiver, &head, &bytes, &mut got);
         assert_eq!(got as usize, sent);
         assert!(sent >= 2);
+    });
+}
+
+/// A checksum that would be taken for a number of bytes.
+const SUM: u32 = 1 << 30;
+
+/// Publishes a frame in two pieces with followers told of each.
+fn publish_in_pieces(ring: &Ring, claimer: &Claimer, publisher: &Mutex<Publisher>, value: u64) -> bool {
+    let Ok(mut claim) = claimer.claim(&ring) else { return false };
+    let slot = claim.slot() as usize;
+    write(&ring.plain[slot], value);
+    claim.open(ring.slot(claim.slot()));
+    let _ = claim.announce(&ring, 8);
+    write(&ring.second[slot], value);
+    let _ = claim.announce(&ring, 16);
+    let meta =
+        FrameMeta { session_id: 1, sim_time_bits: value, payload_bytes: 16, checksum: SUM, ..FrameMeta::default() };
+    let _ = publisher.lock().unwrap().publish(&ring, claimer, claim, &meta);
+    true
+}
+
+/// Follows the frame that is written to slot 0, if it is open, with so many looks at it.
+fn follow(ring: &Ring, looks: u32) {
+    let slot = ring.slot(0);
+    let Some(stamp) = progress::open_stamp(slot) else { return };
+    if progress::follow(slot, 0, stamp).is_err() {
+        return;
+    }
+    for _ in 0..looks {
+        match progress::look(slot, stamp) {
+            Progress::Bytes(n) => {
+                assert!(n <= 16, "a checksum was taken for progress");
+                if n >= 8 {
+                    assert_eq!(read(&ring.plain[0]), 2, "what was announced is final");
+                }
+                if n >= 16 {
+                    assert_eq!(read(&ring.second[0]), 2, "what was announced is final");
+                }
+            }
+            Progress::Sealed => {}
+            Progress::Over(now) => {
+                let mut seen = FrameSnapshot::default();
+                progress::header_into(slot, now, &mut seen);
+                assert_eq!((seen.frame_id, seen.sim_time_bits, seen.payload_bytes, seen.checksum), (2, 2, 16, SUM));
+                assert_eq!((read(&ring.plain[0]), read(&ring.second[0])), (2, 2));
+            }
+            Progress::Damaged => panic!("the slot was claimed under a lease"),
+        }
+    }
+    reader::end_lease(slot, 0);
+}
+
+#[test]
+#[cfg(not(loom_weak_sc))]
+fn what_is_announced_is_final_and_stays() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        let Ok(claim) = claimer.claim(&&*ring) else { panic!("nobody leases it") };
+        let meta = FrameMeta { session_id: 1, payload_bytes: 16, checksum: SUM, ..FrameMeta::default() };
+        let _ = publisher.lock().unwrap().publish(&&*ring, &claimer, claim, &meta);
+        let follower = {
+            let ring = ring.clone();
+            thread::spawn(move || follow(&ring, 2))
+        };
+        let _ = publish_in_pieces(&ring, &claimer, &publisher, 2);
+        let _ = publish(&ring, &claimer, &publisher, 3);
+        follower.join().unwrap();
+        assert_eq!(reader::leases(ring.slot(0)), 0, "no bit is left behind");
+    });
+}
+
+/// The same without the fences that stand for the order of sequentially consistent accesses, and without a next claim.
+#[test]
+fn a_follower_finds_what_was_announced() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+        let Ok(claim) = claimer.claim(&&*ring) else { panic!("nobody leases it") };
+        let meta = FrameMeta { session_id: 1, payload_bytes: 16, checksum: SUM, ..FrameMeta::default() };
+        let _ = publisher.lock().unwrap().publish(&&*ring, &claimer, claim, &meta);
+        let follower = {
+            let ring = ring.clone();
+            thread::spawn(move || follow(&ring, 1))
+        };
+        let _ = publish_in_pieces(&ring, &claimer, &publisher, 2);
+        follower.join().unwrap();
+    });
+}
+
+#[test]
+#[cfg(not(loom_weak_sc))]
+fn no_wake_up_of_a_follower_is_lost() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let claimer = Claimer::new(1);
+        let Ok(mut claim) = claimer.claim(&&*ring) else { panic!("nobody leases it") };
+        claim.open(ring.slot(0));
+        let stamp = progress::open_stamp(ring.slot(0)).expect("it is open");
+        let writer = {
+            let ring = ring.clone();
+            thread::spawn(move || claim.announce(&&*ring, 8))
+        };
+        let expected = doorbell::prepare_to_sleep(&ring.header.ext_doorbell);
+        let news = progress::look(ring.slot(0), stamp) == Progress::Bytes(8);
+        let woken = writer.join().unwrap();
+        assert!(news || woken == Some(expected), "the sleeper saw nothing and nobody wakes it");
     });
 }
