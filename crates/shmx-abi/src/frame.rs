@@ -111,6 +111,69 @@ fn parse_stream(body: &[u8]) -> Option<StreamData<'_>> {
     Some(StreamData { stream_id, elem_count, data })
 }
 
+/// A stream of a frame that is still being written, as far as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamPrefix<'a> {
+    /// What there is of the stream: its data may be shorter than `bytes`.
+    pub stream: StreamData<'a>,
+    /// Bytes of data that it will have.
+    pub bytes: u32,
+}
+
+/// Walks over the streams of the first bytes of a payload. The last one may be there in part; one whose header is not
+/// there yet is left out. Ends after the first damaged one.
+///
+/// ```
+/// use shmx_abi::frame::{PayloadCursor, StreamPrefixes};
+///
+/// let mut payload = [0; 64];
+/// PayloadCursor::new().append(&mut payload, 7, 8, b"12345678").unwrap();
+/// let part = StreamPrefixes::new(&payload[..27]).next().unwrap().unwrap();
+/// assert_eq!((part.stream.data, part.bytes), (&b"123"[..], 8));
+/// assert!(StreamPrefixes::new(&payload[..23]).next().is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamPrefixes<'a> {
+    bytes: &'a [u8],
+    at: u64,
+}
+
+impl<'a> StreamPrefixes<'a> {
+    /// Walks over the first bytes of a payload.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+}
+
+impl<'a> Iterator for StreamPrefixes<'a> {
+    type Item = Result<StreamPrefix<'a>, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let offset = usize::try_from(self.at).ok()?;
+            let record = self.bytes.get(offset..)?;
+            let TlvHeader { ty, length } = read_at(record, 0)?;
+            self.at += tlv::step(length);
+            if ty != TLV_FRAME_STREAM {
+                continue;
+            }
+            let header: FrameStreamHeader = read_at(record, size_of::<TlvHeader>())?;
+            let bytes = header.bytes_payload;
+            if u64::from(bytes) + u64::from(FRAME_STREAM_HEADER_LEN) > u64::from(length) {
+                self.at = u64::MAX;
+                return Some(Err(FrameError::BadStream { offset, length: length as usize }));
+            }
+            let there = record.get(DATA_OFFSET as usize..)?;
+            let data = &there[..there.len().min(bytes as usize)];
+            let stream = StreamData { stream_id: header.stream_id, elem_count: header.elem_count, data };
+            return Some(Ok(StreamPrefix { stream, bytes }));
+        }
+    }
+}
+
+impl core::iter::FusedIterator for StreamPrefixes<'_> {}
+
 /// Bytes that a stream with `data_len` bytes of data takes in a payload; `None` if that exceeds a `u32`.
 #[must_use]
 #[inline]
@@ -180,7 +243,25 @@ impl PayloadCursor {
         elem_count: u32,
         data_len: usize,
     ) -> Result<&'b mut [u8], PayloadFull> {
-        let used = self.used as usize;
+        self.reserve_behind(0, buf, stream_id, elem_count, data_len)
+    }
+
+    /// [`PayloadCursor::reserve`] where `buf` is what lies behind the first `base` bytes of the payload area, which were
+    /// used before.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadFull`] if the record does not fit.
+    #[inline]
+    pub fn reserve_behind<'b>(
+        &mut self,
+        base: u32,
+        buf: &'b mut [u8],
+        stream_id: u32,
+        elem_count: u32,
+        data_len: usize,
+    ) -> Result<&'b mut [u8], PayloadFull> {
+        let used = (self.used - base.min(self.used)) as usize;
         let room = buf.get_mut(used..).unwrap_or(&mut []);
         let available = room.len() as u64;
         let full = |needed: u64| PayloadFull { needed, available };
@@ -216,14 +297,13 @@ impl PayloadCursor {
         Ok(())
     }
 
-    /// Appends bytes that are records already, `count` of them as their producer counted, unchecked and as they are.
+    /// Appends bytes that are records already, `count` of them as their producer counted, unchecked and as they are, to
+    /// the start of `room`, which is what is left of the payload area.
     ///
     /// # Errors
     ///
     /// [`PayloadFull`] if they do not fit.
-    pub fn append_records(&mut self, buf: &mut [u8], records: &[u8], count: u32) -> Result<(), PayloadFull> {
-        let used = self.used as usize;
-        let room = buf.get_mut(used..).unwrap_or(&mut []);
+    pub fn append_records(&mut self, room: &mut [u8], records: &[u8], count: u32) -> Result<(), PayloadFull> {
         let full = PayloadFull { needed: records.len() as u64, available: room.len() as u64 };
         let next = u32::try_from(records.len()).ok().and_then(|n| self.used.checked_add(n)).ok_or(full)?;
         room.get_mut(..records.len()).ok_or(full)?.copy_from_slice(records);
@@ -233,12 +313,13 @@ impl PayloadCursor {
     }
 
     /// Takes `len` bytes that were written behind the used ones as records, `count` of them, unchecked and as they are.
+    /// The payload area has `capacity` bytes.
     ///
     /// # Errors
     ///
     /// [`PayloadFull`] if there are not that many bytes.
-    pub fn commit_records(&mut self, buf: &[u8], len: u32, count: u32) -> Result<(), PayloadFull> {
-        let available = (buf.len() as u64).saturating_sub(u64::from(self.used));
+    pub fn commit_records(&mut self, capacity: u32, len: u32, count: u32) -> Result<(), PayloadFull> {
+        let available = u64::from(capacity.saturating_sub(self.used));
         let full = PayloadFull { needed: len.into(), available };
         let next = self.used.checked_add(len).filter(|_| u64::from(len) <= available).ok_or(full)?;
         self.used = next;
@@ -287,9 +368,9 @@ mod tests {
     fn a_count_of_records_that_is_not_so_stays_at_its_greatest() {
         let mut buf = [0_u8; 64];
         let mut cursor = PayloadCursor::new();
-        cursor.append_records(&mut buf, &[], u32::MAX).unwrap();
+        cursor.append_records(&mut [], &[], u32::MAX).unwrap();
         cursor.append(&mut buf, 1, 1, &[7; 8]).unwrap();
-        cursor.append_records(&mut buf, &[], 1).unwrap();
+        cursor.append_records(&mut [], &[], 1).unwrap();
         assert_eq!((cursor.used(), cursor.tlv_count()), (32, u32::MAX));
         let stream = StreamData { stream_id: 1, elem_count: 1, data: &[7; 8] };
         assert_eq!(Streams::new(&buf[..32]).next(), Some(Ok(stream)));

@@ -112,7 +112,8 @@ mod plain {
     ///
     /// # Safety
     ///
-    /// Nobody may write the words while the slice lives: the caller holds a lease on their slot (lib.rs, R2 to R6).
+    /// Nobody may write those bytes while the slice lives: the caller holds a lease on their slot (lib.rs, R2 to R6) and
+    /// the frame is published or so much of it announced, or the caller owns the slot and writes none of them.
     #[must_use]
     #[inline]
     pub unsafe fn leased(words: &[AtomicU64], len: usize) -> &[u8] {
@@ -122,18 +123,21 @@ mod plain {
         unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), len) }
     }
 
-    /// Shared words as writable plain bytes.
+    /// Shared words as writable plain bytes: `len` of them from byte `from` on, or as many as there are.
     ///
     /// # Safety
     ///
-    /// The caller owns the slot (lib.rs, W1 to W5) and makes no other plain slice of it while this one lives.
-    /// Readers without a lease may still load the words; they discard what they got when they see the stamp.
+    /// The caller owns the slot (lib.rs, W1 to W5), has announced none of the bytes to followers (`progress`), and
+    /// makes no other plain slice of them while this one lives. Readers without a lease may still load the words; they
+    /// discard what they got when they see the stamp.
     #[allow(clippy::mut_from_ref)]
     #[must_use]
     #[inline]
-    pub unsafe fn claimed(words: &[AtomicU64], len: usize) -> &mut [u8] {
-        let len = len.min(size_of_val(words));
-        let ptr = words.as_ptr().cast_mut().cast::<u8>();
+    pub unsafe fn claimed(words: &[AtomicU64], from: usize, len: usize) -> &mut [u8] {
+        let from = from.min(size_of_val(words));
+        let len = len.min(size_of_val(words) - from);
+        // SAFETY: `from` lies within the words or right behind them.
+        let ptr = unsafe { words.as_ptr().cast_mut().cast::<u8>().add(from) };
         // SAFETY: `len` bytes lie within the words, which are interior-mutable, so writing through the pointer is
         // allowed; the caller promises exclusiveness.
         unsafe { core::slice::from_raw_parts_mut(ptr, len) }

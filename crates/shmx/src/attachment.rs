@@ -20,6 +20,7 @@ use shmx_ring::view::{ReaderView, Slot, Slots};
 use std::mem::ManuallyDrop;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// How a client attaches.
@@ -51,6 +52,8 @@ pub(crate) struct Attachment {
     room_below: u64,
     /// Leases this client holds, per frame slot. The bit in the slot is set while there are any.
     holds: Box<[Holds]>,
+    /// Whether the server was told that the client follows frames.
+    follows: AtomicBool,
 }
 
 /// The client's reader slot.
@@ -106,7 +109,8 @@ impl Attachment {
             turn: Mutex::new(()),
         };
         let catalog = Arc::new(Catalog::new(session_id));
-        Ok(Self { region, session_id, features, catalog, seat, leases_as, room_below, holds })
+        let follows = AtomicBool::new(false);
+        Ok(Self { region, session_id, features, catalog, seat, leases_as, room_below, holds, follows })
     }
 
     #[inline]
@@ -256,6 +260,30 @@ impl Attachment {
         Ok(Held { owner: self, slot, hold })
     }
 
+    /// Begins a lease on a slot that is open to followers under `stamp`, and ends before the client's next one begins.
+    pub(crate) fn follow(self: &Arc<Self>, slot: u32, stamp: u64) -> Result<Held<'_>, Refused> {
+        let holds = self.holds.get(slot as usize).ok_or(Refused::Disturbed)?;
+        let hold = holds.begin_following(self.region.slot(slot), self.leases_as, stamp)?;
+        Ok(Held { owner: self, slot, hold })
+    }
+
+    /// Tells the server that the client reads frames while they are written, once.
+    pub(crate) fn tell_following(&self) {
+        // Relaxed: the client's own, which one thread uses.
+        if self.follows.load(Ordering::Relaxed) || self.check_session().is_err() {
+            return;
+        }
+        if let Some(slot) = self.slot() {
+            self.follows.store(true, Ordering::Relaxed);
+            wake_server(&self.region, readers::announce_following(self.region.header(), slot));
+        }
+    }
+
+    /// Whether the server was told so.
+    pub(crate) fn follows(&self) -> bool {
+        self.follows.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn end(&self, slot: u32, hold: Hold) {
         if self.region.os.is_forked() {
@@ -326,6 +354,12 @@ impl Detached {
             LEASED | u64::from(held.hold.to_bits()) << 2 | u64::from(held.slot) << 4
         });
         Self(NonZero::<u64>::MIN | lease)
+    }
+
+    /// The slot that is leased.
+    pub(crate) const fn slot(&self) -> Option<u32> {
+        let word = self.0.get();
+        if word & LEASED == 0 { None } else { Some((word >> 4) as u32) }
     }
 
     /// `owner` is the attachment that the lease was made on. None where the frame was copied.

@@ -528,6 +528,21 @@ impl Cursor {
         self.deliver(g);
     }
 
+    /// The current frame, in this slot, was read while it was written.
+    pub(crate) fn deliver_followed<G: Ground>(&mut self, g: &mut G, slot: u32) {
+        // One whose slot was claimed early and published late is not the newest.
+        if g.region().layout.slot_of_sequence(reader::newest(g.region())) == Some(slot) {
+            self.deliver_newest(g);
+        } else {
+            self.deliver(g);
+        }
+    }
+
+    /// The current frame is whole and no frame to hand out.
+    pub(crate) fn reject_followed<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
+        self.reject(g, error)
+    }
+
     #[cold]
     fn reject<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
         let meta = &g.current().meta;

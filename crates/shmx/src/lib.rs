@@ -59,7 +59,7 @@ mod slot;
 mod wait;
 
 pub use align::{AlignBy, Aligned, Aligner, Source};
-pub use client::{Client, ClientOptions, ControlSender, Hold, Order};
+pub use client::{Client, ClientOptions, ControlSender, Following, Hold, Order, Part, Step};
 #[cfg(feature = "async")]
 pub use client::{FrameStream, IntoStreamError};
 #[cfg(all(feature = "tokio", unix))]
@@ -81,6 +81,7 @@ pub use schema::spec::StreamSpec;
 pub use schema::stream::{Stream, StreamId};
 pub use server::{
     Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, Server, ServerBuilder, SharedServer,
+    StreamFill,
 };
 pub use slot::verify::Verify;
 pub use wait::notice::Token;

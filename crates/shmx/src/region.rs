@@ -342,28 +342,40 @@ pub(crate) fn header_of<B: Backing>(os: &B) -> Option<GlobalHeader> {
 /// The payload of a slot that the caller holds by lease.
 ///
 /// Not public, and called only for a lease that the caller owns: by `payload` of `attachment::Held` and of
-/// `attachment::Lease`, each of which lends the slice for no longer than itself and ends the lease when it is dropped.
+/// `attachment::Lease`, and by `client::Following` for what its producer has announced. Each lends the slice for no
+/// longer than itself and ends the lease when it is dropped.
 #[allow(unsafe_code)]
 #[inline]
 pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usize) -> &[u8] {
     // SAFETY: the caller owns a lease on the slot for as long as it lends the slice (see above), and no writer
-    // that follows the protocol writes a leased slot. A process that ignores the protocol can write any mapped byte
+    // that follows the protocol writes a leased slot, or what it has announced of one that was leased under its pen. A process that ignores the protocol can write any mapped byte
     // whatever we do; docs/reliability.md says so.
     unsafe { bytes::leased(region.slot(slot).payload, len) }
 }
 
-/// The payload area of a slot that the caller has claimed.
+/// What has been written of the payload of a slot that the caller has claimed.
+///
+/// As [`claimed_payload`]; lent while no slice of the same bytes is lent for writing.
+#[allow(unsafe_code)]
+#[inline]
+pub(crate) fn written_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: u32) -> &[u8] {
+    // SAFETY: the caller owns the claim, and writes none of the bytes while it lends them (see above).
+    unsafe { bytes::leased(region.slot(slot).payload, len.min(region.layout.frame_bytes_cap()) as usize) }
+}
+
+/// The payload area of a slot that the caller has claimed, from byte `from` on. What lies before it may have been
+/// announced to followers.
 ///
 /// Not public and called by [`crate::FrameWriter`] alone, which owns the claim, made by its server's claimer on the
 /// same region. Its methods make one slice each, through `&mut self` or, to publish, by value.
 #[allow(unsafe_code, clippy::mut_from_ref)]
 #[inline]
-pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
-    let len = region.layout.frame_bytes_cap() as usize;
-    // SAFETY: the caller owns the claim and keeps one slice at a time (see above: none outlives the borrow of it). No
-    // other claim of this server is on the slot, whatever stands in shared memory: the claimer has a flag for each slot
-    // in memory of its own, set before there is a claim and cleared when the claim is given up, after the last use of
-    // the slice. Readers load atomically and discard. Other processes that write the slot ignore the protocol, see
-    // `leased_payload`.
-    unsafe { bytes::claimed(region.slot(slot).payload, len) }
+pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32, from: u32) -> &mut [u8] {
+    let len = region.layout.frame_bytes_cap().saturating_sub(from) as usize;
+    // SAFETY: the caller owns the claim, has announced nothing from `from` on, and keeps one slice at a time (see above:
+    // none outlives the borrow of it). No other claim of this server is on the slot, whatever stands in shared memory:
+    // the claimer has a flag for each slot in memory of its own, set before there is a claim and cleared when the claim
+    // is given up, after the last use of the slice. Readers load atomically and discard, and followers look at no more
+    // than what was announced. Other processes that write the slot ignore the protocol, see `leased_payload`.
+    unsafe { bytes::claimed(region.slot(slot).payload, from as usize, len) }
 }

@@ -1,6 +1,7 @@
 //! A reader: takes frames, learns the directory, sends control messages.
 
 mod control;
+mod follow;
 mod hand;
 mod notice;
 mod open;
@@ -13,6 +14,7 @@ mod tokio_stream;
 mod wait;
 
 pub use control::ControlSender;
+pub use follow::{Following, Part, Step};
 pub use options::{ClientOptions, Hold};
 pub use state::Client;
 #[cfg(feature = "async")]

@@ -87,6 +87,7 @@ impl Client {
             options: options.clone(),
             reconnects: 0,
             reopen_error: None,
+            followed: (0, 0),
             notice: None,
             shared,
         })

@@ -9,7 +9,9 @@ use crate::error::{OpenError, ReadError, ServerEnd};
 use crate::frame::{Frame, Taken};
 use crate::slot::verify::Verify;
 use crate::wait::notice::Notice;
-use shmx_abi::extension::{Features, READER_EVERY_FRAME, READER_VERIFIES, READER_WAITING, REJECTED_MASK};
+use shmx_abi::extension::{
+    Features, READER_EVERY_FRAME, READER_FOLLOWS, READER_VERIFIES, READER_WAITING, REJECTED_MASK,
+};
 use shmx_os::clock;
 use shmx_ring::sync::Ordering;
 use std::sync::Arc;
@@ -72,6 +74,8 @@ pub struct Client {
     pub(super) reopen_error: Option<OpenError>,
     /// The last frame that the server was told is taken, by a client that wants every frame.
     pub(super) told: u64,
+    /// Slot and stamp of the frame that was followed last: one that was left is not taken up again.
+    pub(super) followed: (u32, u64),
     /// Those who sleep for the client.
     pub(super) notice: Option<Box<Notice>>,
 }
@@ -206,7 +210,8 @@ impl Client {
         let waits = if waiting { READER_WAITING } else { 0 };
         if let Some(slot) = a.slot() {
             let every = if self.options.every_frame { READER_EVERY_FRAME } else { 0 };
-            let word = self.cursor.stats.rejected & REJECTED_MASK | verifies | every | waits;
+            let follows = if a.follows() { READER_FOLLOWS } else { 0 };
+            let word = self.cursor.stats.rejected & REJECTED_MASK | verifies | every | follows | waits;
             slot.ext_rejected_flags.store(word, Ordering::Relaxed);
         }
     }

@@ -194,22 +194,58 @@ pub(super) fn wait(client: &mut Client, order: Order, timeout: Duration) -> Resu
     }
     match client.find_in(order) {
         Ok(Some(found)) => Ok(Some(found)),
-        Ok(None) => wait_longer(client, order, timeout, None),
-        Err(e) => wait_longer(client, order, timeout, Some(e)),
+        Ok(None) => wait_for_frame(client, order, timeout, None),
+        Err(e) => wait_for_frame(client, order, timeout, Some(e)),
     }
 }
 
 #[cold]
-fn wait_longer(
+fn wait_for_frame(
     client: &mut Client,
     order: Order,
     timeout: Duration,
     failed: Option<ReadError>,
 ) -> Result<Found, ReadError> {
+    wait_longer(client, timeout, failed, |client, start| {
+        spin(client, start, timeout)?;
+        wait_here(client, start, timeout, |client| client.find_in(order))
+    })
+}
+
+/// Waits for what `look` finds, in this region or in a successor's. It is called again and again.
+pub(super) fn wait_for<R>(
+    client: &mut Client,
+    timeout: Duration,
+    mut look: impl FnMut(&mut Client) -> Result<Option<R>, ReadError>,
+) -> Result<Option<R>, ReadError> {
+    wait_longer(client, timeout, None, |client, start| {
+        let limit = client.options.spin.min(timeout);
+        loop {
+            for _ in 0..PROBES {
+                if let Some(found) = look(client)? {
+                    return Ok(Some(found));
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() >= limit {
+                return wait_here(client, start, timeout, &mut look);
+            }
+        }
+    })
+}
+
+/// Waits as `here` does, which is given when that began, and goes over to successors of the server.
+#[cold]
+fn wait_longer<R>(
+    client: &mut Client,
+    timeout: Duration,
+    failed: Option<ReadError>,
+    mut here: impl FnMut(&mut Client, Instant) -> Result<Option<R>, ReadError>,
+) -> Result<Option<R>, ReadError> {
     let start = Instant::now();
     let mut result = match failed {
         Some(e) => Err(e),
-        None => wait_here(client, order, start, timeout),
+        None => here(client, start),
     };
     loop {
         match result {
@@ -223,17 +259,21 @@ fn wait_longer(
             }
             std::thread::sleep(left.min(REOPEN_EVERY));
         }
-        result = wait_here(client, order, start, timeout);
+        result = here(client, start);
     }
 }
 
-/// Waits for a frame of the region that is open.
-fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duration) -> Result<Found, ReadError> {
-    spin(client, start, timeout)?;
+/// Sleeps until `look` finds something in the region that is open.
+fn wait_here<R>(
+    client: &mut Client,
+    start: Instant,
+    timeout: Duration,
+    mut look: impl FnMut(&mut Client) -> Result<Option<R>, ReadError>,
+) -> Result<Option<R>, ReadError> {
     let bell = client.shared.features.has(Features::DOORBELL) && futex::is_supported();
     let mut pause = SHORTEST_PAUSE;
     loop {
-        if let Some(found) = client.find_in(order)? {
+        if let Some(found) = look(client)? {
             return Ok(Some(found));
         }
         let left = timeout.saturating_sub(start.elapsed());
@@ -243,7 +283,7 @@ fn wait_here(client: &mut Client, order: Order, start: Instant, timeout: Duratio
         // Looked at before the last look for a frame, so that a frame published just before the end is taken, and
         // after `prepare_to_sleep`, so that an end in between wakes us.
         let end = a.server_end();
-        if let Some(found) = client.find_in(order)? {
+        if let Some(found) = look(client)? {
             return Ok(Some(found));
         }
         if let Some(end) = end {

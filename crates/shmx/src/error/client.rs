@@ -5,7 +5,7 @@ use shmx_abi::LayoutError;
 use shmx_abi::frame::FrameError;
 use thiserror::Error;
 
-debug_is_text!(OpenError, ReadError, LookupError, ValueError, DirectoryReadError, SendError);
+debug_is_text!(Void, OpenError, ReadError, LookupError, ValueError, DirectoryReadError, SendError);
 
 /// How a server's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -162,6 +162,33 @@ impl ReadError {
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::SessionChanged | Self::ServerGone { .. } | Self::Forked | Self::Descriptor { .. })
     }
+}
+
+/// A frame that was followed came to nothing: what was made of it is no result.
+#[derive(Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Void {
+    /// The producer gave it up.
+    #[error("the producer gave the frame up; what was read of it is no frame, follow the next one")]
+    Abandoned,
+    /// The server left or died before the frame was published.
+    #[error("the server {end} before it published the frame; what was read of it is no frame")]
+    ServerGone {
+        /// How it ended.
+        end: ServerEnd,
+    },
+    /// It is still being written.
+    #[error("the frame is still being written and the time is up; `wait` keeps it until it is whole")]
+    Unfinished,
+    /// It was published with fewer bytes than had been announced, or its slot was overwritten under the lease.
+    #[error("the frame is not what was announced of it; a program that ignores the protocol wrote to the region")]
+    Damaged,
+    /// The frame was published and is none, or there is nothing to read any more.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The stream that was asked for cannot be had.
+    #[error(transparent)]
+    Value(Box<ValueError>),
 }
 
 /// A stream is not in the directory, or not as it was asked for.

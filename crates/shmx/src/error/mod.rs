@@ -21,7 +21,7 @@ pub mod os {
 }
 
 pub use client::{
-    DirectoryReadError, LookupError, OpenError, ReadError, ReaderOccupant, SendError, ServerEnd, ValueError,
+    DirectoryReadError, LookupError, OpenError, ReadError, ReaderOccupant, SendError, ServerEnd, ValueError, Void,
 };
 pub use server::{
     AppendError, BeginError, ControlValueError, CreateError, Laggard, LeaseHolder, PublishError, ReaderState,

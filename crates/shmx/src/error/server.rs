@@ -379,6 +379,16 @@ pub enum AppendError {
         /// Bytes of the payload used so far.
         used: u32,
     },
+    /// More was committed than the stream has left.
+    #[error("stream {id}: {asked} elements were committed and {left} are left; commit what was written")]
+    Commit {
+        /// The stream.
+        id: u32,
+        /// Elements committed.
+        asked: usize,
+        /// Elements left.
+        left: usize,
+    },
     /// Records taken from elsewhere do not fit.
     #[error("the records do not fit: {full}; create the region with more `frame_bytes`")]
     Records {
@@ -394,6 +404,12 @@ pub enum PublishError {
     /// A frame needs at least one stream.
     #[error("the frame is empty; append at least one stream")]
     Empty,
+    /// A stream that was begun in pieces lacks some.
+    #[error("stream {id} was begun with `fill_stream` and not filled; commit all of it, or begin the frame anew")]
+    Unfinished {
+        /// The stream.
+        id: u32,
+    },
     /// The region is no longer ours.
     #[error(transparent)]
     Region(#[from] BeginError),

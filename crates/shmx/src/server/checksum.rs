@@ -40,7 +40,8 @@ pub(super) const SMALL: u32 = 4096;
 /// Nanoseconds after which a large frame carries a checksum although nobody attached needs it.
 const EVERY: u64 = 50_000_000;
 
-/// Whether somebody attached needs checksums, as far as it is known, and when a large frame had its last one.
+/// Whether somebody attached needs checksums or follows, as far as it is known, and when a large frame had its last
+/// checksum.
 ///
 /// Threads share it without a lock. What was found, and the counts of readers for which it was found, lie in one word:
 /// a thread that stores an old answer stores the old counts with it, and whoever finds other counts in the region looks
@@ -57,7 +58,7 @@ const EVERY: u64 = 50_000_000;
 /// A reader that died before it counted itself is found by the chores, after which the slots are scanned in any case.
 #[derive(Debug)]
 pub(super) struct Needs {
-    /// [`counts`] with [`SCANNED`], and [`NEEDED`] if somebody was found; 0 before the first scan.
+    /// [`counts`] with [`SCANNED`], and [`NEEDED`] and [`FOLLOWED`] if somebody was found; 0 before the first scan.
     seen: AtomicU64,
     /// Ticks of the last large frame with a checksum.
     last: AtomicU64,
@@ -65,6 +66,7 @@ pub(super) struct Needs {
 
 const NEEDED: u64 = 1;
 const SCANNED: u64 = 2;
+const FOLLOWED: u64 = 4;
 
 /// What changes when readers come and go. The low half of the second word, where the flags are, is left free.
 fn counts(region: &Mapped<Region>) -> u64 {
@@ -85,17 +87,32 @@ impl Needs {
 
     /// Whether somebody attached needs checksums.
     pub(super) fn somebody(&self, region: &Mapped<Region>) -> bool {
+        self.what(region) & NEEDED != 0
+    }
+
+    /// Whether somebody attached reads frames while they are written.
+    #[inline]
+    pub(super) fn is_followed(&self, region: &Mapped<Region>) -> bool {
+        self.what(region) & FOLLOWED != 0
+    }
+
+    /// [`NEEDED`] and [`FOLLOWED`], as far as they are so.
+    #[inline]
+    fn what(&self, region: &Mapped<Region>) -> u64 {
         let now = counts(region) | SCANNED;
         // Relaxed here and below: the word is complete in itself and no other data depends on it.
         let seen = self.seen.load(Ordering::Relaxed);
-        if seen & !NEEDED == now {
-            return seen & NEEDED != 0;
-        }
+        if seen & !(NEEDED | FOLLOWED) == now { seen } else { self.scan(region, now) }
+    }
+
+    #[cold]
+    fn scan(&self, region: &Mapped<Region>, now: u64) -> u64 {
         // After the counts: `readers::changes` is an acquire.
-        let slots = (0..region.layout.reader_slots()).filter_map(|i| region.reader(i));
-        let needed = { slots }.any(readers::needs_checksums);
-        self.seen.store(now | if needed { NEEDED } else { 0 }, Ordering::Relaxed);
-        needed
+        let slots = || (0..region.layout.reader_slots()).filter_map(|i| region.reader(i));
+        let needed = if slots().any(readers::needs_checksums) { NEEDED } else { 0 };
+        let followed = if slots().any(readers::follows) { FOLLOWED } else { 0 };
+        self.seen.store(now | needed | followed, Ordering::Relaxed);
+        now | needed | followed
     }
 
     /// A large frame with a checksum is about to be published.

@@ -134,7 +134,7 @@ fn lock(pending: &Pending) -> Result<bool, CreateError> {
 }
 
 fn features(plan: &Plan, session_id: u64, locks: bool) -> Features {
-    let mut flags = Features::STAMPS | Features::FRAME_MARKS;
+    let mut flags = Features::STAMPS | Features::FRAME_MARKS | Features::PROGRESS;
     for (on, flag) in [
         (futex::is_supported(), Features::DOORBELL),
         (futex::is_supported(), Features::CONTROL_BELL),

@@ -6,7 +6,7 @@ use super::checksum::{Checksum, SMALL};
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
 use crate::error::{AppendError, BeginError, LookupError, PublishError};
-use crate::region::claimed_payload;
+use crate::region::{claimed_payload, written_payload};
 use crate::schema::asked::StreamRef;
 use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::key::{Key, StreamKey};
@@ -49,8 +49,12 @@ pub struct FrameWriter<'a> {
     directory: Option<Arc<Directory>>,
     /// The claimed slot.
     slot: u32,
+    /// Bytes of the payload that followers were told are final. None of them is written any more.
+    announced: u32,
     cursor: PayloadCursor,
     hashed: Hashed,
+    /// A stream that was begun in pieces and left unfinished.
+    unfinished: Option<u32>,
 }
 
 /// The hash of the first `bytes` bytes of the payload, as far as it was worth computing on the way. Once there is one,
@@ -68,6 +72,13 @@ impl Hashed {
         hash::fold32(hash::update(self.state, &payload[self.bytes as usize..]))
     }
 }
+
+/// Streams of at least this many bytes are copied piece by piece for those that follow.
+const LARGE: usize = 16 << 10;
+
+/// The least that followers are told of at a time, unless the producer hands it out in smaller pieces itself, and an
+/// eighth of the most (docs/performance.md).
+const PIECE: usize = 8 << 10;
 
 /// Streams of at least this many bytes are hashed while they are copied. Smaller ones are still in the processor's own
 /// cache when the frame is published.
@@ -172,7 +183,8 @@ impl<'a> FrameWriter<'a> {
     fn new(owner: Owner<'a>, directory: Option<Arc<Directory>>, claim: Claim) -> Self {
         let slot = claim.slot();
         let (cursor, hashed) = (PayloadCursor::new(), Hashed { state: hash::SEED, bytes: 0 });
-        Self { claimed: Claimed { owner, claim: Some(claim) }, directory, slot, cursor, hashed }
+        let claimed = Claimed { owner, claim: Some(claim) };
+        Self { claimed, directory, slot, announced: 0, cursor, hashed, unfinished: None }
     }
 
     /// The slot's number.
@@ -200,8 +212,21 @@ impl<'a> FrameWriter<'a> {
     }
 
     #[inline]
-    fn payload(&mut self) -> &mut [u8] {
-        claimed_payload(&self.claimed.owner.server().region, self.slot)
+    pub(super) const fn server(&self) -> &Server {
+        self.claimed.owner.server()
+    }
+
+    /// What has been written so far.
+    #[inline]
+    fn written(&self) -> &[u8] {
+        written_payload(&self.server().region, self.slot, self.cursor.used())
+    }
+
+    /// The payload area from byte `from` on, which was not announced.
+    #[inline]
+    pub(super) fn room_from(&mut self, from: u32) -> &mut [u8] {
+        debug_assert!(from >= self.announced);
+        claimed_payload(&self.server().region, self.slot, from.max(self.announced))
     }
 
     #[inline]
@@ -251,7 +276,7 @@ impl<'a> FrameWriter<'a> {
 
     // Always, as `begin_frame`.
     #[inline(always)]
-    fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
+    pub(super) fn reserve_bytes(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
         if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
@@ -259,19 +284,20 @@ impl<'a> FrameWriter<'a> {
         if !used.is_multiple_of(TLV_ALIGN) {
             return Err(AppendError::Unaligned { id, used });
         }
-        let payload = claimed_payload(&self.claimed.owner.server().region, self.slot);
         // A frame has a handful of streams, so looking through them beats keeping a set.
-        if Streams::new(&payload[..used as usize]).flatten().any(|s| s.stream_id == id) {
+        if Streams::new(self.written()).flatten().any(|s| s.stream_id == id) {
             return Err(AppendError::DuplicateStream { id });
         }
-        self.cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })
+        let room = claimed_payload(&self.claimed.owner.server().region, self.slot, self.announced);
+        let reserved = self.cursor.reserve_behind(self.announced, room, id, elem_count, len);
+        reserved.map_err(|full| AppendError::Full { id, full })
     }
 
     #[inline]
     fn append_bytes(&mut self, id: u32, elem_count: u32, bytes: &[u8]) -> Result<(), AppendError> {
         let before = self.cursor.used();
         let data = self.reserve_bytes(id, elem_count, bytes.len())?;
-        if bytes.len() < FUSED {
+        if bytes.len() < LARGE {
             data.copy_from_slice(bytes);
         } else {
             self.copy_large(before + DATA_OFFSET, bytes);
@@ -279,21 +305,76 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
-    /// Copies data to byte `at` of the payload, where there is room for it. If the frame is to carry a checksum as far
-    /// as one can tell now, hashes on the way what lies before it (no stream can be written any more once another one
-    /// is begun) and it.
+    /// Copies data to byte `at` of the payload, where there is room for it, piece by piece where somebody follows. If
+    /// the frame is to carry a checksum as far as one can tell now, hashes on the way what lies before it (no stream can
+    /// be written any more once another one is begun) and it.
     #[cold]
     fn copy_large(&mut self, at: u32, bytes: &[u8]) {
-        let hashing = self.hashed.bytes > 0 || self.claimed.owner.server().hashes_large_frames_now();
-        let hashed = self.hashed;
-        let (before, room) = self.payload().split_at_mut(at as usize);
-        let room = &mut room[..bytes.len()];
+        let follow = self.open_if_followed();
+        let hashing = self.hashes_on_the_way(follow || bytes.len() >= FUSED);
         if hashing {
-            let state = hash::update(hashed.state, &before[hashed.bytes as usize..]);
-            self.hashed = Hashed { state: hash::copy_and_update(state, bytes, room), bytes: at + bytes.len() as u32 };
-        } else {
-            room.copy_from_slice(bytes);
+            self.hash_up_to(at);
         }
+        let piece = if follow { (bytes.len() / 8).next_multiple_of(64).clamp(PIECE, 8 * PIECE) } else { bytes.len() };
+        let mut to = at;
+        for from in bytes.chunks(piece) {
+            let state = self.hashed.state;
+            let room = &mut self.room_from(to)[..from.len()];
+            to += from.len() as u32;
+            if hashing {
+                self.hashed = Hashed { state: hash::copy_and_update(state, from, room), bytes: to };
+            } else {
+                room.copy_from_slice(from);
+            }
+            if follow {
+                self.announce(to);
+            }
+        }
+    }
+
+    /// The bytes before `to` are what they will be when the frame is published.
+    pub(super) fn commit_up_to(&mut self, to: u32) {
+        let follow = self.open_if_followed();
+        if self.hashes_on_the_way(follow) {
+            self.hash_up_to(to);
+        }
+        if follow {
+            self.announce(to);
+        }
+    }
+
+    /// A stream that was begun in pieces ends without all of them: the frame must not be published.
+    pub(super) const fn leave_unfinished(&mut self, id: u32) {
+        self.unfinished = Some(id);
+    }
+
+    /// Opens the slot to followers if there are any. Says whether it is open.
+    fn open_if_followed(&mut self) -> bool {
+        let Claimed { owner, claim: Some(claim) } = &mut self.claimed else { return false };
+        let server = owner.server();
+        if !claim.is_open() && server.needs.is_followed(&server.region) {
+            claim.open(server.region.slot(self.slot));
+        }
+        claim.is_open()
+    }
+
+    /// Whether to hash what was written, because it will be needed and is `worth` it now.
+    fn hashes_on_the_way(&self, worth: bool) -> bool {
+        self.hashed.bytes > 0 || (worth && self.server().hashes_large_frames_now())
+    }
+
+    fn hash_up_to(&mut self, to: u32) {
+        let Hashed { state, bytes } = self.hashed;
+        if let Some(new) = self.written().get(bytes as usize..to as usize) {
+            self.hashed = Hashed { state: hash::update(state, new), bytes: to };
+        }
+    }
+
+    fn announce(&mut self, bytes: u32) {
+        let Some(claim) = &self.claimed.claim else { return };
+        let wake = claim.announce(&self.server().region, bytes);
+        self.announced = bytes;
+        self.server().wake(wake);
     }
 
     /// Copies values into the frame.
@@ -352,6 +433,13 @@ impl<'a> FrameWriter<'a> {
         bytemuck::try_cast_slice_mut(data).map_err(|_| AppendError::Unaligned { id, used })
     }
 
+    /// Makes room for `len` values. Gives the stream's number.
+    pub(super) fn reserve_values<T: PlainElement>(&mut self, key: Key<'_>, len: usize) -> Result<u32, AppendError> {
+        let (id, elem_count) = self.elements::<T>(key, len)?;
+        self.reserve_bytes(id, elem_count, len.saturating_mul(size_of::<T>()))?;
+        Ok(id)
+    }
+
     /// Makes room for `elem_count` elements of the stream's own size and returns the bytes for writing in place.
     ///
     /// # Errors
@@ -396,8 +484,8 @@ impl<'a> FrameWriter<'a> {
         if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
-        let used = self.cursor.used() as usize;
-        Ok(self.payload().get_mut(used..).unwrap_or(&mut []))
+        let used = self.cursor.used();
+        Ok(self.room_from(used))
     }
 
     /// Takes the first `len` bytes of [`FrameWriter::records_room`] as `count` records of the frame. They are not
@@ -410,8 +498,8 @@ impl<'a> FrameWriter<'a> {
         if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
-        let payload = claimed_payload(&self.claimed.owner.server().region, self.slot);
-        self.cursor.commit_records(payload, len, count).map_err(|full| AppendError::Records { full })
+        let capacity = self.server().region.layout.frame_bytes_cap();
+        self.cursor.commit_records(capacity, len, count).map_err(|full| AppendError::Records { full })
     }
 
     /// Appends a stream that the directory does not list. Readers get its bytes without a description.
@@ -433,8 +521,9 @@ impl<'a> FrameWriter<'a> {
         if self.claimed.owner.server().region.os.is_forked() {
             return Err(AppendError::Forked);
         }
-        let payload = claimed_payload(&self.claimed.owner.server().region, self.slot);
-        self.cursor.append_records(payload, records, count).map_err(|full| AppendError::Records { full })
+        let used = self.cursor.used();
+        let room = claimed_payload(&self.claimed.owner.server().region, self.slot, used);
+        self.cursor.append_records(room, records, count).map_err(|full| AppendError::Records { full })
     }
 
     /// Publishes the frame and returns its id. `sim_time` is the producer's own time; unit and origin are its own.
@@ -471,13 +560,15 @@ impl<'a> FrameWriter<'a> {
 
     #[inline(always)]
     fn publish(self, sim_time: f64, checksum: Checksum) -> Result<u64, PublishError> {
-        let Self { mut claimed, slot, cursor, hashed, .. } = self;
+        let Self { mut claimed, slot, cursor, hashed, unfinished, .. } = self;
         let used = cursor.used();
         let server = claimed.owner.server();
         server.check_region()?;
         // What is not published is given back when `claimed` is dropped.
-        let Some(claim) = claimed.claim.take_if(|_| used > 0) else { return Err(PublishError::Empty) };
-        let payload = &claimed_payload(&server.region, slot)[..used as usize];
+        let Some(claim) = claimed.claim.take_if(|_| used > 0 && unfinished.is_none()) else {
+            return Err(unfinished.map_or(PublishError::Empty, |id| PublishError::Unfinished { id }));
+        };
+        let payload = written_payload(&server.region, slot, used);
         let Producing { session_id, publish_time, .. } = server.producing;
         // The time is that of publishing, so it comes last.
         let time = |checksum| {

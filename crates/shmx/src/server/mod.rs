@@ -8,6 +8,7 @@
 //! | `state` | the server, and what its parts share |
 //! | `shared` | the handle for several threads |
 //! | `frame` | a frame under construction |
+//! | `fill` | a stream that is filled in pieces |
 //! | `checksum` | which frames carry one |
 //! | `append` | additions to the stream directory |
 //! | `control` | messages from the readers |
@@ -24,6 +25,7 @@ mod builder;
 mod checksum;
 mod control;
 mod create;
+mod fill;
 mod frame;
 mod keepers;
 mod naming;
@@ -39,6 +41,7 @@ mod wait;
 pub use builder::ServerBuilder;
 pub use checksum::Checksum;
 pub use control::{ControlBatch, ControlMsg, DamagedRing};
+pub use fill::StreamFill;
 pub use frame::FrameWriter;
 pub use plan::NameLoss;
 pub use shared::SharedServer;

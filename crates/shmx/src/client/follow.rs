@@ -1,0 +1,500 @@
+//! Reading a frame while it is written.
+
+use super::state::Client;
+use super::wait;
+use crate::attachment::Detached;
+use crate::cursor::Look;
+use crate::error::{ReadError, ValueError, Void};
+use crate::frame::Frame;
+use crate::region::leased_payload;
+use crate::schema::key::StreamKey;
+use crate::slot::read::{Miss, Sum, check_meta};
+use crate::wait::SLICE;
+use shmx_abi::extension::Features;
+use shmx_abi::frame::{StreamPrefix, StreamPrefixes};
+use shmx_abi::{PlainElement, hash};
+use shmx_os::futex;
+use shmx_ring::progress::{self, Progress};
+use shmx_ring::view::Slots;
+use shmx_ring::{doorbell, reader};
+use std::time::{Duration, Instant};
+
+/// Looks at a frame between two readings of the clock.
+const PROBES: u32 = 64;
+/// A reader that has begun to follow a frame looks for more for this long before it sleeps: the next piece of a frame
+/// that is copied in comes within microseconds.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// A frame that is read while it is written, from [`Client::follow`].
+///
+/// What it hands out is final and does not change, but the frame is not published yet, and may never be: the producer
+/// can give it up or die. So what is made of the parts is a result only once [`Following::finish`] has given the frame,
+/// or [`Following::fold`] the result along with it. Where frames cannot be followed (a server of the original, a reader
+/// without lease) it comes with the whole frame.
+///
+/// Holds a slot like a leased frame. Dropping it gives up the frame, and the client does not come back to it until it
+/// is published.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use shmx::{Client, Server, Step, Stream};
+/// use std::time::Duration;
+///
+/// const IMAGE: Stream<u8> = Stream::new(1, "image");
+/// # let name = format!("doc-follow-{}", std::process::id());
+/// # let mut server = Server::builder(&name).stream(IMAGE, 4096).create()?;
+/// # let mut reader = Client::open(&name)?;
+/// # assert!(reader.follow(Duration::ZERO)?.is_none());
+/// # let mut frame = server.begin_frame()?;
+/// # let mut image = frame.fill_stream(IMAGE, 4096)?;
+/// # image.rest().fill(3);
+/// # image.commit(1024)?;
+/// // reader: Client
+/// let mut frame_to_come = reader.follow(Duration::from_secs(1))?.expect("one is being written");
+/// let part = frame_to_come.part(IMAGE)?.expect("its image was begun");
+/// assert_eq!((part.values.len(), part.len), (1024, 4096));
+/// let mut sum: u64 = part.values.iter().map(|&v| u64::from(v)).sum(); // of what is there
+/// # image.commit(3072)?;
+/// # drop(image);
+/// # frame.publish_frame(0.0)?;
+/// let mut done = part.values.len();
+/// while frame_to_come.wait(Duration::from_secs(1))? == Step::More {
+///     let part = frame_to_come.part(IMAGE)?.expect("it was begun");
+///     sum += part.values[done..].iter().map(|&v| u64::from(v)).sum::<u64>();
+///     done = part.values.len();
+/// }
+/// let frame = frame_to_come.finish(Duration::ZERO)?; // only now the sum is one of a frame
+/// sum += frame.get(IMAGE)?[done..].iter().map(|&v| u64::from(v)).sum::<u64>();
+/// assert_eq!((frame.frame_id(), sum), (1, 3 * 4096));
+/// # Ok(()) }
+/// ```
+#[must_use = "the frame that it follows keeps its slot"]
+pub struct Following<'c> {
+    /// Until it has become a frame.
+    client: Option<&'c mut Client>,
+    state: State,
+}
+
+/// What has become of a frame since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// There is more of it.
+    More,
+    /// It is whole and published: [`Following::finish`] gives it.
+    Whole,
+    /// Nothing new.
+    Waiting,
+}
+
+/// What there is of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a, T> {
+    /// The values so far, from the first one on. They do not change any more.
+    pub values: &'a [T],
+    /// Values that there will be.
+    pub len: usize,
+}
+
+impl<T> Part<'_, T> {
+    /// Whether all values are there.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.values.len() == self.len
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Open(Open),
+    /// The client's current frame.
+    Whole(Option<Detached>),
+    Void(Void),
+}
+
+/// A slot that is being written, under a lease.
+#[derive(Debug)]
+pub(super) struct Open {
+    slot: u32,
+    stamp: u64,
+    lease: Option<Detached>,
+    /// Bytes of the payload that are final, within the payload area.
+    seen: u32,
+    /// The hash of so many of them, where the reader compares checksums.
+    hashed: Option<(u64, u32)>,
+}
+
+impl std::fmt::Debug for Following<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Following").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// The next frame while it is written, as soon as its producer has begun to hand it out; `None` when the time is up.
+    /// A frame that is being written goes before one that was published and not taken yet.
+    ///
+    /// The first call tells the server that there is somebody who follows. It then hands out frames piece by piece:
+    /// streams that are filled in pieces ([`crate::FrameWriter::fill_stream`]) as they are committed, large ones that
+    /// are copied in ([`crate::FrameWriter::append_stream`]) as the copy goes on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::wait`].
+    pub fn follow(&mut self, timeout: Duration) -> Result<Option<Following<'_>>, ReadError> {
+        let state = if timeout.is_zero() { look(self)? } else { wait::wait_for(self, timeout, look)? };
+        if state.is_none() {
+            self.show_life();
+        }
+        Ok(state.map(|state| Following { client: Some(self), state }))
+    }
+
+    /// A frame that is being written, under a lease.
+    fn find_open(&mut self) -> Option<Open> {
+        let a = &self.shared;
+        if !(a.features.has(Features::PROGRESS) && a.leases() && a.has_room_for_leases()) {
+            return None;
+        }
+        let count = a.region.slot_count();
+        // Most servers write behind the newest frame.
+        let first = a.region.layout.slot_of_sequence(reader::newest(&a.region)).map_or(0, |newest| newest + 1);
+        for slot in (first..count).chain(0..first.min(count)) {
+            let Some(stamp) = progress::open_stamp(a.region.slot(slot)) else { continue };
+            if self.followed == (slot, stamp) {
+                continue;
+            }
+            if let Ok(held) = a.follow(slot, stamp) {
+                self.followed = (slot, stamp);
+                let hashed = self.manner.verify.then_some((hash::SEED, 0));
+                return Some(Open { slot, stamp, lease: Some(Detached::of(Some(held))), seen: 0, hashed });
+            }
+        }
+        None
+    }
+}
+
+fn look(client: &mut Client) -> Result<Option<State>, ReadError> {
+    client.shared.check_session()?;
+    client.shared.tell_following();
+    if let Some(open) = client.find_open() {
+        return Ok(Some(State::Open(open)));
+    }
+    Ok(client.find_in(wait::Order::Newest)?.map(|found| State::Whole(Some(found))))
+}
+
+impl<'c> Following<'c> {
+    /// Waits for more of the frame, or for its end. Returns at once once it is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Void`]: there will be no frame, and the parts are gone.
+    pub fn wait(&mut self, timeout: Duration) -> Result<Step, Void> {
+        let step = self.advance()?;
+        if step != Step::Waiting || timeout.is_zero() {
+            return Ok(step);
+        }
+        let start = Instant::now();
+        let spin = self.client.as_ref().map_or(SPIN, |client| client.options.spin.max(SPIN)).min(timeout);
+        loop {
+            for _ in 0..PROBES {
+                std::hint::spin_loop();
+                let step = self.advance()?;
+                if step != Step::Waiting {
+                    return Ok(step);
+                }
+            }
+            if start.elapsed() >= spin {
+                return self.sleep(start, timeout);
+            }
+        }
+    }
+
+    /// Sleeps until there is more.
+    fn sleep(&mut self, start: Instant, timeout: Duration) -> Result<Step, Void> {
+        loop {
+            let Some(client) = self.client.as_deref_mut() else { return Ok(Step::Waiting) };
+            let a = client.shared.clone();
+            client.show_life();
+            let left = timeout.saturating_sub(start.elapsed());
+            let bell = a.features.has(Features::DOORBELL) && futex::is_supported() && !left.is_zero();
+            let word = &a.region.header().ext_doorbell;
+            let expected = if bell { doorbell::prepare_to_sleep(word) } else { 0 };
+            // As in `wait::wait_here`: the end before the last look, and both after `prepare_to_sleep`.
+            let end = a.server_end();
+            let session = a.check_session();
+            let step = self.advance()?;
+            if step != Step::Waiting {
+                return Ok(step);
+            }
+            if let Err(e) = session {
+                return Err(self.give_up(e.into()));
+            }
+            if let Some(end) = end {
+                return Err(self.give_up(Void::ServerGone { end }));
+            }
+            if left.is_zero() {
+                return Ok(Step::Waiting);
+            }
+            if bell {
+                let _ = a.region.os.wait(word, expected, left.min(SLICE));
+            } else {
+                std::thread::sleep(left.min(wait::LONGEST_PAUSE));
+            }
+        }
+    }
+
+    /// One look at the slot.
+    #[inline]
+    fn advance(&mut self) -> Result<Step, Void> {
+        let (State::Open(open), Some(client)) = (&mut self.state, self.client.as_deref_mut()) else {
+            return match &self.state {
+                State::Void(void) => Err(void.clone()),
+                _ => Ok(Step::Whole),
+            };
+        };
+        let region = &client.shared.region;
+        match progress::look(region.slot(open.slot), open.stamp) {
+            Progress::Bytes(bytes) => {
+                let bytes = bytes.min(region.layout.frame_bytes_cap());
+                if bytes <= open.seen {
+                    return Ok(Step::Waiting);
+                }
+                open.seen = bytes;
+                if let Some((state, done)) = &mut open.hashed {
+                    let new = leased_payload(region, open.slot, bytes as usize).get(*done as usize..);
+                    (*state, *done) = (hash::update(*state, new.unwrap_or_default()), bytes);
+                }
+                Ok(Step::More)
+            }
+            Progress::Sealed => Ok(Step::Waiting),
+            Progress::Over(stamp) => self.settle(stamp),
+            Progress::Damaged => Err(self.give_up(Void::Damaged)),
+        }
+    }
+
+    /// The slot's owner is done with it and has left this stamp.
+    #[cold]
+    fn settle(&mut self, stamp: u64) -> Result<Step, Void> {
+        match self.published(stamp) {
+            Ok(false) => Ok(Step::Waiting),
+            Ok(true) => {
+                let (State::Open(open), Some(client)) = (&mut self.state, self.client.as_deref_mut()) else {
+                    return Ok(Step::Whole);
+                };
+                let (slot, lease) = (open.slot, open.lease.take());
+                let found = client.find(|cursor, hand| {
+                    cursor.deliver_followed(hand, slot);
+                    Ok(Some(lease.and_then(|lease| lease.attach(hand.a))))
+                });
+                self.state = State::Whole(found.ok().flatten());
+                Ok(Step::Whole)
+            }
+            Err(void) => Err(self.give_up(void)),
+        }
+    }
+
+    /// Whether the frame was published and counted; it is the client's current one then.
+    fn published(&mut self, stamp: u64) -> Result<bool, Void> {
+        let (State::Open(open), Some(client)) = (&self.state, self.client.as_deref_mut()) else { return Ok(true) };
+        let a = client.shared.clone();
+        let view = a.region.slot(open.slot);
+        let current = &mut client.taken.current;
+        progress::header_into(view, stamp, &mut current.meta);
+        current.slot = open.slot;
+        current.sum = Sum::NotCompared;
+        let meta = current.meta;
+        match check_meta(&meta, a.session_id, &a.region.layout) {
+            Ok(()) if meta.payload_bytes < open.seen => return Err(Void::Damaged),
+            Ok(()) => {}
+            Err(Miss::Error(e)) => return Err(client.reject_followed(e).into()),
+            Err(Miss::Empty | Miss::Disturbed) => return Err(Void::Abandoned),
+        }
+        // As everywhere: a frame is handed out only once it is counted.
+        if meta.frame_id > reader::published(&a.region) {
+            return Ok(false);
+        }
+        if let Some((state, done)) = open.hashed.filter(|_| a.features.has_checksum(meta.stamp)) {
+            let payload = leased_payload(&a.region, open.slot, meta.payload_bytes as usize);
+            let computed = hash::fold32(hash::update(state, payload.get(done as usize..).unwrap_or_default()));
+            if computed != meta.checksum {
+                let e = ReadError::Checksum { frame_id: meta.frame_id, stored: meta.checksum, computed };
+                return Err(client.reject_followed(e).into());
+            }
+            client.taken.current.sum = Sum::Right;
+        }
+        Ok(true)
+    }
+
+    /// Ends the lease for good.
+    #[cold]
+    fn give_up(&mut self, void: Void) -> Void {
+        self.let_go();
+        self.state = State::Void(void.clone());
+        void
+    }
+
+    fn let_go(&mut self) {
+        let lease = match &mut self.state {
+            State::Open(open) => open.lease.take(),
+            State::Whole(found) => found.take(),
+            State::Void(_) => None,
+        };
+        if let (Some(client), Some(lease)) = (&self.client, lease) {
+            drop(lease.attach(&client.shared));
+        }
+    }
+
+    /// The payload so far.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        let Some(client) = &self.client else { return &[] };
+        match &self.state {
+            State::Open(open) if open.lease.is_some() => {
+                leased_payload(&client.shared.region, open.slot, open.seen as usize)
+            }
+            State::Whole(Some(found)) => client.payload_of(found),
+            _ => &[],
+        }
+    }
+
+    /// The streams so far, in their order. The last one may be there in part.
+    #[must_use]
+    pub fn streams(&self) -> StreamPrefixes<'_> {
+        StreamPrefixes::new(self.payload())
+    }
+
+    /// What there is of a stream; `None` if it was not begun yet, and once the frame is void.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError`]: no such stream or another type, damaged.
+    pub fn part<T: PlainElement>(&self, stream: impl StreamKey<T>) -> Result<Option<Part<'_, T>>, ValueError> {
+        let Some(client) = &self.client else { return Ok(None) };
+        let taken = &client.taken;
+        let id = taken.catalog.id_of::<T>(stream.key(), || Ok(taken.home.directory()?))?;
+        for prefix in self.streams() {
+            let StreamPrefix { stream, bytes } = prefix?;
+            if stream.stream_id != id {
+                continue;
+            }
+            let size = size_of::<T>().max(1);
+            let cast = || ValueError::Cast { id, bytes: bytes as usize, ty: std::any::type_name::<T>() };
+            if !(bytes as usize).is_multiple_of(size) {
+                return Err(cast());
+            }
+            let whole = stream.data.len() / size * size;
+            let values = bytemuck::try_cast_slice(&stream.data[..whole]).map_err(|_| cast())?;
+            return Ok(Some(Part { values, len: bytes as usize / size }));
+        }
+        Ok(None)
+    }
+
+    /// Waits for the frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Void`]: there is none, and what was made of its parts is no result.
+    pub fn finish(mut self, timeout: Duration) -> Result<Frame<'c>, Void> {
+        let start = Instant::now();
+        loop {
+            match self.wait(timeout.saturating_sub(start.elapsed()))? {
+                Step::Whole => break,
+                Step::More => {}
+                Step::Waiting if start.elapsed() >= timeout => return Err(Void::Unfinished),
+                Step::Waiting => {}
+            }
+        }
+        let found = match &mut self.state {
+            State::Whole(found) => found.take(),
+            _ => None,
+        };
+        match (self.client.take(), found) {
+            (Some(client), Some(found)) => Ok(client.borrow(found)),
+            _ => Err(Void::Damaged),
+        }
+    }
+
+    /// Makes one value of a stream, piece by piece as it comes, and gives it with the frame. `f` gets the value so far,
+    /// the number of the piece's first element, and the piece.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use shmx::{Client, Server, Stream};
+    /// # use std::time::Duration;
+    /// # const IMAGE: Stream<u8> = Stream::new(1, "image");
+    /// # let name = format!("doc-fold-{}", std::process::id());
+    /// # let mut server = Server::builder(&name).stream(IMAGE, 4096).create()?;
+    /// # let mut reader = Client::open(&name)?;
+    /// # let mut frame = server.begin_frame()?;
+    /// # frame.append_stream(IMAGE, &[1; 4096])?;
+    /// # frame.publish_frame(0.0)?;
+    /// # let second = Duration::from_secs(1);
+    /// if let Some(frame) = reader.follow(second)? {
+    ///     let sum = |sum, _, piece: &[u8]| piece.iter().fold(sum, |sum, &v| sum + u64::from(v));
+    ///     let (frame, sum) = frame.fold(IMAGE, second, 0_u64, sum)?;
+    ///     println!("frame {}: {sum}", frame.frame_id());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Void`]: there is no frame, and so no value. [`Void::Value`] where the stream cannot be had.
+    pub fn fold<T: PlainElement, R>(
+        mut self,
+        stream: impl StreamKey<T> + Copy,
+        timeout: Duration,
+        init: R,
+        mut f: impl FnMut(R, usize, &[T]) -> R,
+    ) -> Result<(Frame<'c>, R), Void> {
+        let start = Instant::now();
+        let (mut value, mut done) = (init, 0);
+        loop {
+            let step = self.advance()?;
+            if let Some(part) = self.part(stream).map_err(|e| Void::Value(Box::new(e)))? {
+                let new = &part.values[done..];
+                if !new.is_empty() {
+                    value = f(value, done, new);
+                    done = part.values.len();
+                }
+            }
+            if step == Step::Whole {
+                return self.finish(Duration::ZERO).map(|frame| (frame, value));
+            }
+            if step == Step::Waiting {
+                let left = timeout.saturating_sub(start.elapsed());
+                match self.wait(left)? {
+                    Step::Waiting if start.elapsed() >= timeout => return Err(Void::Unfinished),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+impl Client {
+    #[cold]
+    fn reject_followed(&mut self, error: ReadError) -> ReadError {
+        let look: Result<Option<Detached>, ReadError> =
+            self.find(|cursor, hand| Look::Err(cursor.reject_followed(hand, error)));
+        match look {
+            Err(e) => e,
+            Ok(_) => ReadError::SessionChanged,
+        }
+    }
+
+    /// The payload of the current frame, which was found so.
+    fn payload_of(&self, found: &Detached) -> &[u8] {
+        let len = self.taken.current.meta.payload_bytes as usize;
+        match found.slot() {
+            Some(slot) => leased_payload(&self.shared.region, slot, len),
+            None => bytemuck::cast_slice::<u64, u8>(&self.taken.scratch).get(..len).unwrap_or_default(),
+        }
+    }
+}

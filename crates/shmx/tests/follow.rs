@@ -1,0 +1,487 @@
+//! Frames that are read while they are written, and how that ends.
+
+mod common;
+
+use common::{LIMIT, Other, this_program, unique, within_limit};
+use shmx::error::{AppendError, BeginError, PublishError, ReadError, ServerEnd, ValueError, Void};
+use shmx::{Checksum, ChecksumState, Client, Following, Hold, Server, SharedServer, Step, Stream, Verify};
+use shmx_abi::extension::STAMP_OPEN;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const IMAGE: Stream<u32> = Stream::new(1, "image");
+const ROW: Stream<u64> = Stream::new(2, "row");
+const LEN: usize = 64 << 10;
+
+fn serve(tag: &str) -> (Server, String) {
+    let name = unique(tag);
+    let builder = Server::builder(&name).slots(4).stream(IMAGE, LEN as u32).stream(ROW, 1);
+    (builder.create().unwrap(), name)
+}
+
+/// A client that the server knows to follow.
+fn follower(name: &str) -> Client {
+    let mut client = Client::open(name).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    client
+}
+
+fn publish(server: &mut Server, value: u32) -> u64 {
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(IMAGE, &vec![value; LEN]).unwrap();
+    frame.publish_frame(0.0).unwrap()
+}
+
+/// What there is of the image.
+fn image(frame: &Following<'_>) -> Vec<u32> {
+    frame.part(IMAGE).unwrap().map_or_else(Vec::new, |part| part.values.to_vec())
+}
+
+fn is_open(other: &Other, slot: u32) -> bool {
+    other.slot(slot).ext_stamp.load(Ordering::Relaxed) & (STAMP_OPEN | 1) == STAMP_OPEN | 1
+}
+
+#[test]
+fn pieces_come_as_they_are_committed() {
+    let (mut server, name) = serve("follow-pieces");
+    let mut client = follower(&name);
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_value(ROW, 5).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none(), "nothing was handed out yet");
+    let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+    fill.rest()[..10].fill(1);
+    fill.commit(10).unwrap();
+
+    let mut read = client.follow(LIMIT).unwrap().expect("it is being written");
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    assert_eq!(image(&read), [1; 10]);
+    let row = read.part(ROW).unwrap().expect("it came before");
+    assert!(row.is_whole() && row.values == [5]);
+    assert_eq!(read.part(IMAGE).unwrap().map(|part| (part.len, part.is_whole())), Some((LEN, false)));
+    assert_eq!(read.wait(Duration::ZERO), Ok(Step::Waiting));
+
+    fill.write(&[2; 3]).unwrap();
+    assert_eq!(fill.committed(), 13);
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    assert_eq!(image(&read), [vec![1; 10], vec![2; 3]].concat());
+    fill.rest().fill(3);
+    fill.commit(LEN - 13).unwrap();
+    drop(fill);
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    assert!(read.part(IMAGE).unwrap().expect("it was begun").is_whole());
+    assert_eq!(read.wait(Duration::ZERO), Ok(Step::Waiting), "it is not published");
+
+    assert_eq!(frame.publish_frame(1.5), Ok(1));
+    assert_eq!(read.wait(LIMIT), Ok(Step::Whole));
+    assert_eq!(image(&read).len(), LEN, "the parts of a whole frame can still be had");
+    let whole = read.finish(LIMIT).unwrap();
+    assert_eq!((whole.frame_id(), whole.sim_time(), whole.value(ROW).unwrap()), (1, 1.5, 5));
+    assert_eq!(whole.get(IMAGE).unwrap()[12..14], [2, 3]);
+    assert!(whole.is_leased());
+    let kept = whole.keep();
+    assert_eq!(client.try_wait().unwrap().map(|f| f.frame_id()), None, "it was delivered");
+    assert_eq!((client.stats().delivered, client.stats().missed), (1, 0));
+    for value in 0..20 {
+        publish(&mut server, value);
+    }
+    assert_eq!(kept.get(IMAGE).unwrap()[0], 1, "the lease goes on");
+}
+
+#[test]
+fn a_copy_into_the_frame_is_handed_out_as_it_goes_on() {
+    let (mut server, name) = serve("follow-append");
+    let mut client = follower(&name);
+    let other = Other::of(&server);
+    let reader = std::thread::spawn(move || {
+        let (mut seen, mut ids) = (0, 0);
+        while ids < 50 {
+            let Some(frame) = client.follow(LIMIT).unwrap() else { panic!("no frame") };
+            let mut pieces = 0;
+            let count = |sum: u64, at: usize, piece: &[u32]| {
+                pieces += 1;
+                let first = piece[0];
+                assert!(piece.iter().enumerate().all(|(i, &v)| v == first.wrapping_add(i as u32)), "at {at}");
+                sum + piece.len() as u64
+            };
+            let (frame, sum) = frame.fold(IMAGE, LIMIT, 0, count).unwrap();
+            assert_eq!(sum, LEN as u64);
+            ids = frame.frame_id();
+            seen += u32::from(pieces > 1);
+        }
+        seen
+    });
+    let mut opened = 0;
+    for n in 0..50_u32 {
+        let mut frame = server.begin_frame().unwrap();
+        let values: Vec<u32> = (0..LEN as u32).map(|i| i.wrapping_add(n << 16)).collect();
+        frame.append_stream(IMAGE, &values).unwrap();
+        opened += u32::from(is_open(&other, frame.slot()));
+        frame.publish_frame(0.0).unwrap();
+    }
+    assert_eq!(opened, 50, "each was handed out");
+    // How many were read in pieces is the scheduler's to say.
+    reader.join().unwrap();
+}
+
+#[test]
+fn nobody_follows_and_nothing_is_announced() {
+    let (mut server, name) = serve("follow-nobody");
+    let _reader = Client::open(&name).unwrap();
+    let other = Other::of(&server);
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(IMAGE, &[1; LEN / 2]).unwrap();
+    assert!(!is_open(&other, frame.slot()));
+    // One that comes now is served from the next piece on.
+    let mut client = follower(&name);
+    drop(frame);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, 2).unwrap();
+    fill.write(&[1]).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_some());
+    fill.write(&[2]).unwrap();
+    drop(fill);
+    frame.publish_frame(0.0).unwrap();
+}
+
+#[test]
+fn a_frame_that_is_given_up_is_void() {
+    let (mut server, name) = serve("follow-abandon");
+    let mut client = follower(&name);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+    fill.write(&[1; 100]).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().unwrap();
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    drop(fill);
+    assert_eq!(frame.publish_frame(0.0), Err(PublishError::Unfinished { id: 1 }));
+    assert_eq!(read.wait(LIMIT), Err(Void::Abandoned));
+    assert_eq!(read.part(IMAGE), Ok(None), "what was void is gone");
+    assert_eq!(read.wait(Duration::ZERO), Err(Void::Abandoned));
+    assert!(matches!(read.finish(LIMIT), Err(Void::Abandoned)));
+    assert_eq!(client.stats().delivered, 0);
+    publish(&mut server, 7);
+    let found = client.follow(LIMIT).unwrap().unwrap().finish(LIMIT).unwrap();
+    assert_eq!(found.get(IMAGE).unwrap()[LEN - 1], 7);
+}
+
+#[test]
+fn what_is_left_is_not_taken_up_again() {
+    let (mut server, name) = serve("follow-leave");
+    let mut client = follower(&name);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, 2).unwrap();
+    fill.write(&[1]).unwrap();
+    let read = client.follow(LIMIT).unwrap().unwrap();
+    assert!(matches!(read.finish(Duration::ZERO), Err(Void::Unfinished)));
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    fill.write(&[2]).unwrap();
+    drop(fill);
+    frame.publish_frame(0.0).unwrap();
+    assert_eq!(client.wait(LIMIT).unwrap().unwrap().get(IMAGE).unwrap(), [1, 2]);
+}
+
+#[test]
+fn a_lease_on_a_frame_to_come_keeps_its_slot() {
+    let (mut server, name) = serve("follow-lease");
+    let mut client = follower(&name);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+    fill.write(&[1; 100]).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().unwrap();
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    fill.rest().fill(1);
+    let left = fill.rest().len();
+    fill.commit(left).unwrap();
+    drop(fill);
+    frame.publish_frame(0.0).unwrap();
+    for value in 2..30 {
+        publish(&mut server, value);
+    }
+    assert_eq!(image(&read), [1; 100], "as far as it was looked at");
+    let whole = read.finish(LIMIT).unwrap();
+    assert_eq!(whole.frame_id(), 1);
+    assert!(whole.get(IMAGE).unwrap().iter().all(|&v| v == 1));
+    drop(whole);
+    assert_eq!(client.wait(LIMIT).unwrap().unwrap().frame_id(), 29);
+    assert_eq!(client.stats().missed, 27);
+}
+
+#[test]
+fn checksums_run_along() {
+    for checksum in [Checksum::Always, Checksum::Auto, Checksum::Never] {
+        let name = unique("follow-sum");
+        let builder = Server::builder(&name).slots(4).stream(IMAGE, LEN as u32).stream(ROW, 1).checksum(checksum);
+        let mut server = builder.create().unwrap();
+        let mut client = Client::options().verify(Verify::Always).open(&name).unwrap();
+        assert!(client.follow(Duration::ZERO).unwrap().is_none());
+        let mut plain = Client::options().verify(Verify::Always).open(&name).unwrap();
+        for appended in [false, true] {
+            let mut frame = server.begin_frame().unwrap();
+            frame.append_value(ROW, 1).unwrap();
+            let read;
+            if appended {
+                frame.append_stream(IMAGE, &[3; LEN]).unwrap();
+                read = client.follow(LIMIT).unwrap().unwrap();
+                frame.publish_frame(0.0).unwrap();
+            } else {
+                let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+                fill.rest().fill(4);
+                fill.commit(77).unwrap();
+                let mut begun = client.follow(LIMIT).unwrap().unwrap();
+                assert_eq!(begun.wait(LIMIT), Ok(Step::More));
+                fill.commit(LEN - 77).unwrap();
+                drop(fill);
+                frame.publish_frame(0.0).unwrap();
+                read = begun;
+            }
+            let whole = read.finish(LIMIT).unwrap();
+            let expected = if checksum == Checksum::Never { ChecksumState::Absent } else { ChecksumState::Verified };
+            assert_eq!(whole.checksum(), expected);
+            assert_eq!(plain.wait(LIMIT).unwrap().unwrap().checksum(), expected, "by somebody who does not follow");
+        }
+    }
+}
+
+#[test]
+fn a_stray_store_into_what_was_announced_is_found_by_the_checksum() {
+    let (mut server, name) = serve("follow-stray");
+    let mut client = Client::options().verify(Verify::Always).open(&name).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    let other = Other::of(&server);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+    fill.rest().fill(4);
+    fill.commit(LEN / 2).unwrap();
+    // Not yet looked at by the reader, and hashed by the writer.
+    let at = server_slot(&other, 0) + 200;
+    common::memory::bytes(&other.0)[at].store(9, Ordering::Relaxed);
+    let read = client.follow(LIMIT).unwrap().unwrap();
+    fill.commit(LEN / 2).unwrap();
+    drop(fill);
+    frame.publish_frame(0.0).unwrap();
+    assert!(matches!(read.finish(LIMIT), Err(Void::Read(ReadError::Checksum { frame_id: 1, .. }))));
+    assert_eq!(client.stats().rejected, 1);
+}
+
+fn server_slot(other: &Other, slot: u32) -> usize {
+    std::ptr::from_ref(other.slot(slot)) as usize - common::memory::bytes(&other.0).as_ptr() as usize
+}
+
+#[test]
+fn who_cannot_lease_gets_whole_frames() {
+    let (mut server, name) = serve("follow-copy");
+    let mut client = Client::options().hold(Hold::Copy).open(&name).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(IMAGE, &[3; LEN]).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    frame.publish_frame(0.0).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().unwrap();
+    assert_eq!(read.wait(Duration::ZERO), Ok(Step::Whole));
+    assert_eq!(image(&read), [3; LEN]);
+    assert!(!read.finish(Duration::ZERO).unwrap().is_leased());
+}
+
+#[test]
+fn an_unfinished_stream_is_not_published() {
+    let (mut server, _name) = serve("follow-unfinished");
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, 4).unwrap();
+    assert_eq!(fill.commit(5), Err(AppendError::Commit { id: 1, asked: 5, left: 4 }));
+    assert_eq!(fill.write(&[0; 5]), Err(AppendError::Commit { id: 1, asked: 5, left: 4 }));
+    assert_eq!(fill.committed(), 0);
+    fill.commit(3).unwrap();
+    drop(fill);
+    frame.append_value(ROW, 1).unwrap();
+    assert_eq!(frame.publish_frame(0.0), Err(PublishError::Unfinished { id: 1 }));
+    let mut frame = server.begin_frame().unwrap();
+    let empty = frame.fill_stream(IMAGE, 0).unwrap();
+    assert!(empty.is_filled());
+    drop(empty);
+    assert!(frame.publish_frame(0.0).is_ok());
+}
+
+#[test]
+fn streams_behind_a_followed_one_are_handed_out_too() {
+    let (mut server, name) = serve("follow-behind");
+    let mut client = follower(&name);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, 3).unwrap();
+    fill.write(&[1, 2]).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().unwrap();
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    assert_eq!(read.part(ROW), Ok(None), "not begun");
+    assert!(matches!(read.part::<f32>(1), Err(ValueError::Stream(_))));
+    fill.write(&[3]).unwrap();
+    drop(fill);
+    assert!(matches!(frame.append_value(IMAGE, 1), Err(AppendError::DuplicateStream { id: 1 })));
+    frame.append_value(ROW, 9).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let whole = read.finish(LIMIT).unwrap();
+    assert_eq!((whole.get(IMAGE).unwrap(), whole.value(ROW).unwrap()), (&[1, 2, 3][..], 9));
+}
+
+#[test]
+fn two_follow_one_frame_and_one_of_several_is_left_standing() {
+    let (server, name) = serve("follow-two");
+    let server: SharedServer = server.into_shared();
+    let (mut a, mut b) = (follower(&name), follower(&name));
+    let mut standing = server.begin_frame().unwrap();
+    let mut fill = standing.fill_stream(IMAGE, 2).unwrap();
+    fill.write(&[1]).unwrap();
+    for client in [&mut a, &mut b] {
+        let mut first = client.follow(LIMIT).unwrap().unwrap();
+        assert_eq!(first.wait(LIMIT), Ok(Step::More));
+        assert_eq!(image(&first), [1]);
+    }
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(IMAGE, &[7; LEN]).unwrap();
+    let reads = [&mut a, &mut b].map(|client| {
+        let mut read = client.follow(LIMIT).unwrap().unwrap();
+        assert_eq!(read.wait(LIMIT), Ok(Step::More));
+        assert_eq!(image(&read), [7; LEN], "the one that was left is not taken up again");
+        read
+    });
+    assert_eq!(frame.publish_frame(0.0), Ok(1));
+    for read in reads {
+        assert_eq!(read.finish(LIMIT).unwrap().frame_id(), 1);
+    }
+    fill.write(&[2]).unwrap();
+    drop(fill);
+    assert_eq!(standing.publish_frame(0.0), Ok(2));
+    assert_eq!(a.next(LIMIT).unwrap().unwrap().get(IMAGE).unwrap(), [1, 2]);
+}
+
+/// Numbers and stamps that somebody writes who ignores the protocol.
+#[test]
+fn damaged_words_are_told_apart() {
+    let (mut server, name) = serve("follow-damage");
+    let mut client = follower(&name);
+    let other = Other::of(&server);
+    for damage in 0..4 {
+        let mut frame = server.begin_frame().unwrap();
+        let slot = frame.slot();
+        let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+        fill.rest().fill(5);
+        fill.commit(100).unwrap();
+        let mut read = client.follow(LIMIT).unwrap().unwrap();
+        assert_eq!(read.wait(LIMIT), Ok(Step::More));
+        let head = other.slot(slot);
+        match damage {
+            // More than there is room for, then less than was said.
+            0 => {
+                head.checksum.store(u32::MAX, Ordering::Relaxed);
+                assert_eq!(read.wait(LIMIT), Ok(Step::More));
+                assert_eq!(read.payload().len(), server_capacity(&other));
+                assert!(read.part(IMAGE).unwrap().unwrap().is_whole());
+                head.checksum.store(1, Ordering::Relaxed);
+                assert_eq!(read.wait(Duration::ZERO), Ok(Step::Waiting));
+            }
+            1 => {
+                head.ext_stamp.store(7 | STAMP_OPEN, Ordering::Relaxed);
+                assert_eq!(read.wait(LIMIT), Err(Void::Damaged));
+            }
+            2 => {
+                head.ext_stamp.fetch_add(2, Ordering::Relaxed);
+                assert_eq!(read.wait(LIMIT), Err(Void::Damaged));
+            }
+            // A record that claims more than its length.
+            _ => {
+                let at = server_slot(&other, slot) + 64 + 4;
+                for (i, byte) in 17_u32.to_le_bytes().into_iter().enumerate() {
+                    common::memory::bytes(&other.0)[at + i].store(byte, Ordering::Relaxed);
+                }
+                assert!(matches!(read.part(IMAGE), Err(ValueError::Payload(_))));
+                assert!(matches!(read.finish(Duration::ZERO), Err(Void::Unfinished)));
+            }
+        }
+        drop(fill);
+        drop(frame);
+    }
+    // A frame that is shorter than what was announced of it.
+    let mut frame = server.begin_frame().unwrap();
+    let slot = frame.slot();
+    let mut fill = frame.fill_stream(IMAGE, 100).unwrap();
+    fill.rest().fill(5);
+    fill.commit(100).unwrap();
+    drop(fill);
+    let read = client.follow(LIMIT).unwrap().unwrap();
+    other.slot(slot).checksum.store(4000, Ordering::Relaxed);
+    let mut read = read;
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    frame.publish_frame(0.0).unwrap();
+    assert_eq!(read.wait(LIMIT), Err(Void::Damaged));
+    // All slots can be had again.
+    drop(read);
+    for value in 0..10 {
+        publish(&mut server, value);
+    }
+}
+
+fn server_capacity(other: &Other) -> usize {
+    other.header().frame_bytes_cap.load(Ordering::Relaxed) as usize
+}
+
+/// Not a test by itself: a server that dies within a frame.
+#[test]
+fn a_server_in_another_process() {
+    let Ok(name) = std::env::var("SHMX_TEST_REGION") else { return };
+    let mut server = Server::builder(&name).slots(4).stream(IMAGE, LEN as u32).create().unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+    // Until somebody follows.
+    for value in 0.. {
+        fill.write(&[value]).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_server_that_dies_leaves_a_void_frame() {
+    let name = unique("follow-death");
+    let mut command = this_program();
+    command.args(["a_server_in_another_process", "--exact"]).stdout(std::process::Stdio::null());
+    let mut child = command.env("SHMX_TEST_REGION", &name).spawn().unwrap();
+    let mut client = Client::open_within(&name, LIMIT).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().expect("it is being written");
+    assert!(within_limit(|| {
+        let _ = read.wait(LIMIT).unwrap();
+        image(&read).len() > 10
+    }));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let void = loop {
+        match read.wait(LIMIT) {
+            Ok(Step::More) => assert!(image(&read).iter().enumerate().all(|(i, &v)| v == i as u32)),
+            Ok(step) => panic!("{step:?}"),
+            Err(void) => break void,
+        }
+    };
+    assert_eq!(void, Void::ServerGone { end: ServerEnd::Died });
+    drop(read);
+    assert!(matches!(client.follow(LIMIT), Err(ReadError::ServerGone { .. })));
+    // Its name can be had.
+    let mut server = Server::builder(&name).slots(4).stream(IMAGE, LEN as u32).create().unwrap();
+    let mut client = follower(&name);
+    publish(&mut server, 1);
+    assert!(client.follow(LIMIT).unwrap().is_some());
+}
+
+#[test]
+fn a_follower_that_is_forgotten_costs_its_slot_until_the_client_goes() {
+    let name = unique("follow-forgotten");
+    let mut server = Server::builder(&name).slots(2).stream(IMAGE, LEN as u32).create().unwrap();
+    let mut client = Client::options().hold(Hold::Lease).open(&name).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    for _ in 0..2 {
+        let mut frame = server.begin_frame().unwrap();
+        let mut fill = frame.fill_stream(IMAGE, 1).unwrap();
+        fill.write(&[1]).unwrap();
+        std::mem::forget(client.follow(LIMIT).unwrap().unwrap());
+        drop(fill);
+        drop(frame);
+    }
+    assert!(matches!(server.begin_frame(), Err(BeginError::NoFreeSlot { leased: 2, .. })));
+    drop(client);
+    assert!(server.begin_frame().is_ok());
+}
