@@ -131,9 +131,9 @@ impl<T: Tx, R: Rx> Pair<T, R> {
 
 #[inline]
 fn send<T: Tx>(tx: &mut T, words: usize, touch: bool, frame: u64) -> Result<()> {
-    tx.send(words, |payload| {
+    tx.send(words, |at, payload| {
         if touch {
-            payload::fill(payload, frame);
+            payload::fill(at, payload, frame);
         }
     })
 }
@@ -141,9 +141,24 @@ fn send<T: Tx>(tx: &mut T, words: usize, touch: bool, frame: u64) -> Result<()> 
 #[inline]
 fn receive<R: Rx>(rx: &mut R, words: usize, round: &Round, frame: u64) -> Result<()> {
     let mut patience = Patience::default();
-    let look = |payload: &[u64]| payload.len() == words && (!round.touch || payload::check(payload, frame));
+    let look = |payload: &[u64]| {
+        payload.len() == words && (!round.touch || payload::is_sum(payload::sum(payload), words, frame))
+    };
     loop {
-        let got = if round.block { rx.recv_blocking(look)? } else { rx.recv_spinning(look)? };
+        let got = if R::FOLLOWS {
+            let (mut count, mut sum) = (0, 0_u64);
+            let whole = rx.recv_in_pieces(|piece| {
+                count += piece.len();
+                if round.touch {
+                    sum = sum.wrapping_add(payload::sum(piece));
+                }
+            })?;
+            whole.map(|()| count == words && (!round.touch || payload::is_sum(sum, words, frame)))
+        } else if round.block {
+            rx.recv_blocking(look)?
+        } else {
+            rx.recv_spinning(look)?
+        };
         match got {
             Some(true) => return Ok(()),
             Some(false) => bail!("frame {frame} has the wrong content"),

@@ -50,6 +50,8 @@ const fn style(kind: Kind) -> Style {
         Kind::Reference => ("#cc79a7", "", 1.5),
         Kind::ShmxLease | Kind::ShmxLeaseAlways => ("#009e73", "", 3.0),
         Kind::ShmxWarm => ("#009e73", "1 4", 3.0),
+        Kind::ShmxFollow => ("#56b4e9", "", 3.0),
+        Kind::ShmxFollowHash => ("#56b4e9", "6 4", 3.0),
         Kind::ShmxLeaseHash => ("#d55e00", "", 3.0),
         Kind::ShmxCopy => ("#009e73", "6 4", 2.0),
         Kind::ShmxCopyHash | Kind::ShmxDefault | Kind::ShmxChecked => ("#d55e00", "6 4", 2.0),

@@ -21,13 +21,23 @@ pub(crate) struct Opts {
 pub(crate) trait Tx: Sized {
     fn create(name: &str, opts: &Opts) -> Result<Self>;
 
-    /// Sends one frame of `words` words that `write` fills or leaves as they are.
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()>;
+    /// Sends one frame of `words` words that `write` fills or leaves as they are: all of them from number 0 on, or one
+    /// piece after the other by the number of its first word.
+    fn send(&mut self, words: usize, write: impl FnMut(usize, &mut [u64])) -> Result<()>;
 }
 
 /// The receiving end.
 pub(crate) trait Rx: Sized {
     fn open(name: &str, opts: &Opts) -> Result<Self>;
+
+    /// Whether frames are read while they are written, by [`Rx::recv_in_pieces`] alone.
+    const FOLLOWS: bool = false;
+
+    /// Takes the next frame, piece by piece from its start on.
+    fn recv_in_pieces(&mut self, read: impl FnMut(&[u64])) -> Result<Option<()>> {
+        let _ = read;
+        bail!("it takes whole frames")
+    }
 
     /// Takes the next frame if there is one. Never waits.
     fn try_recv<R>(&mut self, read: impl FnMut(&[u64]) -> R) -> Result<Option<R>>;

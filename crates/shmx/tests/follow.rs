@@ -352,6 +352,36 @@ fn two_follow_one_frame_and_one_of_several_is_left_standing() {
     assert_eq!(a.next(LIMIT).unwrap().unwrap().get(IMAGE).unwrap(), [1, 2]);
 }
 
+#[test]
+fn in_order_means_the_frame_being_written_last() {
+    let (mut server, name) = serve("follow-order");
+    let (mut newest, mut every) = (follower(&name), follower(&name));
+    publish(&mut server, 1);
+    publish(&mut server, 2);
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream(IMAGE, 2).unwrap();
+    fill.write(&[3]).unwrap();
+    for value in [1, 2] {
+        let mut read = every.follow_next(LIMIT).unwrap().unwrap();
+        assert_eq!(read.wait(LIMIT), Ok(Step::Whole));
+        assert_eq!(image(&read)[0], value);
+    }
+    let mut ours =
+        [&mut newest, &mut every].into_iter().zip([Client::follow, Client::follow_next]).map(|(client, follow)| {
+            let mut read = follow(client, LIMIT).unwrap().unwrap();
+            assert_eq!(read.wait(LIMIT), Ok(Step::More));
+            assert_eq!(image(&read), [3]);
+            read
+        });
+    let (a, b) = (ours.next().unwrap(), ours.next().unwrap());
+    fill.write(&[3]).unwrap();
+    drop(fill);
+    frame.publish_frame(0.0).unwrap();
+    assert_eq!((a.finish(LIMIT).unwrap().frame_id(), b.finish(LIMIT).unwrap().frame_id()), (3, 3));
+    drop(ours);
+    assert_eq!((newest.stats().missed, every.stats().missed), (2, 0));
+}
+
 /// Numbers and stamps that somebody writes who ignores the protocol.
 #[test]
 fn damaged_words_are_told_apart() {

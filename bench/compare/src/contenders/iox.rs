@@ -76,9 +76,9 @@ impl Tx for IoxTx {
         Ok(Self { publisher, notifier, _joined: joined })
     }
 
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
         let mut sample = self.publisher.loan_slice_uninit(words)?;
-        write(plain(sample.payload_mut()));
+        write(0, plain(sample.payload_mut()));
         // SAFETY: see `plain`.
         let sample = unsafe { sample.assume_init() };
         sample.send()?;

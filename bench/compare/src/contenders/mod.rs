@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Reference,
     ShmxLease,
     ShmxWarm,
+    ShmxFollow,
+    ShmxFollowHash,
     ShmxLeaseAlways,
     ShmxLeaseHash,
     ShmxCopy,
@@ -36,7 +38,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Line,
         Self::Raw,
         Self::RawMany,
@@ -47,6 +49,8 @@ impl Kind {
         Self::Reference,
         Self::ShmxLease,
         Self::ShmxWarm,
+        Self::ShmxFollow,
+        Self::ShmxFollowHash,
         Self::ShmxLeaseAlways,
         Self::ShmxLeaseHash,
         Self::ShmxCopy,
@@ -68,6 +72,8 @@ impl Kind {
             Self::Reference => "reference",
             Self::ShmxLease => "shmx-lease",
             Self::ShmxWarm => "shmx-warm",
+            Self::ShmxFollow => "shmx-follow",
+            Self::ShmxFollowHash => "shmx-follow-hash",
             Self::ShmxLeaseAlways => "shmx-lease-always",
             Self::ShmxLeaseHash => "shmx-lease-hash",
             Self::ShmxCopy => "shmx-copy",
@@ -91,6 +97,8 @@ impl Kind {
             Self::ShmxWarm => {
                 "the same by a server that keeps one frame (`history(1)`) and so writes where it wrote last"
             }
+            Self::ShmxFollow => "SHMX without hash, each frame read while it is written (`fill_stream`, `follow`)",
+            Self::ShmxFollowHash => "the same, hashed and verified",
             Self::ShmxLease => {
                 "SHMX without hash, written in the slot, read by lease (under 192 bytes by copy, as by default)"
             }
@@ -125,7 +133,16 @@ impl Kind {
 
     /// Whether a frame can be passed on without anybody touching the payload.
     pub(crate) const fn can_leave_untouched(self) -> bool {
-        !matches!(self, Self::RawCopy | Self::Ringfire | Self::Reference | Self::ShmxCopy | Self::ShmxCopyHash)
+        !matches!(
+            self,
+            Self::RawCopy
+                | Self::Ringfire
+                | Self::Reference
+                | Self::ShmxCopy
+                | Self::ShmxCopyHash
+                | Self::ShmxFollow
+                | Self::ShmxFollowHash
+        )
     }
 
     /// Whether readers can sleep.
@@ -143,7 +160,7 @@ impl Kind {
 
     /// Makes one process's end: it sends under `out` and will receive from `back`.
     pub(crate) fn end(self, out: Option<&str>, back: Option<&str>, opts: &Opts) -> Result<Box<dyn End>> {
-        use own::{PlainRx, PlainTx, ShmxRx, ShmxTx};
+        use own::{FollowRx, FollowTx, PlainRx, PlainTx, ShmxRx, ShmxTx};
         use raw::{MANY, RawRx, RawTx};
         use reference::{RefRx, RefTx};
         #[cfg(feature = "peers")]
@@ -179,6 +196,8 @@ impl Kind {
             Self::Reference => pair::<RefTx, RefRx>(out, back, opts),
             Self::ShmxLease => pair::<ShmxTx<false, true>, ShmxRx<false, true, false>>(out, back, opts),
             Self::ShmxWarm => pair::<ShmxTx<false, true, 1>, ShmxRx<false, true, false>>(out, back, opts),
+            Self::ShmxFollow => pair::<FollowTx<false>, FollowRx<false>>(out, back, opts),
+            Self::ShmxFollowHash => pair::<FollowTx<true>, FollowRx<true>>(out, back, opts),
             Self::ShmxLeaseAlways => pair::<ShmxTx<false, true>, ShmxRx<false, true, true>>(out, back, opts),
             Self::ShmxLeaseHash => pair::<ShmxTx<true, true>, ShmxRx<true, true, false>>(out, back, opts),
             Self::ShmxCopy => pair::<ShmxTx<false, false>, ShmxRx<false, false, false>>(out, back, opts),

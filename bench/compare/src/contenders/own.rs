@@ -2,7 +2,7 @@
 
 use crate::payload;
 use crate::transport::{DEPTH, Opts, Rx, Tx};
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use shmx::{Checksum, Client, Hold, Server, StreamId, StreamSpec, Verify};
 use std::time::Duration;
 
@@ -33,12 +33,12 @@ impl<const HASH: bool, const LEASE: bool, const HISTORY: u32> Tx for ShmxTx<HASH
         Ok(Self { server, private })
     }
 
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
         let mut frame = self.server.begin_frame()?;
         if LEASE {
-            write(frame.reserve_stream::<u64>(STREAM, words)?);
+            write(0, frame.reserve_stream::<u64>(STREAM, words)?);
         } else {
-            write(&mut self.private);
+            write(0, &mut self.private);
             frame.append_stream(STREAM, &self.private)?;
         }
         frame.publish_frame(0.0)?;
@@ -88,9 +88,9 @@ impl<const HASH: bool> Tx for PlainTx<HASH> {
         Ok(Self(if HASH { builder.checksum(Checksum::Always) } else { builder }.create()?))
     }
 
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
         let mut frame = self.0.begin_frame()?;
-        write(frame.reserve_stream::<u64>(STREAM, words)?);
+        write(0, frame.reserve_stream::<u64>(STREAM, words)?);
         frame.publish_frame(0.0)?;
         Ok(())
     }
@@ -119,5 +119,56 @@ impl<const HASH: bool> Rx for PlainRx<HASH> {
     fn recv_blocking<R>(&mut self, mut read: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
         let Some(frame) = self.0.next(PATIENCE)? else { return Ok(None) };
         Ok(Some(read(frame.get(self.1)?)))
+    }
+}
+
+/// Frames are read while they are written.
+pub(crate) struct FollowTx<const HASH: bool>(Server);
+
+/// Bytes that followers are told of at a time: an eighth of the frame, within bounds.
+const PIECE: std::ops::RangeInclusive<usize> = 4 << 10..=64 << 10;
+
+impl<const HASH: bool> Tx for FollowTx<HASH> {
+    fn create(name: &str, opts: &Opts) -> Result<Self> {
+        Ok(Self(ShmxTx::<HASH, true>::create(name, opts)?.server))
+    }
+
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
+        let mut frame = self.0.begin_frame()?;
+        let mut payload = frame.fill_stream::<u64>(STREAM, words)?;
+        let piece = payload::words((words * size_of::<u64>() / 8).clamp(*PIECE.start(), *PIECE.end()));
+        while !payload.is_filled() {
+            let at = payload.committed();
+            let rest = payload.rest();
+            let count = rest.len().min(piece);
+            write(at, &mut rest[..count]);
+            payload.commit(count)?;
+        }
+        drop(payload);
+        frame.publish_frame(0.0)?;
+        Ok(())
+    }
+}
+
+pub(crate) struct FollowRx<const HASH: bool>(Client, StreamId<u64>);
+
+impl<const HASH: bool> Rx for FollowRx<HASH> {
+    const FOLLOWS: bool = true;
+
+    fn open(name: &str, opts: &Opts) -> Result<Self> {
+        let ShmxRx { mut client, payload } = ShmxRx::<HASH, true, true>::open(name, opts)?;
+        // The server learns of it before its first frame.
+        ensure!(client.follow(Duration::ZERO)?.is_none(), "nobody has sent anything yet");
+        Ok(Self(client, payload))
+    }
+
+    fn try_recv<R>(&mut self, _: impl FnMut(&[u64]) -> R) -> Result<Option<R>> {
+        bail!("it takes frames in pieces")
+    }
+
+    fn recv_in_pieces(&mut self, mut read: impl FnMut(&[u64])) -> Result<Option<()>> {
+        let Some(frame) = self.0.follow_next(PATIENCE)? else { return Ok(None) };
+        frame.fold(self.1, PATIENCE, (), |(), _, piece| read(piece))?;
+        Ok(Some(()))
     }
 }

@@ -44,15 +44,15 @@ impl<const BUFFERS: usize, const COPY: bool> Tx for RawTx<BUFFERS, COPY> {
         Ok(Self { memory, private: vec![0; opts.bytes / 8], stride, sent: 0, block: opts.block })
     }
 
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
         if BUFFERS > 0 {
             // SAFETY: the harness lets no more frames be unread than there are buffers, so the reader is done here.
             let shared = unsafe { self.memory.words_mut(buffer::<BUFFERS>(self.sent, self.stride), words) };
             if COPY {
-                write(&mut self.private);
+                write(0, &mut self.private);
                 shared.copy_from_slice(&self.private);
             } else {
-                write(shared);
+                write(0, shared);
             }
         }
         self.sent = self.sent.wrapping_add(1);

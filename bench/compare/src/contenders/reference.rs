@@ -65,8 +65,8 @@ impl Tx for RefTx {
         Ok(Self { functions, server, name: name.to_owned(), private: vec![0; payload::words(opts.bytes)] })
     }
 
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
-        write(&mut self.private);
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
+        write(0, &mut self.private);
         // SAFETY: the server is alive, and the buffer has `words` words.
         let sent = unsafe { (self.functions.send)(self.server, self.private.as_ptr(), words as u32) };
         ensure!(sent == 0, "the reference cannot publish");

@@ -20,8 +20,8 @@ impl<const WORDS: usize> Tx for FixedTx<WORDS> {
         Ok(Self { producer: RingProducer::create(path(name), DEPTH as u64)?, record: Box::new([0; WORDS]) })
     }
 
-    fn send(&mut self, _words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
-        write(&mut self.record[..]);
+    fn send(&mut self, _words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
+        write(0, &mut self.record[..]);
         self.producer.push(&self.record);
         Ok(())
     }
@@ -56,8 +56,8 @@ impl Tx for BlobTx {
         Ok(Self(BlobProducerBuilder::new(DEPTH as u64, arena).build(path(name))?))
     }
 
-    fn send(&mut self, words: usize, write: impl FnOnce(&mut [u64])) -> Result<()> {
-        self.0.push_with(&(), words * 8, |bytes| write(bytemuck::cast_slice_mut(bytes)))?;
+    fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
+        self.0.push_with(&(), words * 8, |bytes| write(0, bytemuck::cast_slice_mut(bytes)))?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a frame while it is written.
 
 use super::state::Client;
-use super::wait;
+use super::wait::{self, Order};
 use crate::attachment::Detached;
 use crate::cursor::Look;
 use crate::error::{ReadError, ValueError, Void};
@@ -25,7 +25,7 @@ const PROBES: u32 = 64;
 /// that is copied in comes within microseconds.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// A frame that is read while it is written, from [`Client::follow`].
+/// A frame that is read while it is written, from [`Client::follow`] or [`Client::follow_next`].
 ///
 /// What it hands out is final and does not change, but the frame is not published yet, and may never be: the producer
 /// can give it up or die. So what is made of the parts is a result only once [`Following::finish`] has given the frame,
@@ -142,6 +142,25 @@ impl Client {
     ///
     /// As for [`Client::wait`].
     pub fn follow(&mut self, timeout: Duration) -> Result<Option<Following<'_>>, ReadError> {
+        self.follow_in(Order::Newest, timeout)
+    }
+
+    /// The next frame in order: each that was published since the last one, as [`Client::next`] has them, and then the
+    /// one that is being written.
+    ///
+    /// Of a server with several producing threads the frame that is followed may turn out not to be the next one; those
+    /// before it count as missed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::next`].
+    pub fn follow_next(&mut self, timeout: Duration) -> Result<Option<Following<'_>>, ReadError> {
+        self.follow_in(Order::Every, timeout)
+    }
+
+    #[inline]
+    fn follow_in(&mut self, order: Order, timeout: Duration) -> Result<Option<Following<'_>>, ReadError> {
+        let look = |client: &mut Self| look(client, order);
         let state = if timeout.is_zero() { look(self)? } else { wait::wait_for(self, timeout, look)? };
         if state.is_none() {
             self.show_life();
@@ -150,7 +169,7 @@ impl Client {
     }
 
     /// A frame that is being written, under a lease.
-    fn find_open(&mut self) -> Option<Open> {
+    fn find_open(&mut self, order: Order) -> Option<Open> {
         let a = &self.shared;
         if !(a.features.has(Features::PROGRESS) && a.leases() && a.has_room_for_leases()) {
             return None;
@@ -164,6 +183,10 @@ impl Client {
                 continue;
             }
             if let Ok(held) = a.follow(slot, stamp) {
+                // A thread publishes one frame before it begins another, and what it did before R3 is seen here.
+                if order == Order::Every && reader::published(&a.region) > self.cursor.last_id {
+                    return None;
+                }
                 self.followed = (slot, stamp);
                 let hashed = self.manner.verify.then_some((hash::SEED, 0));
                 return Some(Open { slot, stamp, lease: Some(Detached::of(Some(held))), seen: 0, hashed });
@@ -173,13 +196,18 @@ impl Client {
     }
 }
 
-fn look(client: &mut Client) -> Result<Option<State>, ReadError> {
+fn look(client: &mut Client, order: Order) -> Result<Option<State>, ReadError> {
     client.shared.check_session()?;
     client.shared.tell_following();
-    if let Some(open) = client.find_open() {
+    if order == Order::Newest
+        && let Some(open) = client.find_open(order)
+    {
         return Ok(Some(State::Open(open)));
     }
-    Ok(client.find_in(wait::Order::Newest)?.map(|found| State::Whole(Some(found))))
+    if let Some(found) = client.find_in(order)? {
+        return Ok(Some(State::Whole(Some(found))));
+    }
+    Ok(if order == Order::Every { client.find_open(order).map(State::Open) } else { None })
 }
 
 impl<'c> Following<'c> {
