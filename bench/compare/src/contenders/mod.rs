@@ -97,7 +97,9 @@ impl Kind {
             Self::ShmxWarm => {
                 "the same by a server that keeps one frame (`history(1)`) and so writes where it wrote last"
             }
-            Self::ShmxFollow => "SHMX without hash, each frame read while it is written (`fill_stream`, `follow`)",
+            Self::ShmxFollow => {
+                "SHMX without hash, each frame read while it is written (`fill_stream`, `follow_next`, `history(1)`)"
+            }
             Self::ShmxFollowHash => "the same, hashed and verified",
             Self::ShmxLease => {
                 "SHMX without hash, written in the slot, read by lease (under 192 bytes by copy, as by default)"

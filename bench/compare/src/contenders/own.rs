@@ -130,7 +130,7 @@ const PIECE: std::ops::RangeInclusive<usize> = 4 << 10..=64 << 10;
 
 impl<const HASH: bool> Tx for FollowTx<HASH> {
     fn create(name: &str, opts: &Opts) -> Result<Self> {
-        Ok(Self(ShmxTx::<HASH, true>::create(name, opts)?.server))
+        Ok(Self(ShmxTx::<HASH, true, 1>::create(name, opts)?.server))
     }
 
     fn send(&mut self, words: usize, mut write: impl FnMut(usize, &mut [u64])) -> Result<()> {
