@@ -75,8 +75,8 @@ const MUTANTS: &[Mutant] = &[
         "checksum.swap(bytes, Ordering::SeqCst)",
         "checksum.swap(bytes, Ordering::Relaxed)",
     ),
-    m("F3 fence", "progress", "        fence(Ordering::Release);\n", ""),
-    m("F3 seal", "writer", "        if claim.open {\n", "        if false {\n"),
+    m("F3 fence", "progress", "    fence(Ordering::Release);\n", ""),
+    m("F3 seal", "writer", "        if claim.is_open() {\n", "        if false {\n"),
     weak("F4 fence", "progress", "    fence(Ordering::Acquire);\n    // F5", "    // F5"),
     weak("F5 fence", "progress", "    fence(Ordering::Acquire);\n    let odd", "    let odd"),
     weak(

@@ -49,14 +49,14 @@ impl Claim {
         slot.head.checksum.store(0, Ordering::Relaxed);
         // F1. Release: whoever sees OPEN sees the 0, and not the checksum of the slot's last frame.
         slot.head.ext_stamp.store(self.odd_stamp() | STAMP_OPEN, Ordering::Release);
-        self.open = true;
+        self.stamp |= 1;
     }
 
     /// Whether the slot was opened.
     #[must_use]
     #[inline]
     pub const fn is_open(&self) -> bool {
-        self.open
+        self.stamp % 2 == 1
     }
 
     /// Announces that the first `bytes` bytes of the payload are final. Of an open slot; `bytes` only grows.
@@ -68,14 +68,16 @@ impl Claim {
         slots.slot(self.slot()).head.checksum.swap(bytes, Ordering::SeqCst);
         doorbell::ring(&slots.header().ext_doorbell)
     }
+}
 
-    /// Ends the announcements, before the field gets its other meaning.
-    #[cold]
-    pub(crate) fn seal(&self, slot: Slot<'_>) {
-        // F3. Release: whoever sees a store below sees that OPEN is gone.
-        slot.head.ext_stamp.store(self.odd_stamp(), Ordering::Relaxed);
-        fence(Ordering::Release);
-    }
+/// Ends the announcements of a claim with this stamp, before the field gets its other meaning. Gives the claim's stamp.
+#[cold]
+#[inline(never)]
+pub(crate) fn seal(slot: Slot<'_>, stamp: u64) -> u64 {
+    // F3. Release: whoever sees a store below sees that OPEN is gone.
+    slot.head.ext_stamp.store(stamp, Ordering::Relaxed);
+    fence(Ordering::Release);
+    stamp & !1
 }
 
 /// What a follower finds.

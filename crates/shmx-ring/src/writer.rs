@@ -7,6 +7,7 @@
 //! Length: claim and publish are one protocol over the same words.
 
 use crate::doorbell;
+use crate::progress;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 use core::num::NonZero;
@@ -84,12 +85,11 @@ const WARM_TRIES: u32 = 8;
 #[must_use = "a claim that is neither published nor abandoned costs its slot"]
 pub struct Claim {
     ticket: u64,
-    /// Count of the slot's stamp before it was made odd, without marks.
-    stamp: u64,
+    /// Count of the slot's stamp before it was made odd, without marks; and bit 0 once the slot was opened to followers
+    /// ([`crate::progress`]).
+    pub(crate) stamp: u64,
     /// The slot's number and 1: so that an `Option` of a claim is no larger than a claim.
     place: NonZero<u32>,
-    /// Whether followers may have been told of it ([`crate::progress`]).
-    pub(crate) open: bool,
 }
 
 /// No slot can be had now: each was tried, and the counts together are the slots.
@@ -203,7 +203,8 @@ impl<F: AsRef<[AtomicU8]>> Claimer<F> {
     #[inline]
     pub fn abandon<S: Slots>(&self, slots: &S, claim: Claim) {
         self.give_back(claim.slot());
-        claim.end(slots.slot(claim.slot()));
+        let slot = claim.slot();
+        claim.end(slots.slot(slot));
     }
 
     /// The sequence arithmetic.
@@ -446,7 +447,7 @@ fn try_claim(slot: Slot<'_>, may: impl Fn(u64) -> bool) -> Result<u64, Busy> {
 impl Claim {
     #[inline]
     const fn new(ticket: u64, slot: u32, stamp: u64) -> Self {
-        Self { ticket, stamp, place: NonZero::<u32>::MIN.saturating_add(slot), open: false }
+        Self { ticket, stamp, place: NonZero::<u32>::MIN.saturating_add(slot) }
     }
 
     /// Number of the claimed slot.
@@ -457,7 +458,8 @@ impl Claim {
     }
 
     #[inline]
-    fn end(&self, slot: Slot<'_>) {
+    fn end(mut self, slot: Slot<'_>) {
+        self.stamp &= !1;
         // Release: whoever claims next sees our writes as past.
         slot.head.ext_stamp.store(self.next_stamp(), Ordering::Release);
     }
@@ -465,10 +467,10 @@ impl Claim {
     /// The count while the claim lasts.
     #[inline]
     pub(crate) const fn odd_stamp(&self) -> u64 {
-        self.stamp + 1
+        self.stamp | 1
     }
 
-    /// The even count after this claim's odd one.
+    /// The even count after this claim's odd one, of a slot that was not opened or is sealed.
     #[inline]
     const fn next_stamp(&self) -> u64 {
         (self.stamp + 2) & FrameMarks::COUNT
@@ -480,7 +482,8 @@ impl Claim {
 pub struct Publisher {
     sequence: Sequence,
     frame_id: u64,
-    newest: Option<u64>,
+    /// The newest frame's ticket and 1, 0 before the first.
+    newest: u64,
 }
 
 /// A frame became visible.
@@ -497,7 +500,7 @@ impl Publisher {
     /// A publisher that has published nothing.
     #[must_use]
     pub const fn new(slots: u32) -> Self {
-        Self { sequence: Sequence::new(slots), frame_id: 0, newest: None }
+        Self { sequence: Sequence::new(slots), frame_id: 0, newest: 0 }
     }
 
     /// Frames published so far.
@@ -510,18 +513,19 @@ impl Publisher {
     ///
     /// `write_index` moves only forward: a frame whose slot was claimed before the newest one's becomes visible in
     /// its slot without becoming the newest.
-    #[inline]
+    // Always: what it is given would go through memory.
+    #[inline(always)]
     pub fn publish<S: Slots, F: AsRef<[AtomicU8]>>(
         &mut self,
         slots: &S,
         claimer: &Claimer<F>,
-        claim: Claim,
+        mut claim: Claim,
         meta: &FrameMeta,
     ) -> Published {
         self.frame_id += 1;
         let head = slots.slot(claim.slot()).head;
-        if claim.open {
-            claim.seal(slots.slot(claim.slot()));
+        if claim.is_open() {
+            claim.stamp = progress::seal(slots.slot(claim.slot()), claim.stamp);
         }
         head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
         head.sim_time.store(meta.sim_time_bits, Ordering::Relaxed);
@@ -540,8 +544,8 @@ impl Publisher {
         // the count has not, would have to find the frame without the count, or sleep through it.
         // W6 [P4 newest]. Release: who sees the id or the number finds the slot published.
         // W7 [P5 doorbell]. SeqCst for the last of them, with the load in `ring`.
-        if self.newest.is_none_or(|n| n < claim.ticket) {
-            self.newest = Some(claim.ticket);
+        if self.newest <= claim.ticket {
+            self.newest = claim.ticket + 1;
             claimer.newest_slot.store(claim.place.get(), Ordering::Relaxed);
             let number = self.sequence.number(claim.ticket);
             header.reserve_index.store(number, Ordering::Relaxed); // for display only

@@ -360,22 +360,30 @@ pub(crate) fn leased_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: usi
 #[inline]
 pub(crate) fn written_payload<B: Backing>(region: &Mapped<B>, slot: u32, len: u32) -> &[u8] {
     // SAFETY: the caller owns the claim, and writes none of the bytes while it lends them (see above).
-    unsafe { bytes::leased(region.slot(slot).payload, len.min(region.layout.frame_bytes_cap()) as usize) }
+    unsafe { bytes::leased(region.slot(slot).payload, len as usize) }
 }
 
-/// The payload area of a slot that the caller has claimed, from byte `from` on. What lies before it may have been
-/// announced to followers.
+/// The payload area of a slot that the caller has claimed, and that was not opened to followers.
 ///
 /// Not public and called by [`crate::FrameWriter`] alone, which owns the claim, made by its server's claimer on the
 /// same region. Its methods make one slice each, through `&mut self` or, to publish, by value.
 #[allow(unsafe_code, clippy::mut_from_ref)]
 #[inline]
-pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32, from: u32) -> &mut [u8] {
+pub(crate) fn claimed_payload<B: Backing>(region: &Mapped<B>, slot: u32) -> &mut [u8] {
+    let len = region.layout.frame_bytes_cap() as usize;
+    // SAFETY: the caller owns the claim and keeps one slice at a time (see above: none outlives the borrow of it). No
+    // other claim of this server is on the slot, whatever stands in shared memory: the claimer has a flag for each slot
+    // in memory of its own, set before there is a claim and cleared when the claim is given up, after the last use of
+    // the slice. Readers load atomically and discard. Other processes that write the slot ignore the protocol, see
+    // `leased_payload`.
+    unsafe { bytes::claimed(region.slot(slot).payload, 0, len) }
+}
+
+/// The same from byte `from` on; what lies before it may have been announced to followers.
+#[allow(unsafe_code, clippy::mut_from_ref)]
+pub(crate) fn claimed_room<B: Backing>(region: &Mapped<B>, slot: u32, from: u32) -> &mut [u8] {
     let len = region.layout.frame_bytes_cap().saturating_sub(from) as usize;
-    // SAFETY: the caller owns the claim, has announced nothing from `from` on, and keeps one slice at a time (see above:
-    // none outlives the borrow of it). No other claim of this server is on the slot, whatever stands in shared memory:
-    // the claimer has a flag for each slot in memory of its own, set before there is a claim and cleared when the claim
-    // is given up, after the last use of the slice. Readers load atomically and discard, and followers look at no more
-    // than what was announced. Other processes that write the slot ignore the protocol, see `leased_payload`.
+    // SAFETY: as above; and the caller has announced nothing from `from` on, while followers look at no more than what
+    // was announced.
     unsafe { bytes::claimed(region.slot(slot).payload, from as usize, len) }
 }

@@ -66,7 +66,6 @@ fn pieces_come_as_they_are_committed() {
     assert_eq!(image(&read), [vec![1; 10], vec![2; 3]].concat());
     fill.rest().fill(3);
     fill.commit(LEN - 13).unwrap();
-    drop(fill);
     assert_eq!(read.wait(LIMIT), Ok(Step::More));
     assert!(read.part(IMAGE).unwrap().expect("it was begun").is_whole());
     assert_eq!(read.wait(Duration::ZERO), Ok(Step::Waiting), "it is not published");
@@ -139,7 +138,6 @@ fn nobody_follows_and_nothing_is_announced() {
     fill.write(&[1]).unwrap();
     assert!(client.follow(Duration::ZERO).unwrap().is_some());
     fill.write(&[2]).unwrap();
-    drop(fill);
     frame.publish_frame(0.0).unwrap();
 }
 
@@ -152,7 +150,6 @@ fn a_frame_that_is_given_up_is_void() {
     fill.write(&[1; 100]).unwrap();
     let mut read = client.follow(LIMIT).unwrap().unwrap();
     assert_eq!(read.wait(LIMIT), Ok(Step::More));
-    drop(fill);
     assert_eq!(frame.publish_frame(0.0), Err(PublishError::Unfinished { id: 1 }));
     assert_eq!(read.wait(LIMIT), Err(Void::Abandoned));
     assert_eq!(read.part(IMAGE), Ok(None), "what was void is gone");
@@ -175,7 +172,6 @@ fn what_is_left_is_not_taken_up_again() {
     assert!(matches!(read.finish(Duration::ZERO), Err(Void::Unfinished)));
     assert!(client.follow(Duration::ZERO).unwrap().is_none());
     fill.write(&[2]).unwrap();
-    drop(fill);
     frame.publish_frame(0.0).unwrap();
     assert_eq!(client.wait(LIMIT).unwrap().unwrap().get(IMAGE).unwrap(), [1, 2]);
 }
@@ -192,7 +188,6 @@ fn a_lease_on_a_frame_to_come_keeps_its_slot() {
     fill.rest().fill(1);
     let left = fill.rest().len();
     fill.commit(left).unwrap();
-    drop(fill);
     frame.publish_frame(0.0).unwrap();
     for value in 2..30 {
         publish(&mut server, value);
@@ -230,7 +225,6 @@ fn checksums_run_along() {
                 let mut begun = client.follow(LIMIT).unwrap().unwrap();
                 assert_eq!(begun.wait(LIMIT), Ok(Step::More));
                 fill.commit(LEN - 77).unwrap();
-                drop(fill);
                 frame.publish_frame(0.0).unwrap();
                 read = begun;
             }
@@ -257,7 +251,6 @@ fn a_stray_store_into_what_was_announced_is_found_by_the_checksum() {
     common::memory::bytes(&other.0)[at].store(9, Ordering::Relaxed);
     let read = client.follow(LIMIT).unwrap().unwrap();
     fill.commit(LEN / 2).unwrap();
-    drop(fill);
     frame.publish_frame(0.0).unwrap();
     assert!(matches!(read.finish(LIMIT), Err(Void::Read(ReadError::Checksum { frame_id: 1, .. }))));
     assert_eq!(client.stats().rejected, 1);
@@ -291,13 +284,11 @@ fn an_unfinished_stream_is_not_published() {
     assert_eq!(fill.write(&[0; 5]), Err(AppendError::Commit { id: 1, asked: 5, left: 4 }));
     assert_eq!(fill.committed(), 0);
     fill.commit(3).unwrap();
-    drop(fill);
     frame.append_value(ROW, 1).unwrap();
     assert_eq!(frame.publish_frame(0.0), Err(PublishError::Unfinished { id: 1 }));
     let mut frame = server.begin_frame().unwrap();
     let empty = frame.fill_stream(IMAGE, 0).unwrap();
     assert!(empty.is_filled());
-    drop(empty);
     assert!(frame.publish_frame(0.0).is_ok());
 }
 
@@ -313,7 +304,6 @@ fn streams_behind_a_followed_one_are_handed_out_too() {
     assert_eq!(read.part(ROW), Ok(None), "not begun");
     assert!(matches!(read.part::<f32>(1), Err(ValueError::Stream(_))));
     fill.write(&[3]).unwrap();
-    drop(fill);
     assert!(matches!(frame.append_value(IMAGE, 1), Err(AppendError::DuplicateStream { id: 1 })));
     frame.append_value(ROW, 9).unwrap();
     frame.publish_frame(0.0).unwrap();
@@ -347,7 +337,6 @@ fn two_follow_one_frame_and_one_of_several_is_left_standing() {
         assert_eq!(read.finish(LIMIT).unwrap().frame_id(), 1);
     }
     fill.write(&[2]).unwrap();
-    drop(fill);
     assert_eq!(standing.publish_frame(0.0), Ok(2));
     assert_eq!(a.next(LIMIT).unwrap().unwrap().get(IMAGE).unwrap(), [1, 2]);
 }
@@ -375,7 +364,6 @@ fn in_order_means_the_frame_being_written_last() {
         });
     let (a, b) = (ours.next().unwrap(), ours.next().unwrap());
     fill.write(&[3]).unwrap();
-    drop(fill);
     frame.publish_frame(0.0).unwrap();
     assert_eq!((a.finish(LIMIT).unwrap().frame_id(), b.finish(LIMIT).unwrap().frame_id()), (3, 3));
     drop(ours);
@@ -425,7 +413,6 @@ fn damaged_words_are_told_apart() {
                 assert!(matches!(read.finish(Duration::ZERO), Err(Void::Unfinished)));
             }
         }
-        drop(fill);
         drop(frame);
     }
     // A frame that is shorter than what was announced of it.
@@ -434,7 +421,6 @@ fn damaged_words_are_told_apart() {
     let mut fill = frame.fill_stream(IMAGE, 100).unwrap();
     fill.rest().fill(5);
     fill.commit(100).unwrap();
-    drop(fill);
     let read = client.follow(LIMIT).unwrap().unwrap();
     other.slot(slot).checksum.store(4000, Ordering::Relaxed);
     let mut read = read;
@@ -508,7 +494,6 @@ fn a_follower_that_is_forgotten_costs_its_slot_until_the_client_goes() {
         let mut fill = frame.fill_stream(IMAGE, 1).unwrap();
         fill.write(&[1]).unwrap();
         std::mem::forget(client.follow(LIMIT).unwrap().unwrap());
-        drop(fill);
         drop(frame);
     }
     assert!(matches!(server.begin_frame(), Err(BeginError::NoFreeSlot { leased: 2, .. })));

@@ -144,7 +144,6 @@ impl<const HASH: bool> Tx for FollowTx<HASH> {
             write(at, &mut rest[..count]);
             payload.commit(count)?;
         }
-        drop(payload);
         frame.publish_frame(0.0)?;
         Ok(())
     }

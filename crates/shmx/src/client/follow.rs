@@ -50,21 +50,16 @@ const SPIN: Duration = Duration::from_micros(50);
 /// # image.rest().fill(3);
 /// # image.commit(1024)?;
 /// // reader: Client
-/// let mut frame_to_come = reader.follow(Duration::from_secs(1))?.expect("one is being written");
-/// let part = frame_to_come.part(IMAGE)?.expect("its image was begun");
-/// assert_eq!((part.values.len(), part.len), (1024, 4096));
-/// let mut sum: u64 = part.values.iter().map(|&v| u64::from(v)).sum(); // of what is there
-/// # image.commit(3072)?;
-/// # drop(image);
-/// # frame.publish_frame(0.0)?;
-/// let mut done = part.values.len();
-/// while frame_to_come.wait(Duration::from_secs(1))? == Step::More {
-///     let part = frame_to_come.part(IMAGE)?.expect("it was begun");
+/// let mut coming = reader.follow(Duration::from_secs(1))?.expect("one is being written");
+/// let (mut sum, mut done) = (0, 0);
+/// while coming.wait(Duration::from_secs(1))? == Step::More {
+///     let part = coming.part(IMAGE)?.expect("it was begun");
 ///     sum += part.values[done..].iter().map(|&v| u64::from(v)).sum::<u64>();
-///     done = part.values.len();
+///     done = part.values.len(); // of part.len
+/// #   if done == 1024 { image.commit(3072)?; } else { break }
 /// }
-/// let frame = frame_to_come.finish(Duration::ZERO)?; // only now the sum is one of a frame
-/// sum += frame.get(IMAGE)?[done..].iter().map(|&v| u64::from(v)).sum::<u64>();
+/// # frame.publish_frame(0.0)?;
+/// let frame = coming.finish(Duration::from_secs(1))?; // only now the sum is that of a frame
 /// assert_eq!((frame.frame_id(), sum), (1, 3 * 4096));
 /// # Ok(()) }
 /// ```

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 ///
 /// What was committed is final, and readers that follow the frame ([`crate::Client::follow`]) have it at once; where
 /// nobody follows, committing costs next to nothing. All of the stream must be committed before the frame can be
-/// published: one that is dropped earlier leaves a frame that can only be given up.
+/// published.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,6 +55,9 @@ impl<'a> FrameWriter<'a> {
     ) -> Result<StreamFill<'_, 'a, T>, AppendError> {
         let at = self.used() + DATA_OFFSET;
         let id = self.reserve_values::<T>(stream.key(), len)?;
+        if len > 0 {
+            self.begin_filling(at);
+        }
         Ok(StreamFill { frame: self, id, at, len, done: 0, of: PhantomData })
     }
 }
@@ -83,6 +86,9 @@ impl<T: PlainElement> StreamFill<'_, '_, T> {
             return Err(AppendError::Commit { id: self.id, asked: count, left });
         }
         self.done += count;
+        if self.done == self.len {
+            self.frame.end_filling(self.at);
+        }
         if count > 0 {
             // It was reserved, so it fits in a `u32`.
             self.frame.commit_up_to(self.at + (self.done * size_of::<T>()) as u32);
@@ -113,13 +119,5 @@ impl<T: PlainElement> StreamFill<'_, '_, T> {
     #[must_use]
     pub const fn is_filled(&self) -> bool {
         self.done == self.len
-    }
-}
-
-impl<T> Drop for StreamFill<'_, '_, T> {
-    fn drop(&mut self) {
-        if self.done < self.len {
-            self.frame.leave_unfinished(self.id);
-        }
     }
 }

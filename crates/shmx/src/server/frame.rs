@@ -6,7 +6,7 @@ use super::checksum::{Checksum, SMALL};
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
 use crate::error::{AppendError, BeginError, LookupError, PublishError};
-use crate::region::{claimed_payload, written_payload};
+use crate::region::{claimed_payload, claimed_room, written_payload};
 use crate::schema::asked::StreamRef;
 use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::key::{Key, StreamKey};
@@ -49,12 +49,18 @@ pub struct FrameWriter<'a> {
     directory: Option<Arc<Directory>>,
     /// The claimed slot.
     slot: u32,
-    /// Bytes of the payload that followers were told are final. None of them is written any more.
-    announced: u32,
+    pieces: Pieces,
     cursor: PayloadCursor,
     hashed: Hashed,
-    /// A stream that was begun in pieces and left unfinished.
-    unfinished: Option<u32>,
+}
+
+/// How a frame stands that is handed out in pieces; all 0 where none was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pieces {
+    /// Bytes of the payload that they were told are final. None of them is written any more.
+    announced: u32,
+    /// Where the data begins of the first stream that was begun in pieces and lacks some.
+    unfinished: u32,
 }
 
 /// The hash of the first `bytes` bytes of the payload, as far as it was worth computing on the way. Once there is one,
@@ -70,6 +76,16 @@ impl Hashed {
     #[inline]
     fn finish(self, payload: &[u8]) -> u32 {
         hash::fold32(hash::update(self.state, &payload[self.bytes as usize..]))
+    }
+}
+
+impl Pieces {
+    /// Why a frame with this payload cannot be published.
+    #[cold]
+    fn unpublishable(self, payload: &[u8]) -> PublishError {
+        let place = |data: &[u8]| data.as_ptr() as usize - payload.as_ptr() as usize;
+        let unfinished = Streams::new(payload).flatten().find(|s| place(s.data) == self.unfinished as usize);
+        unfinished.map_or(PublishError::Empty, |s| PublishError::Unfinished { id: s.stream_id })
     }
 }
 
@@ -184,7 +200,7 @@ impl<'a> FrameWriter<'a> {
         let slot = claim.slot();
         let (cursor, hashed) = (PayloadCursor::new(), Hashed { state: hash::SEED, bytes: 0 });
         let claimed = Claimed { owner, claim: Some(claim) };
-        Self { claimed, directory, slot, announced: 0, cursor, hashed, unfinished: None }
+        Self { claimed, directory, slot, pieces: Pieces::default(), cursor, hashed }
     }
 
     /// The slot's number.
@@ -225,8 +241,8 @@ impl<'a> FrameWriter<'a> {
     /// The payload area from byte `from` on, which was not announced.
     #[inline]
     pub(super) fn room_from(&mut self, from: u32) -> &mut [u8] {
-        debug_assert!(from >= self.announced);
-        claimed_payload(&self.server().region, self.slot, from.max(self.announced))
+        debug_assert!(from >= self.pieces.announced);
+        claimed_room(&self.server().region, self.slot, from.max(self.pieces.announced))
     }
 
     #[inline]
@@ -284,12 +300,26 @@ impl<'a> FrameWriter<'a> {
         if !used.is_multiple_of(TLV_ALIGN) {
             return Err(AppendError::Unaligned { id, used });
         }
+        if self.pieces.announced > 0 {
+            return self.reserve_behind(id, elem_count, len);
+        }
+        let payload = claimed_payload(&self.claimed.owner.server().region, self.slot);
         // A frame has a handful of streams, so looking through them beats keeping a set.
+        if Streams::new(&payload[..used as usize]).flatten().any(|s| s.stream_id == id) {
+            return Err(AppendError::DuplicateStream { id });
+        }
+        self.cursor.reserve(payload, id, elem_count, len).map_err(|full| AppendError::Full { id, full })
+    }
+
+    /// The same behind what followers read.
+    #[cold]
+    #[inline(never)]
+    fn reserve_behind(&mut self, id: u32, elem_count: u32, len: usize) -> Result<&mut [u8], AppendError> {
         if Streams::new(self.written()).flatten().any(|s| s.stream_id == id) {
             return Err(AppendError::DuplicateStream { id });
         }
-        let room = claimed_payload(&self.claimed.owner.server().region, self.slot, self.announced);
-        let reserved = self.cursor.reserve_behind(self.announced, room, id, elem_count, len);
+        let room = claimed_room(&self.claimed.owner.server().region, self.slot, self.pieces.announced);
+        let reserved = self.cursor.reserve_behind(self.pieces.announced, room, id, elem_count, len);
         reserved.map_err(|full| AppendError::Full { id, full })
     }
 
@@ -343,9 +373,18 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
-    /// A stream that was begun in pieces ends without all of them: the frame must not be published.
-    pub(super) const fn leave_unfinished(&mut self, id: u32) {
-        self.unfinished = Some(id);
+    /// The frame must not be published before the stream is filled whose data begins at `at`, which is not 0.
+    pub(super) const fn begin_filling(&mut self, at: u32) {
+        if self.pieces.unfinished == 0 {
+            self.pieces.unfinished = at;
+        }
+    }
+
+    /// This stream is filled.
+    pub(super) const fn end_filling(&mut self, at: u32) {
+        if self.pieces.unfinished == at {
+            self.pieces.unfinished = 0;
+        }
     }
 
     /// Opens the slot to followers if there are any. Says whether it is open.
@@ -373,7 +412,7 @@ impl<'a> FrameWriter<'a> {
     fn announce(&mut self, bytes: u32) {
         let Some(claim) = &self.claimed.claim else { return };
         let wake = claim.announce(&self.server().region, bytes);
-        self.announced = bytes;
+        self.pieces.announced = bytes;
         self.server().wake(wake);
     }
 
@@ -522,7 +561,7 @@ impl<'a> FrameWriter<'a> {
             return Err(AppendError::Forked);
         }
         let used = self.cursor.used();
-        let room = claimed_payload(&self.claimed.owner.server().region, self.slot, used);
+        let room = claimed_room(&self.claimed.owner.server().region, self.slot, used);
         self.cursor.append_records(room, records, count).map_err(|full| AppendError::Records { full })
     }
 
@@ -560,15 +599,15 @@ impl<'a> FrameWriter<'a> {
 
     #[inline(always)]
     fn publish(self, sim_time: f64, checksum: Checksum) -> Result<u64, PublishError> {
-        let Self { mut claimed, slot, cursor, hashed, unfinished, .. } = self;
+        let Self { mut claimed, slot, pieces, cursor, hashed, .. } = self;
         let used = cursor.used();
         let server = claimed.owner.server();
         server.check_region()?;
         // What is not published is given back when `claimed` is dropped.
-        let Some(claim) = claimed.claim.take_if(|_| used > 0 && unfinished.is_none()) else {
-            return Err(unfinished.map_or(PublishError::Empty, |id| PublishError::Unfinished { id }));
-        };
         let payload = written_payload(&server.region, slot, used);
+        let Some(claim) = claimed.claim.take_if(|_| used > 0 && pieces.unfinished == 0) else {
+            return Err(pieces.unpublishable(payload));
+        };
         let Producing { session_id, publish_time, .. } = server.producing;
         // The time is that of publishing, so it comes last.
         let time = |checksum| {
