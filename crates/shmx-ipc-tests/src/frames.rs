@@ -1,7 +1,8 @@
 //! Frames whose every byte follows from a seed and a number, so that a reader can check all of them.
 
 use anyhow::{Context, Result, ensure};
-use shmx::{Element, Frame, FrameWriter, OwnedFrame, Server, ServerBuilder, StreamInfo, StreamSpec};
+use shmx::abi::frame::StreamPrefix;
+use shmx::{Element, Following, Frame, FrameWriter, OwnedFrame, Server, ServerBuilder, StreamInfo, StreamSpec};
 
 pub(crate) const NUMBER: u32 = 1;
 pub(crate) const DATA: u32 = 2;
@@ -61,6 +62,48 @@ pub(crate) fn write(
         frame.append_stream(id, &[u64::from(id) ^ number])?;
     }
     Ok(())
+}
+
+/// The same in pieces of up to `piece` bytes, each of which followers may read at once.
+pub(crate) fn write_in_pieces(
+    frame: &mut FrameWriter<'_>,
+    seed: u64,
+    number: u64,
+    max_len: u32,
+    piece: usize,
+    added: Option<u32>,
+) -> Result<()> {
+    let mut data = vec![0; len_of(seed, number, max_len)];
+    fill(seed, number, &mut data);
+    frame.append_stream(NUMBER, &[number, max_len.into()])?;
+    let mut stream = frame.fill_stream::<u8>(DATA, data.len())?;
+    for piece in data.chunks(piece.max(1)) {
+        stream.write(piece)?;
+    }
+    if let Some(id) = added {
+        frame.append_stream(id, &[u64::from(id) ^ number])?;
+    }
+    Ok(())
+}
+
+/// Checks what there is of a frame that is being written; returns how many bytes of its data there are.
+pub(crate) fn check_part(part: &Following<'_>, seed: u64) -> Result<usize> {
+    let mut numbers = None;
+    let mut there = 0;
+    for prefix in part.streams() {
+        let StreamPrefix { stream, bytes } = prefix?;
+        match stream.stream_id {
+            NUMBER if stream.data.len() == 16 => numbers = words(stream.data),
+            DATA => {
+                let Some([number, max_len]) = numbers else { anyhow::bail!("data before its number") };
+                ensure!(bytes as usize == len_of(seed, number, max_len as u32), "length of another frame");
+                ensure!(matches(seed, number, stream.data), "bytes of another frame");
+                there = stream.data.len();
+            }
+            _ => {}
+        }
+    }
+    Ok(there)
 }
 
 /// A borrowed or an owned frame.

@@ -7,8 +7,8 @@ use crate::frames::{self, THREAD_SHIFT, Whole, fill, matches, mix};
 use crate::opts::Opts;
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use shmx::error::{BeginError, CreateError, OpenError, ReadError, SendError};
-use shmx::{Client, Hold, OwnedFrame, Server, ServerBuilder, SharedServer, WaitSet};
+use shmx::error::{BeginError, CreateError, OpenError, ReadError, SendError, Void};
+use shmx::{Client, Hold, OwnedFrame, Server, ServerBuilder, SharedServer, Step, WaitSet};
 use shmx_os::WaitFdKind;
 use shmx_os::clock::ticks;
 use std::collections::{HashMap, VecDeque};
@@ -103,8 +103,18 @@ fn produce(server: &SharedServer, line: Line<'_>, mut dice: Dice, max_len: u32, 
                 frame.abandon();
                 continue;
             }
-            let written = frames::write(&mut frame, session, number, max_len, newest)
-                .and_then(|()| Ok(frame.publish_frame(number as f64)?));
+            let begun = if dice.one_in(2) {
+                frames::write(&mut frame, session, number, max_len, newest)
+            } else {
+                let bits = 4 + dice.below(12);
+                let piece = 1 + dice.below(1 << bits) as usize;
+                frames::write_in_pieces(&mut frame, session, number, max_len, piece, newest)
+            };
+            if dice.one_in(40) {
+                frame.abandon();
+                continue;
+            }
+            let written = begun.and_then(|()| Ok(frame.publish_frame(number as f64)?));
             match written {
                 Ok(_) => line.add(Count::Frames, 1),
                 Err(e) => return unexpected(line, "publish", &e),
@@ -206,7 +216,9 @@ impl Bed {
 
 impl Reader<'_> {
     fn run(mut self, name: &str) -> Result<()> {
-        if !["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set"].contains(&self.mode.as_str()) {
+        if !["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set", "follow"]
+            .contains(&self.mode.as_str())
+        {
             bail!("unknown part {:?}", self.mode);
         }
         while self.line.turn() {
@@ -246,31 +258,37 @@ impl Reader<'_> {
             let session = client.session_id();
             let patience = bed.sleep(&mut client);
             // Frames that are kept, and borrowed ones.
-            let taken = if self.dice.one_in(3) {
-                let lent = match self.mode.as_str() {
-                    "latest" | "storm" => client.latest(),
-                    _ if self.dice.one_in(2) => client.next(patience),
+            let taken = if self.mode == "follow" && !self.dice.one_in(4) {
+                self.follow(&mut client, last)
+            } else if self.dice.one_in(3) {
+                let polled = matches!(self.mode.as_str(), "latest" | "storm");
+                let in_order = !polled && self.dice.one_in(2);
+                let lent = match (polled, in_order) {
+                    (true, _) => client.latest(),
+                    (_, true) => client.next(patience),
                     _ => client.wait(patience),
                 };
                 lent.map(|frame| {
                     let frame = frame?;
-                    self.check(session, &frame, last);
+                    self.check(session, &frame, last, in_order);
                     if self.dice.one_in(8) {
                         self.check_again(&frame);
                     }
                     Some(frame.frame_id())
                 })
             } else {
-                let kept = match self.mode.as_str() {
-                    "latest" | "storm" => client.latest(),
-                    "next" | "control" => client.next(3 * patience),
-                    _ if self.dice.one_in(2) => client.next(patience),
+                let polled = matches!(self.mode.as_str(), "latest" | "storm");
+                let ordered = matches!(self.mode.as_str(), "next" | "control");
+                let in_order = ordered || (!polled && self.dice.one_in(2));
+                let kept = match (polled, in_order) {
+                    (true, _) => client.latest(),
+                    (_, true) => client.next(if ordered { 3 * patience } else { patience }),
                     _ => client.wait(patience),
                 };
                 kept.map(|view| {
                     let view = view?;
                     let id = view.frame_id();
-                    self.check(session, &view, last);
+                    self.check(session, &view, last, in_order);
                     if self.mode == "hold" {
                         held.push_back((view.keep(), Instant::now() + self.dice.micros(15_000)));
                     } else if self.dice.one_in(8) {
@@ -314,6 +332,64 @@ impl Reader<'_> {
         line.set(Count::Session, 0);
     }
 
+    /// Reads a frame while it is written, to its end or not.
+    fn follow(&mut self, client: &mut Client, last: u64) -> Result<Option<u64>, ReadError> {
+        let (line, session) = (self.line, client.session_id());
+        let in_order = self.dice.one_in(2);
+        let found = if in_order { client.follow_next(NIGHT)? } else { client.follow(NIGHT)? };
+        let Some(mut coming) = found else { return Ok(None) };
+        let (mut open, mut looked) = (false, Instant::now());
+        let mut there = 0;
+        let end = loop {
+            let step = match coming.wait(NIGHT) {
+                Ok(step) => step,
+                Err(void) => break Err(void),
+            };
+            match frames::check_part(&coming, session) {
+                Ok(now) if now >= there => there = now,
+                Ok(now) => {
+                    eprintln!("{there} bytes, then {now}");
+                    line.add(Count::Torn, 1);
+                }
+                Err(e) => {
+                    eprintln!("a part: {e:#}");
+                    line.add(Count::Torn, 1);
+                }
+            }
+            match step {
+                Step::Whole => break Ok(()),
+                Step::More => (open, looked) = (true, Instant::now()),
+                // Its producer stands still, or is dead and not known to be.
+                _ if !line.turn() || looked.elapsed() > 10 * NIGHT => return Ok(None),
+                _ => {}
+            }
+            if self.dice.one_in(100) {
+                return Ok(None);
+            }
+        };
+        match end.and_then(|()| coming.finish(Duration::ZERO)) {
+            Ok(frame) => {
+                line.add(Count::Followed, u64::from(open));
+                self.check(session, &frame, last, in_order);
+                Ok(Some(frame.frame_id()))
+            }
+            Err(Void::ServerGone { end }) => {
+                line.add(Count::Void, 1);
+                Err(ReadError::ServerGone { end })
+            }
+            Err(Void::Abandoned) => {
+                line.add(Count::Void, 1);
+                Ok(None)
+            }
+            Err(Void::Read(e)) => Err(e),
+            Err(void) => {
+                eprintln!("a followed frame: {void}");
+                line.add(Count::Torn, 1);
+                Ok(None)
+            }
+        }
+    }
+
     /// Where a reader of this mode sleeps.
     fn bed(&mut self, client: &mut Client) -> Option<Bed> {
         let made = match self.mode.as_str() {
@@ -341,7 +417,8 @@ impl Reader<'_> {
         }
     }
 
-    fn check(&self, session: u64, view: &impl Whole, last: u64) {
+    /// `last` is the id of the reader's frame before; `in_order` says how this one was taken.
+    fn check(&self, session: u64, view: &impl Whole, last: u64, in_order: bool) {
         let (line, id) = (self.line, view.id());
         if id == last {
             return; // the newest frame once more
@@ -358,11 +435,20 @@ impl Reader<'_> {
             }
         }
         // Kept over the reader's death: its successor must not see an older frame.
-        if line.get(Count::LastSession) == session && id < line.get(Count::LastId).max(last) {
-            eprintln!("{}: frame {id} after {} and {last}", self.mode, line.get(Count::LastId));
+        // Of several producing threads one may publish late a frame that it has claimed early: it has the greater id, and
+        // is there for who takes each in order, but the newest frame is another.
+        let (before, last) = if in_order || self.threads == 1 { (Count::LastId, last) } else { (Count::LastNewest, 0) };
+        if line.get(Count::LastSession) == session && id < line.get(before).max(last) {
+            eprintln!("{}: frame {id} after {} and {last}", self.mode, line.get(before));
             line.add(Count::Backwards, 1);
         }
+        if line.get(Count::LastSession) != session {
+            line.set(Count::LastNewest, 0);
+        }
         line.set(Count::LastId, id);
+        if !in_order {
+            line.set(Count::LastNewest, id);
+        }
         line.set(Count::LastSession, session);
         if line.get(Count::Session) != session {
             line.set(Count::FirstAt, ticks());

@@ -35,6 +35,8 @@ pub(crate) enum Count {
     FirstAt,
     /// Newest id of `LastSession`, kept over a kill.
     LastId,
+    /// The same of frames that were taken as the newest.
+    LastNewest,
     LastSession,
     /// Session that was last seen to end.
     GoneSession,
@@ -54,6 +56,10 @@ pub(crate) enum Count {
     Refused,
     /// Readers reaped.
     Reaped,
+    /// Frames that were read before they were published, and came to be.
+    Followed,
+    /// Frames that were read before they were published, and came to nothing.
+    Void,
 }
 
 /// Words of a line: two cache lines, and room.

@@ -38,4 +38,13 @@ pub(crate) const SETS: &[Set] = &[
         threads: 2,
         readers: &["latest", "next", "hold", "fd"],
     },
+    // Frames that are read while they are written.
+    Set {
+        slots: 6,
+        reader_slots: 8,
+        max_len: 50_000,
+        control: 1001,
+        threads: 1,
+        readers: &["follow", "follow", "next"],
+    },
 ];

@@ -431,6 +431,8 @@ impl Stage<'_> {
                 t.attachments += line.get(Count::Sessions);
             }
             t.held += line.get(Count::Held);
+            t.followed += line.get(Count::Followed);
+            t.void += line.get(Count::Void);
             t.torn += line.get(Count::Torn);
             t.backwards += line.get(Count::Backwards);
             t.unexpected += line.get(Count::Unexpected);

@@ -12,6 +12,8 @@ pub(crate) struct Totals {
     pub(crate) delivered: u64,
     pub(crate) bytes: u64,
     pub(crate) held: u64,
+    pub(crate) followed: u64,
+    pub(crate) void: u64,
     pub(crate) messages: u64,
     pub(crate) servers: u64,
     pub(crate) attachments: u64,
@@ -60,6 +62,8 @@ impl Totals {
         self.delivered += other.delivered;
         self.bytes += other.bytes;
         self.held += other.held;
+        self.followed += other.followed;
+        self.void += other.void;
         self.messages += other.messages;
         self.servers += other.servers;
         self.attachments += other.attachments;
@@ -100,6 +104,8 @@ impl Totals {
             ("frames published", t.published),
             ("frames delivered", t.delivered),
             ("leases checked at their end", t.held),
+            ("frames read while they were written", t.followed),
+            ("frames that were read and came to nothing", t.void),
             ("messages", t.messages),
             ("successors", t.successor.len() as u64),
             ("readers reaped", t.freed.len() as u64),
@@ -123,7 +129,7 @@ pub(crate) fn close(mut t: Totals, seed: u64) -> bool {
     );
     println!(
         "chaos: {}, seed {seed}: {} kills, {} stops, {} servers, {} attachments, {} frames published, {} delivered \
-         ({} MB checked byte for byte, {} again at the end of a lease), {} messages; torn {}, backwards {}, bad \
+         ({} MB checked byte for byte, {} again at the end of a lease; {} while they were written, {} void), {} messages; torn {}, backwards {}, bad \
          messages {}, stuck {}, false alarms {}, live readers reaped {}, leaked slots {}, leaked leases {}, leaked \
          objects {}, unexpected {}; recovery median/max: successor {}, slot and leases \
          {}, everybody {}; longest standstill of a processor {} ms",
@@ -136,6 +142,8 @@ pub(crate) fn close(mut t: Totals, seed: u64) -> bool {
         t.delivered,
         t.bytes / 1_000_000,
         t.held,
+        t.followed,
+        t.void,
         t.messages,
         t.torn,
         t.backwards,

@@ -465,7 +465,7 @@ impl<'c> Following<'c> {
     /// [`Void`]: there is no frame, and so no value. [`Void::Value`] where the stream cannot be had.
     pub fn fold<T: PlainElement, R>(
         mut self,
-        stream: impl StreamKey<T> + Copy,
+        stream: impl StreamKey<T>,
         timeout: Duration,
         init: R,
         mut f: impl FnMut(R, usize, &[T]) -> R,
