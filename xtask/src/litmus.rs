@@ -87,6 +87,30 @@ const FRAGMENTS: &[Fragment] = &[
         &[("memory_order_release", "memory_order_relaxed"), ("memory_order_seq_cst", "memory_order_release")],
     ),
     (
+        "follow-open",
+        &[("memory_order_release", "memory_order_relaxed"), ("memory_order_seq_cst", "memory_order_relaxed")],
+    ),
+    (
+        "follow-bytes",
+        &[("memory_order_seq_cst", "memory_order_relaxed"), ("  atomic_thread_fence(memory_order_acquire);\n", "")],
+    ),
+    (
+        "follow-seal",
+        &[
+            ("  atomic_thread_fence(memory_order_release);\n", ""),
+            ("  atomic_thread_fence(memory_order_acquire);\n", ""),
+        ],
+    ),
+    (
+        "follow-lease",
+        &[
+            ("exchange_explicit(stamp, 3, memory_order_seq_cst)", "exchange_explicit(stamp, 3, memory_order_acq_rel)"),
+            ("load_explicit(lease, memory_order_seq_cst)", "load_explicit(lease, memory_order_acquire)"),
+            ("fetch_or_explicit(lease, 1, memory_order_seq_cst)", "fetch_or_explicit(lease, 1, memory_order_acq_rel)"),
+            ("load_explicit(stamp, memory_order_seq_cst)", "load_explicit(stamp, memory_order_acquire)"),
+        ],
+    ),
+    (
         "newest",
         &[("memory_order_seq_cst", "memory_order_relaxed"), ("  atomic_thread_fence(memory_order_acquire);\n", "")],
     ),
