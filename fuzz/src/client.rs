@@ -134,7 +134,7 @@ fn drive(mut client: Client, live: &Live, options: Options, neighbour: &mut Neig
     let mut last = 0;
     while !ops.is_empty() {
         let before = held.len();
-        match ops.below(11) {
+        match ops.below(12) {
             0 => keep(client.latest(), options, &mut held),
             op @ (1 | 6) => {
                 let got = if op == 1 { client.try_next() } else { client.next(Duration::from_micros(20)) };
@@ -165,13 +165,9 @@ fn drive(mut client: Client, live: &Live, options: Options, neighbour: &mut Neig
             5 => keep(client.wait(Duration::ZERO), options, &mut held),
             7 if !held.is_empty() => drop(held.swap_remove(usize::from(ops.u8()) % held.len())),
             8 => client.heartbeat(),
+            11 => last = last.max(follow(&mut client, live, neighbour, &mut ops, &mut held)),
             9 => {
-                let (at, word) = (usize::from(ops.u16()) % live.bytes().len(), ops.word().to_ne_bytes());
-                store(live.bytes(), at, &word);
-                for (cell, byte) in neighbour.expected.iter_mut().skip(at).zip(word) {
-                    *cell = byte;
-                }
-                neighbour.scribbled = true;
+                neighbour.scribble(live, &mut ops);
                 assert!(held.iter().all(|view| view.decode().is_ok() || !view.payload().is_empty()));
             }
             _ => drop((client.server_end(), client.is_replaced(), client.header())),
@@ -190,6 +186,47 @@ fn drive(mut client: Client, live: &Live, options: Options, neighbour: &mut Neig
     if let Some(view) = kept {
         let _ = view.payload().first(); // a frame outlives its client
     }
+}
+
+impl Neighbour {
+    fn scribble(&mut self, live: &Live, ops: &mut Ops<'_>) {
+        let (at, word) = (usize::from(ops.u16()) % live.bytes().len(), ops.word().to_ne_bytes());
+        store(live.bytes(), at, &word);
+        for (cell, byte) in self.expected.iter_mut().skip(at).zip(word) {
+            *cell = byte;
+        }
+        self.scribbled = true;
+    }
+}
+
+/// Reads a frame that is being written, while somebody writes anything anywhere. The id of what it came to.
+fn follow(
+    client: &mut Client,
+    live: &Live,
+    neighbour: &mut Neighbour,
+    ops: &mut Ops<'_>,
+    held: &mut Vec<OwnedFrame>,
+) -> u64 {
+    let capacity = client.layout().frame_bytes_cap() as usize;
+    let found = if ops.below(2) == 0 { client.follow(Duration::ZERO) } else { client.follow_next(Duration::ZERO) };
+    let Ok(Some(mut coming)) = found else { return 0 };
+    for _ in 0..ops.below(4) {
+        if ops.below(2) == 0 {
+            neighbour.scribble(live, ops);
+        }
+        let step = coming.wait(Duration::from_micros(20));
+        assert!(coming.payload().len() <= capacity);
+        let _ = (coming.part::<u64>(1).is_ok(), coming.part::<f32>(2).is_ok(), coming.streams().count());
+        assert!(step.is_ok() || coming.payload().is_empty(), "nothing of a void frame is left");
+    }
+    let Ok(frame) = coming.finish(Duration::ZERO) else { return 0 };
+    assert!(!frame.payload().is_empty() && frame.payload().len() <= capacity);
+    let _ = (frame.decode().is_ok(), frame.get::<u64>(1).is_ok());
+    let id = frame.frame_id();
+    if held.len() < 4 {
+        held.push(frame.keep());
+    }
+    id
 }
 
 fn keep(got: Result<Option<Frame<'_>>, ReadError>, options: Options, held: &mut Vec<OwnedFrame>) {

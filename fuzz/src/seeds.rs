@@ -5,6 +5,7 @@ use crate::live::{neighbour, unique};
 use crate::region::flag;
 use shmx::{Checksum, Client, Hold, Inspector, Server, StreamSpec};
 use shmx_abi::region::RegionRef;
+use std::time::Duration;
 
 /// Regions written by the reference implementation.
 const GOLDEN: [(&str, &[u8]); 5] = [
@@ -41,11 +42,29 @@ fn own(slots: u32, frames: u64, control: u32, checksum: bool) -> Vec<u8> {
     dump
 }
 
+/// A region of our own server in the middle of a frame that a reader follows.
+fn open_slot() -> Vec<u8> {
+    let name = unique();
+    let builder = Server::builder(&name).stream(StreamSpec::of::<u64>(1, "tick"), 8).slots(3).reader_slots(2);
+    let mut server = builder.directory_bytes(128).frame_bytes(160).control_bytes(0).create().expect("it can be made");
+    let mut client = Client::open(&name).expect("and opened");
+    assert!(client.follow(Duration::ZERO).expect("it lives").is_none());
+    let mut frame = server.begin_frame().expect("a slot is free");
+    let mut fill = frame.fill_stream::<u64>(1, 8).expect("it fits");
+    fill.write(&[1, 2, 3]).expect("there is room");
+    let dump = Inspector::open(&name).expect("and looked at").dump();
+    drop(frame);
+    drop((client, server));
+    assert!(neighbour(&name).is_none(), "seeds leave nothing behind");
+    dump
+}
+
 fn all_regions() -> Vec<(String, Vec<u8>)> {
     let mut list: Vec<_> = GOLDEN.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
     list.push(("own".to_owned(), own(3, 5, 96, true)));
     list.push(("own_one_slot".to_owned(), own(1, 1, 17, true)));
     list.push(("own_empty".to_owned(), own(2, 0, 0, true)));
+    list.push(("own_open".to_owned(), open_slot()));
     list.push(("own_unchecked".to_owned(), own(4, 9, 128, false)));
     list
 }
@@ -80,18 +99,20 @@ pub fn regions() -> Vec<(String, Vec<u8>)> {
 #[must_use]
 pub fn clients() -> Vec<(String, Vec<u8>)> {
     // Every reading call; sends until the ring is full; scribbles between; leases kept and given back.
-    let scripts: [&[u8]; 4] = [
+    let scripts: [&[u8]; 5] = [
         &[0, 1, 6, 2, 1, 2, 5, 3, 5, 8, 10, 0, 7, 0, 7, 0, 1, 1, 1, 3],
         &[4, 6, 20, 4, 6, 5, 4, 6, 40, 4, 6, 0, 4, 0, 9, 4, 6, 255, 0, 1],
         &[0, 9, 112, 0, 1, 0, 9, 24, 0, 11, 1, 2, 3, 4, 1, 9, 20, 0, 2, 3, 5],
         &[0, 0, 0, 0, 7, 1, 0, 7, 0, 1, 7, 2, 7, 0, 0, 1, 6],
+        // Frames that are being written, with scribbles over the slots' heads.
+        &[11, 0, 3, 1, 1, 1, 11, 1, 2, 0, 56, 2, 4, 0, 0, 0, 1, 11, 0, 2, 0, 32, 2, 200, 0, 0, 0, 1, 11, 1, 3],
     ];
     let mut list = Vec::new();
     for (n, script) in scripts.iter().enumerate() {
         let mut fixed = [10_u8; OPS];
         fixed[..script.len()].copy_from_slice(script);
         // The last byte says whether a server comes for the name, and whether it may replace anything.
-        fixed[OPS - 1] = [0, 1, 3, 0][n];
+        fixed[OPS - 1] = [0, 1, 3, 0, 0][n];
         for (name, seed) in regions() {
             let (flags, region) = seed.split_at(crate::region::PREFIX);
             // Some scripts over every region, the others over those that everything was repaired in.
