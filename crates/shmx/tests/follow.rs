@@ -1,11 +1,17 @@
 //! Frames that are read while they are written, and how that ends.
 
 mod common;
+#[path = "../examples/slow_camera.rs"]
+mod slow_camera;
+#[path = "../examples/slow_viewer.rs"]
+mod slow_viewer;
 
 use common::{LIMIT, Other, this_program, unique, within_limit};
 use shmx::error::{AppendError, BeginError, PublishError, ReadError, ServerEnd, ValueError, Void};
 use shmx::{Checksum, ChecksumState, Client, Following, Hold, Server, SharedServer, Step, Stream, Verify};
 use shmx_abi::extension::STAMP_OPEN;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -456,7 +462,7 @@ fn a_server_in_another_process() {
 fn a_server_that_dies_leaves_a_void_frame() {
     let name = unique("follow-death");
     let mut command = this_program();
-    command.args(["a_server_in_another_process", "--exact"]).stdout(std::process::Stdio::null());
+    command.args(["a_server_in_another_process", "--exact"]).stdout(Stdio::null());
     let mut child = command.env("SHMX_TEST_REGION", &name).spawn().unwrap();
     let mut client = Client::open_within(&name, LIMIT).unwrap();
     let mut read = client.follow(LIMIT).unwrap().expect("it is being written");
@@ -499,4 +505,44 @@ fn a_follower_that_is_forgotten_costs_its_slot_until_the_client_goes() {
     assert!(matches!(server.begin_frame(), Err(BeginError::NoFreeSlot { leased: 2, .. })));
     drop(client);
     assert!(server.begin_frame().is_ok());
+}
+
+/// Not a test by itself.
+#[test]
+fn the_example() {
+    match std::env::var("SHMX_TEST_PART").as_deref() {
+        Ok("camera") => slow_camera::main().unwrap(),
+        Ok("viewer") => slow_viewer::main().unwrap(),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_example_draws_lines_before_their_frame_is_published() {
+    let name = unique("follow-example");
+    let start = |part: &str| {
+        let mut command = this_program();
+        // The first argument is the region's name to the example, and to the test runner a filter.
+        command.args([name.as_str(), "5", "the_example", "--exact", "--nocapture"]).env("SHMX_TEST_PART", part);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let (mut camera, mut viewer) = (start("camera"), start("viewer"));
+    let other = Client::open_within(&name, LIMIT).unwrap();
+    let lines = BufReader::new(viewer.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (mut drawn, mut frames, mut early) = (0, 0, 0);
+    for line in lines {
+        if line.len() == slow_camera::WIDTH {
+            drawn += 1;
+            // Published frames are counted by then, unless it was drawn before.
+            early += u32::from(other.header().frame_seq == frames);
+        } else if let Some(rest) = line.strip_prefix("frame ") {
+            frames += 1;
+            assert_eq!(rest.split(',').next().unwrap(), frames.to_string());
+            assert_eq!(drawn, frames * slow_camera::HEIGHT as u64, "every line, once");
+        }
+    }
+    assert_eq!(frames, 5);
+    assert!(early > 0, "each line came only with its frame");
+    drop(other);
+    assert!(camera.wait().unwrap().success() && viewer.wait().unwrap().success());
 }
