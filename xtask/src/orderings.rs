@@ -75,7 +75,7 @@ const MUTANTS: &[Mutant] = &[
         "checksum.swap(bytes, Ordering::SeqCst)",
         "checksum.swap(bytes, Ordering::Relaxed)",
     ),
-    m("F3 fence", "progress", "    fence(Ordering::Release);\n", ""),
+    m("F3 fence", "writer", "    fence(Ordering::Release);\n    stamp & !1", "    stamp & !1"),
     m("F3 seal", "writer", "        if claim.is_open() {\n", "        if false {\n"),
     weak("F4 fence", "progress", "    fence(Ordering::Acquire);\n    // F5", "    // F5"),
     weak("F5 fence", "progress", "    fence(Ordering::Acquire);\n    let odd", "    let odd"),

@@ -70,16 +70,6 @@ impl Claim {
     }
 }
 
-/// Ends the announcements of a claim with this stamp, before the field gets its other meaning. Gives the claim's stamp.
-#[cold]
-#[inline(never)]
-pub(crate) fn seal(slot: Slot<'_>, stamp: u64) -> u64 {
-    // F3. Release: whoever sees a store below sees that OPEN is gone.
-    slot.head.ext_stamp.store(stamp, Ordering::Relaxed);
-    fence(Ordering::Release);
-    stamp & !1
-}
-
 /// What a follower finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {

@@ -7,7 +7,6 @@
 //! Length: claim and publish are one protocol over the same words.
 
 use crate::doorbell;
-use crate::progress;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence, sc_access_fence};
 use crate::view::{Slot, Slots};
 use core::num::NonZero;
@@ -477,6 +476,16 @@ impl Claim {
     }
 }
 
+/// Ends the announcements of a claim with this stamp, before the field gets its other meaning. Gives the claim's stamp.
+#[cold]
+#[inline(never)]
+fn seal(slot: Slot<'_>, stamp: u64) -> u64 {
+    // F3. Release: whoever sees a store below sees that OPEN is gone.
+    slot.head.ext_stamp.store(stamp, Ordering::Relaxed);
+    fence(Ordering::Release);
+    stamp & !1
+}
+
 /// Makes claimed slots visible, in order.
 #[derive(Debug)]
 pub struct Publisher {
@@ -525,7 +534,7 @@ impl Publisher {
         self.frame_id += 1;
         let head = slots.slot(claim.slot()).head;
         if claim.is_open() {
-            claim.stamp = progress::seal(slots.slot(claim.slot()), claim.stamp);
+            claim.stamp = seal(slots.slot(claim.slot()), claim.stamp);
         }
         head.session_id_copy.store(meta.session_id, Ordering::Relaxed);
         head.sim_time.store(meta.sim_time_bits, Ordering::Relaxed);

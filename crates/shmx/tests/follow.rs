@@ -1,4 +1,6 @@
 //! Frames that are read while they are written, and how that ends.
+//!
+//! Length: one rule after the other, over the same two streams.
 
 mod common;
 #[path = "../examples/slow_camera.rs"]

@@ -1,4 +1,6 @@
 //! Reading a frame while it is written.
+//!
+//! Length: one type, whose fields nothing outside may touch.
 
 use super::state::Client;
 use super::wait::{self, Order};
