@@ -56,6 +56,7 @@ pub struct ServerBuilder {
     ring_always: bool,
     name_loss: NameLoss,
     history: u32,
+    streaming_stores: bool,
     directory: Vec<u8>,
 }
 
@@ -79,6 +80,7 @@ impl Server {
             ring_always: false,
             name_loss: NameLoss::Warn,
             history: 0,
+            streaming_stores: false,
             directory: Vec::new(),
         }
     }
@@ -237,6 +239,16 @@ impl ServerBuilder {
         self
     }
 
+    /// Copy large data into frames ([`FrameWriter::append_stream`](crate::FrameWriter::append_stream), from 16 KiB on) by
+    /// stores that go past the producer's caches. Where readers run on a processor that is far away, or frames do not fit
+    /// into the caches, lines need not be fetched before they are overwritten, nor written back when they are read; where
+    /// they share a cache it loses. Default false: measure first (docs/performance.md). x86-64 only; it does nothing
+    /// elsewhere, nor for frames that are hashed.
+    pub const fn streaming_stores(mut self, on: bool) -> Self {
+        self.streaming_stores = on;
+        self
+    }
+
     /// What the server does when its name is taken away. Default [`NameLoss::Warn`].
     pub const fn on_name_loss(mut self, loss: NameLoss) -> Self {
         self.name_loss = loss;
@@ -275,6 +287,7 @@ impl ServerBuilder {
             ring_always: self.ring_always,
             name_loss: self.name_loss,
             history: self.history,
+            streaming_stores: self.streaming_stores,
         })
     }
 

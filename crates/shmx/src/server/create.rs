@@ -52,8 +52,9 @@ pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
                 let (bytes, streams) = (mem::take(&mut plan.directory), mem::take(&mut plan.streams));
                 let (generation, hash) = generation_and_hash(&bytes);
                 let directory = Directory { session_id, generation, hash, bytes, streams };
-                let Plan { checksum, publish_time, ring_always, name_loss, .. } = plan;
-                let producing = Producing { session_id, checksum, publish_time, ring_always, name_loss };
+                let Plan { checksum, publish_time, ring_always, streaming_stores, name_loss, .. } = plan;
+                let producing =
+                    Producing { session_id, checksum, publish_time, ring_always, streaming_stores, name_loss };
                 return Ok(Server::new(region, producing, directory, plan));
             }
             Err(PublishError::Exists { pending: p, .. }) => {

@@ -15,6 +15,7 @@ use shmx_abi::extension::{FrameMarks, PublishTime};
 use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
 use shmx_abi::{Element, TLV_ALIGN, hash};
 use shmx_os::clock;
+use shmx_ring::bytes::copy_past_caches;
 use shmx_ring::prefetch;
 use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, FrameMeta};
@@ -346,6 +347,7 @@ impl<'a> FrameWriter<'a> {
             self.hash_up_to(at);
         }
         let piece = if follow { (bytes.len() / 8).next_multiple_of(64).clamp(PIECE, 8 * PIECE) } else { bytes.len() };
+        let streaming = self.server().producing.streaming_stores;
         let mut to = at;
         for from in bytes.chunks(piece) {
             let state = self.hashed.state;
@@ -353,6 +355,8 @@ impl<'a> FrameWriter<'a> {
             to += from.len() as u32;
             if hashing {
                 self.hashed = Hashed { state: hash::copy_and_update(state, from, room), bytes: to };
+            } else if streaming {
+                copy_past_caches(from, room);
             } else {
                 room.copy_from_slice(from);
             }

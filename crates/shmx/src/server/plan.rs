@@ -22,6 +22,7 @@ pub(super) struct Plan {
     pub(super) ring_always: bool,
     pub(super) name_loss: NameLoss,
     pub(super) history: u32,
+    pub(super) streaming_stores: bool,
 }
 
 /// What a server does when its name was removed or leads to another object: by `rm`, by another program, or by a system

@@ -78,6 +78,7 @@ pub(super) struct Producing {
     pub(super) checksum: Checksum,
     pub(super) publish_time: bool,
     pub(super) ring_always: bool,
+    pub(super) streaming_stores: bool,
     pub(super) name_loss: NameLoss,
 }
 
