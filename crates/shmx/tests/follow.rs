@@ -133,12 +133,13 @@ fn a_copy_into_the_frame_is_handed_out_as_it_goes_on() {
 #[test]
 fn stores_past_the_caches_bring_the_same_bytes() {
     let name = unique("follow-stores");
-    let builder = Server::builder(&name).slots(4).stream(IMAGE, LEN as u32).stream(ROW, 1).streaming_stores(true);
+    let most = (4 << 20) / 4 + 1;
+    let builder = Server::builder(&name).slots(4).stream(IMAGE, most as u32).stream(ROW, 1).streaming_stores(true);
     let mut server = builder.create().unwrap();
     let mut plain = Client::open(&name).unwrap();
     let mut client = follower(&name);
-    let values: Vec<u32> = (0..LEN as u32).map(|i| i.wrapping_mul(2_654_435_761)).collect();
-    for len in [LEN, LEN - 1, 4097, 4096, 4095, 1] {
+    let values: Vec<u32> = (0..most as u32).map(|i| i.wrapping_mul(2_654_435_761)).collect();
+    for len in [most, most - 1, most - 2, 1] {
         let mut frame = server.begin_frame().unwrap();
         frame.append_stream(IMAGE, &values[..len]).unwrap();
         frame.append_value(ROW, len as u64).unwrap();

@@ -239,11 +239,11 @@ impl ServerBuilder {
         self
     }
 
-    /// Copy large data into frames ([`FrameWriter::append_stream`](crate::FrameWriter::append_stream), from 16 KiB on) by
-    /// stores that go past the producer's caches. Where readers run on a processor that is far away, or frames do not fit
-    /// into the caches, lines need not be fetched before they are overwritten, nor written back when they are read; where
-    /// they share a cache it loses. Default false: measure first (docs/performance.md). x86-64 only; it does nothing
-    /// elsewhere, nor for frames that are hashed.
+    /// Copy very large data into frames ([`FrameWriter::append_stream`](crate::FrameWriter::append_stream), from 4 MiB on)
+    /// by stores that go past the producer's caches. For frames that do not fit into these and readers on a processor
+    /// that is far away: lines are neither fetched before they are overwritten nor written back when they are read.
+    /// Where both share a cache it loses. Default false: measure first (docs/performance.md). x86-64 only; it does
+    /// nothing elsewhere, nor for frames that are hashed.
     pub const fn streaming_stores(mut self, on: bool) -> Self {
         self.streaming_stores = on;
         self

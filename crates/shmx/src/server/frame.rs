@@ -97,6 +97,10 @@ const LARGE: usize = 16 << 10;
 /// eighth of the most (docs/performance.md).
 const PIECE: usize = 8 << 10;
 
+/// The least data that is stored past the caches, where that is asked for. Smaller data is still in a cache when it is
+/// read, and was slower that way on every processor that was tried (docs/performance.md).
+const STREAMING: usize = 4 << 20;
+
 /// Streams of at least this many bytes are hashed while they are copied. Smaller ones are still in the processor's own
 /// cache when the frame is published.
 const FUSED: usize = 2 << 20;
@@ -347,7 +351,7 @@ impl<'a> FrameWriter<'a> {
             self.hash_up_to(at);
         }
         let piece = if follow { (bytes.len() / 8).next_multiple_of(64).clamp(PIECE, 8 * PIECE) } else { bytes.len() };
-        let streaming = self.server().producing.streaming_stores;
+        let streaming = bytes.len() >= STREAMING && self.server().producing.streaming_stores;
         let mut to = at;
         for from in bytes.chunks(piece) {
             let state = self.hashed.state;
