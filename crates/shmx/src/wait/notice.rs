@@ -1,6 +1,8 @@
 //! What a reader's polls in vain tell those that sleep for it: a descriptor, and wait sets.
 
-use crate::error::{ReadError, WaitFdError};
+use crate::error::ReadError;
+#[cfg(unix)]
+use crate::error::WaitFdError;
 use crate::lock::ProcessLock;
 use shmx_os::{OsError, WaitFd, WaitFdKind, WaitWord};
 use std::sync::{Arc, Weak};
