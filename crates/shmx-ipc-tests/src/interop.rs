@@ -188,6 +188,11 @@ fn first_after_attaching(python: &str) -> Result<String> {
     let mut reference = Reference::start(python)?;
     let (rounds, mut number) = (20, 0);
     for round in 0..rounds {
+        // In every other round somebody follows, and frames are handed out while they are written.
+        let mut follower = if round % 2 == 1 { Some(Client::open(&name)?) } else { None };
+        if let Some(follower) = &mut follower {
+            let _ = follower.follow(Duration::ZERO)?;
+        }
         // At the second one at the latest, unless a frame is due for one anyway.
         let end = Instant::now() + DEADLINE;
         loop {
@@ -208,7 +213,7 @@ fn first_after_attaching(python: &str) -> Result<String> {
         }
         reference.ask(&json!({"op": "close"}))?;
     }
-    Ok(format!("{rounds} attaches, the first three frames after each read"))
+    Ok(format!("{rounds} attaches, the first three frames after each read, half of them beside a follower"))
 }
 
 fn same_directory(found: &Directory, streams: &[StreamSpec]) -> Result<()> {

@@ -4,8 +4,8 @@ use crate::frames::{self, ADDED, THREAD_SHIFT, Whole};
 use crate::opts::Opts;
 use anyhow::{Context, Result, bail, ensure};
 use shmx::abi::control::RingGeometry;
-use shmx::error::{BeginError, OpenError, ReadError, SendError};
-use shmx::{Client, Frame, Hold, Inspector, OwnedFrame, Server};
+use shmx::error::{BeginError, OpenError, ReadError, SendError, Void};
+use shmx::{Client, Frame, Hold, Inspector, OwnedFrame, Server, Step};
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -70,6 +70,7 @@ pub(crate) fn server(opts: &Opts) -> Result<()> {
     let seconds = opts.num("seconds", 3600.0_f64)?;
     let rate = opts.num("rate", 0.0_f64)?;
     let append_every = opts.num("append-every", u64::MAX)?;
+    let piece = opts.num("pieces", 0_usize)?;
     let stop = stop_flag();
     let server = config.create().map(Server::into_shared)?;
     say(&format!("ready session={}", server.session_id()))?;
@@ -92,7 +93,11 @@ pub(crate) fn server(opts: &Opts) -> Result<()> {
             Err(e) => return Err(e.into()),
         };
         let newest = added.load(Ordering::Relaxed).checked_sub(1).map(|n| ADDED + n);
-        frames::write(&mut frame, seed, number, max_len, newest)?;
+        if piece > 0 && number % 2 == 1 {
+            frames::write_in_pieces(&mut frame, seed, number, max_len, piece, newest)?;
+        } else {
+            frames::write(&mut frame, seed, number, max_len, newest)?;
+        }
         frame.publish_frame(number as f64)?;
         Ok(true)
     };
@@ -171,6 +176,47 @@ impl Checker {
     }
 }
 
+/// What was read of frames before they were published.
+#[derive(Default)]
+struct Begun {
+    /// Frames of which there was a part.
+    followed: u64,
+    torn: u64,
+}
+
+/// The next frame in order, read while it is written where that is so.
+fn follow<'c>(client: &'c mut Client, seed: u64, begun: &mut Begun) -> Result<Option<Frame<'c>>, ReadError> {
+    let Some(mut coming) = client.follow_next(20 * SECOND)? else { return Ok(None) };
+    let mut parts = 0;
+    loop {
+        let step = coming.wait(20 * SECOND);
+        if let Err(e) = frames::check_part(&coming, seed) {
+            eprintln!("a part: {e:#}");
+            begun.torn += 1;
+        }
+        match step {
+            Ok(Step::More) => parts += 1,
+            Ok(Step::Whole) => break,
+            Ok(_) => return Ok(None),
+            Err(Void::ServerGone { end }) => return Err(ReadError::ServerGone { end }),
+            Err(void) => {
+                eprintln!("{void}");
+                begun.torn += 1;
+                return Ok(None);
+            }
+        }
+    }
+    begun.followed += u64::from(parts > 0);
+    match coming.finish(Duration::ZERO) {
+        Ok(frame) => Ok(Some(frame)),
+        Err(void) => {
+            eprintln!("{void}");
+            begun.torn += 1;
+            Ok(None)
+        }
+    }
+}
+
 pub(crate) fn reader(opts: &Opts) -> Result<()> {
     let name = opts.name()?;
     let mode = opts.text("mode").unwrap_or("wait");
@@ -183,12 +229,14 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
     let mut client = open(name, !opts.has("copy"))?;
     say(&format!("ready index={}", client.reader_index().map_or(-1, i64::from)))?;
     let (mut held, mut lapped, mut looked_up, mut unknown) = (VecDeque::new(), 0_u64, 0_u64, 0_u64);
+    let mut begun = Begun::default();
     for session in 1..=sessions {
         let mut directory = first.take().map_or_else(|| client.directory(), Ok)?;
         let (mut gone, mut last) = (false, 0);
         checker.newest.clear();
         loop {
             let taken = match mode {
+                "follow" => follow(&mut client, checker.seed, &mut begun),
                 "latest" => {
                     // Asked before the look, so that the very last frame is taken too.
                     gone = client.server_end().is_some();
@@ -254,8 +302,10 @@ pub(crate) fn reader(opts: &Opts) -> Result<()> {
     let shmx::ReadStats { delivered, missed, rejected, .. } = client.stats();
     let torn = checker.torn;
     say(&format!(
-        "result delivered={delivered} missed={missed} rejected={rejected} torn={torn} lapped={lapped} \
-         looked_up={looked_up} unknown={unknown}"
+        "result delivered={delivered} missed={missed} rejected={rejected} torn={} lapped={lapped} \
+         looked_up={looked_up} unknown={unknown} followed={}",
+        torn + begun.torn,
+        begun.followed
     ))
 }
 

@@ -11,6 +11,7 @@ type Scenario = fn(&Scale) -> Result<String>;
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("one producer, four readers", scenarios::four_readers),
+    ("frames read while they are written", scenarios::followed),
     ("paced producer, sleeping readers", scenarios::paced),
     ("the producer laps its readers", scenarios::lapping),
     ("two producer threads", scenarios::two_producers),

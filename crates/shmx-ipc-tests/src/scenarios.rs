@@ -72,6 +72,17 @@ pub(crate) fn four_readers(cx: &Scale) -> Result<String> {
     summary(&p, &r)
 }
 
+/// Two that follow and two that do not; every part and every frame is checked.
+pub(crate) fn followed(cx: &Scale) -> Result<String> {
+    const FOLLOW: &[&str] = &["--mode", "follow"];
+    let seconds = cx.amount(5).to_string();
+    let server = ["--seconds", &seconds, "--slots", "8", "--max-len", "60000", "--pieces", "4096"];
+    let (p, r) = stream(&server, &[FOLLOW, FOLLOW, MODES[1], MODES[2]])?;
+    let followed: u64 = r[..2].iter().map(|f| f.get("followed")).sum::<Result<u64>>()?;
+    ensure!(followed > 0, "no frame was read while it was written");
+    Ok(format!("{}; {followed} of them while they were written", summary(&p, &r)?))
+}
+
 pub(crate) fn paced(cx: &Scale) -> Result<String> {
     let frames = cx.amount(1000);
     // The ring has room for all: a reader that takes every frame misses none, however long it does not run.
