@@ -14,13 +14,13 @@ const LIBRARY: &str = "SHMX_BENCH_REFERENCE";
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Choice {
-    /// Fewer rounds
+    /// Fewer rounds: within two minutes instead of ten
     #[arg(long)]
     quick: bool,
     /// Where the figures go; else into the target directory
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Put the figures into docs/performance.md
+    /// Keep the run in docs/performance/, and put its headlines into docs/performance.md
     #[arg(long)]
     docs: bool,
     /// Only these contenders
@@ -32,10 +32,10 @@ pub(crate) struct Choice {
     /// Only these payloads
     #[arg(long, value_name = "N,..")]
     bytes: Option<String>,
-    /// Put the figures of an earlier run into docs/performance.md instead
+    /// The same with an earlier run's figures, and measure nothing
     #[arg(long, value_name = "FILE")]
     render: Option<PathBuf>,
-    /// Criterion instead: hash, append, publish, read, decode, control
+    /// Criterion instead: hash, append, publish, read, decode, frames in pieces, control
     #[arg(long)]
     micro: bool,
     /// For Criterion

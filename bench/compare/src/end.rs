@@ -26,8 +26,10 @@ pub(crate) struct Round {
     pub(crate) batch: u64,
     /// Readers that the sender waits for, one-way only.
     pub(crate) readers: usize,
-    /// Whether readers note when they had the frame.
+    /// Whether the reader notes when it had each frame.
     pub(crate) stamp: bool,
+    /// Ticks of the clock that filling a frame takes, or that lie between two frames.
+    pub(crate) pace: u64,
 }
 
 /// Who has waited this long, and has looked this often meanwhile, gives up. The second, because on a crowded machine time
@@ -45,16 +47,19 @@ const COUNTER: usize = 256;
 pub(crate) struct Board(pub(crate) Memory);
 
 impl Board {
-    pub(crate) const LEN: usize = 16 * COUNTER;
+    const STAMPS_AT: usize = 16 * COUNTER;
+    /// Frames of a round whose times are kept apart.
+    pub(crate) const STAMPS: u64 = 1 << 16;
+    pub(crate) const LEN: usize = Self::STAMPS_AT + Self::STAMPS as usize * size_of::<u64>();
 
     /// Frames that a reader has read in this round.
     pub(crate) fn read(&self, reader: usize) -> &AtomicU64 {
         self.0.u64(reader * COUNTER)
     }
 
-    /// When it had the last of them, in ticks of the clock, which is the same on both processors.
-    fn stamp(&self, reader: usize) -> &AtomicU64 {
-        self.0.u64(reader * COUNTER + 64)
+    /// When the only reader had frame `i` of the round, in ticks of the clock, which is the same on both processors.
+    fn stamp(&self, i: u64) -> &AtomicU64 {
+        self.0.u64(Self::STAMPS_AT + (i % Self::STAMPS) as usize * size_of::<u64>())
     }
 
     fn wait_for(&self, readers: usize, at_least: u64) -> Result<()> {
@@ -105,7 +110,13 @@ pub(crate) trait End {
     /// Sends `count` frames, each to a reader that has had time to fall asleep. One sample each: from before sending
     /// until the reader has it.
     fn wake(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()>;
-    /// The other end of `stream` and `wake`, as reader number `reader`.
+    /// Sends `count` frames, each filled in pieces within the round's pace. One sample each: from the last byte written
+    /// until the reader has its result.
+    fn readout(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()>;
+    /// Sends `count` frames at fixed times, or as soon afterwards as it can. One sample each: from the time at which it
+    /// was to be sent until the reader has it.
+    fn paced(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()>;
+    /// The other end of all but `ping`, as reader number `reader`.
     fn drain(&mut self, round: &Round, board: &Board, reader: usize, clock: &Clock) -> Result<()>;
 }
 
@@ -165,6 +176,15 @@ fn receive<R: Rx>(rx: &mut R, words: usize, round: &Round, frame: u64) -> Result
             None if round.block => patience.look(LOOKS_SLEEPING)?,
             None => patience.tick()?,
         }
+    }
+}
+
+/// Words of the pieces in which a sensor delivers a frame: 64 KiB.
+const READOUT_PIECE: usize = 8 << 10;
+
+fn wait_until(clock: &Clock, due: u64) {
+    while clock.raw() < due {
+        std::hint::spin_loop();
     }
 }
 
@@ -232,8 +252,45 @@ impl<T: Tx, R: Rx> End for Pair<T, R> {
             let before = clock.raw();
             send(tx, words, round.touch, round.first + i)?;
             board.wait_for(1, i + 1)?;
-            samples.push(board.stamp(0).load(Ordering::Relaxed).saturating_sub(before));
+            samples.push(board.stamp(i).load(Ordering::Relaxed).saturating_sub(before));
         }
+        Ok(())
+    }
+
+    fn readout(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()> {
+        let words = self.words;
+        let tx = self.tx()?;
+        for i in 0..round.count {
+            let (start, mut written) = (clock.raw(), 0);
+            tx.send(words, |at, payload| {
+                for (n, piece) in payload.chunks_mut(READOUT_PIECE).enumerate() {
+                    let at = at + n * READOUT_PIECE;
+                    // A piece is there when its share of the time is over.
+                    let share = (at + piece.len()) as f64 / words as f64;
+                    wait_until(clock, start + (round.pace as f64 * share) as u64);
+                    payload::fill(at, piece, round.first + i);
+                }
+                written = clock.raw();
+            })?;
+            board.wait_for(1, i + 1)?;
+            samples.push(board.stamp(i).load(Ordering::Relaxed).saturating_sub(written));
+        }
+        Ok(())
+    }
+
+    fn paced(&mut self, round: &Round, board: &Board, clock: &Clock, samples: &mut Vec<u64>) -> Result<()> {
+        let words = self.words;
+        let tx = self.tx()?;
+        ensure!(round.count <= Board::STAMPS, "too many frames to keep their times");
+        let start = clock.raw() + round.pace;
+        let due = |i: u64| start + i * round.pace;
+        for i in 0..round.count {
+            wait_until(clock, due(i));
+            send(tx, words, round.touch, round.first + i)?;
+            board.wait_for(1, (i + 1).saturating_sub(round.window - 1))?;
+        }
+        board.wait_for(1, round.count)?;
+        samples.extend((0..round.count).map(|i| board.stamp(i).load(Ordering::Relaxed).saturating_sub(due(i))));
         Ok(())
     }
 
@@ -243,7 +300,7 @@ impl<T: Tx, R: Rx> End for Pair<T, R> {
         for i in 0..round.count {
             receive(rx, words, round, round.first + i)?;
             if round.stamp {
-                board.stamp(reader).store(clock.raw(), Ordering::Relaxed);
+                board.stamp(i).store(clock.raw(), Ordering::Relaxed);
             }
             read.store(i + 1, Ordering::Release);
         }

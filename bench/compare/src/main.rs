@@ -4,6 +4,7 @@ mod contenders;
 mod duel;
 mod end;
 mod hashes;
+mod load;
 mod machine;
 mod memory;
 mod payload;
@@ -23,7 +24,7 @@ use contenders::Kind;
 use duel::{Bench, Cell, Effort, What};
 use report::{CellReport, EntryReport, Report, Skip, Verdict};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use targets::{size, time};
 use traces::Traces;
 
@@ -40,6 +41,12 @@ enum Command {
     Run(Run),
     /// Puts the figures of a run into a document, and plots beside it.
     Render { json: PathBuf, document: PathBuf },
+    /// Keeps a processor busy; for `run` only.
+    #[command(hide = true)]
+    Load {
+        #[arg(long)]
+        core: usize,
+    },
     /// The other process; for `run` only.
     #[command(hide = true)]
     Peer {
@@ -82,6 +89,7 @@ fn cores() -> Result<[usize; 2]> {
 
 fn main() -> Result<()> {
     match Args::parse().command {
+        Command::Load { core } => load::work(core),
         Command::Peer { core, board } => peer::serve(core, &board),
         Command::Render { json, document } => render::render(&json, &document),
         Command::Run(run) => measure(&run),
@@ -95,17 +103,35 @@ fn title(cell: &Cell) -> String {
         What::WakeUp => "wake-up of a sleeping reader",
         What::Publish => "publishing, per frame, with idle readers",
         What::FanOut => "until the last of the sleeping readers has read it",
+        What::Readout => "filled within 5 ms, from the last byte to the result",
+        What::Paced => "at a fixed rate, from the time at which it was to be sent",
     };
     let wait = if cell.block { "sleeping" } else { "spinning" };
     let touch = if cell.touch { "written and read in full" } else { "untouched" };
-    format!("{what}; {}; {wait}; {touch}", size(cell.entries[0].bytes))
+    let load = if cell.load { "; under load" } else { "" };
+    format!("{what}; {}; {wait}; {touch}{load}", size(cell.entries[0].bytes))
+}
+
+/// What `--what` calls it.
+fn name(cell: &Cell) -> &'static str {
+    match cell.what {
+        What::PingPong if cell.entries[0].bytes == plan::CAMERA => "camera",
+        What::PingPong => "ping-pong",
+        What::OneWay => "one-way",
+        What::WakeUp => "wake-up",
+        What::Publish => "publish",
+        What::FanOut => "fan-out",
+        What::Readout => "readout",
+        What::Paced => "paced",
+    }
 }
 
 fn print(cell: &CellReport) {
     for e in &cell.entries {
         let rate = e.gb_per_s.map_or(String::new(), |r| format!("{r:7.2} GB/s"));
+        let rare = e.p99_99_ns.map_or(String::new(), |t| format!("  p99.99 {:>9}", time(t)));
         println!(
-            "  {:<16}{:>8}{:>3}  {:>9}  p50 {:>9}  p99 {:>9}  p99.9 {:>9}  max {:>9}{rate}",
+            "  {:<16}{:>8}{:>3}  {:>9}  p50 {:>9}  p99 {:>9}  p99.9 {:>9}{rare}  max {:>9}{rate}",
             e.contender.name(),
             size(e.bytes),
             e.readers,
@@ -166,12 +192,12 @@ fn measure(run: &Run) -> Result<()> {
     peer::pin(used[0])?;
     let (kinds, mut skipped) = contenders(run);
     let effort = if run.quick {
-        Effort { rounds: 5, again: 1, round_ns: 10e6 }
+        Effort { rounds: 5, again: 1, round_ns: 10e6, whole: Duration::from_secs(105) }
     } else {
-        Effort { rounds: 15, again: 3, round_ns: 25e6 }
+        Effort { rounds: 15, again: 3, round_ns: 25e6, whole: Duration::from_secs(560) }
     };
     let sizes = if run.bytes.is_empty() { plan::SIZES.to_vec() } else { run.bytes.clone() };
-    let mut bench = Bench::new(used[1])?;
+    let mut bench = Bench::new(used)?;
     let mut machine = machine::describe(used);
     machine.quick = run.quick;
     machine.rounds = effort.rounds;
@@ -187,17 +213,17 @@ fn measure(run: &Run) -> Result<()> {
         let (bytes, times) = (size(row.bytes), row.over_scalar);
         println!("  hash {:<10} {bytes:>8} {:>6.2} GB/s, {times:.2} times byte after byte", row.kernel, row.gb_per_s);
     }
-    let mut cells = Vec::new();
+    let mut cells: Vec<CellReport> = Vec::new();
     let mut failed = Vec::new();
-    for cell in plan::cells(&kinds, &sizes) {
-        let name = serde_json::to_value(cell.what)?;
-        let camera = cell.entries[0].bytes == plan::CAMERA;
-        let name = if camera { "camera" } else { name.as_str().unwrap_or_default() };
-        if !wanted(name) {
-            continue;
-        }
+    let mut plan = plan::cells(&kinds, &sizes);
+    plan.retain(|cell| wanted(name(cell)));
+    let mut weight: f64 = plan.iter().map(Cell::weight).sum();
+    for cell in plan {
         println!("{}", title(&cell));
-        let outcomes = match bench.cell(&cell, &effort) {
+        // What others did not use is there for the rest.
+        let time = effort.whole.saturating_sub(start.elapsed()).mul_f64((cell.weight() / weight).clamp(0.0, 1.0));
+        weight -= cell.weight();
+        let outcomes = match bench.cell(&cell, &effort, time) {
             Ok(outcomes) => outcomes,
             Err(e) => {
                 // The others go on, with new processes; the end of the run says that it was not whole.
@@ -205,12 +231,12 @@ fn measure(run: &Run) -> Result<()> {
                 failed.push(Skip { what: title(&cell), why: format!("it failed: {e:#}") });
                 drop(bench);
                 traces.remove();
-                bench = Bench::new(used[1])?;
+                bench = Bench::new(used)?;
                 continue;
             }
         };
         let entries = cell.entries.iter().zip(&outcomes).map(|(e, o)| EntryReport::new(cell.what, e, o)).collect();
-        let report = CellReport { what: cell.what, touch: cell.touch, block: cell.block, entries };
+        let report = CellReport { what: cell.what, touch: cell.touch, block: cell.block, load: cell.load, entries };
         print(&report);
         cells.push(report);
     }
@@ -224,9 +250,7 @@ fn measure(run: &Run) -> Result<()> {
     report.targets = targets::judge(&report);
     conclude(&report);
     if let Some(path) = &run.json {
-        let mut text = serde_json::to_string_pretty(&report)?;
-        text.push('\n');
-        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        report.save(path)?;
     }
     tidy?;
     ensure!(failures == 0, "{failures} tables could not be measured");
@@ -264,6 +288,9 @@ fn conclude(report: &Report) {
     let rounds: usize = entries.iter().map(|e| e.rounds.len()).sum();
     let interrupted: usize = entries.iter().map(|e| e.interrupted_rounds).sum();
     let m = &report.machine;
+    if let Some((cores, line)) = report.cores() {
+        println!("{} cores: a bare line takes {}", cores.name(), time(line));
+    }
     println!(
         "load {:.2} before, {:.2} after; {interrupted} of {rounds} rounds interrupted; clock {:.1} ns; {:.0} s",
         m.load_before, m.load_after, m.clock_ns, m.seconds

@@ -48,10 +48,15 @@ enum Answer {
 }
 
 /// Runs this process on one processor only.
-pub(crate) fn pin(core: usize) -> Result<()> {
+pub(crate) fn stay_on(core: usize) -> Result<()> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);
-    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("run on processor {core} only"))?;
+    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("run on processor {core} only"))
+}
+
+/// The same, before others that want that processor.
+pub(crate) fn pin(core: usize) -> Result<()> {
+    stay_on(core)?;
     // So that fewer rounds are interrupted. It takes a privilege, and without it the rest is the same.
     let _ = rustix::process::setpriority_process(None, -20);
     Ok(())

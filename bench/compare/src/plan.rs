@@ -1,12 +1,15 @@
 //! What is measured, in which order.
 
 use crate::contenders::Kind;
-use crate::duel::{Cell, Entry, MOST_READERS, What};
+use crate::duel::{Cell, Entry, MOST_PEERS, MOST_READERS, What};
 
 pub(crate) const SIZES: [usize; 5] = [64, 4 << 10, 64 << 10, 1 << 20, 8 << 20];
 
 /// Payload of the cells about many readers, bytes.
 const FAN_BYTES: usize = 64 << 10;
+
+/// Payload of a frame that is read out slowly, bytes.
+const READOUT_BYTES: usize = 8 << 20;
 
 /// A camera's frame: 640x480 RGB.
 pub(crate) const CAMERA: usize = 640 * 480 * 3;
@@ -16,7 +19,7 @@ pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
     let mut cells = Vec::new();
     let mut add = |what, touch, block, entries: Vec<Entry>| {
         if !entries.is_empty() {
-            cells.push(Cell { what, touch, block, entries });
+            cells.push(Cell { what, touch, block, load: false, entries });
         }
     };
     let of = |kinds: &mut dyn Iterator<Item = Kind>, bytes, readers: &[usize]| {
@@ -48,11 +51,39 @@ pub(crate) fn cells(kinds: &[Kind], sizes: &[usize]) -> Vec<Cell> {
     let few = |k: &Kind| matches!(k, Kind::Raw | Kind::Ringfire | Kind::Iceoryx2 | Kind::ShmxLease | Kind::ShmxCopy);
     add(What::WakeUp, true, true, of(&mut all().filter(few), SIZES[0], &[1]));
     for kind in [Kind::Ringfire, Kind::Iceoryx2, Kind::Reference, Kind::ShmxLease] {
-        let entries = of(&mut all().filter(|&k| k == kind), SIZES[0], &[0, 1, 2, 4, MOST_READERS]);
-        add(What::Publish, true, false, entries);
+        // Peers' readers are costly to make; where they matter is seen with eight.
+        let counts: &[usize] =
+            if kind == Kind::ShmxLease { &[0, 1, MOST_PEERS, 32, MOST_READERS] } else { &[0, 1, MOST_PEERS] };
+        add(What::Publish, true, false, of(&mut all().filter(|&k| k == kind), SIZES[0], counts));
     }
-    for readers in [1, 2, 4, MOST_READERS] {
+    // What it costs to hand out a frame in pieces if nobody follows, and if those who do never look.
+    let mut pieces = of(&mut all().filter(|&k| k == Kind::ShmxWarm), FAN_BYTES, &[0]);
+    pieces.extend(of(&mut all().filter(|&k| k == Kind::ShmxFollow), FAN_BYTES, &[0, 1, MOST_PEERS]));
+    add(What::Publish, true, false, pieces);
+    let few = |k: &Kind| few(k) || *k == Kind::ShmxFollow;
+    for readers in [1, 2, 4, MOST_PEERS] {
         add(What::FanOut, true, true, of(&mut all().filter(few), FAN_BYTES, &[readers]));
+    }
+    let readout = |k: &Kind| {
+        matches!(k, Kind::Raw | Kind::RingfireBlob | Kind::Iceoryx2 | Kind::ShmxLease | Kind::ShmxLeaseHash)
+            || k.follows()
+    };
+    for block in [false, true] {
+        let fit = |k: &Kind| readout(k) && (!block || k.can_sleep());
+        add(What::Readout, true, block, of(&mut all().filter(fit), READOUT_BYTES, &[1]));
+    }
+    let paced = |k: &Kind| {
+        matches!(
+            k,
+            Kind::Raw | Kind::Ringfire | Kind::RingfireBlob | Kind::Iceoryx2 | Kind::ShmxLease | Kind::ShmxLeaseHash
+        )
+    };
+    for (block, load) in [(false, false), (false, true), (true, false), (true, true)] {
+        let fit = |k: &Kind| paced(k) && (!block || k.can_sleep());
+        let entries = of(&mut all().filter(fit), SIZES[0], &[1]);
+        if !entries.is_empty() {
+            cells.push(Cell { what: What::Paced, touch: true, block, load, entries });
+        }
     }
     cells
 }

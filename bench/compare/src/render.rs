@@ -1,8 +1,8 @@
-//! The figures of a run as tables and plots of the document.
+//! The figures of a run: a page with all tables and plots, and the headlines in a document.
 
 use crate::contenders::Kind;
-use crate::duel::What;
-use crate::plan::SIZES;
+use crate::duel::{PACE, PACE_ASLEEP, What};
+use crate::plan::{CAMERA, SIZES};
 use crate::plot::{Plot, Series, Style};
 use crate::report::{CellReport, EntryReport, Report, Verdict};
 use crate::targets::{size, time};
@@ -10,23 +10,27 @@ use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::path::Path;
 
-const BEGIN: &str = "<!-- figures: begin -->";
-const END: &str = "<!-- figures: end -->";
-
-/// Replaces what stands between the two marks of the document, and writes the plots into the folder named like it.
+/// Keeps a run beside the document, in the folder named like it: as JSON, and as a page with its plots. The headlines
+/// go into the document, between the marks for runs on that kind of cores.
 pub(crate) fn render(json: &Path, document: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(json).with_context(|| format!("read {}", json.display()))?;
-    let report: Report = serde_json::from_str(&text).with_context(|| format!("understand {}", json.display()))?;
+    let report = Report::load(json)?;
+    let cores = report.cores().context("a bare line was not measured, so the kind of cores is unknown")?.0.name();
+    let (begin, end) = (format!("<!-- {cores} cores: begin -->"), format!("<!-- {cores} cores: end -->"));
     let old = std::fs::read_to_string(document).with_context(|| format!("read {}", document.display()))?;
-    let (head, rest) = old.split_once(BEGIN).with_context(|| format!("{} has no {BEGIN}", document.display()))?;
-    let (_, tail) = rest.split_once(END).with_context(|| format!("{} has no {END}", document.display()))?;
-    let folder = document.with_extension("");
-    std::fs::create_dir_all(&folder)?;
-    let name = folder.file_name().and_then(|n| n.to_str()).context("a document without name")?;
-    let mut page = Page { report: &report, out: String::new(), folder: &folder, name };
+    let (head, rest) = old.split_once(&begin).with_context(|| format!("{} has no {begin}", document.display()))?;
+    let (_, tail) = rest.split_once(&end).with_context(|| format!("{} has no {end}", document.display()))?;
+    let (folder, name) = (document.with_extension(""), report.name());
+    let beside = folder.file_name().and_then(|n| n.to_str()).context("a document without name")?;
+    let plots = folder.join(&name);
+    std::fs::create_dir_all(&plots)?;
+    report.save(&folder.join(format!("{name}.json")))?;
+    let mut page = Page { report: &report, out: String::new(), folder: &plots, name: &name };
     page.all()?;
-    std::fs::write(document, format!("{head}{BEGIN}\n{}\n{END}{tail}", page.out.trim_end()))?;
-    println!("{} and {} are new", document.display(), folder.display());
+    std::fs::write(folder.join(format!("{name}.md")), format!("{}\n", page.out.trim_end()))?;
+    page.out.clear();
+    page.headlines(beside);
+    std::fs::write(document, format!("{head}{begin}\n{}\n{end}{tail}", page.out.trim_end()))?;
+    println!("{} is new, and {name} in {}", document.display(), folder.display());
     Ok(())
 }
 
@@ -63,6 +67,21 @@ fn rate(gb_per_s: f64) -> String {
     if gb_per_s < 0.995 { format!("{:.0} MB/s", gb_per_s * 1e3) } else { format!("{gb_per_s:.2} GB/s") }
 }
 
+/// A figure of an entry, if it has it.
+type Value<'a> = dyn Fn(&EntryReport) -> Option<f64> + 'a;
+
+/// Each contender's figure in each cell.
+fn by_kind<'c>(
+    cells: impl Iterator<Item = &'c CellReport> + Clone,
+    value: &Value<'_>,
+) -> Vec<(Kind, Vec<Option<f64>>)> {
+    let of = |kind: Kind| -> Vec<Option<f64>> {
+        cells.clone().map(|c| c.entries.iter().find(|e| e.contender == kind).and_then(value)).collect()
+    };
+    let all = Kind::ALL.into_iter().map(|kind| (kind, of(kind)));
+    all.filter(|(_, values)| values.iter().any(Option::is_some)).collect()
+}
+
 impl Page<'_> {
     fn line(&mut self, text: &str) {
         self.out.push_str(text);
@@ -86,14 +105,38 @@ impl Page<'_> {
     fn cells(&self, what: What, touch: bool, block: bool) -> Vec<&CellReport> {
         let same = |c: &&CellReport| {
             let common = c.entries.iter().all(|e| e.contender.common() && e.bytes == c.entries[0].bytes);
-            c.what == what && c.touch == touch && c.block == block && common
+            c.what == what && c.touch == touch && c.block == block && !c.load && common
         };
         self.report.cells.iter().filter(same).collect()
     }
 
-    fn all(&mut self) -> Result<()> {
-        self.machine();
+    /// What a reader of the document wants to know first; the rest is on the run's page in the folder `beside` it.
+    fn headlines(&mut self, beside: &str) {
+        let (m, name) = (&self.report.machine, self.name);
+        let (cores, line) = self.report.cores().map_or(("unknown", f64::NAN), |(c, line)| (c.name(), line));
+        let quick = if m.quick { ", with few rounds" } else { "" };
+        let text = format!(
+            "Run [{name}]({beside}/{name}.md) ([raw]({beside}/{name}.json)): {}, {cores} cores, a bare line takes {}, \
+             commit {}{quick}.",
+            m.processor,
+            time(line),
+            m.commit
+        );
+        self.line(&text);
         self.targets();
+        self.line("\nHalf a round trip, written and read in full:");
+        let cells = self.cells(What::PingPong, true, false).into_iter().cloned().collect::<Vec<_>>();
+        self.size_table(&cells, &|e| Some(e.middle_ns), time);
+    }
+
+    fn all(&mut self) -> Result<()> {
+        let title = format!("# {}\n\nA run of `cargo xtask bench`; [how it is measured](method.md).\n", self.name);
+        self.line(&title);
+        self.machine();
+        self.line("\n## To reach\n");
+        self.line("Ratios are medians over the rounds. `x` is times as fast, `<=` times as long.");
+        self.targets();
+        self.sides();
         let plain = |e: &EntryReport| Some(e.middle_ns);
         self.by_size(
             "Half a round trip, written and read in full",
@@ -117,6 +160,9 @@ impl Page<'_> {
         self.percentiles();
         self.wake_ups();
         self.readers();
+        self.readouts();
+        self.paced();
+        self.camera();
         self.hashes();
         for skip in &self.report.skipped {
             let text = format!("\nNot measured: {} ({}).", skip.what, skip.why);
@@ -144,21 +190,25 @@ impl Page<'_> {
             ("compilers", format!("{}; {}", m.rustc, m.cxx)),
             ("build", m.build.clone()),
             ("peers", m.versions.join(", ")),
-            ("rounds", format!("{} of about {:.0} ms for each figure, interleaved", m.rounds, m.round_ms)),
+            (
+                "cores",
+                self.report.cores().map_or("unknown".to_owned(), |(cores, line)| {
+                    format!("{}: a bare line takes {}", cores.name(), time(line))
+                }),
+            ),
+            ("rounds", format!("up to {} of about {:.0} ms for each figure, interleaved", m.rounds, m.round_ms)),
             ("priority", if m.priority { "raised" } else { "normal" }.to_owned()),
             ("load average", format!("{:.2} before, {:.2} after", m.load_before, m.load_after)),
             ("interrupted", format!("{interrupted} of {rounds} rounds, after repeating")),
             ("reading the clock", format!("{:.1} ns", m.clock_ns)),
         ];
-        self.line("### The run\n\n| | |\n|---|---|");
+        self.line("| | |\n|---|---|");
         for (name, value) in rows {
             self.row(&[name, &value]);
         }
         if interrupted * 4 > rounds {
             self.line("\n**The machine was not quiet**: more than a quarter of the rounds were interrupted.");
         }
-        self.line("\n### To reach\n");
-        self.line("Ratios are medians over the rounds. `x` is times as fast, `<=` times as long.");
     }
 
     fn targets(&mut self) {
@@ -176,6 +226,9 @@ impl Page<'_> {
             let (at_least, hoped) = (limit(t.at_least), limit(t.hoped));
             self.row(&[&t.what, &t.against, &at_least, &hoped, &ratio, verdict]);
         }
+    }
+
+    fn sides(&mut self) {
         self.line("\nThe figures behind the ratios; of several ways of using the same thing, the fastest.\n");
         for t in self.report.targets.iter().filter(|t| !t.detail.is_empty()) {
             self.line(&format!("* {}, {}: {}", t.what, t.against, t.detail));
@@ -191,20 +244,12 @@ impl Page<'_> {
         value: impl Fn(&EntryReport) -> Option<f64>,
         show: fn(f64) -> String,
     ) -> Result<()> {
-        let cells = self.cells(what, touch, block);
+        let cells: Vec<CellReport> = self.cells(what, touch, block).into_iter().cloned().collect();
         if cells.is_empty() {
             return Ok(());
         }
         let sizes: Vec<usize> = cells.iter().map(|c| c.entries[0].bytes).collect();
-        let find = |kind: Kind| -> Vec<Option<f64>> {
-            let of = |c: &&CellReport| c.entries.iter().find(|e| e.contender == kind).and_then(&value);
-            cells.iter().map(of).collect()
-        };
-        let lines: Vec<(Kind, Vec<Option<f64>>)> = Kind::ALL
-            .into_iter()
-            .map(|k| (k, find(k)))
-            .filter(|(_, values)| values.iter().any(Option::is_some))
-            .collect();
+        let lines = by_kind(cells.iter(), &value);
         let series = lines.iter().map(|(kind, values)| Series {
             name: kind.name().to_owned(),
             points: sizes.iter().zip(values).filter_map(|(&s, v)| Some((s as f64, (*v)?))).collect(),
@@ -226,25 +271,29 @@ impl Page<'_> {
             series: series.collect(),
         };
         std::fs::write(self.folder.join(format!("{file}.svg")), plot.svg())?;
-        let names: Vec<String> = sizes.iter().map(|&s| size(s)).collect();
         let name = self.name;
-        self.line(&format!("\n### {title}\n\n![{title}]({name}/{file}.svg)"));
+        self.line(&format!("\n## {title}\n\n![{title}]({name}/{file}.svg)"));
+        self.size_table(&cells, &value, show);
+        Ok(())
+    }
+
+    fn size_table(&mut self, cells: &[CellReport], value: &Value<'_>, show: fn(f64) -> String) {
+        let names: Vec<String> = cells.iter().map(|c| size(c.entries[0].bytes)).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));
         self.head(&columns);
-        for (kind, values) in lines {
+        for (kind, values) in by_kind(cells.iter(), value) {
             let mut row = vec![kind.name().to_owned()];
             row.extend(values.into_iter().map(|v| v.map_or(String::new(), show)));
             self.row(&row);
         }
-        Ok(())
     }
 
     fn percentiles(&mut self) {
         let cells: Vec<CellReport> = self.cells(What::PingPong, true, false).into_iter().cloned().collect();
         for cell in cells.iter().filter(|c| matches!(c.entries[0].bytes, 64 | 0x10_0000)) {
             let bytes = size(cell.entries[0].bytes);
-            self.line(&format!("\n### Half a round trip of {bytes}, written and read in full: distribution"));
+            self.line(&format!("\n## Half a round trip of {bytes}, written and read in full: distribution"));
             self.head(&["", "middle", "p50", "p99", "p99.9", "max", "rounds interrupted"]);
             for e in &cell.entries {
                 let name = e.contender.name().to_owned();
@@ -257,7 +306,7 @@ impl Page<'_> {
 
     fn wake_ups(&mut self) {
         let Some(cell) = self.cells(What::WakeUp, true, true).first().copied().cloned() else { return };
-        self.line("\n### Wake-up of a sleeping reader, 64 B");
+        self.line("\n## Wake-up of a sleeping reader, 64 B");
         self.head(&["", "middle", "p50", "p99", "sleeps per frame"]);
         for e in &cell.entries {
             let times = [e.middle_ns, e.p50_ns, e.p99_ns].map(time);
@@ -267,10 +316,64 @@ impl Page<'_> {
     }
 
     fn readers(&mut self) {
-        let publish = self.cells(What::Publish, true, false).into_iter().flat_map(|c| c.entries.clone()).collect();
-        self.by_readers("Publishing 64 B while readers are attached that do nothing", publish);
+        let publish = self.cells(What::Publish, true, false).into_iter().flat_map(|c| c.entries.clone());
+        let (small, large): (Vec<_>, Vec<_>) = publish.partition(|e| e.bytes == SIZES[0]);
+        self.by_readers("Publishing 64 B while readers are attached that do nothing", small);
+        self.by_readers("Publishing 64 KiB in pieces while followers are attached that do nothing", large);
         let fan = self.cells(What::FanOut, true, true).into_iter().flat_map(|c| c.entries.clone()).collect();
         self.by_readers("Until the last of several sleeping readers has read 64 KiB, all on one processor", fan);
+    }
+
+    fn readouts(&mut self) {
+        let title = "\n## 8 MiB that take 5 ms to fill, from the last byte written to the reader's result";
+        for block in [false, true] {
+            let Some(cell) = self.cells(What::Readout, true, block).first().copied().cloned() else { continue };
+            self.line(&format!("{title}, {}", if block { "readers asleep" } else { "readers awake" }));
+            self.head(&["", "middle", "p50", "p99", "max"]);
+            for e in &cell.entries {
+                let name = e.contender.name().to_owned();
+                self.row(&[&[name], &[e.middle_ns, e.p50_ns, e.p99_ns, e.max_ns].map(time)[..]].concat());
+            }
+        }
+    }
+
+    fn paced(&mut self) {
+        let cells: Vec<CellReport> =
+            self.report.cells.iter().filter(|c| c.what == What::Paced && !c.entries.is_empty()).cloned().collect();
+        for cell in cells {
+            let (rate, readers) = if cell.block { (PACE_ASLEEP, "asleep") } else { (PACE, "awake") };
+            let load = if cell.load { "under load" } else { "quiet" };
+            let rate = rate.as_micros();
+            self.line(&format!("\n## 64 B every {rate} µs, from the intended time to the reader, {readers}, {load}"));
+            self.head(&["", "frames", "p50", "p99", "p99.9", "p99.99", "max"]);
+            for e in &cell.entries {
+                let rare = e.p99_99_ns.unwrap_or(f64::NAN);
+                let times = [e.p50_ns, e.p99_ns, e.p99_9_ns, rare, e.max_ns].map(time);
+                let frames = e.rounds.iter().map(|r| r.frames).sum::<u64>().to_string();
+                self.row(&[&[e.contender.name().to_owned(), frames], &times[..]].concat());
+            }
+        }
+    }
+
+    /// A camera with default settings; these contenders have a cell of their own.
+    fn camera(&mut self) {
+        let of = |block: bool| {
+            let is = |c: &&CellReport| c.block == block && c.entries.first().is_some_and(|e| e.bytes == CAMERA);
+            self.report.cells.iter().find(is).cloned()
+        };
+        let cells: Vec<CellReport> = [of(false), of(true)].into_iter().flatten().collect();
+        if cells.is_empty() {
+            return;
+        }
+        self.line("\n## A camera: 640x480 RGB, default settings, half a round trip");
+        let mut columns = vec![""];
+        columns.extend(cells.iter().map(|c| if c.block { "reader asleep" } else { "reader awake" }));
+        self.head(&columns);
+        for (kind, values) in by_kind(cells.iter(), &|e| Some(e.middle_ns)) {
+            let mut row = vec![kind.name().to_owned()];
+            row.extend(values.into_iter().map(|v| v.map_or(String::new(), time)));
+            self.row(&row);
+        }
     }
 
     fn by_readers(&mut self, title: &str, entries: Vec<EntryReport>) {
@@ -280,7 +383,7 @@ impl Page<'_> {
         let mut counts: Vec<usize> = entries.iter().map(|e| e.readers).collect();
         counts.sort_unstable();
         counts.dedup();
-        self.line(&format!("\n### {title}"));
+        self.line(&format!("\n## {title}"));
         let names: Vec<String> = counts.iter().map(|n| format!("{n} readers")).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));
@@ -307,7 +410,7 @@ impl Page<'_> {
                 kernels.push(&row.kernel);
             }
         }
-        self.line("\n### The hash by itself, one core, GB/s");
+        self.line("\n## The hash by itself, one core, GB/s");
         let names: Vec<String> = sizes.iter().map(|&s| size(s)).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));

@@ -4,8 +4,9 @@ use crate::peer::Switches;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// One round of one contender; times in nanoseconds for one way.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// One round of one contender; times in nanoseconds for one way. In the JSON its fields in their order, to a tenth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(u64, f64, f64, u64, u64)", into = "(u64, f64, f64, u64, u64)")]
 pub(crate) struct RoundStat {
     /// Frames.
     pub(crate) frames: u64,
@@ -16,6 +17,22 @@ pub(crate) struct RoundStat {
     pub(crate) interrupted: u64,
     /// How often a reader slept.
     pub(crate) slept: u64,
+}
+
+impl From<RoundStat> for (u64, f64, f64, u64, u64) {
+    fn from(r: RoundStat) -> Self {
+        (r.frames, tenths(r.p50), tenths(r.middle), r.interrupted, r.slept)
+    }
+}
+
+impl From<(u64, f64, f64, u64, u64)> for RoundStat {
+    fn from((frames, p50, middle, interrupted, slept): (u64, f64, f64, u64, u64)) -> Self {
+        Self { frames, p50, middle, interrupted, slept }
+    }
+}
+
+pub(crate) fn tenths(ns: f64) -> f64 {
+    (ns * 10.0).round() / 10.0
 }
 
 /// All rounds of one contender in one cell.

@@ -1,8 +1,9 @@
 //! What is to be reached, as ratios within the run.
 
 use crate::contenders::Kind;
-use crate::duel::What;
+use crate::duel::{MOST_PEERS, MOST_READERS, What};
 use crate::report::{CellReport, EntryReport, Report, Target, Verdict};
+use shmx::abi::hash::Kernel;
 
 type Find<'a> = dyn Fn(&EntryReport) -> bool + 'a;
 
@@ -36,6 +37,18 @@ fn best<'a>(cell: &'a CellReport, find: &Find<'_>) -> Option<&'a EntryReport> {
 
 const OWN_WITH_HASH: [Kind; 2] = [Kind::ShmxLeaseHash, Kind::ShmxCopyHash];
 const OWN_WITHOUT: [Kind; 2] = [Kind::ShmxLease, Kind::ShmxCopy];
+/// Everybody who writes and reads frames without hash, one after the other.
+const NOT_FOLLOWED: [Kind; 9] = [
+    Kind::Raw,
+    Kind::RawMany,
+    Kind::RawCopy,
+    Kind::Ringfire,
+    Kind::RingfireBlob,
+    Kind::Iceoryx2,
+    Kind::ShmxLease,
+    Kind::ShmxWarm,
+    Kind::ShmxCopy,
+];
 const PEERS: [Kind; 3] = [Kind::Ringfire, Kind::RingfireBlob, Kind::Iceoryx2];
 
 impl Judge<'_> {
@@ -88,6 +101,10 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
     let ratio = slowest.map(|r| r.over_scalar);
     j.add("hash throughput, 64 KiB and up", "byte after byte", true, (4.0, 8.0), ratio, detail);
 
+    let gfni = report.hash.iter().find(|r| r.kernel == Kernel::Avx2Gfni.name() && r.bytes == 64 << 10);
+    let detail = gfni.map_or(String::new(), |r| format!("{:.1} GB/s", r.gb_per_s));
+    j.add("hash by AVX2 with GFNI, 64 KiB", "byte after byte", true, (6.0, 8.0), gfni.map(|r| r.over_scalar), detail);
+
     let ping = |touch: bool, bytes: usize| {
         move |c: &CellReport| {
             c.what == What::PingPong && c.touch == touch && !c.block && c.entries.iter().all(|e| e.bytes == bytes)
@@ -105,9 +122,40 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
         &any(&OWN_WITH_HASH),
         &is(Kind::Reference),
     );
+    // Read while they are written.
+    for (bytes, limits) in [(64 << 10, (1.15, 1.4)), (1 << 20, (1.4, 2.0)), (8 << 20, (1.4, 2.0))] {
+        let what = format!("{} written and followed, hash off", size(bytes));
+        let others = "the fastest that does not follow";
+        let cell = ping(true, bytes);
+        j.compare(&what, others, true, limits, &cell, &is(Kind::ShmxFollow), &any(&NOT_FOLLOWED));
+    }
+    let (what, mib) = ("publish and verified read, 1 MiB, followed", ping(true, 1 << 20));
+    let hashed = is(Kind::ShmxFollowHash);
+    j.compare(what, "SHMX not followed", true, (1.4, 1.8), &mib, &hashed, &any(&OWN_WITH_HASH));
+    j.compare(what, "the reference", true, (12.0, 20.0), &mib, &hashed, &is(Kind::Reference));
+    let slow = |c: &CellReport| c.what == What::Readout && !c.block;
+    let what = "8 MiB filled within 5 ms, last byte to result, followed";
+    let others = "the fastest that does not follow";
+    j.compare(what, others, true, (5.0, 20.0), &slow, &is(Kind::ShmxFollow), &any(&NOT_FOLLOWED));
+    j.compare(
+        "the same, hashed and verified",
+        "SHMX not followed",
+        true,
+        (5.0, 20.0),
+        &slow,
+        &hashed,
+        &any(&OWN_WITH_HASH),
+    );
+    let pieces = |c: &CellReport| c.what == What::Publish && c.entries.iter().any(|e| e.contender == Kind::ShmxFollow);
+    let nobody = |kind: Kind| move |e: &EntryReport| e.contender == kind && e.readers == 0;
+    let what = "publish 64 KiB in pieces that nobody follows";
+    j.compare(what, "in one", false, (1.05, 1.01), &pieces, &nobody(Kind::ShmxFollow), &nobody(Kind::ShmxWarm));
+
     let small = ping(true, 64);
     let line = "the bare cache line";
     j.compare("64 B one way, hash off", line, false, (2.0, 1.4), &small, &any(&OWN_WITHOUT), &is(Kind::Line));
+    let fixed = is(Kind::Ringfire);
+    j.compare("64 B one way, hash off", "ringfire", true, (0.75, 1.0), &small, &any(&OWN_WITHOUT), &fixed);
     let iox = is(Kind::Iceoryx2);
     j.compare("64 B one way, hash on", "iceoryx2", true, (1.0, 1.5), &small, &any(&OWN_WITH_HASH), &iox);
     for bytes in [4 << 10, 64 << 10, 1 << 20] {
@@ -137,6 +185,9 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
     j.compare("wake-up of a sleeping reader", futex, false, (1.3, 1.1), &asleep, &any(&OWN_WITHOUT), &is(Kind::Raw));
     let idle = |c: &CellReport| c.what == What::Publish;
     let with = |readers: usize| move |e: &EntryReport| e.contender == Kind::ShmxLease && e.readers == readers;
-    j.compare("publish with 8 idle readers", "none", false, (1.1, 1.02), &idle, &with(8), &with(0));
+    for readers in [MOST_PEERS, MOST_READERS] {
+        let what = format!("publish with {readers} idle readers");
+        j.compare(&what, "none", false, (1.1, 1.02), &idle, &with(readers), &with(0));
+    }
     j.targets
 }

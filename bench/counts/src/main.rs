@@ -5,8 +5,9 @@
 
 use anyhow::{Context, Result, bail};
 use shmx::abi::hash::Kernel;
-use shmx::{Checksum, Client, Frame, Hold, OwnedFrame, Server, SharedServer, StreamId, StreamSpec, Verify};
+use shmx::{Checksum, Client, Following, Frame, Hold, OwnedFrame, Server, SharedServer, StreamId, StreamSpec, Verify};
 use std::hint::black_box;
+use std::time::Duration;
 
 /// Calls of each operation. The first ones, which may do more, are a small part.
 const TIMES: u32 = 1000;
@@ -39,6 +40,36 @@ mod measured {
         let mut frame = server.begin_frame()?;
         frame.append_stream(1, values)?;
         Ok(frame.publish_frame(0.0)?)
+    }
+
+    #[inline(never)]
+    pub(super) fn fill(server: &mut Server, words: usize) -> Result<u64> {
+        let mut frame = server.begin_frame()?;
+        let mut stream = frame.fill_stream::<u64>(1, words)?;
+        for _ in 0..PIECES {
+            stream.rest()[0] = 1;
+            stream.commit(words / PIECES)?;
+        }
+        drop(stream);
+        Ok(frame.publish_frame(0.0)?)
+    }
+
+    #[inline(never)]
+    pub(super) fn follow(client: &mut Client) -> Result<Option<Following<'_>>> {
+        Ok(client.follow_next(Duration::ZERO)?)
+    }
+
+    /// What there is of the stream once there is more of it.
+    #[inline(never)]
+    pub(super) fn more(frame: &mut Following<'_>, id: StreamId<u64>) -> Result<usize> {
+        let step = frame.wait(Duration::ZERO)?;
+        black_box(step);
+        Ok(frame.part(id)?.map_or(0, |part| part.values.len()))
+    }
+
+    #[inline(never)]
+    pub(super) fn finish(frame: Following<'_>) -> Result<u64> {
+        Ok(frame.finish(Duration::ZERO)?.frame_id())
     }
 
     #[inline(never)]
@@ -82,6 +113,12 @@ mod measured {
     }
 }
 
+/// Pieces in which a frame is handed out.
+const PIECES: usize = 8;
+/// Words of such a frame. Nothing copies it: how the C library does that depends on the processor, and so would the
+/// count.
+const LARGE: usize = 65536 / 8;
+
 /// Streams of a frame with several.
 const STREAMS: u32 = 8;
 
@@ -92,7 +129,7 @@ struct Setup {
 
 fn setup(checksum: Checksum, hold: Hold) -> Result<Setup> {
     let name = format!("shmx-counts-{}", std::process::id());
-    let builder = Server::builder(&name).checksum(checksum).frame_bytes(65536);
+    let builder = Server::builder(&name).checksum(checksum).frame_bytes(65536 + 1024);
     let streams = (1..=STREAMS).map(|id| StreamSpec::of::<u64>(id, format!("stream {id}")));
     let server = streams.fold(builder, |b, stream| b.stream(stream, 8)).create()?;
     let verify = if checksum == Checksum::Always { Verify::Always } else { Verify::Auto };
@@ -110,7 +147,7 @@ fn publish_all(server: &mut Server) -> Result<()> {
 }
 
 /// All operations.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 28] = [
     "hash-scalar-64",
     "hash-scalar-4096",
     "hash-avx2-4096",
@@ -120,6 +157,10 @@ const NAMES: [&str; 24] = [
     "publish-alone-64",
     "publish-appended-64",
     "publish-appended-64-hash",
+    "reserve-65536",
+    "fill-8-pieces-unfollowed",
+    "fill-8-pieces-followed",
+    "follow-8-pieces",
     "next-64",
     "next-64-hash",
     "next-64-copied",
@@ -185,6 +226,16 @@ fn operation(name: &str) -> Result<()> {
             let mut s = setup(Checksum::Never, Hold::Auto)?;
             (0..TIMES).try_for_each(|_| measured::publish_alone(&mut s.server, 8).map(drop))
         }
+        "reserve-65536" => {
+            let mut s = setup(Checksum::Never, Hold::Auto)?;
+            (0..TIMES).try_for_each(|_| measured::publish_alone(&mut s.server, LARGE).map(drop))
+        }
+        "fill-8-pieces-unfollowed" | "fill-8-pieces-followed" => {
+            let mut s = setup(Checksum::Never, Hold::Auto)?;
+            tell_following(&mut s.client, name.ends_with("-followed"))?;
+            (0..TIMES).try_for_each(|_| measured::fill(&mut s.server, LARGE).map(drop))
+        }
+        "follow-8-pieces" => follow(),
         "publish-appended-64" => publish(Checksum::Never, 8, false),
         "publish-appended-64-hash" => publish(Checksum::Always, 8, false),
         "next-64" => read(Checksum::Never, Hold::Auto, 8, measured::next),
@@ -237,6 +288,41 @@ fn operation(name: &str) -> Result<()> {
         }
         _ => bail!("unknown operation {name}"),
     }
+}
+
+/// Tells the server that there is a follower, if there shall be one; it takes no frames.
+fn tell_following(client: &mut Client, wanted: bool) -> Result<()> {
+    if wanted && client.follow(Duration::ZERO)?.is_some() {
+        bail!("a frame");
+    }
+    Ok(())
+}
+
+/// The reader's part of a frame in pieces.
+fn follow() -> Result<()> {
+    let Setup { mut server, mut client } = setup(Checksum::Never, Hold::Auto)?;
+    tell_following(&mut client, true)?;
+    let id = client.stream(1)?;
+    for _ in 0..TIMES {
+        let mut frame = server.begin_frame()?;
+        let mut stream = frame.fill_stream::<u64>(1, LARGE)?;
+        stream.commit(LARGE / PIECES)?;
+        let mut following = measured::follow(&mut client)?.context("nothing to follow")?;
+        for piece in 1..=PIECES {
+            if measured::more(&mut following, id)? != piece * LARGE / PIECES {
+                bail!("wrong content");
+            }
+            if piece < PIECES {
+                stream.commit(LARGE / PIECES)?;
+            }
+        }
+        drop(stream);
+        let published = frame.publish_frame(0.0)?;
+        if measured::finish(following)? != published {
+            bail!("another frame");
+        }
+    }
+    Ok(())
 }
 
 fn measured_send(name: &str, client: &mut Client) -> Result<()> {

@@ -6,6 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use shmx::abi::hash::{self, Kernel};
 use shmx::{Checksum, Client, Frame, Hold, Server, StreamSpec, Verify};
 use std::hint::black_box;
+use std::time::Duration;
 
 const SIZES: [usize; 4] = [64, 4 << 10, 64 << 10, 1 << 20];
 const STREAMS: u32 = 8;
@@ -105,6 +106,63 @@ fn consumer(c: &mut Criterion) {
     c.bench_function("get the last of 8 streams", |b| b.iter(|| black_box(view.get::<u64>(STREAMS)).is_ok()));
 }
 
+/// Pieces in which a frame is handed out.
+const PIECES: usize = 8;
+
+fn fill(server: &mut Server, words: usize, mut each: impl FnMut()) {
+    let mut frame = server.begin_frame().expect("a slot");
+    let mut stream = frame.fill_stream::<u64>(1, words).expect("it fits");
+    for _ in 0..PIECES {
+        black_box(stream.rest());
+        stream.commit(words / PIECES).expect("there are so many");
+        each();
+    }
+    drop(stream);
+    frame.publish_frame(0.0).expect("published");
+}
+
+/// Frames in pieces, handed out to nobody, to somebody who does not look, and to somebody who follows.
+fn pieces(c: &mut Criterion) {
+    let mut group = c.benchmark_group("in 8 pieces");
+    for bytes in [64 << 10, 1 << 20] {
+        let words = bytes / 8;
+        let values = vec![7_u64; words];
+        group.throughput(Throughput::Bytes(bytes as u64));
+        for (name, followed) in [("nobody follows", false), ("an idle follower", true)] {
+            let mut s = setup(bytes, false, Hold::Lease);
+            if followed {
+                assert!(s.client.follow(Duration::ZERO).expect("no error").is_none());
+            }
+            group.bench_function(BenchmarkId::new(format!("fill, untouched, {name}"), bytes), |b| {
+                b.iter(|| fill(&mut s.server, words, || {}));
+            });
+            group.bench_function(BenchmarkId::new(format!("append, {name}"), bytes), |b| {
+                b.iter(|| publish(&mut s.server, &values));
+            });
+        }
+        let Setup { mut server, mut client } = setup(bytes, false, Hold::Lease);
+        assert!(client.follow(Duration::ZERO).expect("no error").is_none());
+        let stream = client.stream::<u64>(1).expect("declared");
+        group.bench_function(BenchmarkId::new("fill and follow, untouched", bytes), |b| {
+            b.iter(|| {
+                let mut client = Some(&mut client);
+                let mut following = None;
+                let each = || {
+                    if let Some(client) = client.take() {
+                        following = client.follow_next(Duration::ZERO).expect("no error");
+                    }
+                    let following = following.as_mut().expect("a frame that is being written");
+                    black_box(following.wait(Duration::ZERO)).expect("not void");
+                    black_box(following.part(stream)).expect("no error");
+                };
+                fill(&mut server, words, each);
+                black_box(following.take().expect("followed").finish(Duration::ZERO)).expect("published");
+            });
+        });
+    }
+    group.finish();
+}
+
 fn control(c: &mut Criterion) {
     let s = setup(64, false, Hold::Lease);
     let body = [7; 32];
@@ -125,5 +183,5 @@ fn control(c: &mut Criterion) {
     });
 }
 
-criterion_group!(micro, hashes, producer, consumer, control);
+criterion_group!(micro, hashes, producer, consumer, pieces, control);
 criterion_main!(micro);

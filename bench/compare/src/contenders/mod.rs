@@ -147,6 +147,11 @@ impl Kind {
         )
     }
 
+    /// Whether frames are read while they are written.
+    pub(crate) const fn follows(self) -> bool {
+        matches!(self, Self::ShmxFollow | Self::ShmxFollowHash)
+    }
+
     /// Whether readers can sleep.
     pub(crate) const fn can_sleep(self) -> bool {
         !matches!(self, Self::Line | Self::RingfireBlob | Self::Reference)

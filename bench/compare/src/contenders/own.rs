@@ -11,6 +11,9 @@ const STREAM: u32 = 1;
 /// Longest wait for a frame.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Room for readers that a server has by default.
+const READERS: usize = 16;
+
 /// Bytes that the record's own header takes in a frame, generously.
 const ROOM: usize = 64;
 
@@ -25,6 +28,7 @@ impl<const HASH: bool, const LEASE: bool, const HISTORY: u32> Tx for ShmxTx<HASH
     fn create(name: &str, opts: &Opts) -> Result<Self> {
         let payload = StreamSpec::of::<u64>(STREAM, "payload");
         let builder = Server::builder(name).stream(payload, (opts.bytes / 8).try_into()?).slots(DEPTH as u32);
+        let builder = builder.reader_slots(opts.readers.max(READERS).try_into()?);
         let builder = builder.frame_bytes((opts.bytes + ROOM).try_into()?);
         let builder = builder.checksum(if HASH { Checksum::Always } else { Checksum::Never });
         // Reading the clock for each frame is for those who want to know how old it is.
