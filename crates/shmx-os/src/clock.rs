@@ -9,6 +9,7 @@ use crate::sys;
 /// never goes backwards, and stands still while a Linux machine is suspended. Any thread may call it; it makes no
 /// system call where the kernel offers the clock in user space.
 #[must_use]
+#[inline]
 pub fn ticks() -> u64 {
     sys::ticks()
 }

@@ -4,6 +4,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::time::ClockId;
 
+#[inline]
 pub(crate) fn ticks() -> u64 {
     let now = rustix::time::clock_gettime(ClockId::Monotonic);
     // Neither is negative for this clock, and 2^64 ns are 584 years.
