@@ -2,8 +2,11 @@
 
 use crate::args::{Bytes, Fill, In, Out, Versioned, put};
 use crate::status::{Fault, guard, shmx_status};
-use shmx::abi::frame::{StreamData, Streams};
+use shmx::abi::frame::{DATA_OFFSET, StreamData, Streams};
+use shmx::abi::wire::{FrameStreamHeader, TlvHeader};
+use shmx::abi::{TLV_ALIGN, TLV_FRAME_STREAM};
 use shmx::{ChecksumState, Frame, OwnedFrame};
+use std::mem::offset_of;
 
 /// What is known about a frame's checksum.
 #[repr(C)]
@@ -70,7 +73,7 @@ unsafe impl Versioned for Head {
     const FIRST: usize = size_of::<Self>();
 }
 
-const _: () = assert!(std::mem::offset_of!(Head, bytes) == std::mem::offset_of!(shmx_view, bytes));
+const _: () = assert!(offset_of!(Head, bytes) == offset_of!(shmx_view, bytes));
 
 fn payload(view: &In<shmx_view>) -> Result<&[u8], Fault> {
     let head: &Head = view.first("view")?;
@@ -133,6 +136,44 @@ impl shmx_data {
         Self { stream_id: s.stream_id, elem_count: s.elem_count, data: Bytes::of(s.data), bytes: s.data.len() }
     }
 }
+
+/// Type of the records that hold a stream.
+pub const SHMX_RECORD_STREAM: u32 = 0x2000;
+
+/// Records of a payload begin at multiples of this.
+pub const SHMX_RECORD_ALIGN: u32 = 16;
+
+/// What the record of a stream begins with in a payload (docs/wire-format.md, 5.3); the data follow. For programs that
+/// walk over a payload themselves: another process may have written it, and may still write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct shmx_record {
+    /// SHMX_RECORD_STREAM; a record of another type has only its `length` in common with these.
+    pub record_type: u32,
+    /// Bytes of the record that follow this field.
+    pub length: u32,
+    /// Number of the stream.
+    pub stream_id: u32,
+    /// Elements, as the producer counted them.
+    pub elem_count: u32,
+    /// Bytes of data.
+    pub bytes: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// The header has numbers of its own, and they are those of the format.
+const _: () = {
+    const HEAD: usize = size_of::<TlvHeader>();
+    assert!(SHMX_RECORD_STREAM == TLV_FRAME_STREAM && SHMX_RECORD_ALIGN == TLV_ALIGN);
+    assert!(offset_of!(shmx_record, record_type) == offset_of!(TlvHeader, ty));
+    assert!(offset_of!(shmx_record, length) == offset_of!(TlvHeader, length));
+    assert!(offset_of!(shmx_record, stream_id) == HEAD + offset_of!(FrameStreamHeader, stream_id));
+    assert!(offset_of!(shmx_record, elem_count) == HEAD + offset_of!(FrameStreamHeader, elem_count));
+    assert!(offset_of!(shmx_record, bytes) == HEAD + offset_of!(FrameStreamHeader, bytes_payload));
+    assert!(offset_of!(shmx_record, reserved) == HEAD + offset_of!(FrameStreamHeader, reserved));
+    assert!(size_of::<shmx_record>() == DATA_OFFSET as usize);
+};
 
 /// Finds a stream in a frame by its number; SHMX_STATUS_NOTHING if the frame does not carry it.
 ///

@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 const INCLUDE: &str = "crates/shmx-capi/include";
-const MANIFEST: &str = "share/shmx/installed.txt";
+/// The list of what was installed.
+pub(super) const MANIFEST: &str = "share/shmx/installed.txt";
 const SONAME: &str = "libshmx.so.0";
 
 /// Libraries that a program needs beside the static one.
