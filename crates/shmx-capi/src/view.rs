@@ -1,6 +1,6 @@
 //! Frames as C sees them: plain views, and the streams in them.
 
-use crate::args::{Bytes, Fill, In, Out, Versioned, put};
+use crate::args::{Bytes, Fill, In, Out, Place, Versioned, put};
 use crate::status::{Fault, guard, shmx_status};
 use shmx::abi::frame::{DATA_OFFSET, StreamData, Streams};
 use shmx::abi::wire::{FrameStreamHeader, TlvHeader};
@@ -80,40 +80,84 @@ fn payload(view: &In<shmx_view>) -> Result<&[u8], Fault> {
     head.payload.get(head.bytes, "view.payload")
 }
 
-macro_rules! view {
-    ($frame:expr, $lend:expr) => {{
+/// What each field of a view is; `$put` gets its name and its value.
+macro_rules! fields {
+    ($frame:expr, $lend:expr, $put:ident) => {
         let (frame, payload) = ($frame, $frame.payload());
-        Self {
-            size: size_of::<Self>(),
-            payload: Bytes::of(payload),
-            bytes: payload.len(),
-            frame_id: frame.frame_id(),
-            session_id: frame.session_id(),
-            sim_time: frame.sim_time(),
-            missed_before: frame.missed_before(),
-            slot: frame.slot(),
-            tlv_count: frame.tlv_count(),
-            checksum: frame.stored_checksum().unwrap_or(0),
-            checksum_state: match frame.checksum() {
-                ChecksumState::Verified => shmx_checksum_state::Verified,
-                ChecksumState::Mismatch => shmx_checksum_state::Mismatch,
-                ChecksumState::Absent => shmx_checksum_state::Absent,
-                _ => shmx_checksum_state::Unverified,
-            } as u32,
-            leased: frame.is_leased().into(),
-            lend: $lend,
-        }
-    }};
+        let checksum = frame.stored_checksum().unwrap_or(0);
+        let state = match frame.checksum() {
+            ChecksumState::Verified => shmx_checksum_state::Verified,
+            ChecksumState::Mismatch => shmx_checksum_state::Mismatch,
+            ChecksumState::Absent => shmx_checksum_state::Absent,
+            _ => shmx_checksum_state::Unverified,
+        };
+        $put!(checksum, checksum);
+        $put!(checksum_state, state as u32);
+        $put!(payload, Bytes::of(payload));
+        $put!(bytes, payload.len());
+        $put!(frame_id, frame.frame_id());
+        $put!(session_id, frame.session_id());
+        $put!(sim_time, frame.sim_time());
+        $put!(missed_before, frame.missed_before());
+        $put!(slot, frame.slot());
+        $put!(tlv_count, frame.tlv_count());
+        $put!(leased, u32::from(frame.is_leased()));
+        $put!(lend, $lend);
+    };
 }
 
 impl shmx_view {
+    const NONE: Self = Self {
+        size: size_of::<Self>(),
+        payload: Bytes::of(&[]),
+        bytes: 0,
+        frame_id: 0,
+        session_id: 0,
+        sim_time: 0.0,
+        missed_before: 0,
+        slot: 0,
+        tlv_count: 0,
+        checksum: 0,
+        checksum_state: 0,
+        leased: 0,
+        lend: 0,
+    };
+
+    /// Writes what is known of a frame that was lent to where the caller wants it.
     #[inline]
-    pub(crate) fn of_lent(frame: &Frame<'_>, lend: u32) -> Self {
-        view!(frame, lend)
+    pub(crate) fn put_lent(place: Place<Self>, frame: &Frame<'_>, lend: u32) {
+        let Some(view) = place.whole() else { return Self::put_part(place, frame, lend) };
+        macro_rules! put {
+            ($field:ident, $value:expr) => {
+                view.put(offset_of!(Self, $field), $value)
+            };
+        }
+        fields!(frame, lend, put);
+    }
+
+    /// The same for a caller that knows another version.
+    #[cold]
+    #[inline(never)]
+    fn put_part(place: Place<Self>, frame: &Frame<'_>, lend: u32) {
+        let mut view = Self::NONE;
+        macro_rules! put {
+            ($field:ident, $value:expr) => {
+                view.$field = $value
+            };
+        }
+        fields!(frame, lend, put);
+        place.fill(view);
     }
 
     pub(crate) fn of_kept(frame: &OwnedFrame) -> Self {
-        view!(frame, 0)
+        let mut view = Self::NONE;
+        macro_rules! put {
+            ($field:ident, $value:expr) => {
+                view.$field = $value
+            };
+        }
+        fields!(frame, 0, put);
+        view
     }
 }
 
@@ -205,6 +249,6 @@ pub extern "C" fn shmx_view_at(view: In<shmx_view>, index: usize, out: Out<shmx_
 
 /// Checked before a frame is taken for it.
 #[inline]
-pub(crate) fn place(view: Fill<shmx_view>) -> Result<crate::args::Place<shmx_view>, Fault> {
+pub(crate) fn place(view: Fill<shmx_view>) -> Result<Place<shmx_view>, Fault> {
     view.check("view")
 }
