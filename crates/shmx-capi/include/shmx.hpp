@@ -453,8 +453,8 @@ namespace detail {
     constexpr std::size_t before = offsetof(record, stream_id), fixed = sizeof(record) - before;
     const auto* at = static_cast<const unsigned char*>(view.payload);
     for (std::size_t left = view.bytes; left >= sizeof(record);) {
-        const std::uint32_t type = word(at + offsetof(record, record_type)), length = word(at + offsetof(record, length)),
-                            bytes = word(at + offsetof(record, bytes));
+        const std::uint32_t type = word(at + offsetof(record, record_type));
+        const std::uint32_t length = word(at + offsetof(record, length)), bytes = word(at + offsetof(record, bytes));
         if (type != SHMX_RECORD_STREAM || length > left - before || length < fixed || bytes > length - fixed) {
             return false;
         }

@@ -54,6 +54,8 @@ fn unpacked(package: &Path, dir: &Path) -> Result<()> {
     ensure!(field("Package")?.trim() == "shmx", "it has another name");
     ensure!(field("Version")?.starts_with(&version()?), "it has another version: {}", field("Version")?);
     ensure!(field("Depends")?.contains("libc6 (>= "), "it needs {}", field("Depends")?);
+    let triggers = output(Command::new("dpkg-deb").arg("--info").arg(package).arg("triggers"))?;
+    ensure!(triggers.contains("ldconfig"), "the loader would not be told: {triggers}");
     output(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&root))?;
     let staged = Path::new(STAGE).join("usr");
     for file in fs::read_to_string(staged.join(MANIFEST))?.lines().map(|f| f.trim_start_matches('/')) {
