@@ -112,7 +112,9 @@ impl Prefix {
     }
 
     fn command(&mut self, shmx: &Path) -> Result<()> {
-        self.copy(shmx, "bin/shmx")?;
+        let installed = self.copy(shmx, "bin/shmx")?;
+        // As above: lines of source are most of its bytes.
+        let _ = output(Command::new("strip").arg("--strip-debug").arg(installed));
         let pages = self.root.join("share/man/man1");
         output(Command::new(shmx).args(["man", "--dir"]).arg(&pages))?;
         for entry in fs::read_dir(&pages)? {
