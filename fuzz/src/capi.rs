@@ -92,6 +92,14 @@ mod c {
             n: usize,
             id: *mut u64,
         ) -> shmx_status;
+        pub fn shmx_server_publish_records(
+            s: *const shmx_server,
+            t: f64,
+            records: *const c_void,
+            n: usize,
+            count: u32,
+            id: *mut u64,
+        ) -> shmx_status;
         pub fn shmx_server_poll(s: *const shmx_server, max: usize, out: *mut *mut shmx_messages) -> shmx_status;
         pub fn shmx_server_append_records(s: *const shmx_server, r: *const c_void, n: usize) -> shmx_status;
         pub fn shmx_server_free(s: *mut *mut shmx_server);
@@ -442,7 +450,7 @@ impl Caller {
     }
 
     fn serve(&mut self, ops: &mut Ops<'_>) {
-        match ops.below(13) {
+        match ops.below(15) {
             8 => {
                 // A stream, its data, and their length.
                 let (data, stream) = (ops.bytes(48), asked(ops));
@@ -485,6 +493,8 @@ impl Caller {
                 for word in &mut options.0[1..5] {
                     *word = small(*word);
                 }
+                // Frames that stay, and what is reserved.
+                options.0[9] = u64::from(ops.below(4)) | u64::from(ops.below(8) == 0) << 32;
                 call!(shmx_server_create(self.own.as_ptr(), options.place(), &raw mut self.server));
             }
             1 if self.writer.is_null() => drop(call!(shmx_server_begin(self.server, &raw mut self.writer))),
@@ -503,6 +513,18 @@ impl Caller {
                 let records = ops.bytes(48);
                 call!(shmx_server_append_records(self.server, records.as_ptr().cast(), records.len()));
                 call!(shmx_server_publish(self.server, 0.0, null(), usize::from(ops.below(2)), null_mut()));
+            }
+            7 => {
+                let (data, stream) = (ops.bytes(48), asked(ops));
+                let part = [stream[0], stream[1], stream[2], data.as_ptr() as u64, data.len() as u64];
+                let parts = [part, part];
+                let (count, mut id) = (ops.below(3).into(), 0);
+                call!(shmx_server_publish(self.server, 0.5, parts.as_ptr().cast(), count, &raw mut id));
+            }
+            13 => {
+                let (records, mut id) = (ops.bytes(48), 0);
+                let (data, bytes) = (records.as_ptr().cast(), records.len());
+                call!(shmx_server_publish_records(self.server, 0.5, data, bytes, ops.word(), &raw mut id));
             }
             _ => {
                 let mut messages = null_mut();

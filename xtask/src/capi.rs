@@ -2,12 +2,14 @@
 
 mod cmake;
 mod compat;
+mod deb;
 mod header;
 mod install;
 mod programs;
 mod speed;
 
 use crate::interop::{self, output};
+use crate::python;
 use crate::step::{self, Tally, cargo};
 use crate::tests::target_dir;
 use anyhow::{Context, Result, ensure};
@@ -28,6 +30,14 @@ pub(crate) fn install(tally: &mut Tally, prefix: &Path, uninstall: bool) -> Resu
         return step::check(tally, "uninstall", || prefix.uninstall());
     }
     step::check(tally, "install", || prefix.install(&target_dir()?, &version()?))
+}
+
+/// `cargo xtask deb`.
+pub(crate) fn deb(tally: &mut Tally, in_ci: bool) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return step::skip(tally, "Debian package", "it is made on Linux", false);
+    }
+    deb::test(tally, &target_dir()?, in_ci)
 }
 
 /// `cargo xtask capi-speed`.
@@ -69,11 +79,24 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     features(tally, &bench, quick, clang)?;
     let mut peers = own_peers(tally, &bench, &target)?;
     compat::test(tally, &bench, &target, quick, in_ci, &mut peers)?;
+    if !quick {
+        match python::with_package(tally) {
+            Ok(python) => {
+                let command = vec![python, format!("{TESTS}/python/peer.py").into()];
+                peers.push(Peer { label: "our Python", command, leaves: false, slow: true });
+            }
+            Err(e) => step::skip(tally, "our Python", &format!("{e:#}"), in_ci)?,
+        }
+    }
     pairs(tally, &peers, quick)?;
     if !quick {
         checked(tally, &bench, in_ci)?;
     }
-    cmake::test(tally, &target, quick, in_ci)
+    cmake::test(tally, &target, quick, in_ci)?;
+    if !quick {
+        deb::test(tally, &target, in_ci)?;
+    }
+    Ok(())
 }
 
 /// Only `shmx_` names are visible, all that there ever were are there, and nothing but the C library is needed.
@@ -110,7 +133,7 @@ const BARE: &[&str] = &["-std=c++20", "-fno-exceptions", "-fno-rtti"];
 /// What the check is called, compiler, flags, sources, and how it is linked.
 type Feature<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str], Link);
 
-/// Everything in one process, misuse included; the header of the first version with the library of now.
+/// Everything in one process, misuse included; the headers of earlier versions with the library of now.
 fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Result<()> {
     let c = format!("{TESTS}/c/features.c");
     let cpp = [format!("{TESTS}/cpp/features.cpp"), format!("{TESTS}/cpp/other.cpp")];
@@ -119,6 +142,8 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
     let (waits_c, waits_cpp): (&[&str], &[&str]) = (&[&waits_c], &[&waits_cpp]);
     let first = format!("-I{TESTS}/abi/1");
     let first: &[&str] = &["-std=c11", &first];
+    let second = format!("-I{TESTS}/abi/2");
+    let second: &[&str] = &["-std=c11", &second];
     let c: &[&str] = &[&c];
     let mut all: Vec<Feature<'_>> = vec![
         ("features in C", "gcc", C, c, Link::Shared),
@@ -127,6 +152,7 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
         ("features in C++", "g++", CXX, &cpp, Link::Shared),
         ("features in C++, bare and static", "g++", BARE, &cpp, Link::Static),
         ("waits in C", "gcc", C, waits_c, Link::Shared),
+        ("waits in C, by the second header", "gcc", second, waits_c, Link::Shared),
         ("waits in C++", "g++", CXX, waits_cpp, Link::Shared),
     ];
     if !quick {

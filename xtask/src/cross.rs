@@ -4,6 +4,8 @@
 //! of one version; the library is built from these for each platform. The packages are unpacked under
 //! `target/cross`, not installed, and need no root. Linkers and emulators are installed, and that does.
 
+mod dll;
+
 use crate::interop::output;
 use crate::step::{self, Tally};
 use crate::tests::{self, is_totals};
@@ -167,7 +169,18 @@ pub(crate) fn test(tally: &mut Tally, platform: &Platform, quick: bool, in_ci: b
     if platform.mixes {
         mixed(tally, &tools, quick)?;
     }
+    if platform.runner == WINE && !quick {
+        dll::test(tally, &tools)?;
+    }
     Ok(())
+}
+
+/// The Windows DLL of the C interface, tried under Wine.
+pub(crate) fn dll(tally: &mut Tally) -> Result<()> {
+    match Tools::set_up(&tests::target_dir()?.join("cross"), &WINDOWS) {
+        Ok(tools) => dll::test(tally, &tools),
+        Err(e) => step::skip(tally, "windows-dll", &format!("{e:#}"), false),
+    }
 }
 
 fn crates(command: &mut Command, names: &[&str]) {

@@ -1,4 +1,4 @@
-//! A private Python environment with the reference package.
+//! Tools of others: a private Python environment with the reference package, programs from crates.io.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,22 @@ fn pip(python: &Path) -> Command {
     let mut c = Command::new(python);
     c.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
     c
+}
+
+/// A tool of an exact version from crates.io, built on first use and kept under the target directory.
+pub(crate) fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<PathBuf> {
+    let root = target.join("tools");
+    let program = root.join(format!("bin/{name}{}", std::env::consts::EXE_SUFFIX));
+    let have = output(Command::new(&program).arg("--version")).unwrap_or_default();
+    if have.split_whitespace().last() == Some(version) {
+        return Ok(program);
+    }
+    crate::step::head(format_args!("building {name} {version}"));
+    let mut install = crate::step::cargo(&["install", name, "--version", version, "--locked", "--debug", "--quiet"]);
+    // The project's own flags are not for it.
+    install.arg("--root").arg(&root).env_remove("RUSTFLAGS");
+    output(&mut install).with_context(|| format!("build {name}"))?;
+    Ok(program)
 }
 
 pub(crate) fn output(command: &mut Command) -> Result<String> {

@@ -137,6 +137,10 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         prefix: PathBuf,
     },
+    /// The same as a Debian package, by cargo-deb, in target/debian; looks into it and tries it
+    Deb,
+    /// The Windows DLL, import library and headers, in target/cross/dll; tries them under Wine
+    WindowsDll,
     /// Times of the C++ interfaces beside Rust and the original, as ratios
     CapiSpeed,
     /// Make shmx.h
@@ -204,6 +208,8 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestCapi(Quick { quick }) => capi::test(tally, quick, in_ci),
         Task::Install { prefix } => capi::install(tally, &here.join(prefix), false),
         Task::Uninstall { prefix } => capi::install(tally, &here.join(prefix), true),
+        Task::Deb => capi::deb(tally, in_ci),
+        Task::WindowsDll => cross::dll(tally),
         Task::CapiSpeed => capi::speed(tally, in_ci),
         Task::CapiHeader { check } => capi::header(tally, check),
         Task::TestPython(Quick { quick }) => python::test(tally, quick, in_ci),

@@ -29,7 +29,7 @@
 
 // Version of the interface that this header describes. It grows with every addition; what a version has, later ones
 // have.
-#define SHMX_ABI_VERSION 2
+#define SHMX_ABI_VERSION 3
 
 // In a field whose zero means the default: none at all.
 #define SHMX_NONE 4294967295
@@ -70,6 +70,12 @@
 
 // The client wants every frame: a server that waits for its readers waits for it.
 #define SHMX_CLIENT_EVERY_FRAME 16
+
+// Type of the records that hold a stream.
+#define SHMX_RECORD_STREAM 8192
+
+// Records of a payload begin at multiples of this.
+#define SHMX_RECORD_ALIGN 16
 
 // What became of a call. Numbers are never used again for anything else; more may come.
 typedef enum shmx_status {
@@ -696,6 +702,11 @@ typedef struct shmx_server_options {
     const void *directory;
     // Bytes of it.
     size_t directory_used;
+    // How many of the newest frames stay for readers that take each in order; 0 means as many as there are slots for.
+    // With few of them large frames stay in the processor's cache. Since version 3.
+    uint32_t history;
+    // 0.
+    uint32_t reserved;
 } shmx_server_options;
 
 // Data for one stream of a frame.
@@ -733,6 +744,23 @@ typedef struct shmx_data {
     // How many.
     size_t bytes;
 } shmx_data;
+
+// What the record of a stream begins with in a payload (docs/wire-format.md, 5.3); the data follow. For programs that
+// walk over a payload themselves: another process may have written it, and may still write.
+typedef struct shmx_record {
+    // SHMX_RECORD_STREAM; a record of another type has only its `length` in common with these.
+    uint32_t record_type;
+    // Bytes of the record that follow this field.
+    uint32_t length;
+    // Number of the stream.
+    uint32_t stream_id;
+    // Elements, as the producer counted them.
+    uint32_t elem_count;
+    // Bytes of data.
+    uint32_t bytes;
+    // 0.
+    uint32_t reserved;
+} shmx_record;
 
 #ifdef __cplusplus
 extern "C" {

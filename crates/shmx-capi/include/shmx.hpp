@@ -448,19 +448,22 @@ namespace detail {
 // `shmx_view_stream` without a call, where all records up to the stream's are plain (docs/wire-format.md, 5.3); each
 // word is read once. What is not plain, and who is not found, is left to the library, which knows what to say.
 [[nodiscard]] inline bool plainly(const shmx_view& view, std::uint32_t id, shmx_data& out) noexcept {
-    constexpr std::uint32_t stream_record = 0x2000, record_head = 8, stream_head = 16;
+    using record = shmx_record;
+    // What `length` does not count, and what it does before the data.
+    constexpr std::size_t before = offsetof(record, stream_id), fixed = sizeof(record) - before;
     const auto* at = static_cast<const unsigned char*>(view.payload);
-    for (std::size_t left = view.bytes; left >= record_head + stream_head;) {
-        const std::uint32_t type = word(at), length = word(at + 4), bytes = word(at + 16);
-        if (type != stream_record || length > left - record_head || length < stream_head ||
-            bytes > length - stream_head) {
+    for (std::size_t left = view.bytes; left >= sizeof(record);) {
+        const std::uint32_t type = word(at + offsetof(record, record_type));
+        const std::uint32_t length = word(at + offsetof(record, length)), bytes = word(at + offsetof(record, bytes));
+        if (type != SHMX_RECORD_STREAM || length > left - before || length < fixed || bytes > length - fixed) {
             return false;
         }
-        if (word(at + 8) == id) {
-            out = {id, word(at + 12), at + record_head + stream_head, bytes};
+        if (word(at + offsetof(record, stream_id)) == id) {
+            out = {id, word(at + offsetof(record, elem_count)), at + sizeof(record), bytes};
             return true;
         }
-        const std::size_t step = (std::size_t{length} + record_head + 15) & ~std::size_t{15};
+        constexpr std::size_t align = SHMX_RECORD_ALIGN - 1;
+        const std::size_t step = (std::size_t{length} + before + align) & ~align;
         if (step >= left) return false;
         at += step;
         left -= step;
@@ -880,6 +883,7 @@ public:
     }
     // All other options: see `shmx_server_options`.
     ServerOptions&& slots(std::uint32_t slots) && { return set(&shmx_server_options::slots, slots); }
+    ServerOptions&& history(std::uint32_t frames) && { return set(&shmx_server_options::history, frames); }
     ServerOptions&& reader_slots(std::uint32_t count) && {
         return set(&shmx_server_options::reader_slots, count ? count : SHMX_NONE);
     }

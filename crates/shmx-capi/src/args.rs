@@ -296,6 +296,12 @@ impl<T: Versioned> Place<T> {
         self.fill_part(&value);
     }
 
+    /// The struct itself, where the caller knows all of it, to be written field by field.
+    #[inline]
+    pub(crate) fn whole(&self) -> Option<Fields<T>> {
+        (self.size == size_of::<T>()).then_some(Fields(self.to))
+    }
+
     #[cold]
     fn fill_part(self, value: &T) {
         let known = self.size.min(size_of::<T>());
@@ -307,6 +313,22 @@ impl<T: Versioned> Place<T> {
         unsafe { rest.write_bytes(0, self.size - known) };
         // SAFETY: it begins with its size.
         unsafe { self.to.cast::<usize>().write(self.size) };
+    }
+}
+
+/// A struct of the caller's that is as large as the library's.
+#[derive(Debug)]
+pub(crate) struct Fields<T>(*mut T);
+
+impl<T: Versioned> Fields<T> {
+    /// Writes the field at this offset, and by itself: what the caller reads at once it reads field by field, and a load
+    /// waits where it takes other pieces than were stored. (The compiler would gather fields on its stack, or pair them.)
+    #[inline(always)]
+    pub(crate) fn put<F>(&self, offset: usize, value: F) {
+        assert!(offset + size_of::<F>() <= size_of::<T>());
+        let to = self.0.wrapping_byte_add(offset).cast::<F>();
+        // SAFETY: within the struct, which by the caller's promise is there and aligned, and so is a field of it.
+        unsafe { to.write_volatile(value) };
     }
 }
 
@@ -461,7 +483,7 @@ mod tests {
         let mut later = Later { now: Now { size: size_of::<Later>(), a: 1, b: 2 }, c: 0 };
         assert!(In::<Now>((&raw const later).cast()).read("x").is_ok(), "a field that is not set is none");
         later.c = 3;
-        let status = In::<Now>((&raw const later).cast()).read("x").unwrap_err().status;
+        let status = In::<Now>((&raw const later).cast()).read("x").unwrap_err().status();
         assert_eq!(status, shmx_status::BadSize);
         let mut old = [16_usize, 0, 99];
         Fill::<Now>(old.as_mut_ptr().cast()).check("x").unwrap().fill(Now { size: 24, a: 7, b: 8 });
@@ -477,9 +499,9 @@ mod tests {
         for size in [0, 15, LARGEST + 1, usize::MAX / 2, usize::MAX] {
             let mut words = [size, 1, 2, 3];
             let read = In::<Now>(words.as_ptr().cast()).read("x").unwrap_err();
-            assert_eq!(read.status, shmx_status::BadSize, "{size}");
+            assert_eq!(read.status(), shmx_status::BadSize, "{size}");
             let fill = Fill::<Now>(words.as_mut_ptr().cast()).check("x").unwrap_err();
-            assert_eq!(fill.status, shmx_status::BadSize, "{size}");
+            assert_eq!(fill.status(), shmx_status::BadSize, "{size}");
             assert_eq!(words, [size, 1, 2, 3]);
         }
     }
@@ -489,7 +511,7 @@ mod tests {
         // The second one says that it is larger than the array has room for.
         let words = [24_usize, 1, 2, 64, 3, 4];
         let read = In::<Now>(words.as_ptr().cast()).array(2, "x").unwrap_err();
-        assert_eq!(read.status, shmx_status::BadSize);
+        assert_eq!(read.status(), shmx_status::BadSize);
         let words = [24_usize, 1, 2, 24, 3, 4];
         assert_eq!(In::<Now>(words.as_ptr().cast()).array(2, "x").unwrap()[1], Now { size: 24, a: 3, b: 4 });
     }
@@ -502,6 +524,6 @@ mod tests {
         put_if_wanted(other, 2);
         assert_eq!(x, 2);
         put_if_wanted(Out(std::ptr::null_mut()), 3);
-        assert_eq!(put(Out(std::ptr::null_mut()), "x", 3).unwrap_err().status, shmx_status::Null);
+        assert_eq!(put(Out(std::ptr::null_mut()), "x", 3).unwrap_err().status(), shmx_status::Null);
     }
 }

@@ -42,10 +42,20 @@ impl<R: Reader> Lender<R> {
         Self { reader: NonNull::from(Box::leak(Box::new(reader))), lent: None, lend: 0 }
     }
 
+    /// Ends what is lent. Most frames are copied, and have no lease to end: not worth a call.
+    #[inline(always)]
+    fn end(&mut self) {
+        match self.lent.take() {
+            Some(frame) if frame.is_leased() => drop(frame),
+            // Nothing is left to do.
+            copied => std::mem::forget(copied),
+        }
+    }
+
     /// The reader; what it has lent ends.
     #[inline]
     pub(crate) fn reader(&mut self) -> &mut R {
-        self.lent = None;
+        self.end();
         // SAFETY: it comes from a box that is freed in `drop` only. Nothing else leads to it: the frame that borrowed
         // it is gone, and `&mut self` bounds what is returned.
         unsafe { self.reader.as_mut() }
@@ -58,13 +68,14 @@ impl<R: Reader> Lender<R> {
         view: crate::args::Place<shmx_view>,
         take: impl for<'r> FnOnce(&'r mut R) -> Result<Option<Frame<'r>>, ReadError>,
     ) -> Result<shmx_status, Fault> {
-        self.lent = None;
+        self.end();
         // SAFETY: as in `reader`. The frame that `take` returns borrows the reader and nothing else, since it works for
-        // any lifetime. It ends before the reader is used again: every use begins with `self.lent = None`.
+        // any lifetime. It ends before the reader is used again: every use begins with `end`.
         let reader: &'static mut R = unsafe { self.reader.as_mut() };
         let Some(frame) = take(reader)? else { return Ok(shmx_status::Nothing) };
-        self.lend = self.lend.checked_add(1).unwrap_or(1);
-        view.fill(shmx_view::of_lent(self.lent.insert(frame), self.lend));
+        self.lend = self.lend.wrapping_add(1).max(1);
+        let frame = self.lent.insert(frame);
+        shmx_view::put_lent(view, frame, self.lend);
         Ok(shmx_status::Ok)
     }
 

@@ -99,11 +99,16 @@ pub struct shmx_server_options {
     pub directory: Bytes,
     /// Bytes of it.
     pub directory_used: usize,
+    /// How many of the newest frames stay for readers that take each in order; 0 means as many as there are slots for.
+    /// With few of them large frames stay in the processor's cache. Since version 3.
+    pub history: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, begins with a `usize`, integers and pointers only.
 unsafe impl Versioned for shmx_server_options {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, history);
 }
 
 /// Do not enter the region into the page table when it is opened.
@@ -218,7 +223,11 @@ pub(crate) fn server(name: &str, options: In<shmx_server_options>) -> Result<(Se
         | SHMX_SERVER_SHARED
         | SHMX_SERVER_RING_ALWAYS;
     check_flags(o.flags, known)?;
+    if o.reserved != 0 {
+        return Err(reserved("options"));
+    }
     builder = builder
+        .history(o.history)
         .publish_time(o.flags & SHMX_SERVER_NO_PUBLISH_TIME == 0)
         .replace(o.flags & SHMX_SERVER_REPLACE != 0)
         .huge_pages(o.flags & SHMX_SERVER_HUGE_PAGES != 0)

@@ -110,17 +110,19 @@ statuses! {
     Unsupported = 46 c"unsupported", NotTaken = 47 c"not taken", NameLost = 48 c"name lost",
 }
 
-/// An error on its way out.
+/// An error on its way out. One word: a result that is larger goes through memory, also where all is well.
 #[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) status: shmx_status,
-    text: String,
-}
+pub(crate) struct Fault(Box<(shmx_status, String)>);
 
 impl Fault {
     #[cold]
     pub(crate) fn new(status: shmx_status, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self(Box::new((status, text.into())))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn status(&self) -> shmx_status {
+        self.0.0
     }
 
     #[cold]
@@ -316,10 +318,12 @@ thread_local! {
 
 #[cold]
 fn failed(function: &str, fault: Fault) -> shmx_status {
-    let text = format!("{function}: {}", fault.text).replace('\0', "\u{fffd}");
+    let Fault(inner) = fault;
+    let (status, text) = *inner;
+    let text = format!("{function}: {text}").replace('\0', "\u{fffd}");
     // A thread that is ending keeps no text.
     let _ = LAST.try_with(|last| *last.borrow_mut() = CString::new(text).unwrap_or_default());
-    fault.status
+    status
 }
 
 /// Runs the body of an exported function. No panic passes it.

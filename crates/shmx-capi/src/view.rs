@@ -1,9 +1,12 @@
 //! Frames as C sees them: plain views, and the streams in them.
 
-use crate::args::{Bytes, Fill, In, Out, Versioned, put};
+use crate::args::{Bytes, Fill, In, Out, Place, Versioned, put};
 use crate::status::{Fault, guard, shmx_status};
-use shmx::abi::frame::{StreamData, Streams};
+use shmx::abi::frame::{DATA_OFFSET, StreamData, Streams};
+use shmx::abi::wire::{FrameStreamHeader, TlvHeader};
+use shmx::abi::{TLV_ALIGN, TLV_FRAME_STREAM};
 use shmx::{ChecksumState, Frame, OwnedFrame};
+use std::mem::offset_of;
 
 /// What is known about a frame's checksum.
 #[repr(C)]
@@ -70,47 +73,91 @@ unsafe impl Versioned for Head {
     const FIRST: usize = size_of::<Self>();
 }
 
-const _: () = assert!(std::mem::offset_of!(Head, bytes) == std::mem::offset_of!(shmx_view, bytes));
+const _: () = assert!(offset_of!(Head, bytes) == offset_of!(shmx_view, bytes));
 
 fn payload(view: &In<shmx_view>) -> Result<&[u8], Fault> {
     let head: &Head = view.first("view")?;
     head.payload.get(head.bytes, "view.payload")
 }
 
-macro_rules! view {
-    ($frame:expr, $lend:expr) => {{
+/// What each field of a view is; `$put` gets its name and its value.
+macro_rules! fields {
+    ($frame:expr, $lend:expr, $put:ident) => {
         let (frame, payload) = ($frame, $frame.payload());
-        Self {
-            size: size_of::<Self>(),
-            payload: Bytes::of(payload),
-            bytes: payload.len(),
-            frame_id: frame.frame_id(),
-            session_id: frame.session_id(),
-            sim_time: frame.sim_time(),
-            missed_before: frame.missed_before(),
-            slot: frame.slot(),
-            tlv_count: frame.tlv_count(),
-            checksum: frame.stored_checksum().unwrap_or(0),
-            checksum_state: match frame.checksum() {
-                ChecksumState::Verified => shmx_checksum_state::Verified,
-                ChecksumState::Mismatch => shmx_checksum_state::Mismatch,
-                ChecksumState::Absent => shmx_checksum_state::Absent,
-                _ => shmx_checksum_state::Unverified,
-            } as u32,
-            leased: frame.is_leased().into(),
-            lend: $lend,
-        }
-    }};
+        let checksum = frame.stored_checksum().unwrap_or(0);
+        let state = match frame.checksum() {
+            ChecksumState::Verified => shmx_checksum_state::Verified,
+            ChecksumState::Mismatch => shmx_checksum_state::Mismatch,
+            ChecksumState::Absent => shmx_checksum_state::Absent,
+            _ => shmx_checksum_state::Unverified,
+        };
+        $put!(checksum, checksum);
+        $put!(checksum_state, state as u32);
+        $put!(payload, Bytes::of(payload));
+        $put!(bytes, payload.len());
+        $put!(frame_id, frame.frame_id());
+        $put!(session_id, frame.session_id());
+        $put!(sim_time, frame.sim_time());
+        $put!(missed_before, frame.missed_before());
+        $put!(slot, frame.slot());
+        $put!(tlv_count, frame.tlv_count());
+        $put!(leased, u32::from(frame.is_leased()));
+        $put!(lend, $lend);
+    };
 }
 
 impl shmx_view {
+    const NONE: Self = Self {
+        size: size_of::<Self>(),
+        payload: Bytes::of(&[]),
+        bytes: 0,
+        frame_id: 0,
+        session_id: 0,
+        sim_time: 0.0,
+        missed_before: 0,
+        slot: 0,
+        tlv_count: 0,
+        checksum: 0,
+        checksum_state: 0,
+        leased: 0,
+        lend: 0,
+    };
+
+    /// Writes what is known of a frame that was lent to where the caller wants it.
     #[inline]
-    pub(crate) fn of_lent(frame: &Frame<'_>, lend: u32) -> Self {
-        view!(frame, lend)
+    pub(crate) fn put_lent(place: Place<Self>, frame: &Frame<'_>, lend: u32) {
+        let Some(view) = place.whole() else { return Self::put_part(place, frame, lend) };
+        macro_rules! put {
+            ($field:ident, $value:expr) => {
+                view.put(offset_of!(Self, $field), $value)
+            };
+        }
+        fields!(frame, lend, put);
+    }
+
+    /// The same for a caller that knows another version.
+    #[cold]
+    #[inline(never)]
+    fn put_part(place: Place<Self>, frame: &Frame<'_>, lend: u32) {
+        let mut view = Self::NONE;
+        macro_rules! put {
+            ($field:ident, $value:expr) => {
+                view.$field = $value
+            };
+        }
+        fields!(frame, lend, put);
+        place.fill(view);
     }
 
     pub(crate) fn of_kept(frame: &OwnedFrame) -> Self {
-        view!(frame, 0)
+        let mut view = Self::NONE;
+        macro_rules! put {
+            ($field:ident, $value:expr) => {
+                view.$field = $value
+            };
+        }
+        fields!(frame, 0, put);
+        view
     }
 }
 
@@ -133,6 +180,44 @@ impl shmx_data {
         Self { stream_id: s.stream_id, elem_count: s.elem_count, data: Bytes::of(s.data), bytes: s.data.len() }
     }
 }
+
+/// Type of the records that hold a stream.
+pub const SHMX_RECORD_STREAM: u32 = 0x2000;
+
+/// Records of a payload begin at multiples of this.
+pub const SHMX_RECORD_ALIGN: u32 = 16;
+
+/// What the record of a stream begins with in a payload (docs/wire-format.md, 5.3); the data follow. For programs that
+/// walk over a payload themselves: another process may have written it, and may still write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct shmx_record {
+    /// SHMX_RECORD_STREAM; a record of another type has only its `length` in common with these.
+    pub record_type: u32,
+    /// Bytes of the record that follow this field.
+    pub length: u32,
+    /// Number of the stream.
+    pub stream_id: u32,
+    /// Elements, as the producer counted them.
+    pub elem_count: u32,
+    /// Bytes of data.
+    pub bytes: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// The header has numbers of its own, and they are those of the format.
+const _: () = {
+    const HEAD: usize = size_of::<TlvHeader>();
+    assert!(SHMX_RECORD_STREAM == TLV_FRAME_STREAM && SHMX_RECORD_ALIGN == TLV_ALIGN);
+    assert!(offset_of!(shmx_record, record_type) == offset_of!(TlvHeader, ty));
+    assert!(offset_of!(shmx_record, length) == offset_of!(TlvHeader, length));
+    assert!(offset_of!(shmx_record, stream_id) == HEAD + offset_of!(FrameStreamHeader, stream_id));
+    assert!(offset_of!(shmx_record, elem_count) == HEAD + offset_of!(FrameStreamHeader, elem_count));
+    assert!(offset_of!(shmx_record, bytes) == HEAD + offset_of!(FrameStreamHeader, bytes_payload));
+    assert!(offset_of!(shmx_record, reserved) == HEAD + offset_of!(FrameStreamHeader, reserved));
+    assert!(size_of::<shmx_record>() == DATA_OFFSET as usize);
+};
 
 /// Finds a stream in a frame by its number; SHMX_STATUS_NOTHING if the frame does not carry it.
 ///
@@ -164,6 +249,6 @@ pub extern "C" fn shmx_view_at(view: In<shmx_view>, index: usize, out: Out<shmx_
 
 /// Checked before a frame is taken for it.
 #[inline]
-pub(crate) fn place(view: Fill<shmx_view>) -> Result<crate::args::Place<shmx_view>, Fault> {
+pub(crate) fn place(view: Fill<shmx_view>) -> Result<Place<shmx_view>, Fault> {
     view.check("view")
 }

@@ -299,7 +299,8 @@ impl Cursor {
     }
 
     /// The same, once there are [`Cursor::news`].
-    #[inline]
+    // Always: its result would go through memory.
+    #[inline(always)]
     pub(crate) fn next_of_news<G: Ground>(&mut self, g: &mut G) -> Look<G::Held> {
         // The next frame usually lies in the next slot; looking there first leaves the other headers alone.
         match self.take_following(g) {

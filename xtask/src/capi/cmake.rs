@@ -178,7 +178,8 @@ fn archive(prefix: &Path, program: &Path) -> Result<()> {
     super::whole(Command::new(program))
 }
 
-fn pkg_config(prefix: &Path, program: &Path) -> Result<()> {
+/// A program by what pkg-config says of this prefix.
+pub(super) fn pkg_config(prefix: &Path, program: &Path) -> Result<()> {
     let mut ask = Command::new("pkg-config");
     ask.args(["--cflags", "--libs", "shmx"]).env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
     let flags = output(&mut ask)?;

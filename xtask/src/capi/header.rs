@@ -1,9 +1,8 @@
 //! `shmx.h`, made by cbindgen out of crates/shmx-capi.
 
-use crate::interop::output;
-use crate::step::cargo;
+use crate::interop::{cargo_tool, output};
 use anyhow::{Context, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const VERSION: &str = "0.29.4";
@@ -12,7 +11,7 @@ const HEADER: &str = "crates/shmx-capi/include/shmx.h";
 
 /// Writes the header, or compares it with what is committed.
 pub(super) fn make(target: &Path, check: bool) -> Result<()> {
-    let cbindgen = tool(target)?;
+    let cbindgen = cargo_tool(target, "cbindgen", VERSION)?;
     let mut c = Command::new(cbindgen);
     let raw = output(c.args(["--quiet", "--config"]).arg(format!("{CRATE}/cbindgen.toml")).arg(CRATE))?;
     let text = plain(&raw)?;
@@ -25,21 +24,6 @@ pub(super) fn make(target: &Path, check: bool) -> Result<()> {
     let at = differs.map(|(i, (a, b))| format!("line {}: `{a}` is to be `{b}`", i + 1));
     ensure!(have == text, "{HEADER} is not what the code gives ({at:?}); run `cargo xtask capi-header`");
     Ok(())
-}
-
-/// cbindgen of an exact version, built on first use and kept under the target directory.
-fn tool(target: &Path) -> Result<PathBuf> {
-    let root = target.join("tools");
-    let program = root.join(format!("bin/cbindgen{}", std::env::consts::EXE_SUFFIX));
-    let have = output(Command::new(&program).arg("--version")).unwrap_or_default();
-    if have.trim() == format!("cbindgen {VERSION}") {
-        return Ok(program);
-    }
-    crate::step::head(format_args!("building cbindgen {VERSION}"));
-    let mut install = cargo(&["install", "cbindgen", "--version", VERSION, "--locked", "--debug", "--quiet", "--root"]);
-    // The project's own flags are not for it.
-    output(install.arg(&root).env_remove("RUSTFLAGS")).context("build cbindgen")?;
-    Ok(program)
 }
 
 /// The names of the pointers that functions of the crate take (its `args.rs`), which a header has no use for.

@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 const INCLUDE: &str = "crates/shmx-capi/include";
-const MANIFEST: &str = "share/shmx/installed.txt";
+/// The list of what was installed.
+pub(super) const MANIFEST: &str = "share/shmx/installed.txt";
 const SONAME: &str = "libshmx.so.0";
 
 /// Libraries that a program needs beside the static one.
@@ -111,7 +112,9 @@ impl Prefix {
     }
 
     fn command(&mut self, shmx: &Path) -> Result<()> {
-        self.copy(shmx, "bin/shmx")?;
+        let installed = self.copy(shmx, "bin/shmx")?;
+        // As above: lines of source are most of its bytes.
+        let _ = output(Command::new("strip").arg("--strip-debug").arg(installed));
         let pages = self.root.join("share/man/man1");
         output(Command::new(shmx).args(["man", "--dir"]).arg(&pages))?;
         for entry in fs::read_dir(&pages)? {

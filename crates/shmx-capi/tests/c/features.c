@@ -1,8 +1,10 @@
 // Every part of shmx.h in one process, and what misuse gets. `features NAME`.
 #include "check.h"
+#ifndef _WIN32
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
+#endif
 
 static uint32_t seen_in_use(shmx_server *server) {
     shmx_reader readers[32];
@@ -164,6 +166,20 @@ static void control_both_ways(shmx_server *server, const char *name) {
     shmx_client_free(&client);
 }
 
+#ifdef _WIN32
+static void slept_on(const char *name) {
+    shmx_server *server = NULL;
+    shmx_client *client = NULL;
+    int fd = -7;
+    OK(shmx_server_create(name, NULL, &server));
+    OK(shmx_client_open(name, NULL, &client));
+    IS(SHMX_STATUS_UNSUPPORTED, shmx_client_wait_fd(client, &fd));
+    IS(SHMX_STATUS_UNSUPPORTED, shmx_server_control_fd(server, &fd));
+    CHECK(fd == -7);
+    shmx_client_free(&client);
+    shmx_server_free(&server);
+}
+#else
 static int readable(struct pollfd *fd) {
     int ready;
     do {
@@ -201,6 +217,7 @@ static void slept_on(const char *name) {
     shmx_client_free(&client);
     shmx_server_free(&server);
 }
+#endif
 
 static void looked_at(shmx_server *server, const char *name) {
     shmx_inspector *inspector = NULL;

@@ -57,7 +57,8 @@ impl Directory {
     }
 
     /// The stream that its producer asks for: the one with this number, whose name is compared.
-    #[inline]
+    // Always, as `FrameWriter::append_as`: arguments and result would go through memory.
+    #[inline(always)]
     pub(crate) fn lookup_declared(&self, asked: StreamRef<'_>) -> Result<&StreamInfo, LookupError> {
         let Some(found) = self.stream(asked.id) else { return Err(self.unknown(&asked)) };
         if let Some(name) = asked.name
@@ -70,18 +71,16 @@ impl Directory {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn check_type(found: &StreamInfo, asked: StreamRef<'_>) -> Result<(), LookupError> {
     match asked.element {
-        Some((ty, components)) if !found.holds_as(ty, components) => {
-            let asked = element_text(Some(ty), ty.to_wire(), components);
-            Err(LookupError::Type {
-                id: found.id,
-                name: found.name_lossy().into_owned(),
-                found: found.element_text(),
-                asked,
-            })
-        }
+        Some((ty, components)) if !found.holds_as(ty, components) => Err(other_type(found, ty, components)),
         _ => Ok(()),
     }
+}
+
+#[cold]
+fn other_type(found: &StreamInfo, ty: ElementType, components: u32) -> LookupError {
+    let asked = element_text(Some(ty), ty.to_wire(), components);
+    LookupError::Type { id: found.id, name: found.name_lossy().into_owned(), found: found.element_text(), asked }
 }

@@ -506,7 +506,15 @@ impl<'a> FrameWriter<'a> {
     #[inline(always)]
     pub fn append_as(&mut self, stream: StreamRef<'_>, bytes: &[u8]) -> Result<(), AppendError> {
         let (id, elem_count) = self.elements_as(stream, bytes.len())?;
-        self.append_bytes(id, elem_count, bytes)
+        // As `append_bytes`, and here: a frame that is lent to a function lies in memory from then on.
+        let before = self.cursor.used();
+        let data = self.reserve_bytes(id, elem_count, bytes.len())?;
+        if bytes.len() < FUSED {
+            data.copy_from_slice(bytes);
+        } else {
+            self.copy_large(before + DATA_OFFSET, bytes);
+        }
+        Ok(())
     }
 
     /// Makes room for `len` bytes of such values and returns it for writing in place. It holds whatever an earlier
