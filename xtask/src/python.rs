@@ -34,7 +34,7 @@ const LINT: &[&str] = &[
     "librt==0.17.0",
     "ast_serialize==0.13.1",
 ];
-const PEERS: &[&str] = &["iceoryx2==0.10.0"];
+const PEERS: &[&str] = &["iceoryx2==0.10.0", "flatbuffers==25.12.19"];
 
 /// `cargo xtask wheel`: the wheels of both packages in `target/wheels`.
 pub(crate) fn wheel(tally: &mut Tally) -> Result<()> {
