@@ -70,7 +70,8 @@ def readme() -> dict[str, str]:
     env["PYTHONIOENCODING"] = "utf-8"
     text = subprocess.run([interpreter, "-c", ask], capture_output=True, check=True, env=env).stdout.decode()
     blocks: dict[str, str] = {}
-    heading, block = "", None
+    heading = ""
+    block: list[str] | None = None
     for line in text.splitlines():
         if block is not None:
             if line == "```":

@@ -298,7 +298,12 @@ def test_control_c_ends_every_wait(name, spawn, wait):
 def test_signal_handlers_run_during_a_wait(name):
     with pyshmx.Publisher(name, {"t": "u64"}) as pub, pyshmx.Reader(name) as reader:
         seen = []
-        before = signal.signal(signal.SIGALRM, lambda *_: (seen.append(1), pub.publish({"t": 4})))
+
+        def on_alarm(*_: object) -> None:
+            seen.append(1)
+            pub.publish({"t": 4})
+
+        before = signal.signal(signal.SIGALRM, on_alarm)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             assert reader.wait(LIMIT)["t"] == 4
