@@ -71,9 +71,11 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true")
     given = parser.parse_args()
     context = multiprocessing.get_context("spawn")
-    start = {"camera": (given.name, given.frames), "viewer": (given.name,), "logger": (given.name,)}
-    functions = {"camera": camera, "viewer": viewer, "logger": logger}
-    running = {who: context.Process(target=functions[who], args=args, name=who) for who, args in start.items()}
+    running = {
+        "camera": context.Process(target=camera, args=(given.name, given.frames)),
+        "viewer": context.Process(target=viewer, args=(given.name,)),
+        "logger": context.Process(target=logger, args=(given.name,)),
+    }
     for process in running.values():
         process.start()
     if given.kill:

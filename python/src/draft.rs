@@ -75,14 +75,19 @@ impl Draft {
         self.0.lock().places.iter().find(|p| p.stream_id == stream_id).copied()
     }
 
+    /// Where it is to be published.
+    pub(crate) fn server(&mut self) -> &SharedServer {
+        self.0.get_mut().cell.borrow_owner()
+    }
+
     /// Bytes used so far.
-    pub(crate) fn used(&self) -> u32 {
-        self.0.lock().cell.borrow_dependent().0.as_ref().map_or(0, FrameWriter::used)
+    pub(crate) fn used(&mut self) -> u32 {
+        self.0.get_mut().cell.borrow_dependent().0.as_ref().map_or(0, FrameWriter::used)
     }
 
     /// Copies bytes that need not be declared. A stream that is in the frame already is added once more.
-    pub(crate) fn append(&self, stream_id: u32, elem_count: u32, data: &[u8]) -> Result<(), AppendError> {
-        self.0.lock().cell.with_dependent_mut(|_, open| {
+    pub(crate) fn append(&mut self, stream_id: u32, elem_count: u32, data: &[u8]) -> Result<(), AppendError> {
+        self.0.get_mut().cell.with_dependent_mut(|_, open| {
             let Some(frame) = &mut open.0 else { return Err(AppendError::Forked) };
             match frame.append_undeclared(stream_id, elem_count, data) {
                 Err(AppendError::DuplicateStream { .. }) => {

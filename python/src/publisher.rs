@@ -181,7 +181,7 @@ impl Publisher {
         for (key, value) in values.copy()? {
             fill(py, schema.find(&key)?, &draft, &value)?;
         }
-        let draft = Arc::try_unwrap(draft).map_err(|_| errors::error(py, "ViewsAlive", "the frame is in use"))?;
+        let mut draft = Arc::try_unwrap(draft).map_err(|_| errors::error(py, "ViewsAlive", "the frame is in use"))?;
         let large = draft.used() as usize > LARGE;
         detached_if(py, large, || draft.publish(time)).map_err(|e| errors::publish(py, &e))
     }

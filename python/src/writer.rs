@@ -102,7 +102,7 @@ impl FrameWriter {
     /// arrays of it live.
     fn publish(&self, py: Python<'_>) -> PyResult<u64> {
         let found = take_alone(&mut lock(py, &self.draft));
-        let draft = match found {
+        let mut draft = match found {
             Alone::Yes(draft) => draft,
             Alone::No { views } => return Err(in_use(py, views)),
             Alone::Nothing => return Err(done(py)),

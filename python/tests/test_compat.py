@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import until
 
+import pyshmx
 import pyshmx.compat as shmx
 
 SPEC = [shmx.create_stream_spec(1, "a", shmx.DT_U8, 1, 1)]
@@ -148,6 +149,38 @@ def test_no_free_slot_is_no_error(name):
     assert server.append_stream(third, 1, b"x", 1) is False, "a frame is whole or not at all"
     assert server.publish_frame(third, 0) is False
     assert publish(server, b"x"), "what is dropped gives its slot back"
+
+
+def test_leases_of_readers_are_no_error(name):
+    server = served(name, slots=3)
+    with pyshmx.Reader(name, copy=False) as reader:
+        held = []
+        for _ in range(3):
+            assert publish(server, bytes(1000))
+            held.append(reader.wait(5))
+        handle = server.begin_frame()
+        assert server.append_stream(handle, 1, b"x", 1) is False
+        assert server.publish_frame(handle, 0) is False
+        held.clear()
+        assert publish(server, b"x")
+
+
+def test_an_inspector_needs_no_right_to_write(name, spawn):
+    server = served(name)
+    publish(server, b"x")
+    os.chmod(f"/dev/shm/{name}", 0o444)
+    process = spawn(
+        """
+        import os, sys, pyshmx.compat as shmx
+        if os.getuid() == 0:
+            os.setuid(65534)
+        client, inspector = shmx.Client(), shmx.Inspector()
+        print(client.open(sys.argv[1]), inspector.open(sys.argv[1]), inspector.inspect()["frame_seq"])
+        """,
+        name,
+    )
+    assert process.line() == "False True 1"
+    server.destroy()
 
 
 def test_handles_that_are_not_used_cost_nothing(name):

@@ -22,7 +22,7 @@ EXAMPLES = [(d, line, code) for d in DOCUMENTS for line, code in blocks(ROOT / d
 
 @pytest.mark.parametrize(("document", "line", "code"), EXAMPLES, ids=[f"{d}:{line}" for d, line, _ in EXAMPLES])
 def test_examples(document, line, code, name):
-    regions = dict.fromkeys(re.findall(r'(?:Publisher|Reader|tap)\("(\w+)"', code))
+    regions = dict.fromkeys(re.findall(r'(?:Publisher|Reader|tap|create|open)\("(\w+)"', code))
     run(code, {old: f"{name}-{old}" for old in regions})
 
 

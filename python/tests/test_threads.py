@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,44 +13,70 @@ import pytest
 from conftest import LIMIT, until
 
 import pyshmx
+import pyshmx.compat as shmx
 
 
-def test_other_threads_run_during_waits_and_copies(name):
-    """Copies of 50 MB and a wait, beside a thread that counts."""
+@pytest.fixture
+def ran_during() -> Iterator[Callable[[Callable[[], object]], bool]]:
+    """Whether a thread that counts got on during a call."""
+    stop = threading.Event()
+    ticks = 0
+
+    def count() -> None:
+        nonlocal ticks
+        while not stop.is_set():
+            ticks += 1
+            time.sleep(0)
+
+    def ran_during(what: Callable[[], object]) -> bool:
+        before = ticks
+        what()
+        return ticks > before + 1
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    try:
+        until(lambda: ticks)
+        yield ran_during
+    finally:
+        stop.set()
+        counter.join(LIMIT)
+
+
+def test_other_threads_run_during_waits_and_copies(name, ran_during):
+    """Copies of 50 MB and a wait."""
     big = np.zeros(50_000_000, np.uint8)
     with pyshmx.Publisher(name, {"a": ("u8", big.shape)}, slots=3) as pub, pyshmx.Reader(name, copy=True) as reader:
-        stop = threading.Event()
-        ticks = 0
-
-        def count() -> None:
-            nonlocal ticks
-            while not stop.is_set():
-                ticks += 1
-                time.sleep(0)
-
-        counter = threading.Thread(target=count)
-        counter.start()
-
-        def ran_during(what) -> bool:
-            before = ticks
-            what()
-            return ticks > before + 1
 
         def wait() -> None:
             with pytest.raises(TimeoutError):
                 reader.next(0.1)
 
-        try:
-            until(lambda: ticks)
-            # Once is enough: whether the system lets the other thread run during one copy is its own affair.
-            until(lambda: ran_during(lambda: pub.publish({"a": big})), "a copy without the lock")
-            until(lambda: ran_during(reader.latest), "a copy out without the lock")
-            while reader.try_next() is not None:
-                pass
-            until(lambda: ran_during(wait), "a wait without the lock")
-        finally:
-            stop.set()
-            counter.join(LIMIT)
+        # Once is enough: whether the system lets the other thread run during one copy is its own affair.
+        until(lambda: ran_during(lambda: pub.publish({"a": big})), "a copy without the lock")
+        until(lambda: ran_during(reader.latest), "a copy out without the lock")
+        while reader.try_next() is not None:
+            pass
+        until(lambda: ran_during(wait), "a wait without the lock")
+
+
+def test_other_threads_run_during_copies_of_the_drop_in(name, ran_during):
+    data = bytes(50_000_000)
+    server, client = shmx.Server(), shmx.Client()
+    assert server.create(name, frame_bytes_cap=len(data) + 64)
+    assert client.open(name)
+    handle = None
+
+    def append() -> None:
+        nonlocal handle
+        handle = server.begin_frame()
+        assert server.append_stream(handle, 1, data, len(data))
+
+    until(lambda: ran_during(append), "a copy without the lock")
+    assert server.publish_frame(handle, 0)
+    until(lambda: ran_during(client.get_latest_frame), "a copy out without the lock")
+    client.close()
+    server.destroy()
 
 
 def test_a_reader_in_a_wait_does_not_keep_others_from_it(name):
@@ -271,7 +298,12 @@ def test_control_c_ends_every_wait(name, spawn, wait):
 def test_signal_handlers_run_during_a_wait(name):
     with pyshmx.Publisher(name, {"t": "u64"}) as pub, pyshmx.Reader(name) as reader:
         seen = []
-        before = signal.signal(signal.SIGALRM, lambda *_: (seen.append(1), pub.publish({"t": 4})))
+
+        def on_alarm(*_: object) -> None:
+            seen.append(1)
+            pub.publish({"t": 4})
+
+        before = signal.signal(signal.SIGALRM, on_alarm)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             assert reader.wait(LIMIT)["t"] == 4

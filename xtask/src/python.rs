@@ -34,7 +34,7 @@ const LINT: &[&str] = &[
     "librt==0.17.0",
     "ast_serialize==0.13.1",
 ];
-const PEERS: &[&str] = &["iceoryx2==0.10.0"];
+const PEERS: &[&str] = &["iceoryx2==0.10.0", "flatbuffers==25.12.19"];
 
 /// `cargo xtask wheel`: the wheels of both packages in `target/wheels`.
 pub(crate) fn wheel(tally: &mut Tally) -> Result<()> {
@@ -175,6 +175,9 @@ fn lint(tally: &mut Tally, python: &Path) -> Result<()> {
     let cache = tests::target_dir()?.join("python/mypy");
     let mut types = run(&["-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir"]);
     step::command(tally, "types of the Python package", types.arg(&cache).arg("pyshmx"))?;
+    let mut examples = run(&["tests/run_types.py", "../README.md"]);
+    examples.args(["../docs/python.md", "../docs/images-between-processes.md", "examples/images.py"]);
+    step::command(tally, "types of the examples", &mut examples)?;
     // In another directory, where `pyshmx` is what is installed.
     let mut stubs = run(&["-m", "mypy.stubtest", "pyshmx"]);
     stubs.current_dir("python/tests");

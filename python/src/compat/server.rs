@@ -13,7 +13,6 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use shmx::SharedServer;
 use shmx::abi::directory::StreamEntry;
 use shmx::error::CreateError;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Publishes frames in a region. Without one until `create`.
@@ -28,8 +27,6 @@ struct State {
     server: SharedServer,
     /// That created it. Asking for it is a system call, which is too much for each frame.
     process: u32,
-    /// Frames that were begun, to be ended with the server.
-    begun: Vec<Weak<Mutex<Begun>>>,
 }
 
 /// A frame that was begun.
@@ -42,11 +39,33 @@ enum Begun {
     Done,
 }
 
+impl Begun {
+    /// The frame with its slot; none if it is done.
+    fn draft(&mut self) -> Option<&mut Draft> {
+        let gone = match self {
+            Self::New(server) => server.has_ended(),
+            Self::Open(draft) => draft.server().has_ended(),
+            Self::Done => return None,
+        };
+        if gone {
+            *self = Self::Done;
+        } else if matches!(self, Self::New(_))
+            && let Self::New(server) = std::mem::replace(self, Self::Done)
+        {
+            *self = Draft::begin(server).map_or(Self::Done, Self::Open);
+        }
+        match self {
+            Self::Open(draft) => Some(draft),
+            _ => None,
+        }
+    }
+}
+
 /// What `begin_frame` gives. It is shown as the original's is; there is nothing to do with it but to pass it on.
 #[pyclass(frozen, module = "builtins", name = "PyCapsule")]
 #[derive(Debug)]
 pub(crate) struct Handle {
-    begun: Arc<Mutex<Begun>>,
+    begun: Mutex<Begun>,
     /// That created its server.
     process: u32,
 }
@@ -68,12 +87,7 @@ impl Handle {
 
 impl Drop for State {
     fn drop(&mut self) {
-        for begun in self.begun.drain(..).filter_map(|b| b.upgrade()) {
-            // One that another thread is filling now reaches nobody.
-            if let Some(mut begun) = begun.try_lock() {
-                *begun = Begun::Done;
-            }
-        }
+        // Frames that were begun find that out.
         self.server.end();
     }
 }
@@ -211,7 +225,7 @@ impl Server {
             .replace(true);
         match py.detach(|| builder.create()) {
             Ok(server) => {
-                let state = State { server: server.into_shared(), process: std::process::id(), begun: Vec::new() };
+                let state = State { server: server.into_shared(), process: std::process::id() };
                 let before = lock(py, &self.state).replace(state);
                 py.detach(|| drop(before));
                 Ok(true)
@@ -240,18 +254,11 @@ impl Server {
     /// Begins a frame. It gets its slot with its first stream; without a free one, appending and publishing are False.
     /// Raises RuntimeError without a region.
     fn begin_frame(&self, py: Python<'_>) -> PyResult<Handle> {
-        let mut state = lock(py, &self.state);
-        let Some(state) = state.as_mut() else {
+        let state = lock(py, &self.state);
+        let Some(state) = state.as_ref() else {
             return Err(PyRuntimeError::new_err("no region: call create first"));
         };
-        let begun = Arc::new(Mutex::new(Begun::New(state.server.clone())));
-        // Now and then those that are gone are forgotten.
-        if state.begun.len() == state.begun.capacity() {
-            state.begun.retain(|b| b.strong_count() > 0);
-            state.begun.reserve(16);
-        }
-        state.begun.push(Arc::downgrade(&begun));
-        Ok(Handle { begun, process: state.process })
+        Ok(Handle { begun: Mutex::new(Begun::New(state.server.clone())), process: state.process })
     }
 
     /// Copies a stream's data, any contiguous buffer, into a frame. False if it does not fit, the frame was published,
@@ -277,11 +284,7 @@ impl Server {
             }
         };
         let appended = frame_handle.get().with(py, bytes.len() > LARGE, |begun| {
-            if let Begun::New(server) = begun {
-                *begun = Draft::begin(server.clone()).map_or(Begun::Done, Begun::Open);
-            }
-            let Begun::Open(draft) = begun else { return false };
-            draft.append(stream_id.0, elem_count.0, bytes).is_ok()
+            begun.draft().is_some_and(|draft| draft.append(stream_id.0, elem_count.0, bytes).is_ok())
         });
         Ok(appended == Some(true))
     }
@@ -289,7 +292,10 @@ impl Server {
     /// Publishes a frame. False if it is empty, was published before, or its server is gone.
     fn publish_frame(&self, py: Python<'_>, frame_handle: &Bound<'_, Handle>, sim_time: f64) -> bool {
         let begun = frame_handle.get().with(py, false, |begun| std::mem::replace(begun, Begun::Done));
-        let Some(Begun::Open(draft)) = begun else { return false };
+        let Some(Begun::Open(mut draft)) = begun else { return false };
+        if draft.server().has_ended() {
+            return false;
+        }
         let large = draft.used() as usize > LARGE;
         detached_if(py, large, || draft.publish(sim_time).is_ok())
     }

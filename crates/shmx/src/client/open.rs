@@ -74,6 +74,7 @@ impl Client {
         };
         Ok(Self {
             told: cursor.last_id,
+            lived: cursor.last_id,
             cursor,
             taken: Taken::new(features, shared.catalog.clone(), Arc::new(Pool::default()), home),
             manner,

@@ -65,6 +65,8 @@ pub struct Client {
     pub(super) beaten: Instant,
     /// When the server's life was looked at last.
     pub(super) looked: Instant,
+    /// The last frame taken when a wait last asked about the life of the server, or had a newer one for an answer.
+    pub(super) lived: u64,
     /// When a successor of the server was looked for last.
     pub(super) sought: Instant,
     pub(super) link: Arc<Link>,

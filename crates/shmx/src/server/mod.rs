@@ -202,7 +202,7 @@ impl Server {
     /// ```
     pub fn end(&self) {
         // After a takeover in place the name leads to the other server's region, which is this very object.
-        if self.check_region().is_err() || self.ended.swap(true, Ordering::Relaxed) {
+        if self.ended.swap(true, Ordering::Relaxed) || self.check_region().is_err() {
             return;
         }
         let h = self.region.header();
@@ -212,6 +212,23 @@ impl Server {
         if let Err(error) = self.region.os.remove() {
             tracing::warn!(%error, "the region's name could not be removed");
         }
+    }
+
+    /// Whether this process has called [`Server::end`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = shmx::Server::builder(format!("doc-has-ended-{}", std::process::id())).create()?;
+    /// assert!(!server.has_ended());
+    /// server.end();
+    /// assert!(server.has_ended());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn has_ended(&self) -> bool {
+        // Relaxed: nothing is read on the strength of it.
+        self.ended.load(Ordering::Relaxed)
     }
 }
 
