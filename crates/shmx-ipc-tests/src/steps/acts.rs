@@ -365,11 +365,11 @@ fn produce(operation: &str, name: &str, faulty: bool) -> Result<()> {
 
 /// The server goes on as if nothing had been; no slot is lost but what living readers lease. A `warm` one uses two.
 fn gets_on(server: &mut Server, next: u64, warm: bool) -> Result<()> {
+    server.reap_dead_readers();
     let mut slots = BTreeSet::new();
     for number in next..next + 2 * u64::from(SLOTS) + 1 {
         slots.insert(publish(server, VICTIMS, number)?);
     }
-    server.reap_dead_readers();
     let leased: u32 = server.snapshot_readers().iter().map(|r| r.leased_slots).sum();
     ensure!(slots.len() as u32 + leased + u32::from(warm) >= SLOTS, "only {slots:?} were used, {leased} leased");
     ensure!(server.poll_control(16).damaged.is_empty(), "a damaged ring");

@@ -8,7 +8,8 @@ use crate::steps::server_world::ServerWorld;
 use crate::steps::trace::{Point, Tracee};
 use crate::steps::watch;
 use crate::steps::world::{Beside, Outcome, Way, World};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How many times an operation is recorded until two records agree: who is interrupted for long may do a chore more.
@@ -23,6 +24,10 @@ pub(crate) struct Figures {
     pub(crate) graced: u64,
     pub(crate) pairs: u64,
     pub(crate) pair_kills: u64,
+    /// System calls that can fail, errors that they were given, and operations that gave an error of their own then.
+    pub(crate) calls: u64,
+    pub(crate) errors: u64,
+    pub(crate) refused: u64,
     pub(crate) failed: u64,
 }
 
@@ -57,17 +62,18 @@ impl Case {
         })
     }
 
-    /// World and victim, right before the operation.
-    fn set(&self) -> Result<(Box<dyn World>, Tracee)> {
+    /// World and victim, right before the operation. A `faulty` one tries again after an error.
+    pub(crate) fn set(&self, faulty: bool) -> Result<(Box<dyn World>, Tracee, String)> {
         let name = unique();
         let mut world = self.world(&name)?;
-        let victim = Tracee::start(&["steps-victim", self.operation, &name])?;
+        let args = ["steps-victim", self.operation, &name, "faulty"];
+        let victim = Tracee::start(if faulty { &args } else { &args[..3] })?;
         world.ready().context("before the operation")?;
-        Ok((world, victim))
+        Ok((world, victim, name))
     }
 
     fn record_once(&self) -> Result<(Vec<Point>, u64)> {
-        let (world, mut victim) = self.set()?;
+        let (world, mut victim, _) = self.set(false)?;
         let recorded = victim.record()?;
         end(world, victim)?;
         Ok(recorded)
@@ -126,16 +132,21 @@ impl Case {
             Err(e) => {
                 figures.failed += 1;
                 println!("FAILED {case}: {e:#}");
-                for name in objects(&format!("{PREFIX}steps-{:07}-", std::process::id())) {
-                    let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
-                }
+                Self::tidy();
                 false
             }
         }
     }
 
+    /// So that the next case is judged by itself.
+    pub(crate) fn tidy() {
+        for name in objects(&format!("{PREFIX}steps-{:07}-", std::process::id())) {
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
+        }
+    }
+
     fn play(&self, point: &Point, fate: Fate) -> Result<bool> {
-        let (mut world, mut victim) = self.set()?;
+        let (mut world, mut victim, _) = self.set(false)?;
         if !victim.go_to(point)? {
             bail!("the victim did not come by {point}");
         }
@@ -159,32 +170,56 @@ impl Case {
 }
 
 /// The victim has done its operation: it goes on, ends by itself, and leaves nothing.
-pub(crate) fn end(mut world: Box<dyn World>, victim: Tracee) -> Result<()> {
+fn end(mut world: Box<dyn World>, victim: Tracee) -> Result<()> {
     let alive = world.alive();
     let (code, said) = victim.finish()?;
     alive.with_context(|| format!("after the operation; the victim ended with {code}: {said}"))?;
-    let outcome = match code {
-        0 => Outcome::Done,
-        REFUSED => Outcome::Refused,
+    world.after(outcome(code, &said)?).context("after the victim has ended")
+}
+
+pub(crate) fn outcome(code: i32, said: &str) -> Result<Outcome> {
+    match code {
+        0 => Ok(Outcome::Done),
+        REFUSED => Ok(Outcome::Refused),
         code => bail!("the victim ended with {code}: {said}"),
-    };
-    world.after(outcome).context("after the victim has ended")
+    }
 }
 
 impl Figures {
-    pub(crate) fn add(&mut self, other: &Self) {
-        let Self { instructions, points, kills, graced, pairs, pair_kills, failed } = *other;
-        self.instructions += instructions;
-        self.points += points;
-        self.kills += kills;
-        self.graced += graced;
-        self.pairs += pairs;
-        self.pair_kills += pair_kills;
-        self.failed += failed;
+    /// As a line of numbers.
+    pub(crate) fn to_line(self) -> String {
+        self.all().map(|n| n.to_string()).join(" ")
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
-        ensure!(self.points > 0 && self.kills > 0, "nobody was killed");
+    fn all(self) -> [u64; 10] {
+        let Self { instructions, points, kills, graced, pairs, pair_kills, calls, errors, refused, failed } = self;
+        [instructions, points, kills, graced, pairs, pair_kills, calls, errors, refused, failed]
+    }
+
+    pub(crate) fn from_line(line: &str) -> Result<Self> {
+        let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let [instructions, points, kills, graced, pairs, pair_kills, calls, errors, refused, failed] = numbers[..]
+        else {
+            bail!("figures: {line}");
+        };
+        Ok(Self { instructions, points, kills, graced, pairs, pair_kills, calls, errors, refused, failed })
+    }
+
+    pub(crate) fn add(&mut self, other: Self) -> Result<()> {
+        let sums: Vec<String> = self.all().into_iter().zip(other.all()).map(|(a, b)| (a + b).to_string()).collect();
+        *self = Self::from_line(&sums.join(" "))?;
         Ok(())
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { instructions, points, kills, graced, pairs, pair_kills, calls, errors, refused, failed } = self;
+        write!(
+            f,
+            "{points} points in {instructions} instructions, {kills} kills ({graced} with a time of grace), {pairs} \
+             times stopped beside others, {pair_kills} times killed after them, {errors} errors of {calls} system \
+             calls ({refused} told), {failed} failed"
+        )
     }
 }

@@ -11,10 +11,12 @@
 //! | `world` | what is checked, and what others do meanwhile |
 //! | `reader_world`, `server_world`, `name_world` | the surroundings: who lives on |
 //! | `kills` | all cases of one operation |
+//! | `errors` | system calls that fail |
 //! | `watch` | finds who hangs |
 
 mod acts;
 mod clock;
+mod errors;
 mod kills;
 mod name_world;
 mod reader_world;
@@ -25,7 +27,7 @@ mod world;
 
 use crate::opts::Opts;
 use acts::OPERATIONS;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kills::{Case, Figures};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -50,16 +52,13 @@ pub(crate) fn one(operation: &str, opts: &Opts) -> Result<bool> {
     trace::keep_addresses()?;
     watch::start();
     let start = Instant::now();
-    let figures = Case { operation, place }.run(opts.num("stride", 1)?, opts.text("pairs").is_some())?;
-    figures.check()?;
-    let Figures { instructions, points, kills, graced, pairs, pair_kills, failed } = figures;
-    println!(
-        "{operation}: {points} points in {instructions} instructions, {kills} kills ({graced} with a time of grace), \
-         {pairs} times stopped beside others, {pair_kills} times killed after them, {failed} failed [{:.1} s]",
-        start.elapsed().as_secs_f64()
-    );
-    println!("figures {instructions} {points} {kills} {graced} {pairs} {pair_kills} {failed}");
-    Ok(failed == 0)
+    let (case, stride) = (Case { operation, place }, opts.num("stride", 1)?);
+    let mut figures = case.run(stride, opts.text("pairs").is_some())?;
+    case.errors(stride, &mut figures)?;
+    ensure!(figures.kills > 0, "nobody was killed");
+    println!("{operation}: {figures} [{:.1} s]", start.elapsed().as_secs_f64());
+    println!("figures {}", figures.to_line());
+    Ok(figures.failed == 0)
 }
 
 /// `steps [--quick] [--only TEXT]`: all of them.
@@ -94,7 +93,7 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
         let said = String::from_utf8_lossy(&out.stdout);
         for line in said.lines() {
             match line.strip_prefix("figures ") {
-                Some(figures) => sum.add(&parse(figures)?),
+                Some(figures) => sum.add(Figures::from_line(figures)?)?,
                 None => println!("{line}"),
             }
         }
@@ -105,20 +104,7 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
             println!("FAILED {operation}: {}", out.status);
         }
     }
-    let Figures { instructions, points, kills, graced, pairs, pair_kills, .. } = sum;
-    println!(
-        "in all {points} points in {instructions} instructions, {kills} kills ({graced} with a time of grace), {pairs} \
-         times stopped beside others, {pair_kills} times killed after them [{:.0} s]",
-        start.elapsed().as_secs_f64()
-    );
+    println!("in all {sum} [{:.0} s]", start.elapsed().as_secs_f64());
     println!("{passed} passed, {failed} failed, 0 skipped");
     Ok(failed == 0)
-}
-
-fn parse(line: &str) -> Result<Figures> {
-    let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    let [instructions, points, kills, graced, pairs, pair_kills, failed] = numbers[..] else {
-        bail!("figures: {line}");
-    };
-    Ok(Figures { instructions, points, kills, graced, pairs, pair_kills, failed })
 }

@@ -109,6 +109,14 @@ pub(crate) fn call_name(number: i64) -> String {
     known.to_owned()
 }
 
+/// A system call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Called {
+    pub(crate) number: i64,
+    /// Memory of the program's own: without it, it ends.
+    pub(crate) is_memory: bool,
+}
+
 /// One shared mapping of the child.
 struct Seen {
     at: usize,
@@ -284,6 +292,40 @@ impl Tracee {
         match self.wait()? {
             Stop::Trap => Ok(()),
             other => bail!("{other:?} after a step: {}", self.said()),
+        }
+    }
+
+    /// Lets it run to its next mark and tells its system calls. The one with that index is not done but fails with this
+    /// error; whether it came by.
+    pub(crate) fn go_on_with(&mut self, error: Option<(usize, i64)>) -> Result<(Vec<Called>, bool)> {
+        let (mut calls, mut hit) = (Vec::new(), false);
+        loop {
+            ptrace::syscall(self.pid, None)?;
+            match self.wait()? {
+                Stop::Mark => return Ok((calls, hit)),
+                Stop::Call => {}
+                other => bail!("{other:?} instead of a system call: {}", self.said()),
+            }
+            let mut regs = ptrace::getregs(self.pid)?;
+            let number = regs.orig_rax.cast_signed();
+            let anonymous = number == libc::SYS_mmap && regs.r10 & libc::MAP_ANONYMOUS as u64 != 0;
+            calls.push(Called { number, is_memory: anonymous || number == libc::SYS_mremap });
+            let fails = error.filter(|&(index, _)| index + 1 == calls.len());
+            if fails.is_some() {
+                regs.orig_rax = u64::MAX;
+                ptrace::setregs(self.pid, regs)?;
+            }
+            ptrace::syscall(self.pid, None)?;
+            match self.wait()? {
+                Stop::Call => {}
+                other => bail!("{other:?} instead of the end of a system call: {}", self.said()),
+            }
+            if let Some((_, error)) = fails {
+                let mut regs = ptrace::getregs(self.pid)?;
+                regs.rax = (-error).cast_unsigned();
+                ptrace::setregs(self.pid, regs)?;
+                hit = true;
+            }
         }
     }
 
