@@ -68,6 +68,8 @@ fn json_is_one_object_on_each_line() {
         (&["dump", &name, &dump], "dump", &[0]),
         (&["record", &name, "-o", &file, "--frames", "3"], "record", &[0, 3]),
         (&["info", &file], "recording", &[0]),
+        (&["rec", &file, "-o", &folder.path("b.mcap")], "rec", &[0]),
+        (&["rec", &file, "-o", &folder.path("b.csv"), "--stream", "42"], "export", &[0]),
         (&["play", &file, "--prefix", "j-"], "play", &[0]),
         (&["doctor"], "finding", &[0, 1]),
         (&["prune", "--dry-run", &dead], "prune", &[0]),

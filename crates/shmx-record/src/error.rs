@@ -65,6 +65,20 @@ pub enum RecordError {
         /// The writer's error.
         source: Box<mcap::McapError>,
     },
+    /// The file system has less room than it was to keep.
+    #[error(
+        "{path}: only {left} bytes are free and {wanted} were to be; make room, or give less to `min_free` \
+         (--min-free); what was recorded is complete",
+        path = path.display()
+    )]
+    Room {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that are free.
+        left: u64,
+        /// Bytes that were to be.
+        wanted: u64,
+    },
     /// An old file of a rotating recording could not be removed.
     #[error("cannot remove {path} to stay within the total size: {source}", path = path.display())]
     Remove {

@@ -40,7 +40,7 @@ pub struct RecordedFrame {
     /// Its head.
     pub head: FrameHead,
     /// When it was recorded, as in `time`.
-    pub(super) log: u64,
+    pub(crate) log: u64,
     chunk: Arc<Vec<u8>>,
     payload: Range<usize>,
 }
@@ -94,6 +94,21 @@ impl Recording {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Who may read every file of it, as permission bits; none where there are none.
+    #[cfg(unix)]
+    pub(crate) fn mode(&self) -> Option<u32> {
+        use std::os::unix::fs::PermissionsExt;
+        let modes = self.files.iter().map(|f| f.reader.get_ref().metadata().map_or(0o600, |m| m.permissions().mode()));
+        modes.reduce(|a, b| a & b)
+    }
+
+    /// Permission bits are not for this platform.
+    #[cfg(not(unix))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn mode(&self) -> Option<u32> {
+        None
     }
 
     /// Bytes of the files.
@@ -286,8 +301,8 @@ impl Recording {
     }
 }
 
-/// Puts frames of several regions into the order of their publishing: a recorder takes some of one region before it comes
-/// to the next. Those of one region keep their order.
+/// Puts frames of several regions into the order of their publishing: a recorder takes some of one region before it
+/// comes to the next. Those of one region keep their order.
 fn merge(frames: &mut Vec<RecordedFrame>) {
     let mut newest: HashMap<usize, u64> = HashMap::new();
     let mut timed: Vec<(u64, RecordedFrame)> = frames

@@ -19,6 +19,17 @@ pub(super) enum Next {
     Asleep(Duration),
 }
 
+impl Next {
+    /// Not later than after this time.
+    pub(super) fn within(self, time: Duration) -> Self {
+        match self {
+            Self::Poll(t) => Self::Poll(t.min(time)),
+            Self::Asleep(t) => Self::Asleep(t.min(time)),
+            soon => soon,
+        }
+    }
+}
+
 /// The longest pause of a tap: its region is quiet, or slow.
 const QUIET: Duration = Duration::from_millis(5);
 /// Up to so many slots a producer comes round its ring within a few frames, and being woken costs no more than polling.

@@ -1,7 +1,19 @@
 //! How regions are recorded, and what a recorder tells.
 
+use super::selection::Selection;
 use crate::format::{Counts, EndReason};
 use crate::writer::{WriterOptions, Written};
+use std::time::Duration;
+
+/// Which frames are recorded of those that come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Every {
+    /// One of so many.
+    Frames(u64),
+    /// At most one in this time, by the times of publishing.
+    Time(Duration),
+}
 
 /// How regions are recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +25,8 @@ pub struct RecorderOptions {
     /// allowed. When it is full, frames stay in the ring, and those overwritten there count as missed.
     /// Default 256 MiB.
     pub backlog_bytes: u64,
-    /// Check the checksum of each frame and reject those where it is wrong; frames without one are taken as they are. Default true.
+    /// Check the checksum of each frame and reject those where it is wrong; frames without one are taken as they are.
+    /// Default true.
     pub verify: bool,
     /// End when every region was there and is gone. Default false: wait for them to come back.
     pub until_gone: bool,
@@ -21,6 +34,10 @@ pub struct RecorderOptions {
     /// begins before it was started. Default true; without it, with the newest frame. Of regions that come later
     /// everything is recorded anyway.
     pub ring: bool,
+    /// Regions to record besides those that are named, also such as come later. Default none.
+    pub selection: Selection,
+    /// Record some of the frames only. The others are counted as skipped. Default all.
+    pub every: Option<Every>,
     /// End after this many frames of all regions together.
     pub max_frames: Option<u64>,
 }
@@ -33,6 +50,8 @@ impl Default for RecorderOptions {
             verify: true,
             until_gone: false,
             ring: true,
+            selection: Selection::default(),
+            every: None,
             max_frames: None,
         }
     }
@@ -91,6 +110,8 @@ pub struct RegionStatus {
     pub missed: u64,
     /// Frames rejected.
     pub rejected: u64,
+    /// Frames left out on purpose ([`RecorderOptions::every`]).
+    pub skipped: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
     /// What is in the way of recording it, while it is not open.

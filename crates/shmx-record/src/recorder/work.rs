@@ -9,10 +9,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the taking thread hands to the writing one.
 pub(super) enum Work {
-    Begin { region: usize, segment: Segment, directory: Vec<u8>, mode: Option<u32> },
-    Directory { region: usize, bytes: Vec<u8> },
-    Frame { region: usize, frame: OwnedFrame, taken_ticks: u64 },
-    End { region: usize, reason: EndReason, missed: u64, rejected: u64 },
+    /// A region more, of this name.
+    Add(String),
+    Begin {
+        region: usize,
+        segment: Segment,
+        directory: Vec<u8>,
+        mode: Option<u32>,
+    },
+    Directory {
+        region: usize,
+        bytes: Vec<u8>,
+    },
+    Frame {
+        region: usize,
+        frame: OwnedFrame,
+        taken_ticks: u64,
+    },
+    End {
+        region: usize,
+        reason: EndReason,
+        missed: u64,
+        rejected: u64,
+    },
 }
 
 /// What both threads and the recorder share.

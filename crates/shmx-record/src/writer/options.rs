@@ -32,6 +32,20 @@ impl Compression {
     }
 }
 
+/// When the system is asked to bring a file to the disk, so that it outlives a loss of power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sync {
+    /// Never: the system does so when it likes, within half a minute as a rule. A crash of the recorder loses nothing
+    /// by it.
+    #[default]
+    Never,
+    /// When a file is finished.
+    File,
+    /// With every chunk: what a loss of power costs at most is what a crash of the recorder does.
+    Chunk,
+}
+
 /// How a recording is written.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -55,6 +69,11 @@ pub struct WriterOptions {
     pub keep_bytes: Option<u64>,
     /// Replace files that exist. Default false.
     pub overwrite: bool,
+    /// When files are brought to the disk. Default never.
+    pub sync: Sync,
+    /// End with [`RecordError::Room`] when the file system has less room than this, and finish the file. Looked at with
+    /// each chunk; nothing where the platform does not tell (Windows).
+    pub min_free: Option<u64>,
     /// Remove the file of a recording that has no frame at its end. Default false.
     pub discard_empty: bool,
 }
@@ -71,6 +90,8 @@ impl Default for WriterOptions {
             rotate_after: None,
             keep_bytes: None,
             overwrite: false,
+            sync: Sync::Never,
+            min_free: None,
             discard_empty: false,
         }
     }

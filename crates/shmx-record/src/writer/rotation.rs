@@ -49,6 +49,7 @@ impl RecordWriter {
     pub(super) fn close_file(&mut self) -> Result<(), RecordError> {
         self.flush()?;
         self.with(mcap::Writer::finish)?;
+        let sync = self.options.sync != super::Sync::Never;
         let Some(file) = self.file.take() else { return Ok(()) };
         let path = file.path;
         // Flushes what the buffer still holds.
@@ -57,6 +58,11 @@ impl RecordWriter {
             let _ = file.handle.set_len(file.good);
             self.failed = true;
             return Err(RecordError::Write { path, kept: file.good, source: e.into_error() });
+        }
+        if sync {
+            let fail = |source| RecordError::Write { path: path.clone(), kept: file.state.written(), source };
+            file.handle.sync_data().map_err(fail)?;
+            self.written.syncs += 1;
         }
         let len = file.state.written();
         self.before += len;

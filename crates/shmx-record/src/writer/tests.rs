@@ -1,6 +1,7 @@
 //! Clocks that are set.
 
 use super::*;
+use crate::format::FrameHead;
 
 const YEAR: i128 = 365 * 86_400 * 1_000_000_000;
 
@@ -30,5 +31,27 @@ fn a_clock_that_is_set_is_told_and_the_next_file_has_the_new_time() {
     writer.finish().unwrap();
     let times = |file: &str| crate::Recording::open(&[folder.join(file)]).unwrap().times().unwrap();
     assert!(i128::from(times("a-0002.mcap").0) - i128::from(times("a-0001.mcap").1) > 55 * YEAR);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A recording that leaves room on the disk ends complete.
+#[test]
+#[cfg(unix)]
+fn where_room_gets_short_the_file_is_finished() {
+    let folder = std::env::temp_dir().join(format!("shmx-room-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("a.mcap");
+    let mut writer = RecordWriter::create(&path, WriterOptions::default()).unwrap();
+    let region = writer.add_region();
+    let segment = Segment { region: "r".into(), frame_bytes_cap: 64, ..Segment::default() };
+    writer.begin(region, segment, &[]).unwrap();
+    writer.raw_frame(region, &FrameHead { frame_id: 1, ..FrameHead::default() }, &[]).unwrap();
+    // As if others had taken what there was.
+    writer.options.min_free = Some(u64::MAX);
+    let e = writer.flush().unwrap_err();
+    assert!(matches!(e, RecordError::Room { wanted: u64::MAX, .. }), "{e}");
+    assert_eq!(writer.finish().unwrap().frames, 1);
+    let mut recording = crate::Recording::open(&[&path]).unwrap();
+    assert_eq!((recording.verify(|_| true)[0].frames, recording.problems()), (1, &[][..]));
     std::fs::remove_dir_all(&folder).unwrap();
 }
