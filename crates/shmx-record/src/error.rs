@@ -189,6 +189,12 @@ pub enum PlayError {
         /// What there is.
         has: String,
     },
+    /// A region was given another name, and is not one of those that were chosen.
+    #[error("`{region}` was given another name, but is not to be replayed; choose it, too")]
+    NotChosen {
+        /// The region.
+        region: String,
+    },
     /// Two regions were given one name.
     #[error("two regions would be replayed as `{name}`; give each a name of its own")]
     SameName {

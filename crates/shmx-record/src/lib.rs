@@ -33,7 +33,9 @@
 pub mod error;
 
 mod edit;
+mod fields;
 mod format;
+mod numbers;
 mod pb;
 mod play;
 mod read;

@@ -1,5 +1,6 @@
 //! Records live regions: one thread takes frames, one writes them, and what lies between is bounded.
 
+mod keep;
 mod rest;
 mod selection;
 mod status;
@@ -12,6 +13,7 @@ pub use status::{Every, RecorderEvent, RecorderOptions, RecorderStatus, RegionSt
 
 use crate::error::RecordError;
 use crate::writer::{RecordWriter, RegionIndex, Written};
+use keep::Keeper;
 use selection::Finder;
 use shmx::RegionEvents;
 use shmx_os::RegionName;
@@ -63,13 +65,21 @@ impl Recorder {
             }
             seen.push(name);
         }
-        let mut writer = RecordWriter::create(path, options.writer.clone())?;
+        let keeper = match options.snapshot {
+            Some(span) => Some(Keeper::new(path, options.writer.clone(), span, options.backlog_bytes, &seen)?),
+            None => None,
+        };
+        let mut writer = match keeper {
+            Some(_) => None,
+            None => Some(RecordWriter::create(path, options.writer.clone())?),
+        };
         let shared = Arc::new(Shared::default());
         *lock(&shared.regions) =
             seen.iter().map(|n| RegionStatus { region: n.clone(), ..RegionStatus::default() }).collect();
         let (back, free) = mpsc::channel();
         let sources: Vec<Source> = seen.iter().map(|name| Source::new(name)).collect();
-        let indices: Vec<RegionIndex> = seen.iter().map(|_| writer.add_region()).collect();
+        let indices: Vec<RegionIndex> =
+            writer.as_mut().map_or_else(Vec::new, |writer| seen.iter().map(|_| writer.add_region()).collect());
         // Frames are bounded by their memory; this bounds the rest.
         let (work, todo) = mpsc::sync_channel(4096);
         let (tell, events) = mpsc::channel();
@@ -79,7 +89,11 @@ impl Recorder {
         let flush_after = options.writer.flush_after;
         let writer = spawn("shmx-record-write", move || {
             let _ended = Ended(&s);
-            write(writer, indices, names, &todo, &back, &s, &tell_writer, flush_after)
+            match (writer, keeper) {
+                (Some(writer), _) => write(writer, indices, names, &todo, &back, &s, &tell_writer, flush_after),
+                (None, Some(keeper)) => keeper.run(&todo, &back, &s, &tell_writer),
+                (None, None) => Err(RecordError::Thread),
+            }
         })?;
         let s = shared.clone();
         let taker = spawn("shmx-record-take", move || take(sources, finder, &options, &work, &free, &s, &tell))?;
@@ -105,6 +119,13 @@ impl Recorder {
     #[must_use]
     pub fn next_event(&self) -> Option<RecorderEvent> {
         lock(&self.events).try_recv().ok()
+    }
+
+    /// Asks for the frames that are kept ([`RecorderOptions::snapshot`]) to be written into a file of their own. An
+    /// [event](RecorderEvent::Snapshot) says when that is done. Without frames that are kept it does nothing.
+    pub fn snapshot(&self) {
+        // Release: what the caller did before belongs to the snapshot.
+        self.shared.snapshot.store(true, Ordering::Release);
     }
 
     /// Asks the recorder to take what is in the rings now and end. [`Recorder::finish`] waits for it.

@@ -13,6 +13,7 @@ mod viewed;
 pub use options::{Compression, Sync, WriterOptions};
 
 use crate::error::RecordError;
+use crate::fields::Fields;
 use crate::format::{
     Counts, EndReason, Identity, LIFECYCLE, RECORDING, RegionEvent, Segment, VERSION, encode_lifecycle,
 };
@@ -38,6 +39,9 @@ struct Open {
     segment: Segment,
     directory: Vec<u8>,
     views: Vec<Viewed>,
+    /// Its small streams, and the channel of their message in the present file.
+    fields: Fields,
+    fields_channel: Option<u16>,
     channel: u16,
     counts: Counts,
 }
@@ -77,6 +81,8 @@ pub struct Written {
     pub removed: u32,
     /// How often a file was brought to the disk.
     pub syncs: u64,
+    /// Snapshots.
+    pub snapshots: u64,
 }
 
 /// Writes one recording. Memory is bounded by a chunk and a frame.
@@ -172,8 +178,16 @@ impl RecordWriter {
 
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
-        let path = self.path_of(number);
-        let file = OpenFile::create(path, self.options.overwrite, self.compression)?;
+        let mut path = self.path_of(number);
+        let mut file = OpenFile::create(path.clone(), &self.options, self.compression);
+        // Nobody has asked for these files: they make way for others, and are known by their recording's id.
+        let mut spare = number;
+        while !self.options.rotates() && number > 1 && matches!(file, Err(RecordError::Exists { .. })) {
+            spare = spare.saturating_add(1);
+            path = self.path_of(spare);
+            file = OpenFile::create(path.clone(), &self.options, self.compression);
+        }
+        let file = file?;
         if let Some(mode) = self.mode {
             let fail = |source| RecordError::Create { path: file.path.clone(), source };
             restrict(&file.handle, mode).map_err(fail)?;
@@ -305,6 +319,7 @@ impl RecordWriter {
         if let Some(open) = self.regions[index].open.as_mut() {
             open.channel = channel;
             open.views.iter_mut().for_each(|v| v.id = None);
+            open.fields_channel = None;
         }
         self.event(index, &RegionEvent::Begin { time, segment, directory, continued })
     }
@@ -357,10 +372,11 @@ impl RecordWriter {
         r.segments += 1;
         let number = r.segments;
         let segment = Segment { number, ..segment };
-        let views = if self.options.views { make_views(&segment, directory) } else { Vec::new() };
+        let mut fields = Fields::default();
+        let views = if self.options.views { make_views(&segment, directory, &mut fields).0 } else { Vec::new() };
         let views = views.into_iter().map(|channel| Viewed { channel, id: None }).collect();
-        let directory = directory.to_vec();
-        r.open = Some(Open { segment, directory, views, channel: 0, counts: Counts::default() });
+        let (directory, counts) = (directory.to_vec(), Counts::default());
+        r.open = Some(Open { segment, directory, views, fields, fields_channel: None, channel: 0, counts });
         self.announce(region.0, false)?;
         Ok(number)
     }
@@ -389,7 +405,10 @@ impl RecordWriter {
         open.directory = directory.to_vec();
         if views {
             let known = open.views.len();
-            let all = make_views(&open.segment, directory);
+            let (all, more) = make_views(&open.segment, directory, &mut open.fields);
+            if more {
+                open.fields_channel = None;
+            }
             open.views.extend(all.into_iter().skip(known).map(|channel| Viewed { channel, id: None }));
         }
         self.event(region.0, &event)

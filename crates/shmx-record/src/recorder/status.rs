@@ -3,6 +3,7 @@
 use super::selection::Selection;
 use crate::format::{Counts, EndReason};
 use crate::writer::{WriterOptions, Written};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which frames are recorded of those that come.
@@ -40,6 +41,9 @@ pub struct RecorderOptions {
     pub every: Option<Every>,
     /// End after this many frames of all regions together.
     pub max_frames: Option<u64>,
+    /// Keep the frames of so much time in memory, in `backlog_bytes` at most, and write them only when asked
+    /// ([`crate::Recorder::snapshot`]): each time into a file of its own, `run-0001.mcap` and so on for `run.mcap`.
+    pub snapshot: Option<Duration>,
 }
 
 impl Default for RecorderOptions {
@@ -53,6 +57,7 @@ impl Default for RecorderOptions {
             selection: Selection::default(),
             every: None,
             max_frames: None,
+            snapshot: None,
         }
     }
 }
@@ -85,6 +90,15 @@ pub enum RecorderEvent {
     ClockSet {
         /// By how much since the file was begun, nanoseconds.
         step_ns: i64,
+    },
+    /// What was kept is written.
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// Frames in it.
+        frames: u64,
+        /// How far back it reaches.
+        reaches: Duration,
     },
     /// Something is in the way of recording a region; the recorder tries on.
     Trouble {

@@ -38,6 +38,8 @@ pub(super) enum Work {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
+    /// A snapshot is asked for.
+    pub(super) snapshot: AtomicBool,
     /// The writer has failed; taking more is of no use.
     pub(super) broken: AtomicBool,
     pub(super) backlog_frames: AtomicU64,

@@ -47,11 +47,12 @@ impl RecordWriter {
         let (publish, channel) = (r.last_time, open.channel);
         let times = Times { log: self.next_log(times.log), publish };
         let mut message = std::mem::take(&mut self.message);
-        head.encode(payload, &mut message);
-        let mut result = self.message(channel, head, times, &message);
-        if result.is_ok() && self.options.views {
-            result = self.view_messages(region, head, times, payload, &mut message);
-        }
+        let result = if self.options.views {
+            self.viewed_frame(region, head, times, payload, &mut message)
+        } else {
+            head.encode(payload, &mut message);
+            self.message(channel, head, times, &message)
+        };
         self.message = message;
         result?;
         self.written.frames += 1;
@@ -67,6 +68,11 @@ impl RecordWriter {
     /// The time of what is written next, nanoseconds since 1970: from now on nothing here asks the clock.
     pub(crate) const fn set_time(&mut self, wall: u64) {
         self.copied_at = Some(wall);
+    }
+
+    /// The same by the wire clock.
+    pub(crate) fn set_ticks(&mut self, ticks: u64) {
+        self.copied_at = Some(self.clock.of(ticks));
     }
 
     /// The time of events.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 impl RecordWriter {
     pub(super) fn path_of(&self, number: u32) -> PathBuf {
-        if !self.options.rotates() {
+        // One that goes on in another file by itself has begun under the name as it was given.
+        if !self.options.rotates() && number == 1 {
             return self.base.clone();
         }
         let stem = self.base.file_stem().unwrap_or_default().to_string_lossy();
@@ -15,14 +16,12 @@ impl RecordWriter {
     }
 
     pub(super) fn rotate_if_due(&mut self, payload: u64) -> Result<(), RecordError> {
-        if !self.options.rotates() {
-            return Ok(());
-        }
         let Some(file) = &self.file else { return Ok(()) };
         // The messages of a frame take about as much as it does, point clouds once more.
         let views = if self.options.views { 2 * payload } else { 0 };
         let next = file.state.written() + file.pending + file.summary + payload + views + (8 << 10);
-        let large = self.options.file_limit().is_some_and(|limit| next > limit);
+        let large =
+            self.options.file_limit().is_some_and(|limit| next > limit) || file.summary > self.options.index_bytes;
         let old = self.options.rotate_after.is_some_and(|t| file.opened.elapsed() >= t);
         if file.frames > 0 && (large || old) {
             self.close_file()?;
