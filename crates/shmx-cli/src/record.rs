@@ -39,6 +39,12 @@ pub(crate) struct Record {
     /// End after this many frames of all regions together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
+    /// Write nothing, but keep the frames of the last TIME in memory (--backlog at most) and write them into a file of
+    /// their own, run-0001.mcap and so on, each time the command gets the signal USR1.
+    #[arg(long, value_name = "TIME", value_parser = parse::time,
+        conflicts_with_all = ["rotate_size", "rotate_every", "keep_size"])]
+    #[cfg(unix)]
+    snapshot: Option<Duration>,
     /// End when every region was there and its server is gone, instead of waiting for it to come back.
     #[arg(long)]
     until_gone: bool,
@@ -51,6 +57,9 @@ pub(crate) struct Record {
     /// Compress the file.
     #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
     compress: Compress,
+    /// How hard to compress: 1 to 22 for zstd, 1 to 12 for lz4. Without it, the usual.
+    #[arg(long, value_name = "N", requires = "compress", value_parser = clap::value_parser!(u32).range(1..=22))]
+    level: Option<u32>,
     /// Begin a new file when one has this size.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     rotate_size: Option<u64>,
@@ -72,7 +81,7 @@ pub(crate) struct Record {
     /// Finish a chunk at least this often: what a killed recorder loses at most.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse::time)]
     flush: Duration,
-    /// Only whole frames, no messages for viewers: half the size, and it can be replayed all the same.
+    /// Only whole frames, no messages for viewers; it can be replayed all the same.
     #[arg(long)]
     no_views: bool,
     /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
@@ -150,6 +159,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.ring = a.ring;
     options.max_frames = a.frames;
     options.writer.compression = a.compress.into();
+    options.writer.level = a.level;
     options.writer.flush_after = a.flush.max(Duration::from_millis(1));
     options.writer.views = !a.no_views;
     options.writer.view_bytes = usize::try_from(a.view_limit).unwrap_or(usize::MAX);
@@ -158,10 +168,25 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.writer.keep_bytes = a.keep_size;
     options.writer.overwrite = a.overwrite;
     options.writer.discard_empty = true;
+    #[cfg(unix)]
+    let ask = {
+        options.snapshot = a.snapshot;
+        let ask = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        if a.snapshot.is_some() {
+            signal_hook::flag::register(signal_hook::consts::SIGUSR1, ask.clone())?;
+        }
+        ask
+    };
+    let keeps = options.snapshot.is_some();
     let output = a.output.clone().unwrap_or_else(|| default_name(SystemTime::now()));
     let recorder = Recorder::start(&names, &output, options)?;
     let what = if a.all { "all regions".to_owned() } else { a.names.join(", ") };
-    say(format_args!("recording {what} to {}; Ctrl-C ends it", output.display()));
+    if keeps {
+        let (pid, file) = (std::process::id(), output.display());
+        say(format_args!("keeping {what}; kill -USR1 {pid} writes it into files named after {file}; Ctrl-C ends it"));
+    } else {
+        say(format_args!("recording {what} to {}; Ctrl-C ends it", output.display()));
+    }
     let mut told_waiting = false;
     let start = Instant::now();
     let end = a.seconds.map(|s| start + s);
@@ -175,6 +200,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         let status = recorder.status();
         if status.ended {
             break;
+        }
+        #[cfg(unix)]
+        if ask.swap(false, std::sync::atomic::Ordering::Acquire) {
+            recorder.snapshot();
         }
         line.show(rate.line(&status), 0);
         if !told_waiting && start.elapsed() > WAITING {
@@ -243,8 +272,8 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "seconds": seconds, "frames": written.frames, "missed": missed, "rejected": rejected,
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes,
-            "skipped": skipped, "syncs": written.syncs, "file": output.display().to_string(),
-            "sleeps": status.sleeps, "regions": regions,
+            "skipped": skipped, "syncs": written.syncs, "snapshots": written.snapshots,
+            "file": output.display().to_string(), "sleeps": status.sleeps, "regions": regions,
         });
         json::print("record", summary)?;
     }
@@ -260,14 +289,14 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         let why = first.trouble.as_deref().unwrap_or("not there");
         bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
     }
-    if written.frames == 0 {
+    if written.frames == 0 && (!keeps || taken == 0) {
         bail!("no frame was recorded; see whether the servers publish");
     }
     match (missed, rejected) {
         (0, 0) => Ok(()),
-        (missed, 0) => Err(exit::incomplete(format!("{missed} frames were missed; {HELP}"))),
+        (missed, 0) => Err(exit::incomplete(format!("{} missed; {HELP}", units::were(missed, "frame")))),
         (missed, rejected) => {
-            let words = format!("{missed} frames were missed, {rejected} rejected as damaged; {HELP}");
+            let words = format!("{} missed, {rejected} rejected as damaged; {HELP}", units::were(missed, "frame"));
             Err(exit::incomplete(words))
         }
     }
@@ -295,7 +324,8 @@ fn tell(line: &Line, event: &RecorderEvent) {
     match event {
         RecorderEvent::Begin { region, segment: 1, missed: 0 } => line.say(format_args!("`{region}` is there")),
         RecorderEvent::Begin { region, segment, missed } => {
-            let lost = if *missed > 0 { format!(", {missed} frames were gone by then") } else { String::new() };
+            let lost =
+                if *missed > 0 { format!(", {} gone by then", units::were(*missed, "frame")) } else { String::new() };
             let what = if *segment > 1 { "has restarted" } else { "is there" };
             line.say(format_args!("`{region}` {what}: segment {segment}{lost}"));
         }
@@ -307,6 +337,12 @@ fn tell(line: &Line, event: &RecorderEvent) {
             "the system's clock was set by {:+.1} s, or the machine slept; times in this file go on as they were, and \
              the next file begins with the new time",
             *step_ns as f64 / 1e9
+        )),
+        RecorderEvent::Snapshot { path, frames, reaches } => line.say(format_args!(
+            "{} of the last {:.1} s written to {}",
+            units::were(*frames, "frame"),
+            reaches.as_secs_f64(),
+            path.display()
         )),
         RecorderEvent::Trouble { region, what } => line.say(format_args!("`{region}`: {what}")),
         _ => {}

@@ -90,6 +90,11 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
+/// So many of these, and that they were: `1 frame was`, `2 frames were`.
+pub(crate) fn were(n: u64, noun: &str) -> String {
+    format!("{} {}", count(n, noun), if n == 1 { "was" } else { "were" })
+}
+
 /// Year, month, day, hour, minute and second of a time in seconds since 1970, by the calendar of today.
 pub(crate) const fn utc(seconds: u64) -> [u64; 6] {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);

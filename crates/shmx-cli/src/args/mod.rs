@@ -333,6 +333,7 @@ Exit codes: 0 done; 1 failed, or a part of the recording could not be read; 2 wr
 Examples:
   shmx view clock
   shmx view clock.mcap --stream tick_sim --at 0.5 --once --size 80x24
+  shmx view clock.mcap --json --at 0.5 --limit 3 | jq .frame_id
   shmx view clock.mcap --svg clock.svg")]
     View(crate::view::View),
     /// A consumer of the demo.
