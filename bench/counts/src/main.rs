@@ -50,7 +50,6 @@ mod measured {
             stream.rest()[0] = 1;
             stream.commit(words / PIECES)?;
         }
-        drop(stream);
         Ok(frame.publish_frame(0.0)?)
     }
 
@@ -316,7 +315,6 @@ fn follow() -> Result<()> {
                 stream.commit(LARGE / PIECES)?;
             }
         }
-        drop(stream);
         let published = frame.publish_frame(0.0)?;
         if measured::finish(following)? != published {
             bail!("another frame");

@@ -117,7 +117,6 @@ fn fill(server: &mut Server, words: usize, mut each: impl FnMut()) {
         stream.commit(words / PIECES).expect("there are so many");
         each();
     }
-    drop(stream);
     frame.publish_frame(0.0).expect("published");
 }
 
