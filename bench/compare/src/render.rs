@@ -116,7 +116,7 @@ impl Page<'_> {
         let (cores, line) = self.report.cores().map_or(("unknown", f64::NAN), |(c, line)| (c.name(), line));
         let quick = if m.quick { ", with few rounds" } else { "" };
         let text = format!(
-            "Run [{name}]({beside}/{name}.md) ([raw]({beside}/{name}.json)): {}, {cores} cores, a bare line takes {}, \
+            "Run [{name}]({beside}/{name}.md) ([raw]({beside}/{name}.json)):\n{}, {cores} cores, a bare line takes {}, \
              commit {}{quick}.",
             m.processor,
             time(line),

@@ -69,7 +69,7 @@ fn mode(a: &Rec) -> u32 {
     {
         use std::os::unix::fs::PermissionsExt;
         let modes = a.files.files.iter().map(|f| f.metadata().map_or(0o600, |m| m.permissions().mode()));
-        return modes.fold(0o666, |all, m| all & m);
+        modes.fold(0o666, |all, m| all & m)
     }
     #[cfg(not(unix))]
     {
