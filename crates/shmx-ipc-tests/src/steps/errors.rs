@@ -48,7 +48,7 @@ impl Case {
         figures.calls += chosen.len() as u64;
         for (round, &(index, call)) in chosen.iter().enumerate() {
             for (kind, errno) in ERRORS.into_iter().enumerate() {
-                if (round * ERRORS.len() + kind) % stride != 0 {
+                if !(round * ERRORS.len() + kind).is_multiple_of(stride) {
                     continue;
                 }
                 let case = format!("{}, {} (call {index}) fails with {errno}", self.operation, call_name(call.number));

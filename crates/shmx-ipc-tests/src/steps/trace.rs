@@ -363,7 +363,7 @@ impl Tracee {
         let mut found = Vec::new();
         for line in maps.lines().filter(|l| l.contains(" /dev/shm/")) {
             let (range, rights) = line.split_once(' ').context("a line of maps")?;
-            if !rights.starts_with(|c| c == 'r') || rights.as_bytes().get(3) != Some(&b's') {
+            if !rights.starts_with('r') || rights.as_bytes().get(3) != Some(&b's') {
                 continue;
             }
             let (from, to) = range.split_once('-').context("a range of maps")?;
