@@ -9,7 +9,6 @@ mod fuzz;
 mod house;
 mod instructions;
 mod interop;
-mod kill_steps;
 mod layers;
 mod litmus;
 mod nightly;
@@ -68,14 +67,6 @@ enum Task {
         /// Of the dice, as an earlier run printed it
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
-    },
-    /// Kill a process behind every instruction that others can notice, operation by operation, and let others recover
-    KillSteps {
-        #[command(flatten)]
-        quick: Quick,
-        /// Only operations with this in their names
-        #[arg(long, value_name = "OP")]
-        only: Option<String>,
     },
     /// A real clip through `shmx publish` and `shmx cat`, compared byte by byte
     Video,
@@ -195,7 +186,6 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::Ci => tests::all(tally, true),
         Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
         Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
-        Task::KillSteps { quick: Quick { quick }, only } => kill_steps::run(tally, quick, only.as_deref()),
         Task::Video => tests::video(tally, in_ci),
         Task::RecordTest => record::test(tally, in_ci),
         Task::RecordBench { realtime } => record::bench(tally, realtime),

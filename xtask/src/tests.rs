@@ -1,9 +1,7 @@
 //! The checks of `cargo xtask test`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{
-    chaos, cross, fuzz, house, instructions, interop, kill_steps, layers, litmus, orderings, python, readme, tsan,
-};
+use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, tsan};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -45,7 +43,6 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::tidy(&target.join("fuzz"));
     ipc(tally, false, None, in_ci)?;
     chaos::run(tally, 25.0, None)?;
-    kill_steps::run(tally, true, None)?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
     crate::capi::test(tally, true, in_ci)?;
