@@ -64,18 +64,16 @@ pub(super) fn run(a: &Rec, stream: &str, array: bool) -> anyhow::Result<()> {
     recording::judge(cursor.recording().problems())
 }
 
+#[cfg(unix)]
 fn mode(a: &Rec) -> u32 {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let modes = a.files.files.iter().map(|f| f.metadata().map_or(0o600, |m| m.permissions().mode()));
-        modes.fold(0o666, |all, m| all & m)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = a;
-        0o600
-    }
+    use std::os::unix::fs::PermissionsExt;
+    let modes = a.files.files.iter().map(|f| f.metadata().map_or(0o600, |m| m.permissions().mode()));
+    modes.fold(0o666, |all, m| all & m)
+}
+
+#[cfg(not(unix))]
+const fn mode(_: &Rec) -> u32 {
+    0o600
 }
 
 fn choose(a: &Rec, stream: &str, recording: &Recording) -> anyhow::Result<Chosen> {

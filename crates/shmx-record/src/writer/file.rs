@@ -1,6 +1,6 @@
 //! The file under a writer, and the clock of its times.
 
-use super::WriterOptions;
+use super::options::WriterOptions;
 use crate::error::RecordError;
 use crate::format::PROFILE;
 use crate::sink::{Sink, SinkState};
