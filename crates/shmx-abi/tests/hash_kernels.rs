@@ -99,6 +99,25 @@ proptest! {
         prop_assert_eq!(hash::update(hash::update(state, a), b), expected);
     }
 
+    /// Wherever an input is cut, each kernel goes on where it stopped.
+    #[test]
+    fn any_split(
+        state in any::<u64>(),
+        seed in 1..u64::MAX,
+        lens in prop::collection::vec(0..=2048_usize, 1..8),
+    ) {
+        let bytes = noise(lens.iter().sum(), seed);
+        let expected = definition(state, &bytes);
+        for kernel in Kernel::ALL.into_iter().filter(|k| k.is_supported()) {
+            let (mut hash, mut rest) = (Some(state), &bytes[..]);
+            for &len in &lens {
+                let (part, behind) = rest.split_at(len);
+                (hash, rest) = (hash.and_then(|hash| kernel.update(hash, part)), behind);
+            }
+            prop_assert_eq!(hash, Some(expected), "{} in pieces of {:?}", kernel.name(), &lens);
+        }
+    }
+
     #[test]
     fn copies_are_hashed(state in any::<u64>(), seed in 1..u64::MAX, len in 0..40_000_usize, skip in 0..64_usize) {
         let bytes = noise(len, seed);

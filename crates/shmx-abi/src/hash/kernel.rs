@@ -8,7 +8,7 @@ pub enum Kernel {
     Scalar,
     /// 256-bit vectors.
     Avx2,
-    /// 256-bit vectors with Galois-field and carry-less-multiplication instructions.
+    /// 256-bit vectors with Galois-field, carry-less-multiplication and dot-product instructions.
     Avx2Gfni,
     /// 512-bit vectors with Galois-field, carry-less-multiplication and dot-product instructions.
     Avx512,

@@ -1,43 +1,55 @@
-//! The kernels for AVX2, without and with GFNI and VPCLMULQDQ.
+//! The kernels for AVX2, without and with GFNI, VPCLMULQDQ and AVX-VNNI.
 //!
-//! The same as the one for AVX-512, with four lanes instead of eight, positions in natural order within a word, and one
-//! block after the other. Here too the input may change under the hash.
+//! The same as the one for AVX-512, with four lanes instead of eight. Within a word the first position has the highest
+//! bit. Here too the input may change under the hash.
+//!
+//! A running xor of a word that starts at its lowest bit, the last position, needs half of a carry-less product only.
+//! The bit in front of a position is then the bit behind the word, xor that sum.
+//!
+//! The levels of a block are short steps that wait for each other, the sums of the block before it are plenty of
+//! independent work: taking turns, they fill the machine.
 
-/// The exclusive running xor of four bits, and the same bits as masks for four lanes.
-static PREFIX: [u8; 16] = {
-    let mut table = [0; 16];
-    let mut m = 0;
-    while m < 16 {
-        let mut p = (m as u8) << 1;
-        p ^= p << 1;
-        p ^= p << 2;
-        table[m] = p & 15;
-        m += 1;
-    }
-    table
-};
+use core::arch::x86_64::*;
 
+/// For each start bit and each set of lanes whose bit flips: the bit behind each lane, as masks for the four lanes.
 #[repr(align(32))]
-struct Masks([[i64; 4]; 16]);
+struct Masks([[i64; 4]; 32]);
 
 static MASKS: Masks = {
-    let mut table = [[0; 4]; 16];
-    let mut m = 0;
-    while m < 64 {
-        table[m / 4][m % 4] = -((((m / 4) >> (m % 4)) & 1) as i64);
-        m += 1;
+    let mut table = [[0; 4]; 32];
+    let mut i = 0;
+    while i < 32 {
+        let mut bit = i / 16;
+        let mut lane = 0;
+        while lane < 4 {
+            bit ^= i >> lane & 1;
+            table[i][lane] = -(bit as i64);
+            lane += 1;
+        }
+        i += 1;
     }
     Masks(table)
 };
 
+/// The bits of the low byte in front of the next block, each as an offset into [`MASKS`]: 0 or 16. A block takes and
+/// leaves bit `k` at level `k`.
+type Low = [u8; 8];
+
+fn spread(state: u64) -> Low {
+    core::array::from_fn(|k| (state as u8 >> k & 1) << 4)
+}
+
 macro_rules! kernel {
-    ($features:literal, $name:ident, $transpose_bits:item, $from_planes:expr, $running_xor:item) => {
+    (
+        $features:literal, $name:ident, $strided:literal,
+        $multiply_add:item, $to_planes:item, $to_bytes:item, $running_xor:item
+    ) => {
         pub(super) mod $name {
             use crate::hash::scalar;
             use crate::hash::machine::weights::{Avx2Weights, DIGITS, avx2_weights};
             use crate::hash::machine::padded::{SHORT_REST, padded};
             use crate::hash::machine::powers::pow;
-            use crate::hash::machine::avx2::{MASKS, PREFIX};
+            use crate::hash::machine::avx2::{Low, MASKS, spread};
             use core::arch::x86_64::*;
 
             const LANES: usize = 4;
@@ -47,8 +59,8 @@ macro_rules! kernel {
             /// Words per lane of a large and of a small block.
             const LARGE: usize = 4;
             const SMALL: usize = 1;
-            static LARGE_WEIGHTS: Avx2Weights<LARGE> = avx2_weights();
-            static SMALL_WEIGHTS: Avx2Weights<SMALL> = avx2_weights();
+            static LARGE_WEIGHTS: Avx2Weights<LARGE> = avx2_weights($strided);
+            static SMALL_WEIGHTS: Avx2Weights<SMALL> = avx2_weights($strided);
 
             #[inline]
             #[target_feature(enable = $features)]
@@ -74,21 +86,20 @@ macro_rules! kernel {
                 unsafe { _mm256_loadu_si256(mask.as_ptr().cast()) }
             }
 
+            /// `sum` plus products of neighbouring words.
             #[inline]
             #[target_feature(enable = $features)]
-            fn xor3(a: __m256i, b: __m256i, c: __m256i) -> __m256i {
-                _mm256_xor_si256(_mm256_xor_si256(a, b), c)
-            }
+            $multiply_add
 
+            /// The planes of eight registers of input, and the input in the order in which `to_bytes` gives bytes.
             #[inline]
             #[target_feature(enable = $features)]
-            fn majority(a: __m256i, b: __m256i, c: __m256i) -> __m256i {
-                _mm256_xor_si256(_mm256_and_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, b)), b)
-            }
+            $to_planes
 
+            /// The bytes of eight planes.
             #[inline]
             #[target_feature(enable = $features)]
-            $transpose_bits
+            $to_bytes
 
             #[inline]
             #[target_feature(enable = $features)]
@@ -122,82 +133,22 @@ macro_rules! kernel {
                 load_two(&block[v / 4][r][v % 4], &block[2 + v / 4][r][v % 4])
             }
 
-            /// The bit planes of word `r` of every lane.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn planes<const R: usize>(block: &Block<R>, r: usize) -> [__m256i; 8] {
-                let pairs = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
-                let mut out = [pairs; 8];
-                for v in 0..8 {
-                    out[v] = _mm256_shuffle_epi8(transpose_bits::<true>(load(block, r, v)), pairs);
-                }
-                transpose_words(out)
-            }
-
-            /// Replaces plane `K` of the input by plane `K` of the low byte in front of each position; see `Work`.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn level<const K: usize, const R: usize>(work: &mut Work<R>, low: u8) -> u8 {
-                let zero = _mm256_setzero_si256();
-                let mut w = [zero; R];
-                let mut flip = zero;
-                for r in 0..R {
-                    let mut change = work.planes[K][r];
-                    if K == 1 {
-                        change = _mm256_xor_si256(change, work.x[r]);
-                    } else if K > 1 {
-                        change = xor3(change, work.x[r], work.carry[r]);
-                    }
-                    if K == 4 {
-                        change = _mm256_xor_si256(change, work.triple[0][r]);
-                    } else if K > 4 {
-                        change = xor3(change, work.triple[K - 4][r], work.carry16[r]);
-                    }
-                    if K == 7 {
-                        change = _mm256_xor_si256(change, work.triple[0][r]);
-                    }
-                    // The top bit is the xor of all; without the position itself, the rest is that of all before it.
-                    let through = running_xor(change);
-                    let before = _mm256_cmpgt_epi64(zero, flip);
-                    w[r] = xor3(through, change, before);
-                    flip = _mm256_xor_si256(flip, through);
-                }
-                let flips = _mm256_movemask_pd(_mm256_castsi256_pd(flip)) as u8 & 15;
-                let start = 0_u8.wrapping_sub(low >> K & 1);
-                let lanes = load_mask(&MASKS.0[usize::from((PREFIX[usize::from(flips)] ^ start) & 15)]);
-                for r in 0..R {
-                    let bit = _mm256_xor_si256(w[r], lanes);
-                    let x = _mm256_xor_si256(bit, work.planes[K][r]);
-                    work.planes[K][r] = bit;
-                    if K == 0 {
-                        work.triple[0][r] = x;
-                    } else {
-                        let (lower, carry) = (work.x[r], work.carry[r]);
-                        let triple = if K == 1 { _mm256_xor_si256(x, lower) } else { xor3(x, lower, carry) };
-                        if K < 4 {
-                            work.triple[K][r] = triple;
-                        } else if K == 4 {
-                            work.carry16[r] = _mm256_and_si256(triple, work.triple[0][r]);
-                        } else if K < 7 {
-                            work.carry16[r] = majority(triple, work.triple[K - 4][r], work.carry16[r]);
-                        }
-                        if K < 7 {
-                            work.carry[r] = if K == 1 { _mm256_and_si256(x, lower) } else { majority(x, lower, carry) };
-                        }
-                    }
-                    if K < 7 {
-                        work.x[r] = x;
-                    }
-                }
-                (start ^ 0_u8.wrapping_sub(flips.count_ones() as u8 & 1)) & 1 << K
-            }
-
-            /// A block whose low bytes are being found; see the kernel for AVX-512.
+            /// A block whose low bytes are being found, bit by bit from the lowest.
+            ///
+            /// With `3 * x = s`, its carries `c`, and `d` the carries of `s + 16 * s`, plane `k + 1` of the low byte
+            /// changes by `input ^ e ^ g`, where `e = x[k] ^ c[k + 1]` and `g = s[k - 3] ^ d[k + 1]`.
             struct Work<const R: usize> {
+                /// The bytes of the input, for the sums.
+                bytes: [[__m256i; 8]; R],
+                /// Planes of the input; from the lowest on replaced by those of the low byte in front of each position.
                 planes: [Plane<R>; 8],
-                x: Plane<R>,
-                carry: Plane<R>,
-                carry16: Plane<R>,
+                e: Plane<R>,
+                /// What of the next carry does not depend on the next plane: `x[k] & c[k + 1]`.
+                f: Plane<R>,
+                g: Plane<R>,
+                /// The same for the other sum: `s[k - 3] & d[k + 1]`.
+                h: Plane<R>,
+                /// Planes 0 to 3 of `s`; the first is that of `x` as well.
                 triple: [Plane<R>; 4],
             }
 
@@ -206,60 +157,127 @@ macro_rules! kernel {
                 #[target_feature(enable = $features)]
                 fn new() -> Self {
                     let none = [_mm256_setzero_si256(); R];
-                    Self { planes: [none; 8], x: none, carry: none, carry16: none, triple: [none; 4] }
+                    let bytes = [[none[0]; 8]; R];
+                    Self { bytes, planes: [none; 8], e: none, f: none, g: none, h: none, triple: [none; 4] }
                 }
-            }
 
-            /// Hashes a block. `low` is the low byte of the state, ahead of `state` so that blocks overlap.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn hash_block<const R: usize>(
-                state: u64,
-                low: &mut u8,
-                block: &Block<R>,
-                work: &mut Work<R>,
-                weights: &Avx2Weights<R>,
-            ) -> u64 {
-                for r in 0..R {
-                    let word = planes::<R>(block, r);
-                    for k in 0..8 {
-                        work.planes[k][r] = word[k];
-                    }
-                }
-                *low = level::<0, R>(work, *low)
-                    | level::<1, R>(work, *low)
-                    | level::<2, R>(work, *low)
-                    | level::<3, R>(work, *low)
-                    | level::<4, R>(work, *low)
-                    | level::<5, R>(work, *low)
-                    | level::<6, R>(work, *low)
-                    | level::<7, R>(work, *low);
-                let zero = _mm256_setzero_si256();
-                let from_planes = $from_planes;
-                let from_planes = _mm256_broadcastsi128_si256(from_planes);
-                let plus_minus = _mm256_set1_epi16(i16::from_le_bytes([1, 0xFF]));
-                let mut sums = [zero; DIGITS];
-                for r in 0..R {
-                    let mut word = [zero; 8];
-                    for k in 0..8 {
-                        word[k] = work.planes[k][r];
-                    }
-                    let word = transpose_words(word);
-                    for v in 0..8 {
-                        let before = transpose_bits::<false>(_mm256_shuffle_epi8(word[v], from_planes));
-                        let after = _mm256_xor_si256(before, load(block, r, v));
-                        let low = _mm256_maddubs_epi16(_mm256_unpacklo_epi8(after, before), plus_minus);
-                        let high = _mm256_maddubs_epi16(_mm256_unpackhi_epi8(after, before), plus_minus);
-                        let weights = &weights.0[r][v];
-                        for digit in 0..DIGITS {
-                            let a = _mm256_madd_epi16(low, load_words(&weights[0][digit]));
-                            let b = _mm256_madd_epi16(high, load_words(&weights[1][digit]));
-                            sums[digit] = _mm256_add_epi32(sums[digit], _mm256_add_epi32(a, b));
+                /// Takes in a block.
+                #[inline]
+                #[target_feature(enable = $features)]
+                fn begin(&mut self, block: &Block<R>) {
+                    for r in 0..R {
+                        let (planes, bytes) = to_planes(core::array::from_fn(|v| load(block, r, v)));
+                        self.bytes[r] = bytes;
+                        for k in 0..8 {
+                            self.planes[k][r] = planes[k];
                         }
                     }
                 }
+
+                /// Replaces plane `K` of the input by plane `K` of the low byte in front of each position.
+                #[inline]
+                #[target_feature(enable = $features)]
+                fn level<const K: usize>(&mut self, low: &mut Low) {
+                    let zero = _mm256_setzero_si256();
+                    let mut w = [zero; R];
+                    let mut flip = zero;
+                    for r in (0..R).rev() {
+                        let mut change = self.planes[K][r];
+                        if K > 0 {
+                            change = _mm256_xor_si256(change, self.e[r]);
+                        }
+                        if K > 3 {
+                            change = _mm256_xor_si256(change, self.g[r]);
+                        }
+                        if K == 7 {
+                            change = _mm256_xor_si256(change, self.triple[0][r]);
+                        }
+                        // The top bit is the xor of the whole word.
+                        let behind = running_xor(change);
+                        w[r] = behind;
+                        if r + 1 < R {
+                            w[r] = _mm256_xor_si256(w[r], _mm256_cmpgt_epi64(zero, flip));
+                        }
+                        flip = _mm256_xor_si256(flip, behind);
+                    }
+                    let flips = _mm256_movemask_pd(_mm256_castsi256_pd(flip)) as u8 & 15;
+                    let lanes = load_mask(&MASKS.0[usize::from((flips | low[K]) & 31)]);
+                    // The parity of the flips, from a table of one word.
+                    low[K] ^= ((0x6996_u32 >> flips) as u8 & 1) << 4;
+                    for r in 0..R {
+                        let bit = _mm256_xor_si256(w[r], lanes);
+                        let x = _mm256_xor_si256(bit, self.planes[K][r]);
+                        self.planes[K][r] = bit;
+                        if K == 0 {
+                            (self.triple[0][r], self.e[r]) = (x, x);
+                            continue;
+                        }
+                        if K == 7 {
+                            continue;
+                        }
+                        let e = self.e[r];
+                        let triple = _mm256_xor_si256(x, e);
+                        let mut carry = _mm256_and_si256(x, e);
+                        if K > 1 {
+                            carry = _mm256_xor_si256(carry, self.f[r]);
+                        }
+                        self.e[r] = _mm256_xor_si256(x, carry);
+                        self.f[r] = _mm256_and_si256(x, carry);
+                        if K < 4 {
+                            self.triple[K][r] = triple;
+                        }
+                        if K == 3 {
+                            self.g[r] = self.triple[0][r];
+                        } else if K > 3 {
+                            let mut carry = _mm256_and_si256(triple, self.g[r]);
+                            if K > 4 {
+                                carry = _mm256_xor_si256(carry, self.h[r]);
+                            }
+                            let next = self.triple[K - 3][r];
+                            self.g[r] = _mm256_xor_si256(next, carry);
+                            self.h[r] = _mm256_and_si256(next, carry);
+                        }
+                    }
+                }
+
+                /// Adds to `sums` what the positions of word `r` contribute: low byte xor input, minus low byte, times
+                /// a power of the prime. Digit by digit, since the powers are cut up so.
+                #[inline]
+                #[target_feature(enable = $features)]
+                fn add_word(&self, r: usize, weights: &Avx2Weights<R>, sums: &mut [__m256i; DIGITS]) {
+                    let plus_minus = _mm256_set1_epi16(i16::from_le_bytes([1, 0xFF]));
+                    let bytes = to_bytes(core::array::from_fn(|k| self.planes[k][r]));
+                    // Half a word by itself, so that products do not wait for those of the other half.
+                    for half in 0..2 {
+                        let mut part = [_mm256_setzero_si256(); DIGITS];
+                        for v in 4 * half..4 * half + 4 {
+                            let before = bytes[v];
+                            let after = _mm256_xor_si256(before, self.bytes[r][v]);
+                            let low = _mm256_maddubs_epi16(_mm256_unpacklo_epi8(after, before), plus_minus);
+                            let high = _mm256_maddubs_epi16(_mm256_unpackhi_epi8(after, before), plus_minus);
+                            let weights = &weights.0[r][v];
+                            for digit in 0..DIGITS {
+                                part[digit] = if v % 4 == 0 {
+                                    _mm256_madd_epi16(low, load_words(&weights[0][digit]))
+                                } else {
+                                    multiply_add(part[digit], low, load_words(&weights[0][digit]))
+                                };
+                                part[digit] = multiply_add(part[digit], high, load_words(&weights[1][digit]));
+                            }
+                        }
+                        for digit in 0..DIGITS {
+                            sums[digit] = _mm256_add_epi32(sums[digit], part[digit]);
+                        }
+                    }
+                }
+            }
+
+            /// `state` behind a block with these sums.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn finish<const R: usize>(state: u64, sums: [__m256i; DIGITS]) -> u64 {
                 // Each 32-bit lane holds at most 128 products of at most 255 * 2^15 and thus has not wrapped.
-                let mut total = zero;
+                let mut total = _mm256_setzero_si256();
                 for sum in sums.into_iter().rev() {
                     let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(sum));
                     let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(sum));
@@ -272,19 +290,64 @@ macro_rules! kernel {
 
             #[target_feature(enable = $features)]
             fn large(mut state: u64, blocks: &[Block<LARGE>]) -> u64 {
-                let mut low = state as u8;
-                let mut work = Work::new();
+                let Some((block, blocks)) = blocks.split_first() else {
+                    return state;
+                };
+                let none = [_mm256_setzero_si256(); DIGITS];
+                // Kept apart from `state`, which lags behind.
+                let mut low = spread(state);
+                let (mut a, mut b) = (Work::new(), Work::new());
+                let (mut a, mut b) = (&mut a, &mut b);
+                all_levels(a, block, &mut low);
                 for block in blocks {
-                    state = hash_block(state, &mut low, block, &mut work, &LARGE_WEIGHTS);
+                    core::mem::swap(&mut a, &mut b);
+                    let mut sums = none;
+                    a.begin(block);
+                    a.level::<0>(&mut low);
+                    a.level::<1>(&mut low);
+                    b.add_word(0, &LARGE_WEIGHTS, &mut sums);
+                    a.level::<2>(&mut low);
+                    a.level::<3>(&mut low);
+                    b.add_word(1, &LARGE_WEIGHTS, &mut sums);
+                    a.level::<4>(&mut low);
+                    a.level::<5>(&mut low);
+                    b.add_word(2, &LARGE_WEIGHTS, &mut sums);
+                    a.level::<6>(&mut low);
+                    a.level::<7>(&mut low);
+                    b.add_word(3, &LARGE_WEIGHTS, &mut sums);
+                    state = finish::<LARGE>(state, sums);
                 }
-                state
+                let mut sums = none;
+                for r in 0..LARGE {
+                    a.add_word(r, &LARGE_WEIGHTS, &mut sums);
+                }
+                finish::<LARGE>(state, sums)
+            }
+
+            /// Finds the low bytes of a block.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn all_levels<const R: usize>(work: &mut Work<R>, block: &Block<R>, low: &mut Low) {
+                work.begin(block);
+                work.level::<0>(low);
+                work.level::<1>(low);
+                work.level::<2>(low);
+                work.level::<3>(low);
+                work.level::<4>(low);
+                work.level::<5>(low);
+                work.level::<6>(low);
+                work.level::<7>(low);
             }
 
             #[target_feature(enable = $features)]
             fn small(mut state: u64, blocks: &[Block<SMALL>]) -> u64 {
-                let mut low = state as u8;
+                let mut low = spread(state);
                 for block in blocks {
-                    state = hash_block(state, &mut low, block, &mut Work::new(), &SMALL_WEIGHTS);
+                    let mut work = Work::new();
+                    let mut sums = [_mm256_setzero_si256(); DIGITS];
+                    all_levels(&mut work, block, &mut low);
+                    work.add_word(0, &SMALL_WEIGHTS, &mut sums);
+                    state = finish::<SMALL>(state, sums);
                 }
                 state
             }
@@ -312,19 +375,20 @@ macro_rules! kernel {
 kernel!(
     "avx2",
     plain,
-    /// Exchanges bit `i` of byte `j` with bit `j` of byte `i` in each 64 bits.
-    fn transpose_bits<const REVERSE: bool>(x: __m256i) -> __m256i {
-        let m = _mm256_set1_epi64x(0x00AA_00AA_00AA_00AA);
-        let t = _mm256_and_si256(_mm256_xor_si256(x, _mm256_srli_epi64::<7>(x)), m);
-        let x = xor3(x, t, _mm256_slli_epi64::<7>(t));
-        let m = _mm256_set1_epi64x(0x0000_CCCC_0000_CCCC);
-        let t = _mm256_and_si256(_mm256_xor_si256(x, _mm256_srli_epi64::<14>(x)), m);
-        let x = xor3(x, t, _mm256_slli_epi64::<14>(t));
-        let m = _mm256_set1_epi64x(0x0000_0000_F0F0_F0F0);
-        let t = _mm256_and_si256(_mm256_xor_si256(x, _mm256_srli_epi64::<28>(x)), m);
-        xor3(x, t, _mm256_slli_epi64::<28>(t))
+    true,
+    fn multiply_add(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
     },
-    _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15),
+    fn to_planes(input: [__m256i; 8]) -> ([__m256i; 8], [__m256i; 8]) {
+        // The bits of eight registers are transposed, so register `i` has to hold every eighth byte, from 7 - i on.
+        let pairs = _mm256_broadcastsi128_si256(_mm_setr_epi8(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0));
+        // The first positions go to the top.
+        let bytes = transpose_words(core::array::from_fn(|v| _mm256_shuffle_epi8(input[v ^ 3], pairs)));
+        (super::transpose_bits(bytes), bytes)
+    },
+    fn to_bytes(planes: [__m256i; 8]) -> [__m256i; 8] {
+        super::transpose_bits(planes)
+    },
     /// The xor of each bit and all lower ones, in each 64 bits.
     fn running_xor(w: __m256i) -> __m256i {
         let w = _mm256_xor_si256(w, _mm256_slli_epi64::<1>(w));
@@ -336,17 +400,58 @@ kernel!(
     }
 );
 
+/// Exchanges bit `i` of a byte of register `j` with bit `j` of the same byte of register `i`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose_bits(mut v: [__m256i; 8]) -> [__m256i; 8] {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn exchange<const SHIFT: i32>(v: &mut [__m256i; 8], i: usize, mask: i8) {
+        let j = i + SHIFT as usize;
+        let t = _mm256_xor_si256(_mm256_srli_epi64::<SHIFT>(v[i]), v[j]);
+        let t = _mm256_and_si256(t, _mm256_set1_epi8(mask));
+        v[j] = _mm256_xor_si256(v[j], t);
+        v[i] = _mm256_xor_si256(v[i], _mm256_slli_epi64::<SHIFT>(t));
+    }
+    for i in [0, 1, 2, 3] {
+        exchange::<4>(&mut v, i, 0x0F);
+    }
+    for i in [0, 1, 4, 5] {
+        exchange::<2>(&mut v, i, 0x33);
+    }
+    for i in [0, 2, 4, 6] {
+        exchange::<1>(&mut v, i, 0x55);
+    }
+    v
+}
+
 kernel!(
-    "avx2,gfni,vpclmulqdq",
+    "avx2,gfni,vpclmulqdq,avxvnni",
     gfni,
-    /// Exchanges bit `i` of byte `j` with bit `j` of byte `i` in each 64 bits. The instruction wants the bytes in
-    /// reverse; without `REVERSE` they are so already.
-    fn transpose_bits<const REVERSE: bool>(x: __m256i) -> __m256i {
-        let reverse = _mm_setr_epi8(7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8);
-        let x = if REVERSE { _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(reverse)) } else { x };
-        _mm256_gf2p8affine_epi64_epi8::<0>(_mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64), x)
+    false,
+    fn multiply_add(mut sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // The compiler takes the intrinsic apart into two instructions.
+        // SAFETY: the instruction reads and writes the operands only, and this function enables it.
+        unsafe {
+            core::arch::asm!("{{vex}} vpdpwssd {}, {}, {}", inout(ymm_reg) sum, in(ymm_reg) a, in(ymm_reg) b,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        sum
     },
-    _mm_setr_epi8(14, 12, 10, 8, 6, 4, 2, 0, 15, 13, 11, 9, 7, 5, 3, 1),
+    fn to_planes(input: [__m256i; 8]) -> ([__m256i; 8], [__m256i; 8]) {
+        let unit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+        let pairs = _mm256_broadcastsi128_si256(_mm_setr_epi8(8, 0, 9, 1, 10, 2, 11, 3, 12, 4, 13, 5, 14, 6, 15, 7));
+        // The instruction gives the first position the highest bit of a byte; so go the bytes of a word.
+        let groups = |v: usize| _mm256_shuffle_epi8(_mm256_gf2p8affine_epi64_epi8::<0>(unit, input[v ^ 3]), pairs);
+        (transpose_words(core::array::from_fn(groups)), input)
+    },
+    fn to_bytes(planes: [__m256i; 8]) -> [__m256i; 8] {
+        let unit = _mm256_set1_epi64x(0x0102_0408_1020_4080_u64 as i64);
+        let groups = _mm256_broadcastsi128_si256(_mm_setr_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0));
+        let words = transpose_words(planes);
+        let bytes = |v: usize| _mm256_gf2p8affine_epi64_epi8::<0>(unit, _mm256_shuffle_epi8(words[v ^ 3], groups));
+        core::array::from_fn(bytes)
+    },
     /// The xor of each bit and all lower ones, in each 64 bits.
     fn running_xor(w: __m256i) -> __m256i {
         let ones = _mm256_set1_epi64x(-1);

@@ -1,8 +1,9 @@
 //! The kernel for AVX-512 with VBMI, GFNI, VPCLMULQDQ and VNNI.
 //!
 //! A block is eight lanes of consecutive bytes, one per 64-bit lane of a register, each of `R` words of 64 positions.
-//! Within a word the first position has the highest bit: so the bit transposition leaves it, and so the high half of
-//! the carry-less product is the running xor that leaves out the position itself.
+//! Within a word the first position has the highest bit: so the bit transposition leaves it. The low half of the
+//! carry-less product is then the xor of a position and all later ones. The bit in front of a position is that, xor the
+//! bit behind the word.
 //!
 //! A block is read twice, and another process may change the input in between: a payload lies in shared memory. The
 //! result is then a hash of nothing in particular. Nothing but the result may depend on input.
@@ -70,12 +71,12 @@ const fn scatter_planes(lane: usize) -> [u8; 64] {
 static GATHER: [[u8; 64]; 2] = [gather_planes(0), gather_planes(1)];
 static SCATTER: [[u8; 64]; 2] = [scatter_planes(0), scatter_planes(1)];
 
-/// Bit `i` is the xor of the bits of the index below `i`.
+/// Bit `i` is the xor of the bits of the index up to `i`.
 static PREFIX: [u8; 256] = {
     let mut table = [0; 256];
     let mut m = 0;
     while m < 256 {
-        let mut p = (m as u8) << 1;
+        let mut p = m as u8;
         p ^= p << 1;
         p ^= p << 2;
         p ^= p << 4;
@@ -227,7 +228,7 @@ fn integrate<const K: usize, const R: usize>(work: &Work<R>) -> (Plane<R>, u8) {
     let ones = _mm512_set1_epi64(-1);
     let mut w = [ones; R];
     let mut flip = _mm512_setzero_si512();
-    for r in 0..R {
+    for r in (0..R).rev() {
         let mut change = work.planes[K][r];
         if K == 1 {
             change = _mm512_xor_si512(change, work.x[r]);
@@ -244,15 +245,13 @@ fn integrate<const K: usize, const R: usize>(work: &Work<R>) -> (Plane<R>, u8) {
         }
         let a = _mm512_clmulepi64_epi128::<0x00>(change, ones);
         let b = _mm512_clmulepi64_epi128::<0x01>(change, ones);
-        // High halves: the xor of all earlier positions, since the earliest has the highest bit. Low halves: their
-        // top bit is the xor of all.
-        w[r] = _mm512_unpackhi_epi64(a, b);
-        let parity = _mm512_unpacklo_epi64(a, b);
-        if r == 0 {
-            flip = parity;
+        // Low halves: the xor of this and all later positions, since the latest has the lowest bit; on top that of all.
+        let behind = _mm512_unpacklo_epi64(a, b);
+        if r + 1 == R {
+            (w[r], flip) = (behind, behind);
         } else {
-            w[r] = _mm512_xor_si512(w[r], _mm512_srai_epi64::<63>(flip));
-            flip = _mm512_xor_si512(flip, parity);
+            w[r] = _mm512_xor_si512(behind, _mm512_srai_epi64::<63>(flip));
+            flip = _mm512_xor_si512(flip, behind);
         }
     }
     (w, _mm512_movepi64_mask(flip))

@@ -97,7 +97,10 @@ fn detect() -> u8 {
         bits |= AVX2;
         // GFNI and VPCLMULQDQ.
         if has(seven.ecx, &[8, 10]) {
-            bits |= AVX2_GFNI;
+            // AVX-VNNI, on a page that does not exist before the first page counts it.
+            if seven.eax >= 1 && has(__cpuid_count(7, 1).eax, &[4]) {
+                bits |= AVX2_GFNI;
+            }
             // Also the mask registers and ZMM; AVX512F, DQ, BW, VL, VBMI and VNNI.
             if saved & 0xE6 == 0xE6 && has(seven.ebx, &[16, 17, 30, 31]) && has(seven.ecx, &[1, 11]) {
                 bits |= AVX512;

@@ -46,11 +46,12 @@ pub(super) static AVX512_WEIGHTS: Avx512Weights = {
 /// `PRIME` to the power of `n - i` for each position `i` of a block of `n = 256 * R`.
 ///
 /// In the order in which the kernel holds positions: by word, by register of the eight for a word of each lane, by
-/// which eight of every 16 positions, by digit.
+/// which eight of every 16 positions, by digit. `strided`: by every eighth position instead, both backwards, and by which
+/// lane of a pair.
 #[repr(align(64))]
 pub(super) struct Avx2Weights<const R: usize>(pub(super) [[[[[i16; 16]; DIGITS]; 2]; 8]; R]);
 
-pub(super) const fn avx2_weights<const R: usize>() -> Avx2Weights<R> {
+pub(super) const fn avx2_weights<const R: usize>(strided: bool) -> Avx2Weights<R> {
     let mut table = [[[[[0; 16]; DIGITS]; 2]; 8]; R];
     let mut power = 1_u64;
     let mut i = 256 * R;
@@ -58,10 +59,14 @@ pub(super) const fn avx2_weights<const R: usize>() -> Avx2Weights<R> {
         i -= 1;
         power = power.wrapping_mul(PRIME);
         let (lane, r, within) = (i / 64 / R, i / 64 % R, i % 64);
-        let register = lane % 2 * 4 + within / 16;
+        let (register, half, place) = if strided {
+            (7 - within % 8, lane % 2, 7 - within / 8)
+        } else {
+            (lane % 2 * 4 + within / 16, within / 8 % 2, within % 8)
+        };
         let mut digit = 0;
         while digit < DIGITS {
-            table[r][register][within / 8 % 2][digit][lane / 2 * 8 + within % 8] = digits(power)[digit];
+            table[r][register][half][digit][lane / 2 * 8 + place] = digits(power)[digit];
             digit += 1;
         }
     }
