@@ -69,7 +69,7 @@ impl Input {
 /// # let name = format!("doc-edit-{}", std::process::id());
 /// # let dir = std::env::temp_dir();
 /// # let (all, part) = (dir.join(format!("{name}-a.mcap")), dir.join(format!("{name}-b.mcap")));
-/// # let server = shmx::Server::builder(&name).create()?;
+/// # let mut server = shmx::Server::builder(&name).create()?;
 /// # server.begin_frame()?.publish_frame(0.0).ok();
 /// # Recorder::start(&[&name], &all, RecorderOptions::default())?.finish()?;
 /// let mut options = EditOptions::default();
