@@ -384,10 +384,10 @@ kernel!(
         let pairs = _mm256_broadcastsi128_si256(_mm_setr_epi8(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0));
         // The first positions go to the top.
         let bytes = transpose_words(core::array::from_fn(|v| _mm256_shuffle_epi8(input[v ^ 3], pairs)));
-        (super::transpose_bits(bytes), bytes)
+        (crate::hash::machine::avx2::transpose_bits(bytes), bytes)
     },
     fn to_bytes(planes: [__m256i; 8]) -> [__m256i; 8] {
-        super::transpose_bits(planes)
+        crate::hash::machine::avx2::transpose_bits(planes)
     },
     /// The xor of each bit and all lower ones, in each 64 bits.
     fn running_xor(w: __m256i) -> __m256i {
