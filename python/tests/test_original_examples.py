@@ -9,8 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pathlib
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -86,6 +89,21 @@ def readme() -> dict[str, str]:
     return blocks
 
 
+def wait_until_complete(name: str) -> None:
+    """The original's objects can be seen before they are as long as they will be, and its readers die of that."""
+    path = pathlib.Path("/dev/shm", name)
+    end = time.monotonic() + LIMIT
+    while True:
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            head = file.read(128)
+            if len(head) == 128 and struct.unpack_from("<Q", head)[0] == 0x48494E415F53484D:
+                slots, stride, offset = struct.unpack_from("<III", head, 60)
+                if path.stat().st_size >= offset + slots * stride:
+                    return
+        assert time.monotonic() < end, "nobody serves"
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def start(name) -> Iterator[Start]:
     """Starts an example in a process of its own; those that still run at the end are killed."""
@@ -96,6 +114,8 @@ def start(name) -> Iterator[Start]:
         for theirs in ("my_stream", "sensors", "particles"):
             source = source.replace(f'"{theirs}"', repr(name))
         interpreter, env = python(ours)
+        if late:
+            wait_until_complete(name)
         options = [name, str(readers), str(shorter), "late" if late else "", source, function, *args]
         process = subprocess.Popen([interpreter, "-u", "-c", RUN, *options], stdout=subprocess.PIPE, text=True, env=env)
         running.append(process)

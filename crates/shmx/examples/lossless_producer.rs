@@ -11,7 +11,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [name, frames, ..] = &arguments[..] else { return Err("lossless_producer REGION FRAMES".into()) };
     let frames: u64 = frames.parse()?;
     let mut server = Server::builder(name).stream(BLOCK, 512).create()?;
-    while server.snapshot_readers().iter().all(|r| !r.in_use) {
+    while !server.snapshot_readers().iter().any(|r| r.extension.is_some_and(|e| e.every_frame)) {
         server.wait_control(16, Duration::from_secs(1))?; // also returns when a reader comes
     }
     let mut published = 0;

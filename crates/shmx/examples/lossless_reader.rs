@@ -1,14 +1,15 @@
 //! Takes every frame of a producer that waits for it, and says how many there were. `lossless_reader REGION`
 
 use shmx::error::ReadError;
-use shmx::{Client, Stream};
+use shmx::{Client, Start, Stream};
 use std::time::Duration;
 
 const BLOCK: Stream<u64> = Stream::new(1, "block");
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).ok_or("lossless_reader REGION")?;
-    let mut client = Client::options().every_frame(true).open_within(&name, Duration::from_secs(60))?;
+    let options = Client::options().every_frame(true).start(Start::Oldest);
+    let mut client = options.open_within(&name, Duration::from_secs(60))?;
     let mut sum = 0;
     loop {
         match client.next(Duration::from_secs(1)) {
