@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use shmx_abi::extension::FrameMarks;
+use shmx_ring::progress::{self, Progress};
 use shmx_ring::reader::{self, Disturbed, FrameSnapshot};
 use shmx_ring::sync::{AtomicU64, Ordering};
 use shmx_ring::view::{FrameView, HeaderView, Slot, Slots};
@@ -48,6 +49,9 @@ pub(crate) struct Place {
     pub(crate) frame: Option<FrameMeta>,
     pub(crate) frame_id: u64,
     pub(crate) words: [u64; WORDS],
+    /// Whether it is open to followers, and how many words they were told of.
+    pub(crate) open: bool,
+    pub(crate) announced: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +64,9 @@ pub(crate) enum Op {
     ClearLeases { reader: usize },
     BeginCopy { slot: usize },
     FinishCopy { which: usize },
+    Announce { which: usize, value: u64, words: usize },
+    Follow { slot: usize, reader: usize },
+    Look { which: usize },
     Sleep,
 }
 
@@ -75,6 +82,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => n().prop_map(|reader| Op::ClearLeases { reader }),
         2 => n().prop_map(|slot| Op::BeginCopy { slot }),
         2 => n().prop_map(|which| Op::FinishCopy { which }),
+        3 => (n(), any::<u64>(), 0..=WORDS).prop_map(|(which, value, words)| Op::Announce { which, value, words }),
+        2 => (n(), n()).prop_map(|(slot, reader)| Op::Follow { slot, reader }),
+        3 => n().prop_map(|which| Op::Look { which }),
         1 => Just(Op::Sleep),
     ]
 }
@@ -85,6 +95,8 @@ pub(crate) struct World {
     pub(crate) publisher: Publisher,
     pub(crate) claims: Vec<(Claim, u64)>,
     pub(crate) copies: Vec<(u32, u64, FrameSnapshot)>,
+    /// Slot, stamp, and the claims so far.
+    pub(crate) followed: Vec<(u32, u64, u64)>,
     // The model.
     pub(crate) places: Vec<Place>,
     pub(crate) next_ticket: u64,
@@ -108,6 +120,7 @@ impl World {
             publisher: Publisher::new(slots),
             claims: Vec::new(),
             copies: Vec::new(),
+            followed: Vec::new(),
             places: vec![Place::default(); slots as usize],
             next_ticket: ticket,
             newest: None,
@@ -128,7 +141,11 @@ impl World {
             Op::Publish { which, value, len } if !self.claims.is_empty() => {
                 let (claim, ticket) = self.claims.swap_remove(which % self.claims.len());
                 let index = claim.slot();
-                let words = std::array::from_fn(|i| value.wrapping_mul(i as u64 + 1));
+                let Place { announced, words: before, .. } = self.places[index as usize];
+                // What was announced stays, and the frame is at least that long.
+                let words =
+                    std::array::from_fn(|i| if i < announced { before[i] } else { value.wrapping_mul(i as u64 + 1) });
+                let len = len.max(announced as u32 * 8);
                 for (cell, word) in self.ring.slot(index).payload.iter().zip(words) {
                     cell.store(word, Ordering::Relaxed);
                 }
@@ -148,10 +165,12 @@ impl World {
                 self.newest = Some(self.newest.map_or(ticket, |n| n.max(ticket)));
                 let place = &mut self.places[index as usize];
                 (place.claimed, place.frame, place.frame_id, place.words) = (false, Some(meta), self.published, words);
+                (place.open, place.announced) = (false, 0);
             }
             Op::Abandon { which } if !self.claims.is_empty() => {
                 let (claim, _) = self.claims.swap_remove(which % self.claims.len());
-                self.places[claim.slot() as usize].claimed = false;
+                let place = &mut self.places[claim.slot() as usize];
+                (place.claimed, place.open, place.announced) = (false, false, 0);
                 self.claimer.abandon(&self.ring, claim);
             }
             Op::Lease { slot, reader } => {
@@ -207,7 +226,60 @@ impl World {
                 assert_eq!(doorbell::prepare_to_sleep(bell), before | 1);
                 self.asleep = true;
             }
-            Op::Publish { .. } | Op::Abandon { .. } | Op::FinishCopy { .. } => {}
+            Op::Announce { which, value, words } if !self.claims.is_empty() => {
+                let which = which % self.claims.len();
+                let claim = &mut self.claims[which].0;
+                let slot = self.ring.slot(claim.slot());
+                let place = &mut self.places[claim.slot() as usize];
+                assert_eq!(claim.is_open(), place.open);
+                if !place.open {
+                    claim.open(slot);
+                    place.open = true;
+                }
+                for i in place.announced..words {
+                    place.words[i] = value.wrapping_mul(i as u64 + 3);
+                    slot.payload[i].store(place.words[i], Ordering::Relaxed);
+                }
+                place.announced = place.announced.max(words);
+                let wake = claim.announce(&self.ring, place.announced as u32 * 8);
+                assert_eq!(wake.is_some(), self.asleep);
+                self.asleep = false;
+            }
+            Op::Follow { slot, reader } => {
+                let (slot, reader) = (slot % count, READERS[reader % READERS.len()]);
+                let view = self.ring.slot(slot as u32);
+                let place = &mut self.places[slot];
+                let stamp = progress::open_stamp(view);
+                assert_eq!(stamp.is_some(), place.open);
+                let Some(stamp) = stamp else { return };
+                let got = progress::follow(view, reader, stamp);
+                assert_eq!(got.is_ok(), reader < 128);
+                if got.is_ok() {
+                    place.leases.insert(reader);
+                    self.followed.push((slot as u32, stamp, place.claims));
+                }
+            }
+            Op::Look { which } if !self.followed.is_empty() => {
+                let (slot, stamp, claims) = self.followed[which % self.followed.len()];
+                let (view, place) = (self.ring.slot(slot), &self.places[slot as usize]);
+                match progress::look(view, stamp) {
+                    Progress::Bytes(n) => {
+                        assert!(place.claimed && place.claims == claims);
+                        assert_eq!(n as usize, place.announced * 8);
+                    }
+                    Progress::Over(now) => {
+                        assert!(!place.claimed && place.claims == claims);
+                        let mut seen = FrameSnapshot::default();
+                        progress::header_into(view, now, &mut seen);
+                        matches(&seen, place);
+                    }
+                    // Only once the leases are gone.
+                    Progress::Damaged => assert!(place.claims > claims),
+                    Progress::Sealed => panic!("nobody is publishing"),
+                }
+            }
+            Op::Publish { .. } | Op::Abandon { .. } | Op::FinishCopy { .. } | Op::Announce { .. } | Op::Look { .. } => {
+            }
         }
         self.check();
     }
