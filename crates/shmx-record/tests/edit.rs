@@ -41,7 +41,6 @@ fn record(path: &Path, names: [&str; 2], writer: WriterOptions) {
 /// All that a recording holds but its own name: frames with their times, and segments.
 fn content(paths: &[PathBuf]) -> (Vec<String>, Vec<String>) {
     let rec = Recording::open(paths).unwrap();
-    let regions = rec.regions().to_vec();
     let mut segments: Vec<String> = rec
         .segments()
         .iter()
@@ -50,8 +49,13 @@ fn content(paths: &[PathBuf]) -> (Vec<String>, Vec<String>) {
     segments.sort();
     let mut all: Vec<String> = paths
         .iter()
-        .flat_map(|p| frames(p))
-        .map(|f| format!("{} {} {:?} {:?}", regions[f.region], f.time, f.head, f.payload()))
+        .flat_map(|p| {
+            // In the order of this file.
+            let regions = Recording::open(&[p]).unwrap().regions().to_vec();
+            frames(p)
+                .into_iter()
+                .map(move |f| format!("{} {} {:?} {:?}", regions[f.region], f.time, f.head, f.payload()))
+        })
         .collect();
     all.sort();
     (all, segments)
