@@ -9,7 +9,6 @@ mod programs;
 mod speed;
 
 use crate::interop::{self, output};
-use crate::python;
 use crate::step::{self, Tally, cargo};
 use crate::tests::target_dir;
 use anyhow::{Context, Result, ensure};
@@ -79,23 +78,11 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     features(tally, &bench, quick, clang)?;
     let mut peers = own_peers(tally, &bench, &target)?;
     compat::test(tally, &bench, &target, quick, in_ci, &mut peers)?;
-    if !quick {
-        match python::with_package(tally) {
-            Ok(python) => {
-                let command = vec![python, format!("{TESTS}/python/peer.py").into()];
-                peers.push(Peer { label: "our Python", command, leaves: false, slow: true });
-            }
-            Err(e) => step::skip(tally, "our Python", &format!("{e:#}"), in_ci)?,
-        }
-    }
     pairs(tally, &peers, quick)?;
     if !quick {
         checked(tally, &bench, in_ci)?;
     }
     cmake::test(tally, &target, quick, in_ci)?;
-    if !quick {
-        deb::test(tally, &target, in_ci)?;
-    }
     Ok(())
 }
 
