@@ -196,6 +196,8 @@ impl Stage<'_> {
             }
             let since = ticks();
             victim.kill()?;
+            // It may have begun to serve since the look above.
+            self.dead.insert(self.board.line(i)?.get(Count::Session));
             if let Some(eye) = eye {
                 self.orphaned.get_or_insert(since);
                 let look = eye.look()?;
