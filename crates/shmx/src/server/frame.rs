@@ -620,10 +620,10 @@ impl<'a> FrameWriter<'a> {
         let server = claimed.owner.server();
         server.check_region()?;
         // What is not published is given back when `claimed` is dropped.
-        let payload = written_payload(&server.region, slot, used);
         let Some(claim) = claimed.claim.take_if(|_| used > 0 && pieces.unfinished == 0) else {
-            return Err(pieces.unpublishable(payload));
+            return Err(pieces.unpublishable(written_payload(&server.region, slot, used)));
         };
+        let payload = written_payload(&server.region, slot, used);
         let Producing { session_id, publish_time, .. } = server.producing;
         // The time is that of publishing, so it comes last.
         let time = |checksum| {
