@@ -158,14 +158,18 @@ impl<'a> Iterator for StreamPrefixes<'a> {
             if ty != TLV_FRAME_STREAM {
                 continue;
             }
+            // Until it is known to be sound, the last one.
+            let next = core::mem::replace(&mut self.at, u64::MAX);
+            let bad = FrameError::BadStream { offset, length: length as usize };
+            let Some(room) = length.checked_sub(FRAME_STREAM_HEADER_LEN) else { return Some(Err(bad)) };
             let header: FrameStreamHeader = read_at(record, size_of::<TlvHeader>())?;
             let bytes = header.bytes_payload;
-            if u64::from(bytes) + u64::from(FRAME_STREAM_HEADER_LEN) > u64::from(length) {
-                self.at = u64::MAX;
-                return Some(Err(FrameError::BadStream { offset, length: length as usize }));
+            if bytes > room {
+                return Some(Err(bad));
             }
+            self.at = next;
             let there = record.get(DATA_OFFSET as usize..)?;
-            let data = &there[..there.len().min(bytes as usize)];
+            let data = there.get(..bytes as usize).unwrap_or(there);
             let stream = StreamData { stream_id: header.stream_id, elem_count: header.elem_count, data };
             return Some(Ok(StreamPrefix { stream, bytes }));
         }
@@ -344,6 +348,42 @@ mod tests {
         assert_eq!(streams.next(), Some(Ok(StreamData { stream_id: 43, elem_count: 3, data: b"abc" })));
         assert_eq!(streams.next(), None);
         assert!(buf[59..64].iter().all(|&b| b == 0), "padding is zeroed");
+    }
+
+    #[test]
+    fn a_walk_over_what_is_there_agrees_with_one_over_all_and_ends_once() {
+        let mut buf = [0_u8; 160];
+        let mut cursor = PayloadCursor::new();
+        cursor.append(&mut buf, 1, 5, b"12345").unwrap();
+        cursor.append(&mut buf, 2, 1, &[7; 40]).unwrap();
+        cursor.append(&mut buf, 3, 0, &[]).unwrap();
+        let payload = &buf[..cursor.used() as usize];
+        let whole: std::vec::Vec<_> = Streams::new(payload).map(Result::unwrap).collect();
+        for len in 0..=payload.len() {
+            let mut walk = StreamPrefixes::new(&payload[..len]);
+            let mut found = 0;
+            for part in walk.by_ref() {
+                let StreamPrefix { stream, bytes } = part.unwrap();
+                let all = &whole[found];
+                assert_eq!(
+                    (stream.stream_id, stream.elem_count, bytes as usize),
+                    (all.stream_id, all.elem_count, all.data.len())
+                );
+                assert!(all.data.starts_with(stream.data), "{len} bytes");
+                found += 1;
+            }
+            assert!(walk.next().is_none() && (len < payload.len() || found == whole.len()));
+        }
+        // A record that is too short for a stream, and one that claims more than it has.
+        for (at, word) in [(4, 15_u32), (16, 6)] {
+            let mut bad = buf;
+            bad[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+            for len in [20, 24, 64, 160] {
+                let mut walk = StreamPrefixes::new(&bad[..len]);
+                assert!(!matches!(walk.next(), Some(Ok(_))), "{len} bytes");
+                assert!(walk.next().is_none());
+            }
+        }
     }
 
     #[test]

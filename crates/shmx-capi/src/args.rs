@@ -325,7 +325,7 @@ impl<T: Versioned> Fields<T> {
     /// waits where it takes other pieces than were stored. (The compiler would gather fields on its stack, or pair them.)
     #[inline(always)]
     pub(crate) fn put<F>(&self, offset: usize, value: F) {
-        assert!(offset + size_of::<F>() <= size_of::<T>());
+        assert!(offset + size_of::<F>() <= size_of::<T>() && offset.is_multiple_of(align_of::<F>()));
         let to = self.0.wrapping_byte_add(offset).cast::<F>();
         // SAFETY: within the struct, which by the caller's promise is there and aligned, and so is a field of it.
         unsafe { to.write_volatile(value) };

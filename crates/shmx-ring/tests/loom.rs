@@ -661,19 +661,25 @@ fn follow(ring: &Ring, looks: u32) {
     reader::end_lease(slot, 0);
 }
 
+/// A ring of one slot with an old frame in it, and one who looks so often at what is written over it.
+fn followed(looks: u32) -> (Arc<Ring>, Claimer, Mutex<Publisher>, thread::JoinHandle<()>) {
+    let ring = Arc::new(Ring::new(1));
+    let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
+    let Ok(claim) = claimer.claim(&&*ring) else { panic!("nobody leases it") };
+    let meta = FrameMeta { session_id: 1, payload_bytes: 16, checksum: SUM, ..FrameMeta::default() };
+    let _ = publisher.lock().unwrap().publish(&&*ring, &claimer, claim, &meta);
+    let follower = {
+        let ring = ring.clone();
+        thread::spawn(move || follow(&ring, looks))
+    };
+    (ring, claimer, publisher, follower)
+}
+
 #[test]
 #[cfg(not(loom_weak_sc))]
 fn what_is_announced_is_final_and_stays() {
     loom::model(|| {
-        let ring = Arc::new(Ring::new(1));
-        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
-        let Ok(claim) = claimer.claim(&&*ring) else { panic!("nobody leases it") };
-        let meta = FrameMeta { session_id: 1, payload_bytes: 16, checksum: SUM, ..FrameMeta::default() };
-        let _ = publisher.lock().unwrap().publish(&&*ring, &claimer, claim, &meta);
-        let follower = {
-            let ring = ring.clone();
-            thread::spawn(move || follow(&ring, 2))
-        };
+        let (ring, claimer, publisher, follower) = followed(2);
         let _ = publish_in_pieces(&ring, &claimer, &publisher, 2);
         let _ = publish(&ring, &claimer, &publisher, 3);
         follower.join().unwrap();
@@ -685,15 +691,7 @@ fn what_is_announced_is_final_and_stays() {
 #[test]
 fn a_follower_finds_what_was_announced() {
     loom::model(|| {
-        let ring = Arc::new(Ring::new(1));
-        let (claimer, publisher) = (Claimer::new(1), Mutex::new(Publisher::new(1)));
-        let Ok(claim) = claimer.claim(&&*ring) else { panic!("nobody leases it") };
-        let meta = FrameMeta { session_id: 1, payload_bytes: 16, checksum: SUM, ..FrameMeta::default() };
-        let _ = publisher.lock().unwrap().publish(&&*ring, &claimer, claim, &meta);
-        let follower = {
-            let ring = ring.clone();
-            thread::spawn(move || follow(&ring, 1))
-        };
+        let (ring, claimer, publisher, follower) = followed(1);
         let _ = publish_in_pieces(&ring, &claimer, &publisher, 2);
         follower.join().unwrap();
     });

@@ -267,10 +267,15 @@ impl Attachment {
         Ok(Held { owner: self, slot, hold })
     }
 
-    /// Tells the server that the client reads frames while they are written, once.
+    /// Whether the client may follow frames in this region.
+    pub(crate) const fn can_follow(&self) -> bool {
+        self.leases() && self.features.has(Features::PROGRESS)
+    }
+
+    /// Tells the server that the client reads frames while they are written, once, and if it can.
     pub(crate) fn tell_following(&self) {
         // Relaxed: the client's own, which one thread uses.
-        if self.follows.load(Ordering::Relaxed) || self.check_session().is_err() {
+        if self.follows.load(Ordering::Relaxed) || !self.can_follow() || self.check_session().is_err() {
             return;
         }
         if let Some(slot) = self.slot() {

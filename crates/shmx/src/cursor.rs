@@ -539,13 +539,9 @@ impl Cursor {
         }
     }
 
-    /// The current frame is whole and no frame to hand out.
-    pub(crate) fn reject_followed<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
-        self.reject(g, error)
-    }
-
+    /// The current frame is none to hand out.
     #[cold]
-    fn reject<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
+    pub(crate) fn reject<G: Ground>(&mut self, g: &mut G, error: ReadError) -> ReadError {
         let meta = &g.current().meta;
         let frame = Some((meta.frame_id, meta.stamp));
         if self.rejected != frame {

@@ -291,10 +291,12 @@ fn server_slot(other: &Other, slot: u32) -> usize {
 #[test]
 fn who_cannot_lease_gets_whole_frames() {
     let (mut server, name) = serve("follow-copy");
+    let other = Other::of(&server);
     let mut client = Client::options().hold(Hold::Copy).open(&name).unwrap();
     assert!(client.follow(Duration::ZERO).unwrap().is_none());
     let mut frame = server.begin_frame().unwrap();
     frame.append_stream(IMAGE, &[3; LEN]).unwrap();
+    assert!(!is_open(&other, frame.slot()), "nobody can follow");
     assert!(client.follow(Duration::ZERO).unwrap().is_none());
     frame.publish_frame(0.0).unwrap();
     let mut read = client.follow(LIMIT).unwrap().unwrap();
@@ -460,6 +462,72 @@ fn damaged_words_are_told_apart() {
     for value in 0..10 {
         publish(&mut server, value);
     }
+}
+
+/// Somebody who ignores the protocol makes a stream shorter than what was read of it.
+#[test]
+fn a_stream_that_shrinks_under_a_fold_is_damage() {
+    let (mut server, name) = serve("follow-shrink");
+    let mut client = follower(&name);
+    let other = Other::of(&server);
+    let mut frame = server.begin_frame().unwrap();
+    let slot = frame.slot();
+    let mut fill = frame.fill_stream(IMAGE, LEN).unwrap();
+    fill.write(&[1; 100]).unwrap();
+    let read = client.follow(LIMIT).unwrap().unwrap();
+    let mut calls = 0;
+    let folded = read.fold(IMAGE, LIMIT, (), |(), _, _| {
+        calls += 1;
+        let at = server_slot(&other, slot) + 64 + 16;
+        for (i, byte) in 40_u32.to_le_bytes().into_iter().enumerate() {
+            common::memory::bytes(&other.0)[at + i].store(byte, Ordering::Relaxed);
+        }
+        fill.write(&[1; 100]).unwrap();
+    });
+    assert!(matches!(folded, Err(Void::Damaged)));
+    assert_eq!(calls, 1);
+}
+
+/// What may be cut short in a frame that is being written is damage in one that is published.
+#[test]
+fn a_whole_frame_that_is_cut_short_gives_no_part() {
+    let (mut server, name) = serve("follow-cut");
+    let mut client = follower(&name);
+    for folds in [false, true] {
+        let mut frame = server.begin_frame().unwrap();
+        // The record of an image of 40 bytes, without the last 16.
+        let head: Vec<u8> =
+            [0x2000, 16 + 40, IMAGE.id(), 10, 40, 0_u32].into_iter().flat_map(u32::to_ne_bytes).collect();
+        frame.append_records(&[head, vec![0; 24]].concat(), 1).unwrap();
+        frame.publish_frame(0.0).unwrap();
+        let read = client.follow(LIMIT).unwrap().unwrap();
+        if folds {
+            let folded = read.fold(IMAGE, LIMIT, (), |(), _, _| ());
+            assert!(matches!(folded, Err(Void::Value(e)) if matches!(*e, ValueError::Payload(_))));
+        } else {
+            assert!(matches!(read.part(IMAGE), Err(ValueError::Payload(_))));
+        }
+    }
+}
+
+/// A server of the original has initialised the region anew under a frame that is being filled.
+#[test]
+fn nothing_is_announced_in_a_region_that_was_taken_over() {
+    let (mut server, name) = serve("follow-taken");
+    let _client = follower(&name);
+    let other = Other::of(&server);
+    let mut frame = server.begin_frame().unwrap();
+    let slot = frame.slot();
+    let mut fill = frame.fill_stream(IMAGE, 3).unwrap();
+    fill.write(&[1]).unwrap();
+    let head = other.slot(slot);
+    let session = other.header().session_id.swap(7, Ordering::Relaxed);
+    head.checksum.store(99, Ordering::Relaxed);
+    fill.write(&[2]).unwrap();
+    assert_eq!(head.checksum.load(Ordering::Relaxed), 99, "the field is another server's");
+    other.header().session_id.store(session, Ordering::Relaxed);
+    fill.write(&[3]).unwrap();
+    assert!(frame.publish_frame(0.0).is_ok());
 }
 
 fn server_capacity(other: &Other) -> usize {

@@ -3,8 +3,8 @@
 
 mod common;
 
-use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError};
-use shmx::{Client, Hold, Server, SharedServer, StreamSpec};
+use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError, Void};
+use shmx::{Client, Hold, Server, SharedServer, Step, StreamSpec};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -29,6 +29,34 @@ fn publish(server: &SharedServer, value: u64) {
     let mut f = server.begin_frame().unwrap();
     f.append_stream(1, &[value; 50]).unwrap(); // large enough to be leased
     f.publish_frame(0.0).unwrap();
+}
+
+/// A frame that is being written and read at the moment of the fork.
+#[test]
+fn a_child_has_no_part_in_a_frame_that_is_filled_and_followed() {
+    let name = unique("follow");
+    let mut server = Server::builder(&name).slots(4).stream(StreamSpec::of::<u64>(1, "t"), 50).create().unwrap();
+    let mut client = Client::open(&name).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    let mut frame = server.begin_frame().unwrap();
+    let mut fill = frame.fill_stream::<u64>(1, 50).unwrap();
+    fill.write(&[1; 10]).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().unwrap();
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    in_child(|| {
+        assert!(fill.rest().is_empty(), "the slot is the parent's");
+        assert_eq!(fill.write(&[9]), Err(AppendError::Forked));
+        assert_eq!(fill.commit(1), Err(AppendError::Forked));
+    });
+    fill.rest().fill(2);
+    fill.commit(40).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    in_child(|| assert_eq!(read.wait(LIMIT), Err(Void::Read(ReadError::Forked))));
+    let seen = server.snapshot_readers();
+    let reader = seen.iter().find(|r| r.in_use).unwrap();
+    assert_eq!(reader.extension.map(|e| e.delivered), Some(0), "the child delivered nothing to the parent");
+    let whole = read.finish(LIMIT).unwrap();
+    assert_eq!(whole.get::<u64>(1).unwrap(), [[1; 10].as_slice(), &[2; 40]].concat());
 }
 
 /// Forks a child that does `work`, which sees a copy of everything; it must come to its end within a minute.

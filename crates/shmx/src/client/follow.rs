@@ -13,7 +13,7 @@ use crate::schema::key::StreamKey;
 use crate::slot::read::{Miss, Sum, check_meta};
 use crate::wait::SLICE;
 use shmx_abi::extension::Features;
-use shmx_abi::frame::{StreamPrefix, StreamPrefixes};
+use shmx_abi::frame::{StreamPrefix, StreamPrefixes, Streams};
 use shmx_abi::{PlainElement, hash};
 use shmx_os::futex;
 use shmx_ring::progress::{self, Progress};
@@ -56,8 +56,9 @@ const SPIN: Duration = Duration::from_micros(50);
 /// let (mut sum, mut done) = (0, 0);
 /// while coming.wait(Duration::from_secs(1))? == Step::More {
 ///     let part = coming.part(IMAGE)?.expect("it was begun");
-///     sum += part.values[done..].iter().map(|&v| u64::from(v)).sum::<u64>();
-///     done = part.values.len(); // of part.len
+///     let new = part.values.get(done..).unwrap_or_default();
+///     sum += new.iter().map(|&v| u64::from(v)).sum::<u64>();
+///     done += new.len(); // of part.len
 /// #   if done == 1024 { image.commit(3072)?; } else { break }
 /// }
 /// # frame.publish_frame(0.0)?;
@@ -131,7 +132,8 @@ impl Client {
     /// The next frame while it is written, as soon as its producer has begun to hand it out; `None` when the time is up.
     /// A frame that is being written goes before one that was published and not taken yet.
     ///
-    /// The first call tells the server that there is somebody who follows. It then hands out frames piece by piece:
+    /// The first call tells the server that there is somebody who follows, which it takes to be so until the client is
+    /// dropped. It then hands out frames piece by piece:
     /// streams that are filled in pieces ([`crate::FrameWriter::fill_stream`]) as they are committed, large ones that
     /// are copied in ([`crate::FrameWriter::append_stream`]) as the copy goes on.
     ///
@@ -168,7 +170,7 @@ impl Client {
     /// A frame that is being written, under a lease.
     fn find_open(&mut self, order: Order) -> Option<Open> {
         let a = &self.shared;
-        if !(a.features.has(Features::PROGRESS) && a.leases() && a.has_room_for_leases()) {
+        if !(a.can_follow() && a.has_room_for_leases()) {
             return None;
         }
         let count = a.region.slot_count();
@@ -300,7 +302,9 @@ impl<'c> Following<'c> {
     /// The slot's owner is done with it and has left this stamp.
     #[cold]
     fn settle(&mut self, stamp: u64) -> Result<Step, Void> {
-        match self.published(stamp) {
+        // Delivering writes to the reader slot, which a forked child has no part in.
+        let session = self.client.as_deref().map_or(Ok(()), |client| client.shared.check_session());
+        match session.map_err(Void::from).and_then(|()| self.published(stamp)) {
             Ok(false) => Ok(Step::Waiting),
             Ok(true) => {
                 let (State::Open(open), Some(client)) = (&mut self.state, self.client.as_deref_mut()) else {
@@ -331,7 +335,7 @@ impl<'c> Following<'c> {
         match check_meta(&meta, a.session_id, &a.region.layout) {
             Ok(()) if meta.payload_bytes < open.seen => return Err(Void::Damaged),
             Ok(()) => {}
-            Err(Miss::Error(e)) => return Err(client.reject_followed(e).into()),
+            Err(Miss::Error(e)) => return Err(client.reject(e).into()),
             Err(Miss::Empty | Miss::Disturbed) => return Err(Void::Abandoned),
         }
         // As everywhere: a frame is handed out only once it is counted.
@@ -343,7 +347,7 @@ impl<'c> Following<'c> {
             let computed = hash::fold32(hash::update(state, payload.get(done as usize..).unwrap_or_default()));
             if computed != meta.checksum {
                 let e = ReadError::Checksum { frame_id: meta.frame_id, stored: meta.checksum, computed };
-                return Err(client.reject_followed(e).into());
+                return Err(client.reject(e).into());
             }
             client.taken.current.sum = Sum::Right;
         }
@@ -397,6 +401,12 @@ impl<'c> Following<'c> {
         let Some(client) = &self.client else { return Ok(None) };
         let taken = &client.taken;
         let id = taken.catalog.id_of::<T>(stream.key(), || Ok(taken.home.directory()?))?;
+        if matches!(self.state, State::Whole(_)) {
+            // Nothing is still to come, so a record that is cut short is damage.
+            for stream in Streams::new(self.payload()) {
+                stream?;
+            }
+        }
         for prefix in self.streams() {
             let StreamPrefix { stream, bytes } = prefix?;
             if stream.stream_id != id {
@@ -477,7 +487,7 @@ impl<'c> Following<'c> {
         loop {
             let step = self.advance()?;
             if let Some(part) = self.part(stream).map_err(|e| Void::Value(Box::new(e)))? {
-                let new = &part.values[done..];
+                let Some(new) = part.values.get(done..) else { return Err(Void::Damaged) };
                 if !new.is_empty() {
                     value = f(value, done, new);
                     done = part.values.len();
@@ -504,14 +514,11 @@ impl Drop for Following<'_> {
 }
 
 impl Client {
+    /// Counts the current frame, which is whole and no frame to hand out, as rejected.
     #[cold]
-    fn reject_followed(&mut self, error: ReadError) -> ReadError {
-        let look: Result<Option<Detached>, ReadError> =
-            self.find(|cursor, hand| Look::Err(cursor.reject_followed(hand, error)));
-        match look {
-            Err(e) => e,
-            Ok(_) => ReadError::SessionChanged,
-        }
+    fn reject(&mut self, error: ReadError) -> ReadError {
+        let found = self.find(|cursor, hand| Look::Err(cursor.reject(hand, error.clone())));
+        found.err().unwrap_or(error)
     }
 
     /// The payload of the current frame, which was found so.

@@ -63,8 +63,12 @@ impl<'a> FrameWriter<'a> {
 }
 
 impl<T: PlainElement> StreamFill<'_, '_, T> {
-    /// The values that are not committed yet. They hold whatever an earlier frame left there.
+    /// The values that are not committed yet. They hold whatever an earlier frame left there. None in a forked child,
+    /// whose slot it is not.
     pub fn rest(&mut self) -> &mut [T] {
+        if self.frame.server().region.os.is_forked() {
+            return &mut [];
+        }
         let from = self.at + (self.done * size_of::<T>()) as u32;
         let bytes = (self.len - self.done) * size_of::<T>();
         let room = self.frame.room_from(from).get_mut(..bytes).unwrap_or_default();
@@ -102,10 +106,10 @@ impl<T: PlainElement> StreamFill<'_, '_, T> {
     ///
     /// As for [`StreamFill::commit`]; nothing was written then.
     pub fn write(&mut self, values: &[T]) -> Result<(), AppendError> {
-        match self.rest().get_mut(..values.len()) {
-            Some(room) => room.copy_from_slice(values),
-            None => return Err(AppendError::Commit { id: self.id, asked: values.len(), left: self.len - self.done }),
+        if let Some(room) = self.rest().get_mut(..values.len()) {
+            room.copy_from_slice(values);
         }
+        // Says why there is no room, if there is none.
         self.commit(values.len())
     }
 

@@ -395,10 +395,13 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
-    /// Opens the slot to followers if there are any. Says whether it is open.
+    /// Opens the slot to followers if there are any. Says whether it is open, and still this server's.
     fn open_if_followed(&mut self) -> bool {
         let Claimed { owner, claim: Some(claim) } = &mut self.claimed else { return false };
         let server = owner.server();
+        if server.check_region().is_err() {
+            return false; // what would be announced lies in another server's frame header
+        }
         if !claim.is_open() && server.needs.is_followed(&server.region) {
             claim.open(server.region.slot(self.slot));
         }
