@@ -17,6 +17,7 @@ use shmx_abi::{Element, TLV_ALIGN, hash};
 use shmx_os::clock;
 use shmx_ring::bytes::copy_past_caches;
 use shmx_ring::prefetch;
+use shmx_ring::sync::Ordering;
 use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, FrameMeta};
 use std::sync::Arc;
@@ -399,13 +400,17 @@ impl<'a> FrameWriter<'a> {
     fn open_if_followed(&mut self) -> bool {
         let Claimed { owner, claim: Some(claim) } = &mut self.claimed else { return false };
         let server = owner.server();
-        if server.check_region().is_err() {
-            return false; // what would be announced lies in another server's frame header
+        if !claim.is_open() && !server.needs.is_followed(&server.region) {
+            return false;
         }
-        if !claim.is_open() && server.needs.is_followed(&server.region) {
+        // Relaxed: the word is complete in itself. In another session the words of the slot's header are its server's.
+        if server.region.header().session_id.load(Ordering::Relaxed) != server.producing.session_id {
+            return false;
+        }
+        if !claim.is_open() {
             claim.open(server.region.slot(self.slot));
         }
-        claim.is_open()
+        true
     }
 
     /// Whether to hash what was written, because it will be needed and is `worth` it now.
