@@ -4,7 +4,7 @@ use crate::escape::safe;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
-use shmx::error::{CreateError, OpenError, ServerEnd};
+use shmx::error::{BeginError, CreateError, OpenError, ServerEnd};
 use shmx::{Client, ClientOptions, Server, ServerBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +36,11 @@ pub(crate) fn complain(words: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", safe(&words));
 }
 
+fn advice_on_begin(e: &BeginError) -> Option<String> {
+    let BeginError::NameLost { name } = e else { return None };
+    Some(format!("the name `{name}` was removed by somebody else; start it again, or with --on-name-loss come-back"))
+}
+
 /// The error with its causes on one line; a cause that its parent already tells is not told twice.
 pub(crate) fn one_line(e: &anyhow::Error) -> String {
     let mut line = String::new();
@@ -46,7 +51,8 @@ pub(crate) fn one_line(e: &anyhow::Error) -> String {
             continue;
         }
         // What the library advises is written for programs; the command has words of its own.
-        let text = create.and_then(advice_on_create).unwrap_or_else(|| cause.to_string());
+        let text = create.and_then(advice_on_create).or_else(|| advice_on_begin(cause.downcast_ref()?));
+        let text = text.unwrap_or_else(|| cause.to_string());
         if line.is_empty() {
             line = text;
         } else if !line.contains(&text) {
