@@ -1,6 +1,7 @@
 //! What the commands share.
 
 use crate::escape::safe;
+use crate::exit;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
@@ -119,7 +120,7 @@ pub(crate) fn cannot_open(name: &str) -> String {
 }
 
 /// Regions larger than this take a moment to make: all of their memory is reserved and zeroed. It has no name until
-/// then, so a signal that ends the command meanwhile leaves nothing.
+/// then, and gets none if a signal came meanwhile, so nothing is left.
 const LARGE: u64 = 1 << 30;
 
 pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
@@ -134,7 +135,10 @@ pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Serv
             "reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"
         ));
     }
-    builder.create().with_context(failed)
+    match builder.create_if(|| !stop::requested()) {
+        Err(CreateError::NotWanted) => Err(exit::interrupted(&format!("region `{name}` was not made"))),
+        made => made.with_context(failed),
+    }
 }
 
 /// Opens a region, trying for a while if it is not there; `None` if the command is to end.

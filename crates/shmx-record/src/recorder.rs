@@ -121,8 +121,9 @@ impl Recorder {
         lock(&self.events).try_recv().ok()
     }
 
-    /// Asks for the frames that are kept ([`RecorderOptions::snapshot`]) to be written into a file of their own. An
-    /// [event](RecorderEvent::Snapshot) says when that is done. Without frames that are kept it does nothing.
+    /// Asks for the frames that are kept ([`RecorderOptions::snapshot`]) to be written into a file of their own, with
+    /// what is in the rings now. An [event](RecorderEvent::Snapshot) says when that is done. A recorder that writes
+    /// everything anyway does nothing.
     pub fn snapshot(&self) {
         // Release: what the caller did before belongs to the snapshot.
         self.shared.snapshot.store(true, Ordering::Release);

@@ -8,11 +8,10 @@ use crate::writer::{RecordWriter, RegionIndex, WriterOptions, Written};
 use shmx_os::clock;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// How soon a snapshot that was asked for is begun where nothing comes.
+/// How often old frames are dropped where nothing comes.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A region as it stood before what is kept.
@@ -81,23 +80,19 @@ impl Keeper {
         tell: &mpsc::Sender<RecorderEvent>,
     ) -> Result<Written, RecordError> {
         loop {
-            let ended = match todo.recv_timeout(LOOK) {
+            match todo.recv_timeout(LOOK) {
+                Ok(Work::Snapshot) => {
+                    self.forget();
+                    let event = self.write()?;
+                    *lock(&shared.written) = self.written;
+                    let _ = tell.send(event);
+                }
                 Ok(work) => {
                     self.take(work, back, shared, tell);
-                    false
+                    self.forget();
                 }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            self.forget();
-            // Acquire pairs with the Release of who asks.
-            if shared.snapshot.swap(false, Ordering::Acquire) {
-                let event = self.write()?;
-                *lock(&shared.written) = self.written;
-                let _ = tell.send(event);
-            }
-            if ended {
-                return Ok(self.written);
+                Err(RecvTimeoutError::Timeout) => self.forget(),
+                Err(RecvTimeoutError::Disconnected) => return Ok(self.written),
             }
         }
     }
@@ -125,7 +120,7 @@ impl Keeper {
                 let (region, segment, reason) = (r.name.clone(), r.segment, *reason);
                 let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
             }
-            Work::Directory { .. } => {}
+            Work::Directory { .. } | Work::Snapshot => {}
         }
         self.kept.push_back((clock::ticks(), work));
     }
@@ -135,7 +130,7 @@ impl Keeper {
         let span = u64::try_from(self.span.as_nanos()).unwrap_or(u64::MAX);
         let now = clock::ticks();
         while let Some((at, _)) = self.kept.front()
-            && (now.saturating_sub(*at) > span || self.bytes > self.most)
+            && (now.saturating_sub(*at) >= span || self.bytes > self.most)
         {
             match self.kept.pop_front().map(|(_, work)| work) {
                 Some(Work::Begin { region, segment, directory, mode }) => {
@@ -148,7 +143,7 @@ impl Keeper {
                 }
                 Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
                 Some(Work::End { region, .. }) => self.regions[region].standing = None,
-                Some(Work::Add(_)) | None => {}
+                Some(Work::Add(_) | Work::Snapshot) | None => {}
             }
         }
     }
@@ -192,7 +187,7 @@ impl Keeper {
                 Work::End { region, reason, missed, rejected } => {
                     writer.end(indices[*region], *reason, *missed, *rejected)?;
                 }
-                Work::Add(_) => {}
+                Work::Add(_) | Work::Snapshot => {}
             }
         }
         writer.set_ticks(clock::ticks());

@@ -45,7 +45,7 @@ const OPEN_EVERY: Duration = Duration::from_millis(2);
 const TROUBLE_EVERY: Duration = Duration::from_millis(20);
 /// How often the life of an open region's server is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long the frames that are in the rings when the recorder is stopped may take.
+/// How long the frames that are in the rings when the recorder is stopped, or asked for a snapshot, may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
 /// Frames taken and not written of all regions together, at most.
 const MOST_FRAMES: u64 = 4000;
@@ -122,6 +122,24 @@ fn end_of(tap: &Tap) -> Option<EndReason> {
     }
 }
 
+/// Takes what is in the rings at one moment: until when, and up to which frame of each region.
+struct Round {
+    until: Instant,
+    targets: Vec<u64>,
+}
+
+impl Round {
+    fn begin(sources: &[Source]) -> Self {
+        let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id().saturating_add(t.behind()));
+        Self { until: Instant::now() + LAST_ROUND, targets: sources.iter().map(target).collect() }
+    }
+
+    fn is_over(&self, sources: &[Source]) -> bool {
+        let reached = |(s, &target): (&Source, &u64)| s.tap.as_ref().is_none_or(|t| t.last_id() >= target);
+        Instant::now() >= self.until || sources.iter().zip(&self.targets).all(reached)
+    }
+}
+
 struct Taker<'a> {
     options: &'a RecorderOptions,
     work: &'a SyncSender<Work>,
@@ -145,8 +163,8 @@ pub(super) fn take(
 ) {
     let mut t = Taker { options, work, shared, tell, taken: 0, bells: Bells::new(), share: (0, 0) };
     let mut next = Vec::with_capacity(sources.len());
-    // After a stop: until when, and up to which frame of each region.
-    let mut last_round: Option<(Instant, Vec<u64>)> = None;
+    let mut last_round: Option<Round> = None;
+    let mut snapshot: Option<Round> = None;
     let mut first = true;
     loop {
         for name in finder.as_mut().map(Finder::look).unwrap_or_default() {
@@ -161,8 +179,11 @@ pub(super) fn take(
         let regions = (sources.len() as u64).max(1);
         t.share = (options.backlog_bytes / regions, (MOST_FRAMES / regions).max(2));
         if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
-            let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id().saturating_add(t.behind()));
-            last_round = Some((Instant::now() + LAST_ROUND, sources.iter().map(target).collect()));
+            last_round = Some(Round::begin(&sources));
+        }
+        // Acquire pairs with the Release of who asks: what was published before belongs to the snapshot.
+        if snapshot.is_none() && shared.snapshot.swap(false, Ordering::Acquire) {
+            snapshot = Some(Round::begin(&sources));
         }
         while let Ok(region) = free.try_recv() {
             sources[region].held -= 1;
@@ -171,14 +192,15 @@ pub(super) fn take(
         for (i, source) in sources.iter_mut().enumerate() {
             next.push(t.turn(i, source, last_round.is_some()));
         }
+        // Behind the frames in the queue.
+        if snapshot.take_if(|round| round.is_over(&sources)).is_some() {
+            let _ = work.send(Work::Snapshot);
+        }
         if shared.broken.load(Ordering::Acquire) || t.done() {
             break;
         }
-        if let Some((until, targets)) = &last_round {
-            let reached = |(s, &target): (&Source, &u64)| s.tap.as_ref().is_none_or(|t| t.last_id() >= target);
-            if Instant::now() >= *until || sources.iter().zip(targets).all(reached) {
-                break;
-            }
+        if last_round.as_ref().is_some_and(|round| round.is_over(&sources)) {
+            break;
         }
         if options.until_gone && !sources.is_empty() && sources.iter().all(|s| s.segment > 0 && s.tap.is_none()) {
             break;
@@ -190,6 +212,9 @@ pub(super) fn take(
         if let Some(region) = t.bells.rest(&next, free, shared) {
             sources[region].held -= 1;
         }
+    }
+    if snapshot.is_some() || shared.snapshot.swap(false, Ordering::Acquire) {
+        let _ = work.send(Work::Snapshot);
     }
     for (i, source) in sources.iter_mut().enumerate() {
         t.end(i, source, EndReason::Stopped);

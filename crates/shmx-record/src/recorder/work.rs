@@ -32,6 +32,8 @@ pub(super) enum Work {
         missed: u64,
         rejected: u64,
     },
+    /// What came before is to be written into a file of its own.
+    Snapshot,
 }
 
 /// What both threads and the recorder share.

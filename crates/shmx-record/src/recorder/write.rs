@@ -46,7 +46,8 @@ pub(super) fn write(
                 let (region, segment) = (names[region].clone(), segments[region]);
                 let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
             }
-            None => {}
+            // Everything is written anyway.
+            Some(Work::Snapshot) | None => {}
         }
         writer.tick()?;
         if let Some(step_ns) = writer.clock_step() {
