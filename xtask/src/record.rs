@@ -2,6 +2,7 @@
 
 mod clip;
 mod figures;
+mod foreign;
 mod readback;
 mod screens;
 mod setting;
@@ -20,12 +21,33 @@ pub(crate) fn test(tally: &mut Tally, in_ci: bool) -> Result<()> {
     }
     let s = Setting::new(tally)?;
     let target = tests::target_dir()?;
+    let mut recording = None;
     match readback::packages(&target) {
-        Ok(python) => step::check(tally, "a recording read back by the packages of others", || {
-            println!("   {}", readback::read_back(&s, &python)?);
+        Ok(python) => {
+            step::check(tally, "a recording read back by the packages of others", || {
+                let (file, said) = readback::read_back(&s, &python)?;
+                println!("   {said}");
+                recording = Some(file);
+                Ok(())
+            })?;
+            if let Some(file) = &recording {
+                step::check(tally, "the recording written anew by the package of PyPI", || {
+                    println!("   {}", foreign::by_python(&s, &python, file)?);
+                    Ok(())
+                })?;
+            }
+        }
+        Err(e) => step::skip(tally, "a recording read back by the packages of others", &format!("{e:#}"), in_ci)?,
+    }
+    match (recording, foreign::packages(&target)) {
+        (Some(file), Ok(packages)) => step::check(tally, "the recording written anew by the package of npm", || {
+            println!("   {}", foreign::by_node(&s, &packages, &file)?);
             Ok(())
         })?,
-        Err(e) => step::skip(tally, "a recording read back by the packages of others", &format!("{e:#}"), in_ci)?,
+        (_, why) => {
+            let why = why.err().map_or("there is no recording".to_owned(), |e| format!("{e:#}"));
+            step::skip(tally, "the recording written anew by the package of npm", &why, in_ci)?;
+        }
     }
     match video::decode(&target) {
         Ok(clip) => step::check(tally, "a real clip recorded, replayed, recorded", || {

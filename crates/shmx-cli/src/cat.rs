@@ -4,6 +4,7 @@ use crate::args::Cat;
 use crate::common;
 use crate::exit;
 use crate::source::{self, Source, Taken};
+use crate::units;
 use crate::values;
 use anyhow::Context;
 use std::io::Write;
@@ -19,9 +20,11 @@ pub(crate) fn run(a: &Cat) -> anyhow::Result<()> {
     result?;
     if s.missed + s.rejected > 0 {
         return Err(exit::incomplete(format!(
-            "{} frames of `{}` were missed and {} rejected, so their bytes are; --attach to a `publish --lossless`, or \
-             give the region more slots",
-            s.missed, a.name, s.rejected
+            "of `{}` {} missed and {} rejected, so their bytes are; --attach to a `publish --lossless`, or give the \
+             region more slots",
+            a.name,
+            units::were(s.missed, "frame"),
+            s.rejected
         )));
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! What the commands share.
 
 use crate::escape::safe;
+use crate::exit;
 use crate::stop;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
-use shmx::error::{CreateError, OpenError, ServerEnd};
+use shmx::error::{BeginError, CreateError, OpenError, ServerEnd};
 use shmx::{Client, ClientOptions, Server, ServerBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +37,11 @@ pub(crate) fn complain(words: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", safe(&words));
 }
 
+fn advice_on_begin(e: &BeginError) -> Option<String> {
+    let BeginError::NameLost { name } = e else { return None };
+    Some(format!("the name `{name}` was removed by somebody else; start it again, or with --on-name-loss come-back"))
+}
+
 /// The error with its causes on one line; a cause that its parent already tells is not told twice.
 pub(crate) fn one_line(e: &anyhow::Error) -> String {
     let mut line = String::new();
@@ -46,7 +52,8 @@ pub(crate) fn one_line(e: &anyhow::Error) -> String {
             continue;
         }
         // What the library advises is written for programs; the command has words of its own.
-        let text = create.and_then(advice_on_create).unwrap_or_else(|| cause.to_string());
+        let text = create.and_then(advice_on_create).or_else(|| advice_on_begin(cause.downcast_ref()?));
+        let text = text.unwrap_or_else(|| cause.to_string());
         if line.is_empty() {
             line = text;
         } else if !line.contains(&text) {
@@ -113,7 +120,7 @@ pub(crate) fn cannot_open(name: &str) -> String {
 }
 
 /// Regions larger than this take a moment to make: all of their memory is reserved and zeroed. It has no name until
-/// then, so a signal that ends the command meanwhile leaves nothing.
+/// then, and gets none if a signal came meanwhile, so nothing is left.
 const LARGE: u64 = 1 << 30;
 
 pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Server> {
@@ -128,7 +135,10 @@ pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Serv
             "reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"
         ));
     }
-    builder.create().with_context(failed)
+    match builder.create_if(|| !stop::requested()) {
+        Err(CreateError::NotWanted) => Err(exit::interrupted(&format!("region `{name}` was not made"))),
+        made => made.with_context(failed),
+    }
 }
 
 /// Opens a region, trying for a while if it is not there; `None` if the command is to end.

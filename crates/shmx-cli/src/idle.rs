@@ -5,11 +5,6 @@ use shmx::Tap;
 use std::io;
 use std::time::Duration;
 
-/// The longest pause of a tap: its region is quiet, or slow.
-const QUIET: Duration = Duration::from_millis(5);
-/// Up to so many slots a producer comes round its ring within a few frames, and being woken costs no more than polling.
-const FEW_SLOTS: u32 = 4;
-
 /// Waits for a key, for frames of the tap, or until the time is up; whether there is a key.
 ///
 /// Where the server rings for those that only look, the command sleeps until it does. Elsewhere it looks again after the
@@ -21,8 +16,7 @@ pub(crate) fn key_or_frame(tap: Option<&mut Tap>, at_most: Duration) -> io::Resu
     }
     let Some(tap) = tap else { return event::poll(at_most) };
     let pause = tap.pause();
-    let few = tap.layout().slots() <= FEW_SLOTS;
-    if tap.can_sleep() && (pause >= QUIET || few) && asleep(tap, at_most) {
+    if tap.is_better_asleep() && asleep(tap, at_most) {
         return event::poll(Duration::ZERO);
     }
     event::poll(at_most.min(pause))

@@ -5,6 +5,7 @@ use crate::exit;
 use crate::json;
 use crate::recording::{self, Files, Line};
 use crate::stop;
+use crate::units;
 use clap::Args;
 use serde_json::{Value, json};
 use shmx_record::{Counts, ImageInfo, Recording, SegmentSummary};
@@ -48,18 +49,8 @@ pub(crate) fn run(a: &Info) -> anyhow::Result<()> {
 
 /// `2026-11-24 06:30:22 UTC`.
 fn date(ns: u64) -> String {
-    let (days, seconds) = ((ns / 1_000_000_000 / 86400) as i64, ns / 1_000_000_000 % 86400);
-    // Days to a civil date, counting years from March.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day = z.rem_euclid(146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let m = (5 * of_year + 2) / 153;
-    let month = if m < 10 { m + 3 } else { m - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    let (h, min, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{:02} {h:02}:{min:02}:{s:02} UTC", of_year - (153 * m + 2) / 5 + 1)
+    let [year, month, day, hour, minute, second] = units::utc(ns / 1_000_000_000);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 fn kind(s: &shmx::StreamInfo) -> String {

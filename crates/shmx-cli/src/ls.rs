@@ -194,25 +194,32 @@ fn row(l: &Listed, before: Option<Sample>) -> Row {
     row
 }
 
+/// The regions that were there at the last call, by name.
+pub(crate) type Samples = HashMap<String, Sample>;
+
+fn samples(all: &[Listed]) -> Samples {
+    all.iter().filter_map(|l| Some((l.object.name.to_string(), sample(l)?))).collect()
+}
+
+fn rows_of(all: &[Listed], before: &Samples) -> Vec<Row> {
+    all.iter().map(|l| row(l, before.get(l.object.name.as_str()).copied())).collect()
+}
+
 /// The regions of this machine; rates are measured while it waits.
 pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
     let all = shmx::list()?;
-    let before: Vec<_> = all.iter().map(sample).collect();
-    if before.iter().any(Option::is_some) {
+    let before = samples(&all);
+    if !before.is_empty() {
         wait();
     }
-    Ok(all.iter().zip(before).map(|(l, before)| row(l, before)).collect())
+    Ok(rows_of(&all, &before))
 }
-
-/// The regions that were there at the last call, by name.
-pub(crate) type Samples = HashMap<String, Sample>;
 
 /// The regions of this machine; rates are measured since the last call with these samples.
 pub(crate) fn rows_since(before: &mut Samples) -> Result<Vec<Row>, shmx_os::OsError> {
     let all = shmx::list()?;
-    let rows = all.iter().map(|l| row(l, before.get(l.object.name.as_str()).copied())).collect();
-    let now = all.iter().filter_map(|l| Some((l.object.name.to_string(), sample(l)?)));
-    *before = now.collect();
+    let rows = rows_of(&all, before);
+    *before = samples(&all);
     Ok(rows)
 }
 

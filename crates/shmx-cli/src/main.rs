@@ -26,6 +26,7 @@ mod play;
 mod progress;
 mod publish;
 mod read;
+mod rec;
 mod record;
 mod recording;
 mod report;
@@ -106,6 +107,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Record(a) => record::run(a),
         Command::Play(a) => play::run(a),
         Command::Info(a) => info::run(a),
+        Command::Rec(a) => rec::run(a),
         Command::View(a) => view::run(a),
         Command::DemoReader(a) => demo::reader(a),
     }

@@ -143,7 +143,8 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
             "none of {n} frames was published: their regions are not in the recording, or readers hold every slot"
         ),
         (_, n) => Err(exit::incomplete(format!(
-            "{n} frames were skipped: readers held every slot for {}, or they fit no region of the recording",
+            "{} skipped: readers held every slot for {}, or they fit no region of the recording",
+            crate::units::were(n, "frame"),
             crate::units::ns(a.slot_wait.as_nanos() as u64)
         ))),
     }

@@ -5,6 +5,7 @@ use crate::common;
 use crate::exit;
 use crate::json::{self, SCHEMA};
 use crate::source::{self, Source, Taken};
+use crate::units;
 use crate::values;
 use anyhow::Context;
 use shmx::{Directory, OwnedFrame};
@@ -24,9 +25,10 @@ pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
     result?;
     if a.all && missed + rejected > 0 {
         return Err(exit::incomplete(format!(
-            "{missed} frames of `{}` were missed and {rejected} rejected despite --all; read less of each (--stream, \
-             --limit), --attach to a `publish --lossless`, or give the region more slots",
-            a.name
+            "of `{}` {} missed and {rejected} rejected despite --all; read less of each (--stream, --limit), --attach \
+             to a `publish --lossless`, or give the region more slots",
+            a.name,
+            units::were(missed, "frame")
         )));
     }
     Ok(())

@@ -7,27 +7,44 @@ use crate::exit;
 use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
+use crate::units;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCompleter;
-use shmx_record::{Compression, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
+use shmx_record::{Compression, Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Sync};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Args)]
 pub(crate) struct Record {
-    /// Names of the regions.
-    #[arg(value_name = "NAME", required = true, add = ArgValueCompleter::new(regions))]
+    /// Names of the regions, or patterns of names: in quotes, with `*` and `?`. Regions that come later match, too.
+    #[arg(value_name = "NAME|PATTERN", required_unless_present = "all", add = ArgValueCompleter::new(regions))]
     names: Vec<String>,
-    /// The file to write; with rotation `run.mcap` becomes run-0001.mcap, run-0002.mcap and so on.
+    /// All regions, also those that come later.
+    #[arg(long)]
+    all: bool,
+    /// Leave out regions whose names match this pattern, of those found by patterns and --all.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// The file to write, without it shmx-DATE-TIME.mcap (UTC); with rotation `run.mcap` becomes run-0001.mcap,
+    /// run-0002.mcap and so on.
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    output: Option<PathBuf>,
+    /// Record one frame of N of each region, or at most one in a TIME; the others are skipped.
+    #[arg(long, value_name = "N|TIME", value_parser = parse::every)]
+    every: Option<parse::Every>,
     /// End after this time.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     seconds: Option<Duration>,
     /// End after this many frames of all regions together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
+    /// Write nothing, but keep the frames of the last TIME in memory (--backlog at most) and write them into a file of
+    /// their own, run-0001.mcap and so on, each time the command gets the signal USR1.
+    #[arg(long, value_name = "TIME", value_parser = parse::time,
+        conflicts_with_all = ["rotate_size", "rotate_every", "keep_size"])]
+    #[cfg(unix)]
+    snapshot: Option<Duration>,
     /// End when every region was there and its server is gone, instead of waiting for it to come back.
     #[arg(long)]
     until_gone: bool,
@@ -40,6 +57,9 @@ pub(crate) struct Record {
     /// Compress the file.
     #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
     compress: Compress,
+    /// How hard to compress: 1 to 22 for zstd, 1 to 12 for lz4. Without it, the usual.
+    #[arg(long, value_name = "N", requires = "compress", value_parser = clap::value_parser!(u32).range(1..=22))]
+    level: Option<u32>,
     /// Begin a new file when one has this size.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     rotate_size: Option<u64>,
@@ -49,13 +69,19 @@ pub(crate) struct Record {
     /// Remove the oldest files of this recording, so that all have at most this size together.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     keep_size: Option<u64>,
+    /// End, with all that was recorded complete, when the disk has less room than this.
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    min_free: Option<u64>,
+    /// When the file is brought to the disk, so that it outlives a loss of power.
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
+    sync: SyncWhen,
     /// Memory for frames that wait to be written; when it is full, frames are missed.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse::size)]
     backlog: u64,
     /// Finish a chunk at least this often: what a killed recorder loses at most.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse::time)]
     flush: Duration,
-    /// Only whole frames, no messages for viewers: half the size, and it can be replayed all the same.
+    /// Only whole frames, no messages for viewers; it can be replayed all the same.
     #[arg(long)]
     no_views: bool,
     /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
@@ -73,24 +99,67 @@ pub(crate) struct Record {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Compress {
+pub(crate) enum Compress {
     None,
     Lz4,
     Zstd,
 }
 
+impl From<Compress> for Compression {
+    fn from(how: Compress) -> Self {
+        match how {
+            Compress::None => Self::None,
+            Compress::Lz4 => Self::Lz4,
+            Compress::Zstd => Self::Zstd,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SyncWhen {
+    /// When the system likes.
+    Never,
+    /// When a file is finished.
+    File,
+    /// With every chunk (--flush).
+    Chunk,
+}
+
+/// Characters that make a name a pattern.
+const WILD: [char; 2] = ['*', '?'];
+
+/// A name for a recording that begins now.
+fn default_name(now: SystemTime) -> PathBuf {
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let [year, month, day, hour, minute, second] = units::utc(seconds);
+    format!("shmx-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}Z.mcap").into()
+}
+
 pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let mut options = RecorderOptions::default();
+    let (patterns, names): (Vec<String>, Vec<String>) = a.names.iter().cloned().partition(|n| n.contains(WILD));
+    options.selection.patterns = patterns;
+    if a.all {
+        options.selection.patterns.push("*".into());
+    }
+    options.selection.except.clone_from(&a.exclude);
+    options.every = a.every.map(|every| match every {
+        parse::Every::Frames(n) => Every::Frames(n),
+        parse::Every::Time(time) => Every::Time(time),
+    });
+    options.writer.min_free = a.min_free;
+    options.writer.sync = match a.sync {
+        SyncWhen::Never => Sync::Never,
+        SyncWhen::File => Sync::File,
+        SyncWhen::Chunk => Sync::Chunk,
+    };
     options.backlog_bytes = a.backlog;
     options.verify = !a.no_verify;
     options.until_gone = a.until_gone;
     options.ring = a.ring;
     options.max_frames = a.frames;
-    options.writer.compression = match a.compress {
-        Compress::None => Compression::None,
-        Compress::Lz4 => Compression::Lz4,
-        Compress::Zstd => Compression::Zstd,
-    };
+    options.writer.compression = a.compress.into();
+    options.writer.level = a.level;
     options.writer.flush_after = a.flush.max(Duration::from_millis(1));
     options.writer.views = !a.no_views;
     options.writer.view_bytes = usize::try_from(a.view_limit).unwrap_or(usize::MAX);
@@ -99,9 +168,26 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.writer.keep_bytes = a.keep_size;
     options.writer.overwrite = a.overwrite;
     options.writer.discard_empty = true;
-    let recorder = Recorder::start(&a.names, &a.output, options)?;
-    let to = a.output.display();
-    say(format_args!("recording {} to {to}; Ctrl-C ends it", a.names.join(", ")));
+    #[cfg(unix)]
+    let ask = {
+        options.snapshot = a.snapshot;
+        let ask = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        if a.snapshot.is_some() {
+            signal_hook::flag::register(signal_hook::consts::SIGUSR1, ask.clone())?;
+        }
+        ask
+    };
+    let keeps = options.snapshot.is_some();
+    let output = a.output.clone().unwrap_or_else(|| default_name(SystemTime::now()));
+    let recorder = Recorder::start(&names, &output, options)?;
+    let what = if a.all { "all regions".to_owned() } else { a.names.join(", ") };
+    if keeps {
+        let (pid, file) = (std::process::id(), output.display());
+        say(format_args!("keeping {what}; kill -USR1 {pid} writes it into files named after {file}; Ctrl-C ends it"));
+    } else {
+        say(format_args!("recording {what} to {}; Ctrl-C ends it", output.display()));
+    }
+    let mut told_waiting = false;
     let start = Instant::now();
     let end = a.seconds.map(|s| start + s);
     let mut line = Line::new(None);
@@ -115,7 +201,17 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         if status.ended {
             break;
         }
+        #[cfg(unix)]
+        if ask.swap(false, std::sync::atomic::Ordering::Acquire) {
+            recorder.snapshot();
+        }
         line.show(rate.line(&status), 0);
+        if !told_waiting && start.elapsed() > WAITING {
+            told_waiting = true;
+            if let Some(words) = waiting(&status, a.all) {
+                line.say(format_args!("{words}"));
+            }
+        }
         if a.wait_server.is_some_and(|w| start.elapsed() >= w) && status.regions.iter().all(|r| r.segments == 0) {
             nobody = true;
             break;
@@ -144,9 +240,11 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let missed: u64 = status.regions.iter().fold(0, |n, r| n.saturating_add(r.missed));
     let rejected: u64 = status.regions.iter().map(|r| r.rejected).sum();
     let written = written?;
+    let skipped: u64 = status.regions.iter().map(|r| r.skipped).sum();
+    let left_out = if a.every.is_some() { format!(", {skipped} skipped") } else { String::new() };
     let files = if written.files == 1 { String::new() } else { format!(" in {} files", written.files) };
     say(format_args!(
-        "{} frames written, {missed} missed, {rejected} rejected, {}{files}, {seconds:.1} s",
+        "{} frames written, {missed} missed, {rejected} rejected{left_out}, {}{files}, {seconds:.1} s",
         written.frames,
         recording::bytes(written.bytes)
     ));
@@ -166,18 +264,20 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             .map(|r| {
                 serde_json::json!({
                     "region": r.region, "segments": r.segments, "frames": r.taken, "missed": r.missed,
-                    "rejected": r.rejected, "bytes": r.bytes,
+                    "rejected": r.rejected, "skipped": r.skipped, "bytes": r.bytes,
                 })
             })
             .collect();
         let summary = serde_json::json!({
             "seconds": seconds, "frames": written.frames, "missed": missed, "rejected": rejected,
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
-            "removed": written.removed, "memory_bytes": status.memory_bytes, "sleeps": status.sleeps, "regions": regions,
+            "removed": written.removed, "memory_bytes": status.memory_bytes,
+            "skipped": skipped, "syncs": written.syncs, "snapshots": written.snapshots,
+            "file": output.display().to_string(), "sleeps": status.sleeps, "regions": regions,
         });
         json::print("record", summary)?;
     }
-    if nobody {
+    if nobody || status.regions.is_empty() {
         bail!("none of the regions was there; start their servers, or see `shmx ls`");
     }
     let never = |r: &&RegionStatus| r.segments == 0;
@@ -189,14 +289,14 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         let why = first.trouble.as_deref().unwrap_or("not there");
         bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
     }
-    if written.frames == 0 {
+    if written.frames == 0 && (!keeps || taken == 0) {
         bail!("no frame was recorded; see whether the servers publish");
     }
     match (missed, rejected) {
         (0, 0) => Ok(()),
-        (missed, 0) => Err(exit::incomplete(format!("{missed} frames were missed; {HELP}"))),
+        (missed, 0) => Err(exit::incomplete(format!("{} missed; {HELP}", units::were(missed, "frame")))),
         (missed, rejected) => {
-            let words = format!("{missed} frames were missed, {rejected} rejected as damaged; {HELP}");
+            let words = format!("{} missed, {rejected} rejected as damaged; {HELP}", units::were(missed, "frame"));
             Err(exit::incomplete(words))
         }
     }
@@ -205,11 +305,27 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
 /// What to do about missed frames.
 const HELP: &str = "more slots, --no-views or a faster disk give the recorder more time";
 
+/// How long a region may be absent before that is said.
+const WAITING: Duration = Duration::from_secs(1);
+
+/// What it waits for; none if everything is there.
+fn waiting(status: &RecorderStatus, all: bool) -> Option<String> {
+    let absent: Vec<String> =
+        status.regions.iter().filter(|r| r.segments == 0).map(|r| format!("`{}`", r.region)).collect();
+    match (absent.is_empty(), status.regions.is_empty()) {
+        (false, _) => Some(format!("waiting for {}; see `shmx ls`", absent.join(", "))),
+        (_, true) if all => Some("waiting: there is no region yet".to_owned()),
+        (_, true) => Some("waiting: no region matches yet; see `shmx ls`".to_owned()),
+        (true, false) => None,
+    }
+}
+
 fn tell(line: &Line, event: &RecorderEvent) {
     match event {
         RecorderEvent::Begin { region, segment: 1, missed: 0 } => line.say(format_args!("`{region}` is there")),
         RecorderEvent::Begin { region, segment, missed } => {
-            let lost = if *missed > 0 { format!(", {missed} frames were gone by then") } else { String::new() };
+            let lost =
+                if *missed > 0 { format!(", {} gone by then", units::were(*missed, "frame")) } else { String::new() };
             let what = if *segment > 1 { "has restarted" } else { "is there" };
             line.say(format_args!("`{region}` {what}: segment {segment}{lost}"));
         }
@@ -221,6 +337,12 @@ fn tell(line: &Line, event: &RecorderEvent) {
             "the system's clock was set by {:+.1} s, or the machine slept; times in this file go on as they were, and \
              the next file begins with the new time",
             *step_ns as f64 / 1e9
+        )),
+        RecorderEvent::Snapshot { path, frames, reaches } => line.say(format_args!(
+            "{} of the last {:.1} s written to {}",
+            units::were(*frames, "frame"),
+            reaches.as_secs_f64(),
+            path.display()
         )),
         RecorderEvent::Trouble { region, what } => line.say(format_args!("`{region}`: {what}")),
         _ => {}
@@ -256,5 +378,20 @@ impl Rate {
             recording::bytes(s.backlog_bytes),
             recording::bytes(s.written.bytes),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_without_a_name_is_named_after_its_beginning() {
+        let of = |seconds| default_name(UNIX_EPOCH + Duration::from_secs(seconds)).display().to_string();
+        assert_eq!(of(0), "shmx-19700101-000000Z.mcap");
+        assert_eq!(of(951_782_399), "shmx-20000228-235959Z.mcap");
+        assert_eq!(of(951_782_400), "shmx-20000229-000000Z.mcap");
+        assert_eq!(of(1_796_000_000), "shmx-20261130-005320Z.mcap");
+        assert_eq!(of(4_107_542_400), "shmx-21000301-000000Z.mcap");
     }
 }

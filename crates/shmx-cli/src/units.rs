@@ -90,6 +90,25 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
+/// So many of these, and that they were: `1 frame was`, `2 frames were`.
+pub(crate) fn were(n: u64, noun: &str) -> String {
+    format!("{} {}", count(n, noun), if n == 1 { "was" } else { "were" })
+}
+
+/// Year, month, day, hour, minute and second of a time in seconds since 1970, by the calendar of today.
+pub(crate) const fn utc(seconds: u64) -> [u64; 6] {
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Years from March on, so that the day that leap years add is the last one.
+    let day = days + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year + era * 400 + if month <= 2 { 1 } else { 0 };
+    [year, month, of_year - (153 * from_march + 2) / 5 + 1, of_day / 3600, of_day / 60 % 60, of_day % 60]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

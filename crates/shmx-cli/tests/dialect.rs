@@ -68,7 +68,11 @@ fn json_is_one_object_on_each_line() {
         (&["dump", &name, &dump], "dump", &[0]),
         (&["record", &name, "-o", &file, "--frames", "3"], "record", &[0, 3]),
         (&["info", &file], "recording", &[0]),
+        (&["rec", &file, "-o", &folder.path("b.mcap")], "rec", &[0]),
+        (&["rec", &file, "-o", &folder.path("b.csv"), "--stream", "42"], "export", &[0]),
         (&["play", &file, "--prefix", "j-"], "play", &[0]),
+        (&["view", &file, "--limit", "1"], "view", &[0]),
+        (&["view", &name, "--no-data"], "view", &[0]),
         (&["doctor"], "finding", &[0, 1]),
         (&["prune", "--dry-run", &dead], "prune", &[0]),
         (&["rm", &dead], "rm", &[0]),
@@ -82,6 +86,13 @@ fn json_is_one_object_on_each_line() {
         let quiet = run(&[args, &["--json", "-q", "--help"]].concat());
         assert!(quiet.status.success(), "{args:?} has no -q");
     }
+    let o = run(&["view", &file, "--json", "--at", "0", "--stream", "tick_seq"]);
+    let view = &lines(&o)[0];
+    assert_eq!(
+        (&view["frames"], &view["place"], view["streams"].as_object().unwrap().len()),
+        (&3.into(), &0.into(), 1)
+    );
+    assert!(view["streams"]["tick_seq"][0].is_u64() && view["frame_id"].is_u64(), "{view}");
     let o = run(&["wait", &name, "-q"]);
     assert!(o.status.success() && words(&o).is_empty(), "{}", words(&o));
 }

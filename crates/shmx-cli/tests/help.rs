@@ -155,7 +155,9 @@ impl Stage {
         if example.contains("--file clock.bin") {
             assert!(run(&["dump", clock, &self.folder.path(&self.mine("clock.bin"))]).status.success());
         }
-        if ["shmx play", "shmx info", "shmx view"].iter().any(|c| starts(c)) && example.contains("clock.mcap") {
+        if ["shmx play", "shmx info", "shmx rec ", "shmx view"].iter().any(|c| starts(c))
+            && example.contains("clock.mcap")
+        {
             let file = self.folder.path(&self.mine("clock.mcap"));
             assert!(common::was_read(&run(&["record", clock, "-o", &file, "--seconds", "1"])));
             // A replay takes the place of what was recorded.

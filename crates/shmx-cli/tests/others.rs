@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Name, Running, cannot_run, lines, run, serve, unique, words};
+use common::{Folder, Name, Running, cannot_run, lines, run, serve, signal, unique, until, words};
 use shmx::Server;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output, Stdio};
@@ -53,6 +53,37 @@ fn the_doctor_finds_a_server_whose_name_was_taken() {
     std::fs::remove_file(format!("/dev/shm/{}", &*name)).unwrap();
     let found = told(&run(&["doctor", "--json"])).expect("it is told");
     assert!(found.0 == "warning" && found.2.contains("RemoveIPC") && found.2.contains("Python"), "{found:?}");
+}
+
+/// A server whose name was taken away goes on, ends or comes back, as it was told; each time it says so.
+#[test]
+fn a_server_whose_name_was_taken_does_what_it_was_told() {
+    if cannot_run() {
+        return;
+    }
+    for (what, code) in [("warn", Some(0)), ("end", Some(1)), ("come-back", Some(0))] {
+        let name = unique(what);
+        let mut serve = serve(&name, &["--on-name-loss", what]);
+        let object = format!("/dev/shm/{}", &*name);
+        let id = || std::fs::metadata(&object).ok().map(|m| m.ino());
+        let before = id();
+        std::fs::remove_file(&object).unwrap();
+        let mut words = serve.line();
+        while !words.contains("the name") {
+            words = serve.line();
+        }
+        if what == "come-back" {
+            until(|| id().is_some_and(|now| Some(now) != before));
+            assert!(run(&["read", &name, "--frames", "3", "--timeout", "20"]).status.success(), "readers find it");
+        }
+        if what == "end" {
+            let last = serve.line();
+            assert!(last.contains("--on-name-loss come-back") && !last.contains("`come_back`"), "{last}");
+        } else {
+            signal(&serve.child, "INT");
+        }
+        assert_eq!(serve.wait().code(), code, "{what}");
+    }
 }
 
 #[test]

@@ -301,7 +301,7 @@ fn bad_files_and_bad_usage_have_their_exit_codes() {
         assert_eq!(out(&[command, &folder.file("none")]).status.code(), Some(1));
         assert_eq!(out(&[command]).status.code(), Some(2));
     }
-    assert_eq!(out(&["record", "a"]).status.code(), Some(2));
+    assert_eq!(out(&["record"]).status.code(), Some(2));
     assert_eq!(out(&["record", "a", "-o", &file, "--compress", "rar"]).status.code(), Some(2));
     assert_eq!(out(&["play", &file, "--rate", "0"]).status.code(), Some(2));
     assert_eq!(out(&["record", "a", "-o", &file]).status.code(), Some(1), "it exists");

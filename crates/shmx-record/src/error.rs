@@ -65,6 +65,20 @@ pub enum RecordError {
         /// The writer's error.
         source: Box<mcap::McapError>,
     },
+    /// The file system has less room than it was to keep.
+    #[error(
+        "{path}: only {left} bytes are free and {wanted} were to be; make room, or give less to `min_free` \
+         (--min-free); what was recorded is complete",
+        path = path.display()
+    )]
+    Room {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that are free.
+        left: u64,
+        /// Bytes that were to be.
+        wanted: u64,
+    },
     /// An old file of a rotating recording could not be removed.
     #[error("cannot remove {path} to stay within the total size: {source}", path = path.display())]
     Remove {
@@ -174,6 +188,12 @@ pub enum PlayError {
         wanted: String,
         /// What there is.
         has: String,
+    },
+    /// A region was given another name, and is not one of those that were chosen.
+    #[error("`{region}` was given another name, but is not to be replayed; choose it, too")]
+    NotChosen {
+        /// The region.
+        region: String,
     },
     /// Two regions were given one name.
     #[error("two regions would be replayed as `{name}`; give each a name of its own")]

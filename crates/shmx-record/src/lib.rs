@@ -32,7 +32,10 @@
 
 pub mod error;
 
+mod edit;
+mod fields;
 mod format;
+mod numbers;
 mod pb;
 mod play;
 mod read;
@@ -42,9 +45,10 @@ mod sink;
 mod views;
 mod writer;
 
+pub use edit::{EditOptions, Edited, edit};
 pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
 pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
-pub use recorder::{Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
+pub use recorder::{Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection};
 pub use views::ImageInfo;
-pub use writer::{Compression, RecordWriter, RegionIndex, WriterOptions, Written};
+pub use writer::{Compression, RecordWriter, RegionIndex, Sync, WriterOptions, Written};

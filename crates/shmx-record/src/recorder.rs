@@ -1,22 +1,29 @@
 //! Records live regions: one thread takes frames, one writes them, and what lies between is bounded.
 
+mod keep;
 mod rest;
+mod selection;
 mod status;
 mod take;
 mod work;
 mod write;
 
-pub use status::{RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
+pub use selection::Selection;
+pub use status::{Every, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
 
 use crate::error::RecordError;
 use crate::writer::{RecordWriter, RegionIndex, Written};
+use keep::Keeper;
+use selection::Finder;
+use shmx::RegionEvents;
 use shmx_os::RegionName;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use take::{MOST_FRAMES, Source, take};
+use std::time::Instant;
+use take::{Source, take};
 use work::{Ended, Shared, lock};
 use write::write;
 
@@ -39,7 +46,15 @@ impl Recorder {
     ///
     /// [`RecordError`]: a bad name, or a file that cannot be created. Regions that are not there are no error.
     pub fn start<S: AsRef<str>>(names: &[S], path: &Path, options: RecorderOptions) -> Result<Self, RecordError> {
-        if names.is_empty() {
+        let finder = if options.selection.patterns.is_empty() {
+            None
+        } else {
+            let why =
+                |e| RecordError::Options(format!("regions cannot be found by patterns here ({e}); give their names"));
+            let events = RegionEvents::new().map_err(why)?;
+            Some(Finder::new(options.selection.clone(), events, Instant::now()))
+        };
+        if names.is_empty() && finder.is_none() {
             return Err(RecordError::Options("no region to record; give at least one name".into()));
         }
         let mut seen = Vec::new();
@@ -50,15 +65,21 @@ impl Recorder {
             }
             seen.push(name);
         }
-        let mut writer = RecordWriter::create(path, options.writer.clone())?;
+        let keeper = match options.snapshot {
+            Some(span) => Some(Keeper::new(path, options.writer.clone(), span, options.backlog_bytes, &seen)?),
+            None => None,
+        };
+        let mut writer = match keeper {
+            Some(_) => None,
+            None => Some(RecordWriter::create(path, options.writer.clone())?),
+        };
         let shared = Arc::new(Shared::default());
         *lock(&shared.regions) =
             seen.iter().map(|n| RegionStatus { region: n.clone(), ..RegionStatus::default() }).collect();
-        let regions = seen.len() as u64;
-        let share = (options.backlog_bytes / regions, (MOST_FRAMES / regions).max(2));
         let (back, free) = mpsc::channel();
-        let sources: Vec<Source> = seen.iter().map(|name| Source::new(name, share)).collect();
-        let indices: Vec<RegionIndex> = seen.iter().map(|_| writer.add_region()).collect();
+        let sources: Vec<Source> = seen.iter().map(|name| Source::new(name)).collect();
+        let indices: Vec<RegionIndex> =
+            writer.as_mut().map_or_else(Vec::new, |writer| seen.iter().map(|_| writer.add_region()).collect());
         // Frames are bounded by their memory; this bounds the rest.
         let (work, todo) = mpsc::sync_channel(4096);
         let (tell, events) = mpsc::channel();
@@ -68,10 +89,14 @@ impl Recorder {
         let flush_after = options.writer.flush_after;
         let writer = spawn("shmx-record-write", move || {
             let _ended = Ended(&s);
-            write(writer, &indices, &names, &todo, &back, &s, &tell_writer, flush_after)
+            match (writer, keeper) {
+                (Some(writer), _) => write(writer, indices, names, &todo, &back, &s, &tell_writer, flush_after),
+                (None, Some(keeper)) => keeper.run(&todo, &back, &s, &tell_writer),
+                (None, None) => Err(RecordError::Thread),
+            }
         })?;
         let s = shared.clone();
-        let taker = spawn("shmx-record-take", move || take(sources, &options, &work, &free, &s, &tell))?;
+        let taker = spawn("shmx-record-take", move || take(sources, finder, &options, &work, &free, &s, &tell))?;
         Ok(Self { shared, taker: Some(taker), writer: Some(writer), events: Mutex::new(events) })
     }
 
@@ -94,6 +119,14 @@ impl Recorder {
     #[must_use]
     pub fn next_event(&self) -> Option<RecorderEvent> {
         lock(&self.events).try_recv().ok()
+    }
+
+    /// Asks for the frames that are kept ([`RecorderOptions::snapshot`]) to be written into a file of their own, with
+    /// what is in the rings now. An [event](RecorderEvent::Snapshot) says when that is done. A recorder that writes
+    /// everything anyway does nothing.
+    pub fn snapshot(&self) {
+        // Release: what the caller did before belongs to the snapshot.
+        self.shared.snapshot.store(true, Ordering::Release);
     }
 
     /// Asks the recorder to take what is in the rings now and end. [`Recorder::finish`] waits for it.

@@ -76,6 +76,12 @@ fn time_field(number: i32) -> FieldDescriptorProto {
 
 /// `shmx.Frame`: a whole frame as it was in its slot. Field numbers in `format.rs`.
 pub(crate) fn frame() -> Schema {
+    schema("shmx.Frame", vec![frame_file()])
+}
+
+const FRAME: &str = "shmx/Frame.proto";
+
+fn frame_file() -> FileDescriptorProto {
     use crate::format::field as f;
     // A field that may be absent needs a synthetic choice of one in proto3.
     let optional = |f, choice| FieldDescriptorProto { proto3_optional: Some(true), oneof_index: Some(choice), ..f };
@@ -93,11 +99,54 @@ pub(crate) fn frame() -> Schema {
             field("missed_before", f::MISSED_BEFORE as i32, Type::Fixed64),
             optional(field("publish_ticks", f::PUBLISH_TICKS as i32, Type::Fixed64), 1),
             field("taken_ticks", f::TAKEN_TICKS as i32, Type::Fixed64),
+            field("data_field", f::DATA_FIELD as i32, Type::Fixed32),
+            field("data_at", f::DATA_AT as i32, Type::Fixed32),
             field("payload", f::PAYLOAD as i32, Type::Bytes),
         ],
     );
     m.oneof_decl = vec![choice("_checksum"), choice("_publish_ticks")];
-    schema("shmx.Frame", vec![file("shmx", "shmx/Frame.proto", &[], vec![m])])
+    file("shmx", FRAME, &[], vec![m])
+}
+
+/// The field for the rest of a frame, in the message of one of its streams.
+fn carried() -> FieldDescriptorProto {
+    typed("shmx", crate::format::CARRIED as i32, Type::Message, ".shmx.Frame")
+}
+
+/// A field of the message of small streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldSpec<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) number: u32,
+    pub(crate) ty: Type,
+    /// One number; otherwise a list.
+    pub(crate) single: bool,
+}
+
+/// `shmx.Values_REGION_HASH`: a field for each small stream of a region. Viewers take messages of one name for messages
+/// of one form, so the name says the form.
+pub(crate) fn fields(region: &str, streams: &[FieldSpec<'_>]) -> Schema {
+    let mut all = vec![
+        field("frame_id", value::FRAME_ID as i32, Type::Fixed64),
+        field("sim_time", value::SIM_TIME as i32, Type::Double),
+    ];
+    let mut choices = Vec::new();
+    for s in streams {
+        let f = field(s.name, s.number as i32, s.ty);
+        all.push(if s.single {
+            let oneof_index = Some(choices.len() as i32);
+            choices.push(prost_types::OneofDescriptorProto { name: Some(format!("_{}", s.name)), options: None });
+            FieldDescriptorProto { proto3_optional: Some(true), oneof_index, ..f }
+        } else {
+            repeated(f)
+        });
+    }
+    let mut m = message("", all);
+    m.oneof_decl = choices;
+    let hash = shmx::abi::hash::fnv1a64(&m.encode_to_vec()) as u32;
+    let name = format!("Values_{region}_{hash:08x}");
+    m.name = Some(name.clone());
+    schema(&format!("shmx.{name}"), vec![file("shmx", &format!("shmx/{name}.proto"), &[], vec![m])])
 }
 
 /// `shmx.Lifecycle`: what becomes of a region, as keys and values. Field numbers in `format/lifecycle.rs`.
@@ -137,10 +186,11 @@ pub(crate) fn raw_image() -> Schema {
             field("encoding", 4, Type::String),
             field("step", 5, Type::Fixed32),
             field("data", 6, Type::Bytes),
+            carried(),
         ],
     );
-    let main = file("foxglove", "foxglove/RawImage.proto", &[TIMESTAMP], vec![m]);
-    schema("foxglove.RawImage", vec![timestamp(), main])
+    let main = file("foxglove", "foxglove/RawImage.proto", &[TIMESTAMP, FRAME], vec![m]);
+    schema("foxglove.RawImage", vec![timestamp(), frame_file(), main])
 }
 
 /// `foxglove.CompressedImage`.
@@ -152,14 +202,17 @@ pub(crate) fn compressed_image() -> Schema {
             field("frame_id", 4, Type::String),
             field("data", 2, Type::Bytes),
             field("format", 3, Type::String),
+            carried(),
         ],
     );
-    let main = file("foxglove", "foxglove/CompressedImage.proto", &[TIMESTAMP], vec![m]);
-    schema("foxglove.CompressedImage", vec![timestamp(), main])
+    let main = file("foxglove", "foxglove/CompressedImage.proto", &[TIMESTAMP, FRAME], vec![m]);
+    schema("foxglove.CompressedImage", vec![timestamp(), frame_file(), main])
 }
 
-/// `foxglove.PointCloud`.
-pub(crate) fn point_cloud() -> Schema {
+const POSE: &str = "foxglove/Pose.proto";
+
+/// What `foxglove.Pose` is made of, and itself.
+fn pose_files() -> Vec<FileDescriptorProto> {
     let double = |name, n| field(name, n, Type::Double);
     let vector = message("Vector3", vec![double("x", 1), double("y", 2), double("z", 3)]);
     let turn = message("Quaternion", vec![double("x", 1), double("y", 2), double("z", 3), double("w", 4)]);
@@ -170,6 +223,30 @@ pub(crate) fn point_cloud() -> Schema {
             typed("orientation", 2, Type::Message, ".foxglove.Quaternion"),
         ],
     );
+    let (vector_file, turn_file) = ("foxglove/Vector3.proto", "foxglove/Quaternion.proto");
+    vec![
+        file("foxglove", vector_file, &[], vec![vector]),
+        file("foxglove", turn_file, &[], vec![turn]),
+        file("foxglove", POSE, &[vector_file, turn_file], vec![pose]),
+    ]
+}
+
+/// `foxglove.PosesInFrame`.
+pub(crate) fn poses() -> Schema {
+    let m = message(
+        "PosesInFrame",
+        vec![
+            time_field(1),
+            field("frame_id", 2, Type::String),
+            repeated(typed("poses", 3, Type::Message, ".foxglove.Pose")),
+        ],
+    );
+    let main = file("foxglove", "foxglove/PosesInFrame.proto", &[TIMESTAMP, POSE], vec![m]);
+    schema("foxglove.PosesInFrame", [vec![timestamp()], pose_files(), vec![main]].concat())
+}
+
+/// `foxglove.PointCloud`.
+pub(crate) fn point_cloud() -> Schema {
     let numeric_type = EnumDescriptorProto {
         name: Some("NumericType".into()),
         value: ["UNKNOWN", "UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "FLOAT32", "FLOAT64"]
@@ -197,19 +274,11 @@ pub(crate) fn point_cloud() -> Schema {
             field("point_stride", 4, Type::Fixed32),
             repeated(typed("fields", 5, Type::Message, ".foxglove.PackedElementField")),
             field("data", 6, Type::Bytes),
+            carried(),
         ],
     );
-    let names = ["Vector3", "Quaternion", "Pose", "PackedElementField"].map(|n| format!("foxglove/{n}.proto"));
-    let [vector_file, turn_file, pose_file, packed_file] = names.each_ref().map(String::as_str);
-    schema(
-        "foxglove.PointCloud",
-        vec![
-            timestamp(),
-            file("foxglove", vector_file, &[], vec![vector]),
-            file("foxglove", turn_file, &[], vec![turn]),
-            file("foxglove", pose_file, &[vector_file, turn_file], vec![pose]),
-            file("foxglove", packed_file, &[], vec![packed]),
-            file("foxglove", "foxglove/PointCloud.proto", &[TIMESTAMP, pose_file, packed_file], vec![cloud]),
-        ],
-    )
+    let packed_file = "foxglove/PackedElementField.proto";
+    let main = file("foxglove", "foxglove/PointCloud.proto", &[TIMESTAMP, POSE, packed_file, FRAME], vec![cloud]);
+    let packed = file("foxglove", packed_file, &[], vec![packed]);
+    schema("foxglove.PointCloud", [vec![timestamp(), frame_file()], pose_files(), vec![packed, main]].concat())
 }

@@ -1,11 +1,11 @@
 //! Messages that viewers decode by themselves: numbers, images and point clouds, made from the streams of a frame.
 
+use crate::numbers::{Number, append, each};
 use crate::pb::Writer;
 use crate::schema::{self, Schema, value};
-use prost_types::field_descriptor_proto::Type;
 use shmx::abi::frame::StreamData;
 use shmx::meta::{self, Encoding, Role, StreamMeta};
-use shmx::{ElementType, StreamInfo, bf16, f16};
+use shmx::{ElementType, StreamInfo};
 
 /// An image as the stream's metadata describes it; see `docs/streams.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +50,16 @@ impl ImageInfo {
 pub(crate) enum View {
     /// Numbers: how each is written.
     Values {
-        ty: ElementType,
+        ty: Number,
         components: u32,
     },
     Image(ImageInfo),
+    /// Places and directions.
+    Poses {
+        double: bool,
+        /// Frame of reference, if one is named.
+        frame: Option<String>,
+    },
     Points {
         /// Whether numbers are f64; f32 otherwise.
         double: bool,
@@ -61,6 +67,17 @@ pub(crate) enum View {
         /// Frame of reference, if one is named.
         frame: Option<String>,
     },
+}
+
+impl View {
+    /// The field of the message that has the stream's bytes as they are.
+    pub(crate) fn data_field(&self) -> Option<u32> {
+        match self {
+            Self::Image(image) if image.encoding.is_compressed() => Some(2),
+            Self::Image(_) | Self::Points { .. } => Some(6),
+            Self::Values { .. } | Self::Poses { .. } => None,
+        }
+    }
 }
 
 /// A channel of a stream: what it shows, where, and under which schema.
@@ -72,12 +89,17 @@ pub(crate) struct ViewChannel {
     pub(crate) schema: Schema,
 }
 
-/// The messages that a stream gets, by convention; none for streams that are neither numeric nor an image.
+/// Whether a stream has numbers, and its elements are as long as they should be.
+pub(crate) fn is_numeric(stream: &StreamInfo) -> bool {
+    let whole = stream.element_type().map(|ty| u64::from(ty.size()) * u64::from(stream.components));
+    whole == Some(u64::from(stream.bytes_per_elem)) && stream.components > 0
+}
+
+/// The messages that a stream gets besides its field in the message of small streams, by convention; none for streams
+/// that are neither numeric nor an image.
 pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<ViewChannel> {
-    let Some(ty) = stream.element_type() else { return Vec::new() };
-    if u64::from(stream.bytes_per_elem) != u64::from(ty.size()) * u64::from(stream.components) {
-        return Vec::new();
-    }
+    let Some(ty) = stream.element_type().filter(|_| is_numeric(stream)) else { return Vec::new() };
+    let Some(number) = Number::of(ty) else { return Vec::new() };
     let (meta, _) = StreamMeta::parse(&stream.extra);
     let topic = format!("/{region}/{name}");
     let channel = |view, topic, schema| ViewChannel { stream: stream.id, view, topic, schema };
@@ -92,27 +114,25 @@ pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<Vie
             }
         }
     }
-    let (message, proto) = match ty {
-        ElementType::F32 | ElementType::F16 | ElementType::Bf16 => ("FloatValues", Type::Float),
-        ElementType::F64 => ("DoubleValues", Type::Double),
-        ElementType::I8 | ElementType::I16 | ElementType::I32 => ("Int32Values", Type::Sfixed32),
-        ElementType::U8 | ElementType::U16 | ElementType::U32 => ("Uint32Values", Type::Fixed32),
-        ElementType::I64 => ("Int64Values", Type::Sfixed64),
-        ElementType::U64 => ("Uint64Values", Type::Fixed64),
-        ElementType::Bool => ("BoolValues", Type::Bool),
-        _ => return Vec::new(),
-    };
     let components = stream.components;
-    let mut views = vec![channel(View::Values { ty, components }, topic.clone(), schema::values(message, proto))];
+    let values = View::Values { ty: number, components };
+    let mut views = vec![channel(values, topic.clone(), schema::values(number.list(), number.proto()))];
+    let float = matches!(ty, ElementType::F32 | ElementType::F64);
+    if !float || meta.view == Some(meta::View::Values) {
+        return views;
+    }
+    let double = ty == ElementType::F64;
     let spatial = match meta.role {
         Some(Role::Points) => components >= 2,
         // An image that came this far cannot be shown as one: for instance an ordered cloud with width and height.
         None | Some(Role::Image) => components == 3,
         Some(_) => false,
     };
-    let float = matches!(ty, ElementType::F32 | ElementType::F64);
-    if spatial && float && meta.view != Some(meta::View::Values) {
-        let view = View::Points { double: ty == ElementType::F64, components, frame: meta.frame };
+    if meta.role == Some(Role::Pose) && components == 7 {
+        let view = View::Poses { double, frame: meta.frame };
+        views.push(channel(view, format!("{topic}/poses"), schema::poses()));
+    } else if spatial {
+        let view = View::Points { double, components, frame: meta.frame };
         views.push(channel(view, format!("{topic}/points"), schema::point_cloud()));
     }
     views
@@ -135,56 +155,26 @@ pub(crate) fn encode(view: &View, from: Source<'_>, data: &StreamData<'_>, limit
     match view {
         View::Values { ty, components } => values(*ty, *components, from, data.data, limit, out),
         View::Image(image) => picture(image, from, data.data, out),
+        View::Poses { double, frame } => poses(*double, frame.as_deref(), from, data.data, limit, out),
         View::Points { double, components, frame } => {
             points(*double, *components, frame.as_deref(), from, data.data, limit, out)
         }
     }
 }
 
-fn values(ty: ElementType, components: u32, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
-    let size = ty.size() as usize;
-    let count = data.len() / size;
-    let wide = match ty {
-        ElementType::Bool => 1,
-        ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
-        _ => 4,
-    };
-    if count * wide > limit || !data.len().is_multiple_of(size) {
+fn values(ty: Number, components: u32, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+    let count = data.len() / ty.size();
+    let bytes = count * ty.width();
+    if bytes > limit || !data.len().is_multiple_of(ty.size()) {
         return false;
     }
     let mut w = Writer(out);
     w.fixed64(value::FRAME_ID, from.frame_id);
     w.fixed64(value::SIM_TIME, from.sim_time.to_bits());
     w.fixed32(value::COMPONENTS, components);
-    w.length(value::VALUES, count * wide);
-    let le = cfg!(target_endian = "little");
-    match ty {
-        // The protobuf encoding is the memory's.
-        ElementType::F32
-        | ElementType::I32
-        | ElementType::U32
-        | ElementType::F64
-        | ElementType::I64
-        | ElementType::U64
-            if le =>
-        {
-            out.extend_from_slice(data);
-        }
-        ElementType::Bool => out.extend(data.iter().map(|&b| u8::from(b != 0))),
-        ElementType::I8 => out.extend(data.iter().flat_map(|&b| i32::from(b as i8).to_le_bytes())),
-        ElementType::U8 => out.extend(data.iter().flat_map(|&b| u32::from(b).to_le_bytes())),
-        ElementType::I16 => out.extend(each(data).flat_map(|b| i32::from(i16::from_ne_bytes(b)).to_le_bytes())),
-        ElementType::U16 => out.extend(each(data).flat_map(|b| u32::from(u16::from_ne_bytes(b)).to_le_bytes())),
-        ElementType::F16 => out.extend(each(data).flat_map(|b| f16::from_ne_bytes(b).to_f32().to_le_bytes())),
-        ElementType::Bf16 => out.extend(each(data).flat_map(|b| bf16::from_ne_bytes(b).to_f32().to_le_bytes())),
-        _ if wide == 8 => out.extend(each(data).flat_map(|b| u64::from_ne_bytes(b).to_le_bytes())),
-        _ => out.extend(each(data).flat_map(|b| u32::from_ne_bytes(b).to_le_bytes())),
-    }
+    w.length(value::VALUES, bytes);
+    append(ty, data, out);
     true
-}
-
-fn each<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
-    data.as_chunks::<N>().0.iter().copied()
 }
 
 /// A `google.protobuf.Timestamp`.
@@ -223,6 +213,35 @@ fn picture(image: &ImageInfo, from: Source<'_>, data: &[u8], out: &mut Vec<u8>) 
         w.bytes(7, frame.as_bytes());
     }
     w.bytes(6, data);
+    true
+}
+
+fn poses(double: bool, frame: Option<&str>, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+    let size = if double { 8 } else { 4 };
+    if data.len() > limit || !data.len().is_multiple_of(7 * size) {
+        return false;
+    }
+    let numbers: Vec<f64> = if double {
+        each(data).map(f64::from_ne_bytes).collect()
+    } else {
+        each(data).map(|b| f32::from_ne_bytes(b).into()).collect()
+    };
+    let mut w = Writer(out);
+    stamp(&mut w, 1, from.time);
+    // As points, they need a place in space.
+    w.bytes(2, frame.unwrap_or(from.region).as_bytes());
+    for pose in numbers.as_chunks::<7>().0 {
+        // A message for x, y, z, and one for the quaternion.
+        let part = |numbers: &[f64]| {
+            let mut inner = Vec::with_capacity(36);
+            (1..).zip(numbers).for_each(|(field, n)| Writer(&mut inner).fixed64(field, n.to_bits()));
+            inner
+        };
+        let mut inner = Vec::with_capacity(80);
+        Writer(&mut inner).bytes(1, &part(&pose[..3]));
+        Writer(&mut inner).bytes(2, &part(&pose[3..]));
+        w.bytes(3, &inner);
+    }
     true
 }
 
@@ -327,6 +346,22 @@ mod tests {
         }
         assert_eq!(schemas(F32, 4, r#"{"role":"points"}"#), both);
         assert_eq!(schemas(F32, 4, ""), [float]);
+    }
+
+    #[test]
+    fn a_pose_is_a_place_and_a_direction() {
+        let schemas = schemas(F64, 7, r#"{"role":"pose"}"#);
+        assert_eq!(schemas, ["shmx.DoubleValues", "foxglove.PosesInFrame"]);
+        let numbers: Vec<u8> = (1..=14).flat_map(|n| f64::from(n).to_ne_bytes()).collect();
+        let found = message(F64, 7, r#"{"role":"pose","frame":"map"}"#, &numbers).unwrap();
+        assert!(contains(&found, b"map"));
+        // Of the second one: y, and the quaternion's w.
+        for (field, n) in [(2, 9.0_f64), (4, 14.0)] {
+            assert!(contains(&found, &[&[field << 3 | 1][..], &n.to_le_bytes()].concat()));
+        }
+        assert!(message(F64, 7, r#"{"role":"pose"}"#, &numbers[8..]).is_none(), "no whole one");
+        let narrow: Vec<u8> = (1..=7_u8).flat_map(|n| f32::from(n).to_ne_bytes()).collect();
+        assert!(contains(&message(F32, 7, r#"{"role":"pose"}"#, &narrow).unwrap(), &7.0_f64.to_le_bytes()));
     }
 
     #[test]

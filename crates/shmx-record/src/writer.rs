@@ -1,26 +1,29 @@
 //! Writes recordings: regions, their directories and frames, into one MCAP file or a row of them.
 
+mod disk;
 mod file;
+mod frames;
 mod options;
 mod rotation;
 #[cfg(test)]
 mod tests;
+mod view_channels;
 mod viewed;
 
-pub use options::{Compression, WriterOptions};
+pub use options::{Compression, Sync, WriterOptions};
 
 use crate::error::RecordError;
+use crate::fields::Fields;
 use crate::format::{
-    Counts, EndReason, FrameHead, Identity, LIFECYCLE, RECORDING, RegionEvent, Segment, VERSION, encode_lifecycle,
-    parse_directory, stream_names,
+    Counts, EndReason, Identity, LIFECYCLE, RECORDING, RegionEvent, Segment, VERSION, encode_lifecycle,
 };
 use crate::schema::{self, PROTOBUF, Schema};
-use crate::views::{self, ViewChannel};
+use crate::views::ViewChannel;
 use file::{Mcap, OpenFile, WallClock, restrict, write_error};
 use mcap::records::{MessageHeader, Metadata};
-use shmx::OwnedFrame;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use view_channels::make_views;
 
 /// Identifies a region within a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +39,9 @@ struct Open {
     segment: Segment,
     directory: Vec<u8>,
     views: Vec<Viewed>,
+    /// Its small streams, and the channel of their message in the present file.
+    fields: Fields,
+    fields_channel: Option<u16>,
     channel: u16,
     counts: Counts,
 }
@@ -73,6 +79,10 @@ pub struct Written {
     pub files: u32,
     /// Files removed to stay within the total size.
     pub removed: u32,
+    /// How often a file was brought to the disk.
+    pub syncs: u64,
+    /// Snapshots.
+    pub snapshots: u64,
 }
 
 /// Writes one recording. Memory is bounded by a chunk and a frame.
@@ -91,6 +101,10 @@ pub struct RecordWriter {
     before: u64,
     message: Vec<u8>,
     failed: bool,
+    /// When what is written next was recorded, where that is not now.
+    copied_at: Option<u64>,
+    /// That there is no room was told.
+    out_of_room: bool,
     /// Who may read the files: what the regions recorded so far allow, once there is one.
     mode: Option<u32>,
     /// Which recording this is.
@@ -130,6 +144,8 @@ impl RecordWriter {
             before: 0,
             message: Vec::new(),
             failed: false,
+            copied_at: None,
+            out_of_room: false,
             mode: None,
             id: shmx_os::random_u64(),
             last_log: 0,
@@ -162,8 +178,16 @@ impl RecordWriter {
 
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
-        let path = self.path_of(number);
-        let file = OpenFile::create(path, self.options.overwrite, self.compression)?;
+        let mut path = self.path_of(number);
+        let mut file = OpenFile::create(path.clone(), &self.options, self.compression);
+        // Nobody has asked for these files: they make way for others, and are known by their recording's id.
+        let mut spare = number;
+        while !self.options.rotates() && number > 1 && matches!(file, Err(RecordError::Exists { .. })) {
+            spare = spare.saturating_add(1);
+            path = self.path_of(spare);
+            file = OpenFile::create(path.clone(), &self.options, self.compression);
+        }
+        let file = file?;
         if let Some(mode) = self.mode {
             let fail = |source| RecordError::Create { path: file.path.clone(), source };
             restrict(&file.handle, mode).map_err(fail)?;
@@ -239,7 +263,7 @@ impl RecordWriter {
             file.summary += 128 + 10 * file.channels;
             file.good = file.state.written();
         }
-        Ok(())
+        self.chunk_is_done()
     }
 
     /// Finishes the chunk if it is old enough; call it when there is nothing else to do.
@@ -289,12 +313,13 @@ impl RecordWriter {
     /// Writes the `begin` or `continue` of an open segment into the present file.
     fn announce(&mut self, index: usize, continued: bool) -> Result<(), RecordError> {
         let Some(open) = self.regions[index].open.as_ref() else { return Ok(()) };
-        let (segment, directory, time) = (open.segment.clone(), open.directory.clone(), self.clock.now_wall());
+        let (segment, directory, time) = (open.segment.clone(), open.directory.clone(), self.now_wall());
         let about = [("region", segment.region.clone())];
         let channel = self.add_channel(&schema::frame(), &format!("/{}", segment.region), &about)?;
         if let Some(open) = self.regions[index].open.as_mut() {
             open.channel = channel;
             open.views.iter_mut().for_each(|v| v.id = None);
+            open.fields_channel = None;
         }
         self.event(index, &RegionEvent::Begin { time, segment, directory, continued })
     }
@@ -326,7 +351,7 @@ impl RecordWriter {
         };
         let mut message = std::mem::take(&mut self.message);
         encode_lifecycle(event, &self.identity(), &mut message);
-        let log_time = self.next_log(self.clock.now_wall());
+        let log_time = self.next_log(self.now_wall());
         let header = MessageHeader { channel_id, sequence: 0, log_time, publish_time: log_time };
         let result = self.with(|m| m.write_to_known_channel(&header, &message));
         self.message = message;
@@ -347,10 +372,11 @@ impl RecordWriter {
         r.segments += 1;
         let number = r.segments;
         let segment = Segment { number, ..segment };
-        let views = if self.options.views { make_views(&segment, directory) } else { Vec::new() };
+        let mut fields = Fields::default();
+        let views = if self.options.views { make_views(&segment, directory, &mut fields).0 } else { Vec::new() };
         let views = views.into_iter().map(|channel| Viewed { channel, id: None }).collect();
-        let directory = directory.to_vec();
-        r.open = Some(Open { segment, directory, views, channel: 0, counts: Counts::default() });
+        let (directory, counts) = (directory.to_vec(), Counts::default());
+        r.open = Some(Open { segment, directory, views, fields, fields_channel: None, channel: 0, counts });
         self.announce(region.0, false)?;
         Ok(number)
     }
@@ -379,7 +405,10 @@ impl RecordWriter {
         open.directory = directory.to_vec();
         if views {
             let known = open.views.len();
-            let all = make_views(&open.segment, directory);
+            let (all, more) = make_views(&open.segment, directory, &mut open.fields);
+            if more {
+                open.fields_channel = None;
+            }
             open.views.extend(all.into_iter().skip(known).map(|channel| Viewed { channel, id: None }));
         }
         self.event(region.0, &event)
@@ -408,54 +437,9 @@ impl RecordWriter {
         let mut counts = open.counts;
         counts.missed = counts.missed.saturating_add(missed);
         counts.rejected += rejected;
-        let (name, segment, time) = (open.segment.region, open.segment.number, self.clock.now_wall());
+        let (name, segment, time) = (open.segment.region, open.segment.number, self.now_wall());
         self.event(region.0, &RegionEvent::End { time, region: name, segment, reason, counts })?;
         Ok(counts)
-    }
-
-    /// Writes a frame taken at `taken_ticks` of the wire clock, and the messages of its streams.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordError`].
-    pub fn frame(&mut self, region: RegionIndex, frame: &OwnedFrame, taken_ticks: u64) -> Result<(), RecordError> {
-        let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
-        let head = FrameHead::of(frame, segment, taken_ticks);
-        self.raw_frame(region, &head, frame.payload())
-    }
-
-    /// The same for a frame out of another recording.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordError`].
-    pub fn raw_frame(&mut self, region: RegionIndex, head: &FrameHead, payload: &[u8]) -> Result<(), RecordError> {
-        self.rotate_if_due(payload.len() as u64)?;
-        let r = &mut self.regions[region.0];
-        let Some(open) = r.open.as_mut() else { return Ok(()) };
-        open.counts.frames += 1;
-        open.counts.missed = open.counts.missed.saturating_add(head.missed_before);
-        // Times of a region never go back, whatever resolution its producer gives.
-        let time = self.clock.of(head.publish_ticks.unwrap_or(head.taken_ticks)).max(r.last_time);
-        r.last_time = time;
-        let channel = open.channel;
-        let times = Times { log: self.next_log(self.clock.of(head.taken_ticks)), publish: time };
-        let mut message = std::mem::take(&mut self.message);
-        head.encode(payload, &mut message);
-        let mut result = self.message(channel, head, times, &message);
-        if result.is_ok() && self.options.views {
-            result = self.view_messages(region, head, times, payload, &mut message);
-        }
-        self.message = message;
-        result?;
-        self.written.frames += 1;
-        let chunk_bytes = self.options.chunk_bytes;
-        let Some(file) = &mut self.file else { return Ok(()) };
-        file.frames += 1;
-        if file.pending >= chunk_bytes || file.pending_since.is_some_and(|t| t.elapsed() >= self.options.flush_after) {
-            self.flush()?;
-        }
-        Ok(())
     }
 
     /// Ends all segments, finishes the file, and says what was written.
@@ -485,11 +469,4 @@ impl Drop for RecordWriter {
             }
         }
     }
-}
-
-fn make_views(segment: &Segment, directory: &[u8]) -> Vec<ViewChannel> {
-    let directory = parse_directory(segment.session_id, directory);
-    let names = stream_names(&directory);
-    let streams = directory.streams.iter().zip(&names);
-    streams.flat_map(|(s, name)| views::views_of(&segment.region, name, s)).collect()
 }

@@ -208,6 +208,11 @@ fn regions_are_renamed_and_streams_chosen() {
         let refused = Player::new(Recording::open(&[&path]).unwrap(), options.clone()).unwrap_err();
         assert!(matches!(refused, PlayError::SameName { ref name } if name == taken), "{refused}");
         options.regions = vec![names[1].clone()];
+        if options.names.len() == 2 {
+            let refused = Player::new(Recording::open(&[&path]).unwrap(), options.clone()).unwrap_err();
+            assert!(matches!(refused, PlayError::NotChosen { ref region } if *region == names[0]), "{refused}");
+            options.names.remove(0);
+        }
         assert!(Player::new(Recording::open(&[&path]).unwrap(), options).is_ok(), "one of them alone");
     }
     options.names = vec![("nobody".into(), new)];

@@ -4,7 +4,7 @@ mod common;
 
 use common::{LIMIT, Other, WORDS, publish, serve, unique, within_limit};
 use shmx::abi::extension::Features;
-use shmx::error::{OpenError, ReadError, SendError, ServerEnd};
+use shmx::error::{CreateError, OpenError, ReadError, SendError, ServerEnd};
 use shmx::{Client, Server, Tap};
 use shmx_ring::readers::{self, Newcomer};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,6 +40,22 @@ fn an_orderly_end_and_a_death_are_told_apart() {
         assert!(tap.next(LIMIT).unwrap().is_some());
         assert_eq!(tap.next(LIMIT).unwrap_err(), ReadError::ServerGone { end });
     }
+}
+
+#[test]
+fn a_region_that_is_given_up_before_it_has_its_name_leaves_nothing() {
+    let name = unique("unwanted");
+    let builder = Server::builder(&name).stream(WORDS, 2000);
+    let mut asked = 0;
+    let refused = builder.create_if(|| {
+        asked += 1;
+        assert!(Client::open(&name).is_err(), "it has no name yet");
+        false
+    });
+    assert!(matches!(refused, Err(CreateError::NotWanted)));
+    assert!(asked == 1 && Client::open(&name).is_err());
+    let _server = builder.create_if(|| true).unwrap();
+    assert!(Client::open(&name).is_ok());
 }
 
 #[test]

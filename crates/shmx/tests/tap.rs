@@ -66,6 +66,30 @@ fn frames_come_once_and_in_order_and_the_lost_are_counted() {
     assert_eq!(s.rejected, 0);
 }
 
+/// The rate was once that of the frames received, so that the pause grew with what was missed.
+#[test]
+fn how_long_it_looks_away_follows_from_what_is_published() {
+    const SHORTEST: Duration = Duration::from_micros(50);
+    let name = unique("pace");
+    let server = server(&name, 3);
+    let mut tap = Tap::open(&name).unwrap();
+    let (end, mut n) = (Instant::now() + Duration::from_secs(60), 0);
+    loop {
+        for _ in 0..20_000 {
+            n += 1;
+            publish(&server, n);
+        }
+        // One of 20000 is taken. In 5 ms each, as it would seem, they would allow a pause of milliseconds.
+        assert!(tap.try_wait().unwrap().is_some());
+        let pause = tap.pause();
+        if pause == SHORTEST {
+            break;
+        }
+        // Kept from the processor for a second, or between the two lines.
+        assert!(Instant::now() < end, "{pause:?}");
+    }
+}
+
 #[test]
 fn a_late_tap_does_not_miss_what_was_gone_before() {
     let name = unique("late");

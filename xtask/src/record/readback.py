@@ -40,8 +40,17 @@ def fnv32(data):
     return (h >> 32) ^ (h & 0xFFFFFFFF)
 
 
+# Streams with more bytes than this in a frame have messages of their own.
+SMALL = 1024
+
+
+def has_points(stream):
+    return stream[3] == 3 and stream[2] in ("f32", "f64")
+
+
 def described(descriptor):
-    return sorted((f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields)
+    """The fields, but for the one that we add for the rest of a frame."""
+    return sorted((f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields if f.number != 1000)
 
 
 def payload(streams, raw):
@@ -58,6 +67,8 @@ def compare(path, name, streams, raws):
     frames = len(raws)
     seen, events = {}, []
     values = 0
+    # The largest image or cloud has the rest of its frame in its message.
+    carrier = max((s for s in streams if s[7] or has_points(s)), key=lambda s: s[5])
     with open(path, "rb") as f:
         reader = make_reader(f, validate_crcs=True, decoder_factories=[DecoderFactory()])
         for schema, channel, message, decoded in reader.iter_decoded_messages():
@@ -67,17 +78,32 @@ def compare(path, name, streams, raws):
                 continue
             k = seen[channel.topic] = seen.get(channel.topic, 0) + 1
             raw = raws[k - 1]
-            if channel.topic == f"/{name}":
-                assert schema.name == "shmx.Frame", schema.name
-                assert decoded.frame_id == k and decoded.tlv_count == len(streams), decoded.frame_id
-                assert decoded.payload == payload(streams, raw), f"payload of frame {k}"
-                assert decoded.checksum == fnv32(decoded.payload)
-                assert decoded.HasField("publish_ticks")
+            if channel.topic == f"/{name}/values":
+                assert schema.name.startswith("shmx.Values_" + name.replace("-", "_")), schema.name
+                assert decoded.frame_id == k
+                for _, stream, ty, components, count, size, start, image in streams:
+                    if image or size > SMALL:
+                        assert not (hasattr(decoded, stream) and len(getattr(decoded, stream))), stream
+                        continue
+                    got = getattr(decoded, stream)
+                    got = [got] if components * count == 1 else list(got)
+                    assert same(got, numbers(ty, raw[start:start + size])), (stream, k)
+                    values += len(got)
                 continue
             stream = channel.topic.split("/")[2]
             points = channel.topic.endswith("/points")
             _, _, ty, components, count, size, start, image = next(s for s in streams if s[1] == stream)
             part = raw[start:start + size]
+            if stream == carrier[1] and (image or points):
+                frame = decoded.shmx
+                assert frame.frame_id == k and frame.tlv_count == len(streams), frame.frame_id
+                at, data = frame.data_at, {6: decoded.data}[frame.data_field]
+                whole = frame.payload[:at] + data + frame.payload[at:]
+                assert whole == payload(streams, raw), f"payload of frame {k}"
+                assert frame.checksum == fnv32(whole)
+                assert frame.HasField("publish_ticks")
+            elif image or points:
+                assert not decoded.HasField("shmx"), "a frame is carried once"
             if image:
                 assert schema.name == "foxglove.RawImage"
                 w, h = (int(v) for v in image[0].split("x"))
@@ -99,8 +125,8 @@ def compare(path, name, streams, raws):
                 assert decoded.frame_id == k and decoded.components == components
                 assert same(list(decoded.values), numbers(ty, part)), (channel.topic, k)
                 values += len(decoded.values)
-    topics = [f"/{name}"] + [f"/{name}/{s[1]}" for s in streams]
-    topics += [f"/{name}/{s[1]}/points" for s in streams if s[3] == 3 and s[2] in ("f32", "f64")]
+    topics = [f"/{name}/values"] + [f"/{name}/{s[1]}" for s in streams if s[7] or s[5] > SMALL]
+    topics += [f"/{name}/{s[1]}/points" for s in streams if has_points(s)]
     assert seen == {t: frames for t in topics}, seen
     assert events == ["begin", "end"], events
     with open(path, "rb") as f:

@@ -19,7 +19,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Streams of the file that is read back: id, name, type, components, elements, and the size of an image.
-const STREAMS: &[(u32, &str, &str, u32, u32, &str)] = &[
+pub(crate) const STREAMS: &[(u32, &str, &str, u32, u32, &str)] = &[
     (1, "f32", "f32", 1, 5, ""),
     (2, "position", "f32", 3, 4, ""),
     (3, "f64", "f64", 1, 1, ""),
@@ -35,9 +35,10 @@ const STREAMS: &[(u32, &str, &str, u32, u32, &str)] = &[
     (13, "f16", "f16", 1, 3, ""),
     (14, "bf16", "bf16", 1, 3, ""),
     (15, "bool", "bool", 1, 5, ""),
-    (16, "image", "u8", 3, 32, "8x4"),
+    (16, "image", "u8", 3, 512, "32x16"),
+    (17, "wave", "f32", 1, 300, ""),
 ];
-const FRAMES: usize = 120;
+pub(crate) const FRAMES: usize = 120;
 /// They are published in parts, the next when the one before is in the file.
 const PARTS: usize = 4;
 
@@ -57,8 +58,9 @@ pub(crate) fn packages(target: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Publishes random bytes as streams of every type, records them, and has Python compare.
-pub(crate) fn read_back(s: &Setting, python: &Path) -> Result<String> {
+/// Publishes random bytes as streams of every type, records them, and has Python compare. The recording, and what was
+/// found.
+pub(crate) fn read_back(s: &Setting, python: &Path) -> Result<(PathBuf, String)> {
     let name = format!("shmx-readback-{}", std::process::id());
     let (file, file_text) = s.file("readback.mcap")?;
     let (data_path, _) = s.file("readback.bin")?;
@@ -103,5 +105,6 @@ pub(crate) fn read_back(s: &Setting, python: &Path) -> Result<String> {
         let image = if image.is_empty() { String::new() } else { format!(":{image}") };
         c.arg(format!("{id}:{stream}:{ty}:{components}:{count}{image}"));
     }
-    Ok(output(&mut c)?.trim().to_owned())
+    let said = output(&mut c)?.trim().to_owned();
+    Ok((file, said))
 }

@@ -281,7 +281,8 @@ never came (what was written is kept); 2 wrong usage; 3 recorded, but frames wer
 Examples:
   shmx record clock -o clock.mcap --seconds 2
   shmx record clock -o clock.mcap --frames 50 --compress zstd
-  shmx record clock -o run.mcap --seconds 1 --rotate-size 1M --keep-size 20M")]
+  shmx record clock -o run.mcap --seconds 1 --rotate-size 1M --keep-size 20M
+  shmx record 'clock*' --exclude '*-raw' --every 0.1s --seconds 1")]
     Record(crate::record::Record),
     /// Replay a recording: rebuild its regions and publish their frames at their times.
     #[command(after_help = "\
@@ -307,6 +308,21 @@ Examples:
   shmx info clock.mcap
   shmx info clock.mcap --json | jq .regions[0].frames_read")]
     Info(crate::info::Info),
+    /// Cut, merge, recover and convert recordings; write streams as tables and arrays.
+    #[command(after_help = "\
+Frames are copied byte for byte and with their times, in the order in which they were recorded. Of a truncated or \
+damaged file everything that can be read is copied. A table (.csv) has a line for each element of each frame; an \
+array (.npy, for numpy.load) has frames first, then elements and components where there are several.
+
+Exit codes: 0 done; 1 failed, interrupted, or nothing to copy; 2 wrong usage; 3 copied, but places of the files could \
+not be read.
+
+Examples:
+  shmx rec clock.mcap -o cut.mcap --from 0.1 --to 0.5
+  shmx rec clock.mcap -o small.mcap --compress zstd --no-views
+  shmx rec clock.mcap -o seq.csv --stream tick_seq
+  shmx rec clock.mcap -o seq.npy --stream tick_seq --overwrite")]
+    Rec(crate::rec::Rec),
     /// Plot any numeric stream of a region or a recording; pause, step and scrub.
     #[command(after_help = "\
 A live region is followed through a read-only mapping, from the oldest frame in its ring on; --history bounds the \
@@ -317,6 +333,7 @@ Exit codes: 0 done; 1 failed, or a part of the recording could not be read; 2 wr
 Examples:
   shmx view clock
   shmx view clock.mcap --stream tick_sim --at 0.5 --once --size 80x24
+  shmx view clock.mcap --json --at 0.5 --limit 3 | jq .frame_id
   shmx view clock.mcap --svg clock.svg")]
     View(crate::view::View),
     /// A consumer of the demo.

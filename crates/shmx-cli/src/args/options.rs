@@ -8,7 +8,7 @@ use super::parse::{
 use crate::complete::{regions, streams};
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use shmx::{Server, ServerBuilder};
+use shmx::{NameLoss, Server, ServerBuilder};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -248,14 +248,39 @@ pub(crate) struct Region {
     /// Wake those that only look, too (record, hz, inspect, view): they need not poll; a system call for each frame.
     #[arg(long)]
     pub(crate) ring_always: bool,
+    /// What to do when somebody removes the region's name while it is served.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub(crate) on_name_loss: OnNameLoss,
     #[command(flatten)]
     pub(crate) made: Made,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnNameLoss {
+    /// Warn, and go on for the readers that are attached.
+    #[default]
+    Warn,
+    /// Warn, and end with an error.
+    End,
+    /// Warn, and make a new region under the name.
+    ComeBack,
+}
+
+impl From<OnNameLoss> for NameLoss {
+    fn from(what: OnNameLoss) -> Self {
+        match what {
+            OnNameLoss::Warn => Self::Warn,
+            OnNameLoss::End => Self::End,
+            OnNameLoss::ComeBack => Self::ComeBack,
+        }
+    }
 }
 
 impl Region {
     /// A server as the options ask for it.
     pub(crate) fn builder(&self, name: &str) -> ServerBuilder {
         let builder = Server::builder(name).slots(self.slots).reader_slots(self.readers).ring_always(self.ring_always);
+        let builder = builder.on_name_loss(self.on_name_loss.into());
         self.made.apply(builder.control_bytes(self.control_bytes).checksum(self.checksum.into()))
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn group(s: &str) -> Result<u32, String> {
 }
 
 /// A number of frames, or a time with its unit.
-pub(super) fn every(s: &str) -> Result<Every, String> {
+pub(crate) fn every(s: &str) -> Result<Every, String> {
     let form = || format!("`{s}` is neither a number of frames, as in 10, nor a time, as in 0.5s or 200ms");
     if s.ends_with(|c: char| c.is_ascii_alphabetic()) {
         return time(s).map(Every::Time).map_err(|_| form());

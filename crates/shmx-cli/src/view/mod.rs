@@ -1,12 +1,13 @@
 //! `shmx view`: plots of any numeric stream, live or from a recording, with pause, step and scrub.
 
+mod data;
 mod frames;
 mod picture;
 mod screen;
 mod shown;
 mod svg;
 
-use crate::args::parse;
+use crate::args::{Data, parse};
 use crate::common::say;
 use crate::exit;
 use crate::idle;
@@ -49,10 +50,15 @@ pub(crate) struct View {
     /// Write the screen as an SVG picture, and end.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Print the frame that would be shown as a JSON object, and end.
+    #[arg(long, conflicts_with_all = ["svg", "once"])]
+    json: bool,
+    #[command(flatten)]
+    data: Data,
     /// Size of the screen of --once and --svg.
     #[arg(long, value_name = "WxH", default_value = "100x30", value_parser = screen_size)]
     size: (u16, u16),
-    /// With --once and --svg of a region: frames to gather before.
+    /// With --once, --json and --svg of a region: frames to gather before.
     #[arg(long, value_name = "N", default_value_t = 1)]
     frames: u64,
 }
@@ -71,7 +77,7 @@ fn is_path(name: &str) -> bool {
     file && shmx::Inspector::open(name).is_err()
 }
 
-/// Most waiting for the frames of --once and --svg.
+/// Most waiting for the frames of --once, --json and --svg.
 const ONCE_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(a: &View) -> anyhow::Result<()> {
@@ -90,7 +96,7 @@ pub(crate) fn run(a: &View) -> anyhow::Result<()> {
     }
     let mut screen = Screen::new(frames.title());
     screen.wish(a.stream.clone(), a.mode);
-    if a.once || a.svg.is_some() {
+    if a.once || a.json || a.svg.is_some() {
         return still(a, frames.as_mut(), &mut screen);
     }
     if files {
@@ -120,6 +126,11 @@ fn still(a: &View, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Resu
         None => screen.follow(frames),
     }
     screen.granted(frames)?;
+    if a.json {
+        let at = usize::try_from(screen.at() - frames.forgotten())?;
+        data::print(frames, at, a.stream.as_deref(), a.data.into(), &mut std::io::stdout().lock())?;
+        return recording::judge(frames.problems());
+    }
     if a.once {
         screen.without_colours();
     }

@@ -79,6 +79,11 @@ impl Screen {
         (first, first + (frames.len() as u64).saturating_sub(1))
     }
 
+    /// The place of the frame that is shown, among all that there have been.
+    pub(crate) const fn at(&self) -> u64 {
+        self.at
+    }
+
     /// Goes to the newest frame.
     pub(crate) fn follow(&mut self, frames: &dyn Frames) {
         self.at = Self::range(frames).1;

@@ -16,7 +16,30 @@ pub(crate) mod field {
     pub(crate) const MISSED_BEFORE: u32 = 8;
     pub(crate) const PUBLISH_TICKS: u32 = 9;
     pub(crate) const TAKEN_TICKS: u32 = 10;
+    pub(crate) const DATA_FIELD: u32 = 11;
+    pub(crate) const DATA_AT: u32 = 12;
     pub(crate) const PAYLOAD: u32 = 15;
+}
+
+/// The field of an image's or a cloud's message that holds the rest of its frame. Viewers pass over it.
+pub(crate) const CARRIED: u32 = 1000;
+
+/// A frame inside the message of one of its streams, whose bytes the message has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// The field of the message that has the stream's bytes.
+    pub(crate) data_field: u32,
+    /// Where they lie in the payload.
+    pub(crate) data: std::ops::Range<usize>,
+}
+
+/// Where a frame's payload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// In the message, there.
+    At(std::ops::Range<usize>),
+    /// Put together from two fields of the message.
+    Whole(Vec<u8>),
 }
 
 /// The head of a recorded frame.
@@ -69,6 +92,25 @@ impl FrameHead {
     pub(crate) fn encode(&self, payload: &[u8], out: &mut Vec<u8>) {
         out.clear();
         out.reserve(payload.len() + 128);
+        self.encode_fields(out);
+        Writer(out).bytes(field::PAYLOAD, payload);
+    }
+
+    /// Adds the frame to the message of one of its streams.
+    pub(crate) fn encode_carried(&self, payload: &[u8], carried: &Carried, message: &mut Vec<u8>) {
+        let (before, after) = (&payload[..carried.data.start], &payload[carried.data.end..]);
+        let mut inner = Vec::with_capacity(before.len() + after.len() + 128);
+        self.encode_fields(&mut inner);
+        let mut w = Writer(&mut inner);
+        w.fixed32(field::DATA_FIELD, carried.data_field);
+        w.fixed32(field::DATA_AT, before.len() as u32);
+        w.length(field::PAYLOAD, before.len() + after.len());
+        inner.extend_from_slice(before);
+        inner.extend_from_slice(after);
+        Writer(message).bytes(CARRIED, &inner);
+    }
+
+    fn encode_fields(&self, out: &mut Vec<u8>) {
         let mut w = Writer(out);
         w.fixed64(field::FRAME_ID, self.frame_id);
         w.fixed64(field::SIM_TIME, self.sim_time_bits);
@@ -84,7 +126,6 @@ impl FrameHead {
             w.fixed64(field::PUBLISH_TICKS, t);
         }
         w.fixed64(field::TAKEN_TICKS, self.taken_ticks);
-        w.bytes(field::PAYLOAD, payload);
     }
 
     /// The head and the payload's place in the message; `None` if it is no frame.
@@ -113,6 +154,35 @@ impl FrameHead {
         }
         Some((head, payload))
     }
+}
+
+/// The frame in the message of one of its streams; `None` if it is damaged, and inside that if it has no frame.
+pub(crate) fn carried_frame(message: &[u8]) -> Option<Option<(FrameHead, Vec<u8>)>> {
+    let mut found = None;
+    for field in Reader(message) {
+        if let (CARRIED, Value::Bytes(inner)) = field.ok()? {
+            found = Some(inner);
+        }
+    }
+    let Some(inner) = found else { return Some(None) };
+    let (head, rest) = FrameHead::decode(inner)?;
+    let (mut data_field, mut data_at) = (0, 0);
+    for field in Reader(inner) {
+        match field.ok()? {
+            (field::DATA_FIELD, Value::Fixed32(v)) => data_field = v,
+            (field::DATA_AT, Value::Fixed32(v)) => data_at = v as usize,
+            _ => {}
+        }
+    }
+    let mut data = None;
+    for field in Reader(message) {
+        match field.ok()? {
+            (n, Value::Bytes(b)) if n == data_field => data = Some(b),
+            _ => {}
+        }
+    }
+    let (before, after) = inner.get(rest)?.split_at_checked(data_at)?;
+    Some(Some((head, [before, data?, after].concat())))
 }
 
 /// When a frame that was taken at `taken` was published, ticks. A time of another clock is none.
@@ -147,6 +217,31 @@ mod tests {
                 let _ = FrameHead::decode(&out[..cut]);
             }
         }
+    }
+
+    #[test]
+    fn a_frame_in_the_message_of_a_stream_reads_back() {
+        let head = FrameHead { frame_id: 7, checksum: Some(0), taken_ticks: 9, ..FrameHead::default() };
+        for data in [0..0, 0..7, 2..5, 6..7, 7..7] {
+            let payload = b"payload";
+            let mut message = Vec::new();
+            // A message has other fields, too, one of them with the number of the stream's bytes in the frame.
+            Writer(&mut message).fixed32(2, 640);
+            Writer(&mut message).bytes(6, &payload[data.clone()]);
+            assert_eq!(carried_frame(&message), Some(None), "one without a frame");
+            head.encode_carried(payload, &Carried { data_field: 6, data: data.clone() }, &mut message);
+            assert_eq!(carried_frame(&message), Some(Some((head, payload.to_vec()))), "{data:?}");
+            for cut in 0..message.len() {
+                let _ = carried_frame(&message[..cut]);
+            }
+        }
+        // The place of the bytes is behind the end.
+        let (mut inner, mut message) = (Vec::new(), Vec::new());
+        Writer(&mut inner).fixed32(field::DATA_FIELD, 6);
+        Writer(&mut inner).fixed32(field::DATA_AT, u32::MAX);
+        Writer(&mut message).bytes(CARRIED, &inner);
+        Writer(&mut message).bytes(6, b"x");
+        assert_eq!(carried_frame(&message), None);
     }
 
     #[test]

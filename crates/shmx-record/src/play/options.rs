@@ -80,6 +80,9 @@ impl PlayOptions {
             let has = recording.regions().join(", ");
             return Err(PlayError::NoSuchRegion { wanted: wanted.clone(), has });
         }
+        if let Some((region, _)) = self.names.iter().find(|(recorded, _)| !self.is_chosen(recorded)) {
+            return Err(PlayError::NotChosen { region: region.clone() });
+        }
         let mut names = HashSet::new();
         let chosen = recording.regions().iter().filter(|r| self.is_chosen(r));
         if let Some(name) = chosen.map(|r| self.name_of(r)).find(|name| !names.insert(name.clone())) {

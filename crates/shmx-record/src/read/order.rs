@@ -28,6 +28,7 @@ pub(super) fn in_order<'p>(paths: impl Iterator<Item = &'p Path>) -> (Vec<PathBu
             None => groups.push(vec![given]),
         }
     }
+    join(&mut groups);
     let (mut files, mut others) = (Vec::new(), Vec::new());
     for mut group in groups {
         let number = |g: &Given| g.identity.as_ref().map(|i| i.file);
@@ -42,6 +43,28 @@ pub(super) fn in_order<'p>(paths: impl Iterator<Item = &'p Path>) -> (Vec<PathBu
         }
     }
     (files, others)
+}
+
+/// A recording that went on in another file by itself: `run.mcap` belongs to those files `run-0002.mcap` and so on that
+/// are of the same recording.
+fn join(groups: &mut Vec<Vec<Given>>) {
+    let mut at = 0;
+    while at < groups.len() {
+        let plain = |g: &Given| g.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (folder, _) = &groups[at][0].stem;
+        let numbered = (folder.clone(), plain(&groups[at][0]));
+        let id = groups[at][0].identity.as_ref().map(|i| i.recording.clone());
+        let same = |g: &Given| id.is_some() && g.identity.as_ref().map(|i| &i.recording) == id.as_ref();
+        let rest = groups.iter().position(|g| g[0].stem == numbered && g.iter().any(same));
+        match rest.filter(|&rest| rest != at) {
+            Some(rest) => {
+                let mut more = groups.remove(rest);
+                let at = if rest < at { at - 1 } else { at };
+                groups[at].append(&mut more);
+            }
+            None => at += 1,
+        }
+    }
 }
 
 /// `run-0003.mcap` is of `run.mcap`.

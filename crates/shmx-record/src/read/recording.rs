@@ -2,7 +2,10 @@
 
 use super::chunk::{ChunkRef, OP_LEN, le16, le64, record_at, unpack};
 use super::problem::Problem;
-use crate::format::{Counts, EndReason, FrameHead, LIFECYCLE, RegionEvent, Segment, decode_lifecycle, parse_directory};
+use crate::format::{
+    CARRIES, Counts, EndReason, FRAMES, FrameHead, LIFECYCLE, Payload, RegionEvent, Segment, carried_frame,
+    decode_lifecycle, parse_directory,
+};
 use mcap::records::{Record, op};
 use shmx::Directory;
 use std::collections::{HashMap, HashSet};
@@ -40,8 +43,9 @@ pub struct RecordedFrame {
     /// Its head.
     pub head: FrameHead,
     /// When it was recorded, as in `time`.
-    pub(super) log: u64,
-    chunk: Arc<Vec<u8>>,
+    pub(crate) log: u64,
+    /// The chunk, or the payload alone where it had to be put together.
+    bytes: Arc<Vec<u8>>,
     payload: Range<usize>,
 }
 
@@ -49,7 +53,7 @@ impl RecordedFrame {
     /// The payload, byte for byte.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.chunk.get(self.payload.clone()).unwrap_or(&[])
+        self.bytes.get(self.payload.clone()).unwrap_or(&[])
     }
 }
 
@@ -76,6 +80,8 @@ pub(super) struct RecordedFile {
     pub(super) reader: BufReader<File>,
     /// Regions by the channels of their whole frames.
     pub(super) channels: HashMap<u16, usize>,
+    /// The same by the channels of streams whose messages carry the rest of their frame.
+    pub(super) carriers: HashMap<u16, usize>,
     /// Channels of lifecycles, and all that are known.
     pub(super) lifecycles: HashSet<u16>,
     pub(super) known: HashSet<u16>,
@@ -94,6 +100,21 @@ impl Recording {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Who may read every file of it, as permission bits; none where there are none.
+    #[cfg(unix)]
+    pub(crate) fn mode(&self) -> Option<u32> {
+        use std::os::unix::fs::PermissionsExt;
+        let modes = self.files.iter().map(|f| f.reader.get_ref().metadata().map_or(0o600, |m| m.permissions().mode()));
+        modes.reduce(|a, b| a & b)
+    }
+
+    /// Permission bits are not for this platform.
+    #[cfg(not(unix))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn mode(&self) -> Option<u32> {
+        None
     }
 
     /// Bytes of the files.
@@ -252,16 +273,33 @@ impl Recording {
                         }
                         continue;
                     }
-                    let Some(&region) = self.files[file].channels.get(&channel) else { continue };
-                    let Some((mut head, payload)) = body.get(22..).and_then(FrameHead::decode) else {
+                    let message = body.get(22..).unwrap_or_default();
+                    let whole = self.files[file].channels.get(&channel).copied();
+                    let carrier = self.files[file].carriers.get(&channel).copied();
+                    let Some(region) = whole.or(carrier) else { continue };
+                    let decoded = match carrier {
+                        None => FrameHead::decode(message).map(|(head, at)| (head, Payload::At(at))),
+                        Some(_) => match carried_frame(message) {
+                            Some(None) => continue,
+                            Some(Some((head, payload))) => Some((head, Payload::Whole(payload))),
+                            None => None,
+                        },
+                    };
+                    let Some((mut head, payload)) = decoded else {
                         return (frames, events, Some("a damaged frame".into()));
                     };
                     if self.files[file].without_checksums.contains(&(region, head.segment)) {
                         head.checksum = None;
                     }
                     let from = range.start + 22;
-                    let payload = from + payload.start..from + payload.end;
-                    frames.push(RecordedFrame { time, region, head, log, chunk: bytes.clone(), payload });
+                    let (bytes, payload) = match payload {
+                        Payload::At(at) => (bytes.clone(), from + at.start..from + at.end),
+                        Payload::Whole(payload) => {
+                            let all = 0..payload.len();
+                            (Arc::new(payload), all)
+                        }
+                    };
+                    frames.push(RecordedFrame { time, region, head, log, bytes, payload });
                 }
                 _ => {}
             }
@@ -281,13 +319,17 @@ impl Recording {
             Some(rest) if rest.strip_prefix('/') == Some(LIFECYCLE) => {
                 self.files[file].lifecycles.insert(c.id);
             }
+            Some(_) if c.metadata.get(CARRIES).is_some_and(|what| what == FRAMES) => {
+                let region = self.region_index(name);
+                self.files[file].carriers.insert(c.id, region);
+            }
             _ => {}
         }
     }
 }
 
-/// Puts frames of several regions into the order of their publishing: a recorder takes some of one region before it comes
-/// to the next. Those of one region keep their order.
+/// Puts frames of several regions into the order of their publishing: a recorder takes some of one region before it
+/// comes to the next. Those of one region keep their order.
 fn merge(frames: &mut Vec<RecordedFrame>) {
     let mut newest: HashMap<usize, u64> = HashMap::new();
     let mut timed: Vec<(u64, RecordedFrame)> = frames

@@ -62,6 +62,7 @@ impl Recording {
             path: path.to_owned(),
             reader,
             channels: HashMap::new(),
+            carriers: HashMap::new(),
             lifecycles: HashSet::new(),
             known: HashSet::new(),
             without_checksums: HashSet::new(),
@@ -299,7 +300,15 @@ mod tests {
             let reader = BufReader::new(File::open(&path).unwrap());
             let (channels, without_checksums) = (HashMap::new(), HashSet::new());
             let (lifecycles, known) = (HashSet::new(), HashSet::new());
-            let file = RecordedFile { path: path.clone(), reader, channels, lifecycles, known, without_checksums };
+            let file = RecordedFile {
+                path: path.clone(),
+                reader,
+                channels,
+                carriers: HashMap::new(),
+                lifecycles,
+                known,
+                without_checksums,
+            };
             let (entries, regions, problems) = (Vec::new(), Vec::new(), Vec::new());
             let mut rec = Recording { files: vec![file], entries, regions, problems, bytes: len, span: None };
             let (profile, index, metadata) = (String::new(), Vec::new(), Vec::new());

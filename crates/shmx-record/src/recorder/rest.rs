@@ -19,10 +19,19 @@ pub(super) enum Next {
     Asleep(Duration),
 }
 
-/// The longest pause of a tap: its region is quiet, or slow.
+impl Next {
+    /// Not later than after this time.
+    pub(super) fn within(self, time: Duration) -> Self {
+        match self {
+            Self::Poll(t) => Self::Poll(t.min(time)),
+            Self::Asleep(t) => Self::Asleep(t.min(time)),
+            soon => soon,
+        }
+    }
+}
+
+/// How long it rests without a region.
 const QUIET: Duration = Duration::from_millis(5);
-/// Up to so many slots a producer comes round its ring within a few frames, and being woken costs no more than polling.
-const FEW_SLOTS: u32 = 4;
 /// How soon memory that the writer gives back is looked for.
 const MEMORY: Duration = Duration::from_millis(1);
 
@@ -70,7 +79,5 @@ impl Bells {
 
 /// What a region without a frame to take waits for.
 pub(super) fn dry(tap: &Tap, rings: bool, look: Duration) -> Next {
-    let pause = tap.pause();
-    // Between the polls of a fast producer several frames come; being woken for each would cost more.
-    if rings && (pause >= QUIET || tap.layout().slots() <= FEW_SLOTS) { Next::Asleep(look) } else { Next::Poll(pause) }
+    if rings && tap.is_better_asleep() { Next::Asleep(look) } else { Next::Poll(tap.pause()) }
 }

@@ -1,7 +1,20 @@
 //! How regions are recorded, and what a recorder tells.
 
+use super::selection::Selection;
 use crate::format::{Counts, EndReason};
 use crate::writer::{WriterOptions, Written};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which frames are recorded of those that come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Every {
+    /// One of so many.
+    Frames(u64),
+    /// At most one in this time, by the times of publishing.
+    Time(Duration),
+}
 
 /// How regions are recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +26,8 @@ pub struct RecorderOptions {
     /// allowed. When it is full, frames stay in the ring, and those overwritten there count as missed.
     /// Default 256 MiB.
     pub backlog_bytes: u64,
-    /// Check the checksum of each frame and reject those where it is wrong; frames without one are taken as they are. Default true.
+    /// Check the checksum of each frame and reject those where it is wrong; frames without one are taken as they are.
+    /// Default true.
     pub verify: bool,
     /// End when every region was there and is gone. Default false: wait for them to come back.
     pub until_gone: bool,
@@ -21,8 +35,15 @@ pub struct RecorderOptions {
     /// begins before it was started. Default true; without it, with the newest frame. Of regions that come later
     /// everything is recorded anyway.
     pub ring: bool,
+    /// Regions to record besides those that are named, also such as come later. Default none.
+    pub selection: Selection,
+    /// Record some of the frames only. The others are counted as skipped. Default all.
+    pub every: Option<Every>,
     /// End after this many frames of all regions together.
     pub max_frames: Option<u64>,
+    /// Keep the frames of so much time in memory, in `backlog_bytes` at most, and write them only when asked
+    /// ([`crate::Recorder::snapshot`]): each time into a file of its own, `run-0001.mcap` and so on for `run.mcap`.
+    pub snapshot: Option<Duration>,
 }
 
 impl Default for RecorderOptions {
@@ -33,7 +54,10 @@ impl Default for RecorderOptions {
             verify: true,
             until_gone: false,
             ring: true,
+            selection: Selection::default(),
+            every: None,
             max_frames: None,
+            snapshot: None,
         }
     }
 }
@@ -67,6 +91,15 @@ pub enum RecorderEvent {
         /// By how much since the file was begun, nanoseconds.
         step_ns: i64,
     },
+    /// What was kept is written.
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// Frames in it.
+        frames: u64,
+        /// How far back it reaches.
+        reaches: Duration,
+    },
     /// Something is in the way of recording a region; the recorder tries on.
     Trouble {
         /// Region.
@@ -91,6 +124,8 @@ pub struct RegionStatus {
     pub missed: u64,
     /// Frames rejected.
     pub rejected: u64,
+    /// Frames left out on purpose ([`RecorderOptions::every`]).
+    pub skipped: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
     /// What is in the way of recording it, while it is not open.

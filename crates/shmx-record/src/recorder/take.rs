@@ -1,9 +1,11 @@
 //! The thread that follows the regions and takes their frames.
 
 use super::rest::{Bells, Next, dry};
-use super::status::{RecorderEvent, RecorderOptions, RegionStatus};
+use super::selection::Finder;
+use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
+use shmx::abi::extension::PublishTime;
 use shmx::error::{OpenError, ReadError};
 use shmx::{Frame, OwnedFrame, ServerState, Start, Tap, Verify};
 use shmx_os::clock;
@@ -28,8 +30,9 @@ pub(super) struct Source {
     rejected: u64,
     /// Frames taken and not written.
     held: u64,
-    /// Its part of the backlog, in bytes and in frames.
-    share: (u64, u64),
+    /// Frames that came since the last one recorded, and when that was published.
+    passed: u64,
+    recorded: Option<u64>,
     next_look: Instant,
     /// The producer was seen to be gone; frames that it left may still be taken.
     ended: Option<EndReason>,
@@ -42,15 +45,15 @@ const OPEN_EVERY: Duration = Duration::from_millis(2);
 const TROUBLE_EVERY: Duration = Duration::from_millis(20);
 /// How often the life of an open region's server is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long the frames that are in the rings when the recorder is stopped may take.
+/// How long the frames that are in the rings when the recorder is stopped, or asked for a snapshot, may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
 /// Frames taken and not written of all regions together, at most.
-pub(super) const MOST_FRAMES: u64 = 4000;
+const MOST_FRAMES: u64 = 4000;
 /// Frames taken of one region before the next has its turn.
 const TURN: usize = 16;
 
 impl Source {
-    pub(super) fn new(name: &str, share: (u64, u64)) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             tap: None,
@@ -62,7 +65,8 @@ impl Source {
             told_missed: 0,
             rejected: 0,
             held: 0,
-            share,
+            passed: 0,
+            recorded: None,
             next_look: Instant::now(),
             ended: None,
             last_trouble: String::new(),
@@ -73,6 +77,23 @@ impl Source {
 /// Frames of up to `cap` bytes that may wait to be written, of a region with this share of the backlog.
 fn most_held((bytes, frames): (u64, u64), cap: u64) -> u64 {
     (bytes / cap.max(1)).clamp(2, frames)
+}
+
+/// When a frame was published, by the wire clock; when it was taken if nobody knows.
+fn published(time: Option<PublishTime>) -> u64 {
+    let now = clock::ticks();
+    time.and_then(|t| t.age_ns(now)).map_or(now, |age| now.saturating_sub(age))
+}
+
+/// Whether a frame is left out on purpose, so many after the last one that was recorded.
+fn is_passed(every: Every, frame: &Frame<'_>, passed: u64, recorded: Option<u64>) -> bool {
+    match (every, recorded) {
+        (_, None) => false,
+        (Every::Frames(n), _) => passed + 1 < n,
+        (Every::Time(time), Some(last)) => {
+            u128::from(published(frame.publish_time()).saturating_sub(last)) < time.as_nanos()
+        }
+    }
 }
 
 /// An error and what is behind it, each once.
@@ -101,6 +122,24 @@ fn end_of(tap: &Tap) -> Option<EndReason> {
     }
 }
 
+/// Takes what is in the rings at one moment: until when, and up to which frame of each region.
+struct Round {
+    until: Instant,
+    targets: Vec<u64>,
+}
+
+impl Round {
+    fn begin(sources: &[Source]) -> Self {
+        let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id().saturating_add(t.behind()));
+        Self { until: Instant::now() + LAST_ROUND, targets: sources.iter().map(target).collect() }
+    }
+
+    fn is_over(&self, sources: &[Source]) -> bool {
+        let reached = |(s, &target): (&Source, &u64)| s.tap.as_ref().is_none_or(|t| t.last_id() >= target);
+        Instant::now() >= self.until || sources.iter().zip(&self.targets).all(reached)
+    }
+}
+
 struct Taker<'a> {
     options: &'a RecorderOptions,
     work: &'a SyncSender<Work>,
@@ -108,25 +147,43 @@ struct Taker<'a> {
     tell: &'a mpsc::Sender<RecorderEvent>,
     taken: u64,
     bells: Bells,
+    /// Each region's part of the backlog, in bytes and in frames.
+    share: (u64, u64),
 }
 
 /// The taking thread.
 pub(super) fn take(
     mut sources: Vec<Source>,
+    mut finder: Option<Finder>,
     options: &RecorderOptions,
     work: &SyncSender<Work>,
     free: &Receiver<usize>,
     shared: &Shared,
     tell: &mpsc::Sender<RecorderEvent>,
 ) {
-    let mut t = Taker { options, work, shared, tell, taken: 0, bells: Bells::new() };
+    let mut t = Taker { options, work, shared, tell, taken: 0, bells: Bells::new(), share: (0, 0) };
     let mut next = Vec::with_capacity(sources.len());
-    // After a stop: until when, and up to which frame of each region.
-    let mut last_round: Option<(Instant, Vec<u64>)> = None;
+    let mut last_round: Option<Round> = None;
+    let mut snapshot: Option<Round> = None;
+    let mut first = true;
     loop {
+        for name in finder.as_mut().map(Finder::look).unwrap_or_default() {
+            if !sources.iter().any(|s| s.name == name) {
+                // Of one that has just come, all there is; of those that were there before, as with names.
+                sources.push(Source { waited: !first, ..Source::new(&name) });
+                lock(&shared.regions).push(RegionStatus { region: name.clone(), ..RegionStatus::default() });
+                let _ = work.send(Work::Add(name));
+            }
+        }
+        first = false;
+        let regions = (sources.len() as u64).max(1);
+        t.share = (options.backlog_bytes / regions, (MOST_FRAMES / regions).max(2));
         if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
-            let target = |s: &Source| s.tap.as_ref().map_or(0, |t| t.last_id().saturating_add(t.behind()));
-            last_round = Some((Instant::now() + LAST_ROUND, sources.iter().map(target).collect()));
+            last_round = Some(Round::begin(&sources));
+        }
+        // Acquire pairs with the Release of who asks: what was published before belongs to the snapshot.
+        if snapshot.is_none() && shared.snapshot.swap(false, Ordering::Acquire) {
+            snapshot = Some(Round::begin(&sources));
         }
         while let Ok(region) = free.try_recv() {
             sources[region].held -= 1;
@@ -135,21 +192,29 @@ pub(super) fn take(
         for (i, source) in sources.iter_mut().enumerate() {
             next.push(t.turn(i, source, last_round.is_some()));
         }
+        // Behind the frames in the queue.
+        if snapshot.take_if(|round| round.is_over(&sources)).is_some() {
+            let _ = work.send(Work::Snapshot);
+        }
         if shared.broken.load(Ordering::Acquire) || t.done() {
             break;
         }
-        if let Some((until, targets)) = &last_round {
-            let reached = |(s, &target): (&Source, &u64)| s.tap.as_ref().is_none_or(|t| t.last_id() >= target);
-            if Instant::now() >= *until || sources.iter().zip(targets).all(reached) {
-                break;
-            }
-        }
-        if options.until_gone && sources.iter().all(|s| s.segment > 0 && s.tap.is_none()) {
+        if last_round.as_ref().is_some_and(|round| round.is_over(&sources)) {
             break;
+        }
+        if options.until_gone && !sources.is_empty() && sources.iter().all(|s| s.segment > 0 && s.tap.is_none()) {
+            break;
+        }
+        if let Some(finder) = &finder {
+            let pause = finder.pause();
+            next.iter_mut().for_each(|n| *n = n.within(pause));
         }
         if let Some(region) = t.bells.rest(&next, free, shared) {
             sources[region].held -= 1;
         }
+    }
+    if snapshot.is_some() || shared.snapshot.swap(false, Ordering::Acquire) {
+        let _ = work.send(Work::Snapshot);
     }
     for (i, source) in sources.iter_mut().enumerate() {
         t.end(i, source, EndReason::Stopped);
@@ -196,11 +261,18 @@ impl Taker<'_> {
                 empty = true;
                 break;
             }
-            if source.held >= most_held(source.share, cap) {
+            if source.held >= most_held(self.share, cap) {
                 return Next::Memory;
             }
-            match tap.try_next().map(|frame| frame.map(Frame::keep)) {
-                Ok(Some(frame)) => self.taken(i, source, frame),
+            let every = self.options.every;
+            let passes =
+                |frame: &Frame<'_>| every.is_some_and(|every| is_passed(every, frame, source.passed, source.recorded));
+            match tap.try_next().map(|frame| frame.map(|f| if passes(&f) { None } else { Some(f.keep()) })) {
+                Ok(Some(Some(frame))) => self.taken(i, source, frame),
+                Ok(Some(None)) => {
+                    source.passed += 1;
+                    self.status(i, |s| s.skipped += 1);
+                }
                 Ok(None) => {
                     empty = true;
                     break;
@@ -248,6 +320,8 @@ impl Taker<'_> {
             Err(e) => self.trouble(source, format!("the directory cannot be read: {e}")),
         }
         self.taken += 1;
+        source.passed = 0;
+        source.recorded = Some(published(frame.publish_time()));
         let len = frame.payload().len() as u64;
         let missed = frame.missed_before();
         source.told_missed = source.told_missed.saturating_add(missed);

@@ -9,16 +9,39 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the taking thread hands to the writing one.
 pub(super) enum Work {
-    Begin { region: usize, segment: Segment, directory: Vec<u8>, mode: Option<u32> },
-    Directory { region: usize, bytes: Vec<u8> },
-    Frame { region: usize, frame: OwnedFrame, taken_ticks: u64 },
-    End { region: usize, reason: EndReason, missed: u64, rejected: u64 },
+    /// A region more, of this name.
+    Add(String),
+    Begin {
+        region: usize,
+        segment: Segment,
+        directory: Vec<u8>,
+        mode: Option<u32>,
+    },
+    Directory {
+        region: usize,
+        bytes: Vec<u8>,
+    },
+    Frame {
+        region: usize,
+        frame: OwnedFrame,
+        taken_ticks: u64,
+    },
+    End {
+        region: usize,
+        reason: EndReason,
+        missed: u64,
+        rejected: u64,
+    },
+    /// What came before is to be written into a file of its own.
+    Snapshot,
 }
 
 /// What both threads and the recorder share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
+    /// A snapshot is asked for.
+    pub(super) snapshot: AtomicBool,
     /// The writer has failed; taking more is of no use.
     pub(super) broken: AtomicBool,
     pub(super) backlog_frames: AtomicU64,

@@ -11,8 +11,8 @@ use std::time::Duration;
 #[expect(clippy::too_many_arguments, reason = "a thread's whole world")]
 pub(super) fn write(
     mut writer: RecordWriter,
-    indices: &[RegionIndex],
-    names: &[String],
+    mut indices: Vec<RegionIndex>,
+    mut names: Vec<String>,
     todo: &Receiver<Work>,
     back: &mpsc::Sender<usize>,
     shared: &Shared,
@@ -20,14 +20,19 @@ pub(super) fn write(
     flush_after: Duration,
 ) -> Result<Written, RecordError> {
     let mut segments = vec![0; names.len()];
-    loop {
-        match todo.recv_timeout(flush_after) {
-            Ok(Work::Begin { region, segment, directory, mode }) => {
+    let mut handle = |work: Option<Work>| -> Result<(), RecordError> {
+        match work {
+            Some(Work::Add(name)) => {
+                indices.push(writer.add_region());
+                names.push(name);
+                segments.push(0);
+            }
+            Some(Work::Begin { region, segment, directory, mode }) => {
                 writer.restrict(mode.unwrap_or(0o600))?;
                 segments[region] = writer.begin(indices[region], segment, &directory)?;
             }
-            Ok(Work::Directory { region, bytes }) => writer.directory(indices[region], &bytes)?,
-            Ok(Work::Frame { region, frame, taken_ticks }) => {
+            Some(Work::Directory { region, bytes }) => writer.directory(indices[region], &bytes)?,
+            Some(Work::Frame { region, frame, taken_ticks }) => {
                 let len = frame.payload().len() as u64;
                 let result = writer.frame(indices[region], &frame, taken_ticks);
                 // Its buffer goes back to the tap first.
@@ -36,21 +41,37 @@ pub(super) fn write(
                 let _ = back.send(region);
                 result?;
             }
-            Ok(Work::End { region, reason, missed, rejected }) => {
+            Some(Work::End { region, reason, missed, rejected }) => {
                 let counts = writer.end(indices[region], reason, missed, rejected)?;
                 let (region, segment) = (names[region].clone(), segments[region]);
                 let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            // Everything is written anyway.
+            Some(Work::Snapshot) | None => {}
         }
         writer.tick()?;
         if let Some(step_ns) = writer.clock_step() {
             let _ = tell.send(RecorderEvent::ClockSet { step_ns });
         }
         *lock(&shared.written) = writer.written();
+        Ok(())
+    };
+    let result = loop {
+        let work = match todo.recv_timeout(flush_after) {
+            Ok(work) => Some(work),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break Ok(()),
+        };
+        match handle(work) {
+            Ok(()) => {}
+            Err(e) => break Err(e),
+        }
+    };
+    // There is room enough for the end.
+    if !matches!(result, Ok(()) | Err(RecordError::Room { .. })) {
+        return result.map(|()| Written::default());
     }
     let written = writer.finish()?;
     *lock(&shared.written) = written;
-    Ok(written)
+    result.map(|()| written)
 }

@@ -1,5 +1,6 @@
 //! The file under a writer, and the clock of its times.
 
+use super::options::WriterOptions;
 use crate::error::RecordError;
 use crate::format::PROFILE;
 use crate::sink::{Sink, SinkState};
@@ -34,13 +35,13 @@ impl OpenFile {
     /// Creates the file and begins it. For now this user alone may read it.
     pub(super) fn create(
         path: PathBuf,
-        overwrite: bool,
+        options: &WriterOptions,
         compression: Option<mcap::Compression>,
     ) -> Result<Self, RecordError> {
         let fail = |source| RecordError::Create { path: path.clone(), source };
         let mut open = OpenOptions::new();
         open.read(true).write(true);
-        if overwrite {
+        if options.overwrite {
             open.create(true)
         } else {
             open.create_new(true)
@@ -66,16 +67,19 @@ impl OpenFile {
         restrict(&file, 0o600).map_err(fail)?;
         let handle = file.try_clone().map_err(fail)?;
         let (sink, state) = Sink::new(file);
-        let mcap = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
+        let form = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
             .compression(compression)
             .profile(PROFILE)
             // Chunks are finished by us, whole and in one go, and never come back to.
             .chunk_size(None)
             .disable_seeking(true)
             // Chunks have checksums of their own; one more over everything costs a pass over all bytes.
-            .calculate_data_section_crc(false)
-            .create(BufWriter::with_capacity(64 << 10, sink))
-            .map_err(|e| write_error(&path, 0, e))?;
+            .calculate_data_section_crc(false);
+        #[cfg(any(feature = "zstd", feature = "lz4"))]
+        let form = form.compression_level(options.level.unwrap_or(0));
+        #[cfg(feature = "zstd")]
+        let form = form.compression_threads(0);
+        let mcap = form.create(BufWriter::with_capacity(64 << 10, sink)).map_err(|e| write_error(&path, 0, e))?;
         Ok(Self {
             mcap,
             handle,

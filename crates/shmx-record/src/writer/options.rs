@@ -32,12 +32,29 @@ impl Compression {
     }
 }
 
+/// When the system is asked to bring a file to the disk, so that it outlives a loss of power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sync {
+    /// Never: the system does so when it likes, within half a minute as a rule. A crash of the recorder loses nothing
+    /// by it.
+    #[default]
+    Never,
+    /// When a file is finished.
+    File,
+    /// With every chunk: what a loss of power costs at most is what a crash of the recorder does.
+    Chunk,
+}
+
 /// How a recording is written.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WriterOptions {
-    /// Compression of chunks. Default none.
+    /// Compression of chunks. Default none. It is done by the thread that writes, and by no other: the producer needs
+    /// the rest of the machine.
     pub compression: Compression,
+    /// How hard to compress; `None` is what the compression itself takes for usual (3 for zstd).
+    pub level: Option<u32>,
     /// A chunk is finished when it has this many bytes, before compression. Default 4 MiB.
     pub chunk_bytes: u64,
     /// A chunk is finished when it is this old: what a killed recorder loses at most. Default 1 second.
@@ -49,12 +66,20 @@ pub struct WriterOptions {
     pub view_bytes: usize,
     /// Begin a new file when one has this many bytes.
     pub rotate_bytes: Option<u64>,
+    /// Begin a new file when the index that is kept in memory for the end of one has this many bytes, about. It bounds
+    /// the memory of recordings that last for days. Default 32 MiB: some 40 hours with ten channels.
+    pub index_bytes: u64,
     /// Begin a new file when one is this old.
     pub rotate_after: Option<Duration>,
     /// Remove the oldest files of this recording so that all together have at most this many bytes.
     pub keep_bytes: Option<u64>,
     /// Replace files that exist. Default false.
     pub overwrite: bool,
+    /// When files are brought to the disk. Default never.
+    pub sync: Sync,
+    /// End with [`RecordError::Room`] when the file system has less room than this, and finish the file. Looked at with
+    /// each chunk; nothing where the platform does not tell (Windows).
+    pub min_free: Option<u64>,
     /// Remove the file of a recording that has no frame at its end. Default false.
     pub discard_empty: bool,
 }
@@ -63,14 +88,18 @@ impl Default for WriterOptions {
     fn default() -> Self {
         Self {
             compression: Compression::None,
+            level: None,
             chunk_bytes: 4 << 20,
             flush_after: Duration::from_secs(1),
             views: true,
             view_bytes: 1 << 20,
             rotate_bytes: None,
+            index_bytes: 32 << 20,
             rotate_after: None,
             keep_bytes: None,
             overwrite: false,
+            sync: Sync::Never,
+            min_free: None,
             discard_empty: false,
         }
     }
@@ -81,10 +110,16 @@ impl WriterOptions {
         self.rotate_bytes.is_some() || self.rotate_after.is_some() || self.keep_bytes.is_some()
     }
 
-    pub(super) fn check(&self) -> Result<(), RecordError> {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
         let bad = |what: &str| Err(RecordError::Options(what.to_owned()));
         if self.chunk_bytes == 0 {
             return bad("a chunk needs at least one byte");
+        }
+        match (self.compression, self.level) {
+            (_, None) | (Compression::Zstd, Some(1..=22)) | (Compression::Lz4, Some(1..=12)) => {}
+            (Compression::None, Some(_)) => return bad("a level is for lz4 or zstd; choose one of them, too"),
+            (Compression::Lz4, Some(_)) => return bad("the levels of lz4 are 1 to 12"),
+            (Compression::Zstd, Some(_)) => return bad("the levels of zstd are 1 to 22"),
         }
         match (self.keep_bytes, self.rotate_bytes) {
             (Some(keep), Some(one)) if one > keep / 2 => {

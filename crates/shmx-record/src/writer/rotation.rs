@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 impl RecordWriter {
     pub(super) fn path_of(&self, number: u32) -> PathBuf {
-        if !self.options.rotates() {
+        // One that goes on in another file by itself has begun under the name as it was given.
+        if !self.options.rotates() && number == 1 {
             return self.base.clone();
         }
         let stem = self.base.file_stem().unwrap_or_default().to_string_lossy();
@@ -15,14 +16,12 @@ impl RecordWriter {
     }
 
     pub(super) fn rotate_if_due(&mut self, payload: u64) -> Result<(), RecordError> {
-        if !self.options.rotates() {
-            return Ok(());
-        }
         let Some(file) = &self.file else { return Ok(()) };
         // The messages of a frame take about as much as it does, point clouds once more.
         let views = if self.options.views { 2 * payload } else { 0 };
         let next = file.state.written() + file.pending + file.summary + payload + views + (8 << 10);
-        let large = self.options.file_limit().is_some_and(|limit| next > limit);
+        let large =
+            self.options.file_limit().is_some_and(|limit| next > limit) || file.summary > self.options.index_bytes;
         let old = self.options.rotate_after.is_some_and(|t| file.opened.elapsed() >= t);
         if file.frames > 0 && (large || old) {
             self.close_file()?;
@@ -49,6 +48,7 @@ impl RecordWriter {
     pub(super) fn close_file(&mut self) -> Result<(), RecordError> {
         self.flush()?;
         self.with(mcap::Writer::finish)?;
+        let sync = self.options.sync != super::Sync::Never;
         let Some(file) = self.file.take() else { return Ok(()) };
         let path = file.path;
         // Flushes what the buffer still holds.
@@ -57,6 +57,11 @@ impl RecordWriter {
             let _ = file.handle.set_len(file.good);
             self.failed = true;
             return Err(RecordError::Write { path, kept: file.good, source: e.into_error() });
+        }
+        if sync {
+            let fail = |source| RecordError::Write { path: path.clone(), kept: file.state.written(), source };
+            file.handle.sync_data().map_err(fail)?;
+            self.written.syncs += 1;
         }
         let len = file.state.written();
         self.before += len;

@@ -1,6 +1,7 @@
 //! Clocks that are set.
 
 use super::*;
+use crate::format::FrameHead;
 
 const YEAR: i128 = 365 * 86_400 * 1_000_000_000;
 
@@ -30,5 +31,95 @@ fn a_clock_that_is_set_is_told_and_the_next_file_has_the_new_time() {
     writer.finish().unwrap();
     let times = |file: &str| crate::Recording::open(&[folder.join(file)]).unwrap().times().unwrap();
     assert!(i128::from(times("a-0002.mcap").0) - i128::from(times("a-0001.mcap").1) > 55 * YEAR);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A recording that leaves room on the disk ends complete.
+#[test]
+#[cfg(unix)]
+fn where_room_gets_short_the_file_is_finished() {
+    let folder = std::env::temp_dir().join(format!("shmx-room-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("a.mcap");
+    let mut writer = RecordWriter::create(&path, WriterOptions::default()).unwrap();
+    let region = writer.add_region();
+    let segment = Segment { region: "r".into(), frame_bytes_cap: 64, ..Segment::default() };
+    writer.begin(region, segment, &[]).unwrap();
+    writer.raw_frame(region, &FrameHead { frame_id: 1, ..FrameHead::default() }, &[]).unwrap();
+    // As if others had taken what there was.
+    writer.options.min_free = Some(u64::MAX);
+    let e = writer.flush().unwrap_err();
+    assert!(matches!(e, RecordError::Room { wanted: u64::MAX, .. }), "{e}");
+    assert_eq!(writer.finish().unwrap().frames, 1);
+    let mut recording = crate::Recording::open(&[&path]).unwrap();
+    assert_eq!((recording.verify(|_| true)[0].frames, recording.problems()), (1, &[][..]));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// What is kept for the end of a file is bounded, however long a recording lasts.
+#[test]
+fn a_recording_goes_on_in_another_file_before_its_index_gets_large() {
+    let folder = std::env::temp_dir().join(format!("shmx-days-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let of = |name: &str| folder.join(name);
+    // Somebody else's file is left alone.
+    std::fs::write(of("a-0002.mcap"), "mine").unwrap();
+    let options = WriterOptions { index_bytes: 20_000, chunk_bytes: 1, ..WriterOptions::default() };
+    let mut writer = RecordWriter::create(&of("a.mcap"), options).unwrap();
+    let region = writer.add_region();
+    let segment = Segment { region: "r".into(), frame_bytes_cap: 64, ..Segment::default() };
+    writer.begin(region, segment, &[]).unwrap();
+    for frame_id in 1..=500 {
+        let head = FrameHead { frame_id, taken_ticks: shmx_os::clock::ticks(), ..FrameHead::default() };
+        writer.raw_frame(region, &head, &[]).unwrap();
+    }
+    let written = writer.finish().unwrap();
+    assert!(written.files > 2, "{written:?}");
+    let mut files = vec![of("a.mcap")];
+    files.extend((3..=written.files + 1).map(|n| of(&format!("a-{n:04}.mcap"))));
+    for file in &files {
+        let bytes = std::fs::read(file).unwrap();
+        // The footer's first field says where the summary begins.
+        let footer = bytes.len() - mcap::MAGIC.len() - 20;
+        let summary = u64::from_le_bytes(*bytes[footer..].first_chunk().unwrap());
+        let index = bytes.len() as u64 - summary;
+        assert!(index < 24_000, "{index} bytes of {file:?}");
+    }
+    assert_eq!(std::fs::read(of("a-0002.mcap")).unwrap(), b"mine");
+    // In no order, and all of one recording.
+    files.reverse();
+    let mut recording = crate::Recording::open(&files).unwrap();
+    assert_eq!((recording.verify(|_| true)[0].frames, recording.problems()), (500, &[][..]));
+    let mut cursor = crate::Cursor::new(recording);
+    let mut ids = Vec::new();
+    while let Some(item) = cursor.next_item() {
+        if let crate::Item::Frame(f) = item {
+            ids.push(f.head.frame_id);
+        }
+    }
+    assert!(ids.iter().copied().eq(1..=500), "in order");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+#[cfg(feature = "zstd")]
+fn levels_are_checked_and_make_a_difference() {
+    let folder = std::env::temp_dir().join(format!("shmx-level-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let bytes = |compression, level| {
+        let options = WriterOptions { compression, level, overwrite: true, ..WriterOptions::default() };
+        let mut writer = RecordWriter::create(&folder.join("a.mcap"), options)?;
+        let region = writer.add_region();
+        let segment = Segment { region: "r".into(), frame_bytes_cap: 1 << 20, ..Segment::default() };
+        writer.begin(region, segment, &[])?;
+        let payload: Vec<u8> = (0..20_000_u32).flat_map(|n| (n.wrapping_mul(n) >> 9).to_le_bytes()).collect();
+        writer.raw_frame(region, &FrameHead::default(), &payload)?;
+        Ok::<u64, RecordError>(writer.finish()?.bytes)
+    };
+    let (fast, hard) = (bytes(Compression::Zstd, Some(1)).unwrap(), bytes(Compression::Zstd, Some(19)).unwrap());
+    assert!(hard < fast, "{hard} {fast}");
+    for (compression, level) in [(Compression::None, 1), (Compression::Zstd, 23), (Compression::Zstd, 0)] {
+        assert!(matches!(bytes(compression, Some(level)), Err(RecordError::Options(_))), "{compression:?} {level}");
+    }
     std::fs::remove_dir_all(&folder).unwrap();
 }

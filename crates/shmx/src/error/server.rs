@@ -136,6 +136,9 @@ pub enum CreateError {
         /// The name.
         name: String,
     },
+    /// The program did not want the region any more when its memory was reserved ([`crate::ServerBuilder::create_if`]).
+    #[error("the region was given up before it had its name; create it again if it is wanted")]
+    NotWanted,
     /// Shared memory could not be had.
     #[error("cannot create shared memory")]
     Os(#[from] shmx_os::CreateError),

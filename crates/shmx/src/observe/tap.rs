@@ -85,6 +85,8 @@ impl TapOptions {
 /// Bounds of [`Tap::pause`].
 const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(5);
+/// Up to so many slots a producer comes round its ring within a few frames, and being woken costs no more than polling.
+const FEW_SLOTS: u32 = 4;
 /// How often the producer's life is looked at while nothing comes.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
 
@@ -375,6 +377,23 @@ impl Tap {
     #[must_use]
     pub fn can_sleep(&self) -> bool {
         futex::is_supported() && self.expected.features.has(Features::DOORBELL | Features::RING_ALWAYS)
+    }
+
+    /// Whether sleeping costs less than polling at [`Tap::pause`]: where the tap can sleep, and its region is quiet or
+    /// slow, or has so few slots that the producer comes round them within a few frames. Between the polls of a fast
+    /// producer several frames come, and being woken for each would cost more.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = format!("doc-asleep-{}", std::process::id());
+    /// let server = shmx::Server::builder(&name).ring_always(true).create()?;
+    /// let tap = shmx::Tap::open(&name)?;
+    /// assert_eq!(tap.is_better_asleep(), tap.can_sleep(), "a region without a frame is quiet");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_better_asleep(&self) -> bool {
+        self.can_sleep() && (self.pause() >= LONGEST || self.layout().slots() <= FEW_SLOTS)
     }
 
     /// Whether the server has said that it publishes no more. One load.

@@ -271,9 +271,31 @@ impl ServerBuilder {
     ///
     /// [`CreateError`]; nothing is left behind then.
     pub fn create(&self) -> Result<Server, CreateError> {
+        self.create_if(|| true)
+    }
+
+    /// The same, but asks before the region gets its name, when all of its memory is reserved: for large ones that may
+    /// not be wanted any more by then. Nothing is left of one that is not.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError::NotWanted`] if the answer is no; otherwise as for [`ServerBuilder::create`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shmx::Server;
+    /// use shmx::error::CreateError;
+    ///
+    /// let name = format!("doc-create-if-{}", std::process::id());
+    /// let refused = Server::builder(&name).create_if(|| false);
+    /// assert!(matches!(refused, Err(CreateError::NotWanted)));
+    /// assert!(shmx::Client::open(&name).is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn create_if(&self, mut wanted: impl FnMut() -> bool) -> Result<Server, CreateError> {
         let name = RegionName::new(&self.name)?;
         let (directory, streams) = self.whole_directory()?;
-        create(Plan {
+        let plan = Plan {
             name,
             layout: self.layout_with(&directory)?,
             directory,
@@ -288,7 +310,8 @@ impl ServerBuilder {
             name_loss: self.name_loss,
             history: self.history,
             streaming_stores: self.streaming_stores,
-        })
+        };
+        create(plan, &mut wanted)
     }
 
     /// Where everything would lie in the region: how large it would be, and what takes the room.

@@ -17,8 +17,8 @@ use shmx_ring::view::Slots;
 use std::mem;
 use std::time::{Duration, Instant};
 
-/// Creates the region and makes it visible in one step. Nothing is left behind by an error.
-pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
+/// Creates the region and makes it visible in one step, if it is wanted then. Nothing is left behind by an error.
+pub(super) fn create(plan: Plan, wanted: &mut dyn FnMut() -> bool) -> Result<Server, CreateError> {
     let total = u64::from(plan.layout.total_bytes());
     let options = CreateOptions {
         len: total,
@@ -43,6 +43,9 @@ pub(super) fn create(plan: Plan) -> Result<Server, CreateError> {
                 Err(e) => return Err(e.into()),
             },
         };
+        if !wanted() {
+            return Err(CreateError::NotWanted);
+        }
         match made.publish() {
             Ok(region) => {
                 let available = region.len() as u64;

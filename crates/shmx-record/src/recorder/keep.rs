@@ -1,0 +1,204 @@
+//! Keeps the last frames in memory, and writes them into a file of their own when asked.
+
+use super::status::RecorderEvent;
+use super::work::{Shared, Work, lock};
+use crate::error::RecordError;
+use crate::format::{Counts, Segment};
+use crate::writer::{RecordWriter, RegionIndex, WriterOptions, Written};
+use shmx_os::clock;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// How often old frames are dropped where nothing comes.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A region as it stood before what is kept.
+#[derive(Clone)]
+struct Standing {
+    segment: Segment,
+    directory: Vec<u8>,
+    mode: Option<u32>,
+}
+
+struct Region {
+    name: String,
+    standing: Option<Standing>,
+    /// Of its present life.
+    segment: u32,
+    counts: Counts,
+}
+
+/// What is kept.
+pub(super) struct Keeper {
+    path: PathBuf,
+    options: WriterOptions,
+    span: Duration,
+    most: u64,
+    regions: Vec<Region>,
+    /// What was taken, and when; ticks.
+    kept: VecDeque<(u64, Work)>,
+    bytes: u64,
+    written: Written,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        path: &Path,
+        options: WriterOptions,
+        span: Duration,
+        most: u64,
+        names: &[String],
+    ) -> Result<Self, RecordError> {
+        options.check()?;
+        let mut keeper = Self {
+            path: path.to_owned(),
+            // A snapshot is one file.
+            options: WriterOptions { rotate_bytes: None, rotate_after: None, keep_bytes: None, ..options },
+            span,
+            most,
+            regions: Vec::new(),
+            kept: VecDeque::new(),
+            bytes: 0,
+            written: Written::default(),
+        };
+        names.iter().for_each(|n| keeper.add(n.clone()));
+        Ok(keeper)
+    }
+
+    fn add(&mut self, name: String) {
+        self.regions.push(Region { name, standing: None, segment: 0, counts: Counts::default() });
+    }
+
+    /// The keeping thread.
+    pub(super) fn run(
+        mut self,
+        todo: &Receiver<Work>,
+        back: &mpsc::Sender<usize>,
+        shared: &Shared,
+        tell: &mpsc::Sender<RecorderEvent>,
+    ) -> Result<Written, RecordError> {
+        loop {
+            match todo.recv_timeout(LOOK) {
+                Ok(Work::Snapshot) => {
+                    self.forget();
+                    let event = self.write()?;
+                    *lock(&shared.written) = self.written;
+                    let _ = tell.send(event);
+                }
+                Ok(work) => {
+                    self.take(work, back, shared, tell);
+                    self.forget();
+                }
+                Err(RecvTimeoutError::Timeout) => self.forget(),
+                Err(RecvTimeoutError::Disconnected) => return Ok(self.written),
+            }
+        }
+    }
+
+    fn take(&mut self, work: Work, back: &mpsc::Sender<usize>, shared: &Shared, tell: &mpsc::Sender<RecorderEvent>) {
+        match &work {
+            Work::Add(name) => return self.add(name.clone()),
+            Work::Begin { region, .. } => {
+                let r = &mut self.regions[*region];
+                (r.segment, r.counts) = (r.segment + 1, Counts::default());
+            }
+            Work::Frame { region, frame, .. } => {
+                let len = frame.payload().len() as u64;
+                self.bytes += len;
+                shared.written(len);
+                let _ = back.send(*region);
+                let counts = &mut self.regions[*region].counts;
+                counts.frames += 1;
+                counts.missed = counts.missed.saturating_add(frame.missed_before());
+            }
+            Work::End { region, reason, missed, rejected } => {
+                let r = &self.regions[*region];
+                let missed = r.counts.missed.saturating_add(*missed);
+                let counts = Counts { missed, rejected: *rejected, ..r.counts };
+                let (region, segment, reason) = (r.name.clone(), r.segment, *reason);
+                let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
+            }
+            Work::Directory { .. } | Work::Snapshot => {}
+        }
+        self.kept.push_back((clock::ticks(), work));
+    }
+
+    /// Drops what is older than the time that is kept, or more than there is memory for.
+    fn forget(&mut self) {
+        let span = u64::try_from(self.span.as_nanos()).unwrap_or(u64::MAX);
+        let now = clock::ticks();
+        while let Some((at, _)) = self.kept.front()
+            && (now.saturating_sub(*at) >= span || self.bytes > self.most)
+        {
+            match self.kept.pop_front().map(|(_, work)| work) {
+                Some(Work::Begin { region, segment, directory, mode }) => {
+                    self.regions[region].standing = Some(Standing { segment, directory, mode });
+                }
+                Some(Work::Directory { region, bytes }) => {
+                    if let Some(standing) = &mut self.regions[region].standing {
+                        standing.directory = bytes;
+                    }
+                }
+                Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
+                Some(Work::End { region, .. }) => self.regions[region].standing = None,
+                Some(Work::Add(_) | Work::Snapshot) | None => {}
+            }
+        }
+    }
+
+    /// A file that is not there yet.
+    fn create(&mut self) -> Result<(RecordWriter, PathBuf), RecordError> {
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let extension = self.path.extension().map_or("mcap".into(), |e| e.to_string_lossy().into_owned());
+        loop {
+            self.written.files += 1;
+            let path = self.path.with_file_name(format!("{stem}-{:04}.{extension}", self.written.files));
+            match RecordWriter::create(&path, self.options.clone()) {
+                Ok(writer) => return Ok((writer, path)),
+                Err(RecordError::Exists { .. }) if self.written.files < 9999 => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Writes what is kept.
+    fn write(&mut self) -> Result<RecorderEvent, RecordError> {
+        let (mut writer, path) = self.create()?;
+        let indices: Vec<RegionIndex> = self.regions.iter().map(|_| writer.add_region()).collect();
+        let begin = self.kept.front().map_or_else(clock::ticks, |(at, _)| *at);
+        writer.set_ticks(begin);
+        for (region, index) in self.regions.iter().zip(&indices) {
+            if let Some(s) = region.standing.clone() {
+                writer.restrict(s.mode.unwrap_or(0o600))?;
+                writer.begin(*index, s.segment, &s.directory)?;
+            }
+        }
+        for (at, work) in &self.kept {
+            writer.set_ticks(*at);
+            match work {
+                Work::Begin { region, segment, directory, mode } => {
+                    writer.restrict(mode.unwrap_or(0o600))?;
+                    writer.begin(indices[*region], segment.clone(), directory)?;
+                }
+                Work::Directory { region, bytes } => writer.directory(indices[*region], bytes)?,
+                Work::Frame { region, frame, taken_ticks } => writer.frame(indices[*region], frame, *taken_ticks)?,
+                Work::End { region, reason, missed, rejected } => {
+                    writer.end(indices[*region], *reason, *missed, *rejected)?;
+                }
+                Work::Add(_) | Work::Snapshot => {}
+            }
+        }
+        writer.set_ticks(clock::ticks());
+        let one = writer.finish()?;
+        self.written.frames += one.frames;
+        self.written.messages += one.messages;
+        self.written.unviewed += one.unviewed;
+        self.written.bytes += one.bytes;
+        self.written.kept_bytes += one.bytes;
+        self.written.snapshots += 1;
+        let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
+        Ok(RecorderEvent::Snapshot { path, frames: one.frames, reaches })
+    }
+}

@@ -1,0 +1,106 @@
+//! Frames: of live regions, and out of other recordings, whose times they keep.
+
+use super::{RecordWriter, RegionIndex, Times};
+use crate::error::RecordError;
+use crate::format::FrameHead;
+use crate::read::RecordedFrame;
+use shmx::OwnedFrame;
+
+impl RecordWriter {
+    /// Writes a frame taken at `taken_ticks` of the wire clock, and the messages of its streams.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn frame(&mut self, region: RegionIndex, frame: &OwnedFrame, taken_ticks: u64) -> Result<(), RecordError> {
+        let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
+        let head = FrameHead::of(frame, segment, taken_ticks);
+        self.raw_frame(region, &head, frame.payload())
+    }
+
+    /// The same for a frame out of another recording.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn raw_frame(&mut self, region: RegionIndex, head: &FrameHead, payload: &[u8]) -> Result<(), RecordError> {
+        // A new file may have another clock.
+        self.rotate_if_due(payload.len() as u64)?;
+        let of = |ticks| self.clock.of(ticks);
+        let times = Times { log: of(head.taken_ticks), publish: of(head.publish_ticks.unwrap_or(head.taken_ticks)) };
+        self.put_frame(region, head, payload, times)
+    }
+
+    fn put_frame(
+        &mut self,
+        region: RegionIndex,
+        head: &FrameHead,
+        payload: &[u8],
+        times: Times,
+    ) -> Result<(), RecordError> {
+        let r = &mut self.regions[region.0];
+        let Some(open) = r.open.as_mut() else { return Ok(()) };
+        open.counts.frames += 1;
+        open.counts.missed = open.counts.missed.saturating_add(head.missed_before);
+        // Times of a region never go back, whatever resolution its producer gives.
+        r.last_time = times.publish.max(r.last_time);
+        let (publish, channel) = (r.last_time, open.channel);
+        let times = Times { log: self.next_log(times.log), publish };
+        let mut message = std::mem::take(&mut self.message);
+        let result = if self.options.views {
+            self.viewed_frame(region, head, times, payload, &mut message)
+        } else {
+            head.encode(payload, &mut message);
+            self.message(channel, head, times, &message)
+        };
+        self.message = message;
+        result?;
+        self.written.frames += 1;
+        let chunk_bytes = self.options.chunk_bytes;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.frames += 1;
+        if file.pending >= chunk_bytes || file.pending_since.is_some_and(|t| t.elapsed() >= self.options.flush_after) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The time of what is written next, nanoseconds since 1970: from now on nothing here asks the clock.
+    pub(crate) const fn set_time(&mut self, wall: u64) {
+        self.copied_at = Some(wall);
+    }
+
+    /// The same by the wire clock.
+    pub(crate) fn set_ticks(&mut self, ticks: u64) {
+        self.copied_at = Some(self.clock.of(ticks));
+    }
+
+    /// The time of events.
+    pub(super) fn now_wall(&self) -> u64 {
+        self.copied_at.unwrap_or_else(|| self.clock.now_wall())
+    }
+
+    /// Whether a segment of this session is open.
+    pub(crate) fn has_session(&self, region: RegionIndex, session_id: u64) -> bool {
+        self.regions[region.0].open.as_ref().is_some_and(|o| o.segment.session_id == session_id)
+    }
+
+    /// Copies a frame of another recording into the segment that is open.
+    pub(crate) fn copy_frame(&mut self, region: RegionIndex, frame: &RecordedFrame) -> Result<(), RecordError> {
+        let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
+        self.rotate_if_due(frame.payload().len() as u64)?;
+        let head = FrameHead { segment, ..frame.head };
+        let times = Times { log: frame.log.max(frame.time), publish: frame.time };
+        self.put_frame(region, &head, frame.payload(), times)
+    }
+
+    /// Adds to the directory of the open segment what another recording says was added at this place.
+    pub(crate) fn add_to_directory(&mut self, region: RegionIndex, at: u32, bytes: &[u8]) -> Result<(), RecordError> {
+        let Some(open) = &self.regions[region.0].open else { return Ok(()) };
+        if open.directory.len() != at as usize {
+            return Ok(());
+        }
+        let whole = [open.directory.as_slice(), bytes].concat();
+        self.directory(region, &whole)
+    }
+}
