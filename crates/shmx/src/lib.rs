@@ -80,8 +80,8 @@ pub use schema::meta;
 pub use schema::spec::StreamSpec;
 pub use schema::stream::{Stream, StreamId};
 pub use server::{
-    Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, Server, ServerBuilder, SharedServer,
-    StreamFill,
+    Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, PausedFill, Server, ServerBuilder,
+    SharedServer, StreamFill,
 };
 pub use slot::verify::Verify;
 pub use wait::notice::Token;

@@ -6,9 +6,10 @@ use super::state::Client;
 use super::wait::{self, Order};
 use crate::attachment::Detached;
 use crate::cursor::Look;
-use crate::error::{ReadError, ValueError, Void};
+use crate::error::{DirectoryReadError, ReadError, ValueError, Void};
 use crate::frame::Frame;
 use crate::region::leased_payload;
+use crate::schema::directory::Directory;
 use crate::schema::key::StreamKey;
 use crate::slot::read::{Miss, Sum, check_meta};
 use crate::wait::SLICE;
@@ -19,6 +20,7 @@ use shmx_os::futex;
 use shmx_ring::progress::{self, Progress};
 use shmx_ring::view::Slots;
 use shmx_ring::{doorbell, reader};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Looks at a frame between two readings of the clock.
@@ -371,6 +373,27 @@ impl<'c> Following<'c> {
         if let (Some(client), Some(lease)) = (&self.client, lease) {
             drop(lease.attach(&client.shared));
         }
+    }
+
+    /// The stream directory of the region as it is now. Read anew only if it has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryReadError`].
+    pub fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        self.client.as_ref().map_or(Err(DirectoryReadError::NotRead), |client| client.directory())
+    }
+
+    /// The session that writes it.
+    #[must_use]
+    pub fn session_id(&self) -> u64 {
+        self.client.as_ref().map_or(0, |client| client.session_id())
+    }
+
+    /// Whether the frame is whole and published, as of the last look at it.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.state, State::Whole(_))
     }
 
     /// The payload so far.

@@ -2,6 +2,7 @@
 
 use super::frame::FrameWriter;
 use crate::error::AppendError;
+use crate::schema::asked::StreamRef;
 use crate::schema::key::StreamKey;
 use shmx_abi::PlainElement;
 use shmx_abi::frame::DATA_OFFSET;
@@ -59,6 +60,66 @@ impl<'a> FrameWriter<'a> {
             self.begin_filling(at);
         }
         Ok(StreamFill { frame: self, id, at, len, done: 0, of: PhantomData })
+    }
+
+    /// The same for `len` bytes of values whose type is known at run time. What is filled and committed is bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn fill_as(&mut self, stream: StreamRef<'_>, len: usize) -> Result<StreamFill<'_, 'a, u8>, AppendError> {
+        let at = self.used() + DATA_OFFSET;
+        let id = self.reserve_values_as(stream, len)?;
+        if len > 0 {
+            self.begin_filling(at);
+        }
+        Ok(StreamFill { frame: self, id, at, len, done: 0, of: PhantomData })
+    }
+
+    /// Goes on with a stream that was put aside. `None` if it is none of this frame.
+    pub fn resume(&mut self, paused: PausedFill) -> Option<StreamFill<'_, 'a, u8>> {
+        let PausedFill { slot, id, at, len, done } = paused;
+        let is_ours = self.slot() == slot && self.is_filling(at, len, done);
+        is_ours.then_some(StreamFill { frame: self, id, at, len: len as usize, done: done as usize, of: PhantomData })
+    }
+}
+
+/// A [`StreamFill`] that was put aside and borrows nothing: for bindings to languages without borrows.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use shmx::{ElementType, Server, Stream, StreamRef};
+///
+/// const IMAGE: Stream<u8> = Stream::new(1, "image");
+/// let name = format!("doc-paused-{}", std::process::id());
+/// let mut server = Server::builder(&name).stream(IMAGE, 640 * 480).create()?;
+/// let mut frame = server.begin_frame()?;
+/// let asked = StreamRef { id: 1, name: Some(b"image"), element: Some((ElementType::U8, 1)) };
+/// let mut image = frame.fill_as(asked, 640 * 480)?;
+/// image.write(&[7; 640])?;
+/// let paused = image.pause();
+/// let mut image = frame.resume(paused).expect("it is of this frame");
+/// image.rest().fill(8);
+/// image.commit(640 * 479)?;
+/// frame.publish_frame(0.0)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "a stream that is not filled keeps its frame from being published"]
+pub struct PausedFill {
+    slot: u32,
+    id: u32,
+    /// These fit: the stream was reserved.
+    at: u32,
+    len: u32,
+    done: u32,
+}
+
+impl StreamFill<'_, '_, u8> {
+    /// Puts it aside: [`FrameWriter::resume`] goes on with it.
+    pub const fn pause(self) -> PausedFill {
+        let slot = self.frame.slot();
+        PausedFill { slot, id: self.id, at: self.at, len: self.len as u32, done: self.done as u32 }
     }
 }
 

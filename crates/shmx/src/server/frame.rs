@@ -63,6 +63,8 @@ struct Pieces {
     announced: u32,
     /// Where the data begins of the first stream that was begun in pieces and lacks some.
     unfinished: u32,
+    /// What was written may still change, whatever comes behind it.
+    held_back: bool,
 }
 
 /// The hash of the first `bytes` bytes of the payload, as far as it was worth computing on the way. Once there is one,
@@ -384,9 +386,17 @@ impl<'a> FrameWriter<'a> {
 
     /// The frame must not be published before the stream is filled whose data begins at `at`, which is not 0.
     pub(super) const fn begin_filling(&mut self, at: u32) {
+        self.pieces.held_back = false;
         if self.pieces.unfinished == 0 {
             self.pieces.unfinished = at;
         }
+    }
+
+    /// Whether a stream is being filled whose `len` bytes of data begin at `at`, and of which no more were handed out
+    /// than `done`.
+    pub(super) const fn is_filling(&self, at: u32, len: u32, done: u32) -> bool {
+        let Pieces { announced, unfinished, .. } = self.pieces;
+        unfinished == at && at as u64 + len as u64 <= self.cursor.used() as u64 && announced <= at + done
     }
 
     /// This stream is filled.
@@ -396,8 +406,18 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
+    /// From now on nothing is hashed or handed out to followers before the frame is published, unless a stream is begun
+    /// in pieces. For bindings to languages without borrows, whose programs may still write to room that was reserved
+    /// while they append other streams.
+    pub const fn hold_back(&mut self) {
+        self.pieces.held_back = true;
+    }
+
     /// Opens the slot to followers if there are any. Says whether it is open, and still this server's.
     fn open_if_followed(&mut self) -> bool {
+        if self.pieces.held_back {
+            return false;
+        }
         let Claimed { owner, claim: Some(claim) } = &mut self.claimed else { return false };
         let server = owner.server();
         if !claim.is_open() && !server.needs.is_followed(&server.region) {
@@ -415,7 +435,7 @@ impl<'a> FrameWriter<'a> {
 
     /// Whether to hash what was written, because it will be needed and is `worth` it now.
     fn hashes_on_the_way(&self, worth: bool) -> bool {
-        self.hashed.bytes > 0 || (worth && self.server().hashes_large_frames_now())
+        !self.pieces.held_back && (self.hashed.bytes > 0 || (worth && self.server().hashes_large_frames_now()))
     }
 
     fn hash_up_to(&mut self, to: u32) {
@@ -495,6 +515,13 @@ impl<'a> FrameWriter<'a> {
         Ok(id)
     }
 
+    /// The same for values whose type is known at run time.
+    pub(super) fn reserve_values_as(&mut self, stream: StreamRef<'_>, len: usize) -> Result<u32, AppendError> {
+        let (id, elem_count) = self.elements_as(stream, len)?;
+        self.reserve_bytes(id, elem_count, len)?;
+        Ok(id)
+    }
+
     /// Makes room for `elem_count` elements of the stream's own size and returns the bytes for writing in place.
     ///
     /// # Errors
@@ -517,7 +544,7 @@ impl<'a> FrameWriter<'a> {
         // As `append_bytes`, and here: a frame that is lent to a function lies in memory from then on.
         let before = self.cursor.used();
         let data = self.reserve_bytes(id, elem_count, bytes.len())?;
-        if bytes.len() < FUSED {
+        if bytes.len() < LARGE {
             data.copy_from_slice(bytes);
         } else {
             self.copy_large(before + DATA_OFFSET, bytes);

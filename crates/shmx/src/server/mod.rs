@@ -41,7 +41,7 @@ mod wait;
 pub use builder::ServerBuilder;
 pub use checksum::Checksum;
 pub use control::{ControlBatch, ControlMsg, DamagedRing};
-pub use fill::StreamFill;
+pub use fill::{PausedFill, StreamFill};
 pub use frame::FrameWriter;
 pub use plan::NameLoss;
 pub use shared::SharedServer;
