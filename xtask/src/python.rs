@@ -43,6 +43,15 @@ pub(crate) fn wheel(tally: &mut Tally) -> Result<()> {
     build(tally, &interpreters, first).map(|_| ())
 }
 
+/// An interpreter that has our package and nothing else, for who wants a peer in Python.
+pub(crate) fn with_package(tally: &mut Tally) -> Result<PathBuf> {
+    let interpreters = environment::find();
+    let first = interpreters.first().context(environment::NONE)?;
+    environment::can_install(&tests::target_dir()?, first)?;
+    let wheels = build(tally, &interpreters, first)?;
+    environment::with_wheels(first, &[], &wheels)
+}
+
 /// `cargo xtask test-python`. The quick form is part of `cargo xtask test`.
 pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {

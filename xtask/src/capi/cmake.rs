@@ -162,7 +162,7 @@ fn examples(built: &Path) -> Result<()> {
     for inspector in ["inspector_c", "inspector_cpp"] {
         both(built, "server_c", inspector, &["--then-stop"])?;
     }
-    Ok(())
+    both(built, "slow_camera_c", "slow_viewer_cpp", &["3"])
 }
 
 /// Nothing but the interface is visible in it, and it works.

@@ -14,22 +14,25 @@ const PREFIX: &str = "x86_64-w64-mingw32-";
 /// DLLs that every Windows has.
 const SYSTEM: &[&str] = &["kernel32.dll", "ntdll.dll", "msvcrt.dll", "ws2_32.dll", "advapi32.dll", "userenv.dll"];
 
-/// Leaves `bin/shmx.dll`, `lib/libshmx.dll.a` and `include` in `dll` of the tools' folder.
-pub(super) fn test(tally: &mut Tally, tools: &Tools<'_>) -> Result<()> {
+/// Leaves `bin/shmx.dll`, `lib/libshmx.dll.a` and `include` in `dll` of the tools' folder. The quick form takes the
+/// profile that the tests have built the rest for.
+pub(super) fn test(tally: &mut Tally, tools: &Tools<'_>, quick: bool) -> Result<()> {
     let mut build = tools.cargo("build");
-    step::command(tally, "build the DLL", build.args(["--release", "-p", "shmx-capi", "--lib"]))?;
+    build.args(["-p", "shmx-capi", "--lib", "--profile", if quick { "dev" } else { "release" }]);
+    step::command(tally, "build the DLL", &mut build)?;
     let dir = tools.dir.join("dll");
-    step::check(tally, "DLL, import library and headers", || install(tools, &dir))?;
+    let profile = if quick { "debug" } else { "release" };
+    step::check(tally, "DLL, import library and headers", || install(tools, profile, &dir))?;
     step::check(tally, "symbols of the DLL", || symbols(&dir.join("bin/shmx.dll")))?;
-    for (name, source) in [("features", "c/features.c"), ("waits", "c/waits.c")] {
+    for name in ["features", "waits", "follow"] {
         step::check(tally, &format!("{name} in C, with the DLL"), || {
-            let program = compile(&dir, name, source)?;
+            let program = compile(&dir, name)?;
             let said = run(tools, &program, &[&format!("shmxt-{}-{name}", std::process::id())])?;
             ensure!(said.trim_end().ends_with(": ok"), "it said {said}");
             Ok(())
         })?;
     }
-    step::check(tally, "two programs in C, with the DLL", || pair(tools, &compile(&dir, "peer", "c/peer.c")?))
+    step::check(tally, "two programs in C, with the DLL", || pair(tools, &compile(&dir, "peer")?))
 }
 
 fn tool(name: &str) -> Command {
@@ -42,14 +45,14 @@ fn listed() -> Result<BTreeSet<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn install(tools: &Tools<'_>, dir: &Path) -> Result<()> {
+fn install(tools: &Tools<'_>, profile: &str, dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir)?;
     }
     for folder in ["bin", "lib", "include"] {
         fs::create_dir_all(dir.join(folder))?;
     }
-    let built = tools.dir.join(format!("build/{}/release/shmx_capi.dll", tools.platform.triple));
+    let built = tools.dir.join(format!("build/{}/{profile}/shmx_capi.dll", tools.platform.triple));
     let dll = dir.join("bin/shmx.dll");
     output(tool("strip").arg("--strip-unneeded").arg("-o").arg(&dll).arg(&built)).context("strip the DLL")?;
     // Cargo's import library leads to a file of another name, and has all that Rust exports.
@@ -80,12 +83,13 @@ fn symbols(dll: &Path) -> Result<()> {
     Ok(())
 }
 
-fn compile(dir: &Path, name: &str, source: &str) -> Result<PathBuf> {
+/// A program of the tests in C.
+fn compile(dir: &Path, name: &str) -> Result<PathBuf> {
     // Windows looks for the DLL where the program lies.
     let program = dir.join(format!("bin/{name}.exe"));
     let mut c = tool("gcc");
     c.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-D__USE_MINGW_ANSI_STDIO=1"]);
-    c.arg("-I").arg(dir.join("include")).arg(format!("{CRATE}/tests/{source}")).arg("-o").arg(&program);
+    c.arg("-I").arg(dir.join("include")).arg(format!("{CRATE}/tests/c/{name}.c")).arg("-o").arg(&program);
     // The rest of the compiler's own libraries goes into the program.
     output(c.arg(dir.join("lib/libshmx.dll.a")).args(["-static", "-pthread"]))?;
     Ok(program)
