@@ -10,9 +10,9 @@ use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
 use shmx_capi::{
     shmx_aligner, shmx_client, shmx_client_options, shmx_directory, shmx_following, shmx_frame, shmx_header,
-    shmx_inspector,
-    shmx_message, shmx_messages, shmx_reader, shmx_region, shmx_server, shmx_server_options, shmx_slot, shmx_stats,
-    shmx_status, shmx_stream_info, shmx_stream_spec, shmx_tap, shmx_tap_options, shmx_view, shmx_wait_set, shmx_writer,
+    shmx_inspector, shmx_message, shmx_messages, shmx_reader, shmx_region, shmx_server, shmx_server_options, shmx_slot,
+    shmx_stats, shmx_status, shmx_stream_info, shmx_stream_spec, shmx_tap, shmx_tap_options, shmx_view, shmx_wait_set,
+    shmx_writer,
 };
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{null, null_mut};

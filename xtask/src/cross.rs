@@ -169,8 +169,8 @@ pub(crate) fn test(tally: &mut Tally, platform: &Platform, quick: bool, in_ci: b
     if platform.mixes {
         mixed(tally, &tools, quick)?;
     }
-    if platform.runner == WINE {
-        dll::test(tally, &tools, quick)?;
+    if platform.runner == WINE && !quick {
+        dll::test(tally, &tools)?;
     }
     Ok(())
 }
@@ -178,7 +178,7 @@ pub(crate) fn test(tally: &mut Tally, platform: &Platform, quick: bool, in_ci: b
 /// The Windows DLL of the C interface, tried under Wine.
 pub(crate) fn dll(tally: &mut Tally) -> Result<()> {
     match Tools::set_up(&tests::target_dir()?.join("cross"), &WINDOWS) {
-        Ok(tools) => dll::test(tally, &tools, false),
+        Ok(tools) => dll::test(tally, &tools),
         Err(e) => step::skip(tally, "windows-dll", &format!("{e:#}"), false),
     }
 }

@@ -14,15 +14,12 @@ const PREFIX: &str = "x86_64-w64-mingw32-";
 /// DLLs that every Windows has.
 const SYSTEM: &[&str] = &["kernel32.dll", "ntdll.dll", "msvcrt.dll", "ws2_32.dll", "advapi32.dll", "userenv.dll"];
 
-/// Leaves `bin/shmx.dll`, `lib/libshmx.dll.a` and `include` in `dll` of the tools' folder. The quick form takes the
-/// profile that the tests have built the rest for.
-pub(super) fn test(tally: &mut Tally, tools: &Tools<'_>, quick: bool) -> Result<()> {
+/// Leaves `bin/shmx.dll`, `lib/libshmx.dll.a` and `include` in `dll` of the tools' folder.
+pub(super) fn test(tally: &mut Tally, tools: &Tools<'_>) -> Result<()> {
     let mut build = tools.cargo("build");
-    build.args(["-p", "shmx-capi", "--lib", "--profile", if quick { "dev" } else { "release" }]);
-    step::command(tally, "build the DLL", &mut build)?;
+    step::command(tally, "build the DLL", build.args(["--release", "-p", "shmx-capi", "--lib"]))?;
     let dir = tools.dir.join("dll");
-    let profile = if quick { "debug" } else { "release" };
-    step::check(tally, "DLL, import library and headers", || install(tools, profile, &dir))?;
+    step::check(tally, "DLL, import library and headers", || install(tools, &dir))?;
     step::check(tally, "symbols of the DLL", || symbols(&dir.join("bin/shmx.dll")))?;
     for name in ["features", "waits", "follow"] {
         step::check(tally, &format!("{name} in C, with the DLL"), || {
@@ -45,14 +42,14 @@ fn listed() -> Result<BTreeSet<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn install(tools: &Tools<'_>, profile: &str, dir: &Path) -> Result<()> {
+fn install(tools: &Tools<'_>, dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir)?;
     }
     for folder in ["bin", "lib", "include"] {
         fs::create_dir_all(dir.join(folder))?;
     }
-    let built = tools.dir.join(format!("build/{}/{profile}/shmx_capi.dll", tools.platform.triple));
+    let built = tools.dir.join(format!("build/{}/release/shmx_capi.dll", tools.platform.triple));
     let dll = dir.join("bin/shmx.dll");
     output(tool("strip").arg("--strip-unneeded").arg("-o").arg(&dll).arg(&built)).context("strip the DLL")?;
     // Cargo's import library leads to a file of another name, and has all that Rust exports.
