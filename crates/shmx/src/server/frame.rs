@@ -3,6 +3,7 @@
 //! Length: one type, whose fields nothing outside may touch.
 
 use super::checksum::{Checksum, SMALL};
+use super::filling::Filling;
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
 use crate::error::{AppendError, BeginError, LookupError, PublishError};
@@ -12,7 +13,7 @@ use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::key::{Key, StreamKey};
 use shmx_abi::element::{PlainElement, check_element};
 use shmx_abi::extension::{FrameMarks, PublishTime};
-use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
+use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, StreamData, Streams};
 use shmx_abi::{Element, TLV_ALIGN, hash};
 use shmx_os::clock;
 use shmx_ring::bytes::copy_past_caches;
@@ -85,10 +86,15 @@ impl Pieces {
     /// Why a frame with this payload cannot be published.
     #[cold]
     fn unpublishable(self, payload: &[u8]) -> PublishError {
-        let place = |data: &[u8]| data.as_ptr() as usize - payload.as_ptr() as usize;
-        let unfinished = Streams::new(payload).flatten().find(|s| place(s.data) == self.unfinished as usize);
-        unfinished.map_or(PublishError::Empty, |s| PublishError::Unfinished { id: s.stream_id })
+        record_at(payload, self.unfinished)
+            .map_or(PublishError::Empty, |s| PublishError::Unfinished { id: s.stream_id })
     }
+}
+
+/// The stream whose data begins at byte `at` of a payload.
+fn record_at(payload: &[u8], at: u32) -> Option<StreamData<'_>> {
+    let place = |data: &[u8]| data.as_ptr() as usize - payload.as_ptr() as usize;
+    Streams::new(payload).flatten().find(|s| place(s.data) == at as usize)
 }
 
 /// Streams of at least this many bytes are copied piece by piece for those that follow.
@@ -346,8 +352,10 @@ impl<'a> FrameWriter<'a> {
     /// be written any more once another one is begun) and it.
     #[cold]
     fn copy_large(&mut self, at: u32, bytes: &[u8]) {
-        let follow = self.open_if_followed();
-        let hashing = self.hashes_on_the_way(follow || bytes.len() >= FUSED);
+        // What lies before is not final while it is being filled.
+        let filled = self.pieces.unfinished == 0;
+        let follow = filled && self.open_if_followed();
+        let hashing = filled && self.hashes_on_the_way(follow || bytes.len() >= FUSED);
         if hashing {
             self.hash_up_to(at);
         }
@@ -387,6 +395,23 @@ impl<'a> FrameWriter<'a> {
         if self.pieces.unfinished == 0 {
             self.pieces.unfinished = at;
         }
+    }
+
+    /// A frame is handed out from its start on, so streams are filled one after the other.
+    pub(super) fn check_filled(&self) -> Result<(), AppendError> {
+        let unfinished = self.pieces.unfinished;
+        match record_at(self.written(), unfinished).filter(|_| unfinished > 0) {
+            Some(s) => Err(AppendError::Unfinished { id: s.stream_id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this is how far a stream of this frame is filled.
+    pub(super) fn is_filling(&self, filling: &Filling) -> bool {
+        let (id, at, len) = filling.record();
+        let found = record_at(self.written(), at);
+        found.is_some_and(|s| s.stream_id == id && s.data.len() == len)
+            && at as usize + filling.committed() >= self.pieces.announced as usize
     }
 
     /// This stream is filled.
