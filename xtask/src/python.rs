@@ -167,7 +167,8 @@ fn lint(tally: &mut Tally, python: &Path) -> Result<()> {
     let mut types = run(&["-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir"]);
     step::command(tally, "types of the Python package", types.arg(&cache).arg("pyshmx"))?;
     let mut examples = run(&["tests/run_types.py", "../README.md"]);
-    examples.args(["../docs/python.md", "../docs/images-between-processes.md", "examples/images.py"]);
+    examples.args(["../docs/python.md", "../docs/images-between-processes.md"]);
+    examples.args(["examples/images.py", "examples/slow_camera.py"]);
     step::command(tally, "types of the examples", &mut examples)?;
     // In another directory, where `pyshmx` is what is installed.
     let mut stubs = run(&["-m", "mypy.stubtest", "pyshmx"]);
