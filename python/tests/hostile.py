@@ -5,6 +5,7 @@ Exceptions are fine, but those that a crash or a damaged interpreter would raise
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import random
 import signal
@@ -146,10 +147,8 @@ class World:
         pub = t["pub"]
         pub.publish({"image": np.zeros((40, 50, 3), np.uint8), "tick": 1})
         t["frame"] = t["copier"].latest()
-        try:
+        with contextlib.suppress(pyshmx.Timeout):
             t["reader"].follow(0)
-        except pyshmx.Timeout:
-            pass
         t["writer"] = pub.frame()
         t["fill"] = t["writer"].fill("image")
         t["fill"].commit(1)
@@ -200,7 +199,9 @@ class World:
                 lambda: pick([0.0, 0.001, -1.0, 1e308, float("nan"), float("inf"), 1j]),
                 lambda: pick([*STREAMS, "", "nothing", "x" * 100_000, "\0", "\ud800"]),
                 lambda: pick([b"", bytes(6000), bytearray(12), memoryview(bytes(24))[::2], memoryview(b"").cast("I")]),
-                lambda: np.zeros(pick([(), 0, 3, (40, 50, 3), (1, 50, 3), (2, 3), (4, 5)]), pick(["u1", "f4", "?", "f2"])),
+                lambda: np.zeros(
+                    pick([(), 0, 3, (40, 50, 3), (1, 50, 3), (2, 3), (4, 5)]), pick(["u1", "f4", "?", "f2"])
+                ),
                 lambda: np.broadcast_to(np.uint8(0), (2**40,)),
                 lambda: np.zeros((40, 50, 6), np.uint8)[:, :, ::-2],
                 lambda: np.array([None, ring], dtype=object),
@@ -212,7 +213,7 @@ class World:
                 lambda: pick(self.kept) if self.kept else (),
                 lambda: Closing(self),
                 lambda: type("Odd", (int,), {"__eq__": lambda *_: 1 / 0, "__hash__": int.__hash__})(1),
-                lambda: (lambda *_: None),
+                lambda: lambda *_: None,
                 lambda: int,
                 lambda: ("f32", Closing(self)),
             ]
@@ -247,7 +248,16 @@ class World:
 
 #: Of every object, or begins again with another name, or ends the test.
 LEFT_OUT = {"__class__", "__init__", "__new__", "__init_subclass__", "__subclasshook__", "__dir__", "__getattribute__"}
-LEFT_OUT |= {"__setattr__", "__delattr__", "open", "create", "__sizeof__", "__doc__", "__module__", "reap_stale_readers"}
+LEFT_OUT |= {
+    "__setattr__",
+    "__delattr__",
+    "open",
+    "create",
+    "__sizeof__",
+    "__doc__",
+    "__module__",
+    "reap_stale_readers",
+}
 WAITS = {"wait": "timeout", "next": "timeout", "follow": "timeout", "follow_next": "timeout", "finish": "timeout"}
 WAITS |= {"_await_news": "timeout", "messages": "wait", "frame": "wait"}
 
@@ -288,10 +298,8 @@ def together(calls: int) -> None:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         threads[0].join(0.05)
-        try:
+        with contextlib.suppress(pyshmx.Error, AttributeError, RuntimeError):
             world.build()
-        except (pyshmx.Error, AttributeError, RuntimeError):
-            pass
     end(world)
     assert raised == [], raised
 
