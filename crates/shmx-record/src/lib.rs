@@ -32,6 +32,7 @@
 
 pub mod error;
 
+mod descriptor;
 mod format;
 mod pb;
 mod play;

@@ -1,8 +1,8 @@
 //! Messages that viewers decode by themselves: numbers, images and point clouds, made from the streams of a frame.
 
+use crate::descriptor::Type;
 use crate::pb::Writer;
 use crate::schema::{self, Schema, value};
-use prost_types::field_descriptor_proto::Type;
 use shmx::abi::frame::StreamData;
 use shmx::meta::{self, Encoding, Role, StreamMeta};
 use shmx::{ElementType, StreamInfo, bf16, f16};
