@@ -39,6 +39,11 @@ pub(crate) fn deb(tally: &mut Tally, in_ci: bool) -> Result<()> {
     deb::test(tally, &target_dir()?, in_ci)
 }
 
+/// The same as `cargo xtask install --prefix PREFIX` with DESTDIR.
+pub(crate) fn install_below(prefix: &Path, destdir: &Path) -> Result<()> {
+    install::Prefix::at(prefix, Some(destdir))?.install(&target_dir()?, &version()?)
+}
+
 /// `cargo xtask capi-speed`.
 pub(crate) fn speed(tally: &mut Tally, in_ci: bool) -> Result<()> {
     speed::measure(tally, &target_dir()?, in_ci)
