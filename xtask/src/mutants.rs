@@ -10,10 +10,8 @@ const VERSION: &str = "27.1.0";
 /// Cases of each property test: what a mutant breaks shows in few.
 const CASES: &str = "64";
 /// Packages, and their tests that take seconds. Loom and herd7 look after the orderings; see `orderings` and `litmus`.
-const PACKAGES: [(&str, &[&str]); 2] = [
-    ("shmx-abi", &["--lib", "--tests"]),
-    ("shmx-ring", &["--lib", "--test", "oracle"]),
-];
+const PACKAGES: [(&str, &[&str]); 2] =
+    [("shmx-abi", &["--lib", "--tests"]), ("shmx-ring", &["--lib", "--test", "oracle"])];
 
 /// `cargo xtask mutants`; `shard` is `k/n`.
 pub(crate) fn run(tally: &mut Tally, package: Option<&str>, shard: Option<&str>, in_ci: bool) -> Result<()> {

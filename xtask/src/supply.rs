@@ -23,7 +23,16 @@ pub(crate) fn deny(tally: &mut Tally, in_ci: bool) -> Result<()> {
     };
     let run = |manifest: &str, what: &[&str]| {
         let mut c = Command::new(&tool);
-        c.args(["--manifest-path", manifest, "--all-features", "--log-level", "error", "--config", "deny.toml", "check"]);
+        c.args([
+            "--manifest-path",
+            manifest,
+            "--all-features",
+            "--log-level",
+            "error",
+            "--config",
+            "deny.toml",
+            "check",
+        ]);
         c.args(what);
         c
     };

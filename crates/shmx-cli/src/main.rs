@@ -87,7 +87,8 @@ fn log(cli: &Cli) {
         _ => LevelFilter::TRACE,
     };
     let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let filter = asked.and_then(|text| text.parse::<Targets>().ok()).unwrap_or_else(|| Targets::new().with_default(level));
+    let filter =
+        asked.and_then(|text| text.parse::<Targets>().ok()).unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour::on_stderr());
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

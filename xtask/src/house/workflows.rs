@@ -73,7 +73,8 @@ mod tests {
     fn what_a_job_uses_is_pinned() {
         let hash = "0123456789abcdef0123456789abcdef01234567";
         assert_eq!(of(&format!("      - uses: a/b@{hash} # v1.2.3")), [""; 0]);
-        for uses in ["a/b@v4".to_owned(), format!("a/b@{hash}"), format!("a/b@{hash} # v4"), "a/b@main # v1.2.3".into()] {
+        for uses in ["a/b@v4".to_owned(), format!("a/b@{hash}"), format!("a/b@{hash} # v4"), "a/b@main # v1.2.3".into()]
+        {
             assert_eq!(of(&format!("      - uses: {uses}")).len(), 1, "{uses}");
         }
     }

@@ -57,7 +57,11 @@ pub(crate) fn check() -> Result<()> {
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         odd.extend(others(&text, &version).into_iter().map(|line| format!("{}: {line}", file.display())));
     }
-    ensure!(odd.is_empty(), "not version {version}, which `cargo xtask version {version}` would make it:\n{}", odd.join("\n"));
+    ensure!(
+        odd.is_empty(),
+        "not version {version}, which `cargo xtask version {version}` would make it:\n{}",
+        odd.join("\n")
+    );
     let toolchain = field(&fs::read_to_string("rust-toolchain.toml")?, "channel = ")?;
     let oldest = field(&fs::read_to_string("Cargo.toml")?, "rust-version = ")?;
     // Every test runs on the oldest compiler that the packages promise to work with.
