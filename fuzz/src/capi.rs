@@ -9,9 +9,10 @@ use crate::live::{Live, store, unique};
 use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
 use shmx_capi::{
-    shmx_aligner, shmx_client, shmx_client_options, shmx_directory, shmx_frame, shmx_header, shmx_inspector,
-    shmx_message, shmx_messages, shmx_reader, shmx_region, shmx_server, shmx_server_options, shmx_slot, shmx_stats,
-    shmx_status, shmx_stream_info, shmx_stream_spec, shmx_tap, shmx_tap_options, shmx_view, shmx_wait_set, shmx_writer,
+    shmx_aligner, shmx_client, shmx_client_options, shmx_directory, shmx_following, shmx_frame, shmx_header,
+    shmx_inspector, shmx_message, shmx_messages, shmx_reader, shmx_region, shmx_server, shmx_server_options, shmx_slot,
+    shmx_stats, shmx_status, shmx_stream_info, shmx_stream_spec, shmx_tap, shmx_tap_options, shmx_view, shmx_wait_set,
+    shmx_writer,
 };
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{null, null_mut};
@@ -23,6 +24,16 @@ struct Data {
     elem_count: u32,
     data: *const u8,
     bytes: usize,
+}
+
+/// `shmx_prefix` as C sees it.
+#[repr(C)]
+struct Prefix {
+    stream_id: u32,
+    elem_count: u32,
+    data: *const u8,
+    bytes: usize,
+    total_bytes: usize,
 }
 
 /// The functions as C sees them. The crate's own declarations have arguments that only a caller from C can make.
@@ -146,6 +157,16 @@ mod c {
         ) -> shmx_status;
         pub fn shmx_writer_append_records(w: *mut shmx_writer, r: *const c_void, n: usize, count: u32) -> shmx_status;
         pub fn shmx_writer_commit(w: *mut shmx_writer, n: u32, count: u32) -> shmx_status;
+        pub fn shmx_writer_fill(w: *mut shmx_writer, s: *const c_void, n: usize) -> shmx_status;
+        pub fn shmx_writer_fill_rest(w: *mut shmx_writer, room: *mut *mut c_void, n: *mut usize) -> shmx_status;
+        pub fn shmx_writer_fill_commit(w: *mut shmx_writer, n: usize) -> shmx_status;
+        pub fn shmx_writer_fill_write(w: *mut shmx_writer, data: *const c_void, n: usize) -> shmx_status;
+        pub fn shmx_client_follow(c: *mut shmx_client, ns: u64, f: *mut c_void) -> shmx_status;
+        pub fn shmx_client_follow_next(c: *mut shmx_client, ns: u64, f: *mut c_void) -> shmx_status;
+        pub fn shmx_client_follow_wait(c: *mut shmx_client, ns: u64, f: *mut c_void) -> shmx_status;
+        pub fn shmx_client_finish(c: *mut shmx_client, ns: u64, v: *mut c_void) -> shmx_status;
+        pub fn shmx_following_stream(f: *const c_void, id: u32, out: *mut Prefix) -> shmx_status;
+        pub fn shmx_following_at(f: *const c_void, index: usize, out: *mut Prefix) -> shmx_status;
         pub fn shmx_writer_publish(w: *mut *mut shmx_writer, t: f64, id: *mut u64) -> shmx_status;
         pub fn shmx_writer_abandon(w: *mut *mut shmx_writer);
     }
@@ -246,7 +267,8 @@ impl Caller {
     }
 
     fn open(&mut self, ops: &mut Ops<'_>) {
-        let name = self.name.as_ptr();
+        // That of arbitrary bytes, or its own server's.
+        let name = if ops.below(4) == 0 { &self.own } else { &self.name }.as_ptr();
         match ops.below(4) {
             0 | 1 => {
                 call!(shmx_client_free(&raw mut self.client));
@@ -303,6 +325,66 @@ impl Caller {
             };
             assert_eq!(status == shmx_status::Ok, !kept.is_null());
             self.frames.push(kept);
+        }
+    }
+
+    /// A frame that is read while it is written, at any step of the way.
+    fn follow(&mut self, ops: &mut Ops<'_>) {
+        let timeout = u64::from(ops.u8()) * 100;
+        if ops.below(4) == 0 {
+            let mut view = Buffer::of::<shmx_view>(ops);
+            let before = view.0;
+            if call!(shmx_client_finish(self.client, timeout, view.place())) == shmx_status::Ok {
+                look(&mut view, ops);
+            } else {
+                assert_eq!(before, view.0, "an out-parameter is touched by success only");
+            }
+            return;
+        }
+        let mut following = Buffer::of::<shmx_following>(ops);
+        let before = following.0;
+        let status = match ops.below(4) {
+            0 => call!(shmx_client_follow(self.client, timeout, following.place())),
+            1 => call!(shmx_client_follow_next(self.client, timeout, following.place())),
+            _ => call!(shmx_client_follow_wait(self.client, timeout, following.place())),
+        };
+        if status != shmx_status::Ok {
+            assert_eq!(before, following.0, "an out-parameter is touched by success only");
+            return;
+        }
+        let mut found = Prefix { stream_id: 0, elem_count: 0, data: null(), bytes: 0, total_bytes: 0 };
+        call!(shmx_following_stream(following.place(), ops.below(4).into(), &raw mut found));
+        let mut index = 0;
+        while call!(shmx_following_at(following.place(), index, &raw mut found)) == shmx_status::Ok {
+            index += 1;
+            assert!(found.bytes <= found.total_bytes);
+            read_all(found.data, found.bytes);
+        }
+    }
+
+    /// A stream that is filled in pieces.
+    fn fill(&mut self, ops: &mut Ops<'_>) {
+        match ops.below(5) {
+            0 | 1 => drop(call!(shmx_writer_fill(self.writer, asked(ops).as_ptr().cast(), ops.u8().into()))),
+            2 => {
+                let (mut room, mut bytes) = (null_mut(), 0);
+                if call!(shmx_writer_fill_rest(self.writer, &raw mut room, &raw mut bytes)) == shmx_status::Ok {
+                    assert!(bytes > 0);
+                    #[allow(unsafe_code)]
+                    // SAFETY: as the header says: so many bytes may be written.
+                    unsafe {
+                        room.cast::<u8>().write_bytes(7, bytes);
+                    }
+                }
+            }
+            3 => {
+                let count = if ops.below(8) == 0 { usize::MAX } else { ops.u8().into() };
+                call!(shmx_writer_fill_commit(self.writer, count));
+            }
+            _ => {
+                let data = ops.bytes(16);
+                call!(shmx_writer_fill_write(self.writer, data.as_ptr().cast(), data.len()));
+            }
         }
     }
 
@@ -535,7 +617,9 @@ impl Caller {
     }
 
     fn step(&mut self, ops: &mut Ops<'_>, live: &Live) {
-        match ops.below(18) {
+        match ops.below(22) {
+            18 | 19 => self.follow(ops),
+            20 | 21 => self.fill(ops),
             16 | 17 => self.together(ops),
             0 | 1 => self.open(ops),
             2..=7 => self.take(ops),
@@ -591,11 +675,15 @@ fn look(view: &mut Buffer, ops: &mut Ops<'_>) {
     let mut index = 0;
     while call!(shmx_view_at(view.place(), index, &raw mut found)) == shmx_status::Ok {
         index += 1;
-        for i in 0..found.bytes {
-            #[allow(unsafe_code)]
-            // SAFETY: as the header says: so many bytes may be read.
-            let _ = unsafe { found.data.wrapping_add(i).read_volatile() };
-        }
+        read_all(found.data, found.bytes);
+    }
+}
+
+fn read_all(data: *const u8, bytes: usize) {
+    for i in 0..bytes {
+        #[allow(unsafe_code)]
+        // SAFETY: as the header says of what it hands out: so many bytes may be read.
+        let _ = unsafe { data.wrapping_add(i).read_volatile() };
     }
 }
 

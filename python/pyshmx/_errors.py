@@ -74,6 +74,21 @@ class FrameRejected(Error, ValueError):
     frame_id: int | None
 
 
+class FrameVoid(Error, RuntimeError):
+    """A frame that was followed came to nothing: what was made of its parts is no result.
+
+    ``reason``: ``"abandoned"`` by its producer; ``"died"`` or ``"closed"``, the server, before it published the frame;
+    ``"replaced"``, the region by another server; ``"rejected"``, for a wrong checksum, say (see ``__cause__``);
+    ``"damaged"``, by a program that ignores the protocol.
+    """
+
+    reason: str
+
+
+class InUse(Error, RuntimeError):
+    """The reader follows a frame and does nothing else meanwhile: finish or leave the frame, or open another reader."""
+
+
 class Overtaken(Error):
     """The producer overwrote every frame while it was being read: the region needs more slots."""
 
@@ -113,6 +128,10 @@ class NoFreeSlot(Error):
 
 class FrameFull(Error, ValueError):
     """The stream does not fit into the frame."""
+
+
+class Unfinished(Error, ValueError):
+    """A stream that is filled in pieces lacks some: commit all of it before the frame is published."""
 
 
 class SendFailed(Error):

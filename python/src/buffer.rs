@@ -3,23 +3,25 @@
 //! | class | memory | kept by | written by |
 //! |---|---|---|---|
 //! | [`View`] of a frame | a payload under lease, or a private copy | the frame | nobody |
-//! | [`View`] of a draft | a claimed slot | the draft: claim and mapping | Python, until it is published |
+//! | [`View`] of a part | what a frame's producer has committed, under lease | what was kept of it | nobody |
+//! | [`View`] of a draft | a claimed slot | the draft: claim and mapping | Python, until it is committed or published |
 //! | [`Block`] | a vector | the block | Python |
 //!
 //! An object holds what it shows for as long as it lives, not only while a buffer of it is exported: numpy keeps a
 //! reference to the object and gives the buffer back at once.
 //!
 //! A draft is published by who owns it alone ([`std::sync::Arc::try_unwrap`]), and every view of it holds a share: so no
-//! view is left that could write to a published frame.
+//! view is left that could write to a published frame. Parts of a draft are committed, which makes them final, once
+//! nobody uses them ([`Use`]).
 #![allow(unsafe_code)]
 
-use crate::draft::{Draft, Place};
+use crate::draft::{Draft, Place, Use};
 use crate::wait::{LARGE, detached_if};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use shmx::OwnedFrame;
+use shmx::{KeptPart, OwnedFrame};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -29,7 +31,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 enum Keeper {
     Frame(#[expect(dead_code, reason = "held, not read")] Arc<OwnedFrame>),
-    Draft(#[expect(dead_code, reason = "held, not read")] Arc<Draft>),
+    Part(#[expect(dead_code, reason = "held, not read")] Arc<KeptPart>),
+    Draft(#[expect(dead_code, reason = "held, not read")] Use),
 }
 
 /// How a view's bytes are elements; without, they are bytes.
@@ -95,10 +98,22 @@ impl View {
         Some(Self::new(address, len, elements, false, Keeper::Frame(frame.clone())))
     }
 
-    /// The room of a stream in a draft. `None` if none was reserved.
-    pub(crate) fn of_draft(draft: &Arc<Draft>, stream_id: u32, elements: Option<Elements>) -> Option<Self> {
-        let Place { address, len, .. } = draft.place(stream_id)?;
-        Some(Self::new(address, len, elements, true, Keeper::Draft(draft.clone())))
+    /// A part of what was kept of a frame that is being written. `None` if it lies elsewhere.
+    pub(crate) fn of_part(part: &Arc<KeptPart>, data: &[u8], elements: Option<Elements>) -> Option<Self> {
+        let payload = part.payload().as_ptr_range();
+        let range = data.as_ptr_range();
+        if range.start < payload.start || range.end > payload.end {
+            return None;
+        }
+        // As above: they are final, and under a lease that `part` holds.
+        let (address, len) = (range.start.expose_provenance(), data.len());
+        Some(Self::new(address, len, elements, false, Keeper::Part(part.clone())))
+    }
+
+    /// The room of a stream in a draft, or its first bytes.
+    pub(crate) fn of_draft(used: Use, elements: Option<Elements>, bytes: usize) -> Option<Self> {
+        let Place { address, len } = used.place;
+        (bytes <= len).then(|| Self::new(address, bytes, elements, true, Keeper::Draft(used)))
     }
 
     fn new(address: usize, len: usize, elements: Option<Elements>, writable: bool, keeper: Keeper) -> Self {
@@ -226,20 +241,33 @@ impl Block {
     }
 }
 
-/// Copies the bytes of a buffer into the room of a stream in a draft, without the interpreter's lock if they are many.
-/// False if lengths differ, or the bytes do not lie in one piece.
-pub(crate) fn copy_in(py: Python<'_>, from: &PyUntypedBuffer, draft: &Arc<Draft>, stream_id: u32) -> bool {
-    let Some(Place { address, len, .. }) = draft.place(stream_id) else { return false };
-    if from.len_bytes() != len || !from.is_c_contiguous() {
+/// Copies the bytes of a buffer to a place in a draft, without the interpreter's lock if they are many. False if there
+/// is not room for just so many there, or they do not lie in one piece.
+pub(crate) fn copy_in(py: Python<'_>, from: &PyUntypedBuffer, used: &Use) -> bool {
+    let Place { address, len } = used.place;
+    if from.len_bytes() != len {
+        return false;
+    }
+    copy_in_front(py, from, address, len)
+}
+
+/// The same to the start of a place that may be longer.
+pub(crate) fn copy_in_part(py: Python<'_>, from: &PyUntypedBuffer, used: &Use) -> bool {
+    let Place { address, len } = used.place;
+    from.len_bytes() <= len && copy_in_front(py, from, address, from.len_bytes())
+}
+
+fn copy_in_front(py: Python<'_>, from: &PyUntypedBuffer, address: usize, len: usize) -> bool {
+    if !from.is_c_contiguous() {
         return false;
     }
     let source = from.buf_ptr().expose_provenance();
     let copy = || {
         let (from, to) = (ptr::with_exposed_provenance::<u8>(source), ptr::with_exposed_provenance_mut(address));
         // SAFETY: `from` has `len` bytes in one piece, which its exporter keeps while the buffer is held. `to` has `len`
-        // bytes of a claimed slot, kept by the draft. They may overlap: the source may be a view of the same room. A
-        // thread of Python that writes to either meanwhile gets mixed bytes, as with any copy between arrays; no
-        // reference to the bytes exists in Rust.
+        // bytes of a claimed slot, which the caller's `Use` keeps, and keeps from becoming final. They may overlap: the
+        // source may be a view of the same room. A thread of Python that writes to either meanwhile gets mixed bytes, as
+        // with any copy between arrays; no reference to the bytes exists in Rust.
         unsafe { ptr::copy(from, to, len) };
     };
     detached_if(py, len > LARGE, copy);
@@ -248,13 +276,14 @@ pub(crate) fn copy_in(py: Python<'_>, from: &PyUntypedBuffer, draft: &Arc<Draft>
 
 /// Copies bytes into the room of a stream in a draft; false if lengths differ.
 pub(crate) fn put_in(bytes: &[u8], draft: &Draft, stream_id: u32) -> bool {
-    let Some(Place { address, len, .. }) = draft.place(stream_id) else { return false };
-    if bytes.len() != len {
-        return false;
-    }
-    // SAFETY: as in `copy_in`; `bytes` is Rust's own memory.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), ptr::with_exposed_provenance_mut(address), len) };
-    true
+    draft.at_once(stream_id, |Place { address, len }| {
+        if bytes.len() != len {
+            return false;
+        }
+        // SAFETY: as in `copy_in_front`, with the draft locked instead of used; `bytes` is Rust's own memory.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), ptr::with_exposed_provenance_mut(address), len) };
+        true
+    })
 }
 
 /// A copy of the bytes of a buffer that lie in one piece.

@@ -5,7 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use shmx::error::{
     AppendError, BeginError, CreateError, DirectoryReadError, OpenError, PublishError, ReadError, ReaderState,
-    RemoveError, SendError, ServerEnd, StaticError, WaitFdError, os,
+    RemoveError, SendError, ServerEnd, StaticError, Void, WaitFdError, os,
 };
 use std::fmt::Debug;
 use std::io;
@@ -268,6 +268,7 @@ pub(crate) fn begin(py: Python<'_>, e: &BeginError) -> PyErr {
 pub(crate) fn append(py: Python<'_>, e: &AppendError) -> PyErr {
     match e {
         AppendError::Forked => begin(py, &BeginError::Forked),
+        AppendError::Unfinished { .. } => plain(py, "Unfinished", e),
         AppendError::Full { .. } | AppendError::Records { .. } => plain(py, "FrameFull", e),
         _ => plain(py, "StreamMismatch", e),
     }
@@ -276,6 +277,7 @@ pub(crate) fn append(py: Python<'_>, e: &AppendError) -> PyErr {
 pub(crate) fn publish(py: Python<'_>, e: &PublishError) -> PyErr {
     match e {
         PublishError::Region(e) => begin(py, e),
+        PublishError::Unfinished { .. } => plain(py, "Unfinished", e),
         PublishError::Empty => error(py, "Error", "the frame is empty; give it at least one stream"),
         _ => plain(py, "Error", e),
     }
@@ -300,6 +302,29 @@ pub(crate) fn wait_fd(py: Python<'_>, e: &WaitFdError) -> PyErr {
 /// A reader was closed.
 pub(crate) fn closed(py: Python<'_>, name: &str) -> PyErr {
     error(py, "Closed", format!("the reader of `{name}` was closed; open another"))
+}
+
+/// A reader follows a frame.
+pub(crate) fn in_use(py: Python<'_>, name: &str) -> PyErr {
+    let message = format!("the reader of `{name}` follows a frame; finish or leave that first, or open another reader");
+    error(py, "InUse", message)
+}
+
+/// A frame that was followed came to nothing.
+pub(crate) fn void(py: Python<'_>, e: &Void) -> PyErr {
+    let (reason, cause) = match e {
+        Void::Abandoned => ("abandoned", None),
+        Void::ServerGone { end } | Void::Read(ReadError::ServerGone { end }) => (end_name(*end), None),
+        Void::Read(ReadError::Forked) => return read(py, &ReadError::Forked),
+        Void::Read(ReadError::SessionChanged) => ("replaced", None),
+        Void::Read(e) => ("rejected", Some(read(py, e))),
+        _ => ("damaged", None),
+    };
+    let error = with(py, "FrameVoid", text(e), |e| e.setattr("reason", reason));
+    if cause.is_some() {
+        error.set_cause(py, cause);
+    }
+    error
 }
 
 /// A wait brought nothing.

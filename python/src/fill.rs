@@ -33,7 +33,7 @@ pub(crate) fn fill(py: Python<'_>, stream: &StreamDesc, draft: &Arc<Draft>, valu
         let len = check(py, stream, buffer.format(), buffer.item_size(), buffer.shape())?;
         if buffer.is_c_contiguous() && stream.shape.row.is_none() {
             reserve(py, stream, draft, len)?;
-            return if copy_in(py, &buffer, draft, stream.id) { Ok(()) } else { Err(again(py, stream)) };
+            return copied(py, stream, draft, &buffer);
         }
     }
     match (Numpy::get(py)?, &stream.dtype) {
@@ -45,13 +45,16 @@ pub(crate) fn fill(py: Python<'_>, stream: &StreamDesc, draft: &Arc<Draft>, valu
 
 /// Room for `len` bytes; their number again.
 fn reserve(py: Python<'_>, stream: &StreamDesc, draft: &Draft, len: usize) -> PyResult<usize> {
-    let per = stream.bytes_per_elem as usize;
-    let elems = len.checked_div(per).filter(|n| n * per == len).and_then(|n| u32::try_from(n).ok());
-    let Some(elems) = elems else {
-        return Err(mismatch(py, stream, &format!("{len} bytes, which are no whole elements")));
-    };
+    let elems = elements(py, stream, len)?;
     draft.reserve(stream.id, elems).map_err(|e| errors::append(py, &e))?;
     Ok(len)
+}
+
+/// How many elements of the stream so many bytes are.
+pub(crate) fn elements(py: Python<'_>, stream: &StreamDesc, len: usize) -> PyResult<u32> {
+    let per = stream.bytes_per_elem as usize;
+    let elems = len.checked_div(per).filter(|n| n * per == len).and_then(|n| u32::try_from(n).ok());
+    elems.ok_or_else(|| mismatch(py, stream, &format!("{len} bytes, which are no whole elements")))
 }
 
 /// Room in a draft as a writable array: that which was reserved, or as much as every frame has.
@@ -61,9 +64,9 @@ pub(crate) fn room<'py>(
     draft: &Arc<Draft>,
     len: Option<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let len = match (draft.place(stream.id), len.or(stream.shape.bytes())) {
-        (Some(place), None) => place.len,
-        (Some(place), Some(len)) if place.len == len => len,
+    let len = match (draft.reserved(stream.id), len.or(stream.shape.bytes())) {
+        (Some(reserved), None) => reserved,
+        (Some(reserved), Some(len)) if reserved == len => len,
         (Some(_), Some(_)) => return Err(again(py, stream)),
         (None, Some(len)) => reserve(py, stream, draft, len)?,
         (None, None) => {
@@ -76,7 +79,7 @@ pub(crate) fn room<'py>(
             return Err(errors::error(py, "StreamMismatch", message));
         }
     };
-    stream.array(py, len, |elements| View::of_draft(draft, stream.id, elements))
+    stream.array(py, len, |elements| View::of_draft(draft.enter(stream.id, false)?, elements, len))
 }
 
 fn again(py: Python<'_>, stream: &StreamDesc) -> PyErr {
@@ -84,7 +87,7 @@ fn again(py: Python<'_>, stream: &StreamDesc) -> PyErr {
     errors::error(py, "StreamMismatch", message)
 }
 
-fn mismatch(py: Python<'_>, stream: &StreamDesc, found: &str) -> PyErr {
+pub(crate) fn mismatch(py: Python<'_>, stream: &StreamDesc, found: &str) -> PyErr {
     let message = format!("stream {} takes {}, not {found}", stream.name, stream.text());
     errors::error(py, "StreamMismatch", message)
 }
@@ -174,17 +177,26 @@ fn raw(py: Python<'_>, stream: &StreamDesc, draft: &Arc<Draft>, value: &Bound<'_
         return Err(mismatch(py, stream, &format!("{len} bytes")));
     }
     reserve(py, stream, draft, len)?;
-    if copy_in(py, &buffer, draft, stream.id) { Ok(()) } else { Err(again(py, stream)) }
+    copied(py, stream, draft, &buffer)
+}
+
+fn copied(py: Python<'_>, stream: &StreamDesc, draft: &Arc<Draft>, from: &PyUntypedBuffer) -> PyResult<()> {
+    let done = draft.enter(stream.id, false).is_some_and(|room| copy_in(py, from, &room));
+    if done { Ok(()) } else { Err(again(py, stream)) }
+}
+
+/// Whether items of this format are those of the stream.
+pub(crate) fn is_of(stream: &StreamDesc, format: &CStr, size: usize) -> bool {
+    match stream.element {
+        Some(e) => kind_of(format.to_bytes()) == Some(expected_kind(e)) && size == e.size() as usize,
+        None => size == 1,
+    }
 }
 
 /// Bytes that the stream gets from a buffer of this format and shape.
 fn check(py: Python<'_>, stream: &StreamDesc, format: &CStr, size: usize, shape: &[usize]) -> PyResult<usize> {
     let kind = kind_of(format.to_bytes());
-    let fits = match stream.element {
-        Some(e) => kind == Some(expected_kind(e)) && size == e.size() as usize,
-        None => size == 1,
-    };
-    match stream.shape.bytes_of(shape).filter(|_| fits) {
+    match stream.shape.bytes_of(shape).filter(|_| is_of(stream, format, size)) {
         Some(len) => Ok(len),
         None => {
             let name = kind.map_or("items".to_owned(), |k| format!("{k}{}", size * 8));
@@ -229,22 +241,7 @@ fn by_numpy(
     dtype: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = value.py();
-    let asarray = np.asarray.bind(py);
-    // What has no type of its own is converted.
-    let typed = value.hasattr("dtype")? || value.hasattr("__array__")?;
-    let listed = value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>();
-    let array = if typed {
-        asarray.call1((value,))?
-    } else if listed {
-        let convert = py.import("pyshmx._streams")?.getattr("_convert")?;
-        convert.call1((value, dtype, stream.element.map(ElementType::name))).map_err(|e| {
-            let error = mismatch(py, stream, &format!("{}", e.value(py)));
-            error.set_cause(py, Some(e));
-            error
-        })?
-    } else {
-        return Err(mismatch(py, stream, &format!("a {}: {value:?}", value.get_type().name()?)));
-    };
+    let array = array_of(stream, value, np, dtype)?;
     let (shape, found): (Vec<usize>, Bound<'_, PyAny>) = (array.getattr("shape")?.extract()?, array.getattr("dtype")?);
     let same = found.eq(dtype)?;
     let len = stream.shape.bytes_of(&shape).filter(|_| same);
@@ -254,6 +251,31 @@ fn by_numpy(
     let to = room(py, stream, draft, Some(len))?;
     let array = if stream.shape.scalar { array.call_method1("reshape", (PyTuple::empty(py),))? } else { array };
     np.copy(&to, &array)
+}
+
+/// A value as an array. One that has no type of its own is converted to the stream's.
+pub(crate) fn array_of<'py>(
+    stream: &StreamDesc,
+    value: &Bound<'py, PyAny>,
+    np: &Numpy,
+    dtype: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let asarray = np.asarray.bind(py);
+    let typed = value.hasattr("dtype")? || value.hasattr("__array__")?;
+    let listed = value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>();
+    if typed {
+        asarray.call1((value,))
+    } else if listed {
+        let convert = py.import("pyshmx._streams")?.getattr("_convert")?;
+        convert.call1((value, dtype, stream.element.map(ElementType::name))).map_err(|e| {
+            let error = mismatch(py, stream, &format!("{}", e.value(py)));
+            error.set_cause(py, Some(e));
+            error
+        })
+    } else {
+        Err(mismatch(py, stream, &format!("a {}: {value:?}", value.get_type().name()?)))
+    }
 }
 
 /// Without numpy: the numbers one after the other, of a flat list or of lists in lists.

@@ -40,6 +40,11 @@ struct Facts {
 
 impl Frame {
     pub(crate) fn new(frame: OwnedFrame, schema: Arc<Schema>) -> Self {
+        Self::of(Arc::new(frame), schema)
+    }
+
+    /// A frame of which arrays may be in use.
+    pub(crate) fn of(frame: Arc<OwnedFrame>, schema: Arc<Schema>) -> Self {
         let facts = Facts {
             id: frame.frame_id(),
             time: frame.sim_time(),
@@ -51,7 +56,7 @@ impl Frame {
             checksum: frame.checksum(),
             published: frame.publish_time(),
         };
-        Self { held: Mutex::new(Some(Arc::new(frame))), schema, facts }
+        Self { held: Mutex::new(Some(frame)), schema, facts }
     }
 
     #[inline]

@@ -11,7 +11,10 @@
 //! | `numpy` | the little that is asked of numpy, when it is there |
 //! | `options`, `stats` | how regions are opened; counts |
 //! | `frame`, `reader`, `tap`, `observe` | reading |
+//! | `seat` | a reader's client |
+//! | `growing` | reading frames while they are written |
 //! | `publisher`, `writer`, `fill` | publishing |
+//! | `pieces` | streams that are handed out while they are filled |
 //! | `compat` | the drop-in for the package `shmx` |
 //!
 //! Rules of the files: no lock is waited for while the interpreter's lock is held (`wait::lock`), and no Python object
@@ -24,13 +27,16 @@ mod draft;
 mod errors;
 mod fill;
 mod frame;
+mod growing;
 mod interpreter;
 mod numpy;
 mod observe;
 mod options;
+mod pieces;
 mod publisher;
 mod reader;
 mod schema;
+mod seat;
 mod stats;
 mod tap;
 mod wait;
@@ -46,11 +52,15 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<frame::Frame>()?;
     m.add_class::<reader::Reader>()?;
     m.add_class::<reader::Frames>()?;
+    m.add_class::<growing::Growing>()?;
+    m.add_class::<growing::Parts>()?;
+    m.add_class::<reader::Follows>()?;
     m.add_class::<stats::Stats>()?;
     m.add_class::<tap::Tap>()?;
     m.add_class::<publisher::Publisher>()?;
     m.add_class::<publisher::Message>()?;
     m.add_class::<writer::FrameWriter>()?;
+    m.add_class::<pieces::Fill>()?;
     m.add_class::<schema::StreamInfo>()?;
     m.add_class::<observe::Inspector>()?;
     m.add_class::<observe::RegionInfo>()?;

@@ -5,10 +5,12 @@
 use crate::buffer::body;
 use crate::errors;
 use crate::frame::Frame;
+use crate::growing::{self, Found, Growing};
 use crate::options::Settings;
 use crate::schema::Schema;
+use crate::seat::Seat;
 use crate::stats::Stats;
-use crate::wait::{Deadline, LARGE, lock, lock_of};
+use crate::wait::{Deadline, LARGE, lock};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,7 +20,6 @@ use shmx::{Client, ControlSender, Frame as Borrowed, Order, OwnedFrame, WaitSet}
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Reads a region: the newest frame each time, or every frame in order.
@@ -44,15 +45,11 @@ use std::time::Duration;
 #[pyclass(frozen, weakref, module = "pyshmx")]
 #[derive(Debug)]
 pub(crate) struct Reader {
-    name: String,
-    client: Mutex<Option<Client>>,
-    /// That made it.
-    process: u32,
+    seat: Arc<Seat>,
     control: ControlSender,
     schema: Mutex<Arc<Schema>>,
     /// A frame that was taken ahead by [`Reader::await_news`].
     ahead: Mutex<Option<OwnedFrame>>,
-    closed: AtomicBool,
     /// Whether no frame is large.
     small: bool,
     settings: Settings,
@@ -60,6 +57,7 @@ pub(crate) struct Reader {
 
 /// Why there is no frame.
 enum Nothing {
+    /// Or it is lent to a frame that is followed.
     Closed,
     Error(ReadError),
 }
@@ -79,10 +77,10 @@ impl Reader {
         f: impl FnOnce(&mut Client) -> Result<T, ReadError> + Send,
     ) -> PyResult<T> {
         let on = |client: &mut Option<Client>| Ok(f(client.as_mut().ok_or(Nothing::Closed)?)?);
-        let done: Result<T, Nothing> = match if long { None } else { self.client.try_lock() } {
+        let done: Result<T, Nothing> = match if long { None } else { self.seat.try_lock() } {
             Some(mut client) => on(&mut client),
             None => py.detach(|| {
-                let mut client = lock_of(self.process, &self.client).ok_or(ReadError::Forked)?;
+                let mut client = self.seat.lock().ok_or(ReadError::Forked)?;
                 let done = on(&mut client);
                 // A thread in a wait locks again at once, and would keep the others out for long.
                 MutexGuard::unlock_fair(client);
@@ -94,7 +92,7 @@ impl Reader {
 
     fn nothing(&self, py: Python<'_>, e: Nothing) -> PyErr {
         match e {
-            Nothing::Closed => errors::closed(py, &self.name),
+            Nothing::Closed => self.seat.gone(py),
             Nothing::Error(e) => errors::read(py, &e),
         }
     }
@@ -104,9 +102,9 @@ impl Reader {
         let known = lock(py, &self.schema).clone();
         let ask = |client: Option<&Client>| client.map(Client::directory);
         // As in `with`.
-        let directory = match self.client.try_lock() {
+        let directory = match self.seat.try_lock() {
             Some(client) => ask(client.as_ref()),
-            None => py.detach(|| lock_of(self.process, &self.client).and_then(|client| ask(client.as_ref()))),
+            None => py.detach(|| self.seat.lock().and_then(|client| ask(client.as_ref()))),
         };
         let Some(directory) = directory else { return Ok(known) };
         match directory {
@@ -123,6 +121,45 @@ impl Reader {
 
     fn frame(&self, py: Python<'_>, frame: OwnedFrame) -> PyResult<Frame> {
         Ok(Frame::new(frame, self.schema(py)?))
+    }
+
+    /// Waits for a frame to follow.
+    fn follow_in(slf: &Bound<'_, Self>, order: Order, deadline: Deadline) -> PyResult<Growing> {
+        let (py, this) = (slf.py(), slf.get());
+        loop {
+            if let Some(ahead) = lock(py, &this.ahead).take() {
+                return Ok(Growing::of_whole(this.seat.clone(), this.schema(py)?, ahead));
+            }
+            let slice = deadline.slice();
+            let found = py.detach(|| {
+                let mut place = this.seat.lock().ok_or(ReadError::Forked)?;
+                let client = place.take().ok_or(Nothing::Closed)?;
+                let found = match growing::find(client, order, slice) {
+                    Found::Frame(followed) => Ok(Some(followed)),
+                    Found::Nothing(client) => {
+                        *place = Some(client);
+                        Ok(None)
+                    }
+                    Found::Error(client, e) => {
+                        *place = Some(client);
+                        Err(Nothing::Error(e))
+                    }
+                };
+                MutexGuard::unlock_fair(place);
+                found
+            });
+            if let Some(followed) = found.map_err(|e| this.nothing(py, e))? {
+                let schema = lock(py, &this.schema).clone();
+                return Ok(Growing::open(this.seat.clone(), schema, followed));
+            }
+            py.check_signals()?;
+            if this.seat.is_closed() {
+                return Err(errors::closed(py, this.seat.name()));
+            }
+            if deadline.is_over() {
+                return Err(errors::timed_out(py, this.seat.name()));
+            }
+        }
     }
 
     /// Takes a frame that is there; none if there is none.
@@ -169,8 +206,8 @@ impl Reader {
                 return Ok(Some(self.frame(py, found)?));
             }
             py.check_signals()?;
-            if self.closed.load(Ordering::Relaxed) {
-                return Err(errors::closed(py, &self.name));
+            if self.seat.is_closed() {
+                return Err(errors::closed(py, self.seat.name()));
             }
             if deadline.is_over() {
                 return Ok(None);
@@ -222,14 +259,11 @@ impl Reader {
         };
         let directory = client.directory().map_err(|e| errors::directory(py, &e))?;
         Ok(Self {
-            name: client.name().to_owned(),
             control: client.control(),
             schema: Mutex::new(Schema::new(py, directory)?),
             ahead: Mutex::new(None),
-            closed: AtomicBool::new(false),
             small: client.layout().frame_bytes_cap() as usize <= LARGE,
-            client: Mutex::new(Some(client)),
-            process: std::process::id(),
+            seat: Arc::new(Seat::new(client)),
             settings,
         })
     }
@@ -237,7 +271,7 @@ impl Reader {
     /// Name of the region.
     #[getter]
     fn name(&self) -> &str {
-        &self.name
+        self.seat.name()
     }
 
     /// The newest frame, seen before or not; None while there is none. Never waits.
@@ -264,13 +298,39 @@ impl Reader {
     /// Raises Timeout; ServerGone when there is no frame and the server is gone; FrameRejected for a damaged frame.
     #[pyo3(signature = (timeout=None, *, copy=false))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>, copy: bool) -> PyResult<Frame> {
-        self.take(py, Order::Newest, Deadline::new(timeout)?, copy)?.ok_or_else(|| errors::timed_out(py, &self.name))
+        self.take(py, Order::Newest, Deadline::new(timeout)?, copy)?
+            .ok_or_else(|| errors::timed_out(py, self.seat.name()))
     }
 
     /// The same for the next frame in order: every frame that is still in the ring, one after the other.
     #[pyo3(signature = (timeout=None, *, copy=false))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>, copy: bool) -> PyResult<Frame> {
-        self.take(py, Order::Every, Deadline::new(timeout)?, copy)?.ok_or_else(|| errors::timed_out(py, &self.name))
+        self.take(py, Order::Every, Deadline::new(timeout)?, copy)?
+            .ok_or_else(|| errors::timed_out(py, self.seat.name()))
+    }
+
+    /// Waits `timeout` seconds (None: for ever) for a frame to read while it is written: as soon as its producer has
+    /// begun to hand it out, or whole. One that is being written goes before one that was published and not taken yet.
+    ///
+    /// The first call tells the publisher that there is somebody who follows. Raises Timeout, ServerGone, FrameRejected;
+    /// InUse while another frame is followed by this reader.
+    #[pyo3(signature = (timeout=None))]
+    fn follow(slf: Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Growing> {
+        Self::follow_in(&slf, Order::Newest, Deadline::new(timeout)?)
+    }
+
+    /// The same in order: each frame that was published since the last one, then the one that is being written.
+    #[pyo3(signature = (timeout=None))]
+    fn follow_next(slf: Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Growing> {
+        Self::follow_in(&slf, Order::Every, Deadline::new(timeout)?)
+    }
+
+    /// Frames to read while they are written, one after the other until the server is gone: by `follow`, or with `every`
+    /// by `follow_next`. Finish or leave each (`with`) before the next.
+    #[pyo3(signature = (*, every=false, timeout=None))]
+    fn following(slf: Bound<'_, Self>, every: bool, timeout: Option<f64>) -> PyResult<Follows> {
+        Deadline::new(timeout)?;
+        Ok(Follows { reader: slf.unbind(), order: if every { Order::Every } else { Order::Newest }, timeout })
     }
 
     /// The frame with this number, None if it is not in the ring any more.
@@ -306,7 +366,7 @@ impl Reader {
             // In order: a call that wants the newest passes it over for one that is newer.
             let slice = deadline.slice();
             let found = py.detach(|| {
-                let mut client = lock_of(self.process, &self.client).ok_or(ReadError::Forked)?;
+                let mut client = self.seat.lock().ok_or(ReadError::Forked)?;
                 let found = match client.as_mut() {
                     Some(client) => client.next(slice).map(|f| f.map(Borrowed::keep)),
                     None => Err(ReadError::Forked),
@@ -328,8 +388,8 @@ impl Reader {
     /// server has not polled for long, ServerGone.
     #[pyo3(signature = (r#type, data=None))]
     fn send(&self, py: Python<'_>, r#type: u32, data: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(errors::closed(py, &self.name));
+        if self.seat.is_closed() {
+            return Err(errors::closed(py, self.seat.name()));
         }
         let body = body(data)?;
         py.detach(|| self.control.send(r#type, &body)).map_err(|e| errors::send(py, &e))
@@ -393,17 +453,13 @@ impl Reader {
     /// Whether it was closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.seat.is_closed()
     }
 
     /// Leaves the region. Frames and arrays that are in use stay valid, and keep the reader's slot until they go.
     fn close(&self, py: Python<'_>) {
-        self.closed.store(true, Ordering::Relaxed);
         let ahead = lock(py, &self.ahead).take();
-        py.detach(|| {
-            let client = lock_of(self.process, &self.client).and_then(|mut client| client.take());
-            drop((ahead, client));
-        });
+        py.detach(|| drop((ahead, self.seat.close())));
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -439,11 +495,11 @@ impl Reader {
         let py = slf.py();
         let this = slf.get();
         let again = py.import("pyshmx._streams")?.getattr("_open_again")?;
-        Ok((again, (slf.get_type(), &this.name, this.settings.clone()).into_pyobject(py)?))
+        Ok((again, (slf.get_type(), this.seat.name(), this.settings.clone()).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {
-        format!("<Reader of {:?}{}>", self.name, if self.closed() { ", closed" } else { "" })
+        format!("<Reader of {:?}{}>", self.seat.name(), if self.closed() { ", closed" } else { "" })
     }
 }
 
@@ -474,7 +530,7 @@ impl Frames {
         let reader = self.reader.get();
         match reader.take(py, self.order, Deadline::new(self.timeout)?, self.copy) {
             Ok(Some(frame)) => Ok(Some(frame)),
-            Ok(None) => Err(errors::timed_out(py, &reader.name)),
+            Ok(None) => Err(errors::timed_out(py, reader.seat.name())),
             // It ends with the server. (`ServerGone` is an `EOFError`.)
             Err(e) if e.is_instance_of::<pyo3::exceptions::PyEOFError>(py) => Ok(None),
             Err(e) => Err(e),
@@ -485,6 +541,30 @@ impl Frames {
         let every = self.order == Order::Every;
         let of = py.import("pyshmx._aio")?.getattr("AsyncFrames")?;
         of.call1((self.reader.bind(py), every, self.timeout, self.copy))
+    }
+}
+
+/// Frames of a reader that are followed, one after the other: `Reader.following`.
+#[pyclass(frozen, module = "pyshmx")]
+pub(crate) struct Follows {
+    reader: Py<Reader>,
+    order: Order,
+    timeout: Option<f64>,
+}
+
+#[pymethods]
+impl Follows {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Growing>> {
+        match Reader::follow_in(self.reader.bind(py), self.order, Deadline::new(self.timeout)?) {
+            Ok(growing) => Ok(Some(growing)),
+            // It ends with the server.
+            Err(e) if e.is_instance_of::<pyo3::exceptions::PyEOFError>(py) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 }
 

@@ -297,17 +297,30 @@ impl StreamDesc {
         data: &[u8],
         view: impl FnOnce(Option<Elements>) -> Option<View>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // Any byte but 0 and 1 would be a bool that is neither.
+        self.check_bools(py, data)?;
+        match self.element {
+            Some(element) if self.shape.scalar && data.len() == self.shape.item => value(py, element, data),
+            _ => self.array(py, data.len(), view),
+        }
+    }
+
+    /// Any byte but 0 and 1 would be a bool that is neither.
+    pub(crate) fn check_bools(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
         if self.element == Some(ElementType::Bool)
             && detached_if(py, data.len() > LARGE, || data.iter().any(|&b| b > 1))
         {
             let message = format!("stream {} has bytes that are no bools; take them by `frame.bytes`", self.name);
             return Err(errors::error(py, "InvalidData", message));
         }
-        match self.element {
-            Some(element) if self.shape.scalar && data.len() == self.shape.item => value(py, element, data),
-            _ => self.array(py, data.len(), view),
-        }
+        Ok(())
+    }
+
+    /// The dimensions of `len` bytes, and the bytes of one step of the first: a row of an image, an element of a vector.
+    /// None for single numbers, and where they are no whole elements.
+    pub(crate) fn rows(&self, len: usize) -> Option<(Vec<usize>, usize)> {
+        let dims = self.shape.resolve(len)?;
+        let row = len.checked_div(*dims.first()?).unwrap_or(0);
+        Some((dims, row))
     }
 
     /// An array of `len` bytes over a view.
@@ -320,28 +333,47 @@ impl StreamDesc {
         let outside = || errors::error(py, "InvalidData", format!("the data of stream {} is damaged", self.name));
         let numpy = Numpy::get(py)?;
         if let (Some(np), Some(dtype)) = (numpy, &self.dtype) {
-            let view = Bound::new(py, view(None).ok_or_else(outside)?)?.into_any();
-            let dtype = dtype.bind(py);
             if let Some(shape) = self.fixed.as_ref().filter(|_| self.shape.bytes() == Some(len)) {
-                return np.array(shape.bind(py), dtype, view, self.strides.as_ref().map(|s| s.bind(py)));
+                let view = Bound::new(py, view(None).ok_or_else(outside)?)?.into_any();
+                return np.array(shape.bind(py), dtype.bind(py), view, self.strides.as_ref().map(|s| s.bind(py)));
             }
             let Some(dims) = self.shape.resolve(len) else {
+                let view = Bound::new(py, view(None).ok_or_else(outside)?)?;
                 return py.import("pyshmx._streams")?.getattr("_bytes")?.call1((view,));
             };
-            let padded = self.shape.row.is_some() && dims.len() == self.shape.dims.len();
-            let strides = padded.then(|| PyTuple::new(py, self.shape.strides_of(&dims))).transpose()?;
-            return np.array(&PyTuple::new(py, dims)?, dtype, view, strides.as_ref());
+            return self.array_of(py, &dims, view);
         }
-        let elements = self.element.zip(self.shape.resolve(len)).map(|(element, dims)| {
-            let padded = self.shape.row.is_some() && dims.len() == self.shape.dims.len();
-            let signed = |dims: &[usize]| dims.iter().map(|&d| d as isize).collect();
-            let (format, size) = (format_of(element), element.size() as usize);
-            let strides = self.shape.strides_of(&dims).into_boxed_slice();
-            Elements { format, size, shape: signed(&dims), strides, contiguous: !padded }
-        });
-        let view = Bound::new(py, view(elements).ok_or_else(outside)?)?;
-        Ok(PyMemoryView::from(view.as_any())?.into_any())
+        match self.shape.resolve(len) {
+            Some(dims) => self.array_of(py, &dims, view),
+            None => memoryview(py, view(None).ok_or_else(outside)?),
+        }
     }
+
+    /// An array of these dimensions over a view, which is long enough.
+    pub(crate) fn array_of<'py>(
+        &self,
+        py: Python<'py>,
+        dims: &[usize],
+        view: impl FnOnce(Option<Elements>) -> Option<View>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let outside = || errors::error(py, "InvalidData", format!("the data of stream {} is damaged", self.name));
+        let padded = self.shape.row.is_some() && dims.len() == self.shape.dims.len();
+        if let (Some(np), Some(dtype)) = (Numpy::get(py)?, &self.dtype) {
+            let view = Bound::new(py, view(None).ok_or_else(outside)?)?.into_any();
+            let strides = padded.then(|| PyTuple::new(py, self.shape.strides_of(dims))).transpose()?;
+            return np.array(&PyTuple::new(py, dims)?, dtype.bind(py), view, strides.as_ref());
+        }
+        let elements = self.element.map(|element| {
+            let (format, size) = (format_of(element), element.size() as usize);
+            let (shape, strides) = (dims.iter().map(|&d| d as isize).collect(), self.shape.strides_of(dims));
+            Elements { format, size, shape, strides: strides.into_boxed_slice(), contiguous: !padded }
+        });
+        memoryview(py, view(elements).ok_or_else(outside)?)
+    }
+}
+
+fn memoryview(py: Python<'_>, view: View) -> PyResult<Bound<'_, PyAny>> {
+    Ok(PyMemoryView::from(Bound::new(py, view)?.as_any())?.into_any())
 }
 
 /// A number of this type.

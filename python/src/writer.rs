@@ -3,7 +3,8 @@
 use crate::draft::Draft;
 use crate::errors;
 use crate::fill::{fill, room};
-use crate::schema::Schema;
+use crate::pieces::{Fill, Open, done};
+use crate::schema::{Schema, StreamDesc};
 use crate::wait::{Alone, LARGE, detached_if, lock, take_alone};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -19,9 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[pyclass(frozen, weakref, module = "pyshmx")]
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
-    /// None once published or abandoned.
-    draft: Mutex<Option<Arc<Draft>>>,
-    schema: Arc<Schema>,
+    open: Arc<Open>,
     /// Bits of the producer's time.
     time: AtomicU64,
     /// Number of the published frame; 0 before.
@@ -31,18 +30,16 @@ pub(crate) struct FrameWriter {
 impl FrameWriter {
     pub(crate) fn new(draft: Draft, schema: Arc<Schema>, time: f64) -> Self {
         let time = AtomicU64::new(time.to_bits());
-        Self { draft: Mutex::new(Some(Arc::new(draft))), schema, time, id: AtomicU64::new(0) }
-    }
-
-    #[inline]
-    fn draft(&self, py: Python<'_>) -> PyResult<Arc<Draft>> {
-        let draft = lock(py, &self.draft).clone();
-        draft.ok_or_else(|| done(py))
+        let open = Arc::new(Open { draft: Mutex::new(Some(Arc::new(draft))), schema });
+        Self { open, time, id: AtomicU64::new(0) }
     }
 }
 
-fn done(py: Python<'_>) -> PyErr {
-    errors::error(py, "Closed", "the frame was published or abandoned; begin another")
+/// Bytes of a stream whose open dimension is `n`.
+fn bytes_with(py: Python<'_>, stream: &StreamDesc, n: usize) -> PyResult<usize> {
+    let dims: Vec<usize> = stream.shape.dims.iter().map(|&d| if d == 0 { n } else { d }).collect();
+    let len = stream.shape.bytes_of(&dims);
+    len.ok_or_else(|| errors::error(py, "StreamMismatch", format!("{n} is more than a frame can hold")))
 }
 
 fn in_use(py: Python<'_>, views: usize) -> PyErr {
@@ -77,31 +74,53 @@ impl FrameWriter {
     #[inline]
     fn __getitem__<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = key.py();
-        room(py, self.schema.find(key)?, &self.draft(py)?, None)
+        room(py, self.open.schema.find(key)?, &self.open.draft(py)?, None)
     }
 
     /// Copies values. Raises UnknownStream, StreamMismatch for another type or shape, FrameFull, Closed.
     #[inline]
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = key.py();
-        fill(py, self.schema.find(key)?, &self.draft(py)?, value)
+        fill(py, self.open.schema.find(key)?, &self.open.draft(py)?, value)
     }
 
     /// A writable array of a stream whose frames choose a dimension, which is `n` in this one.
     fn reserve<'py>(&self, key: &Bound<'py, PyAny>, n: usize) -> PyResult<Bound<'py, PyAny>> {
         let py = key.py();
-        let stream = self.schema.find(key)?;
-        let dims: Vec<usize> = stream.shape.dims.iter().map(|&d| if d == 0 { n } else { d }).collect();
-        let len = stream.shape.bytes_of(&dims);
-        let len =
-            len.ok_or_else(|| errors::error(py, "StreamMismatch", format!("{n} is more than a frame can hold")))?;
-        room(py, stream, &self.draft(py)?, Some(len))
+        let stream = self.open.schema.find(key)?;
+        room(py, stream, &self.open.draft(py)?, Some(bytes_with(py, stream, n)?))
+    }
+
+    /// Begins a stream that is filled from its first row to its last, and handed out as it is filled: readers that
+    /// follow the frame (`Reader.follow`) have rows before it is published. `n` is the dimension that frames choose.
+    ///
+    /// One stream after the other is filled so, and all of it must be before the frame is published (Unfinished). Streams
+    /// that were put in before are handed out with it; they must be complete, and cannot be changed any more. Raises
+    /// StreamMismatch, UnknownStream, FrameFull, Unfinished, Closed.
+    #[pyo3(signature = (key, n=None))]
+    fn fill(&self, key: &Bound<'_, PyAny>, n: Option<usize>) -> PyResult<Fill> {
+        let py = key.py();
+        let stream = self.open.schema.find(key)?;
+        let len = match (n, stream.shape.bytes()) {
+            (None, Some(len)) => len,
+            (Some(n), _) => bytes_with(py, stream, n)?,
+            (None, None) => {
+                let message = format!(
+                    "stream {} has shape {}: say how much of it this frame has, by `frame.fill({:?}, n)`",
+                    stream.name,
+                    stream.shape.text(),
+                    stream.name
+                );
+                return Err(errors::error(py, "StreamMismatch", message));
+            }
+        };
+        Fill::begin(py, self.open.clone(), stream, len)
     }
 
     /// Publishes the frame and returns its number. Raises ViewsAlive (a BufferError), and publishes nothing, while
     /// arrays of it live.
     fn publish(&self, py: Python<'_>) -> PyResult<u64> {
-        let found = take_alone(&mut lock(py, &self.draft));
+        let found = take_alone(&mut lock(py, &self.open.draft));
         let mut draft = match found {
             Alone::Yes(draft) => draft,
             Alone::No { views } => return Err(in_use(py, views)),
@@ -115,7 +134,7 @@ impl FrameWriter {
 
     /// Gives the slot back without publishing; once the last array of it is gone.
     fn abandon(&self, py: Python<'_>) {
-        lock(py, &self.draft).take();
+        lock(py, &self.open.draft).take();
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -131,7 +150,7 @@ impl FrameWriter {
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         // Published or abandoned in the block already.
-        if lock(py, &self.draft).is_none() {
+        if lock(py, &self.open.draft).is_none() {
             return Ok(());
         }
         let done = if kind.is_some() { Ok(0) } else { self.publish(py) };
@@ -140,7 +159,7 @@ impl FrameWriter {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let state = match (self.id(), lock(py, &self.draft).is_some()) {
+        let state = match (self.id(), lock(py, &self.open.draft).is_some()) {
             (Some(id), _) => format!("published as {id}"),
             (None, true) => "open".to_owned(),
             (None, false) => "abandoned".to_owned(),

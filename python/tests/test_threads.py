@@ -257,6 +257,12 @@ WAITS = {
     "free-slot": "lossless().frame(wait=1000)",
     "open": "pyshmx.Reader('shmx-py-nobody', wait=1000)",
     "several": "pyshmx.wait([reader])",
+    "follow": "reader.follow()",
+    "follow-next": "reader.follow_next(1000)",
+    "following": "[g for g in reader.following()]",
+    "growing": "growing().wait()",
+    "parts": "[p for p in growing().parts('a')]",
+    "finish": "growing().finish(1000)",
     "messages": "pyshmx.Publisher(name + '-m', {'t': 'u64'}).messages(wait=1000)",
 }
 
@@ -280,6 +286,19 @@ def test_control_c_ends_every_wait(name, spawn, wait):
                 pub.publish({{"t": 1}})
                 pub.publish({{"t": 2}})
                 return pub
+
+            def growing():
+                pub = pyshmx.Publisher(name + "-g", {{"a": ("u8", 8)}})
+                reader = pyshmx.Reader(name + "-g")
+                try:
+                    reader.follow(0)
+                except pyshmx.Timeout:
+                    frame = pub.frame()
+                    frame.fill("a").commit(1)
+                    found = reader.follow()
+                    found.wait()
+                    kept.extend([frame, pub])
+                    return found
 
             try:
                 print("waiting")

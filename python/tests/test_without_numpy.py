@@ -148,3 +148,42 @@ with pyshmx.Publisher(sys.argv[1], {
 print("good")
 """
     assert run(spawn, name, code) == "good"
+
+
+def test_frames_while_they_are_written(spawn, name):
+    code = """
+with pyshmx.Publisher(sys.argv[1], {"image": pyshmx.image(4, 3, "rgb8"), "v": ("f32", 3)}) as pub:
+    reader = pyshmx.Reader(sys.argv[1], copy=False)
+    try:
+        reader.follow(0)
+    except pyshmx.Timeout:
+        pass
+    with pub.frame() as f:
+        fill = f.fill("image")
+        fill.rest[0, 0, 0] = 5
+        fill.commit(1)
+        growing = reader.follow(60)
+        assert growing.wait(60)
+        part = growing["image"]
+        assert (part.shape, part.readonly, part[0, 0, 0]) == ((1, 3, 3), True, 5)
+        fill.write(bytes(range(9)))
+        fill.write(bytearray(18))
+        assert fill.filled
+        assert growing["image"][1, 2, 2] == 8
+        fill = f.fill("v")
+        import array
+        fill.write(array.array("f", [1.0, 2.0]))
+        for bad in ([3.0], array.array("d", [3.0]), b"123", "abc"):
+            try:
+                fill.write(bad)
+            except pyshmx.StreamMismatch:
+                pass
+            else:
+                raise AssertionError(bad)
+        fill.write(struct.pack("f", 3))
+    assert [p.tolist() for p in growing.parts("v")] == [[1.0, 2.0, 3.0]]
+    frame = growing.finish(60)
+    assert frame["v"].tolist() == [1, 2, 3]
+    print("ok")
+"""
+    assert run(spawn, name, code) == "ok"

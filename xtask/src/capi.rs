@@ -9,6 +9,7 @@ mod programs;
 mod speed;
 
 use crate::interop::{self, output};
+use crate::python;
 use crate::step::{self, Tally, cargo};
 use crate::tests::target_dir;
 use anyhow::{Context, Result, ensure};
@@ -39,6 +40,11 @@ pub(crate) fn deb(tally: &mut Tally, in_ci: bool) -> Result<()> {
     deb::test(tally, &target_dir()?, in_ci)
 }
 
+/// The same as `cargo xtask install --prefix PREFIX` with DESTDIR.
+pub(crate) fn install_below(prefix: &Path, destdir: &Path) -> Result<()> {
+    install::Prefix::at(prefix, Some(destdir))?.install(&target_dir()?, &version()?)
+}
+
 /// `cargo xtask capi-speed`.
 pub(crate) fn speed(tally: &mut Tally, in_ci: bool) -> Result<()> {
     speed::measure(tally, &target_dir()?, in_ci)
@@ -67,8 +73,10 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
         }
         other => step::check(tally, "C header", || other)?,
     }
-    let mut build = cargo(&["build", "--release", "-p", "shmx-capi", "--lib", "--example", "peer"]);
-    step::command(tally, "build libshmx", &mut build)?;
+    let mut build =
+        cargo(&["build", "--release", "-p", "shmx-capi", "--lib", "--example", "peer", "--example", "pieces"]);
+    // Incremental builds are larger.
+    step::command(tally, "build libshmx", build.env("CARGO_INCREMENTAL", "0"))?;
     let bench = Bench::new(&target)?;
     step::check(tally, "symbols of libshmx", || symbols(&bench))?;
     let clang = output(Command::new("clang++").arg("--version")).is_ok();
@@ -76,13 +84,27 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
         step::skip(tally, "the programs by clang++", "there is none", in_ci)?;
     }
     features(tally, &bench, quick, clang)?;
-    let mut peers = own_peers(tally, &bench, &target)?;
+    let mut peers = own_peers(tally, &bench, &target, "peer")?;
+    let in_pieces = own_peers(tally, &bench, &target, "pieces")?;
+    followed(tally, &in_pieces, quick)?;
     compat::test(tally, &bench, &target, quick, in_ci, &mut peers)?;
+    if !quick {
+        match python::with_package(tally) {
+            Ok(python) => {
+                let command = vec![python, format!("{TESTS}/python/peer.py").into()];
+                peers.push(Peer { label: "our Python", command, leaves: false, slow: true });
+            }
+            Err(e) => step::skip(tally, "our Python", &format!("{e:#}"), in_ci)?,
+        }
+    }
     pairs(tally, &peers, quick)?;
     if !quick {
         checked(tally, &bench, in_ci)?;
     }
     cmake::test(tally, &target, quick, in_ci)?;
+    if !quick {
+        deb::test(tally, &target, in_ci)?;
+    }
     Ok(())
 }
 
@@ -131,6 +153,10 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
     let first: &[&str] = &["-std=c11", &first];
     let second = format!("-I{TESTS}/abi/2");
     let second: &[&str] = &["-std=c11", &second];
+    let third = format!("-I{TESTS}/abi/3");
+    let third: &[&str] = &["-std=c11", &third];
+    let (follow_c, follow_cpp) = (format!("{TESTS}/c/follow.c"), format!("{TESTS}/cpp/follow.cpp"));
+    let (follow_c, follow_cpp): (&[&str], &[&str]) = (&[&follow_c], &[&follow_cpp]);
     let c: &[&str] = &[&c];
     let mut all: Vec<Feature<'_>> = vec![
         ("features in C", "gcc", C, c, Link::Shared),
@@ -140,17 +166,23 @@ fn features(tally: &mut Tally, bench: &Bench, quick: bool, clang: bool) -> Resul
         ("features in C++, bare and static", "g++", BARE, &cpp, Link::Static),
         ("waits in C", "gcc", C, waits_c, Link::Shared),
         ("waits in C, by the second header", "gcc", second, waits_c, Link::Shared),
+        ("waits in C, by the third header", "gcc", third, waits_c, Link::Shared),
         ("waits in C++", "g++", CXX, waits_cpp, Link::Shared),
+        ("followed frames in C", "gcc", C, follow_c, Link::Shared),
+        ("followed frames in C++", "g++", CXX, follow_cpp, Link::Shared),
     ];
     if !quick {
         all.push(("features in C, static", "gcc", C, c, Link::Static));
         all.push(("features in C++, bare", "g++", BARE, &cpp, Link::Shared));
         all.push(("waits in C++, bare and static", "g++", BARE, waits_cpp, Link::Static));
+        all.push(("followed frames in C, as C++", "g++", C_AS_CXX, follow_c, Link::Shared));
+        all.push(("followed frames in C++, bare and static", "g++", BARE, follow_cpp, Link::Static));
     }
     if clang {
         all.push(("features in C++, by clang++", "clang++", CXX, &cpp, Link::Shared));
         all.push(("features in C, by clang", "clang", C, c, Link::Shared));
         all.push(("waits in C++, by clang++", "clang++", BARE, waits_cpp, Link::Shared));
+        all.push(("followed frames in C++, by clang++", "clang++", BARE, follow_cpp, Link::Shared));
     }
     if clang && !quick {
         all.push(("features in C++, bare, by clang++", "clang++", BARE, &cpp, Link::Static));
@@ -176,21 +208,35 @@ fn whole(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-fn own_peers(tally: &mut Tally, bench: &Bench, target: &Path) -> Result<Vec<Peer>> {
-    let mut peers =
-        vec![Peer { label: "Rust", command: vec![target.join("release/examples/peer")], leaves: false, slow: false }];
-    step::check(tally, "peers in C and C++", || {
-        let mut add = |label, name, compiler, flags: &[&str], source: &str| -> Result<()> {
-            let source = format!("{TESTS}/{source}");
+/// A program of tests/README.md in each of our languages.
+fn own_peers(tally: &mut Tally, bench: &Bench, target: &Path, program: &str) -> Result<Vec<Peer>> {
+    let rust = vec![target.join("release/examples").join(program)];
+    let mut peers = vec![Peer { label: "Rust", command: rust, leaves: false, slow: false }];
+    step::check(tally, &format!("{program} in C and C++"), || {
+        for (label, folder, compiler, flags) in [("C", "c", "gcc", C), ("C++", "cpp", "g++", CXX)] {
+            let source = format!("{TESTS}/{folder}/{program}.{folder}");
             let recipe = Recipe { compiler, flags, sources: &[&source], link: Link::Shared, strict: true };
-            let command = vec![bench.compile(name, &recipe)?];
+            let command = vec![bench.compile(&format!("{program}-{folder}"), &recipe)?];
             peers.push(Peer { label, command, leaves: false, slow: false });
-            Ok(())
-        };
-        add("C", "peer-c", "gcc", C, "c/peer.c")?;
-        add("C++", "peer-cpp", "g++", CXX, "cpp/peer.cpp")
+        }
+        Ok(())
     })?;
     Ok(peers)
+}
+
+/// Frames in pieces, from every language to every other one.
+fn followed(tally: &mut Tally, peers: &[Peer], quick: bool) -> Result<()> {
+    for (s, server) in peers.iter().enumerate() {
+        for (r, reader) in peers.iter().enumerate() {
+            // Rust with itself is a test of the facade.
+            if (s == 0 && r == 0) || (quick && s != 0 && r != 0) {
+                continue;
+            }
+            let name = format!("{} hands out frames in pieces and is killed, {} follows", server.label, reader.label);
+            step::check(tally, &name, || programs::pieces(server, reader))?;
+        }
+    }
+    Ok(())
 }
 
 /// Every peer with every other one; in the quick form the first one with each.
@@ -218,6 +264,8 @@ fn checked(tally: &mut Tally, bench: &Bench, in_ci: bool) -> Result<()> {
         ("waits in C", "gcc", C, sources(&["c/waits.c"])),
         ("features in C++", "g++", CXX, sources(&["cpp/features.cpp", "cpp/other.cpp"])),
         ("waits in C++", "g++", CXX, sources(&["cpp/waits.cpp"])),
+        ("followed frames in C", "gcc", C, sources(&["c/follow.c"])),
+        ("followed frames in C++", "g++", CXX, sources(&["cpp/follow.cpp"])),
     ];
     let valgrind = output(Command::new("valgrind").arg("--version"));
     if let Err(e) = &valgrind {

@@ -95,6 +95,9 @@ const WINE: &str = "/usr/lib/wine/wine64";
 /// Crates whose tests run; the others are tools of the host.
 const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx", "shmx-cli", "shmx-ipc-tests"];
 
+/// The same, where compiler and libraries are the platform's own: some of their dependencies are in C.
+const NATIVE: &[&str] = &["shmx-record", "shmx-patterns"];
+
 /// How many of them the quick form takes. What Linux itself does for the facade is the same on each of its platforms, and
 /// the scenarios cover the rest.
 const fn quick_crates(platform: &Platform) -> usize {
@@ -123,10 +126,7 @@ pub(crate) fn others(tally: &mut Tally, in_ci: bool) -> Result<()> {
 /// Everything for a platform.
 pub(crate) fn test(tally: &mut Tally, platform: &Platform, quick: bool, in_ci: bool) -> Result<()> {
     if platform.here {
-        let mut suites = step::cargo(&["test"]);
-        crates(&mut suites, CRATES);
-        step::counted(tally, "tests", &mut suites, |l| l.starts_with("test result:"))?;
-        return tests::ipc(tally, quick, None, in_ci);
+        return native(tally, quick, in_ci);
     }
     let dir = tests::target_dir()?.join("cross");
     let tools = match Tools::set_up(&dir, platform) {
@@ -173,6 +173,19 @@ pub(crate) fn test(tally: &mut Tally, platform: &Platform, quick: bool, in_ci: b
         dll::test(tally, &tools)?;
     }
     Ok(())
+}
+
+/// The suites by this machine's own tools; what an emulator cannot do is among them.
+pub(crate) fn native(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
+    let mut clippy = step::cargo(&["clippy"]);
+    crates(&mut clippy, CRATES);
+    crates(&mut clippy, NATIVE);
+    step::command(tally, "clippy", clippy.args(["--all-targets", "--", "-D", "warnings"]))?;
+    let mut suites = step::cargo(&["test", "--no-fail-fast"]);
+    crates(&mut suites, CRATES);
+    crates(&mut suites, NATIVE);
+    step::counted(tally, "tests", &mut suites, |l| l.starts_with("test result:"))?;
+    tests::ipc(tally, quick, None, in_ci)
 }
 
 /// The Windows DLL of the C interface, tried under Wine.

@@ -1,9 +1,12 @@
-//! The house rules: no circle of imports among the files of a crate, and no long file without a reason.
+//! The house rules: no circle of imports among the files of a crate, no long file without a reason, one version and one
+//! licence everywhere, workflows that cannot pass on nothing, a table of examples that names them all.
 
 mod circles;
 mod lexer;
 mod module;
+mod workflows;
 
+use crate::{examples, release};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,10 @@ const REASON: &str = "//! Length:";
 const FOLDERS: [&str; 5] = ["crates", "xtask", "fuzz", "bench", "python"];
 
 pub(crate) fn check() -> Result<()> {
+    release::check_versions()?;
+    release::check_licences()?;
+    workflows::check()?;
+    examples::check()?;
     let mut broken = Vec::new();
     for krate in entries(Path::new("crates"))?.into_iter().chain([PathBuf::from("python")]) {
         for root in roots(&krate.join("src"))? {

@@ -58,8 +58,7 @@ fn pip(python: &Path) -> Command {
 pub(crate) fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<PathBuf> {
     let root = target.join("tools");
     let program = root.join(format!("bin/{name}{}", std::env::consts::EXE_SUFFIX));
-    let have = output(Command::new(&program).arg("--version")).unwrap_or_default();
-    if have.split_whitespace().last() == Some(version) {
+    if is_version(&program, name, version) {
         return Ok(program);
     }
     crate::step::head(format_args!("building {name} {version}"));
@@ -68,6 +67,13 @@ pub(crate) fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<Pat
     install.arg("--root").arg(&root).env_remove("RUSTFLAGS");
     output(&mut install).with_context(|| format!("build {name}"))?;
     Ok(program)
+}
+
+/// Whether a program is there and of this version. Some of cargo's tools want their own name first, as cargo gives it.
+pub(crate) fn is_version(program: &Path, name: &str, version: &str) -> bool {
+    let says = |args: &[&str]| output(Command::new(program).args(args)).unwrap_or_default();
+    let is = |text: String| text.split_whitespace().last() == Some(version);
+    is(says(&["--version"])) || is(says(&[name.trim_start_matches("cargo-"), "--version"]))
 }
 
 pub(crate) fn output(command: &mut Command) -> Result<String> {

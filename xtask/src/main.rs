@@ -5,19 +5,23 @@ mod bench;
 mod capi;
 mod chaos;
 mod cross;
+mod examples;
 mod fuzz;
 mod house;
 mod instructions;
 mod interop;
 mod layers;
 mod litmus;
+mod mutants;
 mod nightly;
 mod orderings;
 mod python;
 mod readme;
 mod record;
+mod release;
 mod screens;
 mod step;
+mod supply;
 mod tests;
 mod tsan;
 mod video;
@@ -30,11 +34,14 @@ use step::Tally;
 
 /// Project tasks.
 ///
-/// With CI=true in the environment every task has the rules of `ci`. The last line sums up: `N passed, N failed, N
-/// skipped`.
+/// With CI=true in the environment what cannot be set up is a failure instead of a skip. The last line sums up: `N
+/// passed, N failed, N skipped`.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", max_term_width = 110)]
 struct Line {
+    /// Fail when fewer tests and steps passed, so that a run of nothing is no success
+    #[arg(long, value_name = "N", global = true, default_value_t = 0, hide_default_value = true)]
+    at_least: u64,
     #[command(subcommand)]
     task: Task,
 }
@@ -48,10 +55,30 @@ struct Quick {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Every check in order, ending at the first that fails
+    /// What to run before a commit, in minutes: format, lints, layers, house rules, the tests of all crates
     Test,
-    /// The same; what cannot be set up is a failure instead of a skip
+    /// Every other check of this machine in order, ending at the first that fails
     Ci,
+    /// Licences, sources and advisories of all dependencies, by cargo-deny
+    Deny,
+    /// The public interfaces against the last release, by cargo-semver-checks
+    Semver,
+    /// Build the published crates with the oldest versions of dependencies that they ask for; needs nightly
+    MinimalVersions,
+    /// The packages as they would be published, in their order, each built from its own files
+    Package,
+    /// The command for this platform, its completions and manual pages, and on Linux the C package: archives in
+    /// target/dist
+    Dist,
+    /// Set the version of everything, or say that it is the same everywhere
+    Version {
+        #[arg(value_name = "X.Y.Z")]
+        version: Option<String>,
+    },
+    /// Whether a tag is the version, and the changelog has it
+    ReleaseCheck { tag: String },
+    /// The suites of the crates that this platform can run, by its own tools
+    TestNative(Quick),
     /// Scenarios with real processes, and pairings with the reference package where Python can be set up
     TestIpc {
         #[command(flatten)]
@@ -90,6 +117,15 @@ enum Task {
     },
     /// The orderings under the full memory model, in fragments, where herd7 is installed
     Litmus,
+    /// Break each function of shmx-abi and shmx-ring in turn; a test must notice. By cargo-mutants, an hour
+    Mutants {
+        /// Only this one
+        #[arg(long, value_name = "NAME")]
+        package: Option<String>,
+        /// A part of them, as `2/8`
+        #[arg(long, value_name = "K/N")]
+        shard: Option<String>,
+    },
     /// libFuzzer with AddressSanitizer over shared bytes; needs nightly
     Fuzz {
         /// For each target
@@ -155,6 +191,8 @@ enum Task {
     Wheel,
     /// Figures of the Python package beside other ways between two processes
     BenchPython(Quick),
+    /// Make examples/README.md
+    Examples,
     /// No crate depends on one above it
     Layers,
     /// No circle of imports among the files of a crate, no file over 500 lines without a reason
@@ -162,9 +200,9 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let Line { task } = Line::parse();
+    let Line { at_least, task } = Line::parse();
     let mut tally = Tally::default();
-    let result = run(task, &mut tally);
+    let result = run(task, &mut tally).and_then(|()| tally.reaches(at_least));
     if let Err(e) = &result {
         eprintln!("xtask: {e:#}");
         tally.failed += u64::from(tally.failed == 0);
@@ -182,8 +220,16 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
     let in_ci = std::env::var("CI").is_ok_and(|v| v == "true");
     let target = tests::target_dir()?;
     match task {
-        Task::Test => tests::all(tally, in_ci),
-        Task::Ci => tests::all(tally, true),
+        Task::Test => tests::before_commit(tally),
+        Task::Ci => tests::rest(tally, in_ci),
+        Task::Deny => supply::deny(tally, in_ci),
+        Task::Semver => supply::semver(tally, in_ci),
+        Task::MinimalVersions => supply::minimal_versions(tally, in_ci),
+        Task::Package => release::package(tally, true),
+        Task::Dist => release::dist(tally),
+        Task::Version { version } => release::version(tally, version.as_deref()),
+        Task::ReleaseCheck { tag } => step::check(tally, "release", || release::check_tag(&tag)),
+        Task::TestNative(Quick { quick }) => cross::native(tally, quick, in_ci),
         Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
         Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
         Task::Video => tests::video(tally, in_ci),
@@ -193,6 +239,7 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::Orderings { quick: Quick { quick }, only } => {
             orderings::replay(tally, &target, quick, only.as_deref().unwrap_or_default())
         }
+        Task::Mutants { package, shard } => mutants::run(tally, package.as_deref(), shard.as_deref(), in_ci),
         Task::Litmus => litmus::run(tally, &target),
         Task::Fuzz { minutes, target, reproduce } => {
             fuzz::command(tally, minutes, target.as_deref(), reproduce.map(|file| here.join(file)))
@@ -215,6 +262,7 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestPython(Quick { quick }) => python::test(tally, quick, in_ci),
         Task::Wheel => python::wheel(tally),
         Task::BenchPython(Quick { quick }) => python::bench(tally, quick),
+        Task::Examples => step::check(tally, "table of examples", examples::write),
         Task::Layers => step::check(tally, "layers", layers::check),
         Task::House => step::check(tally, "house rules", house::check),
     }

@@ -43,6 +43,15 @@ pub(crate) fn wheel(tally: &mut Tally) -> Result<()> {
     build(tally, &interpreters, first).map(|_| ())
 }
 
+/// An interpreter that has our package and nothing else, for who wants a peer in Python.
+pub(crate) fn with_package(tally: &mut Tally) -> Result<PathBuf> {
+    let interpreters = environment::find();
+    let first = interpreters.first().context(environment::NONE)?;
+    environment::can_install(&tests::target_dir()?, first)?;
+    let wheels = build(tally, &interpreters, first)?;
+    environment::with_wheels(first, &[], &wheels)
+}
+
 /// `cargo xtask test-python`. The quick form is part of `cargo xtask test`.
 pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {
@@ -167,7 +176,8 @@ fn lint(tally: &mut Tally, python: &Path) -> Result<()> {
     let mut types = run(&["-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir"]);
     step::command(tally, "types of the Python package", types.arg(&cache).arg("pyshmx"))?;
     let mut examples = run(&["tests/run_types.py", "../README.md"]);
-    examples.args(["../docs/python.md", "../docs/images-between-processes.md", "examples/images.py"]);
+    examples.args(["../docs/python.md", "../docs/images-between-processes.md"]);
+    examples.args(["examples/images.py", "examples/slow_camera.py"]);
     step::command(tally, "types of the examples", &mut examples)?;
     // In another directory, where `pyshmx` is what is installed.
     let mut stubs = run(&["-m", "mypy.stubtest", "pyshmx"]);

@@ -21,6 +21,14 @@ impl Tally {
         self.passed + self.failed + self.skipped > 0
     }
 
+    /// That so many passed. A job whose steps were all skipped would be green otherwise.
+    pub(crate) fn reaches(self, floor: u64) -> Result<()> {
+        if self.passed < floor {
+            bail!("only {} passed, at least {floor} should: something was not run", self.passed);
+        }
+        Ok(())
+    }
+
     /// Reads `N passed` and the like out of a line, whatever stands between them.
     fn from_line(line: &str) -> Self {
         let words: Vec<&str> = line.split([' ', ';', ',']).filter(|w| !w.is_empty()).collect();
@@ -165,6 +173,14 @@ mod tests {
         let t = Tally::from_line(line);
         assert_eq!((t.passed, t.failed, t.skipped), (12, 0, 3));
         assert_eq!(Tally::from_line(&t.to_string()).to_string(), t.to_string());
+    }
+
+    #[test]
+    fn a_run_of_nothing_does_not_reach_a_floor() {
+        let skipped = Tally { skipped: 3, ..Tally::default() };
+        assert!(skipped.reaches(0).is_ok());
+        assert!(skipped.reaches(1).is_err());
+        assert!(Tally { passed: 2, ..Tally::default() }.reaches(2).is_ok());
     }
 
     #[test]

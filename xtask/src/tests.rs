@@ -1,7 +1,9 @@
-//! The checks of `cargo xtask test`.
+//! The checks of `cargo xtask test` and `cargo xtask ci`.
 
 use crate::step::{self, Tally, cargo};
-use crate::{chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, tsan};
+use crate::{
+    chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, release, tsan,
+};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -9,26 +11,27 @@ use std::path::{Path, PathBuf};
 
 const BARE: &str = "x86_64-unknown-none";
 
-pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
+/// What a contributor runs before every commit: minutes on two cores, from nothing.
+///
+/// All features at once, so that nothing is compiled a second time; `rest` looks at the defaults.
+pub(crate) fn before_commit(tally: &mut Tally) -> Result<()> {
     let before = objects();
-    step::command(tally, "format", &mut cargo(&["fmt", "--all", "--check"]))?;
-    let mut bench = cargo(&["fmt", "--manifest-path", "bench/Cargo.toml", "--all", "--check"]);
-    step::command(tally, "format of the benchmarks", &mut bench)?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    step::command(tally, "clippy", &mut cargo(&clippy))?;
-    let clippy = ["clippy", "-p", "shmx", "--features", "tokio", "--all-targets", "--", "-D", "warnings"];
-    step::command(tally, "clippy with async and tokio", &mut cargo(&clippy))?;
+    format(tally)?;
+    clippy(tally, "clippy", &["--workspace", "--features", FEATURES])?;
     step::check(tally, "layers", layers::check)?;
     step::check(tally, "house rules", house::check)?;
-    step::counted(tally, "tests", &mut cargo(&["test", "--workspace"]), |l| l.starts_with("test result:"))?;
-    let targets = ["frames", "fork", "stopped", "tokio"].map(|name| ["--test", name]).concat();
-    for target in [targets.as_slice(), &["--doc"]] {
-        let mut c = cargo(&["test", "-p", "shmx", "--features", "tokio"]);
-        step::counted(tally, "tests of async and tokio", c.args(target), |l| l.starts_with("test result:"))?;
-    }
+    let mut tests = cargo(&["test", "--workspace", "--features", FEATURES]);
+    step::counted(tally, "tests", &mut tests, |l| l.starts_with("test result:"))?;
     readme::run(tally)?;
+    nothing_left(tally, &before)
+}
+
+/// Every other check of this machine, in order, ending at the first that fails.
+pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
+    let before = objects();
+    clippy(tally, "clippy with default features", &["-p", "shmx"])?;
     no_std(tally)?;
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", "shmx/tokio"]);
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     let target = target_dir()?;
     loom(tally)?;
@@ -45,17 +48,31 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     chaos::run(tally, 25.0, None)?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
-    crate::capi::test(tally, true, in_ci)?;
+    crate::capi::test(tally, false, in_ci)?;
     python::test(tally, true, in_ci)?;
     instructions::check(tally, &target, false, in_ci)?;
-    let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
-    for name in unpublished()? {
-        package.args(["--exclude", &name]);
-    }
-    step::command(tally, "packages", &mut package)?;
+    release::package(tally, false)?;
+    nothing_left(tally, &before)
+}
+
+/// Of `shmx`: `tokio` brings `async`.
+const FEATURES: &str = "shmx/tokio";
+
+fn format(tally: &mut Tally) -> Result<()> {
+    step::command(tally, "format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let mut bench = cargo(&["fmt", "--manifest-path", "bench/Cargo.toml", "--all", "--check"]);
+    step::command(tally, "format of the benchmarks", &mut bench)
+}
+
+fn clippy(tally: &mut Tally, name: &str, what: &[&str]) -> Result<()> {
+    let mut c = cargo(&["clippy"]);
+    step::command(tally, name, c.args(what).args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+fn nothing_left(tally: &mut Tally, before: &BTreeSet<String>) -> Result<()> {
     step::check(tally, "nothing left in shared memory", || {
         let left: Vec<String> =
-            objects().difference(&before).filter(|name| !belongs_to_another(name)).cloned().collect();
+            objects().difference(before).filter(|name| !belongs_to_another(name)).cloned().collect();
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })
@@ -155,7 +172,7 @@ pub(crate) fn video(tally: &mut Tally, in_ci: bool) -> Result<()> {
     })
 }
 
-fn metadata() -> Result<Value> {
+pub(crate) fn metadata() -> Result<Value> {
     let out = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
     ensure!(out.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
     Ok(serde_json::from_slice(&out.stdout)?)
@@ -163,13 +180,6 @@ fn metadata() -> Result<Value> {
 
 pub(crate) fn target_dir() -> Result<PathBuf> {
     Ok(metadata()?["target_directory"].as_str().context("no target directory")?.into())
-}
-
-fn unpublished() -> Result<Vec<String>> {
-    let m = metadata()?;
-    let packages = m["packages"].as_array().context("no packages")?.iter();
-    let private = packages.filter(|p| p["publish"] == Value::Array(Vec::new()));
-    Ok(private.filter_map(|p| p["name"].as_str()).map(str::to_owned).collect())
 }
 
 /// Shared-memory objects that may be ours.

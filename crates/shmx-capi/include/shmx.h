@@ -17,7 +17,7 @@
 // at their end only, to 1024 bytes at most, and library and program may be of different versions.
 //
 // A `shmx_view` is lent: what it points to is valid until the next call on its client or tap, those marked `Keeps the
-// view` aside.
+// view` aside. So is a `shmx_following`, which grows with shmx_client_follow_wait.
 
 #ifndef SHMX_H
 #define SHMX_H
@@ -29,7 +29,7 @@
 
 // Version of the interface that this header describes. It grows with every addition; what a version has, later ones
 // have.
-#define SHMX_ABI_VERSION 3
+#define SHMX_ABI_VERSION 4
 
 // In a field whose zero means the default: none at all.
 #define SHMX_NONE 4294967295
@@ -55,6 +55,18 @@
 
 // The server rings for every frame, so that taps can sleep.
 #define SHMX_SERVER_RING_ALWAYS 16
+
+// Streams of 4 MiB and more are copied past the producer's caches: for readers on a processor that is far away. Measure
+// first. Since version 4.
+#define SHMX_SERVER_STREAMING_STORES 32
+
+// Once the name was taken away no frame is begun any more: SHMX_STATUS_NAME_LOST. Without this flag and the next one the
+// server goes on for the readers that it has. Since version 4.
+#define SHMX_SERVER_END_WITH_NAME 64
+
+// Once the name was taken away a successor of the region is made under it, with the same streams, in which frames are
+// numbered from 1; with SHMX_SERVER_SHARED as SHMX_SERVER_END_WITH_NAME. Since version 4.
+#define SHMX_SERVER_COME_BACK 128
 
 // Do not enter the region into the page table when it is opened.
 #define SHMX_CLIENT_NO_PREFAULT 1
@@ -91,7 +103,8 @@ typedef enum shmx_status {
     SHMX_STATUS_BAD_SIZE = 4,
     // The handle was closed.
     SHMX_STATUS_CLOSED = 5,
-    // The server is of one thread, and a frame is under construction; or another thread uses the wait set.
+    // The server is of one thread, and a frame is under construction; a stream of the frame is being filled; another
+    // thread uses the wait set.
     SHMX_STATUS_BUSY = 6,
     // A fault of the library, stopped at its border. Please report it with the text.
     SHMX_STATUS_PANIC = 7,
@@ -135,7 +148,7 @@ typedef enum shmx_status {
     SHMX_STATUS_DUPLICATE = 37,
     // The bytes are not whole elements.
     SHMX_STATUS_LENGTH = 38,
-    // It does not fit: into the frame, the directory or the control ring.
+    // It does not fit: into the frame, the directory, the control ring, or what is left of a stream.
     SHMX_STATUS_FULL = 39,
     // The message can never fit into the control ring.
     SHMX_STATUS_TOO_LONG = 40,
@@ -155,6 +168,10 @@ typedef enum shmx_status {
     SHMX_STATUS_NOT_TAKEN = 47,
     // The server's name was taken away, or leads to another object.
     SHMX_STATUS_NAME_LOST = 48,
+    // A stream of the frame was begun in pieces and lacks some.
+    SHMX_STATUS_UNFINISHED = 49,
+    // A frame that was followed was given up by its producer: what was read of it is no frame.
+    SHMX_STATUS_ABANDONED = 50,
 } shmx_status;
 
 // The time that frames are aligned by.
@@ -562,6 +579,38 @@ typedef struct shmx_event {
     uint32_t server;
 } shmx_event;
 
+// What there is of a frame that is read while it is written. It is final and does not change, but the frame is not
+// published yet, and may never be: what is made of it is a result only once shmx_client_finish has given the frame.
+typedef struct shmx_following {
+    // sizeof(shmx_following).
+    size_t size;
+    // The payload so far: records of streams; see shmx_following_stream. Its place stays the same while it grows, and
+    // is valid until the client lends something else or a call says that there will be no frame.
+    const void *payload;
+    // Bytes of it.
+    size_t bytes;
+    // Session that writes it.
+    uint64_t session_id;
+    // 1 once the frame is whole and published, so that shmx_client_finish gives it at once; 0 before.
+    uint32_t whole;
+    // Number of the lending, for shmx_client_release.
+    uint32_t lend;
+} shmx_following;
+
+// What there is of a stream.
+typedef struct shmx_prefix {
+    // Number of the stream.
+    uint32_t stream_id;
+    // Elements that there will be, as the producer counted them.
+    uint32_t elem_count;
+    // The bytes so far, aligned to 8; valid as long as the payload.
+    const void *data;
+    // How many. The last element may be there in part.
+    size_t bytes;
+    // How many there will be.
+    size_t total_bytes;
+} shmx_prefix;
+
 // A reader slot at one moment. Any process with write access can have written it.
 typedef struct shmx_reader {
     // Bytes of an element of the array, as passed.
@@ -841,14 +890,14 @@ enum shmx_status shmx_client_next(struct shmx_client *client,
 // Threads: one at a time.
 enum shmx_status shmx_client_read_id(struct shmx_client *client, uint64_t frame_id, struct shmx_view *view);
 
-// Ends what is lent, and its lease with it. The next call that takes a frame does the same. With `lend` of a view only
-// if it is still that frame, which is no error; with 0 whichever it is.
+// Ends what is lent, and its lease with it; a frame that is followed is followed no more. The next call that takes a
+// frame does the same. With `lend` of a view only if it is still that frame, which is no error; with 0 whichever it is.
 //
 // Threads: one at a time.
 enum shmx_status shmx_client_release(struct shmx_client *client,
                                      uint32_t lend);
 
-// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+// Number of the lending, as `lend` of its view; 0 while no frame is lent or followed.
 //
 // Keeps the view. Threads: one at a time.
 enum shmx_status shmx_client_lent(struct shmx_client *client, uint32_t *lend);
@@ -1037,6 +1086,93 @@ enum shmx_status shmx_events_wait_fd(struct shmx_events *events,
 //
 // Threads: one at a time.
 void shmx_events_free(struct shmx_events **events);
+
+// Makes room for `bytes` bytes of a stream that is filled in pieces, from its start to its end: what a sensor reads out
+// line by line, what a solver computes block by block. Readers that follow the frame have each piece once it is
+// committed; where nobody follows, committing costs next to nothing.
+//
+// Until all of it is committed other streams cannot be appended (SHMX_STATUS_BUSY), and publishing ends the frame with
+// SHMX_STATUS_UNFINISHED. Room that was reserved for other streams before is final from now on: write it first.
+//
+// Threads: one at a time.
+enum shmx_status shmx_writer_fill(struct shmx_writer *writer,
+                                  const struct shmx_stream *stream,
+                                  size_t bytes);
+
+// The bytes of the stream that are not committed yet, to be written in place; they hold whatever an earlier frame left
+// there. SHMX_STATUS_NOTHING once all are committed, and while no stream is being filled. What is committed is not
+// written any more.
+//
+// Threads: one at a time.
+enum shmx_status shmx_writer_fill_rest(struct shmx_writer *writer,
+                                       void **room,
+                                       size_t *bytes);
+
+// Takes the first `bytes` bytes of the rest as final. SHMX_STATUS_FULL if there are not that many.
+//
+// Threads: one at a time.
+enum shmx_status shmx_writer_fill_commit(struct shmx_writer *writer, size_t bytes);
+
+// Copies bytes in and commits them. SHMX_STATUS_FULL if they are more than there is room for; nothing was written then.
+//
+// Threads: one at a time.
+enum shmx_status shmx_writer_fill_write(struct shmx_writer *writer,
+                                        const void *data,
+                                        size_t bytes);
+
+// The next frame while it is written, as soon as its producer has begun to hand it out; SHMX_STATUS_NOTHING when the
+// time is up. A frame that is being written goes before one that was published and not taken yet. Where frames cannot be
+// followed (a server of the original, a client without lease) it comes with the whole frame.
+//
+// The first call tells the server that there is somebody who follows, until the client is closed. The frame's slot is
+// kept like that of a leased frame: until shmx_client_release, or the next call that takes a frame.
+//
+// Threads: one at a time.
+enum shmx_status shmx_client_follow(struct shmx_client *client,
+                                    uint64_t timeout_ns,
+                                    struct shmx_following *following);
+
+// The next frame in order: each that was published since the last one, as shmx_client_next has them, and then the one
+// that is being written.
+//
+// Threads: one at a time.
+enum shmx_status shmx_client_follow_next(struct shmx_client *client,
+                                         uint64_t timeout_ns,
+                                         struct shmx_following *following);
+
+// Waits until there is more of the frame that is followed, or it is whole; SHMX_STATUS_NOTHING when the time is up. With
+// 0 it never waits.
+//
+// A status that the frame is void says why: SHMX_STATUS_ABANDONED (its producer gave it up), SHMX_STATUS_SERVER_GONE,
+// SHMX_STATUS_SESSION, SHMX_STATUS_CHECKSUM, SHMX_STATUS_DAMAGED, SHMX_STATUS_FORKED. There will be no frame then, its
+// parts are gone, and what was made of them is no result.
+//
+// Keeps what is lent. Threads: one at a time.
+enum shmx_status shmx_client_follow_wait(struct shmx_client *client,
+                                         uint64_t timeout_ns,
+                                         struct shmx_following *following);
+
+// Waits until the frame that is followed is whole and published, and lends it like any other. SHMX_STATUS_NOTHING when
+// the time is up: it is still being written, and followed as before. Every status but SHMX_STATUS_OK means that there is
+// no frame, and that what was made of its parts is no result; shmx_client_follow_wait lists those that are final.
+//
+// Threads: one at a time.
+enum shmx_status shmx_client_finish(struct shmx_client *client,
+                                    uint64_t timeout_ns,
+                                    struct shmx_view *view);
+
+// Finds a stream by its number in what there is of a frame; SHMX_STATUS_NOTHING if it was not begun yet.
+//
+// `following` is one that this library filled, and still valid. Threads: any.
+enum shmx_status shmx_following_stream(const struct shmx_following *following, uint32_t stream_id, struct shmx_prefix *out);
+
+// Stream number `index` in what there is of a frame, in the order in which they were begun; SHMX_STATUS_NOTHING past the
+// last one.
+//
+// `following` is one that this library filled, and still valid. Threads: any.
+enum shmx_status shmx_following_at(const struct shmx_following *following,
+                                   size_t index,
+                                   struct shmx_prefix *out);
 
 // Looks into a kept frame. The view is valid as long as the frame.
 //
@@ -1503,7 +1639,8 @@ void shmx_wait_set_free(struct shmx_wait_set **set);
 enum shmx_status shmx_writer_append(struct shmx_writer *writer, const struct shmx_part *part);
 
 // Makes room for `bytes` bytes of the stream's elements, to be written in place. The room is valid until the frame is
-// published or abandoned, and holds whatever an earlier frame left there: write all of it.
+// published or abandoned, and holds whatever an earlier frame left there: write all of it. Because it may be written at
+// any time, followers do not have what is appended behind it before the frame is published; see shmx_writer_fill.
 //
 // Threads: one at a time.
 enum shmx_status shmx_writer_reserve(struct shmx_writer *writer,

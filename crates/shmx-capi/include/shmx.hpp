@@ -902,6 +902,10 @@ public:
     ServerOptions&& replace(bool on) && { return flag(SHMX_SERVER_REPLACE, on); }
     ServerOptions&& ring_always(bool on) && { return flag(SHMX_SERVER_RING_ALWAYS, on); }
     ServerOptions&& huge_pages(bool on) && { return flag(SHMX_SERVER_HUGE_PAGES, on); }
+    ServerOptions&& streaming_stores(bool on) && { return flag(SHMX_SERVER_STREAMING_STORES, on); }
+    // What happens once the name was taken away: no frame is begun any more, or a successor is made under it.
+    ServerOptions&& end_with_name(bool on) && { return flag(SHMX_SERVER_END_WITH_NAME, on); }
+    ServerOptions&& come_back(bool on) && { return flag(SHMX_SERVER_COME_BACK, on); }
     // For several threads at once.
     ServerOptions&& shared(bool on) && { return flag(SHMX_SERVER_SHARED, on); }
     [[nodiscard]] shmx_server_options& raw() noexcept { return options_; }
@@ -932,6 +936,36 @@ private:
     std::vector<std::string> names_, extras_;
 };
 
+class Writer;
+
+// A stream of a frame under construction that is filled from its start to its end. What was committed is final, and
+// readers that follow the frame have it at once. Refers to its `Writer`, and lasts no longer than the frame.
+template <PlainElement T>
+class Fill {
+public:
+    Fill(Writer& writer, std::size_t count) noexcept : writer_(&writer), count_(count) {}
+
+    // The values that are not committed yet, to be written in place; they hold what an earlier frame left there.
+    [[nodiscard]] Result<std::span<T>> rest();
+    // Takes the first `count` of the rest as final. Nothing is committed where it fails.
+    Result<> commit(std::size_t count);
+    // Copies values in and commits them.
+    Result<> write(std::span<const T> values);
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    [[nodiscard]] std::size_t committed() const noexcept { return done_; }
+    [[nodiscard]] bool is_filled() const noexcept { return done_ == count_; }
+
+private:
+    // Its bytes are counted here, too: another stream's are not to be taken for them.
+    [[nodiscard]] Result<> fits(std::size_t count) const {
+        if (count <= count_ - done_) return {};
+        return Error(SHMX_STATUS_FULL, std::to_string(count) + " values were committed and " +
+                                           std::to_string(count_ - done_) + " are left; commit what was written");
+    }
+    Writer* writer_;
+    std::size_t count_, done_ = 0;
+};
+
 // A frame under construction, in the slot that it will be read from. Its destructor gives the slot back.
 class Writer {
 public:
@@ -960,6 +994,16 @@ public:
         if (status != SHMX_STATUS_OK) return Error::last(status);
         return std::span<T>(static_cast<T*>(room), count);
     }
+    // A stream of `count` values that is filled in pieces, for readers that follow. The frame cannot be published, and
+    // other streams not appended, before all are committed. What was reserved before is final from now on.
+    template <PlainElement T>
+    [[nodiscard]] Result<Fill<T>> fill(const Stream<T>& stream, std::size_t count) {
+        if (count > SIZE_MAX / sizeof(T)) return Error(SHMX_STATUS_FULL, "more values than a frame can have");
+        const shmx_stream raw = stream.raw();
+        const shmx_status status = shmx_writer_fill(handle_.get(), &raw, count * sizeof(T));
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return Fill<T>(*this, count);
+    }
     // Publishes the frame and returns its id. Ends the writer in any case.
     Result<std::uint64_t> publish(double sim_time) {
         std::uint64_t id = 0;
@@ -973,6 +1017,35 @@ public:
 private:
     detail::Handle<shmx_writer, shmx_writer_abandon> handle_;
 };
+
+template <PlainElement T>
+Result<std::span<T>> Fill<T>::rest() {
+    if (is_filled()) return std::span<T>();
+    void* room = nullptr;
+    std::size_t bytes = 0;
+    const shmx_status status = shmx_writer_fill_rest(writer_->handle(), &room, &bytes);
+    if (status != SHMX_STATUS_OK && status != SHMX_STATUS_NOTHING) return Error::last(status);
+    if (bytes != (count_ - done_) * sizeof(T)) {
+        return Error(SHMX_STATUS_BAD_ARGUMENT, "the frame of this stream has ended; begin another one");
+    }
+    return std::span<T>(static_cast<T*>(room), count_ - done_);
+}
+
+template <PlainElement T>
+Result<> Fill<T>::commit(std::size_t count) {
+    if (auto fit = fits(count); !fit || count == 0) return fit;
+    const shmx_status status = shmx_writer_fill_commit(writer_->handle(), count * sizeof(T));
+    if (status == SHMX_STATUS_OK) done_ += count;
+    return detail::done(status);
+}
+
+template <PlainElement T>
+Result<> Fill<T>::write(std::span<const T> values) {
+    if (auto fit = fits(values.size()); !fit || values.empty()) return fit;
+    const shmx_status status = shmx_writer_fill_write(writer_->handle(), values.data(), values.size_bytes());
+    if (status == SHMX_STATUS_OK) done_ += values.size();
+    return detail::done(status);
+}
 
 // The producer's end of a region. One thread at a time uses it, and while a frame is under construction only that;
 // several with `ServerOptions::shared`.
@@ -1157,6 +1230,179 @@ template <class H, class Call, class... Args>
 
 } // namespace detail
 
+// ---- Frames that are read while they are written ---------------------------------------------------------------------
+
+// What has become of a frame since the last look at it: there is more, it is whole and published, nothing new.
+enum class Step { more, whole, waiting };
+
+// What there is of a stream.
+template <class T>
+struct Part {
+    // From the first one on. They do not change any more.
+    std::span<const T> values;
+    // How many there will be.
+    std::size_t size;
+    [[nodiscard]] bool is_whole() const noexcept { return values.size() == size; }
+};
+
+// A frame, and what was made of it while it was written.
+template <class R>
+struct Folded {
+    Frame frame;
+    R value;
+};
+
+// A frame that is read while it is written, or none: compare with true first. What it hands out is final, but the frame
+// is not published yet, and may never be: what is made of the parts is a result only once `finish` has given the frame,
+// or `fold` the result along with it. An error of these and of `wait` that is not UNFINISHED says that there will be no
+// frame; the parts are gone then.
+//
+// Keeps a slot, which its destructor gives back. Valid until the next call on its client that takes a frame, and no
+// longer than that lives.
+class Following {
+public:
+    Following() noexcept = default;
+    Following(Following&& other) noexcept : client_(std::exchange(other.client_, nullptr)), raw_(other.raw_) {
+        other.end();
+    }
+    Following& operator=(Following&& other) noexcept {
+        if (this != &other) {
+            release();
+            client_ = std::exchange(other.client_, nullptr);
+            raw_ = other.raw_;
+            other.end();
+        }
+        return *this;
+    }
+    Following(const Following&) = delete;
+    Following& operator=(const Following&) = delete;
+    ~Following() { release(); }
+
+    explicit operator bool() const noexcept { return client_ != nullptr; }
+
+    // Waits for more of the frame, or for its end. Returns at once once it is whole.
+    template <Duration D>
+    [[nodiscard]] Result<Step> wait(const D& timeout) {
+        return wait_ns(detail::nanoseconds(timeout));
+    }
+    [[nodiscard]] Result<Step> wait_ns(std::uint64_t timeout_ns) {
+        const shmx_status status = shmx_client_follow_wait(client_, timeout_ns, &raw_);
+        if (status == SHMX_STATUS_OK) return raw_.whole ? Step::whole : Step::more;
+        if (status == SHMX_STATUS_NOTHING) return Step::waiting;
+        end();
+        return Error::last(status);
+    }
+    // Whether it is whole and published, as of the last `wait`.
+    [[nodiscard]] bool is_whole() const noexcept { return raw_.whole != 0; }
+    // The payload so far.
+    [[nodiscard]] std::span<const std::byte> payload() const noexcept {
+        return detail::bytes(raw_.payload, raw_.bytes);
+    }
+
+    // What there is of a stream, as of the last `wait`; none if it was not begun yet.
+    template <PlainElement T>
+    [[nodiscard]] Result<std::optional<Part<T>>> part(const StreamId<T>& stream) const {
+        if (stream.session_id == raw_.session_id) return part<T>(stream.id);
+        return part(stream.stream);
+    }
+    template <PlainElement T>
+    [[nodiscard]] Result<std::optional<Part<T>>> part(const Stream<T>& stream) const {
+        const shmx_stream raw = stream.raw();
+        std::uint32_t id = 0;
+        const shmx_status status = shmx_client_find(client_, &raw, &id, nullptr);
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        return part<T>(id);
+    }
+
+    // Waits for the frame, and ends this. UNFINISHED when the time is up: it is followed as before.
+    template <Duration D>
+    [[nodiscard]] Result<Frame> finish(const D& timeout) {
+        return finish_ns(detail::nanoseconds(timeout));
+    }
+    [[nodiscard]] Result<Frame> finish_ns(std::uint64_t timeout_ns) {
+        Result<Frame> frame(std::in_place);
+        const shmx_status status = shmx_client_finish(client_, timeout_ns, frame->place());
+        if (status == SHMX_STATUS_OK) {
+            frame->lent_by(std::exchange(client_, nullptr));
+            end();
+        } else if (status == SHMX_STATUS_NOTHING) {
+            frame.fail(unfinished());
+        } else {
+            end();
+            frame.fail(Error::last(status));
+        }
+        return frame;
+    }
+
+    // Makes one value of a stream, piece by piece as it comes, and gives it with the frame, or an error. `f` gets the
+    // value so far, the number of the piece's first element, and the piece.
+    template <class Key, Duration D, class R, class F>
+    [[nodiscard]] Result<Folded<R>> fold(const Key& stream, const D& timeout, R value, F&& f) {
+        const std::uint64_t limit = detail::nanoseconds(timeout), start = shmx_now();
+        std::size_t done = 0;
+        for (;;) {
+            auto step = wait_ns(0);
+            if (!step) return step.error();
+            auto found = part(stream);
+            if (!found) return found.error();
+            if (*found) {
+                const auto values = (*found)->values;
+                if (values.size() < done) return Error(SHMX_STATUS_DAMAGED, "the stream is shorter than it was");
+                if (values.size() > done) value = f(std::move(value), done, values.subspan(done));
+                done = values.size();
+            }
+            if (*step == Step::whole) {
+                auto frame = finish_ns(0);
+                if (!frame) return frame.error();
+                return Folded<R>{std::move(*frame), std::move(value)};
+            }
+            if (*step == Step::waiting) {
+                const std::uint64_t passed = shmx_now() - start;
+                step = wait_ns(passed < limit ? limit - passed : 0);
+                if (!step) return step.error();
+                if (*step == Step::waiting && shmx_now() - start >= limit) return unfinished();
+            }
+        }
+    }
+
+    // Gives the frame up.
+    void release() noexcept {
+        if (client_) (void)shmx_client_release(client_, raw_.lend);
+        client_ = nullptr;
+        end();
+    }
+
+    // For clients.
+    [[nodiscard]] shmx_following* place() noexcept { return &raw_; }
+    void lent_by(shmx_client* client) noexcept { client_ = client; }
+
+private:
+    // Nothing is to be found in it any more.
+    void end() noexcept {
+        raw_.payload = nullptr;
+        raw_.bytes = 0;
+        raw_.whole = 0;
+    }
+    SHMXX_COLD static Error unfinished() {
+        return Error(SHMX_STATUS_UNFINISHED,
+                     "the frame is still being written and the time is up; `wait` or `finish` goes on with it");
+    }
+    template <class T>
+    [[nodiscard]] Result<std::optional<Part<T>>> part(std::uint32_t id) const {
+        shmx_prefix found{};
+        const shmx_status status = shmx_following_stream(&raw_, id, &found);
+        if (status == SHMX_STATUS_NOTHING) return std::optional<Part<T>>();
+        if (status != SHMX_STATUS_OK) return Error::last(status);
+        if (found.total_bytes % sizeof(T) != 0) {
+            return Error(SHMX_STATUS_LENGTH, "stream " + std::to_string(id) + " will have no whole number of values");
+        }
+        const std::span<const T> values(static_cast<const T*>(found.data), found.bytes / sizeof(T));
+        return std::optional<Part<T>>(Part<T>{values, found.total_bytes / sizeof(T)});
+    }
+    shmx_client* client_ = nullptr;
+    shmx_following raw_ = detail::sized<shmx_following>();
+};
+
 // Sends control messages for a client, from any thread.
 class Sender {
 public:
@@ -1259,6 +1505,18 @@ public:
     [[nodiscard]] Result<Frame> read_id(std::uint64_t frame_id) {
         return detail::take(get(), shmx_client_read_id, frame_id);
     }
+    // The next frame while it is written, as soon as its producer has begun to hand it out; none when the time is up. A
+    // frame that is being written goes before one that was published and not taken yet. Where frames cannot be followed
+    // it comes with the whole frame.
+    template <Duration D>
+    [[nodiscard]] Result<Following> follow(const D& timeout) {
+        return follow_by(shmx_client_follow, detail::nanoseconds(timeout));
+    }
+    // The next one in order: each that was published since the last one, and then the one that is being written.
+    template <Duration D>
+    [[nodiscard]] Result<Following> follow_next(const D& timeout) {
+        return follow_by(shmx_client_follow_next, detail::nanoseconds(timeout));
+    }
     template <Duration D>
     [[nodiscard]] FrameRange<Client> frames(const D& timeout, Order order = Order::every) noexcept {
         return {*this, order, detail::nanoseconds(timeout)};
@@ -1304,6 +1562,17 @@ public:
 private:
     friend class Aligner;
     explicit Client(shmx_client* handle) noexcept : handle_(handle) {}
+    template <class Call>
+    [[nodiscard]] Result<Following> follow_by(Call call, std::uint64_t timeout_ns) {
+        Result<Following> following(std::in_place);
+        const shmx_status status = call(get(), timeout_ns, following->place());
+        if (status == SHMX_STATUS_OK) {
+            following->lent_by(get());
+        } else if (status != SHMX_STATUS_NOTHING) {
+            following.fail(Error::last(status));
+        }
+        return following;
+    }
     [[nodiscard]] shmx_client* get() const noexcept { return handle_.get(); }
     detail::Handle<shmx_client, shmx_client_free> handle_;
 };

@@ -48,7 +48,7 @@ fn open(client: Option<&mut shmx_client>) -> Result<&mut Open, Fault> {
 }
 
 #[inline]
-fn lender(client: Option<&mut shmx_client>) -> Result<&mut Lender<Client>, Fault> {
+pub(crate) fn lender(client: Option<&mut shmx_client>) -> Result<&mut Lender<Client>, Fault> {
     Ok(&mut open(client)?.lender)
 }
 
@@ -143,8 +143,8 @@ pub extern "C" fn shmx_client_read_id(
     })
 }
 
-/// Ends what is lent, and its lease with it. The next call that takes a frame does the same. With `lend` of a view only
-/// if it is still that frame, which is no error; with 0 whichever it is.
+/// Ends what is lent, and its lease with it; a frame that is followed is followed no more. The next call that takes a
+/// frame does the same. With `lend` of a view only if it is still that frame, which is no error; with 0 whichever it is.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -155,7 +155,7 @@ pub extern "C" fn shmx_client_release(client: Option<&mut shmx_client>, lend: u3
     })
 }
 
-/// Number of the lending, as `lend` of its view; 0 while no frame is lent.
+/// Number of the lending, as `lend` of its view; 0 while no frame is lent or followed.
 ///
 /// Keeps the view. Threads: one at a time.
 #[unsafe(no_mangle)]

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 
 /// Version of the interface that this header describes. It grows with every addition; what a version has, later ones
 /// have.
-pub const SHMX_ABI_VERSION: u32 = 3;
+pub const SHMX_ABI_VERSION: u32 = 4;
 
 /// In a field whose zero means the default: none at all.
 pub const SHMX_NONE: u32 = 0xFFFF_FFFF;

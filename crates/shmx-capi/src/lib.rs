@@ -6,8 +6,8 @@
 //! | `args` | what C passes, and the one place that follows its pointers |
 //! | `status` | statuses, the text of the last error, the border that no panic crosses |
 //! | `lend` | a reader and the frame that it has lent, side by side in one handle |
-//! | `server`, `options`, `writer` | the producer |
-//! | `client`, `tap`, `view`, `frame` | the readers, frames lent and frames kept |
+//! | `server`, `options`, `writer`, `fill` | the producer |
+//! | `client`, `tap`, `view`, `frame`, `follow` | the readers, frames lent, kept, and followed while they are written |
 //! | `waits`, `aligner` | several readers at once |
 //! | `inspector`, `region`, `names`, `events` | looking at regions |
 //! | `directory`, `stream`, `messages` | streams, and messages to the server |
@@ -22,6 +22,8 @@ mod client;
 mod consts;
 mod directory;
 mod events;
+mod fill;
+mod follow;
 mod frame;
 mod inspector;
 mod lend;
@@ -46,6 +48,7 @@ const _: () = {
     may_move::<shmx::Client>();
     may_move::<shmx::Tap>();
     may_move::<shmx::Frame<'static>>();
+    may_move::<shmx::Following<'static>>();
     may_move::<shmx_aligner>();
     may_move::<shmx_events>();
     may_be_shared::<shmx_wait_set>();
@@ -62,6 +65,8 @@ pub use client::*;
 pub use consts::*;
 pub use directory::*;
 pub use events::*;
+pub use fill::*;
+pub use follow::*;
 pub use frame::*;
 pub use inspector::*;
 pub use messages::*;

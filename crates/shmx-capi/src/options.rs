@@ -4,7 +4,7 @@ use crate::args::{Bytes, In, Versioned};
 use crate::consts::{SHMX_FOREVER, SHMX_NONE, duration};
 use crate::status::{Fault, shmx_status};
 use crate::stream::{reserved, shmx_stream_spec};
-use shmx::{Checksum, Client, ClientOptions, Hold, Server, ServerBuilder, Start, Tap, TapOptions, Verify};
+use shmx::{Checksum, Client, ClientOptions, Hold, NameLoss, Server, ServerBuilder, Start, Tap, TapOptions, Verify};
 
 /// Which frames carry a checksum.
 #[repr(C)]
@@ -68,6 +68,15 @@ pub const SHMX_SERVER_SHARED: u32 = 8;
 
 /// The server rings for every frame, so that taps can sleep.
 pub const SHMX_SERVER_RING_ALWAYS: u32 = 16;
+/// Streams of 4 MiB and more are copied past the producer's caches: for readers on a processor that is far away. Measure
+/// first. Since version 4.
+pub const SHMX_SERVER_STREAMING_STORES: u32 = 32;
+/// Once the name was taken away no frame is begun any more: SHMX_STATUS_NAME_LOST. Without this flag and the next one the
+/// server goes on for the readers that it has. Since version 4.
+pub const SHMX_SERVER_END_WITH_NAME: u32 = 64;
+/// Once the name was taken away a successor of the region is made under it, with the same streams, in which frames are
+/// numbered from 1; with SHMX_SERVER_SHARED as SHMX_SERVER_END_WITH_NAME. Since version 4.
+pub const SHMX_SERVER_COME_BACK: u32 = 128;
 
 /// How a server makes its region. Null for the whole means all defaults.
 #[repr(C)]
@@ -221,8 +230,17 @@ pub(crate) fn server(name: &str, options: In<shmx_server_options>) -> Result<(Se
         | SHMX_SERVER_REPLACE
         | SHMX_SERVER_HUGE_PAGES
         | SHMX_SERVER_SHARED
-        | SHMX_SERVER_RING_ALWAYS;
+        | SHMX_SERVER_RING_ALWAYS
+        | SHMX_SERVER_STREAMING_STORES
+        | SHMX_SERVER_END_WITH_NAME
+        | SHMX_SERVER_COME_BACK;
     check_flags(o.flags, known)?;
+    let on_name_loss = match o.flags & (SHMX_SERVER_END_WITH_NAME | SHMX_SERVER_COME_BACK) {
+        0 => NameLoss::Warn,
+        SHMX_SERVER_END_WITH_NAME => NameLoss::End,
+        SHMX_SERVER_COME_BACK => NameLoss::ComeBack,
+        _ => return Err(Fault::bad("options", "ends with the name and comes back", "set one of these flags")),
+    };
     if o.reserved != 0 {
         return Err(reserved("options"));
     }
@@ -232,6 +250,8 @@ pub(crate) fn server(name: &str, options: In<shmx_server_options>) -> Result<(Se
         .replace(o.flags & SHMX_SERVER_REPLACE != 0)
         .huge_pages(o.flags & SHMX_SERVER_HUGE_PAGES != 0)
         .ring_always(o.flags & SHMX_SERVER_RING_ALWAYS != 0)
+        .streaming_stores(o.flags & SHMX_SERVER_STREAMING_STORES != 0)
+        .on_name_loss(on_name_loss)
         .checksum(match o.checksum {
             0 => Checksum::Auto,
             1 => Checksum::Always,

@@ -2,7 +2,7 @@
 
 use shmx::error::{
     AlignError, AppendError, BeginError, CreateError, DirectoryReadError, LookupError, OpenError, PublishError,
-    ReadError, RemoveError, SendError, StaticError, WaitFdError, os,
+    ReadError, RemoveError, SendError, StaticError, Void, WaitFdError, os,
 };
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
@@ -31,7 +31,8 @@ pub enum shmx_status {
     BadSize = 4,
     /// The handle was closed.
     Closed = 5,
-    /// The server is of one thread, and a frame is under construction; or another thread uses the wait set.
+    /// The server is of one thread, and a frame is under construction; a stream of the frame is being filled; another
+    /// thread uses the wait set.
     Busy = 6,
     /// A fault of the library, stopped at its border. Please report it with the text.
     Panic = 7,
@@ -75,7 +76,7 @@ pub enum shmx_status {
     Duplicate = 37,
     /// The bytes are not whole elements.
     Length = 38,
-    /// It does not fit: into the frame, the directory or the control ring.
+    /// It does not fit: into the frame, the directory, the control ring, or what is left of a stream.
     Full = 39,
     /// The message can never fit into the control ring.
     TooLong = 40,
@@ -95,6 +96,10 @@ pub enum shmx_status {
     NotTaken = 47,
     /// The server's name was taken away, or leads to another object.
     NameLost = 48,
+    /// A stream of the frame was begun in pieces and lacks some.
+    Unfinished = 49,
+    /// A frame that was followed was given up by its producer: what was read of it is no frame.
+    Abandoned = 50,
 }
 
 statuses! {
@@ -108,6 +113,7 @@ statuses! {
     Length = 38 c"length", Full = 39 c"full", TooLong = 40 c"too long", NoControl = 41 c"no control",
     Empty = 42 c"empty", Checksum = 43 c"checksum", Damaged = 44 c"damaged", Lapped = 45 c"lapped",
     Unsupported = 46 c"unsupported", NotTaken = 47 c"not taken", NameLost = 48 c"name lost",
+    Unfinished = 49 c"unfinished", Abandoned = 50 c"abandoned",
 }
 
 /// An error on its way out. One word: a result that is larger goes through memory, also where all is well.
@@ -203,11 +209,12 @@ faults! {
         AppendError::Forked => S::Forked,
         AppendError::DuplicateStream { .. } => S::Duplicate,
         AppendError::Length { .. } => S::Length,
-        AppendError::Full { .. } | AppendError::Records { .. } => S::Full,
+        AppendError::Full { .. } | AppendError::Records { .. } | AppendError::Commit { .. } => S::Full,
         _ => S::BadArgument,
     };
     PublishError: |e| match e {
         PublishError::Empty => S::Empty,
+        PublishError::Unfinished { .. } => S::Unfinished,
         PublishError::Region(e) => begin(e),
         _ => S::System,
     };
@@ -219,6 +226,14 @@ faults! {
         _ => S::System,
     };
     ReadError: |e| read(e);
+    Void: |e| match e {
+        Void::Abandoned => S::Abandoned,
+        Void::ServerGone { .. } => S::ServerGone,
+        Void::Unfinished => S::Unfinished,
+        Void::Damaged => S::Damaged,
+        Void::Read(e) => read(e),
+        _ => S::System,
+    };
     LookupError: |e| lookup(e);
     DirectoryReadError: |e| directory(e);
     SendError: |e| match e {
@@ -404,6 +419,6 @@ mod tests {
             let found = unsafe { CStr::from_ptr(shmx_status_name(*number)) };
             assert_eq!(found, *name);
         }
-        assert_eq!(NAMES.last().map(|n| n.0), Some(S::NameLost as i32));
+        assert_eq!(NAMES.last().map(|n| n.0), Some(S::Abandoned as i32));
     }
 }

@@ -7,7 +7,7 @@
 use crate::args::{Array, Bytes, Give, Out, put, put_if_wanted};
 use crate::status::{Fault, guard, guard_value, shmx_status};
 use crate::stream::shmx_part;
-use shmx::{FrameWriter, Server, SharedServer};
+use shmx::{Filling, FrameWriter, Server, SharedServer, StreamRef};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::rc::Rc;
@@ -106,7 +106,7 @@ impl Core {
                     Some(timeout) => server.begin_frame_when_taken(timeout)?,
                 };
                 solo.lent.set(true);
-                Ok(shmx_writer { frame: Some(frame), owner: Self::Solo(solo.clone()) })
+                Ok(shmx_writer { frame: Some(frame), filling: None, owner: Self::Solo(solo.clone()) })
             }
             Self::Shared(server) => {
                 // SAFETY: it lives in the `Arc`, of which the writer has one and ends it last.
@@ -115,7 +115,7 @@ impl Core {
                     None => lasting.begin_frame()?,
                     Some(timeout) => lasting.begin_frame_when_taken(timeout)?,
                 };
-                Ok(shmx_writer { frame: Some(frame), owner: Self::Shared(server.clone()) })
+                Ok(shmx_writer { frame: Some(frame), filling: None, owner: Self::Shared(server.clone()) })
             }
         }
     }
@@ -129,12 +129,52 @@ impl Core {
 pub struct shmx_writer {
     /// Borrows the server in `owner`, and is ended before it. None only while it is being ended.
     frame: Option<FrameWriter<'static>>,
+    /// A stream that is filled in pieces and lacks some.
+    filling: Option<Filling>,
     owner: Core,
+}
+
+#[cold]
+fn being_filled() -> Fault {
+    let text = "a stream of the frame is being filled; commit the rest of it first, see shmx_writer_fill";
+    Fault::new(shmx_status::Busy, text)
+}
+
+#[cold]
+fn not_being_filled() -> Fault {
+    Fault::new(shmx_status::BadArgument, "no stream is being filled, or all of it is; begin with shmx_writer_fill")
 }
 
 impl shmx_writer {
     fn frame(&mut self) -> Result<&mut FrameWriter<'static>, Fault> {
         self.frame.as_mut().ok_or_else(|| Fault::closed("writer"))
+    }
+
+    /// The frame, to append to.
+    #[inline]
+    fn appending(&mut self) -> Result<&mut FrameWriter<'static>, Fault> {
+        if self.filling.is_some() { Err(being_filled()) } else { self.frame() }
+    }
+
+    pub(crate) fn fill(&mut self, stream: StreamRef<'_>, bytes: usize) -> Result<(), Fault> {
+        let filling = self.appending()?.begin_fill_as(stream, bytes)?;
+        self.filling = Some(filling).filter(|f| !f.is_filled());
+        Ok(())
+    }
+
+    pub(crate) const fn is_filling(&self) -> bool {
+        self.filling.is_some()
+    }
+
+    /// Goes on with the stream that is being filled.
+    pub(crate) fn filling<T>(
+        &mut self,
+        go_on: impl FnOnce(&mut FrameWriter<'static>, &mut Filling) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut filling = self.filling.take().ok_or_else(not_being_filled)?;
+        let result = self.frame().and_then(|frame| go_on(frame, &mut filling));
+        self.filling = Some(filling).filter(|f| !f.is_filled());
+        result
     }
 
     /// The frame, to be published: what comes of it, and the server is free again.
@@ -152,8 +192,9 @@ impl Drop for shmx_writer {
     }
 }
 
+/// The frame, to append to.
 fn frame(writer: Option<&mut shmx_writer>) -> Result<&mut FrameWriter<'static>, Fault> {
-    writer.ok_or_else(|| Fault::null("writer"))?.frame()
+    writer.ok_or_else(|| Fault::null("writer"))?.appending()
 }
 
 /// The one part that an array of one has.
@@ -175,7 +216,8 @@ pub extern "C" fn shmx_writer_append(writer: Option<&mut shmx_writer>, part: Arr
 }
 
 /// Makes room for `bytes` bytes of the stream's elements, to be written in place. The room is valid until the frame is
-/// published or abandoned, and holds whatever an earlier frame left there: write all of it.
+/// published or abandoned, and holds whatever an earlier frame left there: write all of it. Because it may be written at
+/// any time, followers do not have what is appended behind it before the frame is published; see shmx_writer_fill.
 ///
 /// Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -190,6 +232,8 @@ pub extern "C" fn shmx_writer_reserve(
         let asked = crate::frame::one_asked(&stream)?.asked("stream")?;
         room.need("room")?;
         put_if_wanted(room, frame.reserve_as(asked, bytes)?.as_mut_ptr().cast());
+        // The caller may write there until the end.
+        frame.hold_back();
         Ok(shmx_status::Ok)
     })
 }
@@ -243,6 +287,7 @@ pub extern "C" fn shmx_writer_room(
         let rest = frame.records_room()?;
         put(bytes, "bytes", rest.len())?;
         put_if_wanted(room, rest.as_mut_ptr().cast());
+        frame.hold_back();
         Ok(shmx_status::Ok)
     })
 }
@@ -269,7 +314,7 @@ pub extern "C" fn shmx_writer_info(
     slot: Out<u32>,
 ) -> shmx_status {
     guard("shmx_writer_info", || {
-        let frame = frame(writer)?;
+        let frame = writer.ok_or_else(|| Fault::null("writer"))?.frame()?;
         put_if_wanted(used, frame.used());
         put_if_wanted(left, frame.room());
         put_if_wanted(slot, frame.slot());

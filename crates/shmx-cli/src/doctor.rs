@@ -49,7 +49,10 @@ pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
     }
     let n = |s| all.iter().filter(|f| f.state == s).count();
     let (warnings, broken) = (n(State::Warning), n(State::Broken));
-    say(format_args!("{}, {broken} broken", units::count(warnings as u64, "warning")));
+    say(format_args!(
+        "{}, {broken} broken; docs/troubleshooting.md of the project goes by symptom",
+        units::count(warnings as u64, "warning")
+    ));
     if broken > 0 {
         bail!("this machine cannot be used as it is; the findings say what to do");
     }

@@ -48,6 +48,8 @@ mod wait;
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
@@ -65,16 +67,7 @@ fn main() -> ExitCode {
     };
     colour::choose(cli.color);
     common::set_quiet(cli.quiet);
-    let level = match cli.verbose {
-        0 if cli.quiet => "error",
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(colour::on_stderr()).init();
+    log(&cli);
     match stop::install().and_then(|()| run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if common::is_broken_pipe(&e) => ExitCode::SUCCESS,
@@ -83,6 +76,22 @@ fn main() -> ExitCode {
             exit::code(&e)
         }
     }
+}
+
+/// What the library says of itself, on stderr: by the options, or by RUST_LOG as `LEVEL` or `TARGET=LEVEL,...`.
+fn log(cli: &Cli) {
+    let level = match cli.verbose {
+        0 if cli.quiet => LevelFilter::ERROR,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let filter =
+        asked.and_then(|text| text.parse::<Targets>().ok()).unwrap_or_else(|| Targets::new().with_default(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour::on_stderr());
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {

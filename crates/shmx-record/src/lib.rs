@@ -32,6 +32,7 @@
 
 pub mod error;
 
+mod descriptor;
 mod edit;
 mod fields;
 mod format;

@@ -1,7 +1,7 @@
 //! Numbers of streams as numbers of messages.
 
+use crate::descriptor::Type;
 use crate::pb::Writer;
-use prost_types::field_descriptor_proto::Type;
 use shmx::{ElementType, bf16, f16};
 
 /// A type of numbers that messages can hold.

@@ -1,7 +1,6 @@
 //! The few parts of the protobuf encoding that the messages of a recording need.
 //!
-//! Written by hand because payloads of many megabytes go straight from the frame to the message here; the schemas that
-//! go with them are made by `prost-types` in `schema.rs`.
+//! Written by hand because payloads of many megabytes go straight from the frame to the message here.
 
 /// Appends fields to a message.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! Protobuf schemas of the messages in a recording, as the descriptor sets that MCAP viewers read.
 
-use prost::Message;
-use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{
+use crate::descriptor::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    FileDescriptorSet,
+    FileDescriptorSet, Label, OneofDescriptorProto, Type,
 };
 
 /// Encoding of schemas and messages.
@@ -55,7 +53,6 @@ fn file(package: &str, name: &str, imports: &[&str], messages: Vec<DescriptorPro
         dependency: imports.iter().map(|&s| s.into()).collect(),
         message_type: messages,
         syntax: Some("proto3".into()),
-        ..FileDescriptorProto::default()
     }
 }
 
@@ -85,7 +82,7 @@ fn frame_file() -> FileDescriptorProto {
     use crate::format::field as f;
     // A field that may be absent needs a synthetic choice of one in proto3.
     let optional = |f, choice| FieldDescriptorProto { proto3_optional: Some(true), oneof_index: Some(choice), ..f };
-    let choice = |name: &str| prost_types::OneofDescriptorProto { name: Some(name.into()), options: None };
+    let choice = |name: &str| OneofDescriptorProto { name: Some(name.into()) };
     let mut m = message(
         "Frame",
         vec![
@@ -135,7 +132,7 @@ pub(crate) fn fields(region: &str, streams: &[FieldSpec<'_>]) -> Schema {
         let f = field(s.name, s.number as i32, s.ty);
         all.push(if s.single {
             let oneof_index = Some(choices.len() as i32);
-            choices.push(prost_types::OneofDescriptorProto { name: Some(format!("_{}", s.name)), options: None });
+            choices.push(OneofDescriptorProto { name: Some(format!("_{}", s.name)) });
             FieldDescriptorProto { proto3_optional: Some(true), oneof_index, ..f }
         } else {
             repeated(f)
@@ -252,9 +249,8 @@ pub(crate) fn point_cloud() -> Schema {
         value: ["UNKNOWN", "UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "FLOAT32", "FLOAT64"]
             .iter()
             .zip(0..)
-            .map(|(&name, n)| EnumValueDescriptorProto { name: Some(name.into()), number: Some(n), options: None })
+            .map(|(&name, n)| EnumValueDescriptorProto { name: Some(name.into()), number: Some(n) })
             .collect(),
-        ..EnumDescriptorProto::default()
     };
     let mut packed = message(
         "PackedElementField",
@@ -281,4 +277,33 @@ pub(crate) fn point_cloud() -> Schema {
     let main = file("foxglove", "foxglove/PointCloud.proto", &[TIMESTAMP, POSE, packed_file, FRAME], vec![cloud]);
     let packed = file("foxglove", packed_file, &[], vec![packed]);
     schema("foxglove.PointCloud", [vec![timestamp(), frame_file()], pose_files(), vec![packed, main]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+
+    /// Another's library reads what is written here, and would write the same bytes.
+    #[test]
+    fn schemas_are_descriptor_sets() {
+        let all = [
+            (frame(), 1, 11),
+            (lifecycle(), 1, 3),
+            (values("FloatValues", Type::Float), 1, 4),
+            (raw_image(), 2, 9),
+            (compressed_image(), 2, 6),
+            (point_cloud(), 6, 20),
+        ];
+        for (schema, files, fields) in all {
+            let set = prost_types::FileDescriptorSet::decode(&*schema.data).unwrap();
+            assert_eq!(set.encode_to_vec(), schema.data, "{}", schema.name);
+            assert_eq!(set.file.len(), files, "{}", schema.name);
+            let messages: Vec<_> = set.file.iter().flat_map(|f| &f.message_type).collect();
+            assert_eq!(messages.iter().map(|m| m.field.len()).sum::<usize>(), fields, "{}", schema.name);
+            let last = set.file.last().unwrap();
+            let full = |m: &prost_types::DescriptorProto| format!("{}.{}", last.package(), m.name());
+            assert!(last.message_type.iter().any(|m| full(m) == schema.name), "{}", schema.name);
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! | H4 | end, n > 1: n to n - 1; n = 1: to "ending" | AcqRel: all reads of all leases stay before the bit is cleared |
 //! | H5 | end, ending: clear the bit (R6), count = 0 | Release, pairs with H1 |
 //! | H6 | a lease that was not counted is kept: count = 1 | Relaxed: as H2 |
+//! | H7 | another lease beside a counted one: n to n + 1 | Relaxed: as H3; the one that is there keeps n from 0 |
 
 use crate::progress;
 use crate::reader::{self, Disturbed, FrameSnapshot};
@@ -160,6 +161,15 @@ impl Holds {
             self.0.store(if hold.is_verified() { 1 | VERIFIED } else { 1 }, Ordering::Relaxed);
             hold.0 |= Hold::COUNTED;
         }
+    }
+
+    /// Another lease beside `hold`, which is counted from now on; each of the two is ended by itself. Called by the
+    /// thread that begins leases.
+    pub fn share(&self, hold: &mut Hold) -> Hold {
+        self.count(hold);
+        // H7.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        *hold
     }
 
     /// Notes that the checksum of the frame under `hold` is right, for those who begin while it lasts. Called by the

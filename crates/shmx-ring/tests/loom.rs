@@ -264,6 +264,34 @@ fn writers_wait_for_the_last_of_several_leases() {
     });
 }
 
+/// As above, of leases that were made of one: a frame that is followed, and what was kept of it.
+#[test]
+fn writers_wait_for_the_last_share_of_a_lease() {
+    loom::model(|| {
+        let (shared, claimer, publisher) = one_frame();
+        let ((ring, holds), mut seen) = (&*shared, FrameSnapshot::default());
+        let mut first = holds.begin_alone(ring.slot(0), 3, &mut seen).unwrap();
+        let [second, third] = [(), ()].map(|()| holds.share(&mut first));
+        holds.end(ring.slot(0), 3, second);
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (ring, holds) = &*shared;
+                assert_eq!(plain(ring, 0), 1);
+                holds.end(ring.slot(0), 3, third);
+            })
+        };
+        let fourth = holds.share(&mut first);
+        holds.end(ring.slot(0), 3, first);
+        assert_eq!(plain(ring, 0), 1);
+        holds.end(ring.slot(0), 3, fourth);
+        let _ = publish(ring, &claimer, &publisher, 2);
+        other.join().unwrap();
+        assert_eq!(reader::leases(ring.slot(0)), 0, "no bit is left behind");
+        assert!(publish(ring, &claimer, &publisher, 3));
+    });
+}
+
 #[test]
 #[cfg(not(loom_weak_sc))]
 fn a_lease_that_ends_takes_no_bit_from_one_that_begins() {

@@ -399,6 +399,12 @@ impl Held<'_> {
         self.owner.has_room_to_keep()
     }
 
+    /// Another lease beside this one, that outlives the client.
+    pub(crate) fn share(&mut self) -> Option<Lease> {
+        let hold = self.owner.holds.get(self.slot as usize)?.share(&mut self.hold);
+        Some(Lease { owner: self.owner.clone(), slot: self.slot, hold })
+    }
+
     /// A lease that outlives the client.
     #[inline]
     pub(crate) fn keep(self) -> Lease {

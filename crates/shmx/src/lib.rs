@@ -59,7 +59,7 @@ mod slot;
 mod wait;
 
 pub use align::{AlignBy, Aligned, Aligner, Source};
-pub use client::{Client, ClientOptions, ControlSender, Following, Hold, Order, Part, Step};
+pub use client::{Client, ClientOptions, ControlSender, Following, Hold, KeptPart, Order, Part, Step};
 #[cfg(feature = "async")]
 pub use client::{FrameStream, IntoStreamError};
 #[cfg(all(feature = "tokio", unix))]
@@ -80,8 +80,8 @@ pub use schema::meta;
 pub use schema::spec::StreamSpec;
 pub use schema::stream::{Stream, StreamId};
 pub use server::{
-    Checksum, ControlBatch, ControlMsg, DamagedRing, FrameWriter, NameLoss, Server, ServerBuilder, SharedServer,
-    StreamFill,
+    Checksum, ControlBatch, ControlMsg, DamagedRing, Filling, FrameWriter, NameLoss, Server, ServerBuilder,
+    SharedServer, StreamFill,
 };
 pub use slot::verify::Verify;
 pub use wait::notice::Token;

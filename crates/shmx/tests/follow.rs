@@ -10,7 +10,10 @@ mod slow_viewer;
 
 use common::{LIMIT, Other, this_program, unique, within_limit};
 use shmx::error::{AppendError, BeginError, PublishError, ReadError, ServerEnd, ValueError, Void};
-use shmx::{Checksum, ChecksumState, Client, Following, Hold, Inspector, Server, SharedServer, Step, Stream, Verify};
+use shmx::{
+    Checksum, ChecksumState, Client, ElementType, Following, Hold, Inspector, Server, SharedServer, Step, Stream,
+    StreamRef, Verify,
+};
 use shmx_abi::extension::STAMP_OPEN;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -316,6 +319,70 @@ fn an_unfinished_stream_is_not_published() {
     let empty = frame.fill_stream(IMAGE, 0).unwrap();
     assert!(empty.is_filled());
     assert!(frame.publish_frame(0.0).is_ok());
+}
+
+const ASKED: StreamRef<'static> = StreamRef { id: 1, name: Some(b"image"), element: Some((ElementType::U32, 1)) };
+
+#[test]
+fn a_stream_of_a_type_known_at_run_time_is_filled_in_pieces() {
+    let (mut server, name) = serve("follow-as");
+    let mut client = follower(&name);
+    let mut frame = server.begin_frame().unwrap();
+    assert!(matches!(frame.begin_fill_as(ASKED, 7), Err(AppendError::Length { .. })));
+    let wrong = StreamRef { element: Some((ElementType::F32, 1)), ..ASKED };
+    assert!(matches!(frame.begin_fill_as(wrong, 8), Err(AppendError::Stream(_))));
+    let mut fill = frame.begin_fill_as(ASKED, 16).unwrap();
+    frame.rest_of(&fill)[..6].fill(1);
+    frame.commit(&mut fill, 6).unwrap();
+    let mut read = client.follow(LIMIT).unwrap().unwrap();
+    assert_eq!(read.wait(LIMIT), Ok(Step::More));
+    assert_eq!(image(&read), [0x0101_0101], "whole values of what is there");
+    assert!(!read.is_whole() && read.directory().unwrap().streams.len() == 2);
+    frame.rest_of(&fill).fill(1);
+    frame.commit(&mut fill, 10).unwrap();
+    frame.append_value(ROW, 3).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let whole = read.finish(LIMIT).unwrap();
+    assert_eq!(whole.get(IMAGE).unwrap(), [0x0101_0101; 4]);
+}
+
+#[test]
+fn what_may_still_be_written_is_not_handed_out() {
+    let name = unique("follow-held");
+    let builder = Server::builder(&name).slots(4).stream(IMAGE, LEN as u32).stream(ROW, 1).checksum(Checksum::Always);
+    let mut server = builder.create().unwrap();
+    let mut client = Client::options().verify(Verify::Always).open(&name).unwrap();
+    assert!(client.follow(Duration::ZERO).unwrap().is_none());
+    let other = Other::of(&server);
+    let row = StreamRef { id: 2, name: Some(b"row"), element: Some((ElementType::U64, 1)) };
+    for held in [true, false] {
+        let mut frame = server.begin_frame().unwrap();
+        // Where its data lies: the first stream's, behind the headers of the slot and of the record.
+        let at = server_slot(&other, frame.slot()) + size_of_val(other.slot(frame.slot())) + 24;
+        frame.reserve_as(row, 8).unwrap().fill(0);
+        if held {
+            frame.hold_back();
+        }
+        frame.append_as(ASKED, &[5; 4 * LEN]).unwrap();
+        assert_eq!(is_open(&other, frame.slot()), !held);
+        // As a program in C does through a pointer that it has kept.
+        common::memory::bytes(&other.0)[at].store(9, Ordering::Relaxed);
+        frame.publish_frame(0.0).unwrap();
+        let read = client.follow(LIMIT);
+        if held {
+            let whole = read.unwrap().unwrap().finish(LIMIT).unwrap();
+            assert_eq!(whole.value(ROW).unwrap(), u64::from_ne_bytes([9, 0, 0, 0, 0, 0, 0, 0]));
+        } else {
+            assert!(matches!(read, Err(ReadError::Checksum { .. })), "it was hashed before");
+        }
+    }
+    // A stream that is begun in pieces says that what lies before it is final.
+    let mut frame = server.begin_frame().unwrap();
+    frame.reserve_as(row, 8).unwrap().fill(0);
+    frame.hold_back();
+    let mut fill = frame.begin_fill_as(ASKED, 8).unwrap();
+    frame.commit(&mut fill, 4).unwrap();
+    assert!(is_open(&other, frame.slot()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is installed, as others use it: the README's program as printed, the examples, pkg-config; then moved elsewhere,
+//! What is installed, as others use it: the documents' program as printed, the examples, pkg-config; then moved elsewhere,
 //! and removed.
 
 use super::install::Prefix;
@@ -31,7 +31,7 @@ pub(super) fn test(tally: &mut Tally, target: &Path, quick: bool, in_ci: bool) -
         Ok(())
     })?;
     step::check(tally, "the archive that was installed", || archive(&first, &at("by-archive")))?;
-    step::check(tally, "the README's C++ program, as printed", || readme(&cmake, &first, &at("readme")))?;
+    step::check(tally, "the documents' C++ program, as printed", || readme(&cmake, &first, &at("readme")))?;
     step::check(tally, "examples, by CMake, from where the installation was moved", || {
         fs::rename(&first, &moved)?;
         let built = build(&cmake, Path::new(EXAMPLES), &at("examples"), &moved)?;
@@ -116,8 +116,9 @@ fn blocks(document: &str) -> Vec<(String, String)> {
 
 fn readme(cmake: &Path, prefix: &Path, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
-    let files = blocks(&fs::read_to_string("README.md")?);
-    ensure!(files.len() == 3, "the README has a CMakeLists.txt and two programs: {}", files.len());
+    let mut files = blocks(&fs::read_to_string("README.md")?);
+    files.extend(blocks(&fs::read_to_string("docs/cpp.md")?));
+    ensure!(files.len() == 3, "README and docs/cpp.md have a CMakeLists.txt and two programs: {}", files.len());
     for (name, text) in files {
         fs::write(dir.join(name), text)?;
     }
@@ -162,7 +163,7 @@ fn examples(built: &Path) -> Result<()> {
     for inspector in ["inspector_c", "inspector_cpp"] {
         both(built, "server_c", inspector, &["--then-stop"])?;
     }
-    Ok(())
+    both(built, "slow_camera_c", "slow_viewer_cpp", &["3"])
 }
 
 /// Nothing but the interface is visible in it, and it works.

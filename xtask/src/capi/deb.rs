@@ -37,7 +37,7 @@ fn make(tool: &Path, target: &Path, package: &Path) -> Result<()> {
     Prefix::at(Path::new("/usr"), Some(stage))?.install(target, &version()?)?;
     fs::create_dir_all(package.parent().context("no folder for the package")?)?;
     let mut c = Command::new(tool);
-    c.args(["--package", "shmx-capi", "--no-build", "--no-strip", "--quiet", "--output"]).arg(package);
+    c.args(["--package", "shmx-capi", "--no-build", "--no-strip", "--fast", "--quiet", "--output"]).arg(package);
     output(&mut c)?;
     println!("   {}, {} KB", package.display(), fs::metadata(package)?.len() / 1000);
     Ok(())

@@ -77,7 +77,8 @@ impl Prefix {
     pub(super) fn install(mut self, target: &Path, version: &str) -> Result<()> {
         ensure!(cfg!(target_os = "linux"), "installing is written for Linux; see docs/cpp.md for Windows");
         let mut build = cargo(&["build", "--release", "-p", "shmx-capi", "-p", "shmx-cli"]);
-        ensure!(build.status()?.success(), "the libraries cannot be built");
+        // Incremental builds are larger.
+        ensure!(build.env("CARGO_INCREMENTAL", "0").status()?.success(), "the libraries cannot be built");
         let release = target.join("release");
         self.libraries(&release, version)?;
         for file in ["shmx.h", "shmx.hpp"] {

@@ -3,6 +3,7 @@
 use crate::interop::output;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -147,7 +148,12 @@ impl Peer {
 /// One serves, the other reads: every value of every frame is compared.
 pub(super) fn pair(server: &Peer, reader: &Peer, ticks: u32) -> Result<()> {
     let name = region();
-    let ticks = if server.slow || reader.slow { 100 } else { ticks };
+    // A slow reader takes few frames of a quick server.
+    let ticks = match (server.slow, reader.slow) {
+        (true, _) => 100,
+        (false, true) => 20_000,
+        (false, false) => ticks,
+    };
     let mut serve = server.command(&["serve", &name, "1"])?;
     let mut read = reader.command(&["read", &name, &ticks.to_string()])?;
     let mut serving = start(&mut serve)?;
@@ -162,5 +168,31 @@ pub(super) fn pair(server: &Peer, reader: &Peer, ticks: u32) -> Result<()> {
     sent?;
     ensure!(frames.starts_with("read ") && frames.trim() != "read 0", "{} read nothing: {frames}", reader.label);
     ensure!(!stayed || server.leaves, "{} left its region behind", server.label);
+    Ok(())
+}
+
+/// One hands out frames in pieces and is killed in the middle of the last one, of which the other has half: there is no
+/// such frame.
+pub(super) fn pieces(server: &Peer, reader: &Peer) -> Result<()> {
+    let name = region();
+    let mut serve = server.command(&["serve", &name])?;
+    let mut read = reader.command(&["read", &name])?;
+    let mut serving = start(&mut serve)?;
+    let mut reading = start(&mut read)?;
+    // The reader gives up by itself if nothing comes.
+    let mut said = BufReader::new(reading.stdout.take().context("no pipe")?).lines();
+    let half = said.next().transpose()?;
+    let alive = serving.try_wait()?.is_none();
+    let _ = serving.kill();
+    let killed = finish(&mut serving, &serve);
+    let ended = said.next().transpose()?.unwrap_or_default();
+    finish(&mut reading, &read).with_context(|| format!("{} follows {}", reader.label, server.label))?;
+    left(&name);
+    ensure!(alive, "{} ended by itself: {killed:?}", server.label);
+    ensure!(half.as_deref() == Some("half"), "{} said {half:?}", reader.label);
+    let words: Vec<&str> = ended.split_whitespace().collect();
+    // One frame in seven is given up, which the reader need not see; the last one comes to nothing.
+    let ["frames", "52", "voids", voids] = words[..] else { bail!("{} said {ended}", reader.label) };
+    ensure!((1..=9).contains(&voids.parse::<u32>()?), "{ended}");
     Ok(())
 }

@@ -21,15 +21,15 @@ pub(super) fn test(tally: &mut Tally, tools: &Tools<'_>) -> Result<()> {
     let dir = tools.dir.join("dll");
     step::check(tally, "DLL, import library and headers", || install(tools, &dir))?;
     step::check(tally, "symbols of the DLL", || symbols(&dir.join("bin/shmx.dll")))?;
-    for (name, source) in [("features", "c/features.c"), ("waits", "c/waits.c")] {
+    for name in ["features", "waits", "follow"] {
         step::check(tally, &format!("{name} in C, with the DLL"), || {
-            let program = compile(&dir, name, source)?;
+            let program = compile(&dir, name)?;
             let said = run(tools, &program, &[&format!("shmxt-{}-{name}", std::process::id())])?;
             ensure!(said.trim_end().ends_with(": ok"), "it said {said}");
             Ok(())
         })?;
     }
-    step::check(tally, "two programs in C, with the DLL", || pair(tools, &compile(&dir, "peer", "c/peer.c")?))
+    step::check(tally, "two programs in C, with the DLL", || pair(tools, &compile(&dir, "peer")?))
 }
 
 fn tool(name: &str) -> Command {
@@ -80,12 +80,13 @@ fn symbols(dll: &Path) -> Result<()> {
     Ok(())
 }
 
-fn compile(dir: &Path, name: &str, source: &str) -> Result<PathBuf> {
+/// A program of the tests in C.
+fn compile(dir: &Path, name: &str) -> Result<PathBuf> {
     // Windows looks for the DLL where the program lies.
     let program = dir.join(format!("bin/{name}.exe"));
     let mut c = tool("gcc");
     c.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-D__USE_MINGW_ANSI_STDIO=1"]);
-    c.arg("-I").arg(dir.join("include")).arg(format!("{CRATE}/tests/{source}")).arg("-o").arg(&program);
+    c.arg("-I").arg(dir.join("include")).arg(format!("{CRATE}/tests/c/{name}.c")).arg("-o").arg(&program);
     // The rest of the compiler's own libraries goes into the program.
     output(c.arg(dir.join("lib/libshmx.dll.a")).args(["-static", "-pthread"]))?;
     Ok(program)

@@ -61,6 +61,68 @@ static void constants() {
     static_assert(align_up(1, 64) == 64);
 }
 
+#define AT(type, field) SAY("%s.%s %zu %zu", #type, #field, offsetof(type, field), sizeof(type::field))
+
+// Where each field lies, and how large it is.
+static void fields() {
+    AT(TLV, type);
+    AT(TLV, length);
+    AT(StaticStreamDesc, stream_id);
+    AT(StaticStreamDesc, element_type);
+    AT(StaticStreamDesc, components);
+    AT(StaticStreamDesc, layout);
+    AT(StaticStreamDesc, bytes_per_elem);
+    AT(StaticStreamDesc, reserved);
+    AT(StaticStreamDesc, name_len);
+    AT(StaticStreamDesc, extra_len);
+    AT(FrameStreamTLV, stream_id);
+    AT(FrameStreamTLV, elem_count);
+    AT(FrameStreamTLV, bytes_payload);
+    AT(FrameStreamTLV, reserved);
+    AT(GlobalHeader, magic);
+    AT(GlobalHeader, ver_major);
+    AT(GlobalHeader, ver_minor);
+    AT(GlobalHeader, endianness);
+    AT(GlobalHeader, session_id);
+    AT(GlobalHeader, static_gen);
+    AT(GlobalHeader, static_hash);
+    AT(GlobalHeader, static_offset);
+    AT(GlobalHeader, static_bytes_cap);
+    AT(GlobalHeader, static_bytes_used);
+    AT(GlobalHeader, slots);
+    AT(GlobalHeader, slot_stride);
+    AT(GlobalHeader, slots_offset);
+    AT(GlobalHeader, frame_bytes_cap);
+    AT(GlobalHeader, reader_slots);
+    AT(GlobalHeader, reader_slot_stride);
+    AT(GlobalHeader, readers_offset);
+    AT(GlobalHeader, control_offset);
+    AT(GlobalHeader, control_per_reader);
+    AT(GlobalHeader, control_stride);
+    AT(GlobalHeader, frame_seq);
+    AT(GlobalHeader, write_index);
+    AT(GlobalHeader, readers_connected);
+    AT(GlobalHeader, reserve_index);
+    AT(FrameHeader, session_id_copy);
+    AT(FrameHeader, frame_id);
+    AT(FrameHeader, sim_time);
+    AT(FrameHeader, payload_bytes);
+    AT(FrameHeader, tlv_count);
+    AT(FrameHeader, checksum);
+    AT(FrameHeader, reserved);
+    AT(ReaderSlot, reader_id);
+    AT(ReaderSlot, heartbeat);
+    AT(ReaderSlot, last_frame_seen);
+    AT(ReaderSlot, in_use);
+    AT(ReaderSlot, pad);
+    AT(ReaderSlot, reserved);
+    const StaticStreamInfo info{1, DT_F32, 3, LAYOUT_AOS_VECTOR, 12, "x", {7}};
+    const DecodedItem decoded{&info, 4, 5};
+    const InspectItem item{&info, 4, 5};
+    SAY("%u %s %zu %d %u %u %d %u %u", info.id, info.name.c_str(), info.extra.size(), decoded.ptr == &info, decoded.bytes,
+        decoded.elem_count, item.ptr == &info, item.bytes, item.elem_count);
+}
+
 static void map(const std::string& name) {
     Map one, other;
     SAY("map %d %zu", one.data() == nullptr, one.size());
@@ -105,6 +167,7 @@ int main(int argc, char** argv) {
     if (argc != 2) return 2;
     const std::string name = argv[1];
     constants();
+    fields();
     map(name);
 
     Client client;

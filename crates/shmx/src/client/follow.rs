@@ -4,11 +4,12 @@
 
 use super::state::Client;
 use super::wait::{self, Order};
-use crate::attachment::Detached;
+use crate::attachment::{Detached, Lease};
 use crate::cursor::Look;
-use crate::error::{ReadError, ValueError, Void};
+use crate::error::{DirectoryReadError, ReadError, ValueError, Void};
 use crate::frame::Frame;
 use crate::region::leased_payload;
+use crate::schema::directory::Directory;
 use crate::schema::key::StreamKey;
 use crate::slot::read::{Miss, Sum, check_meta};
 use crate::wait::SLICE;
@@ -19,6 +20,7 @@ use shmx_os::futex;
 use shmx_ring::progress::{self, Progress};
 use shmx_ring::view::Slots;
 use shmx_ring::{doorbell, reader};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Looks at a frame between two readings of the clock.
@@ -99,6 +101,30 @@ impl<T> Part<'_, T> {
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.values.len() == self.len
+    }
+}
+
+/// The payload of a frame that is followed, as far as it was there when it was kept: [`Following::keep`].
+///
+/// Its bytes are final, whatever becomes of the frame; whether there is a frame only [`Following::finish`] says. Goes to
+/// other threads, outlives the client, and holds the slot like a frame that was kept.
+#[derive(Debug)]
+pub struct KeptPart {
+    lease: Lease,
+    len: usize,
+}
+
+impl KeptPart {
+    /// The payload as far as it was there.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.lease.payload(self.len)
+    }
+
+    /// The streams as far as they were there, in their order. The last one may be there in part.
+    #[must_use]
+    pub fn streams(&self) -> StreamPrefixes<'_> {
+        StreamPrefixes::new(self.payload())
     }
 }
 
@@ -373,6 +399,27 @@ impl<'c> Following<'c> {
         }
     }
 
+    /// The stream directory of the region as it is now. Read anew only if it has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryReadError`].
+    pub fn directory(&self) -> Result<Arc<Directory>, DirectoryReadError> {
+        self.client.as_ref().map_or(Err(DirectoryReadError::NotRead), |client| client.directory())
+    }
+
+    /// The session that writes it.
+    #[must_use]
+    pub fn session_id(&self) -> u64 {
+        self.client.as_ref().map_or(0, |client| client.session_id())
+    }
+
+    /// Whether the frame is whole and published, as of the last look at it.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.state, State::Whole(_))
+    }
+
     /// The payload so far.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
@@ -390,6 +437,44 @@ impl<'c> Following<'c> {
     #[must_use]
     pub fn streams(&self) -> StreamPrefixes<'_> {
         StreamPrefixes::new(self.payload())
+    }
+
+    /// The payload so far, for as long as anybody likes. `None` once the frame is void, and for one that was copied.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use shmx::{Client, Server, Stream};
+    /// # use std::time::Duration;
+    /// # const IMAGE: Stream<u8> = Stream::new(1, "image");
+    /// # let name = format!("doc-keep-part-{}", std::process::id());
+    /// # let mut server = Server::builder(&name).stream(IMAGE, 4096).create()?;
+    /// # let mut reader = Client::open(&name)?;
+    /// # assert!(reader.follow(Duration::ZERO)?.is_none());
+    /// # let mut frame = server.begin_frame()?;
+    /// # let mut image = frame.fill_stream(IMAGE, 4096)?;
+    /// # image.write(&[3; 1024])?;
+    /// let mut coming = reader.follow(Duration::from_secs(1))?.expect("one is being written");
+    /// coming.wait(Duration::from_secs(1))?;
+    /// let kept = coming.keep().expect("it is leased");
+    /// drop(coming);
+    /// # drop(frame);
+    /// let first = kept.streams().next().expect("it was begun")?;
+    /// assert_eq!((first.stream.data, first.bytes), (&[3; 1024][..], 4096));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn keep(&mut self) -> Option<KeptPart> {
+        let client = self.client.as_deref()?;
+        let (lease, len) = match &mut self.state {
+            State::Open(open) => (&mut open.lease, open.seen as usize),
+            State::Whole(found) => (found, client.taken.current.meta.payload_bytes as usize),
+            State::Void(_) => return None,
+        };
+        lease.as_ref()?.slot()?;
+        let mut held = lease.take()?.attach(&client.shared)?;
+        let shared = held.share();
+        *lease = Some(Detached::of(Some(held)));
+        shared.map(|lease| KeptPart { lease, len })
     }
 
     /// What there is of a stream; `None` if it was not begun yet, and once the frame is void.

@@ -14,7 +14,7 @@ mod tokio_stream;
 mod wait;
 
 pub use control::ControlSender;
-pub use follow::{Following, Part, Step};
+pub use follow::{Following, KeptPart, Part, Step};
 pub use options::{ClientOptions, Hold};
 pub use state::Client;
 #[cfg(feature = "async")]

@@ -2,6 +2,8 @@
 //!
 //! `Debug` prints the same text as `Display`, followed by the causes, so that a `main` that returns
 //! `Result<(), Box<dyn Error>>` ends with words. `Display` leaves the causes to [`std::error::Error::source`].
+//!
+//! The project's `docs/troubleshooting.md` goes by symptom, and says what lies behind the errors.
 
 mod client;
 mod server;

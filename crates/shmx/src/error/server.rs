@@ -383,14 +383,20 @@ pub enum AppendError {
         used: u32,
     },
     /// More was committed than the stream has left.
-    #[error("stream {id}: {asked} elements were committed and {left} are left; commit what was written")]
+    #[error("stream {id}: {asked} were committed and {left} are left; commit what was written")]
     Commit {
         /// The stream.
         id: u32,
-        /// Elements committed.
+        /// Elements committed, or bytes of a [`crate::Filling`].
         asked: usize,
-        /// Elements left.
+        /// Elements or bytes left.
         left: usize,
+    },
+    /// Another stream of the frame is being filled in pieces.
+    #[error("stream {id} is not filled yet; commit all of it before another stream is filled in pieces")]
+    Unfinished {
+        /// The one that is being filled.
+        id: u32,
     },
     /// Records taken from elsewhere do not fit.
     #[error("the records do not fit: {full}; create the region with more `frame_bytes`")]

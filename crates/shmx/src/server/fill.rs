@@ -1,7 +1,9 @@
 //! A stream that is filled in pieces, each of which followers may read before the frame is published.
 
+use super::filling::Filling;
 use super::frame::FrameWriter;
 use crate::error::AppendError;
+use crate::schema::asked::StreamRef;
 use crate::schema::key::StreamKey;
 use shmx_abi::PlainElement;
 use shmx_abi::frame::DATA_OFFSET;
@@ -42,6 +44,75 @@ pub struct StreamFill<'f, 'a, T> {
     of: PhantomData<T>,
 }
 
+impl FrameWriter<'_> {
+    /// Makes room for `elem_count` elements of a stream, which are written and committed in pieces, in place.
+    ///
+    /// Other streams may be appended meanwhile, behind it. Followers get them once this one is filled.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn begin_fill(&mut self, id: u32, elem_count: u32) -> Result<Filling, AppendError> {
+        self.begin_filling_of(|frame| Ok((id, frame.reserve_raw(id, elem_count)?.len())))
+    }
+
+    /// The same for `len` bytes of values whose type is known at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; the frame is as before then.
+    pub fn begin_fill_as(&mut self, stream: StreamRef<'_>, len: usize) -> Result<Filling, AppendError> {
+        self.begin_filling_of(|frame| frame.reserve_values_as(stream, len).map(|id| (id, len)))
+    }
+
+    fn begin_filling_of(
+        &mut self,
+        reserve: impl FnOnce(&mut Self) -> Result<(u32, usize), AppendError>,
+    ) -> Result<Filling, AppendError> {
+        self.check_filled()?;
+        let at = self.used() + DATA_OFFSET;
+        let (id, len) = reserve(self)?;
+        if len > 0 {
+            self.begin_filling(at);
+        }
+        // It was reserved, so it fits in a `u32`.
+        Ok(Filling::new(id, at, len as u32))
+    }
+
+    /// The bytes of the stream that are not committed yet. They hold whatever an earlier frame left there. None in a
+    /// forked child, and none of another frame's stream.
+    pub fn rest_of(&mut self, filling: &Filling) -> &mut [u8] {
+        if self.server().region.os.is_forked() || !self.is_filling(filling) {
+            return &mut [];
+        }
+        let ((_, at, len), done) = (filling.record(), filling.committed());
+        self.room_from(at + done as u32).get_mut(..len - done).unwrap_or_default()
+    }
+
+    /// Takes the first `bytes` of [`FrameWriter::rest_of`] as final, and with them all streams before this one.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Commit`] if there are not that many, [`AppendError::Forked`]; nothing was committed then.
+    pub fn commit(&mut self, filling: &mut Filling, bytes: usize) -> Result<(), AppendError> {
+        if self.server().region.os.is_forked() {
+            return Err(AppendError::Forked);
+        }
+        let (id, at, len) = filling.record();
+        let left = if self.is_filling(filling) { len - filling.committed() } else { 0 };
+        if bytes > left || filling.advance(bytes).is_none() {
+            return Err(AppendError::Commit { id, asked: bytes, left });
+        }
+        if filling.is_filled() {
+            self.end_filling(at);
+        }
+        if bytes > 0 {
+            self.commit_up_to(at + filling.committed() as u32);
+        }
+        Ok(())
+    }
+}
+
 impl<'a> FrameWriter<'a> {
     /// Makes room for `len` values that are written and committed in pieces, in place.
     ///
@@ -53,6 +124,7 @@ impl<'a> FrameWriter<'a> {
         stream: impl StreamKey<T>,
         len: usize,
     ) -> Result<StreamFill<'_, 'a, T>, AppendError> {
+        self.check_filled()?;
         let at = self.used() + DATA_OFFSET;
         let id = self.reserve_values::<T>(stream.key(), len)?;
         if len > 0 {

@@ -3,6 +3,7 @@
 //! Length: one type, whose fields nothing outside may touch.
 
 use super::checksum::{Checksum, SMALL};
+use super::filling::Filling;
 use super::shared::SharedServer;
 use super::state::{Producing, Server};
 use crate::error::{AppendError, BeginError, LookupError, PublishError};
@@ -12,7 +13,7 @@ use crate::schema::directory::{Directory, StreamInfo};
 use crate::schema::key::{Key, StreamKey};
 use shmx_abi::element::{PlainElement, check_element};
 use shmx_abi::extension::{FrameMarks, PublishTime};
-use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, Streams};
+use shmx_abi::frame::{DATA_OFFSET, PayloadCursor, StreamData, Streams};
 use shmx_abi::{Element, TLV_ALIGN, hash};
 use shmx_os::clock;
 use shmx_ring::bytes::copy_past_caches;
@@ -63,6 +64,8 @@ struct Pieces {
     announced: u32,
     /// Where the data begins of the first stream that was begun in pieces and lacks some.
     unfinished: u32,
+    /// What was written may still change, whatever comes behind it.
+    held_back: bool,
 }
 
 /// The hash of the first `bytes` bytes of the payload, as far as it was worth computing on the way. Once there is one,
@@ -85,10 +88,15 @@ impl Pieces {
     /// Why a frame with this payload cannot be published.
     #[cold]
     fn unpublishable(self, payload: &[u8]) -> PublishError {
-        let place = |data: &[u8]| data.as_ptr() as usize - payload.as_ptr() as usize;
-        let unfinished = Streams::new(payload).flatten().find(|s| place(s.data) == self.unfinished as usize);
-        unfinished.map_or(PublishError::Empty, |s| PublishError::Unfinished { id: s.stream_id })
+        record_at(payload, self.unfinished)
+            .map_or(PublishError::Empty, |s| PublishError::Unfinished { id: s.stream_id })
     }
+}
+
+/// The stream whose data begins at byte `at` of a payload.
+fn record_at(payload: &[u8], at: u32) -> Option<StreamData<'_>> {
+    let place = |data: &[u8]| data.as_ptr() as usize - payload.as_ptr() as usize;
+    Streams::new(payload).flatten().find(|s| place(s.data) == at as usize)
 }
 
 /// Streams of at least this many bytes are copied piece by piece for those that follow.
@@ -346,8 +354,10 @@ impl<'a> FrameWriter<'a> {
     /// be written any more once another one is begun) and it.
     #[cold]
     fn copy_large(&mut self, at: u32, bytes: &[u8]) {
-        let follow = self.open_if_followed();
-        let hashing = self.hashes_on_the_way(follow || bytes.len() >= FUSED);
+        // What lies before is not final while it is being filled.
+        let filled = self.pieces.unfinished == 0;
+        let follow = filled && self.open_if_followed();
+        let hashing = filled && self.hashes_on_the_way(follow || bytes.len() >= FUSED);
         if hashing {
             self.hash_up_to(at);
         }
@@ -384,9 +394,27 @@ impl<'a> FrameWriter<'a> {
 
     /// The frame must not be published before the stream is filled whose data begins at `at`, which is not 0.
     pub(super) const fn begin_filling(&mut self, at: u32) {
+        self.pieces.held_back = false;
         if self.pieces.unfinished == 0 {
             self.pieces.unfinished = at;
         }
+    }
+
+    /// A frame is handed out from its start on, so streams are filled one after the other.
+    pub(super) fn check_filled(&self) -> Result<(), AppendError> {
+        let unfinished = self.pieces.unfinished;
+        match record_at(self.written(), unfinished).filter(|_| unfinished > 0) {
+            Some(s) => Err(AppendError::Unfinished { id: s.stream_id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this is how far a stream of this frame is filled.
+    pub(super) fn is_filling(&self, filling: &Filling) -> bool {
+        let (id, at, len) = filling.record();
+        let found = record_at(self.written(), at);
+        found.is_some_and(|s| s.stream_id == id && s.data.len() == len)
+            && at as usize + filling.committed() >= self.pieces.announced as usize
     }
 
     /// This stream is filled.
@@ -396,8 +424,18 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
+    /// From now on nothing is hashed or handed out to followers before the frame is published, unless a stream is begun
+    /// in pieces. For bindings to languages without borrows, whose programs may still write to room that was reserved
+    /// while they append other streams.
+    pub const fn hold_back(&mut self) {
+        self.pieces.held_back = true;
+    }
+
     /// Opens the slot to followers if there are any. Says whether it is open, and still this server's.
     fn open_if_followed(&mut self) -> bool {
+        if self.pieces.held_back {
+            return false;
+        }
         let Claimed { owner, claim: Some(claim) } = &mut self.claimed else { return false };
         let server = owner.server();
         if !claim.is_open() && !server.needs.is_followed(&server.region) {
@@ -415,7 +453,7 @@ impl<'a> FrameWriter<'a> {
 
     /// Whether to hash what was written, because it will be needed and is `worth` it now.
     fn hashes_on_the_way(&self, worth: bool) -> bool {
-        self.hashed.bytes > 0 || (worth && self.server().hashes_large_frames_now())
+        !self.pieces.held_back && (self.hashed.bytes > 0 || (worth && self.server().hashes_large_frames_now()))
     }
 
     fn hash_up_to(&mut self, to: u32) {
@@ -495,6 +533,13 @@ impl<'a> FrameWriter<'a> {
         Ok(id)
     }
 
+    /// The same for values whose type is known at run time.
+    pub(super) fn reserve_values_as(&mut self, stream: StreamRef<'_>, len: usize) -> Result<u32, AppendError> {
+        let (id, elem_count) = self.elements_as(stream, len)?;
+        self.reserve_bytes(id, elem_count, len)?;
+        Ok(id)
+    }
+
     /// Makes room for `elem_count` elements of the stream's own size and returns the bytes for writing in place.
     ///
     /// # Errors
@@ -517,7 +562,7 @@ impl<'a> FrameWriter<'a> {
         // As `append_bytes`, and here: a frame that is lent to a function lies in memory from then on.
         let before = self.cursor.used();
         let data = self.reserve_bytes(id, elem_count, bytes.len())?;
-        if bytes.len() < FUSED {
+        if bytes.len() < LARGE {
             data.copy_from_slice(bytes);
         } else {
             self.copy_large(before + DATA_OFFSET, bytes);

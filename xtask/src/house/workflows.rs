@@ -1,0 +1,90 @@
+//! The workflows: what they use is pinned, and no job can pass on nothing.
+
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::Path;
+
+const FOLDER: &str = ".github/workflows";
+/// Tasks that a job may run without a floor, because they make one thing or fail.
+const WITHOUT_FLOOR: [&str; 7] = ["dist", "deb", "wheel", "version", "release-check", "package", "semver"];
+
+pub(super) fn check() -> Result<()> {
+    let mut broken = Vec::new();
+    let entries = fs::read_dir(FOLDER).with_context(|| format!("read {FOLDER}"))?;
+    for entry in entries {
+        let path = entry?.path();
+        broken.extend(faults(&path, &fs::read_to_string(&path)?));
+    }
+    ensure!(broken.is_empty(), "workflows:\n{}", broken.join("\n"));
+    Ok(())
+}
+
+fn faults(path: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !text.lines().any(|l| l == "concurrency:") {
+        found.push(format!("{file}: no `concurrency`, so that a change may be run twice"));
+    }
+    if !text.lines().any(|l| l == "permissions:") {
+        found.push(format!("{file}: no `permissions`"));
+    }
+    for (n, line) in text.lines().enumerate() {
+        let mut fault = |what: &str| found.push(format!("{file}:{}: {what}: {}", n + 1, line.trim()));
+        let entry = line.trim_start().trim_start_matches("- ");
+        if let Some(action) = entry.strip_prefix("uses: ")
+            && !is_pinned(action)
+        {
+            fault("not pinned by a hash with its version beside it");
+        }
+        if let Some(rest) = entry.split("cargo xtask ").nth(1) {
+            let task = rest.split_whitespace().next().unwrap_or_default();
+            if !WITHOUT_FLOOR.contains(&task) && !rest.contains("--at-least ") {
+                fault("no `--at-least N`");
+            }
+        } else if entry.contains("cargo test") || entry.contains("pytest") {
+            fault("tests that nobody counts; make it a task of xtask");
+        }
+    }
+    found
+}
+
+/// `owner/action@HASH # vN.N.N`
+fn is_pinned(action: &str) -> bool {
+    let Some((name, version)) = action.split_once(" # v") else { return false };
+    let hash = name.split_once('@').map_or("", |(_, hash)| hash.trim());
+    hash.len() == 40
+        && hash.bytes().all(|b| b.is_ascii_hexdigit())
+        && version.split('.').count() == 3
+        && version.split('.').all(|n| n.parse::<u32>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::faults;
+    use std::path::Path;
+
+    const HEAD: &str = "permissions:\nconcurrency:\n";
+
+    fn of(body: &str) -> Vec<String> {
+        faults(Path::new("a.yml"), &format!("{HEAD}{body}\n"))
+    }
+
+    #[test]
+    fn what_a_job_uses_is_pinned() {
+        let hash = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(of(&format!("      - uses: a/b@{hash} # v1.2.3")), [""; 0]);
+        for uses in ["a/b@v4".to_owned(), format!("a/b@{hash}"), format!("a/b@{hash} # v4"), "a/b@main # v1.2.3".into()]
+        {
+            assert_eq!(of(&format!("      - uses: {uses}")).len(), 1, "{uses}");
+        }
+    }
+
+    #[test]
+    fn a_job_has_a_floor() {
+        assert_eq!(of("      - run: cargo xtask litmus --at-least 38"), [""; 0]);
+        assert_eq!(of("      - run: cargo xtask dist"), [""; 0]);
+        assert_eq!(of("      - run: cargo xtask litmus").len(), 1);
+        assert_eq!(of("      - run: cargo test -p shmx").len(), 1);
+        assert_eq!(faults(Path::new("a.yml"), "").len(), 2);
+    }
+}
