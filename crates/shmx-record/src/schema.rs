@@ -288,12 +288,14 @@ mod tests {
     #[test]
     fn schemas_are_descriptor_sets() {
         let all = [
-            (frame(), 1, 11),
+            (frame(), 1, 13),
             (lifecycle(), 1, 3),
             (values("FloatValues", Type::Float), 1, 4),
-            (raw_image(), 2, 9),
-            (compressed_image(), 2, 6),
-            (point_cloud(), 6, 20),
+            (raw_image(), 3, 23),
+            (compressed_image(), 3, 20),
+            (point_cloud(), 7, 34),
+            (poses(), 5, 14),
+            (fields("robot", &[FieldSpec { name: "tick", number: 16, ty: Type::Fixed64, single: true }]), 1, 3),
         ];
         for (schema, files, fields) in all {
             let set = prost_types::FileDescriptorSet::decode(&*schema.data).unwrap();
