@@ -42,6 +42,7 @@ mod read;
 mod recorder;
 mod schema;
 mod sink;
+mod topic;
 mod views;
 mod writer;
 
@@ -50,5 +51,6 @@ pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
 pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
 pub use recorder::{Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection};
+pub use topic::{MessageOf, ViewTopic};
 pub use views::ImageInfo;
 pub use writer::{Compression, RecordWriter, RegionIndex, Sync, WriterOptions, Written};
