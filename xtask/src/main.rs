@@ -11,6 +11,7 @@ mod instructions;
 mod interop;
 mod layers;
 mod litmus;
+mod live;
 mod nightly;
 mod orderings;
 mod python;
@@ -155,6 +156,18 @@ enum Task {
     Wheel,
     /// Figures of the Python package beside other ways between two processes
     BenchPython(Quick),
+    /// Make the page of `shmx live`, which is committed
+    LivePage {
+        /// Compare it with what is committed instead
+        #[arg(long)]
+        check: bool,
+    },
+    /// `shmx live`: its tests, and a real browser and a foreign Foxglove client against it
+    TestLive(Quick),
+    /// Draw the pictures of docs/live.md
+    LiveScreens,
+    /// Figures: what `shmx live` takes of a processor, and what it does to its producer
+    LiveBench,
     /// No crate depends on one above it
     Layers,
     /// No circle of imports among the files of a crate, no file over 500 lines without a reason
@@ -215,6 +228,10 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestPython(Quick { quick }) => python::test(tally, quick, in_ci),
         Task::Wheel => python::wheel(tally),
         Task::BenchPython(Quick { quick }) => python::bench(tally, quick),
+        Task::LivePage { check } => live::page(tally, check, in_ci),
+        Task::TestLive(Quick { quick }) => live::test(tally, quick, in_ci),
+        Task::LiveScreens => live::screens(tally),
+        Task::LiveBench => live::bench(tally),
         Task::Layers => step::check(tally, "layers", layers::check),
         Task::House => step::check(tally, "house rules", house::check),
     }

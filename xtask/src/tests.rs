@@ -47,6 +47,8 @@ pub(crate) fn all(tally: &mut Tally, in_ci: bool) -> Result<()> {
     crate::record::test(tally, in_ci)?;
     crate::capi::test(tally, true, in_ci)?;
     python::test(tally, true, in_ci)?;
+    crate::live::test(tally, true, in_ci)?;
+    step::tidy(Path::new("live/target"));
     instructions::check(tally, &target, false, in_ci)?;
     let mut package = cargo(&["package", "--workspace", "--allow-dirty", "--no-verify", "--quiet"]);
     for name in unpublished()? {

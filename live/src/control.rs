@@ -1,0 +1,36 @@
+//! Control messages of viewers, where `--control` lets them.
+
+use shmx::Client;
+use shmx::error::SendError;
+use std::time::{Duration, Instant};
+
+/// A message has to be taken by the region's server within this time.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Sends a message and waits until the server has taken it; how long that took. Takes a reader slot meanwhile. Blocks.
+pub(crate) fn send(region: &str, ty: u32, body: &[u8]) -> Result<Duration, String> {
+    let start = Instant::now();
+    let client = Client::open(region).map_err(|e| e.to_string())?;
+    let inspector = shmx::Inspector::open(region).map_err(|e| e.to_string())?;
+    let late = |what: &str| format!("the server of `{region}` {what} within {} s", PATIENCE.as_secs());
+    loop {
+        match client.control_send(ty, body) {
+            Ok(()) => break,
+            Err(SendError::Full) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(1)),
+            Err(SendError::Full) => return Err(late("has not emptied its ring of messages")),
+            Err(e) => return Err(e.to_string()),
+        }
+    }
+    let index = client.reader_index().unwrap_or(0);
+    // The slot is kept until the message is taken, so that the server knows the sender.
+    while inspector.control_fill(index).is_some_and(|f| f.waiting != Some(0)) {
+        if let Some(end) = client.server_end() {
+            return Err(format!("the server of `{region}` {end} before it took the message"));
+        }
+        if start.elapsed() >= PATIENCE {
+            return Err(late("has not taken the message"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(start.elapsed())
+}
