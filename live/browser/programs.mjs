@@ -4,10 +4,11 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
 export const { values: programs } = parseArgs({
-  options: { live: { type: 'string' }, scene: { type: 'string' }, sim: { type: 'string' }, out: { type: 'string' }, only: { type: 'string' } },
+  options: { live: { type: 'string' }, scene: { type: 'string' }, sim: { type: 'string' }, out: { type: 'string' }, only: { type: 'string' }, page: { type: 'string' } },
 });
 
-export const PATIENCE = 60_000;
+/** Long: a machine that has much else to do draws points in space very slowly. */
+export const PATIENCE = 180_000;
 const running = new Set();
 
 export function start(program, args, options = {}) {
@@ -39,6 +40,14 @@ export async function live(names, ...options) {
   const [link, foxglove] = text.trim().split('\n');
   const url = new URL(link);
   return { child, link, foxglove, host: url.host, token: new URLSearchParams(url.hash.slice(1)).get('token') };
+}
+
+/** While the page is worked on: that of a folder (`--page`) instead of the one in the program. */
+export async function pageOf(context) {
+  for (const file of programs.page ? ['live.js', 'live.css'] : []) {
+    await context.route(`**/${file}`, (r) => r.fulfill({ path: `${programs.page}/${file}` }));
+  }
+  return context;
 }
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -1,7 +1,7 @@
 // The pictures of docs/live.md, of the made-up robot and of the simulation.
 
 import { launch } from './chrome.mjs';
-import { end, endAll, live, programs, sleep, start, until } from './programs.mjs';
+import { end, endAll, live, pageOf, programs, sleep, start, until } from './programs.mjs';
 
 const out = programs.out;
 const scene = start(programs.scene, ['robot', '640', '480', '30'], { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -9,11 +9,21 @@ const sim = start(programs.sim, ['galaxies', '--stars', '20000', '--hz', '30', '
 const browser = await launch();
 
 async function page(server, more, viewport, colorScheme, scale = 1) {
-  const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: scale });
+  const context = await pageOf(await browser.newContext({ viewport, colorScheme, deviceScaleFactor: scale }));
   const p = await context.newPage();
+  p.setDefaultTimeout(300_000);
   await p.goto(server.link + more);
   await p.locator('.panel').first().waitFor();
   return p;
+}
+
+/** With the producers stopped, so that a slow machine has time to draw. */
+async function shoot(p, name) {
+  for (const c of [scene, sim]) c.kill('SIGSTOP');
+  await sleep(400);
+  await p.screenshot({ path: `${out}/${name}.png`, timeout: 300_000 });
+  for (const c of [scene, sim]) c.kill('SIGCONT');
+  await p.context().close();
 }
 
 /** Long enough for lines in the plots. */
@@ -28,8 +38,7 @@ try {
   const robot = '&region=robot-base&panels=image/robot-camera/camera/wide|points/robot-base/lidar|plot/robot-base/gyro|image/robot-camera/depth|array/robot-base/spectrum|plot/robot-base/battery|points/robot-base/trajectory|plot/robot-camera/exposure';
   const dark = await page(server, robot, wide, 'dark');
   await settle(dark);
-  await dark.screenshot({ path: `${out}/live.png` });
-  await dark.context().close();
+  await shoot(dark, 'live');
 
   const stars = '&region=galaxies&panels=points/galaxies/position/wide|plot/galaxies/energy|plot/galaxies/gravity&details=0&window=10';
   const light = await page(server, stars, wide, 'light');
@@ -40,16 +49,15 @@ try {
   await light.keyboard.press('Shift+ArrowLeft');
   await light.locator('.panel').nth(1).hover();
   await sleep(1500);
-  await light.screenshot({ path: `${out}/live-light.png` });
-  await light.context().close();
+  await shoot(light, 'live-light');
 
   const phone = await page(server, '&region=robot-camera&panels=image/robot-camera/camera|plot/robot-base/gyro|points/robot-base/lidar', { width: 390, height: 844 }, 'dark', 1.5);
   await settle(phone, 6000);
   await phone.locator('main').evaluate((m) => m.scrollTo(0, 150));
   await sleep(500);
-  await phone.screenshot({ path: `${out}/live-phone.png` });
-  await phone.context().close();
+  await shoot(phone, 'live-phone');
 } finally {
+  for (const c of [scene, sim]) c.kill('SIGCONT');
   await browser.close();
   await Promise.all([scene, sim].map(end));
   await endAll();

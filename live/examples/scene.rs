@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (width, height) = (number(1, 640.0) as u32, number(2, 480.0) as u32);
     let (hz, seconds) = (number(3, 30.0), number(4, 1e9));
     let spec = |s: StreamSpec, unit: &str| s.meta(&StreamMeta::new().unit(unit));
-    let mut camera = Server::builder(&format!("{prefix}-camera"))
+    let mut camera = Server::builder(format!("{prefix}-camera"))
         .stream(CAMERA.spec().meta(&StreamMeta::image(height, width, "rgb8").frame("camera_optical")), width * height)
         .stream(
             DEPTH.spec().meta(&StreamMeta::image(DEPTH_SIZE.1, DEPTH_SIZE.0, "16UC1").unit("mm")),
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .stream(spec(EXPOSURE.spec(), "ms"), 1)
         .slots(8)
         .create()?;
-    let mut base = Server::builder(&format!("{prefix}-base"))
+    let mut base = Server::builder(format!("{prefix}-base"))
         .stream(LIDAR.spec().meta(&StreamMeta::points().frame("map")), RAYS)
         .stream(POSES.spec().meta(&StreamMeta::new().role(Role::Pose).unit("m").frame("map")), 64)
         .stream(spec(GYRO.spec(), "rad/s"), 1)
@@ -81,7 +81,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     published.sort_unstable();
     let at = |share: f64| published[((published.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
-    println!("{} frames, publish time in us: p50 {:.0}, p90 {:.0}, p99 {:.0}", published.len(), at(0.5), at(0.9), at(0.99));
+    println!(
+        "{} frames, publish time in us: p50 {:.0}, p90 {:.0}, p99 {:.0}",
+        published.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99)
+    );
     Ok(())
 }
 

@@ -187,7 +187,10 @@ mod tests {
 
         let none = ask(&BTreeMap::new());
         let (head, data) = parse(&none);
-        assert_eq!((head["frame"].as_u64(), head["sim"].as_f64(), head["time"].as_f64()), (Some(1), Some(0.5), Some(1.5)));
+        assert_eq!(
+            (head["frame"].as_u64(), head["sim"].as_f64(), head["time"].as_f64()),
+            (Some(1), Some(0.5), Some(1.5))
+        );
         assert_eq!(head["streams"][0]["len"], 8);
         assert_eq!(head["streams"][1]["len"], 60, "five whole elements");
         assert_eq!((&head["streams"][1]["part"], &head["streams"][1]["n"]), (&Value::Bool(true), &100.into()));

@@ -38,10 +38,18 @@ const MESSAGE_DATA: u8 = 1;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Request {
-    Subscribe { subscriptions: Vec<SubscribeTo> },
-    Unsubscribe { subscription_ids: Vec<u32> },
-    Advertise { channels: Vec<ClientChannel> },
-    Unadvertise { channel_ids: Vec<u32> },
+    Subscribe {
+        subscriptions: Vec<SubscribeTo>,
+    },
+    Unsubscribe {
+        subscription_ids: Vec<u32>,
+    },
+    Advertise {
+        channels: Vec<ClientChannel>,
+    },
+    Unadvertise {
+        channel_ids: Vec<u32>,
+    },
     /// Other parts of the protocol, for which there is no capability.
     #[serde(other)]
     Other,
@@ -178,7 +186,9 @@ impl Session {
             Request::Subscribe { subscriptions } => {
                 for s in subscriptions {
                     let Some((region, _)) = self.channels.get(&s.channel_id) else { continue };
-                    let Some(r) = self.regions.get_mut(region).filter(|r| r.wanted.len() < MOST_ENTRIES) else { continue };
+                    let Some(r) = self.regions.get_mut(region).filter(|r| r.wanted.len() < MOST_ENTRIES) else {
+                        continue;
+                    };
                     r.wanted.insert(s.id, s.channel_id);
                     let region = region.clone();
                     self.read(&region);

@@ -82,7 +82,8 @@ impl Gate {
         let host = host.to_str().map_err(|_| Refusal::Host)?;
         let name = without_port(host).ok_or(Refusal::Host)?;
         let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-        let known = literal || name.eq_ignore_ascii_case("localhost") || self.hosts.contains(&name.to_ascii_lowercase());
+        let known =
+            literal || name.eq_ignore_ascii_case("localhost") || self.hosts.contains(&name.to_ascii_lowercase());
         if known { Ok(host) } else { Err(Refusal::Host) }
     }
 
@@ -94,9 +95,9 @@ impl Gate {
             return Err(Refusal::Origin);
         }
         let origin = origin.to_str().map_err(|_| Refusal::Origin)?;
-        let own = origin.split_once("://").is_some_and(|(scheme, rest)| {
-            matches!(scheme, "http" | "https") && rest.eq_ignore_ascii_case(host)
-        });
+        let own = origin
+            .split_once("://")
+            .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && rest.eq_ignore_ascii_case(host));
         if own || foreign && self.origins.iter().any(|o| o == origin) { Ok(()) } else { Err(Refusal::Origin) }
     }
 

@@ -50,9 +50,16 @@ mod tests {
 
     #[test]
     fn patterns_match_whole_names() {
-        for (pattern, name) in
-            [("a", "a"), ("*", ""), ("*", "x/y"), ("a*", "a"), ("a*c", "abbc"), ("a?c", "abc"), ("*b*b", "abcb"), ("**", "a")]
-        {
+        for (pattern, name) in [
+            ("a", "a"),
+            ("*", ""),
+            ("*", "x/y"),
+            ("a*", "a"),
+            ("a*c", "abbc"),
+            ("a?c", "abc"),
+            ("*b*b", "abcb"),
+            ("**", "a"),
+        ] {
             assert!(glob(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
         }
         for (pattern, name) in [("a", "ab"), ("a", "b"), ("a*c", "abcd"), ("?", ""), ("", "a"), ("*b", "ba")] {

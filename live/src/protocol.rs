@@ -90,7 +90,11 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
         [a, b] => Some((a.to_digit(16)? * 16 + b.to_digit(16)?) as u8),
         _ => None,
     };
-    digits.chunks(2).map(byte).collect::<Option<_>>().ok_or_else(|| format!("`{text}` is no row of pairs of hex digits"))
+    digits
+        .chunks(2)
+        .map(byte)
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("`{text}` is no row of pairs of hex digits"))
 }
 
 #[cfg(test)]
@@ -109,7 +113,8 @@ mod tests {
 
     #[test]
     fn rubbish_is_no_request() {
-        for bad in ["", "{}", r#"{"op":"x"}"#, r#"{"op":"look"}"#, r#"{"op":"subscribe","region":"a","streams":[{"id":-1}]}"#]
+        for bad in
+            ["", "{}", r#"{"op":"x"}"#, r#"{"op":"look"}"#, r#"{"op":"subscribe","region":"a","streams":[{"id":-1}]}"#]
         {
             assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
         }

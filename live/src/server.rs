@@ -91,7 +91,8 @@ impl App {
                 self.looked.notified().await;
             }
             let regions = Arc::clone(&self.regions);
-            let states = tokio::task::spawn_blocking(move || Reply::Regions { regions: &regions.states() }.text()).await;
+            let states =
+                tokio::task::spawn_blocking(move || Reply::Regions { regions: &regions.states() }.text()).await;
             if let Ok(text) = states {
                 self.states.send_replace(text.into());
             }
@@ -161,7 +162,9 @@ fn announce(args: &Args, address: SocketAddr, token: &Token, foxglove: Option<&s
         return;
     }
     if !address.ip().is_loopback() {
-        eprintln!("shmx-live: other machines can connect to {address}; nothing is encrypted, and the token is all that keeps them out");
+        eprintln!(
+            "shmx-live: other machines can connect to {address}; nothing is encrypted, and the token is all that keeps them out"
+        );
     }
     if args.control {
         eprintln!("shmx-live: who has the link can send control messages (--control)");
@@ -182,7 +185,8 @@ fn shown(address: SocketAddr) -> SocketAddr {
 /// The port asked for; or else the usual one, or if that is taken any.
 async fn bind(listen: Listen, usual: u16) -> anyhow::Result<TcpListener> {
     let to = |port| SocketAddr::new(listen.ip, port);
-    let failed = |port| format!("cannot listen on {}; is another program there? --listen ADDR:PORT takes another", to(port));
+    let failed =
+        |port| format!("cannot listen on {}; is another program there? --listen ADDR:PORT takes another", to(port));
     match listen.port {
         Some(port) => TcpListener::bind(to(port)).await.with_context(|| failed(port)),
         None => match TcpListener::bind(to(usual)).await {
@@ -236,7 +240,8 @@ async fn page_socket(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: U
         return refuse(why);
     }
     if !subprotocols(&headers).any(|p| p == SUBPROTOCOL) {
-        return (StatusCode::BAD_REQUEST, format!("this server speaks {SUBPROTOCOL}; reload the page\n")).into_response();
+        return (StatusCode::BAD_REQUEST, format!("this server speaks {SUBPROTOCOL}; reload the page\n"))
+            .into_response();
     }
     upgraded(app, upgrade, &[SUBPROTOCOL], session::run)
 }

@@ -47,13 +47,13 @@ export function numbers(frame: Frame, part: Part, type: string | null): Numbers 
 
 const WHOLE = /^[iu]/;
 
-export function formatNumber(v: number, type: string | null): string {
+export function formatNumber(v: number, type: string | null, digits = 5): string {
   if (type === 'bool') return v ? 'true' : 'false';
   if (Number.isNaN(v)) return 'NaN';
   if (!Number.isFinite(v)) return v > 0 ? '∞' : '−∞';
   if (type && WHOLE.test(type)) return String(v).replace('-', '−');
   const size = Math.abs(v);
-  const text = size !== 0 && (size >= 1e6 || size < 1e-3) ? v.toExponential(3) : v.toPrecision(5);
+  const text = size !== 0 && (size >= 1e6 || size < 1e-3) ? v.toExponential(3) : v.toPrecision(digits);
   return (text.includes('e') || !text.includes('.') ? text : text.replace(/0+$/, '').replace(/\.$/, '')).replace('-', '−');
 }
 

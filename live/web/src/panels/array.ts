@@ -53,7 +53,7 @@ export class ArrayPanel extends Panel {
     this.plot = new uPlot({
       width: Math.max(80, box.width), height: Math.max(60, box.height), legend: { show: false }, padding: [10, 12, 0, 0],
       cursor: { drag: { x: false, y: false } }, scales: { x: { time: false } },
-      axes: [{ ...axis, space: 60 }, { ...axis, size: 56, values: (_: uPlot, v: number[]) => v.map((t) => tick(t, v)) }],
+      axes: [{ ...axis, space: 60, size: 28 }, { ...axis, size: 56, values: (_: uPlot, v: number[]) => v.map((t) => tick(t, v)) }],
       series: [{}, ...Array.from({ length: shown }, (_, i) => ({ stroke: colour(SERIES[i]), width: 1.3, points: { show: false } }))],
     }, data, this.body);
   }

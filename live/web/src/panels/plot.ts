@@ -18,6 +18,7 @@ export class PlotPanel extends Panel {
   private lines: (number | null)[][] = [];
   private session = '';
   private readonly legend = el('div', { class: 'legend' });
+  private readonly area = el('div', { class: 'area' });
   private hidden = new Set<number>();
   private cursor: number | null = null;
   private drawn = '';
@@ -25,8 +26,8 @@ export class PlotPanel extends Panel {
 
   constructor(...a: ConstructorParameters<typeof Panel>) {
     super(...a);
-    this.body.append(this.legend);
-    this.observer.observe(this.body);
+    this.body.append(this.legend, this.area);
+    this.observer.observe(this.area);
     for (const f of this.host.history.frames) if (f.head.region === this.place.region) this.arrived(f);
   }
 
@@ -77,22 +78,22 @@ export class PlotPanel extends Panel {
       label: this.label(i), stroke: colour(SERIES[i % SERIES.length]), width: 1.5, show: !this.hidden.has(i),
       points: { show: false }, spanGaps: false,
     }));
-    const box = this.body.getBoundingClientRect();
+    this.names();
+    const box = this.area.getBoundingClientRect();
     this.plot = new uPlot({
-      width: Math.max(80, box.width), height: Math.max(60, box.height - this.legend.offsetHeight),
+      width: Math.max(80, box.width), height: Math.max(60, box.height),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       padding: [10, 12, 0, 0],
       scales: { x: { time: true, range: () => this.range() } },
-      axes: [axis({ space: 70 }), axis({ size: (_: uPlot, v: string[] | null) => Math.max(44, 12 + 6.4 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_: uPlot, v: number[]) => v.map((n) => tick(n, v)) })],
+      axes: [axis({ space: 76, size: 28, values: (_: uPlot, v: number[]) => v.map(moment) }), axis({ size: (_: uPlot, v: string[] | null) => Math.max(44, 12 + 6.4 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_: uPlot, v: number[]) => v.map((n) => tick(n, v)) })],
       series: [{}, ...series],
       hooks: {
         draw: [(u: uPlot) => this.mark(u)],
         setCursor: [(u: uPlot) => this.values(u.cursor.idx ?? null)],
       },
-    }, [this.times, ...this.lines] as uPlot.AlignedData, this.body);
+    }, [this.times, ...this.lines] as uPlot.AlignedData, this.area);
     this.say(null);
-    this.names();
   }
 
   private range(): [number, number] {
@@ -140,7 +141,7 @@ export class PlotPanel extends Panel {
     this.lines.forEach((l, i) => {
       const v = at === null ? null : l[at];
       const out = this.legend.children[i]?.querySelector('.value');
-      const text = v == null ? '–' : `${formatNumber(v, this.stream.type)}${this.stream.unit ? ` ${this.stream.unit}` : ''}`;
+      const text = v == null ? '–' : `${formatNumber(v, this.stream.type, 4)}${this.stream.unit ? ` ${this.stream.unit}` : ''}`;
       if (out && out.textContent !== text) out.textContent = text;
     });
   }
@@ -179,8 +180,8 @@ export class PlotPanel extends Panel {
   }
 
   private size(): void {
-    const box = this.body.getBoundingClientRect();
-    if (this.plot && box.width > 0) this.plot.setSize({ width: box.width, height: Math.max(60, box.height - this.legend.offsetHeight) });
+    const box = this.area.getBoundingClientRect();
+    if (this.plot && box.width > 0) this.plot.setSize({ width: box.width, height: Math.max(60, box.height) });
   }
 
   dispose(): void {
@@ -190,6 +191,8 @@ export class PlotPanel extends Panel {
 
   canvas(): HTMLCanvasElement | null { return this.plot?.ctx.canvas ?? null; }
 }
+
+const moment = (t: number): string => new Date(t * 1000).toLocaleTimeString('en-GB');
 
 /** Labels of an axis: as many digits as tell neighbours apart. */
 export function tick(v: number, all: number[]): string {

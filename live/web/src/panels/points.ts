@@ -14,24 +14,34 @@ import { Panel } from './panel';
 const MOST = 200000;
 
 const VERTEX = `
-attribute float level; uniform float size; varying float v;
+attribute float level; uniform float size; uniform vec3 ramp[9]; varying vec3 c;
 void main() {
-  v = level;
-  vec4 p = modelViewMatrix * vec4(position, 1.0);
-  gl_Position = projectionMatrix * p;
+  float x = clamp(level, 0.0, 1.0) * 8.0;
+  int i = int(min(floor(x), 7.0));
+  c = mix(ramp[i], ramp[i + 1], x - float(i));
+  gl_Position = projectionMatrix * modelViewMatrix * vec4(position, 1.0);
   gl_PointSize = size;
 }`;
 const FRAGMENT = `
-uniform vec3 ramp[9]; varying float v;
+uniform bool disc; varying vec3 c;
 void main() {
   vec2 d = gl_PointCoord - 0.5;
-  if (dot(d, d) > 0.25) discard;
-  float x = clamp(v, 0.0, 1.0) * 8.0;
-  int i = int(min(floor(x), 7.0));
-  vec3 c = ramp[8];
-  for (int k = 0; k < 8; k++) if (k == i) c = mix(ramp[k], ramp[k + 1], x - float(k));
+  if (disc && dot(d, d) > 0.25) discard;
   gl_FragColor = vec4(c, 1.0);
 }`;
+
+/** Whether the processor draws: then no smoothing, and only as often as it can. */
+const software = (() => {
+  let answer: boolean | null = null;
+  return (): boolean => {
+    if (answer !== null) return answer;
+    const gl = document.createElement('canvas').getContext('webgl2');
+    const about = gl?.getExtension('WEBGL_debug_renderer_info');
+    answer = !!about && /swiftshader|llvmpipe|software/i.test(String(gl!.getParameter(about.UNMASKED_RENDERER_WEBGL)));
+    gl?.getExtension('WEBGL_lose_context')?.loseContext();
+    return answer;
+  };
+})();
 
 export class PointsPanel extends Panel {
   private readonly scene = new Scene();
@@ -44,6 +54,9 @@ export class PointsPanel extends Panel {
   private readonly material: ShaderMaterial;
   private fitted = false;
   private due = false;
+  /** Of the last picture: when it was asked for, and what tells that it is done. */
+  private fence: { at: number; sync: WebGLSync } | null = null;
+  private rest = 0;
   private drawn = '';
   private readonly scale = el('div', { class: 'legend-bar', hidden: true }, el('span'), el('i'), el('span'));
   private readonly observer = new ResizeObserver(() => this.size());
@@ -51,11 +64,11 @@ export class PointsPanel extends Panel {
   constructor(...a: ConstructorParameters<typeof Panel>) {
     super(...a);
     const ramp = Array.from({ length: 9 }, (_, i) => { const [r, g, b] = turbo(0.08 + i * 0.105); return new Vector3(r, g, b).divideScalar(255); });
-    this.material = new ShaderMaterial({ vertexShader: VERTEX, fragmentShader: FRAGMENT, uniforms: { size: { value: 2.5 }, ramp: { value: ramp } } });
+    this.material = new ShaderMaterial({ vertexShader: VERTEX, fragmentShader: FRAGMENT, uniforms: { size: { value: 2.5 }, disc: { value: false }, ramp: { value: ramp } } });
     this.camera.up.set(0, 0, 1);
     (this.scale.children[1] as HTMLElement).style.background = `linear-gradient(90deg, ${ramp.map((c) => `rgb(${c.clone().multiplyScalar(255).toArray().map(Math.round).join(' ')})`).join(',')})`;
     try {
-      this.renderer = new WebGLRenderer({ antialias: true, preserveDrawingBuffer: true });
+      this.renderer = new WebGLRenderer({ antialias: !software(), preserveDrawingBuffer: true });
     } catch {
       this.say('This browser has no WebGL: choose Plot or Table.');
       return;
@@ -117,8 +130,9 @@ export class PointsPanel extends Panel {
       this.geometry.setAttribute('level', new BufferAttribute(level, 1));
     }
     this.scale.hidden = false;
-    this.scale.children[0].textContent = `${per > 3 ? 'value' : per > 2 ? 'z' : 'y'} ${formatNumber(low, null)}`;
-    this.scale.children[2].textContent = formatNumber(high, null);
+    this.scale.children[0].textContent = `${per > 3 ? 'value' : per > 2 ? 'z' : 'y'} ${formatNumber(low, null, 3)}`;
+    this.scale.children[2].textContent = formatNumber(high, null, 3);
+    this.material.uniforms.disc.value = n <= 5000;
     this.material.uniforms.size.value = (n > 50000 ? 1.5 : n > 5000 ? 2 : n > 500 ? 4 : 7) * devicePixelRatio;
   }
 
@@ -141,6 +155,7 @@ export class PointsPanel extends Panel {
     this.axes.setAttribute('color', new BufferAttribute(colours, 3));
     this.geometry.setAttribute('position', new BufferAttribute(points, 3));
     this.geometry.setAttribute('level', new BufferAttribute(new Float32Array(n).fill(0.2), 1));
+    this.material.uniforms.disc.value = true;
     this.material.uniforms.size.value = 5 * devicePixelRatio;
   }
 
@@ -169,10 +184,10 @@ export class PointsPanel extends Panel {
     this.controls.target.copy(center);
     this.controls.update();
     this.fitted = true;
-    this.floor(radius, center, Math.min(values[2][0], 0));
+    this.floor(radius, center);
   }
 
-  private floor(radius: number, center: Vector3, _z: number): void {
+  private floor(radius: number, center: Vector3): void {
     if (this.grid) { this.scene.remove(this.grid); this.grid.dispose(); }
     const cell = 10 ** Math.floor(Math.log10(radius));
     const lines = Math.min(60, 2 * Math.ceil((radius * 2) / cell));
@@ -185,7 +200,7 @@ export class PointsPanel extends Panel {
   private size(): void {
     const { clientWidth: w, clientHeight: h } = this.body;
     if (!this.renderer || w === 0 || h === 0) return;
-    this.renderer.setPixelRatio(Math.min(2, devicePixelRatio || 1));
+    this.renderer.setPixelRatio(software() ? 1 : Math.min(2, devicePixelRatio || 1));
     this.renderer.setSize(w, h);
     this.camera.aspect = w / h;
     this.camera.updateProjectionMatrix();
@@ -195,16 +210,41 @@ export class PointsPanel extends Panel {
   private render(): void {
     if (this.due || !this.renderer) return;
     this.due = true;
-    requestAnimationFrame(() => {
+    const attempt = (): void => {
+      if (!this.renderer) return;
+      if (this.busy()) return void setTimeout(() => requestAnimationFrame(attempt), 10);
       this.due = false;
-      const theme = document.documentElement.dataset.theme ?? '';
-      if (theme !== this.drawn) {
-        this.drawn = theme;
-        this.scene.background = new Color(colour('--well'));
-        if (this.fitted && this.controls) this.floor(Math.max(0.75, this.camera.position.distanceTo(this.controls.target) / 2.1), this.controls.target, 0);
-      }
-      this.renderer?.render(this.scene, this.camera);
-    });
+      this.paint(this.renderer);
+    };
+    requestAnimationFrame(attempt);
+  }
+
+  /** Whether the last picture is not done yet, or took so long that others need a turn. */
+  private busy(): boolean {
+    const now = performance.now();
+    if (this.fence) {
+      const gl = this.renderer!.getContext() as WebGL2RenderingContext;
+      if (gl.clientWaitSync(this.fence.sync, 0, 0) === gl.TIMEOUT_EXPIRED) return true;
+      gl.deleteSync(this.fence.sync);
+      const took = now - this.fence.at;
+      this.rest = took > 40 ? now + took : 0;
+      this.fence = null;
+    }
+    return now < this.rest;
+  }
+
+  private paint(renderer: WebGLRenderer): void {
+    const theme = document.documentElement.dataset.theme ?? '';
+    if (theme !== this.drawn) {
+      this.drawn = theme;
+      this.scene.background = new Color(colour('--well'));
+      if (this.fitted && this.controls) this.floor(Math.max(0.75, this.camera.position.distanceTo(this.controls.target) / 2.1), this.controls.target);
+    }
+    renderer.render(this.scene, this.camera);
+    const gl = renderer.getContext() as WebGL2RenderingContext;
+    const sync = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    if (sync) this.fence = { at: performance.now(), sync };
   }
 
   redraw(): void { this.render(); }
