@@ -5,7 +5,7 @@ import { end, endAll, live, pageOf, programs, sleep, start, until } from './prog
 
 const out = programs.out;
 const scene = start(programs.scene, ['robot', '640', '480', '30'], { stdio: ['ignore', 'ignore', 'inherit'] });
-const sim = start(programs.sim, ['galaxies', '--stars', '20000', '--hz', '30', '--skip', '60'], { stdio: 'ignore' });
+const sim = start(programs.sim, ['galaxies', '--stars', '8000', '--hz', '20', '--skip', '40'], { stdio: 'ignore' });
 const browser = await launch();
 
 async function page(server, more, viewport, colorScheme, scale = 1) {
@@ -17,12 +17,8 @@ async function page(server, more, viewport, colorScheme, scale = 1) {
   return p;
 }
 
-/** With the producers stopped, so that a slow machine has time to draw. */
 async function shoot(p, name) {
-  for (const c of [scene, sim]) c.kill('SIGSTOP');
-  await sleep(400);
   await p.screenshot({ path: `${out}/${name}.png`, timeout: 300_000 });
-  for (const c of [scene, sim]) c.kill('SIGCONT');
   await p.context().close();
 }
 
@@ -40,7 +36,7 @@ try {
   await settle(dark);
   await shoot(dark, 'live');
 
-  const stars = '&region=galaxies&panels=points/galaxies/position/wide|plot/galaxies/energy|plot/galaxies/gravity&details=0&window=10';
+  const stars = '&region=galaxies&panels=points/galaxies/position/wide|plot/galaxies/energy|plot/galaxies/compute_ms|plot/galaxies/gravity|array/galaxies/velocity|table/galaxies/position&details=0&window=10';
   const light = await page(server, stars, wide, 'light');
   await settle(light);
   await light.keyboard.press('Space');
@@ -57,7 +53,6 @@ try {
   await sleep(500);
   await shoot(phone, 'live-phone');
 } finally {
-  for (const c of [scene, sim]) c.kill('SIGCONT');
   await browser.close();
   await Promise.all([scene, sim].map(end));
   await endAll();

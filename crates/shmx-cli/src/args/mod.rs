@@ -5,8 +5,8 @@ pub(crate) mod options;
 pub(crate) mod parse;
 
 pub(crate) use options::{
-    Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Outside, Prune, Publish, Read, Rm, Send,
-    Serve, Sort, Top, Wait,
+    Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Outside, Prune, Publish, Read, Rm,
+    Send, Serve, Sort, Top, Wait,
 };
 pub(crate) use parse::{Every, PublishStream};
 

@@ -86,7 +86,7 @@ export class PlotPanel extends Panel {
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       padding: [10, 12, 0, 0],
       scales: { x: { time: true, range: () => this.range() } },
-      axes: [axis({ space: 76, size: 28, values: (_: uPlot, v: number[]) => v.map(moment) }), axis({ size: (_: uPlot, v: string[] | null) => Math.max(44, 12 + 6.4 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_: uPlot, v: number[]) => v.map((n) => tick(n, v)) })],
+      axes: [axis({ space: 76, size: 28, values: (_: uPlot, v: number[]) => v.map(moment) }), axis({ size: (_: uPlot, v: string[] | null) => Math.max(44, 16 + 7 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_: uPlot, v: number[]) => v.map((n) => tick(n, v)) })],
       series: [{}, ...series],
       hooks: {
         draw: [(u: uPlot) => this.mark(u)],
@@ -199,5 +199,7 @@ export function tick(v: number, all: number[]): string {
   const step = all.length > 1 ? Math.abs(all[1] - all[0]) : Math.abs(v) || 1;
   const size = Math.max(...all.map(Math.abs));
   if (size >= 1e6 || (size > 0 && size < 1e-4)) return v === 0 ? '0' : v.toExponential(Math.max(0, Math.min(6, Math.round(Math.log10(size / step))))).replace('-', '−');
-  return v.toFixed(Math.max(0, Math.min(8, -Math.floor(Math.log10(step) + 1e-9)))).replace('-', '−');
+  let digits = 0;
+  while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return v.toFixed(digits).replace('-', '−');
 }

@@ -177,7 +177,7 @@ export class PointsPanel extends Panel {
     const radius = Math.max(0.75, Math.hypot(...spread) / 2);
     const flat = this.stream.components === 2;
     const from = flat ? new Vector3(0, -0.001, 1) : new Vector3(-0.55, -0.85, 0.6);
-    this.camera.position.copy(center).addScaledVector(from.normalize(), radius * 2.1);
+    this.camera.position.copy(center).addScaledVector(from.normalize(), radius * 2.5);
     this.camera.near = radius / 1000;
     this.camera.far = radius * 1000;
     this.camera.updateProjectionMatrix();
@@ -238,7 +238,7 @@ export class PointsPanel extends Panel {
     if (theme !== this.drawn) {
       this.drawn = theme;
       this.scene.background = new Color(colour('--well'));
-      if (this.fitted && this.controls) this.floor(Math.max(0.75, this.camera.position.distanceTo(this.controls.target) / 2.1), this.controls.target);
+      if (this.fitted && this.controls) this.floor(Math.max(0.75, this.camera.position.distanceTo(this.controls.target) / 2.5), this.controls.target);
     }
     renderer.render(this.scene, this.camera);
     const gl = renderer.getContext() as WebGL2RenderingContext;
