@@ -199,7 +199,12 @@ export function tick(v: number, all: number[]): string {
   const step = all.length > 1 ? Math.abs(all[1] - all[0]) : Math.abs(v) || 1;
   const size = Math.max(...all.map(Math.abs));
   if (size >= 1e6 || (size > 0 && size < 1e-4)) return v === 0 ? '0' : v.toExponential(Math.max(0, Math.min(6, Math.round(Math.log10(size / step))))).replace('-', '−');
+  // The first number of digits with which the step is a whole number of units, and not none.
+  const whole = (d: number): boolean => {
+    const units = step * 10 ** d;
+    return Math.round(units) > 0 && Math.abs(units - Math.round(units)) < 1e-4;
+  };
   let digits = 0;
-  while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  while (digits < 10 && !whole(digits)) digits++;
   return v.toFixed(digits).replace('-', '−');
 }
