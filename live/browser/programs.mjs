@@ -59,6 +59,6 @@ export async function until(what, look) {
     const found = await look();
     if (found) return found;
     if (Date.now() > end) throw new Error(`not in time: ${what}`);
-    await sleep(20);
+    await sleep(150);
   }
 }

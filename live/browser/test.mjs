@@ -15,8 +15,8 @@ const robot = `${id}-robot`, sim = `${id}-galaxies`;
 const tests = [];
 const test = (name, body) => tests.push({ name, body });
 
-const scene = () => start(programs.scene, [robot, '320', '240', '30'], { stdio: ['ignore', 'ignore', 'inherit'] });
-const simulation = () => start(programs.sim, [sim, '--stars', '400', '--hz', '30'], { stdio: 'ignore' });
+const scene = () => start(programs.scene, [robot, '320', '240', '10'], { stdio: ['ignore', 'ignore', 'inherit'] });
+const simulation = () => start(programs.sim, [sim, '--stars', '400', '--hz', '10'], { stdio: 'ignore' });
 
 /** Opens a WebSocket; the status of a refusal, or the open socket. */
 function connect(server, { token = server.token, origin, path = '/ws', host, protocols }) {
@@ -104,7 +104,7 @@ const pixels = (page, panel) => page.evaluate((selector) => {
   if (!from || !from.width) return null;
   const c = document.createElement('canvas');
   [c.width, c.height] = [64, 48];
-  const g = c.getContext('2d');
+  const g = c.getContext('2d', { willReadFrequently: true });
   g.drawImage(from, 0, 0, 64, 48);
   const data = [...g.getImageData(0, 0, 64, 48).data];
   return { text: data.join(), colours: new Set(Array.from({ length: 3072 }, (_, i) => data.slice(i * 4, i * 4 + 3).join())).size };

@@ -8,7 +8,7 @@ import { Panel } from './panel';
 
 export class ImagePanel extends Panel {
   private readonly view = el('canvas', { class: 'pixels' });
-  private readonly context = this.view.getContext('2d')!;
+  private readonly context = this.view.getContext('2d', { willReadFrequently: true })!;
   private readonly readout = el('div', { class: 'readout', hidden: true });
   private readonly legend = el('div', { class: 'legend-bar', hidden: true }, el('span'), el('i'), el('span'));
   private last: Picture | null = null;
