@@ -85,11 +85,16 @@ impl Encode for View {
         let of = MessageOf { region, frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: time };
         let one = |(id, topic): &(u32, Arc<ViewTopic>)| {
             let stream = frame.stream(topic.stream_id()).ok().flatten()?;
-            let mut out = Vec::with_capacity(64 + stream.data.len());
+            let mut message = Vec::with_capacity(64 + stream.data.len());
+            if !topic.encode(of, stream.data, MOST, &mut message) {
+                return None;
+            }
+            let mut out = Vec::with_capacity(13 + message.len());
             out.push(MESSAGE_DATA);
             out.extend_from_slice(&id.to_le_bytes());
             out.extend_from_slice(&time.to_le_bytes());
-            topic.encode(of, stream.data, MOST, &mut out).then_some(out)
+            out.append(&mut message);
+            Some(out)
         };
         self.0.iter().filter_map(one).collect()
     }
