@@ -4,11 +4,11 @@
 //! what a client is too slow for waits in a queue of messages of all topics. Here a client is let in like a page, and
 //! gets the newest frame of a region once it has taken the one before. The messages are those of a recording.
 
+use crate::app::App;
 use crate::control;
 use crate::encode::Plan;
 use crate::feed::{Delivery, Encode, Subscription};
 use crate::protocol::{self, Part};
-use crate::server::App;
 use crate::session::send;
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;

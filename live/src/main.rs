@@ -1,6 +1,7 @@
 //! `shmx-live`: regions live in the browser and in Foxglove. The project's `docs/live.md` has the rest.
 #![forbid(unsafe_code)]
 
+mod app;
 mod args;
 mod clock;
 mod control;

@@ -1,10 +1,11 @@
 //! The HTTP server: the page, its WebSocket, and Foxglove's.
 
+use crate::app::{App, MOST_VIEWERS};
 use crate::args::{Args, Listen};
 use crate::feed::Feeds;
 use crate::gate::{Gate, Refusal, Token, subprotocols};
 use crate::pattern::Patterns;
-use crate::protocol::{Reply, SUBPROTOCOL};
+use crate::protocol::SUBPROTOCOL;
 use crate::regions::Regions;
 use crate::{foxglove, page, session};
 use anyhow::Context;
@@ -16,91 +17,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
 
 /// Where it listens if nothing else is asked for; the next free port if that is taken.
 const PORT: u16 = 7650;
-/// How often the state of regions is told.
-const STATE_EVERY: Duration = Duration::from_millis(500);
-/// Pages and Foxglove clients at once.
-const MOST_VIEWERS: usize = 32;
 /// What pages and clients send is short.
 pub(crate) const MOST_REQUEST: usize = 256 * 1024;
-
-/// What all viewers share.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) regions: Arc<Regions>,
-    pub(crate) feeds: Arc<Feeds>,
-    pub(crate) host: String,
-    pub(crate) control: bool,
-    /// Where Foxglove connects, without the token.
-    pub(crate) foxglove: Option<String>,
-    gate: Gate,
-    states: watch::Sender<Arc<str>>,
-    lookers: AtomicUsize,
-    looked: Notify,
-    viewers: AtomicUsize,
-}
-
-/// Somebody looks, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Looking(Arc<App>);
-
-impl Drop for Looking {
-    fn drop(&mut self) {
-        self.0.lookers.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A connection that counts, until it is dropped.
-struct Viewer(Arc<App>);
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl App {
-    pub(crate) fn states(&self) -> watch::Receiver<Arc<str>> {
-        let mut states = self.states.subscribe();
-        states.mark_unchanged();
-        states
-    }
-
-    pub(crate) fn look(self: &Arc<Self>) -> Looking {
-        self.lookers.fetch_add(1, Ordering::Relaxed);
-        self.looked.notify_one();
-        Looking(Arc::clone(self))
-    }
-
-    fn enter(self: &Arc<Self>) -> Option<Viewer> {
-        let entered = self.viewers.fetch_add(1, Ordering::Relaxed) < MOST_VIEWERS;
-        let viewer = Viewer(Arc::clone(self));
-        entered.then_some(viewer)
-    }
-
-    /// Tells the state of regions while somebody looks.
-    async fn tell(self: Arc<Self>) {
-        loop {
-            while self.lookers.load(Ordering::Relaxed) == 0 {
-                self.looked.notified().await;
-            }
-            let regions = Arc::clone(&self.regions);
-            let states =
-                tokio::task::spawn_blocking(move || Reply::Regions { regions: &regions.states() }.text()).await;
-            if let Ok(text) = states {
-                self.states.send_replace(text.into());
-            }
-            // Who comes meanwhile is told at once.
-            let _ = tokio::time::timeout(STATE_EVERY, self.looked.notified()).await;
-        }
-    }
-}
 
 /// Runs until a signal.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -124,18 +46,9 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         (Some(_), Some(l)) => Some(format!("ws://{}/", shown(l.local_addr()?))),
         (Some(_), None) => Some(format!("ws://{}/foxglove", shown(address))),
     };
-    let app = Arc::new(App {
-        regions: Regions::follow(Patterns::new(&args.names)).context("cannot follow the regions of this machine")?,
-        feeds: Feeds::new(args.rate),
-        host: host_name(),
-        control: args.control,
-        foxglove: foxglove.clone(),
-        gate: Gate::new(token.clone(), &args.hosts, &args.origins),
-        states: watch::Sender::new("".into()),
-        lookers: AtomicUsize::new(0),
-        looked: Notify::new(),
-        viewers: AtomicUsize::new(0),
-    });
+    let regions = Regions::follow(Patterns::new(&args.names)).context("cannot follow the regions of this machine")?;
+    let gate = Gate::new(token.clone(), &args.hosts, &args.origins);
+    let app = Arc::new(App::new(regions, Feeds::new(args.rate), gate, args.control, foxglove.clone()));
     tokio::spawn(Arc::clone(&app).tell());
     let mut page = Router::new().route("/ws", any(page_socket));
     if foxglove.is_some() && other.is_none() {
@@ -194,11 +107,6 @@ async fn bind(listen: Listen, usual: u16) -> anyhow::Result<TcpListener> {
             Err(_) => TcpListener::bind(to(0)).await.with_context(|| failed(0)),
         },
     }
-}
-
-fn host_name() -> String {
-    let read = |path| std::fs::read_to_string(path).ok().map(|t: String| t.trim().to_owned());
-    read("/proc/sys/kernel/hostname").filter(|n| !n.is_empty()).unwrap_or_else(|| "this machine".to_owned())
 }
 
 /// Until a signal asks for the end; those that were ignored at the start stay ignored.

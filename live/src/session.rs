@@ -1,10 +1,10 @@
 //! One page: what it asks for, and what it gets.
 
+use crate::app::{App, Looking};
 use crate::control;
 use crate::encode::{self, Plan};
 use crate::feed::{Delivery, Encode, Subscription};
 use crate::protocol::{self, Part, Reply, Request, Want};
-use crate::server::{App, Looking};
 use axum::extract::ws::{Message, WebSocket};
 use shmx::Frame;
 use std::collections::{BTreeMap, HashMap};
