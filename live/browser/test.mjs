@@ -203,10 +203,16 @@ test('the layout is in the link, also on a phone', async ({ browser, server }) =
   const battery = panel(`${robot}-base`, 'battery');
   await page.locator(battery).waitFor();
   await until('a value with its unit', async () => /^2\d\.\d+ V$/.test(await value(page, `${robot}-base`, 'battery')));
-  await page.locator(`${battery} header`).click();
-  await page.keyboard.press('x');
+  assert.equal(await page.locator(panel(`${robot}-base`, 'lidar')).getAttribute('data-kind'), 'points');
+  assert.equal(await page.locator(panel(`${robot}-base`, 'gyro')).getAttribute('data-kind'), 'plot');
+  // Those in space, too: they are much to draw.
+  for (const stream of ['battery', 'lidar', 'trajectory']) {
+    const one = panel(`${robot}-base`, stream);
+    await page.locator(`${one} h2`).click();
+    await page.keyboard.press('x');
+    await page.locator(one).waitFor({ state: 'detached' });
+  }
   await page.keyboard.press('t');
-  await page.locator(battery).waitFor({ state: 'detached' });
   const link = page.url();
   assert.match(link, /theme=light/);
   const panels = await page.locator('.panel').count();
@@ -220,6 +226,7 @@ test('the layout is in the link, also on a phone', async ({ browser, server }) =
   await again.getByRole('button', { name: 'Regions (b)' }).click();
   await again.locator(`#side [data-stream="battery"]`).click();
   await again.locator(battery).waitFor();
+  await again.keyboard.press('Escape');
   await again.locator(`${panel(`${robot}-camera`, 'camera')} h2`).click();
   const [file] = await Promise.all([again.waitForEvent('download'), again.keyboard.press('p')]);
   assert.match(file.suggestedFilename(), /camera-\d+\.png$/);

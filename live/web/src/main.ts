@@ -116,7 +116,7 @@ const socket = new Socket(layout.token, {
       const s = d.streams.find((s) => streamLabel(s) === p.place.stream);
       if (s && JSON.stringify(s) !== JSON.stringify(p.stream)) rebuild(p);
     }
-    if (before?.session !== d.session) automatic.add(d.region);
+    if (chooseAll && before?.session !== d.session) automatic.add(d.region);
     refresh();
   },
   frame: onFrame,
@@ -230,11 +230,14 @@ function chooseByThemselves(): void {
     if (!d || !f) continue;
     automatic.delete(name);
     const mine = places.filter((p) => p.region === name).length;
+    // One vector that says nothing of itself is rather a measurement than a place.
+    const best = (s: StreamInfo): link.Kind =>
+      kinds(s)[0] === 'points' && !s.role && (f.parts.get(s.id)?.n ?? 0) <= 1 ? 'plot' : kinds(s)[0];
     const rank = (s: StreamInfo): number => {
-      const n = f.parts.get(s.id)?.n ?? 0, [kind] = kinds(s);
+      const n = f.parts.get(s.id)?.n ?? 0, kind = best(s);
       if (s.view === 'none' || n === 0) return 9;
       if (kind === 'image') return 0;
-      if (kind === 'points') return n > 1 || s.role ? 1 : 2;
+      if (kind === 'points') return 1;
       if (kind === 'table' || s.role === 'time' || s.type === 'bool') return 9;
       if (n * s.components <= 8) return /^f|^bf/.test(s.type ?? '') ? 3 : 4;
       return 5;
@@ -242,7 +245,7 @@ function chooseByThemselves(): void {
     const order = d.streams.map((s) => ({ s, r: rank(s) })).filter((x) => x.r < 9).sort((a, b) => a.r - b.r);
     for (const { s, r } of order.slice(0, Math.max(0, Math.min(MOST_OF_REGION - mine, MOST_AUTOMATIC - places.length)))) {
       if (places.some((p) => p.region === name && p.stream === streamLabel(s))) continue;
-      places.push({ kind: r === 5 ? 'array' : kinds(s)[0], region: name, stream: streamLabel(s), wide: r < 2 });
+      places.push({ kind: r === 5 ? 'array' : best(s), region: name, stream: streamLabel(s), wide: r < 2 });
     }
   }
 }
