@@ -18,7 +18,7 @@ const STAND_INS: [(&str, &str); 4] = [
     // Two pictures of 640x480.
     ("ffmpeg", "exec head -c 1843200 /dev/zero"),
     ("ffplay", "head -c 1000 >/dev/null"),
-    ("shmx-live", "echo http://127.0.0.1:7650/; exec sleep 600"),
+    ("shmx-live", "trap 'exit 0' INT; echo http://127.0.0.1:7650/; while :; do sleep 0.05; done"),
 ];
 
 /// Names in the examples that become names of the test.
