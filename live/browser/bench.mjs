@@ -2,6 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import WebSocket from 'ws';
 import { launch } from './chrome.mjs';
 import { end, endAll, live, programs, sleep, start, until } from './programs.mjs';
 
@@ -9,13 +10,17 @@ const SECONDS = 15;
 const name = `shmx-live-bench-${process.pid}`;
 const ticks = Number(execFileSync('getconf', ['CLK_TCK']));
 
-/** Seconds of a processor that a process has taken. */
-function taken(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticks;
-}
+/** A process and its children: shmx-live has one that keeps and one that works. */
+const both = (pid) => [pid, ...readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)];
+const sum = (pid, of) => both(pid).reduce((all, one) => all + of(one), 0);
 
-const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
+/** Seconds of a processor that they have taken. */
+const taken = (pid) => sum(pid, (one) => {
+  const fields = readFileSync(`/proc/${one}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticks;
+});
+
+const memory = (pid) => sum(pid, (one) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${one}/status`, 'utf8'))[1]) / 1024);
 
 async function producer() {
   const scene = start(programs.scene, [name, '1920', '1080', '30', '1e9'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -59,10 +64,35 @@ const page = (panels) => async (s) => {
   };
 };
 
+/** A client that only takes what comes: with `max` pixels in a row, 0 for all. */
+const client = (max) => async (s) => {
+  const region = `${name}-camera`;
+  const ws = new WebSocket(`ws://${s.host}/ws`, ['shmx.live.1', `token.${s.token}`]);
+  await new Promise((done, fail) => { ws.on('open', done); ws.on('error', fail); });
+  let frames = 0, bytes = 0;
+  const send = (what) => ws.send(JSON.stringify(what));
+  ws.on('message', (data, binary) => {
+    if (!binary) return;
+    frames++; bytes += data.length;
+    send({ op: 'ack', region });
+  });
+  send({ op: 'look', on: true });
+  send({ op: 'subscribe', region, streams: [{ id: 1, max }] });
+  await until('frames', () => frames > 5);
+  const [f, b, at] = [frames, bytes, Date.now()];
+  return async () => {
+    const t = (Date.now() - at) / 1000;
+    ws.close();
+    return `client ${((frames - f) / t).toFixed(1)} frames/s, ${((bytes - b) / t / 1e6).toFixed(1)} MB/s; `;
+  };
+};
+
 try {
   for (let i = 1; i <= 2; i++) {
     await round(`${i}. without shmx live`, {});
     await round(`${i}. nobody looks`, { server: true });
+    await round(`${i}. a client, 1080p, all pixels`, { server: true, watch: client(0) });
+    await round(`${i}. a client, 1080p, 960 pixels in a row`, { server: true, watch: client(960) });
     await round(`${i}. a page, 1080p image in a window`, { server: true, watch: page(`image/${name}-camera/camera/wide`) });
   }
 } finally {

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::gate::Token;
+use crate::gate::{TOKEN, Token};
 use clap::Parser;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -52,9 +52,21 @@ pub(crate) struct Args {
     /// Say nothing but the link and errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// The token of the link, instead of a new one: at least 16 letters and digits
-    #[arg(long, env = "SHMX_LIVE_TOKEN", hide = true, hide_env_values = true, value_parser = Token::parse)]
-    pub(crate) token: Option<Token>,
+    /// For `keeper.rs`: process that the program has been started by, as the part that touches regions
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "PID", hide = true, require_equals = true)]
+    pub(crate) worker: Option<u32>,
+}
+
+impl Args {
+    /// The token that the environment gives. An option would show it to all users of the machine.
+    pub(crate) fn token(&self) -> Result<Option<Token>, String> {
+        match std::env::var(TOKEN) {
+            Ok(text) => Token::parse(&text).map(Some),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Token::parse("").map(Some),
+        }
+    }
 }
 
 /// An address, and a port if one was given.

@@ -2,13 +2,43 @@
 
 use shmx::Client;
 use shmx::error::SendError;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A message has to be taken by the region's server within this time.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Of one viewer, under way at once.
+const MOST: usize = 8;
+pub(crate) const TOO_MANY: &str = "too many messages at once; wait for the answers";
+
+/// Messages of one viewer that are under way. Each holds a clone meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnderWay(Arc<()>);
+
+impl UnderWay {
+    /// Sends a message on a thread of its own, if there are not too many; whether it began.
+    pub(crate) fn send(
+        &self,
+        region: String,
+        ty: u32,
+        body: Vec<u8>,
+        done: impl FnOnce(Result<Duration, String>) + Send + 'static,
+    ) -> bool {
+        if Arc::strong_count(&self.0) > MOST {
+            return false;
+        }
+        let held = self.clone();
+        tokio::task::spawn_blocking(move || {
+            done(send(&region, ty, &body));
+            drop(held);
+        });
+        true
+    }
+}
+
 /// Sends a message and waits until the server has taken it; how long that took. Takes a reader slot meanwhile. Blocks.
-pub(crate) fn send(region: &str, ty: u32, body: &[u8]) -> Result<Duration, String> {
+fn send(region: &str, ty: u32, body: &[u8]) -> Result<Duration, String> {
     let start = Instant::now();
     let client = Client::open(region).map_err(|e| e.to_string())?;
     let inspector = shmx::Inspector::open(region).map_err(|e| e.to_string())?;

@@ -5,7 +5,7 @@
 //! gets the newest frame of a region once it has taken the one before. The messages are those of a recording.
 
 use crate::app::App;
-use crate::control;
+use crate::control::{self, UnderWay};
 use crate::encode::Plan;
 use crate::feed::{Delivery, Encode, Subscription};
 use crate::protocol::{self, Part};
@@ -16,14 +16,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shmx::Frame;
 use shmx_record::{MessageOf, ViewTopic};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 
-/// The usual one of this protocol.
-pub(crate) const PORT: u16 = 8765;
 /// The second is the older name of the same messages.
 pub(crate) const SUBPROTOCOLS: &[&str] = &["foxglove.sdk.v1", "foxglove.websocket.v1"];
 
@@ -105,7 +104,7 @@ struct Advertised {
     session: u64,
     generation: u32,
     channels: Vec<u32>,
-    /// Subscription ids and channels.
+    /// Channels and subscription ids: one each, so that no message is made several times.
     wanted: BTreeMap<u32, u32>,
     reading: Option<Subscription>,
 }
@@ -119,6 +118,7 @@ struct Session {
     answers: UnboundedSender<String>,
     /// Channels that the client publishes on: to which region.
     publishes: HashMap<u32, String>,
+    under_way: UnderWay,
 }
 
 /// Serves a client until it leaves.
@@ -145,6 +145,7 @@ pub(crate) async fn run(mut socket: WebSocket, app: Arc<App>) {
         frames,
         answers,
         publishes: HashMap::new(),
+        under_way: UnderWay::default(),
     };
     let mut ask = tokio::time::interval(ASK_EVERY);
     ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -189,22 +190,30 @@ impl Session {
         };
         match request {
             Request::Subscribe { subscriptions } => {
+                let (mut changed, mut again) = (BTreeSet::new(), None);
                 for s in subscriptions {
                     let Some((region, _)) = self.channels.get(&s.channel_id) else { continue };
                     let Some(r) = self.regions.get_mut(region).filter(|r| r.wanted.len() < MOST_ENTRIES) else {
                         continue;
                     };
-                    r.wanted.insert(s.id, s.channel_id);
-                    let region = region.clone();
-                    self.read(&region);
+                    match r.wanted.entry(s.channel_id) {
+                        Entry::Vacant(place) => {
+                            place.insert(s.id);
+                            changed.insert(region.clone());
+                        }
+                        Entry::Occupied(_) => again = Some(s.channel_id),
+                    }
                 }
+                changed.iter().for_each(|region| self.read(region));
+                return again.map(|c| warning(&format!("channel {c} is subscribed to already")));
             }
             Request::Unsubscribe { subscription_ids } => {
+                let ended: HashSet<u32> = subscription_ids.into_iter().collect();
                 let names: Vec<String> = self.regions.keys().cloned().collect();
                 for name in names {
                     let Some(r) = self.regions.get_mut(&name) else { continue };
                     let before = r.wanted.len();
-                    r.wanted.retain(|id, _| !subscription_ids.contains(id));
+                    r.wanted.retain(|_, id| !ended.contains(id));
                     if r.wanted.len() != before {
                         self.read(&name);
                     }
@@ -225,7 +234,7 @@ impl Session {
                     }
                 }
             }
-            Request::Unadvertise { channel_ids } => self.publishes.retain(|id, _| !channel_ids.contains(id)),
+            Request::Unadvertise { channel_ids } => channel_ids.iter().for_each(|id| _ = self.publishes.remove(id)),
             Request::Other => {}
         }
         None
@@ -246,19 +255,20 @@ impl Session {
             Err(e) => return Some(warning(&format!("this control message makes no sense: {e}"))),
         };
         let answers = self.answers.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(e) = control::send(&region, ty, &body) {
+        let done = move |sent: Result<Duration, String>| {
+            if let Err(e) = sent {
                 let _ = answers.send(warning(&e));
             }
-        });
-        None
+        };
+        let started = self.under_way.send(region, ty, body, done);
+        (!started).then(|| warning(control::TOO_MANY))
     }
 
     /// Reads what is wanted of a region, and nothing if nothing is.
     fn read(&mut self, name: &str) {
         let Some(r) = self.regions.get_mut(name) else { return };
         let topics: Vec<_> =
-            r.wanted.iter().filter_map(|(id, c)| Some((*id, self.channels.get(c)?.1.clone()))).collect();
+            r.wanted.iter().filter_map(|(c, id)| Some((*id, self.channels.get(c)?.1.clone()))).collect();
         if topics.is_empty() {
             r.reading = None;
             return;

@@ -13,6 +13,8 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// The variable that gives one.
+pub(crate) const TOKEN: &str = "SHMX_LIVE_TOKEN";
 const SHORTEST: usize = 16;
 const LONGEST: usize = 128;
 
@@ -24,7 +26,11 @@ impl Token {
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let fits = (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if fits { Ok(Self(text.to_owned())) } else { Err(format!("{SHORTEST} to {LONGEST} letters and digits")) }
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{TOKEN} is no token; use {SHORTEST} to {LONGEST} letters and digits"))
+        }
     }
 
     pub(crate) fn text(&self) -> &str {

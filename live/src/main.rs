@@ -9,11 +9,15 @@ mod encode;
 mod feed;
 mod foxglove;
 mod gate;
+#[cfg(target_os = "linux")]
+mod keeper;
+mod listen;
 mod page;
 mod pattern;
 mod pixels;
 mod protocol;
 mod regions;
+mod say;
 mod server;
 mod session;
 mod state;
@@ -30,14 +34,28 @@ fn main() -> ExitCode {
     let level = if args.quiet { "error" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    shmx_os::signal::explain_bus_errors(
-        "shmx-live: another process cut a region short while it was in use; end its server and start it again\n",
-    );
-    match server::run(&args) {
+    #[cfg(target_os = "linux")]
+    if let Some(keeper) = args.worker {
+        return keeper::work(&args, keeper);
+    }
+    match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("shmx-live: {}", format!("{e:#}").replace('\n', " "));
+            say::complain(&e);
             ExitCode::from(FAILED)
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn run(args: &Args) -> anyhow::Result<()> {
+    keeper::keep(args)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run(args: &Args) -> anyhow::Result<()> {
+    let sockets = server::Sockets::bind(args)?;
+    let token = args.token().map_err(anyhow::Error::msg)?.unwrap_or_else(gate::Token::random);
+    server::announce(args, &sockets, &token)?;
+    server::run(args, sockets, token)
 }

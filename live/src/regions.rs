@@ -62,6 +62,11 @@ impl Regions {
         self.patterns.matches(name)
     }
 
+    /// Whether it is or was there, or is waited for.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
     fn note(&self, event: RegionEvent) {
         if !self.shows(&event.name) {
             return;

@@ -1,9 +1,10 @@
 //! The HTTP server: the page, its WebSocket, and Foxglove's.
 
 use crate::app::{App, MOST_VIEWERS};
-use crate::args::{Args, Listen};
+use crate::args::Args;
 use crate::feed::Feeds;
 use crate::gate::{Gate, Refusal, Token, subprotocols};
+use crate::listen::{self, Room, shown};
 use crate::pattern::Patterns;
 use crate::protocol::SUBPROTOCOL;
 use crate::regions::Regions;
@@ -15,102 +16,95 @@ use axum::extract::{State, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::TcpListener;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 
-/// Where it listens if nothing else is asked for; the next free port if that is taken.
-const PORT: u16 = 7650;
 /// What pages and clients send is short.
 pub(crate) const MOST_REQUEST: usize = 256 * 1024;
 
+/// Where it listens.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) page: TcpListener,
+    /// Where only Foxglove connects, if it has an address of its own.
+    pub(crate) foxglove: Option<TcpListener>,
+}
+
+impl Sockets {
+    pub(crate) fn bind(args: &Args) -> anyhow::Result<Self> {
+        let page = listen::bind(args.listen, listen::PAGE)?;
+        let foxglove = args.foxglove.flatten().map(|l| listen::bind(l, listen::FOXGLOVE)).transpose()?;
+        Ok(Self { page, foxglove })
+    }
+
+    /// Where Foxglove connects, without the token.
+    fn foxglove(&self, args: &Args) -> anyhow::Result<Option<String>> {
+        Ok(match (&args.foxglove, &self.foxglove) {
+            (None, _) => None,
+            (Some(_), Some(l)) => Some(format!("ws://{}/", shown(l.local_addr()?))),
+            (Some(_), None) => Some(format!("ws://{}/foxglove", shown(self.page.local_addr()?))),
+        })
+    }
+}
+
 /// Runs until a signal.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args, sockets: Sockets, token: Token) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let result = runtime.block_on(serve(args));
+    let result = runtime.block_on(serve(args, sockets, token));
     // A control message that waits for its server does not keep the program.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &Args) -> anyhow::Result<()> {
-    let listener = bind(args.listen, PORT).await?;
-    let address = listener.local_addr()?;
-    let other = match args.foxglove {
-        Some(Some(listen)) => Some(bind(listen, foxglove::PORT).await?),
-        _ => None,
-    };
-    let token = args.token.clone().unwrap_or_else(Token::random);
-    let foxglove = match (&args.foxglove, &other) {
-        (None, _) => None,
-        (Some(_), Some(l)) => Some(format!("ws://{}/", shown(l.local_addr()?))),
-        (Some(_), None) => Some(format!("ws://{}/foxglove", shown(address))),
-    };
+async fn serve(args: &Args, sockets: Sockets, token: Token) -> anyhow::Result<()> {
+    let foxglove = sockets.foxglove(args)?;
     let regions = Regions::follow(Patterns::new(&args.names)).context("cannot follow the regions of this machine")?;
-    let gate = Gate::new(token.clone(), &args.hosts, &args.origins);
-    let app = Arc::new(App::new(regions, Feeds::new(args.rate), gate, args.control, foxglove.clone()));
+    let gate = Gate::new(token, &args.hosts, &args.origins);
+    let app = Arc::new(App::new(regions, Feeds::new(args.rate), gate, args.control, foxglove));
     tokio::spawn(Arc::clone(&app).tell());
     let mut page = Router::new().route("/ws", any(page_socket));
-    if foxglove.is_some() && other.is_none() {
+    if app.foxglove.is_some() && sockets.foxglove.is_none() {
         page = page.route("/foxglove", any(foxglove_socket));
     }
     let page = page.fallback(get(file)).with_state(Arc::clone(&app));
-    announce(args, address, &token, foxglove.as_deref());
-    if let Some(listener) = other {
+    let room = Room::new();
+    if let Some(listener) = sockets.foxglove {
         let only = Router::new().fallback(any(foxglove_socket)).with_state(app);
-        tokio::spawn(async move { axum::serve(listener, only).await });
+        tokio::spawn(listen::answer(listener, only, room.clone()));
     }
     tokio::select! {
-        ended = axum::serve(listener, page) => Ok(ended?),
+        ended = listen::answer(sockets.page, page, room) => ended,
         () = signal() => Ok(()),
     }
 }
 
-fn announce(args: &Args, address: SocketAddr, token: &Token, foxglove: Option<&str>) {
+/// Prints the link, and what follows from the options.
+pub(crate) fn announce(args: &Args, sockets: &Sockets, token: &Token) -> anyhow::Result<()> {
+    let address = sockets.page.local_addr()?;
     println!("http://{}/#token={}", shown(address), token.text());
-    if let Some(to) = foxglove {
+    if let Some(to) = sockets.foxglove(args)? {
         println!("{to}?token={}", token.text());
     }
     if args.quiet {
-        return;
+        return Ok(());
     }
-    if !address.ip().is_loopback() {
-        eprintln!(
-            "shmx-live: other machines can connect to {address}; nothing is encrypted, and the token is all that keeps them out"
-        );
+    for listener in [Some(&sockets.page), sockets.foxglove.as_ref()].into_iter().flatten() {
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            eprintln!(
+                "shmx-live: other machines can connect to {address}; nothing is encrypted, and the token is all that keeps them out"
+            );
+        }
     }
     if args.control {
         eprintln!("shmx-live: who has the link can send control messages (--control)");
     }
     eprintln!("shmx-live: open the link in a browser; Ctrl-C ends");
-}
-
-/// The address as a browser on this machine can use it.
-fn shown(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
-/// The port asked for; or else the usual one, or if that is taken any.
-async fn bind(listen: Listen, usual: u16) -> anyhow::Result<TcpListener> {
-    let to = |port| SocketAddr::new(listen.ip, port);
-    let failed =
-        |port| format!("cannot listen on {}; is another program there? --listen ADDR:PORT takes another", to(port));
-    match listen.port {
-        Some(port) => TcpListener::bind(to(port)).await.with_context(|| failed(port)),
-        None => match TcpListener::bind(to(usual)).await {
-            Ok(l) => Ok(l),
-            Err(_) => TcpListener::bind(to(0)).await.with_context(|| failed(0)),
-        },
-    }
+    Ok(())
 }
 
 /// Until a signal asks for the end; those that were ignored at the start stay ignored.
-async fn signal() {
+pub(crate) async fn signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -1,7 +1,7 @@
 //! One page: what it asks for, and what it gets.
 
 use crate::app::{App, Looking};
-use crate::control;
+use crate::control::{self, UnderWay};
 use crate::encode::{self, Plan};
 use crate::feed::{Delivery, Encode, Subscription};
 use crate::protocol::{self, Part, Reply, Request, Want};
@@ -16,8 +16,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 const MOST_REGIONS: usize = 64;
 /// Streams of one region.
 const MOST_STREAMS: usize = 1024;
-/// Control messages of one page under way.
-const MOST_CONTROL: usize = 8;
 /// A page that takes nothing for so long is gone.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,15 +27,22 @@ impl Encode for PageView {
     }
 }
 
+/// A region that is looked at.
+struct Watched {
+    subscription: Subscription,
+    /// A frame has gone out and is not acknowledged: otherwise an `ack` says nothing.
+    owed: bool,
+}
+
 struct Session {
     app: Arc<App>,
     looking: Option<Looking>,
-    regions: HashMap<String, Subscription>,
+    regions: HashMap<String, Watched>,
     frames: UnboundedSender<Delivery>,
     answers: UnboundedSender<String>,
     /// The page has dealt with the last `regions`.
     state_ready: bool,
-    controls: Arc<()>,
+    under_way: UnderWay,
 }
 
 /// Serves a page until it leaves.
@@ -61,7 +66,7 @@ pub(crate) async fn run(mut socket: WebSocket, app: Arc<App>) {
         frames,
         answers,
         state_ready: true,
-        controls: Arc::default(),
+        under_way: UnderWay::default(),
     };
     loop {
         let out = tokio::select! {
@@ -70,9 +75,10 @@ pub(crate) async fn run(mut socket: WebSocket, app: Arc<App>) {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => None,
             },
-            Some(d) = new_frames.recv() => {
-                s.regions.contains_key(&*d.region).then(|| d.messages.into_iter().next()).flatten().map(Message::binary)
-            }
+            Some(d) = new_frames.recv() => s.regions.get_mut(&*d.region).and_then(|r| {
+                r.owed = true;
+                d.messages.into_iter().next().map(Message::binary)
+            }),
             Some(text) = new_answers.recv() => Some(Message::text(text)),
             Ok(()) = states.changed(), if s.looking.is_some() && s.state_ready => {
                 s.state_ready = false;
@@ -115,8 +121,9 @@ impl Session {
             Request::Subscribe { region, streams: Some(streams) } => return self.subscribe(&region, streams),
             Request::Ack { region: None } => self.state_ready = true,
             Request::Ack { region: Some(region) } => {
-                if let Some(s) = self.regions.get(&region) {
-                    s.ready();
+                if let Some(r) = self.regions.get_mut(&region).filter(|r| r.owed) {
+                    r.owed = false;
+                    r.subscription.ready();
                 }
             }
             Request::Directory { region } => {
@@ -132,20 +139,21 @@ impl Session {
     }
 
     fn subscribe(&mut self, region: &str, streams: Vec<Want>) -> Option<String> {
-        if !self.app.regions.shows(region) {
+        // A thread for each name that somebody makes up would be too many.
+        if !self.app.regions.knows(region) {
             return Some(failed(None, "this region is not shown here"));
         }
         if streams.len() > MOST_STREAMS || self.regions.len() >= MOST_REGIONS && !self.regions.contains_key(region) {
             return Some(failed(None, "too many regions or streams at once; close some"));
         }
         let view = Arc::new(PageView(streams.into_iter().map(|w| (w.id, w)).collect()));
-        if let Some(s) = self.regions.get(region) {
-            s.want(view);
+        if let Some(r) = self.regions.get(region) {
+            r.subscription.want(view);
             return None;
         }
         match self.app.feeds.subscribe(region, view, self.frames.clone()) {
-            Ok(s) => {
-                self.regions.insert(region.to_owned(), s);
+            Ok(subscription) => {
+                self.regions.insert(region.to_owned(), Watched { subscription, owed: false });
                 None
             }
             Err(e) => Some(failed(None, &format!("no thread for `{region}`: {e}"))),
@@ -163,19 +171,16 @@ impl Session {
             Ok(body) => body,
             Err(e) => return Some(failed(Some(id), &e)),
         };
-        if Arc::strong_count(&self.controls) > MOST_CONTROL {
-            return Some(failed(Some(id), "too many messages at once; wait for the answers"));
-        }
-        let (answers, held) = (self.answers.clone(), Arc::clone(&self.controls));
-        tokio::task::spawn_blocking(move || {
-            let answer = match control::send(&region, ty, &body) {
+        let answers = self.answers.clone();
+        let done = move |sent: Result<Duration, String>| {
+            let answer = match sent {
                 Ok(took) => Reply::Sent { id, took_ms: took.as_secs_f64() * 1e3 }.text(),
                 Err(e) => failed(Some(id), &e),
             };
             let _ = answers.send(answer);
-            drop(held);
-        });
-        None
+        };
+        let started = self.under_way.send(region, ty, body, done);
+        (!started).then(|| failed(Some(id), control::TOO_MANY))
     }
 }
 

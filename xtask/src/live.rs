@@ -1,9 +1,11 @@
 //! `shmx live`: its page, its tests in a real browser, its pictures and figures.
 
-use crate::interop::output;
+mod rerun;
+
+use crate::interop::{self, output};
 use crate::step::{self, Tally, cargo};
 use crate::tests;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +15,8 @@ const BROWSER: &str = "live/browser";
 const DIST: &str = "live/web/dist";
 const FILES: [&str; 4] = ["index.html", "live.js", "live.css", "licenses.txt"];
 const CHROMIUM: &str = "/usr/bin/chromium";
+
+pub(crate) use rerun::test as rerun;
 
 /// `cargo xtask live-page`: makes the page, or compares it with what is committed.
 pub(crate) fn page(tally: &mut Tally, check: bool, in_ci: bool) -> Result<()> {
@@ -45,7 +49,7 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
         return step::skip(tally, "shmx live", "its tests are written for Linux", false);
     }
     step::command(tally, "format of shmx live", &mut cargo(&["fmt", "--manifest-path", MANIFEST, "--check"]))?;
-    let mut units = cargo(&["test", "--manifest-path", MANIFEST, "--bins"]);
+    let mut units = cargo(&["test", "--manifest-path", MANIFEST, "--bins", "--tests"]);
     step::counted(tally, "tests of shmx live", &mut units, |l| l.starts_with("test result:"))?;
     page(tally, true, in_ci)?;
     if quick {
@@ -92,7 +96,7 @@ impl Programs {
 }
 
 fn prepare(tally: &mut Tally, release: bool) -> Result<Programs> {
-    chromium()?;
+    interop::debian(&[CHROMIUM], &["chromium"])?;
     packages(BROWSER)?;
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     let mut live = cargo(&["build", "--manifest-path", MANIFEST, "--bins", "--examples"]);
@@ -120,22 +124,5 @@ fn packages(folder: &str) -> Result<()> {
     npm.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
     output(&mut npm)?;
     std::fs::write(have, wanted)?;
-    Ok(())
-}
-
-/// Debian's browser, installed if it is not there.
-fn chromium() -> Result<()> {
-    if Path::new(CHROMIUM).exists() {
-        return Ok(());
-    }
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    ensure!(root, "Chromium is missing: apt-get install --no-install-recommends chromium");
-    step::head("installing chromium");
-    for args in [&["update"][..], &["install", "--yes", "--no-install-recommends", "chromium"]] {
-        output(Command::new("apt-get").arg("--quiet").args(args).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
-    if !Path::new(CHROMIUM).exists() {
-        bail!("chromium is installed, and {CHROMIUM} is not there");
-    }
     Ok(())
 }

@@ -164,6 +164,12 @@ enum Task {
     },
     /// `shmx live`: its tests, and a real browser and a foreign Foxglove client against it
     TestLive(Quick),
+    /// A recording and a live region in Rerun's viewer, without a screen
+    TestRerun {
+        /// Draw the picture of docs/live.md, too
+        #[arg(long)]
+        draw: bool,
+    },
     /// Draw the pictures of docs/live.md
     LiveScreens,
     /// Figures: what `shmx live` takes of a processor, and what it does to its producer
@@ -230,6 +236,7 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::BenchPython(Quick { quick }) => python::bench(tally, quick),
         Task::LivePage { check } => live::page(tally, check, in_ci),
         Task::TestLive(Quick { quick }) => live::test(tally, quick, in_ci),
+        Task::TestRerun { draw } => live::rerun(tally, draw, in_ci),
         Task::LiveScreens => live::screens(tally),
         Task::LiveBench => live::bench(tally),
         Task::Layers => step::check(tally, "layers", layers::check),

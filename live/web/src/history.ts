@@ -2,6 +2,11 @@
 
 import { Frame } from './model';
 
+/** What a frame and a stream of it take beside their bytes, about. */
+const FRAME = 700, PART = 200;
+
+const size = (f: Frame): number => f.buffer.byteLength + FRAME + f.parts.size * PART;
+
 export class History {
   readonly frames: Frame[] = [];
   private bytes = 0;
@@ -13,10 +18,10 @@ export class History {
     let at = this.frames.length;
     while (at > 0 && this.frames[at - 1].head.time > f.head.time) at--;
     this.frames.splice(at, 0, f);
-    this.bytes += f.buffer.byteLength;
+    this.bytes += size(f);
     let gone = 0;
     while (this.bytes > this.most && gone < this.frames.length - 1) {
-      this.bytes -= this.frames[gone].buffer.byteLength;
+      this.bytes -= size(this.frames[gone]);
       gone++;
     }
     if (gone) this.frames.splice(0, gone);
