@@ -269,18 +269,21 @@ test('a foreign client of the Foxglove protocol', async ({ control }) => {
     messages.set(topic, { message, timestamp });
   });
   const subscribe = (topic) => topicOf.set(client.subscribe(channels.get(topic).id), topic);
-  const [image, points, poses, number, gravity] = [
-    `/${robot}-camera/camera`, `/${robot}-base/lidar/points`, `/${robot}-base/trajectory/poses`, `/${robot}-base/battery`, `/${sim}/gravity`,
+  const all = [
+    `/${robot}-camera/camera`, `/${robot}-base/lidar/points`, `/${robot}-base/trajectory/poses`, `/${robot}-base/battery`, `/${sim}/gravity`, `/${robot}-base/values`,
   ];
-  await until('channels', () => [image, points, poses, number, gravity].every((t) => channels.has(t)));
+  const [image, points, poses, number, gravity, values] = all;
+  await until('channels', () => all.every((t) => channels.has(t)));
   assert.deepEqual(info.capabilities, ['clientPublish']);
-  [image, points, poses, number, gravity].forEach(subscribe);
-  await until('messages', () => messages.size === 5);
+  all.forEach(subscribe);
+  await until('messages', () => messages.size === all.length);
   const m = (topic) => messages.get(topic).message;
   assert.deepEqual([m(image).width, m(image).height, m(image).encoding, m(image).data.length], [320, 240, 'rgb8', 320 * 240 * 3]);
   assert.deepEqual([m(points).pointStride ?? m(points).point_stride, m(points).data.length, m(points).fields.length], [16, 24000 * 16, 3]);
   assert.equal(m(poses).poses.length, 40);
   assert.ok(Math.abs(m(number).values[0] - 24.5) < 1);
+  assert.ok(Math.abs(m(values).battery - 24.5) < 1, 'a plain field for one number');
+  assert.equal(m(values).gyro.length, 3);
   assert.ok(Math.abs(Number(messages.get(image).timestamp) / 1e6 - Date.now()) < 60_000);
   const before = m(image).data;
   await until('the image changes', () => !Buffer.from(m(image).data).equals(Buffer.from(before)));

@@ -10,12 +10,12 @@ use crate::encode::Plan;
 use crate::feed::{Delivery, Encode, Subscription};
 use crate::protocol::{self, Part};
 use crate::session::send;
+use crate::topics::Topic;
 use axum::extract::ws::{Message, WebSocket};
-use base64::Engine;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shmx::Frame;
-use shmx_record::{MessageOf, ViewTopic};
+use shmx_record::MessageOf;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -28,8 +28,6 @@ pub(crate) const SUBPROTOCOLS: &[&str] = &["foxglove.sdk.v1", "foxglove.websocke
 
 /// How often it is asked whether regions came, went or changed.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// Longest message of numbers or points.
-const MOST: usize = 32 << 20;
 /// Subscriptions and channels of a client.
 const MOST_ENTRIES: usize = 4096;
 const MESSAGE_DATA: u8 = 1;
@@ -77,17 +75,13 @@ struct ControlMessage {
 }
 
 /// The topics of a region that a client has subscribed to.
-struct View(Vec<(u32, Arc<ViewTopic>)>);
+struct View(Vec<(u32, Topic)>);
 
 impl Encode for View {
     fn encode(&self, region: &str, frame: &Frame<'_>, time: u64, _: &Plan) -> Vec<Vec<u8>> {
         let of = MessageOf { region, frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: time };
-        let one = |(id, topic): &(u32, Arc<ViewTopic>)| {
-            let stream = frame.stream(topic.stream_id()).ok().flatten()?;
-            let mut message = Vec::with_capacity(64 + stream.data.len());
-            if !topic.encode(of, stream.data, MOST, &mut message) {
-                return None;
-            }
+        let one = |(id, topic): &(u32, Topic)| {
+            let mut message = topic.encode(of, frame)?;
             let mut out = Vec::with_capacity(13 + message.len());
             out.push(MESSAGE_DATA);
             out.extend_from_slice(&id.to_le_bytes());
@@ -112,7 +106,7 @@ struct Advertised {
 struct Session {
     app: Arc<App>,
     regions: HashMap<String, Advertised>,
-    channels: HashMap<u32, (String, Arc<ViewTopic>)>,
+    channels: HashMap<u32, (String, Topic)>,
     next_channel: u32,
     frames: UnboundedSender<Delivery>,
     answers: UnboundedSender<String>,
@@ -294,25 +288,28 @@ impl Session {
             };
             let Some(now) = self.app.regions.with(&name, look) else { continue };
             there.push(name.clone());
-            if self.regions.get(&name).is_some_and(|r| (r.session, r.generation) == now) {
-                continue;
-            }
-            let Some(directory) = self.app.regions.with(&name, |i| i.directory().ok()) else { continue };
+            let topics = match self.regions.get(&name).filter(|r| (r.session, r.generation) == now) {
+                Some(r) => {
+                    let all: Vec<&Topic> = r.channels.iter().filter_map(|id| Some(&self.channels.get(id)?.1)).collect();
+                    let grown: Vec<Option<Topic>> = all.iter().map(|t| t.grown()).collect();
+                    if grown.iter().all(Option::is_none) {
+                        continue;
+                    }
+                    grown.into_iter().zip(all).map(|(grown, old)| grown.unwrap_or_else(|| old.clone())).collect()
+                }
+                None => {
+                    let of = |i: &shmx::Inspector| Some((i.directory().ok()?, i.latest().ok().flatten()));
+                    let Some((directory, newest)) = self.app.regions.with(&name, of) else { continue };
+                    Topic::all(&name, &directory, newest.as_ref().map(|f| f.payload()))
+                }
+            };
             out.extend(self.withdraw(&name));
             let first = self.next_channel;
             let mut channels = Vec::new();
-            for topic in ViewTopic::all(&name, &directory) {
-                let id = self.next_channel;
+            for topic in topics {
+                channels.push(topic.channel(self.next_channel));
+                self.channels.insert(self.next_channel, (name.clone(), topic));
                 self.next_channel += 1;
-                channels.push(json!({
-                    "id": id,
-                    "topic": topic.topic(),
-                    "encoding": "protobuf",
-                    "schemaName": topic.schema_name(),
-                    "schema": base64::engine::general_purpose::STANDARD.encode(topic.schema()),
-                    "schemaEncoding": "protobuf",
-                }));
-                self.channels.insert(id, (name.clone(), Arc::new(topic)));
             }
             let advertised = Advertised {
                 session: now.0,

@@ -21,6 +21,7 @@ mod say;
 mod server;
 mod session;
 mod state;
+mod topics;
 
 use args::Args;
 use clap::Parser;

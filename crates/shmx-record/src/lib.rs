@@ -51,6 +51,6 @@ pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
 pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
 pub use recorder::{Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection};
-pub use topic::{MessageOf, ViewTopic};
+pub use topic::{MessageOf, ValuesTopic, ViewTopic};
 pub use views::ImageInfo;
 pub use writer::{Compression, RecordWriter, RegionIndex, Sync, WriterOptions, Written};
