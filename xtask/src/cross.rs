@@ -6,7 +6,7 @@
 
 mod dll;
 
-use crate::interop::output;
+use crate::interop::{self, output};
 use crate::step::{self, Tally};
 use crate::tests::{self, is_totals};
 use anyhow::{Context, Result, ensure};
@@ -246,7 +246,8 @@ impl<'p> Tools<'p> {
         ensure!(cfg!(all(target_os = "linux", target_arch = "x86_64")), "it needs an x86-64 Debian");
         ensure!(output(Command::new("dpkg").arg("--version")).is_ok(), "it needs Debian 12 or later: no dpkg here");
         std::fs::create_dir_all(dir)?;
-        install(platform)?;
+        // Linker, C library and emulator.
+        interop::debian(platform.programs, platform.packages)?;
         rust(dir).context("a Rust compiler with sources of its library, from Debian (rustc-web, rust-web-src)")?;
         let tools = Self { platform, dir: dir.to_owned() };
         if platform.runner == WINE {
@@ -388,27 +389,6 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(BYTE *out, SIZE_T len)
     return TRUE;
 }
 ";
-
-/// Linker, C library and emulator.
-fn install(platform: &Platform) -> Result<()> {
-    let missing = || platform.programs.iter().any(|p| !Path::new(p).exists());
-    if !missing() {
-        return Ok(());
-    }
-    let packages = platform.packages.join(" ");
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    ensure!(root, "packages are missing: apt-get install --no-install-recommends {packages}");
-    crate::step::head(format_args!("installing {packages}"));
-    let apt = || {
-        let mut c = Command::new("apt-get");
-        c.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
-        c
-    };
-    output(apt().arg("update"))?;
-    output(apt().args(["install", "--yes", "--no-install-recommends"]).args(platform.packages))?;
-    ensure!(!missing(), "{packages} are installed, but not all of {:?} are there", platform.programs);
-    Ok(())
-}
 
 /// Unpacks the compiler, with package lists of its own, so that the machine's stay as they are.
 fn rust(dir: &Path) -> Result<()> {

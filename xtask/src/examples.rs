@@ -121,7 +121,13 @@ const TOPICS: &[Topic] = &[
         tests: &[("crates/shmx/tests/align.rs", "examples/two_cameras.rs")],
     },
     Topic {
-        title: "13 without this library",
+        title: "13 in a viewer",
+        what: "a region live in Rerun",
+        programs: [&[], &[], &[], &["rerun_live"]],
+        tests: &[("xtask/src/live/rerun.rs", "rerun_live.py")],
+    },
+    Topic {
+        title: "14 without this library",
         what: "the format read by its definition alone",
         programs: [&["crates/shmx-abi/examples/foreign_reader"], &[], &[], &[]],
         tests: &[("crates/shmx-abi/tests/foreign_reader.rs", "examples/foreign_reader.rs")],

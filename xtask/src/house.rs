@@ -18,7 +18,7 @@ const HEAD: usize = 15;
 const REASON: &str = "//! Length:";
 
 /// Where Rust files lie.
-const FOLDERS: [&str; 5] = ["crates", "xtask", "fuzz", "bench", "python"];
+const FOLDERS: [&str; 6] = ["crates", "xtask", "fuzz", "bench", "python", "live"];
 
 pub(crate) fn check() -> Result<()> {
     release::check_versions()?;
@@ -26,7 +26,7 @@ pub(crate) fn check() -> Result<()> {
     workflows::check()?;
     examples::check()?;
     let mut broken = Vec::new();
-    for krate in entries(Path::new("crates"))?.into_iter().chain([PathBuf::from("python")]) {
+    for krate in entries(Path::new("crates"))?.into_iter().chain(["python", "live"].map(PathBuf::from)) {
         for root in roots(&krate.join("src"))? {
             broken.extend(circles::circles(&root, &|path| fs::read_to_string(path).ok()));
         }
@@ -77,7 +77,7 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in entries(folder)? {
         if entry.is_dir() {
-            if entry.file_name().is_some_and(|n| n != "target") {
+            if entry.file_name().is_some_and(|n| n != "target" && n != "node_modules") {
                 found.extend(rust_files(&entry)?);
             }
         } else if entry.extension().is_some_and(|e| e == "rs") {

@@ -76,6 +76,27 @@ pub(crate) fn is_version(program: &Path, name: &str, version: &str) -> bool {
     is(says(&["--version"])) || is(says(&[name.trim_start_matches("cargo-"), "--version"]))
 }
 
+/// Packages of Debian, installed where one of these files of theirs is missing.
+pub(crate) fn debian(files: &[&str], packages: &[&str]) -> Result<()> {
+    let missing = || files.iter().any(|f| !Path::new(f).exists());
+    if !missing() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    ensure!(root, "packages are missing: apt-get install --no-install-recommends {names}");
+    crate::step::head(format_args!("installing {names}"));
+    let apt = || {
+        let mut c = Command::new("apt-get");
+        c.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+        c
+    };
+    output(apt().arg("update"))?;
+    output(apt().args(["install", "--yes", "--no-install-recommends"]).args(packages))?;
+    ensure!(!missing(), "{names} are installed, but not all of {files:?} are there");
+    Ok(())
+}
+
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let out = command.output().with_context(|| format!("start {command:?}"))?;
     if !out.status.success() {

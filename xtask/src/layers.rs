@@ -16,7 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Workspaces of their own, and what they may depend on of ours.
-const OUTSIDE: &[(&str, &[&str])] = &[("python/Cargo.toml", &["shmx"])];
+const OUTSIDE: &[(&str, &[&str])] =
+    &[("python/Cargo.toml", &["shmx"]), ("live/Cargo.toml", &["shmx", "shmx-os", "shmx-record"])];
 
 pub(crate) fn check() -> Result<()> {
     let mut errors = violations(&metadata("Cargo.toml")?)?;

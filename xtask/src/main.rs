@@ -12,6 +12,7 @@ mod instructions;
 mod interop;
 mod layers;
 mod litmus;
+mod live;
 mod mutants;
 mod nightly;
 mod orderings;
@@ -193,6 +194,24 @@ enum Task {
     BenchPython(Quick),
     /// Make examples/README.md
     Examples,
+    /// Make the page of `shmx live`, which is committed
+    LivePage {
+        /// Compare it with what is committed instead
+        #[arg(long)]
+        check: bool,
+    },
+    /// `shmx live`: its tests, and a real browser and a foreign Foxglove client against it
+    TestLive(Quick),
+    /// A recording and a live region in Rerun's viewer, without a screen
+    TestRerun {
+        /// Draw the picture of docs/live.md, too
+        #[arg(long)]
+        draw: bool,
+    },
+    /// Draw the pictures of docs/live.md
+    LiveScreens,
+    /// Figures: what `shmx live` takes of a processor, and what it does to its producer
+    LiveBench,
     /// No crate depends on one above it
     Layers,
     /// No circle of imports among the files of a crate, no file over 500 lines without a reason
@@ -263,6 +282,11 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::Wheel => python::wheel(tally),
         Task::BenchPython(Quick { quick }) => python::bench(tally, quick),
         Task::Examples => step::check(tally, "table of examples", examples::write),
+        Task::LivePage { check } => live::page(tally, check, in_ci),
+        Task::TestLive(Quick { quick }) => live::test(tally, quick, in_ci),
+        Task::TestRerun { draw } => live::rerun(tally, draw, in_ci),
+        Task::LiveScreens => live::screens(tally),
+        Task::LiveBench => live::bench(tally),
         Task::Layers => step::check(tally, "layers", layers::check),
         Task::House => step::check(tally, "house rules", house::check),
     }

@@ -99,6 +99,14 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     Ok(())
 }
 
+/// An interpreter with our packages and these.
+pub(crate) fn with_ours(tally: &mut Tally, packages: &[&str]) -> Result<PathBuf> {
+    let interpreters = environment::find();
+    let first = interpreters.first().context(environment::NONE)?;
+    let wheels = build(tally, &interpreters, first)?;
+    environment::with_wheels(first, packages, &wheels)
+}
+
 /// The last line of pytest: `141 passed, 1 skipped in 43.01s`.
 fn is_summary(line: &str) -> bool {
     line.starts_with(|c: char| c.is_ascii_digit()) && line.contains(" in ") && line.contains("passed")

@@ -50,6 +50,8 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     crate::record::test(tally, in_ci)?;
     crate::capi::test(tally, false, in_ci)?;
     python::test(tally, true, in_ci)?;
+    crate::live::test(tally, true, in_ci)?;
+    step::tidy(Path::new("live/target"));
     instructions::check(tally, &target, false, in_ci)?;
     release::package(tally, false)?;
     nothing_left(tally, &before)

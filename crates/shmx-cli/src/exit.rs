@@ -49,6 +49,11 @@ pub(crate) fn interrupted(not_done: &str) -> anyhow::Error {
     anyhow::anyhow!("interrupted: {not_done}")
 }
 
+/// Ends as another program did, which has said why.
+pub(crate) fn as_other(code: i32) -> ! {
+    std::process::exit(code)
+}
+
 /// The exit code of wrong usage.
 pub(crate) fn wrong_usage() -> ExitCode {
     ExitCode::from(WRONG_USAGE)

@@ -22,6 +22,7 @@ mod json;
 mod keys;
 mod look;
 mod ls;
+mod outside;
 mod play;
 mod progress;
 mod publish;
@@ -118,6 +119,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Info(a) => info::run(a),
         Command::Rec(a) => rec::run(a),
         Command::View(a) => view::run(a),
+        Command::Live(a) => outside::run("live", a),
         Command::DemoReader(a) => demo::reader(a),
     }
 }

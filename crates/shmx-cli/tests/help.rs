@@ -13,11 +13,12 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 /// What stands in for programs that a machine need not have.
-const STAND_INS: [(&str, &str); 3] = [
+const STAND_INS: [(&str, &str); 4] = [
     ("jq", "exec cat"),
     // Two pictures of 640x480.
     ("ffmpeg", "exec head -c 1843200 /dev/zero"),
     ("ffplay", "head -c 1000 >/dev/null"),
+    ("shmx-live", "trap 'exit 0' INT; echo http://127.0.0.1:7650/; while :; do sleep 0.05; done"),
 ];
 
 /// Names in the examples that become names of the test.
@@ -73,7 +74,9 @@ fn end_of(example: &str) -> End {
         | "shmx read clock --stream tick_seq --every 0.5s"
         | "shmx hz clock"
         | "shmx serve clock"
-        | "shmx serve clock --hz 60" => End::OnInterrupt,
+        | "shmx serve clock --hz 60"
+        | "shmx live"
+        | "shmx live clock --rate 10" => End::OnInterrupt,
         _ => End::ByItself,
     }
 }

@@ -95,6 +95,18 @@ impl Fields {
         changed
     }
 
+    /// Whether a frame can be encoded with the fields as they are: none that holds a single number has another count.
+    pub(crate) fn fits(&self, small: &[(u32, &[u8])]) -> bool {
+        let fits = |&(stream, data): &(u32, &[u8])| {
+            self.fields.iter().find(|f| f.stream == stream).is_none_or(|f| !f.single || data.len() == f.kind.size())
+        };
+        small.iter().all(fits)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     pub(crate) fn has(&self, stream: u32) -> bool {
         self.fields.iter().any(|f| f.stream == stream)
     }
@@ -204,6 +216,7 @@ mod tests {
         ];
         assert_eq!(got, expected);
         assert!(!f.settle(&[(1, &one), (2, &one[..2])]), "a list of one is a list");
+        assert!(f.fits(&[(1, &one), (2, &two), (77, &two)]) && !f.fits(&[(1, &two[..2])]) && !f.fits(&[(1, &[0; 8])]));
         assert!(f.settle(&[(1, &[0; 8])]), "from now on a list");
         assert!(!f.settle(&[(1, &one)]));
         assert!(!f.schema("r").name.is_empty() && f.schema("a b").name.starts_with("shmx.Values_a_b_"));

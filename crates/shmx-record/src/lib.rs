@@ -43,6 +43,7 @@ mod read;
 mod recorder;
 mod schema;
 mod sink;
+mod topic;
 mod views;
 mod writer;
 
@@ -51,5 +52,6 @@ pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
 pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
 pub use recorder::{Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection};
+pub use topic::{MessageOf, ValuesTopic, ViewTopic};
 pub use views::ImageInfo;
 pub use writer::{Compression, RecordWriter, RegionIndex, Sync, WriterOptions, Written};

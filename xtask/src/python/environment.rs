@@ -81,7 +81,9 @@ pub(crate) fn plain(dir: &Path, interpreter: &Interpreter, packages: &[&str]) ->
 
 /// The same with our packages from their wheels, new each time.
 pub(crate) fn with_wheels(interpreter: &Interpreter, packages: &[&str], wheels: &Path) -> Result<PathBuf> {
-    let dir = tests::target_dir()?.join(format!("python/{interpreter}-{}", packages.len()).replace(' ', "-"));
+    let what = packages.first().and_then(|p| p.split('=').next()).unwrap_or_default();
+    let dir = format!("python/{interpreter}-{what}-{}", packages.len()).replace(' ', "-");
+    let dir = tests::target_dir()?.join(dir);
     let python = plain(&dir, interpreter, packages)?;
     let pip = |args: &[&str]| {
         let mut c = Command::new(&python);

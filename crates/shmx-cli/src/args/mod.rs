@@ -5,8 +5,8 @@ pub(crate) mod options;
 pub(crate) mod parse;
 
 pub(crate) use options::{
-    Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Prune, Publish, Read, Rm, Send,
-    Serve, Sort, Top, Wait,
+    Cat, Completions, Data, Demo, DemoReader, Doctor, Dump, Hz, Inspect, Ls, Man, Outside, Prune, Publish, Read, Rm,
+    Send, Serve, Sort, Top, Wait,
 };
 pub(crate) use parse::{Every, PublishStream};
 
@@ -336,6 +336,18 @@ Examples:
   shmx view clock.mcap --json --at 0.5 --limit 3 | jq .frame_id
   shmx view clock.mcap --svg clock.svg")]
     View(crate::view::View),
+    /// Watch regions live in a browser, and in Foxglove; a program of its own, shmx-live.
+    #[command(after_help = "\
+Runs `shmx-live`, which is installed apart from this command (`cargo install --path live` in a clone), and hands all \
+options on; `shmx-live --help` lists them. It prints a link that opens the page. Read-only, unless --control lets \
+viewers send control messages.
+
+Exit codes: 0 ended by a signal; 1 failed, or `shmx-live` is not installed; 2 wrong usage.
+
+Examples:
+  shmx live
+  shmx live clock --rate 10")]
+    Live(Outside),
     /// A consumer of the demo.
     #[command(hide = true)]
     DemoReader(DemoReader),

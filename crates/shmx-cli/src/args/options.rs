@@ -9,6 +9,7 @@ use crate::complete::{regions, streams};
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use shmx::{NameLoss, Server, ServerBuilder};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -462,6 +463,13 @@ pub(crate) struct Cat {
     /// Take a reader slot.
     #[arg(long)]
     pub(crate) attach: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Outside {
+    /// Names and options for the program.
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

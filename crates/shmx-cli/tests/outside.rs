@@ -1,0 +1,52 @@
+//! Commands that are programs of their own: found beside `shmx` or on the PATH, or not at all.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::Folder;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Says how it was called, and ends with a code of its own.
+fn program(folder: &Path, says: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    let file = folder.join("shmx-live");
+    std::fs::write(&file, format!("#!/bin/sh\necho {says} \"$@\"\nexit 7\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn live(shmx: &Path, path: &Path, args: &[&str]) -> Output {
+    // Where the tests run in an emulator, the command needs it too.
+    let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
+    let shmx = shmx.to_str().unwrap();
+    let mut words = runner.split_whitespace().chain([shmx]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).arg("live").args(args).env("PATH", path);
+    command.output().unwrap()
+}
+
+#[test]
+fn the_program_gets_all_that_follows_and_its_end_is_the_end() {
+    let folder = Folder::new("outside");
+    let (bin, path) = (folder.0.join("bin"), folder.0.join("path"));
+    std::fs::create_dir_all(&bin).unwrap();
+    let shmx = bin.join("shmx");
+    std::fs::copy(env!("CARGO_BIN_EXE_shmx"), &shmx).unwrap();
+
+    let o = live(&shmx, &path, &["camera"]);
+    let words = String::from_utf8(o.stderr).unwrap();
+    assert_eq!(o.status.code(), Some(1));
+    assert!(words.contains("`shmx-live` is not installed") && words.contains("cargo install --path live"), "{words}");
+    assert_eq!(words.lines().count(), 1, "{words}");
+
+    program(&path, "path");
+    let o = live(&shmx, &path, &["camera", "--listen", "127.0.0.1:0", "--foxglove"]);
+    assert_eq!(o.status.code(), Some(7));
+    assert_eq!(String::from_utf8(o.stdout).unwrap(), "path camera --listen 127.0.0.1:0 --foxglove\n");
+
+    program(&bin, "beside");
+    let o = live(&shmx, &path, &["-q", "a"]);
+    assert_eq!(String::from_utf8(o.stdout).unwrap(), "beside --quiet a\n", "the one beside comes first");
+}

@@ -1,0 +1,138 @@
+//! Which regions there are, and what became of those that were.
+
+use crate::pattern::Patterns;
+use crate::state::{self, RegionState, Sample, StreamDescription};
+use shmx::error::ServerEnd;
+use shmx::{Inspector, RegionChange, RegionEvent, RegionEvents};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Ended regions that are remembered.
+const MOST_ENDED: usize = 64;
+
+#[derive(Debug, Default)]
+struct Known {
+    /// While it is there.
+    inspector: Option<Inspector>,
+    ended: Option<&'static str>,
+    /// Counts the ends, so that the oldest is forgotten first.
+    ended_at: u64,
+    sample: Option<Sample>,
+}
+
+/// The regions that match, kept up to date by a thread of their own.
+#[derive(Debug)]
+pub(crate) struct Regions {
+    patterns: Patterns,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+impl Regions {
+    /// Begins to follow them.
+    ///
+    /// # Errors
+    ///
+    /// The platform cannot list regions, or inotify and threads are used up.
+    pub(crate) fn follow(patterns: Patterns) -> anyhow::Result<Arc<Self>> {
+        let waited_for = patterns.plain().map(|name| (name.to_owned(), Known::default())).collect();
+        let regions = Arc::new(Self { patterns, known: Mutex::new(waited_for) });
+        let mut events = RegionEvents::new()?;
+        // What is there already, before anybody asks.
+        while let Some(event) = events.next(Duration::ZERO)? {
+            regions.note(event);
+        }
+        let shared = Arc::clone(&regions);
+        std::thread::Builder::new().name("regions".into()).spawn(move || {
+            loop {
+                match events.next(Duration::from_secs(3600)) {
+                    Ok(Some(event)) => shared.note(event),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "regions cannot be listed");
+                        std::thread::sleep(Duration::from_secs(1));
+                    }
+                }
+            }
+        })?;
+        Ok(regions)
+    }
+
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        self.patterns.matches(name)
+    }
+
+    /// Whether it is or was there, or is waited for.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    fn note(&self, event: RegionEvent) {
+        if !self.shows(&event.name) {
+            return;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = known.values().map(|k| k.ended_at).max().unwrap_or(0) + 1;
+        let entry = known.entry(event.name.clone()).or_default();
+        match event.change {
+            RegionChange::Ended(end) => {
+                entry.inspector = None;
+                entry.ended_at = count;
+                entry.ended = Some(match end {
+                    Some(ServerEnd::Closed) => "closed",
+                    Some(ServerEnd::Died) => "died",
+                    _ => "ended",
+                });
+            }
+            _ => {
+                entry.ended = None;
+                entry.sample = None;
+                // It may be gone again: the next event says so.
+                entry.inspector = Inspector::open(&event.name).ok();
+            }
+        }
+        while known.values().filter(|k| k.ended.is_some()).count() > MOST_ENDED {
+            let oldest = known.iter().filter(|k| k.1.ended.is_some()).min_by_key(|k| k.1.ended_at);
+            let Some(oldest) = oldest.map(|k| k.0.clone()) else { break };
+            known.remove(&oldest);
+        }
+    }
+
+    /// All of them at this moment, by name.
+    pub(crate) fn states(&self) -> Vec<RegionState> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = known.iter_mut().map(|(name, k)| {
+            // Of what another process has cut, nothing may be touched.
+            let open = k.inspector.as_ref().filter(|i| i.is_whole());
+            let facts = open.map(|i| state::facts(i, &mut k.sample));
+            let word = match (k.ended, open) {
+                (Some(end), _) => end,
+                (None, Some(i)) => state::word(i.server_state()),
+                (None, None) => "absent",
+            };
+            RegionState { name: name.clone(), state: word, facts }
+        });
+        states.collect()
+    }
+
+    /// Names of the regions that are there.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|k| k.1.inspector.is_some()).map(|k| k.0.clone()).collect()
+    }
+
+    /// Session, generation and streams of a region.
+    pub(crate) fn directory(&self, name: &str) -> Option<(String, u32, Vec<StreamDescription>)> {
+        self.with(name, |i| {
+            let d = i.directory().ok()?;
+            let streams = d.streams.iter().map(state::describe).collect();
+            Some((format!("{:016x}", d.session_id), d.generation, streams))
+        })
+    }
+
+    /// Looks into a region that is there.
+    pub(crate) fn with<T>(&self, name: &str, look: impl FnOnce(&Inspector) -> Option<T>) -> Option<T> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        look(known.get(name)?.inspector.as_ref().filter(|i| i.is_whole())?)
+    }
+}

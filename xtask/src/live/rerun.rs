@@ -1,0 +1,143 @@
+//! Rerun beside `shmx live`: a recording and a live region in its viewer, drawn without a screen.
+
+use crate::interop::{self, output};
+use crate::python;
+use crate::step::{self, Tally, cargo};
+use crate::tests;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The viewer, and all that it needs.
+const PACKAGES: &[&str] = &[
+    "rerun-sdk==0.41.0",
+    "attrs==26.1.0",
+    "numpy==2.4.6",
+    "pillow==13.0.0",
+    "psutil==7.2.2",
+    "pyarrow==26.0.1",
+    "typing_extensions==4.16.0",
+];
+/// A screen that is none, and a graphics card that is none.
+const FILES: [&str; 2] = ["/usr/bin/Xvfb", "/usr/share/vulkan/icd.d"];
+const DEBIAN: [&str; 2] = ["xvfb", "mesa-vulkan-drivers"];
+const PICTURE: &str = "docs/img/live-rerun.png";
+const SCRIPT: &str = "xtask/src/live/rerun.py";
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// `cargo xtask test-rerun`. The picture in the documents is made anew if `draw` says so.
+pub(crate) fn test(tally: &mut Tally, draw: bool, in_ci: bool) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return step::skip(tally, "Rerun", "its tests are written for Linux", false);
+    }
+    let python = match interop::debian(&FILES, &DEBIAN).and_then(|()| python::with_ours(tally, PACKAGES)) {
+        Ok(python) => python,
+        Err(e) => return step::skip(tally, "Rerun", &format!("{e:#}"), in_ci),
+    };
+    let mut live = cargo(&["build", "--manifest-path", "live/Cargo.toml", "--examples"]);
+    step::command(tally, "build the scene", &mut live)?;
+    step::command(tally, "build shmx", &mut cargo(&["build", "-p", "shmx-cli"]))?;
+    let target = tests::target_dir()?;
+    let folder = std::path::absolute(target.join("rerun"))?;
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let all = Programs { python, shmx: target.join("debug/shmx"), folder };
+    step::check(tally, "a recording in Rerun", || {
+        let file = all.recording()?;
+        let picture = all.folder.join("recording.png");
+        println!("   {}", all.draw(&[&file], &picture)?);
+        if draw {
+            std::fs::copy(&picture, PICTURE)?;
+        }
+        Ok(())
+    })?;
+    step::check(tally, "a live region in Rerun", || {
+        let file = all.stream()?;
+        println!("   {}", all.draw(&[&file], &all.folder.join("stream.png"))?);
+        Ok(())
+    })
+}
+
+struct Programs {
+    python: PathBuf,
+    shmx: PathBuf,
+    folder: PathBuf,
+}
+
+/// A process that ends with its value.
+struct Running(Child);
+
+impl Running {
+    fn start(c: &mut Command) -> Result<Self> {
+        Ok(Self(c.spawn().with_context(|| format!("start {c:?}"))?))
+    }
+
+    fn end(mut self) -> Result<()> {
+        output(Command::new("kill").args(["-TERM", &self.0.id().to_string()]))?;
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(s) = self.0.try_wait()? {
+                ensure!(s.success(), "it ended with {s}");
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Programs {
+    fn scene(&self, name: &str, seconds: &str) -> Result<Running> {
+        let mut scene = Command::new("live/target/debug/examples/scene");
+        Running::start(scene.args([name, "320", "240", "10", seconds]).stdout(Stdio::null()))
+    }
+
+    /// Of a made-up robot: an image with depth, and points, poses and numbers.
+    fn recording(&self) -> Result<PathBuf> {
+        let name = format!("robot-{}", std::process::id());
+        let file = self.folder.join("robot.mcap");
+        let scene = self.scene(&name, "1e9")?;
+        let mut record = Command::new(&self.shmx);
+        record.args(["--quiet", "record", "--wait", "30s", "--seconds", "3", "--output"]).arg(&file);
+        record.args([format!("{name}-camera"), format!("{name}-base")]);
+        output(&mut record)?;
+        scene.end()?;
+        Ok(file)
+    }
+
+    /// What the example makes of a region that ends.
+    fn stream(&self) -> Result<PathBuf> {
+        let name = format!("live-{}", std::process::id());
+        let file = self.folder.join("live.rrd");
+        let mut scene = self.scene(&name, "4")?;
+        let mut example = Command::new(&self.python);
+        let end = Instant::now() + PATIENCE;
+        while output(Command::new(&self.shmx).args(["--quiet", "ls", &format!("{name}-camera")])).is_err() {
+            ensure!(Instant::now() < end, "no region");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        example.arg("python/examples/rerun_live.py").arg(format!("{name}-camera")).arg(&file);
+        let mut example = Running::start(&mut example)?;
+        example.wait().context("the example")?;
+        scene.wait().context("the scene")?;
+        Ok(file)
+    }
+
+    fn draw(&self, files: &[&Path], picture: &Path) -> Result<String> {
+        output(Command::new(&self.python).arg(SCRIPT).arg(picture).args(files))
+    }
+}
