@@ -49,7 +49,8 @@ fn a_region_that_is_given_up_before_it_has_its_name_leaves_nothing() {
     let mut asked = 0;
     let refused = builder.create_if(|| {
         asked += 1;
-        assert!(Client::open(&name).is_err(), "it has no name yet");
+        // On Windows there is nothing without a name.
+        assert!(cfg!(windows) || Client::open(&name).is_err(), "it has no name yet");
         false
     });
     assert!(matches!(refused, Err(CreateError::NotWanted)));

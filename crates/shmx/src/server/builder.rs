@@ -275,7 +275,8 @@ impl ServerBuilder {
     }
 
     /// The same, but asks before the region gets its name, when all of its memory is reserved: for large ones that may
-    /// not be wanted any more by then. Nothing is left of one that is not.
+    /// not be wanted any more by then. Nothing is left of one that is not. On Windows a region has its name from the
+    /// start, and loses it then.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! How far a stream is filled in pieces.
 
 /// How far a stream of a frame is filled, apart from the frame: for what cannot keep a borrow of it in between, such as
-/// bindings of other languages. Otherwise use [`StreamFill`]. It counts bytes.
+/// bindings of other languages. Otherwise use [`crate::StreamFill`]. It counts bytes.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
