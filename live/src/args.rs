@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Serve Foxglove's protocol too, on this address (default: the same as the page)
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, value_parser = address)]
     pub(crate) foxglove: Option<Option<Listen>>,
-    /// Another origin from which Foxglove may connect, as in https://foxglove.example.org
+    /// Another origin from which Foxglove may connect, such as `https://foxglove.example.org`
     #[arg(long = "origin", value_name = "URL")]
     pub(crate) origins: Vec<String>,
     /// Most frames of a region per second and viewer
