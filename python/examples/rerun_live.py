@@ -4,8 +4,9 @@ import contextlib
 import sys
 
 import numpy as np
-import pyshmx
 import rerun as rr
+
+import pyshmx
 
 MODELS = {"rgb8": "RGB", "bgr8": "BGR", "rgba8": "RGBA", "bgra8": "BGRA", "mono8": "L"}
 name, *file = sys.argv[1:]
