@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (hz, seconds) = (number(3, 30.0), number(4, 1e9));
     let spec = |s: StreamSpec, unit: &str| s.meta(&StreamMeta::new().unit(unit));
     let mut camera = Server::builder(format!("{prefix}-camera"))
-        .stream(CAMERA.spec().meta(&StreamMeta::image(height, width, "rgb8").frame("camera_optical")), width * height)
+        .stream(CAMERA.spec().meta(&StreamMeta::image(height, width, "rgb8")), width * height)
         .stream(
             DEPTH.spec().meta(&StreamMeta::image(DEPTH_SIZE.1, DEPTH_SIZE.0, "16UC1").unit("mm")),
             DEPTH_SIZE.0 * DEPTH_SIZE.1,

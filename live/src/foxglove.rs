@@ -79,9 +79,9 @@ struct View(Vec<(u32, Topic)>);
 
 impl Encode for View {
     fn encode(&self, region: &str, frame: &Frame<'_>, time: u64, _: &Plan) -> Vec<Vec<u8>> {
-        let of = MessageOf { region, frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: time };
+        let of = MessageOf { frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: time };
         let one = |(id, topic): &(u32, Topic)| {
-            let mut message = topic.encode(of, frame)?;
+            let mut message = topic.encode(region, of, frame)?;
             let mut out = Vec::with_capacity(13 + message.len());
             out.push(MESSAGE_DATA);
             out.extend_from_slice(&id.to_le_bytes());

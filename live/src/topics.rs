@@ -65,7 +65,7 @@ impl Topic {
     }
 
     /// The message for a frame; `None` if it has none.
-    pub(crate) fn encode(&self, of: MessageOf<'_>, frame: &Frame<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn encode(&self, region: &str, of: MessageOf, frame: &Frame<'_>) -> Option<Vec<u8>> {
         let mut message = Vec::new();
         let made = match self {
             Self::One(t) => {
@@ -75,7 +75,7 @@ impl Topic {
             }
             Self::Values(v) if v.topic.fits(frame.payload()) => v.topic.encode(of, frame.payload(), &mut message),
             Self::Values(v) => {
-                lock(&v.grown).get_or_insert_with(|| v.topic.grown(of.region, frame.payload()));
+                lock(&v.grown).get_or_insert_with(|| v.topic.grown(region, frame.payload()));
                 false
             }
         };
@@ -100,26 +100,26 @@ mod tests {
             f.append_stream(SPEED, values).unwrap();
             f.publish_frame(0.0).unwrap();
         };
-        let of = MessageOf { region: &name, frame_id: 1, sim_time: 0.0, wall_ns: 1 };
+        let of = MessageOf { frame_id: 1, sim_time: 0.0, wall_ns: 1 };
         publish(&[1.5]);
         let directory = tap.directory().unwrap();
         let frame = tap.try_wait().unwrap().unwrap();
         let topics = Topic::all(&name, &directory, Some(frame.payload()));
         assert_eq!(topics.len(), 2);
         assert_eq!(topics[0].channel(7)["topic"], format!("/{name}/values"));
-        assert!(topics[0].encode(of, &frame).unwrap().ends_with(&1.5_f32.to_le_bytes()));
+        assert!(topics[0].encode(&name, of, &frame).unwrap().ends_with(&1.5_f32.to_le_bytes()));
         assert!(topics[0].grown().is_none());
         drop(frame);
         publish(&[1.5, 2.5]);
         let frame = tap.try_wait().unwrap().unwrap();
-        assert!(topics[0].encode(of, &frame).is_none());
-        assert!(topics[1].encode(of, &frame).is_some() && topics[1].grown().is_none());
+        assert!(topics[0].encode(&name, of, &frame).is_none());
+        assert!(topics[1].encode(&name, of, &frame).is_some() && topics[1].grown().is_none());
         let again = topics[0].grown().unwrap();
         assert_ne!(again.channel(7)["schemaName"], topics[0].channel(7)["schemaName"]);
-        assert!(again.encode(of, &frame).is_some());
+        assert!(again.encode(&name, of, &frame).is_some());
         drop(frame);
         publish(&[1.5]);
         let frame = tap.try_wait().unwrap().unwrap();
-        assert!(again.encode(of, &frame).is_some() && again.grown().is_none(), "a list of one is a list");
+        assert!(again.encode(&name, of, &frame).is_some() && again.grown().is_none(), "a list of one is a list");
     }
 }

@@ -123,7 +123,7 @@ impl Fields {
     }
 
     /// Replaces `out` by the message of a frame, whose small streams these are.
-    pub(crate) fn encode(&self, from: Source<'_>, small: &[(u32, &[u8])], out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, from: Source, small: &[(u32, &[u8])], out: &mut Vec<u8>) {
         out.clear();
         let mut w = Writer(out);
         w.fixed64(value::FRAME_ID, from.frame_id);
@@ -204,7 +204,7 @@ mod tests {
         assert!(f.settle(&[(1, &one), (2, &two)]), "a is a single number");
         let (schema, mut out) = (f.schema("r"), Vec::new());
         assert_ne!(schema.name, first.name);
-        let from = Source { region: "r", frame_id: 9, sim_time: 0.5, time: 1 };
+        let from = Source { frame_id: 9, sim_time: 0.5, time: 1 };
         f.encode(from, &[(1, &one), (2, &two), (77, &one)], &mut out);
         let list = [1_i32.to_le_bytes(), (-2_i32).to_le_bytes()].concat();
         let got: Vec<_> = Reader(&out).map(Result::unwrap).collect();

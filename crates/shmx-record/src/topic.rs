@@ -23,11 +23,11 @@ use shmx::abi::frame::{StreamData, Streams};
 /// assert_eq!(topics.iter().map(ViewTopic::topic).collect::<Vec<_>>(), ["/robot/position", "/robot/position/points"]);
 ///
 /// let mut frame = server.begin_frame()?;
-/// frame.append_stream(POSITION, &[[1.0, 2.0, 3.0]])?;
+/// frame.append_stream(POSITION, &[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])?;
 /// frame.publish_frame(0.5)?;
 /// let frame = tap.try_wait()?.expect("one was published");
 /// let data = frame.stream(topics[1].stream_id())?.expect("it has the stream");
-/// let about = MessageOf { region: "robot", frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: 1 };
+/// let about = MessageOf { frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: 1 };
 /// let mut message = Vec::new();
 /// assert!(topics[1].encode(about, data.data, 1 << 20, &mut message));
 /// assert_eq!(topics[1].schema_name(), "foxglove.PointCloud");
@@ -38,9 +38,7 @@ pub struct ViewTopic(ViewChannel);
 
 /// The frame that a message is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct MessageOf<'a> {
-    /// Name of the region: the frame of reference of points and poses that name none.
-    pub region: &'a str,
+pub struct MessageOf {
     /// Id of the frame.
     pub frame_id: u64,
     /// The producer's own time.
@@ -49,9 +47,9 @@ pub struct MessageOf<'a> {
     pub wall_ns: u64,
 }
 
-impl<'a> MessageOf<'a> {
-    const fn source(self) -> Source<'a> {
-        Source { region: self.region, frame_id: self.frame_id, sim_time: self.sim_time, time: self.wall_ns }
+impl MessageOf {
+    const fn source(self) -> Source {
+        Source { frame_id: self.frame_id, sim_time: self.sim_time, time: self.wall_ns }
     }
 }
 
@@ -91,7 +89,7 @@ impl ViewTopic {
     /// Replaces `out` by the message for a stream's data; false if the data does not fit its description, or the
     /// message would have more than `limit` bytes. Images have no limit.
     #[must_use]
-    pub fn encode(&self, of: MessageOf<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+    pub fn encode(&self, of: MessageOf, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
         let from = of.source();
         let data = StreamData { stream_id: self.0.stream, elem_count: 0, data };
         views::encode(&self.0.view, from, &data, limit, out)
@@ -117,7 +115,7 @@ impl ViewTopic {
 /// let frame = tap.try_wait()?.expect("one was published");
 /// let topic = ValuesTopic::of("robot", &directory, Some(frame.payload())).expect("it has a stream of numbers");
 /// assert_eq!(topic.topic(), "/robot/values");
-/// let about = MessageOf { region: "robot", frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: 1 };
+/// let about = MessageOf { frame_id: frame.frame_id(), sim_time: frame.sim_time(), wall_ns: 1 };
 /// let mut message = Vec::new();
 /// assert!(topic.fits(frame.payload()) && topic.encode(about, frame.payload(), &mut message));
 /// assert!(message.ends_with(&1.5_f32.to_le_bytes()));
@@ -180,7 +178,7 @@ impl ValuesTopic {
 
     /// Replaces `out` by the message for a frame; false if it has no small stream, or does not fit.
     #[must_use]
-    pub fn encode(&self, of: MessageOf<'_>, payload: &[u8], out: &mut Vec<u8>) -> bool {
+    pub fn encode(&self, of: MessageOf, payload: &[u8], out: &mut Vec<u8>) -> bool {
         let small = small(&self.fields, payload);
         if small.is_empty() || !self.fields.fits(&small) {
             return false;

@@ -66,8 +66,16 @@ pub(crate) enum View {
         components: u32,
         /// Frame of reference, if one is named.
         frame: Option<String>,
+        /// From how many points on they are shown.
+        least: usize,
     },
 }
+
+/// Frame of reference of points and poses that name none. One for all regions: a viewer shows frames beside each other
+/// only if it knows how they lie.
+const FRAME: &str = "world";
+/// Units that three components without a role may have to be taken for places.
+const LENGTHS: &[&str] = &["m", "dm", "cm", "mm", "um", "km"];
 
 impl View {
     /// The field of the message that has the stream's bytes as they are.
@@ -122,17 +130,20 @@ pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<Vie
         return views;
     }
     let double = ty == ElementType::F64;
+    let length = meta.unit.as_deref().is_none_or(|unit| LENGTHS.contains(&unit));
     let spatial = match meta.role {
         Some(Role::Points) => components >= 2,
         // An image that came this far cannot be shown as one: for instance an ordered cloud with width and height.
-        None | Some(Role::Image) => components == 3,
+        None | Some(Role::Image) => components == 3 && length,
         Some(_) => false,
     };
     if meta.role == Some(Role::Pose) && components == 7 {
         let view = View::Poses { double, frame: meta.frame };
         views.push(channel(view, format!("{topic}/poses"), schema::poses()));
     } else if spatial {
-        let view = View::Points { double, components, frame: meta.frame };
+        // A single one of three components without a role is a vector of any kind rather than a cloud.
+        let least = if meta.role == Some(Role::Points) { 0 } else { 2 };
+        let view = View::Points { double, components, frame: meta.frame, least };
         views.push(channel(view, format!("{topic}/points"), schema::point_cloud()));
     }
     views
@@ -140,8 +151,7 @@ pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<Vie
 
 /// The frame that a message is made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source<'a> {
-    pub(crate) region: &'a str,
+pub(crate) struct Source {
     pub(crate) frame_id: u64,
     pub(crate) sim_time: f64,
     /// Wall clock in nanoseconds.
@@ -150,19 +160,20 @@ pub(crate) struct Source<'a> {
 
 /// Replaces `out` by the message; false if the data does not fit the view, or the message would have more than `limit`
 /// bytes.
-pub(crate) fn encode(view: &View, from: Source<'_>, data: &StreamData<'_>, limit: usize, out: &mut Vec<u8>) -> bool {
+pub(crate) fn encode(view: &View, from: Source, data: &StreamData<'_>, limit: usize, out: &mut Vec<u8>) -> bool {
     out.clear();
     match view {
         View::Values { ty, components } => values(*ty, *components, from, data.data, limit, out),
         View::Image(image) => picture(image, from, data.data, out),
         View::Poses { double, frame } => poses(*double, frame.as_deref(), from, data.data, limit, out),
-        View::Points { double, components, frame } => {
-            points(*double, *components, frame.as_deref(), from, data.data, limit, out)
+        View::Points { double, components, frame, least } => {
+            let few = least.saturating_mul(*components as usize).saturating_mul(if *double { 8 } else { 4 });
+            data.data.len() >= few && points(*double, *components, frame.as_deref(), from, data.data, limit, out)
         }
     }
 }
 
-fn values(ty: Number, components: u32, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+fn values(ty: Number, components: u32, from: Source, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
     let count = data.len() / ty.size();
     let bytes = count * ty.width();
     if bytes > limit || !data.len().is_multiple_of(ty.size()) {
@@ -186,7 +197,7 @@ fn stamp(w: &mut Writer<'_>, field: u32, time: u64) {
     w.bytes(field, &inner);
 }
 
-fn picture(image: &ImageInfo, from: Source<'_>, data: &[u8], out: &mut Vec<u8>) -> bool {
+fn picture(image: &ImageInfo, from: Source, data: &[u8], out: &mut Vec<u8>) -> bool {
     let mut w = Writer(out);
     // Without one, viewers take an image for a thing of its own. A made-up one would be a place in space, which their
     // 3D views may choose as the origin and then show nothing else.
@@ -216,7 +227,7 @@ fn picture(image: &ImageInfo, from: Source<'_>, data: &[u8], out: &mut Vec<u8>) 
     true
 }
 
-fn poses(double: bool, frame: Option<&str>, from: Source<'_>, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+fn poses(double: bool, frame: Option<&str>, from: Source, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
     let size = if double { 8 } else { 4 };
     if data.len() > limit || !data.len().is_multiple_of(7 * size) {
         return false;
@@ -229,7 +240,7 @@ fn poses(double: bool, frame: Option<&str>, from: Source<'_>, data: &[u8], limit
     let mut w = Writer(out);
     stamp(&mut w, 1, from.time);
     // As points, they need a place in space.
-    w.bytes(2, frame.unwrap_or(from.region).as_bytes());
+    w.bytes(2, frame.unwrap_or(FRAME).as_bytes());
     for pose in numbers.as_chunks::<7>().0 {
         // A message for x, y, z, and one for the quaternion.
         let part = |numbers: &[f64]| {
@@ -249,7 +260,7 @@ fn points(
     double: bool,
     components: u32,
     frame: Option<&str>,
-    from: Source<'_>,
+    from: Source,
     data: &[u8],
     limit: usize,
     out: &mut Vec<u8>,
@@ -261,8 +272,7 @@ fn points(
     }
     let mut w = Writer(out);
     stamp(&mut w, 1, from.time);
-    // Points need a place in space; those of a region share one.
-    w.bytes(2, frame.unwrap_or(from.region).as_bytes());
+    w.bytes(2, frame.unwrap_or(FRAME).as_bytes());
     w.fixed32(4, stride);
     for (name, i) in ["x", "y", "z"].into_iter().zip(0..components) {
         let mut inner = Vec::with_capacity(16);
@@ -292,7 +302,7 @@ mod tests {
 
     fn message(ty: ElementType, components: u32, extra: &str, data: &[u8]) -> Option<Vec<u8>> {
         let view = views_of("region", "s", &stream(ty, components, extra)).pop().unwrap().view;
-        let from = Source { region: "region", frame_id: 1, sim_time: 0.0, time: 1 };
+        let from = Source { frame_id: 1, sim_time: 0.0, time: 1 };
         let data = StreamData { stream_id: 1, elem_count: 0, data };
         let mut out = Vec::new();
         encode(&view, from, &data, 1000, &mut out).then_some(out)
@@ -377,9 +387,20 @@ mod tests {
             assert!(contains(&named, &[tag, 3, b'c', b'a', b'm']));
             assert_eq!(named.len(), plain.len() + 5);
         }
-        assert!(contains(&message(F32, 3, "", &[0; 12]).unwrap(), b"region"), "points need a place");
-        let cloud = message(F32, 3, r#"{"frame":"lidar"}"#, &[0; 12]).unwrap();
-        assert!(contains(&cloud, b"lidar") && !contains(&cloud, b"region"));
+        let points = [0; 24];
+        assert!(contains(&message(F32, 3, "", &points).unwrap(), b"world"), "points need a place");
+        let cloud = message(F32, 3, r#"{"frame":"lidar"}"#, &points).unwrap();
+        assert!(contains(&cloud, b"lidar") && !contains(&cloud, b"world"));
+    }
+
+    #[test]
+    fn a_vector_is_no_cloud() {
+        assert!(message(F32, 3, "", &[0; 12]).is_none());
+        assert!(message(F32, 3, r#"{"unit":"mm"}"#, &[0; 24]).is_some());
+        for extra in [r#"{"role":"points"}"#, r#"{"view":"points"}"#] {
+            assert!(message(F32, 3, extra, &[0; 12]).is_some(), "{extra}");
+        }
+        assert_eq!(schemas(F64, 3, r#"{"unit":"rad/s"}"#), ["shmx.DoubleValues"]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Programs {
         let file = self.folder.join("robot.mcap");
         let scene = self.scene(&name, "1e9")?;
         let mut record = Command::new(&self.shmx);
-        record.args(["--quiet", "record", "--wait", "30s", "--seconds", "3", "--output"]).arg(&file);
+        record.args(["--quiet", "record", "--wait-server", "30s", "--seconds", "3", "--output"]).arg(&file);
         record.args([format!("{name}-camera"), format!("{name}-base")]);
         output(&mut record)?;
         scene.end()?;
@@ -125,12 +125,9 @@ impl Programs {
         let file = self.folder.join("live.rrd");
         let mut scene = self.scene(&name, "4")?;
         let mut example = Command::new(&self.python);
-        let end = Instant::now() + PATIENCE;
-        while output(Command::new(&self.shmx).args(["--quiet", "ls", &format!("{name}-camera")])).is_err() {
-            ensure!(Instant::now() < end, "no region");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        example.arg("python/examples/rerun_live.py").arg(format!("{name}-camera")).arg(&file);
+        let camera = format!("{name}-camera");
+        output(Command::new(&self.shmx).args(["--quiet", "wait", "--timeout", "120s", &camera]))?;
+        example.arg("python/examples/rerun_live.py").args([&camera]).arg(&file);
         let mut example = Running::start(&mut example)?;
         example.wait().context("the example")?;
         scene.wait().context("the scene")?;

@@ -54,7 +54,7 @@ impl RecordWriter {
         message: &mut Vec<u8>,
     ) -> Result<(), RecordError> {
         let name = open.segment.region.clone();
-        let from = Source { region: &name, frame_id: head.frame_id, sim_time: head.sim_time(), time: times.publish };
+        let from = Source { frame_id: head.frame_id, sim_time: head.sim_time(), time: times.publish };
         let streams: Vec<StreamData<'_>> = Streams::new(payload).map_while(Result::ok).collect();
         let carrier = carrier(open, &streams, from, payload, message);
         match &carrier {
@@ -130,7 +130,7 @@ impl RecordWriter {
 fn carrier(
     open: &Open,
     streams: &[StreamData<'_>],
-    from: Source<'_>,
+    from: Source,
     payload: &[u8],
     message: &mut Vec<u8>,
 ) -> Option<(usize, Carried)> {
