@@ -117,13 +117,12 @@ impl Page<'_> {
         let quick = if m.quick { ", with few rounds" } else { "" };
         let text = format!(
             "Run [{name}]({beside}/{name}.md) ([raw]({beside}/{name}.json)):\n{}, {cores} cores, a bare line takes {}, \
-             commit {}{quick}.",
+             commit {}{quick}.\nThe page has the targets and every other table.",
             m.processor,
             time(line),
             m.commit
         );
         self.line(&text);
-        self.targets();
         self.line("\nHalf a round trip, written and read in full:");
         let cells = self.cells(What::PingPong, true, false).into_iter().cloned().collect::<Vec<_>>();
         self.size_table(&cells, &|e| Some(e.middle_ns), time);
