@@ -122,9 +122,9 @@ const TOPICS: &[Topic] = &[
     },
     Topic {
         title: "13 in a viewer",
-        what: "a region live in Rerun",
-        programs: [&[], &[], &[], &["rerun_live"]],
-        tests: &[("xtask/src/live/rerun.rs", "rerun_live.py")],
+        what: "a region live, or a recording, in Rerun",
+        programs: [&[], &[], &[], &["rerun_live", "rerun_recording"]],
+        tests: &[("xtask/src/live/rerun.rs", "rerun_live.py"), ("xtask/src/live/rerun.rs", "rerun_recording.py")],
     },
     Topic {
         title: "14 without this library",

@@ -1,4 +1,4 @@
-"""Draws files in Rerun's viewer without a screen, and says whether the made-up robot's ball is to be seen."""
+"""Draws files in Rerun's viewer without a screen, and says whether the made-up robot is to be seen as it should."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from PIL import Image
 
 PATIENCE = 180
 
-picture, *files = sys.argv[1:]
+picture, space, *files = sys.argv[1:]
 rerun = Path(sys.executable).with_name("rerun")
 # A folder of its own, in which the viewer is told to send nothing to anybody.
 environment = os.environ | {"HOME": str(Path(picture).parent)}
@@ -20,7 +20,8 @@ with socket.socket() as free:
     port = free.getsockname()[1]
 read, write = os.pipe()
 screen = subprocess.Popen(
-    ["Xvfb", "-displayfd", str(write), "-screen", "0", "1440x900x24", "-nolisten", "tcp"],
+    # So large that the pointer, in its middle, is beside the window.
+    ["Xvfb", "-displayfd", str(write), "-screen", "0", "5800x3640x24", "-nolisten", "tcp"],
     pass_fds=[write],
     stderr=subprocess.DEVNULL,
 )
@@ -45,8 +46,22 @@ finally:
 if not Path(picture).exists():
     sys.exit(f"no picture: {viewer.stderr[-500:]}")
 image = Image.open(picture).convert("RGB")
-pixels = list(image.get_flattened_data() if hasattr(image, "get_flattened_data") else image.getdata())
-ball = sum(r > 150 and 40 < g < 130 and b < 100 and r - g > 70 for r, g, b in pixels)
-print(f"{image.width}x{image.height}, {len(set(pixels))} colours, {ball} pixels of the ball")
-if ball < 200 or len(set(pixels)) < 1000:
+
+def pixels(of: Image.Image) -> list[tuple[int, int, int]]:
+    return list(of.get_flattened_data() if hasattr(of, "get_flattened_data") else of.getdata())
+
+
+points = None
+if space:
+    # Where points are drawn, in hundredths: left, top, right, bottom. Nothing there, or no place for it, is dark.
+    edges = (float(n) / 100 for n in space.split(","))
+    box = tuple(round(n * size) for n, size in zip(edges, image.size * 2, strict=True))
+    points = sum(max(rgb) > 100 for rgb in pixels(image.crop(box)))
+    image.paste((0, 0, 0), box)
+rest = pixels(image)
+ball = sum(r > 150 and 40 < g < 130 and b < 100 and r - g > 70 for r, g, b in rest)
+print(f"{image.width}x{image.height}, {len(set(rest))} colours, {ball} pixels of the ball, {points} of points")
+if ball < 200 or len(set(rest)) < 1000:
     sys.exit("the image is not to be seen")
+if points is not None and points < 5000:
+    sys.exit("the points are not to be seen")

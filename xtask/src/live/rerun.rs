@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 const PACKAGES: &[&str] = &[
     "rerun-sdk==0.41.0",
     "attrs==26.1.0",
+    "mcap==1.6.0",
     "numpy==2.4.6",
     "pillow==13.0.0",
+    "protobuf==7.36.2",
     "psutil==7.2.2",
     "pyarrow==26.0.1",
     "typing_extensions==4.16.0",
@@ -23,7 +25,13 @@ const PACKAGES: &[&str] = &[
 const FILES: [&str; 2] = ["/usr/bin/Xvfb", "/usr/share/vulkan/icd.d"];
 const DEBIAN: [&str; 2] = ["xvfb", "mesa-vulkan-drivers"];
 const PICTURE: &str = "docs/img/live-rerun.png";
+/// Half as wide, and with few colours.
+const SMALLER: &str = "import sys; from PIL import Image; image = Image.open(sys.argv[1]).convert('RGB'); \
+                       image.resize((1440, 900), Image.Resampling.LANCZOS).quantize(128).save(sys.argv[2], optimize=True)";
 const SCRIPT: &str = "xtask/src/live/rerun.py";
+/// Where points are drawn: by the viewer's own layout, by that of the example.
+const ROOT: &str = "14,6,46,71";
+const GRID: &str = "67,6,100,50";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `cargo xtask test-rerun`. The picture in the documents is made anew if `draw` says so.
@@ -48,15 +56,23 @@ pub(crate) fn test(tally: &mut Tally, draw: bool, in_ci: bool) -> Result<()> {
     step::check(tally, "a recording in Rerun", || {
         let file = all.recording()?;
         let picture = all.folder.join("recording.png");
-        println!("   {}", all.draw(&[&file], &picture)?);
+        println!("   {}", all.draw(&file, &picture, ROOT)?);
+        Ok(())
+    })?;
+    step::check(tally, "a recording in Rerun, with plots", || {
+        let (file, picture) = (all.folder.join("robot.rrd"), all.folder.join("plots.png"));
+        let mut example = Command::new(&all.python);
+        example.arg("python/examples/rerun_recording.py").args([&all.folder.join("robot.mcap"), &file]);
+        output(&mut example)?;
+        println!("   {}", all.draw(&file, &picture, GRID)?);
         if draw {
-            std::fs::copy(&picture, PICTURE)?;
+            output(Command::new(&all.python).args(["-c", SMALLER]).args([&picture, Path::new(PICTURE)]))?;
         }
         Ok(())
     })?;
     step::check(tally, "a live region in Rerun", || {
         let file = all.stream()?;
-        println!("   {}", all.draw(&[&file], &all.folder.join("stream.png"))?);
+        println!("   {}", all.draw(&file, &all.folder.join("stream.png"), "")?);
         Ok(())
     })
 }
@@ -134,7 +150,8 @@ impl Programs {
         Ok(file)
     }
 
-    fn draw(&self, files: &[&Path], picture: &Path) -> Result<String> {
-        output(Command::new(&self.python).arg(SCRIPT).arg(picture).args(files))
+    /// What is seen of a file; points are looked for in `space`, if it is not empty.
+    fn draw(&self, file: &Path, picture: &Path, space: &str) -> Result<String> {
+        output(Command::new(&self.python).arg(SCRIPT).args([picture, Path::new(space), file]))
     }
 }
