@@ -1,8 +1,9 @@
 //! The house rules: no circle of imports among the files of a crate, no long file without a reason, one version and one
-//! licence everywhere, workflows that cannot pass on nothing, a table of examples that names them all.
+//! licence everywhere, links that lead somewhere, workflows that cannot pass on nothing, a table of examples that names them all.
 
 mod circles;
 mod lexer;
+mod links;
 mod module;
 mod workflows;
 
@@ -32,13 +33,19 @@ pub(crate) fn check() -> Result<()> {
         }
     }
     for folder in FOLDERS {
-        for file in rust_files(Path::new(folder))? {
+        for file in files(Path::new(folder), "rs")? {
             let source = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
             broken.extend(too_long(&source).map(|lines| {
                 format!("{}: {lines} lines; split it, or say why not in a line `{REASON} ...`", file.display())
             }));
         }
     }
+    let mut documents = entries(Path::new("."))?;
+    documents.retain(|f| f.extension().is_some_and(|e| e == "md"));
+    for folder in FOLDERS.iter().chain(&["docs", "examples", ".github"]) {
+        documents.extend(files(Path::new(folder), "md")?);
+    }
+    broken.extend(links::broken(&documents)?);
     if !broken.is_empty() {
         bail!("{} house rules are broken:\n{}", broken.len(), broken.join("\n"));
     }
@@ -72,15 +79,15 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// All Rust files below a folder, build outputs aside.
-fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// All files below a folder whose name ends so, build outputs aside.
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in entries(folder)? {
         if entry.is_dir() {
             if entry.file_name().is_some_and(|n| n != "target" && n != "node_modules") {
-                found.extend(rust_files(&entry)?);
+                found.extend(files(&entry, extension)?);
             }
-        } else if entry.extension().is_some_and(|e| e == "rs") {
+        } else if entry.extension().is_some_and(|e| e == extension) {
             found.push(entry);
         }
     }
