@@ -6,7 +6,7 @@ use crate::errors;
 use crate::fill::{array_of, elements, is_of, mismatch};
 use crate::numpy::Numpy;
 use crate::schema::{Schema, StreamDesc, shape_text};
-use crate::wait::lock;
+use crate::wait::{LARGE, detached_if, lock};
 use parking_lot::Mutex;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
@@ -94,7 +94,9 @@ impl Fill {
     }
 
     fn commit_rows(&self, py: Python<'_>, draft: &Draft, rows: usize) -> PyResult<()> {
-        match draft.commit(self.stream_id, rows.saturating_mul(self.row)) {
+        let bytes = rows.saturating_mul(self.row);
+        // Committing may hash the rows.
+        match detached_if(py, bytes > LARGE, || draft.commit(self.stream_id, bytes)) {
             Ok(()) => Ok(()),
             Err(NotCommitted::InUse(users)) => {
                 let message = format!(
