@@ -14,6 +14,7 @@ use setting::Setting;
 
 pub(crate) use figures::bench;
 pub(crate) use screens::draw as screens;
+pub(crate) use setting::Running;
 
 pub(crate) fn test(tally: &mut Tally, in_ci: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {

@@ -109,7 +109,7 @@ fn what_is_not_there_is_one_line_and_1() {
         (&["rm", &name], 1, &["1 of 1 region not removed"]),
         (&["read", &name, "--wait-server", "0.1"], 1, &[&name]),
         (&["inspect", "--file", &missing], 1, &["missing"]),
-        (&["inspect", "--file", &folder.0.to_string_lossy()], 1, &["not a shared-memory object"]),
+        (&["inspect", "--file", &folder.dir().to_string_lossy()], 1, &["not a shared-memory object"]),
         (&["inspect", "--file", &folder.path("empty")], 1, &["empty"]),
         (&["inspect", "--file", &text], 1, &["damaged or no region", "start it again"]),
         (&["man", "--dir", "/dev/null/x"], 1, &["/dev/null/x"]),

@@ -42,7 +42,7 @@ fn golden_dumps_are_inspected_as_the_reference_describes_them() {
 
 #[test]
 fn the_demo_works_and_leaves_nothing() {
-    if std::env::var_os("SHMX_RUNNER").is_some() {
+    if shmx_testkit::emulated() {
         eprintln!("not run: the demo starts itself, which an emulated program cannot");
         return;
     }
@@ -183,7 +183,7 @@ fn a_live_region_is_inspected_and_dumped() {
     let piped = run(&["dump", &name, "-"]);
     assert_eq!(piped.stdout.len(), std::fs::read(&dump).unwrap().len());
     let o = run(&["inspect", "--file", &dump, "--json"]);
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing half-written is left");
+    assert_eq!(std::fs::read_dir(folder.dir()).unwrap().count(), 1, "nothing half-written is left");
     let dumped: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
     assert_eq!(dumped["header"]["session_id"], v["header"]["session_id"]);
     let o = run(&["inspect", &name]);

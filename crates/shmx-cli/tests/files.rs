@@ -56,13 +56,13 @@ fn what_is_no_regular_file_is_written_through_and_never_replaced() {
         eprintln!("not tried: devices cannot be made here");
     }
     // A recording needs a file.
-    for (path, more) in [(&pipe, "--overwrite"), (&folder.0.to_string_lossy().into_owned(), "--overwrite")] {
+    for (path, more) in [(&pipe, "--overwrite"), (&folder.dir().to_string_lossy().into_owned(), "--overwrite")] {
         let o = run(&["record", &name, "-o", path, more, "--seconds", "0.1"]);
         assert_eq!(o.status.code(), Some(1));
         assert!(words(&o).contains("not a regular file"), "{}", words(&o));
     }
     let parts =
-        std::fs::read_dir(&folder.0).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("part"));
+        std::fs::read_dir(folder.dir()).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().contains("part"));
     assert_eq!(parts.count(), 0);
 }
 

@@ -99,7 +99,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let folder = Folder::new("help");
-        let bin = folder.0.join("bin");
+        let bin = folder.dir().join("bin");
         std::fs::create_dir(&bin).unwrap();
         for (program, script) in STAND_INS {
             let file = bin.join(program);
@@ -140,7 +140,7 @@ impl Stage {
     fn shell(&self, line: &str) -> Command {
         common::hear_signals();
         let mut c = Command::new("sh");
-        c.arg("-c").arg(line).current_dir(&self.folder.0).env("PATH", &self.path).env_remove("RUST_LOG");
+        c.arg("-c").arg(line).current_dir(&self.folder.dir()).env("PATH", &self.path).env_remove("RUST_LOG");
         c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         c
     }
@@ -248,7 +248,7 @@ impl Stage {
                 assert!(o.status.success(), "{}", words(&o));
             }
             "shmx man --dir man1" => {
-                let pages: Vec<_> = std::fs::read_dir(self.folder.0.join("man1")).unwrap().flatten().collect();
+                let pages: Vec<_> = std::fs::read_dir(self.folder.dir().join("man1")).unwrap().flatten().collect();
                 assert_eq!(pages.len(), commands().len() + 1);
             }
             "shmx cat data --stream pos --attach --wait-server 10 >pos.bin" => assert_eq!(bytes("pos.bin"), 12_000),

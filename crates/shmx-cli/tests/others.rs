@@ -296,8 +296,8 @@ fn every_reason_is_the_reason_and_has_its_remedy() {
     let all = broken("size=100m", &format!("mount -t tmpfs none /proc; {doctor}"), "/proc is not there");
     assert!(!all.iter().any(|f| f.1.contains("made without a name")), "no contradiction: {all:#?}");
     let folder = Folder::new("disk");
-    let on_disk = format!("mount --bind {} /dev/shm; {doctor}", folder.0.display());
-    if can("a disk", &format!("test \"$(stat -f -c %T {})\" != tmpfs", folder.0.display())) {
+    let on_disk = format!("mount --bind {} /dev/shm; {doctor}", folder.dir().display());
+    if can("a disk", &format!("test \"$(stat -f -c %T {})\" != tmpfs", folder.dir().display())) {
         broken("size=1m", &on_disk, "lies on a disk");
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use common::Folder;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// Says how it was called, and ends with a code of its own.
 fn program(folder: &Path, says: &str) {
@@ -18,19 +18,13 @@ fn program(folder: &Path, says: &str) {
 }
 
 fn live(shmx: &Path, path: &Path, args: &[&str]) -> Output {
-    // Where the tests run in an emulator, the command needs it too.
-    let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
-    let shmx = shmx.to_str().unwrap();
-    let mut words = runner.split_whitespace().chain([shmx]);
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).arg("live").args(args).env("PATH", path);
-    command.output().unwrap()
+    shmx_testkit::program(shmx).arg("live").args(args).env("PATH", path).output().unwrap()
 }
 
 #[test]
 fn the_program_gets_all_that_follows_and_its_end_is_the_end() {
     let folder = Folder::new("outside");
-    let (bin, path) = (folder.0.join("bin"), folder.0.join("path"));
+    let (bin, path) = (folder.dir().join("bin"), folder.dir().join("path"));
     std::fs::create_dir_all(&bin).unwrap();
     let shmx = bin.join("shmx");
     std::fs::copy(env!("CARGO_BIN_EXE_shmx"), &shmx).unwrap();

@@ -4,19 +4,13 @@
 mod common;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-
-fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-t-cr-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
+use shmx_testkit::{Folder, Running, unique, until};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 /// Whether these tests run in an emulator, where the command cannot be started by its path. Says so.
 fn emulated() -> bool {
-    let emulated = std::env::var_os("SHMX_RUNNER").is_some();
+    let emulated = shmx_testkit::emulated();
     if emulated {
         eprintln!("not run: it needs programs outside of an emulator");
     }
@@ -34,74 +28,10 @@ fn out(args: &[&str]) -> Output {
     shmx(args).output().unwrap()
 }
 
-/// A process that is killed with its value.
-struct Proc(Child);
-
-impl Proc {
-    fn start(args: &[&str]) -> Self {
-        let mut c = shmx(args);
-        Self(c.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    fn signal(&self, sig: &str) {
-        let done = Command::new("kill").args([sig, &self.0.id().to_string()]).status().unwrap();
-        assert!(done.success());
-    }
-
-    fn wait(&mut self) -> Option<i32> {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(s) = self.0.try_wait().unwrap() {
-                return s.code();
-            }
-            assert!(Instant::now() < end, "the process does not end");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-impl Drop for Proc {
-    /// Lets it remove its regions; what does not end is killed.
-    fn drop(&mut self) {
-        if self.0.try_wait().is_ok_and(|s| s.is_some()) {
-            return;
-        }
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        let end = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < end && self.0.try_wait().is_ok_and(|s| s.is_none()) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(tag: &str) -> Self {
-        let dir = std::env::temp_dir().join(unique(tag));
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !so() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// A process that removes its regions when its value goes.
+fn start(args: &[&str]) -> Running {
+    let mut c = shmx(args);
+    Running::start(c.stdout(Stdio::null()).stderr(Stdio::null())).politely()
 }
 
 fn size(path: &str) -> u64 {
@@ -126,8 +56,8 @@ fn a_recording_ends_in_order_by_signal_time_count_and_server() {
     }
     let folder = Folder::new("ends");
     let name = unique("ends");
-    let mut server = Proc::start(&["serve", &name, "--hz", "500", "--slots", "64"]);
-    let file = folder.file("count.mcap");
+    let mut server = start(&["serve", &name, "--hz", "500", "--slots", "64"]);
+    let file = folder.path("count.mcap");
     let o = out(&["record", &name, "-o", &file, "--frames", "50", "--json"]);
     assert!(common::was_read(&o), "{}", String::from_utf8_lossy(&o.stderr));
     let summary: Value = serde_json::from_slice(&o.stdout).unwrap();
@@ -153,33 +83,33 @@ fn a_recording_ends_in_order_by_signal_time_count_and_server() {
     assert_eq!(out(&["play", &file, "--from", "1h"]).status.code(), Some(1));
     assert_eq!(out(&["play", &file, "--region", "none"]).status.code(), Some(1));
     let prefix = format!("{}-", unique("loop"));
-    let mut looping = Proc::start(&["play", &file, "--prefix", &prefix, "--loop", "--rate", "20"]);
+    let mut looping = start(&["play", &file, "--prefix", &prefix, "--loop", "--rate", "20"]);
     let replayed = format!("{prefix}{name}");
     let o = out(&["read", &replayed, "--frames", "200", "--all", "--wait-server", "30", "--timeout", "30"]);
     assert!(matches!(o.status.code(), Some(0 | 3)), "it begins again");
-    looping.signal("-INT");
-    assert_eq!(looping.wait(), Some(0));
+    looping.signal("INT");
+    assert_eq!(looping.wait().code(), Some(0));
     assert!(gone(&replayed));
 
-    let file = folder.file("signal.mcap");
-    let mut recorder = Proc::start(&["record", &name, "-o", &file, "--flush", "10ms"]);
+    let file = folder.path("signal.mcap");
+    let mut recorder = start(&["record", &name, "-o", &file, "--flush", "10ms"]);
     until("something is written", || size(&file) > 3000);
-    recorder.signal("-INT");
-    assert!(matches!(recorder.wait(), Some(0 | 3)), "3: it may have missed some");
+    recorder.signal("INT");
+    assert!(matches!(recorder.wait().code(), Some(0 | 3)), "3: it may have missed some");
     assert_eq!(info(&file).0, Some(0));
 
-    let file = folder.file("time.mcap");
+    let file = folder.path("time.mcap");
     assert!(common::was_read(&out(&["record", &name, "-o", &file, "--seconds", "0.2"])));
 
-    let file = folder.file("gone.mcap");
-    let mut recorder = Proc::start(&["record", &name, "-o", &file, "--until-gone", "--flush", "10ms"]);
+    let file = folder.path("gone.mcap");
+    let mut recorder = start(&["record", &name, "-o", &file, "--until-gone", "--flush", "10ms"]);
     until("something is written", || size(&file) > 3000);
-    server.signal("-TERM");
-    assert!(matches!(recorder.wait(), Some(0 | 3)));
-    assert_eq!(server.wait(), Some(0));
+    server.signal("TERM");
+    assert!(matches!(recorder.wait().code(), Some(0 | 3)));
+    assert_eq!(server.wait().code(), Some(0));
     assert_eq!(info(&file).1["regions"][0]["segments"][0]["ended"], "server left");
 
-    let file = folder.file("none.mcap");
+    let file = folder.path("none.mcap");
     let o = out(&["record", &name, "-o", &file, "--wait-server", "0.1"]);
     assert_eq!(o.status.code(), Some(1));
     assert!(gone(&name));
@@ -192,15 +122,15 @@ fn a_killed_recorder_leaves_what_it_had_finished_and_a_killed_player_no_trouble(
     }
     let folder = Folder::new("kill");
     let name = unique("kill");
-    let server = Proc::start(&["serve", &name, "--hz", "1000", "--slots", "64"]);
+    let server = start(&["serve", &name, "--hz", "1000", "--slots", "64"]);
     for round in 0..6 {
-        let file = folder.file(&format!("{round}.mcap"));
-        let mut recorder = Proc::start(&["record", &name, "-o", &file, "--flush", "20ms"]);
+        let file = folder.path(&format!("{round}.mcap"));
+        let mut recorder = start(&["record", &name, "-o", &file, "--flush", "20ms"]);
         // By the size alone it might be in the middle of its first chunk.
         let readable = || info(&file).1["regions"][0]["frames_read"].as_u64();
         until("some chunks are written", || size(&file) > 20_000 + round * 7001 && readable() > Some(20));
-        recorder.signal("-KILL");
-        assert_eq!(recorder.wait(), None);
+        recorder.signal("KILL");
+        assert_eq!(recorder.wait().code(), None);
         let (code, about, stderr) = info(&file);
         assert_eq!(code, Some(1), "{stderr}");
         assert!(stderr.contains("not finished; readable up to byte"), "{stderr}");
@@ -210,14 +140,14 @@ fn a_killed_recorder_leaves_what_it_had_finished_and_a_killed_player_no_trouble(
     drop(server);
 
     // What is left plays; a player that is killed is followed by another one under the same name.
-    let file = folder.file("5.mcap");
+    let file = folder.path("5.mcap");
     let prefix = format!("{}-", unique("again"));
     let replayed = format!("{prefix}{name}");
     for _ in 0..4 {
-        let mut player = Proc::start(&["play", &file, "--prefix", &prefix, "--loop", "--replace"]);
+        let mut player = start(&["play", &file, "--prefix", &prefix, "--loop", "--replace"]);
         let o = out(&["read", &replayed, "--frames", "20", "--all", "--wait-server", "30", "--timeout", "30"]);
         assert!(matches!(o.status.code(), Some(0 | 3)), "{}", String::from_utf8_lossy(&o.stderr));
-        player.signal("-KILL");
+        player.signal("KILL");
         player.wait();
     }
     let o = out(&["play", &file, "--prefix", &prefix, "--rate", "max", "--json"]);
@@ -234,8 +164,8 @@ fn a_full_disk_is_an_error_that_keeps_what_was_written() {
     }
     let folder = Folder::new("full");
     let name = unique("full");
-    let _server = Proc::start(&["serve", &name, "--hz", "1000", "--slots", "64"]);
-    let file = folder.file("a.mcap");
+    let _server = start(&["serve", &name, "--hz", "1000", "--slots", "64"]);
+    let file = folder.path("a.mcap");
     // A limit on the size of files stands in for the disk; its signal is ignored, so that the write fails.
     // A recorder that was kept waiting writes what has come meanwhile as one chunk: the ring and the backlog bound it
     // to a small part of the limit, so that there are whole chunks in front of the one that fails.
@@ -258,8 +188,8 @@ fn a_view_shows_a_recording_and_a_region() {
     }
     let folder = Folder::new("view");
     let name = unique("view");
-    let _server = Proc::start(&["serve", &name, "--hz", "500", "--slots", "64"]);
-    let file = folder.file("a.mcap");
+    let _server = start(&["serve", &name, "--hz", "500", "--slots", "64"]);
+    let file = folder.path("a.mcap");
     assert!(common::was_read(&out(&["record", &name, "-o", &file, "--frames", "40"])));
     let text = |args: &[&str]| {
         let o = out(args);
@@ -277,7 +207,7 @@ fn a_view_shows_a_recording_and_a_region() {
     assert!(s.contains("tick_seq (u64, 1 elements) over index") && s.contains("1 of 40 frames"), "{s}");
     let s = text(&["view", &name, "--stream", "tick_seq", "--once", "--frames", "30"]);
     assert!(s.contains("tick_seq (u64") && s.contains("following"), "{s}");
-    let svg = folder.file("a.svg");
+    let svg = folder.path("a.svg");
     text(&["view", &file, "--svg", &svg]);
     let picture = std::fs::read_to_string(&svg).unwrap();
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n") && picture.contains("tick_seq"));
@@ -291,14 +221,14 @@ fn bad_files_and_bad_usage_have_their_exit_codes() {
         return;
     }
     let folder = Folder::new("bad");
-    let file = folder.file("x.mcap");
+    let file = folder.path("x.mcap");
     std::fs::write(&file, "no recording").unwrap();
     for command in ["info", "play"] {
         let o = out(&[command, &file]);
         let stderr = String::from_utf8(o.stderr).unwrap();
         assert_eq!(o.status.code(), Some(1));
         assert!(stderr.contains("is not an MCAP file") && stderr.lines().count() == 1, "{stderr}");
-        assert_eq!(out(&[command, &folder.file("none")]).status.code(), Some(1));
+        assert_eq!(out(&[command, &folder.path("none")]).status.code(), Some(1));
         assert_eq!(out(&[command]).status.code(), Some(2));
     }
     assert_eq!(out(&["record"]).status.code(), Some(2));

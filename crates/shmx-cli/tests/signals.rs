@@ -126,7 +126,7 @@ fn a_limit_on_files_is_an_error_and_no_death() {
     let o = Running::start(prepared("ulimit -f 16", &["serve", &unique("l"), "--frame-bytes", "1M"])).output();
     assert_eq!(o.status.code(), Some(1));
     assert!(words(&o).contains("ulimit -f"), "{}", words(&o));
-    let left: Vec<_> = std::fs::read_dir(&folder.0).unwrap().flatten().map(|e| e.file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(folder.dir()).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left, ["r.mcap"], "nothing half-written is left");
 }
 

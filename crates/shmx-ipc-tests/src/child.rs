@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -27,14 +26,6 @@ fn command_of(words: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A program for this machine, or for the one that is emulated: then the children need the emulator too.
-pub(crate) fn emulated(program: &Path) -> Result<Command> {
-    let Ok(runner) = std::env::var("SHMX_RUNNER") else { return Ok(Command::new(program)) };
-    let mut command = command_of(&runner)?;
-    command.arg(program);
-    Ok(command)
-}
-
 /// A child process; killed when dropped.
 pub(crate) struct Proc {
     child: Child,
@@ -49,7 +40,7 @@ impl Proc {
         let reads = matches!(args.first(), Some(&("reader" | "storm" | "ping" | "hold")));
         let mut command = match READERS.get() {
             Some(words) if reads => command_of(words)?,
-            _ => emulated(&std::env::current_exe()?)?,
+            _ => shmx_testkit::program(&std::env::current_exe()?),
         };
         command.args(args);
         Self::start(command, args.join(" "))

@@ -19,7 +19,7 @@ pub(crate) struct Scale {
 impl Scale {
     /// `full`, or a fifth of it in a quick run, and again in an emulated one, which is many times slower.
     pub(crate) fn amount(&self, full: u64) -> u64 {
-        let emulated = std::env::var_os("SHMX_RUNNER").is_some();
+        let emulated = shmx_testkit::emulated();
         [self.quick, emulated].into_iter().filter(|&less| less).fold(full, |amount, _| amount.div_ceil(5))
     }
 }

@@ -1,6 +1,6 @@
 //! Pairings with a peer in C that knows the base format only: `c/foreign_peer.c`.
 
-use crate::child::{Proc, emulated};
+use crate::child::Proc;
 use crate::common::{SECOND, objects, unique};
 use crate::frames;
 use crate::peer::message_len;
@@ -23,7 +23,7 @@ pub(crate) const PAIRINGS: &[(&str, Pairing)] = &[
 ];
 
 fn start(program: &Path, args: &[&str]) -> Result<Proc> {
-    let mut command = emulated(program)?;
+    let mut command = shmx_testkit::program(program);
     command.args(args);
     Proc::start(command, format!("the peer in C: {}", args.join(" ")))
 }

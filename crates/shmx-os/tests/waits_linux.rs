@@ -10,7 +10,7 @@ mod word;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -62,16 +62,7 @@ struct Helper(Child);
 
 impl Helper {
     fn start(action: &str, name: &RegionName) -> Self {
-        let program = std::env::current_exe().unwrap();
-        let mut command = match std::env::var("SHMX_RUNNER") {
-            Ok(runner) => {
-                let mut words = runner.split_whitespace();
-                let mut command = Command::new(words.next().unwrap());
-                command.args(words).arg(program);
-                command
-            }
-            Err(_) => Command::new(program),
-        };
+        let mut command = shmx_testkit::this_program();
         command.args(["child_entry", "--exact", "--nocapture", "--test-threads=1"]);
         let command = command.env(ACTION, action).env(NAME, name.as_str()).stdin(Stdio::null()).stdout(Stdio::null());
         Self(command.spawn().unwrap())
@@ -131,7 +122,7 @@ fn fork_and(work: impl FnOnce()) -> ExitStatus {
 /// Whether an emulator runs the tests. It may end or hang where a process with threads is forked, or a forked one makes
 /// some.
 fn emulated() -> bool {
-    let emulated = std::env::var_os("SHMX_RUNNER").is_some();
+    let emulated = shmx_testkit::emulated();
     if emulated {
         println!("skipped: forks and threads in an emulator");
     }
@@ -379,7 +370,7 @@ fn leaves_nothing() {
 /// Signals of the program are for its own threads, and faults for its handlers.
 #[test]
 fn a_thread_takes_no_signals_but_its_own_faults() {
-    if std::env::var_os("SHMX_RUNNER").is_some() {
+    if shmx_testkit::emulated() {
         eprintln!("skipped: an emulator holds back what it likes");
         return;
     }

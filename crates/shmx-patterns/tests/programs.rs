@@ -4,8 +4,8 @@
 use shmx::{Client, Frame, Stream};
 use shmx_patterns::control::Command as Control;
 use shmx_patterns::streams::{APPLIED, GRAVITY, ID, PAUSED, POSITION, STEP, TIME_STEP, VELOCITY};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use shmx_testkit::{PATIENCE, Running, unique, until};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const LOG10_BEST: Stream<f64> = Stream::new(5, "log10_best");
@@ -15,68 +15,23 @@ const SIM: &str = env!("CARGO_BIN_EXE_shmx-sim");
 const RENDER: &str = env!("CARGO_BIN_EXE_shmx-render");
 const OPTIMISE: &str = env!("CARGO_BIN_EXE_shmx-optimise");
 
-fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-t-pat-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+/// A process that removes its region when its value goes.
+fn start(program: &str, args: &[&str]) -> Running {
+    quiet(Command::new(program).args(args))
 }
 
-struct Proc(Child);
-
-impl Proc {
-    fn start(program: &str, args: &[&str]) -> Self {
-        Self::of(Command::new(program).args(args))
-    }
-
-    fn of(c: &mut Command) -> Self {
-        Self(c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// The program behind a shell's preparation, as the same process.
-    fn prepared(script: &str, program: &str, args: &[&str]) -> Self {
-        let script = format!("{script}; exec \"$@\"");
-        Self::of(Command::new("sh").args(["-c", &script, "sh", program]).args(args))
-    }
-
-    fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap().success());
-    }
-
-    fn wait(&mut self) -> Option<i32> {
-        let mut code = None;
-        until("the process ends", || {
-            let done = self.0.try_wait().unwrap();
-            code = done.and_then(|s| s.code());
-            done.is_some()
-        });
-        code
-    }
+fn quiet(c: &mut Command) -> Running {
+    Running::start(c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())).politely()
 }
 
-impl Drop for Proc {
-    /// Lets it remove its region; what does not end is killed.
-    fn drop(&mut self) {
-        if self.0.try_wait().is_ok_and(|s| s.is_none()) {
-            let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-            let end = Instant::now() + Duration::from_secs(20);
-            while Instant::now() < end && self.0.try_wait().is_ok_and(|s| s.is_none()) {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !so() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// The program behind a shell's preparation, as the same process.
+fn prepared(script: &str, program: &str, args: &[&str]) -> Running {
+    let script = format!("{script}; exec \"$@\"");
+    quiet(Command::new("sh").args(["-c", &script, "sh", program]).args(args))
 }
 
 fn open(name: &str) -> Client {
-    Client::open_within(name, Duration::from_secs(60)).unwrap()
+    Client::open_within(name, PATIENCE).unwrap()
 }
 
 /// Waits until a frame is as it should be.
@@ -94,7 +49,7 @@ fn send(client: &mut Client, c: Control) {
 #[test]
 fn the_simulation_applies_what_it_is_told_and_reports_it() {
     let name = unique("steer");
-    let _sim = Proc::start(SIM, &[&name, "--stars", "200", "--hz", "200"]);
+    let _sim = start(SIM, &[&name, "--stars", "200", "--hz", "200"]);
     let mut c = open(&name);
     see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 5);
     send(&mut c, Control::Gravity(2.5));
@@ -127,14 +82,14 @@ fn the_simulation_applies_what_it_is_told_and_reports_it() {
 fn a_simulation_that_is_killed_is_followed_by_the_next() {
     let name = unique("kill");
     for _ in 0..3 {
-        let mut sim = Proc::start(SIM, &[&name, "--stars", "50", "--hz", "500"]);
+        let mut sim = start(SIM, &[&name, "--stars", "50", "--hz", "500"]);
         let mut c = open(&name);
         see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 5);
-        sim.0.kill().unwrap();
-        sim.0.wait().unwrap();
+        sim.child.kill().unwrap();
+        sim.child.wait().unwrap();
         until("the reader is told", || c.wait(Duration::from_millis(50)).is_err());
     }
-    let _sim = Proc::start(SIM, &[&name, "--stars", "50"]);
+    let _sim = start(SIM, &[&name, "--stars", "50"]);
     let mut c = open(&name);
     see(&mut c, "it runs", |f| f.value(STEP).unwrap() > 1);
 }
@@ -147,15 +102,15 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
         for ignored in ["HUP", "INT"] {
             let name = unique("ignored");
             let args = [&[name.as_str(), "--hz", "200"][..], &more].concat();
-            let mut p = Proc::prepared(&format!("trap '' {ignored}"), program, &args);
+            let mut p = prepared(&format!("trap '' {ignored}"), program, &args);
             until("it publishes", || frames(&name) > 0);
             p.signal(ignored);
             // It goes on: what has come by now is passed by far.
             let passed = frames(&name) + 50;
-            until("it goes on", || frames(&name) > passed || p.0.try_wait().unwrap().is_some());
-            assert!(p.0.try_wait().unwrap().is_none(), "{ignored} ended {program}");
+            until("it goes on", || frames(&name) > passed || p.child.try_wait().unwrap().is_some());
+            assert!(p.child.try_wait().unwrap().is_none(), "{ignored} ended {program}");
             p.signal("TERM");
-            assert_eq!(p.wait(), Some(0));
+            assert_eq!(p.wait().code(), Some(0));
         }
     }
 }
@@ -164,10 +119,9 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 fn a_still_shows_stars() {
     let name = unique("still");
     let file = std::env::temp_dir().join(format!("{name}.png"));
-    let _sim = Proc::start(SIM, &[&name, "--stars", "2000", "--skip", "50"]);
-    let mut render =
-        Proc::start(RENDER, &[&name, "--png", file.to_str().unwrap(), "--size", "320x180", "--wait", "60"]);
-    assert_eq!(render.wait(), Some(0));
+    let _sim = start(SIM, &[&name, "--stars", "2000", "--skip", "50"]);
+    let mut render = start(RENDER, &[&name, "--png", file.to_str().unwrap(), "--size", "320x180", "--wait", "60"]);
+    assert_eq!(render.wait().code(), Some(0));
     let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&file).unwrap()));
     let mut reader = decoder.read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -176,26 +130,26 @@ fn a_still_shows_stars() {
     let lit = pixels.chunks_exact(3).filter(|p| p.iter().any(|&c| c > 60)).count();
     assert!((500..40_000).contains(&lit), "{lit} lit pixels");
     std::fs::remove_file(file).unwrap();
-    let mut none = Proc::start(RENDER, &["shmx-t-pat-none", "--png", "/dev/null", "--wait", "0.1"]);
-    assert_eq!(none.wait(), Some(1));
+    let mut none = start(RENDER, &["shmx-t-pat-none", "--png", "/dev/null", "--wait", "0.1"]);
+    assert_eq!(none.wait().code(), Some(1));
 }
 
 #[test]
 fn the_optimiser_finds_the_minimum_and_publishes_each_step() {
     let name = unique("search");
     // It lasts a second or two. Once more if it was over before this process looked.
-    let start = || Proc::start(OPTIMISE, &[&name, "--once", "--hz", "50", "--slots", "1024"]);
+    let start = || start(OPTIMISE, &[&name, "--once", "--hz", "50", "--slots", "1024"]);
     let (mut search, mut client) = (start(), None);
     until("a search is there", || {
         client = Client::open(&name).ok();
-        if client.is_none() && search.0.try_wait().unwrap().is_some() {
+        if client.is_none() && search.child.try_wait().unwrap().is_some() {
             search = start();
         }
         client.is_some()
     });
     let mut c = client.unwrap();
     let (mut best, mut generations) = (f64::INFINITY, 0);
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         match c.next(Duration::from_millis(100)) {
             Ok(Some(f)) => {
@@ -211,5 +165,5 @@ fn the_optimiser_finds_the_minimum_and_publishes_each_step() {
         }
     }
     assert!(best < -12.0 && generations > 30, "10^{best} after {generations} generations");
-    assert_eq!(search.wait(), Some(0));
+    assert_eq!(search.wait().code(), Some(0));
 }

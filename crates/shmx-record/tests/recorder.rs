@@ -167,12 +167,12 @@ fn files_rotate_within_a_total_size_and_each_stands_alone() {
         if n % 20 == 0 {
             server.add_stream(StreamSpec::of::<f32>(100 + n as u32, "more")).unwrap();
         }
-        let bytes: u64 = list(&folder.0).iter().map(|p| std::fs::metadata(p).map_or(0, |m| m.len())).sum();
+        let bytes: u64 = list(folder.dir()).iter().map(|p| std::fs::metadata(p).map_or(0, |m| m.len())).sum();
         most = most.max(bytes);
     }
     let written = recorder.finish().unwrap();
     assert!(written.removed > 5 && written.files > written.removed, "{written:?}");
-    let files = list(&folder.0);
+    let files = list(folder.dir());
     assert_eq!(files.len() as u32, written.files - written.removed);
     let total: u64 = files.iter().map(|p| std::fs::metadata(p).unwrap().len()).sum();
     assert!(most.max(total) <= 400_000, "{most} and {total} bytes");
@@ -322,7 +322,7 @@ fn foreign_files_are_rejected_by_name() {
     w.finish().unwrap();
     drop(w);
     assert!(matches!(open(&other), OpenRecordingError::Foreign { profile, .. } if profile == "ros2"));
-    assert!(matches!(Recording::open(&[&folder.0]).unwrap_err(), OpenRecordingError::Io { .. }));
+    assert!(matches!(Recording::open(&[folder.dir()]).unwrap_err(), OpenRecordingError::Io { .. }));
     assert!(matches!(Recording::open(&[folder.file("none")]).unwrap_err(), OpenRecordingError::Io { .. }));
 }
 

@@ -10,6 +10,7 @@ use shmx::{Client, FrameStream, Order, OwnedFrame, Server, SharedServer, StreamS
 use shmx_os::{Region, RegionName};
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::HeaderView;
+use shmx_testkit::unique;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -20,13 +21,8 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn unique() -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-frames-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
-
 fn serve(slots: u32) -> (SharedServer, String) {
-    let name = unique();
+    let name = unique("frames");
     (serve_as(&name, slots), name)
 }
 

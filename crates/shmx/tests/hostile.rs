@@ -7,13 +7,9 @@ use memory::bytes;
 use proptest::prelude::*;
 use shmx::error::{BeginError, SendError};
 use shmx::{Client, Inspector, Server, ServerBuilder, SharedServer, StreamSpec};
-use std::sync::atomic::{AtomicU32, Ordering};
+use shmx_testkit::unique;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-fn unique() -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-hostile-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
 
 /// One write of the neighbour: where (as a fraction of the region, or within its first bytes) and what.
 #[derive(Clone, Debug)]
@@ -87,7 +83,7 @@ proptest! {
 
     #[test]
     fn scribbling_spoils_frames_and_nothing_else(list in scribbles()) {
-        let name = unique();
+        let name = unique("hostile");
         let server = small(&name).slots(3).directory_bytes(256).create().unwrap().into_shared();
         let mut client = Client::open(&name).unwrap();
         let inspector = Inspector::open(&name).unwrap();
@@ -105,7 +101,7 @@ proptest! {
 
     #[test]
     fn damaged_dumps_are_errors(list in scribbles(), cut in any::<u32>()) {
-        let name = unique();
+        let name = unique("hostile");
         let mut server = small(&name).slots(3).create().unwrap();
         let mut f = server.begin_frame().unwrap();
         f.append_stream(1, &[1_u64, 2]).unwrap();
@@ -131,7 +127,7 @@ proptest! {
 /// Found by fuzzing: id 0 was taken for the one that follows the greatest id there can be.
 #[test]
 fn no_frame_follows_the_greatest_id() {
-    let name = unique();
+    let name = unique("hostile");
     let mut server = serve(&name, 3);
     for n in 0..2_u64 {
         let mut f = server.begin_frame().unwrap();
@@ -157,7 +153,7 @@ fn no_frame_follows_the_greatest_id() {
 /// A store to a ring's read position, while nothing waits, once made every later message impossible.
 #[test]
 fn a_poll_mends_the_positions_of_a_quiet_ring() {
-    let name = unique();
+    let name = unique("hostile");
     let server = serve(&name, 3);
     let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
     let client = Client::open(&name).unwrap();
@@ -181,7 +177,7 @@ fn a_poll_mends_the_positions_of_a_quiet_ring() {
 /// A neighbour's stamp once made two frames of one server own the same memory.
 #[test]
 fn no_stamp_makes_two_frames_own_one_slot() {
-    let name = unique();
+    let name = unique("hostile");
     let server = serve(&name, 2).into_shared();
     let neighbour = shmx_os::Region::open(&shmx_os::RegionName::new(&name).unwrap()).unwrap();
     let layout = *server.layout();

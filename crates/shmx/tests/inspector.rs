@@ -9,14 +9,12 @@ use shmx::{
     SlotContent, StreamSpec,
 };
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Name(String);
 
 impl Name {
     fn new() -> Self {
-        static N: AtomicU32 = AtomicU32::new(0);
-        Self(format!("shmx-insp-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed)))
+        Self(shmx_testkit::unique("inspector"))
     }
 
     fn path(&self) -> std::path::PathBuf {

@@ -10,15 +10,13 @@ use shmx_os::{Region, RegionName};
 use shmx_ring::readers;
 use shmx_ring::sync::Ordering;
 use shmx_ring::view::{HeaderView, ReaderView};
+use shmx_testkit::unique;
+#[cfg(target_os = "linux")]
+use shmx_testkit::within;
 #[cfg(target_os = "linux")]
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-
-fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-live-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
 
 fn server(tag: &str) -> (SharedServer, Region) {
     let name = unique(tag);
@@ -30,18 +28,6 @@ fn server(tag: &str) -> (SharedServer, Region) {
 
 fn slot<'a>(server: &SharedServer, region: &'a Region, index: u32) -> &'a ReaderView {
     memory::view(region, server.layout().reader_slot(index).unwrap())
-}
-
-#[cfg(target_os = "linux")]
-fn within(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while !done() {
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    true
 }
 
 const fn newcomer(id: u64, now: u64) -> readers::Newcomer {
@@ -102,7 +88,7 @@ fn a_reader_that_died_in_any_step_is_reaped() {
     let at_once: Vec<u32> = (0..).zip(states).filter(|(_, s)| s.3).map(|(i, _)| i).collect();
     assert_eq!(server.reap_dead_readers(), at_once);
     let mut later = Vec::new();
-    assert!(within(20, || {
+    assert!(within(Duration::from_secs(20), || {
         later.extend(server.reap_dead_readers());
         later.len() + at_once.len() == states.len()
     }));
@@ -114,7 +100,7 @@ fn a_reader_that_died_in_any_step_is_reaped() {
     r.in_use.store(1, Ordering::Relaxed);
     assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
     assert_eq!(server.reap_stale_readers(Duration::from_secs(60)), [0_u32; 0]);
-    assert!(within(20, || server.reap_stale_readers(Duration::from_nanos(1)) == [0]));
+    assert!(within(Duration::from_secs(20), || server.reap_stale_readers(Duration::from_nanos(1)) == [0]));
     // A heartbeat that lies in the future is nobody's.
     r.reader_id.store(9, Ordering::Relaxed);
     r.heartbeat.store(u64::MAX / 2, Ordering::Relaxed);
@@ -165,7 +151,7 @@ fn a_wrong_count_of_readers_is_mended() {
         header.readers_connected.store(wrong, Ordering::Relaxed);
         server.reap_dead_readers();
         assert_eq!(server.readers_connected(), wrong, "not before it was seen for a while");
-        assert!(within(20, || {
+        assert!(within(Duration::from_secs(20), || {
             server.reap_dead_readers();
             server.readers_connected() == 1
         }));
@@ -274,7 +260,7 @@ fn a_slot_that_is_just_left_can_be_had() {
     let name = unique("left");
     let _server = Server::builder(&name).reader_slots(1).create().unwrap();
     // The lock is free after a millisecond; a busy machine may keep it longer than a reader looks, so there are tries.
-    let had = within(60, || {
+    let had = within(Duration::from_secs(60), || {
         let leaving = Region::open(&RegionName::new(&name).unwrap()).unwrap();
         assert!(leaving.try_lock(LockByte::Reader(0)).unwrap());
         std::thread::scope(|s| {
@@ -392,7 +378,7 @@ fn the_time_of_grace_is_each_readers_own() {
     r.reader_id.store(5, Ordering::Relaxed);
     r.heartbeat.store(clock::ticks(), Ordering::Relaxed);
     assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
-    assert!(within(20, || clock::ticks() - seen > 1_100_000_000));
+    assert!(within(Duration::from_secs(20), || clock::ticks() - seen > 1_100_000_000));
     assert_eq!(server.reap_dead_readers(), [0_u32; 0]);
     // It has left, unseen, and the next one is in the middle of attaching.
     r.heartbeat.store(0, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use shmx_os::{CreateOptions, Pending, Region, RegionName};
 use shmx_ring::bytes::store_bytes;
 use shmx_ring::sync::{Ordering, fence};
 use shmx_ring::view::{FrameView, HeaderView};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,8 +29,7 @@ struct Reference {
 
 impl Reference {
     fn create(slots: u32) -> Self {
-        static N: AtomicU32 = AtomicU32::new(0);
-        let name = format!("shmx-portable-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed));
+        let name = shmx_testkit::unique("portable");
         let params = RegionParams {
             slots,
             reader_slots: 2,

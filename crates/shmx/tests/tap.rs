@@ -2,13 +2,9 @@
 
 use shmx::error::{ReadError, ServerEnd};
 use shmx::{Frame, Inspector, OwnedFrame, Server, ServerState, SharedServer, Start, StreamSpec, Tap};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use shmx_testkit::unique;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-t-tap-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
 
 fn server(name: &str, slots: u32) -> SharedServer {
     let builder = Server::builder(name).slots(slots).frame_bytes(4096);

@@ -7,34 +7,20 @@ use shmx::{Server, Stream};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
-/// For whatever should happen soon; long, because a machine may have other work.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use shmx_testkit::{PATIENCE, until_some as until};
 
 pub(crate) const TICK: Stream<u64> = Stream::new(1, "tick");
 pub(crate) const BULK: Stream<u8> = Stream::new(2, "bulk");
 
 pub(crate) fn name(what: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("shmx-live-test-{}-{}-{what}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// What `look` gives, once that is something.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    shmx_testkit::unique(&format!("live-{what}"))
 }
 
 /// A region with a frame every few milliseconds, until it is dropped.

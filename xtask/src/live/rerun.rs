@@ -2,12 +2,12 @@
 
 use crate::interop::{self, output};
 use crate::python;
+use crate::record::Running;
 use crate::step::{self, Tally, cargo};
 use crate::tests;
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 /// The viewer, and all that it needs.
 const PACKAGES: &[&str] = &[
@@ -32,7 +32,6 @@ const SCRIPT: &str = "xtask/src/live/rerun.py";
 /// Where points are drawn: by the viewer's own layout, by that of the example.
 const ROOT: &str = "14,6,46,71";
 const GRID: &str = "67,6,100,50";
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `cargo xtask test-rerun`. The picture in the documents is made anew if `draw` says so.
 pub(crate) fn test(tally: &mut Tally, draw: bool, in_ci: bool) -> Result<()> {
@@ -83,39 +82,6 @@ struct Programs {
     folder: PathBuf,
 }
 
-/// A process that ends with its value.
-struct Running(Child);
-
-impl Running {
-    fn start(c: &mut Command) -> Result<Self> {
-        Ok(Self(c.spawn().with_context(|| format!("start {c:?}"))?))
-    }
-
-    fn end(mut self) -> Result<()> {
-        output(Command::new("kill").args(["-TERM", &self.0.id().to_string()]))?;
-        self.wait()
-    }
-
-    fn wait(&mut self) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(s) = self.0.try_wait()? {
-                ensure!(s.success(), "it ended with {s}");
-                return Ok(());
-            }
-            ensure!(Instant::now() < end, "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Programs {
     fn scene(&self, name: &str, seconds: &str) -> Result<Running> {
         let mut scene = Command::new("live/target/debug/examples/scene");
@@ -126,12 +92,12 @@ impl Programs {
     fn recording(&self) -> Result<PathBuf> {
         let name = format!("robot-{}", std::process::id());
         let file = self.folder.join("robot.mcap");
-        let scene = self.scene(&name, "1e9")?;
+        let mut scene = self.scene(&name, "1e9")?;
         let mut record = Command::new(&self.shmx);
         record.args(["--quiet", "record", "--wait-server", "30s", "--seconds", "3", "--output"]).arg(&file);
         record.args([format!("{name}-camera"), format!("{name}-base")]);
         output(&mut record)?;
-        scene.end()?;
+        scene.end("the scene")?;
         Ok(file)
     }
 
@@ -145,8 +111,8 @@ impl Programs {
         output(Command::new(&self.shmx).args(["--quiet", "wait", "--timeout", "120s", &camera]))?;
         example.arg("python/examples/rerun_live.py").args([&camera]).arg(&file);
         let mut example = Running::start(&mut example)?;
-        example.wait().context("the example")?;
-        scene.wait().context("the scene")?;
+        example.wait("the example")?;
+        scene.wait("the scene")?;
         Ok(file)
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Victim {
 impl Victim {
     /// Starts this program in another part.
     pub(crate) fn start(args: &[String]) -> Result<Self> {
-        let mut command = crate::child::emulated(&std::env::current_exe()?)?;
+        let mut command = shmx_testkit::program(&std::env::current_exe()?);
         let child = command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start a part")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("process id")?;
         Ok(Self { child, pid })

@@ -1,6 +1,6 @@
 //! What the test programs share.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::AtomicU8;
 
 use shmx_os::{CreateOptions, Existing, Pending, Region, RegionName};
 
@@ -9,11 +9,7 @@ pub(crate) struct Scratch(pub(crate) RegionName);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Short: macOS takes 30 bytes.
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("/shmxt-{}-{number}", shmx_os::process_id());
-        Self(RegionName::new(&name).unwrap())
+        Self(RegionName::new(&format!("/{}", shmx_testkit::unique("os"))).unwrap())
     }
 
     pub(crate) fn create(&self, len: u64) -> Region {

@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::time::{Duration, Instant};
 
 use shmx_os::RegionName;
+pub(crate) use shmx_testkit::this_program;
 
 pub(crate) fn path(name: &RegionName) -> PathBuf {
     PathBuf::from("/dev/shm").join(name.as_str())
@@ -19,16 +20,6 @@ pub(crate) const NAME: &str = "SHMX_OS_TEST_NAME";
 
 /// How long a parent waits for what a forked child does, which ends by its alarm before that unless it hangs early on.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// This program, behind the words of an emulator where the tests run in one.
-pub(crate) fn this_program() -> Command {
-    let program = std::env::current_exe().unwrap();
-    let Ok(runner) = std::env::var("SHMX_RUNNER") else { return Command::new(program) };
-    let mut words = runner.split_whitespace();
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).arg(program);
-    command
-}
 
 /// This program again, doing `child_entry` alone. Killed when dropped.
 pub(crate) struct Helper {
@@ -190,7 +181,7 @@ pub(crate) fn is_root() -> bool {
 
 /// Whether an emulator stands between these tests and the pages of the kernel. Says so.
 pub(crate) fn emulated() -> bool {
-    let emulated = std::env::var_os("SHMX_RUNNER").is_some();
+    let emulated = shmx_testkit::emulated();
     if emulated {
         println!("not run: an emulator has pages of its own");
     }

@@ -1,5 +1,5 @@
 //! What several suites share.
-#![allow(dead_code)] // each suite uses a part
+#![allow(dead_code, unused_imports)] // each suite uses a part
 
 #[cfg(target_os = "linux")]
 pub(crate) mod loops;
@@ -10,18 +10,13 @@ use memory::view;
 use shmx::{Server, Stream};
 use shmx_os::{Region, RegionName};
 use shmx_ring::view::{FrameView as Head, HeaderView, ReaderView};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+pub(crate) use shmx_testkit::{emulated, this_program, unique};
+use std::time::Duration;
 
 /// Frames of 400 bytes, which are leased by default.
 pub(crate) const WORDS: Stream<u64> = Stream::new(1, "words");
 /// Long enough for anything that happens at all.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-
-pub(crate) fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
 
 pub(crate) fn serve(tag: &str, slots: u32) -> (Server, String) {
     let name = unique(tag);
@@ -35,15 +30,8 @@ pub(crate) fn publish(server: &mut Server, value: u64) -> u64 {
 }
 
 /// Whether `done` becomes true in time.
-pub(crate) fn within_limit(mut done: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while !done() {
-        if start.elapsed() > LIMIT {
-            return false;
-        }
-        std::thread::yield_now();
-    }
-    true
+pub(crate) fn within_limit(done: impl FnMut() -> bool) -> bool {
+    shmx_testkit::within(LIMIT, done)
 }
 
 /// Another mapping of a region, for doing what no well-behaved party does.
@@ -65,19 +53,4 @@ impl Other {
     pub(crate) fn reader(&self, index: u32) -> &ReaderView {
         view(&self.0, self.1.reader_slot(index).unwrap())
     }
-}
-
-/// Whether the tests run in an emulator: slower, and with threads of its own.
-pub(crate) fn emulated() -> bool {
-    std::env::var_os("SHMX_RUNNER").is_some()
-}
-
-/// This program, behind the words of an emulator where the tests run in one.
-pub(crate) fn this_program() -> std::process::Command {
-    let program = std::env::current_exe().unwrap();
-    let Ok(runner) = std::env::var("SHMX_RUNNER") else { return std::process::Command::new(program) };
-    let mut words = runner.split_whitespace();
-    let mut command = std::process::Command::new(words.next().unwrap());
-    command.args(words).arg(program);
-    command
 }
