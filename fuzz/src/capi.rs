@@ -4,6 +4,7 @@
 //!
 //! Length: a declaration and a call of most functions there are.
 
+use crate::capi_state::{self, Handles};
 use crate::client::OPS;
 use crate::live::{Live, store, unique};
 use crate::ops::Ops;
@@ -617,7 +618,24 @@ impl Caller {
     }
 
     fn step(&mut self, ops: &mut Ops<'_>, live: &Live) {
-        match ops.below(22) {
+        match ops.below(24) {
+            22 | 23 => {
+                let mut out = match ops.below(3) {
+                    0 => Buffer::of::<shmx_region>(ops),
+                    1 => Buffer::of::<shmx_header>(ops),
+                    _ => Buffer::of::<shmx_stats>(ops),
+                };
+                let handles = Handles {
+                    client: self.client,
+                    tap: self.tap,
+                    inspector: self.inspector,
+                    server: self.server,
+                    writer: &mut self.writer,
+                    set: self.set,
+                    aligner: self.aligner,
+                };
+                capi_state::ask(handles, ops, out.place());
+            }
             18 | 19 => self.follow(ops),
             20 | 21 => self.fill(ops),
             16 | 17 => self.together(ops),

@@ -15,6 +15,7 @@
 
 pub mod abi;
 pub mod capi;
+mod capi_state;
 pub mod client;
 pub mod inspector;
 pub mod live;
