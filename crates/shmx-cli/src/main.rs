@@ -14,6 +14,7 @@ mod doctor;
 mod dump;
 mod escape;
 mod exit;
+mod graphics;
 mod hz;
 mod idle;
 mod info;
