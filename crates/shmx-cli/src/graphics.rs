@@ -1,5 +1,6 @@
 //! Pictures in terminals that say that they can show them: by the protocols of kitty, of iTerm2, and sixel.
 
+use crate::png::{self, Colour};
 use clap::ValueEnum;
 use std::fmt::Write;
 
@@ -60,7 +61,7 @@ pub(crate) fn ask() -> Images {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::io::{IsTerminal, Write};
     use std::time::{Duration, Instant};
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(2);
     let (mut out, stdin) = (std::io::stdout(), std::io::stdin());
     if !out.is_terminal() || !stdin.is_terminal() {
         return Images::Blocks;
@@ -141,13 +142,8 @@ impl Bitmap {
 
     fn iterm2(&self) -> String {
         let mut file = Vec::new();
-        let encoded = (|| {
-            let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
-            encoder.set_color(png::ColorType::Rgb);
-            encoder.set_compression(png::Compression::Fast);
-            encoder.write_header()?.write_image_data(&self.rgb)
-        })();
-        if encoded.is_err() {
+        let size = (self.width as u32, self.height as u32);
+        if png::write(&mut file, size, Colour::Rgb, false, &self.rgb).is_err() {
             return String::new();
         }
         let ((columns, rows), bytes) = (self.cells, file.len());

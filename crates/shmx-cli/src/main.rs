@@ -25,6 +25,7 @@ mod look;
 mod ls;
 mod outside;
 mod play;
+mod png;
 mod progress;
 mod publish;
 mod read;

@@ -309,7 +309,7 @@ Examples:
   shmx info clock.mcap
   shmx info clock.mcap --json | jq .regions[0].frames_read")]
     Info(crate::info::Info),
-    /// Cut, merge, recover and convert recordings; export streams as tables, arrays, pictures and video.
+    /// Cut, merge, recover, convert and export recordings.
     #[command(after_help = "\
 Frames are copied byte for byte and with their times, in the order in which they were recorded. Of a truncated or \
 damaged file everything that can be read is copied. A table (.csv, .parquet) has a row for each element of each \

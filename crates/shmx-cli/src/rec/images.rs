@@ -4,10 +4,10 @@ use super::options::Rec;
 use super::select::Chosen;
 use crate::common::say;
 use crate::escape::safe;
+use crate::png::{self, Colour};
 use crate::target;
 use crate::view::picture::Picture;
 use anyhow::{Context, bail};
-use png::{BitDepth, ColorType};
 use shmx::ElementType;
 use shmx_record::{Cursor, ImageInfo};
 use std::io::{BufWriter, Write};
@@ -86,9 +86,6 @@ fn png_of(image: &ImageInfo, chosen: &Chosen, data: &[u8], out: &mut impl Write)
     let gray = image.encoding.components() == Some(1);
     let wide = chosen.ty == ElementType::U16 && image.encoding.name() != "16SC1";
     let (w, h) = (image.width as usize, image.height as usize);
-    let mut encoder = png::Encoder::new(out, image.width, image.height);
-    encoder.set_color(if gray { ColorType::Grayscale } else { ColorType::Rgb });
-    encoder.set_depth(if wide { BitDepth::Sixteen } else { BitDepth::Eight });
     let mut pixels = Vec::with_capacity(w * h * 3);
     for y in 0..h {
         for x in 0..w {
@@ -100,7 +97,6 @@ fn png_of(image: &ImageInfo, chosen: &Chosen, data: &[u8], out: &mut impl Write)
             }
         }
     }
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(&pixels)?;
-    Ok(writer.finish()?)
+    let colour = if gray { Colour::Gray } else { Colour::Rgb };
+    Ok(png::write(out, (image.width, image.height), colour, wide, &pixels)?)
 }

@@ -287,7 +287,6 @@ impl RegionEvent {
         }
     }
 
-    /// Reads an event; the error names the entry that is missing or wrong.
     /// When it was recorded, if it says so.
     pub(crate) const fn time(&self) -> Option<u64> {
         match self {
@@ -296,6 +295,7 @@ impl RegionEvent {
         }
     }
 
+    /// Reads an event; the error names the entry that is missing or wrong.
     pub(crate) fn from_map(m: &Map) -> Result<Self, &'static str> {
         fn get<'m>(m: &'m Map, key: &'static str) -> Result<&'m str, &'static str> {
             m.get(key).map(String::as_str).ok_or(key)
