@@ -1,6 +1,7 @@
 //! Recordings with real processes: read back by other software, a real clip there and back, and figures.
 
 mod clip;
+mod exports;
 mod figures;
 mod foreign;
 mod readback;
@@ -41,10 +42,16 @@ pub(crate) fn test(tally: &mut Tally, in_ci: bool) -> Result<()> {
         Err(e) => step::skip(tally, "a recording read back by the packages of others", &format!("{e:#}"), in_ci)?,
     }
     match (recording, foreign::packages(&target)) {
-        (Some(file), Ok(packages)) => step::check(tally, "the recording written anew by the package of npm", || {
-            println!("   {}", foreign::by_node(&s, &packages, &file)?);
-            Ok(())
-        })?,
+        (Some(file), Ok(packages)) => {
+            step::check(tally, "the recording written anew by the package of npm", || {
+                println!("   {}", foreign::by_node(&s, &packages, &file)?);
+                Ok(())
+            })?;
+            step::check(tally, "tables and arrays read by the packages of others", || {
+                println!("   {}", exports::compare(&s, &readback::packages(&target)?, &packages, &file)?);
+                Ok(())
+            })?;
+        }
         (_, why) => {
             let why = why.err().map_or("there is no recording".to_owned(), |e| format!("{e:#}"));
             step::skip(tally, "the recording written anew by the package of npm", &why, in_ci)?;

@@ -80,6 +80,10 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
                 let _ = write!(t, ", {} missed between them", c.missed);
             }
         }
+        let messages = rec.control(region).len() as u64;
+        if messages > 0 {
+            let _ = write!(t, ", {}", units::count(messages, "control message"));
+        }
         t.push('\n');
         for s in rec.segments().iter().filter(|s| s.segment.region == *region) {
             let g = &s.segment;
@@ -135,7 +139,10 @@ fn as_json(rec: &Recording, read: Option<&[Counts]>) -> Value {
         .map(|(i, name)| {
             let own: Vec<Value> = segments.iter().filter(|s| s.segment.region == *name).map(segment_json).collect();
             let c = read.and_then(|r| r.get(i));
-            json!({"region": name, "frames_read": c.map(|c| c.frames), "missed": c.map(|c| c.missed), "segments": own})
+            json!({
+                "region": name, "frames_read": c.map(|c| c.frames), "missed": c.map(|c| c.missed),
+                "control": rec.control(name).len(), "segments": own,
+            })
         })
         .collect();
     let times = rec.times();

@@ -1,87 +1,23 @@
 //! `shmx play`: a recording becomes regions again.
 
-use crate::args::options::{Checksum, Made};
-use crate::args::parse;
+mod options;
+mod steer;
+
+pub(crate) use options::Play;
+
+use crate::args::options::Checksum;
 use crate::common::{SLICE, say};
 use crate::exit;
 use crate::json;
 use crate::keys::Keys;
-use crate::recording::{self, Files};
+use crate::recording;
 use crate::stop;
 use anyhow::bail;
-use clap::Args;
 use hdrhistogram::Histogram;
 use ratatui::crossterm::event::KeyCode;
 use shmx_record::{Next, PlayOptions, Played, Player};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-
-#[derive(Debug, Args)]
-pub(crate) struct Play {
-    #[command(flatten)]
-    files: Files,
-    /// Speed: 1 as recorded, 0.1 ten times slower, `max` as fast as possible.
-    #[arg(long, value_name = "R", default_value = "1", value_parser = rate)]
-    rate: f64,
-    /// Begin again at the end.
-    #[arg(long = "loop")]
-    repeat: bool,
-    /// Begin at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse::time)]
-    from: Duration,
-    /// End at this time from the beginning of the recording.
-    #[arg(long, value_name = "TIME", value_parser = parse::time)]
-    to: Option<Duration>,
-    /// Only these regions.
-    #[arg(long = "region", value_name = "NAME")]
-    regions: Vec<String>,
-    /// Put this before each region's name, so that it does not meet the one that was recorded.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    prefix: String,
-    /// Replay a region under another name; --prefix does not change it then.
-    #[arg(long = "remap", value_name = "OLD=NEW", value_parser = remap)]
-    names: Vec<(String, String)>,
-    /// Only these streams, by name or number.
-    #[arg(long = "stream", value_name = "NAME")]
-    streams: Vec<String>,
-    /// How long a frame waits for a slot that no reader holds, before it is skipped.
-    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse::time)]
-    slot_wait: Duration,
-    /// Begin paused.
-    #[arg(long)]
-    paused: bool,
-    /// Begin when this many readers are attached.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    wait_readers: usize,
-    /// Publish a frame only when every attached reader has taken the one before; no reader misses any then.
-    #[arg(long)]
-    lossless: bool,
-    /// Keep the regions for this time after the last frame.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse::time)]
-    keep: Duration,
-    /// Which frames carry a checksum: those that had one (`auto`), or all, or none.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    checksum: Checksum,
-    #[command(flatten)]
-    made: Made,
-    /// Print a summary as JSON to stdout at the end.
-    #[arg(long)]
-    json: bool,
-}
-
-fn rate(s: &str) -> Result<f64, String> {
-    if s == "max" {
-        return Ok(f64::INFINITY);
-    }
-    let v: f64 = s.parse().map_err(|_| "give a number, or `max`".to_owned())?;
-    if (1e-4..=1e6).contains(&v) { Ok(v) } else { Err("give between 0.0001 and 1000000, or `max`".into()) }
-}
-
-fn remap(s: &str) -> Result<(String, String), String> {
-    let both = s.split_once('=').filter(|(old, new)| !old.is_empty() && !new.is_empty());
-    let name = |s: &str| s.trim_start_matches('/').to_owned();
-    both.map(|(old, new)| (name(old), name(new))).ok_or_else(|| format!("`{s}` is not OLD=NEW, as in camera=replayed"))
-}
 
 const KEYS: &str = "space pause, right/left step, up/down 5 s, +/- speed, home, q quit";
 
@@ -100,6 +36,9 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     options.mode = a.made.mode;
     options.group = a.made.group;
     options.checksum = (a.checksum != Checksum::Auto).then(|| a.checksum.into());
+    if a.control {
+        return steer::run(a);
+    }
     let mut player = Player::new(a.files.open()?, options)?;
     let names: Vec<String> = player.live_regions().map(|n| format!("`{n}`")).collect();
     say(format_args!("playing {}, {:.3} s", names.join(", "), player.duration().as_secs_f64()));

@@ -1,7 +1,12 @@
-//! `shmx rec`: recordings made out of recordings, and streams as tables and arrays.
+//! `shmx rec`: recordings made out of recordings, and streams as tables, arrays, pictures and video.
 
+mod array;
 mod export;
+mod images;
 mod options;
+mod parquet;
+mod select;
+mod table;
 
 pub(crate) use options::Rec;
 
@@ -11,15 +16,18 @@ use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
 use anyhow::bail;
+use options::Format;
 use shmx_record::{EditOptions, Recording, edit};
 
 pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
-    let extension = a.output.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    match (extension.as_str(), &a.stream) {
-        ("csv" | "npy", Some(stream)) => export::run(a, stream, extension == "npy"),
-        ("csv" | "npy", None) => Err(usage("a table or an array holds one stream; choose it by --stream")),
-        (_, Some(_)) => Err(usage("--stream is for tables and arrays: give an output that ends in .csv or .npy")),
-        (_, None) => copy(a),
+    let format = a.format();
+    match (format, &a.stream) {
+        (Format::Mcap, None) if a.to_stdout() => Err(usage("stdout takes no recording; choose another --format")),
+        (Format::Mcap, None) => copy(a),
+        (Format::Mcap, Some(_)) => Err(usage("--stream is for exports: give an output that ends in .csv, .npy, ...")),
+        (_, None) => Err(usage("one stream is exported; choose it by --stream")),
+        (_, Some(_)) if a.to_stdout() && a.json => Err(usage("stdout has the data; --json needs an output file")),
+        (_, Some(stream)) => export::run(a, stream, format),
     }
 }
 

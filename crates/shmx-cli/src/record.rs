@@ -51,6 +51,9 @@ pub(crate) struct Record {
     /// Also what is in the rings when it starts, published before; otherwise it begins with the newest frame.
     #[arg(long)]
     ring: bool,
+    /// Also record the control messages that readers send to the servers; `shmx play --control` sends them again.
+    #[arg(long)]
+    control: bool,
     /// Fail when no region is there within this time. Without it, wait.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     wait_server: Option<Duration>,
@@ -157,6 +160,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     options.verify = !a.no_verify;
     options.until_gone = a.until_gone;
     options.ring = a.ring;
+    options.control = a.control;
     options.max_frames = a.frames;
     options.writer.compression = a.compress.into();
     options.writer.level = a.level;
@@ -242,9 +246,11 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let written = written?;
     let skipped: u64 = status.regions.iter().map(|r| r.skipped).sum();
     let left_out = if a.every.is_some() { format!(", {skipped} skipped") } else { String::new() };
+    let control: u64 = status.regions.iter().map(|r| r.control).sum();
+    let messages = if a.control { format!(", {}", units::count(control, "control message")) } else { String::new() };
     let files = if written.files == 1 { String::new() } else { format!(" in {} files", written.files) };
     say(format_args!(
-        "{} frames written, {missed} missed, {rejected} rejected{left_out}, {}{files}, {seconds:.1} s",
+        "{} frames written, {missed} missed, {rejected} rejected{left_out}{messages}, {}{files}, {seconds:.1} s",
         written.frames,
         recording::bytes(written.bytes)
     ));
@@ -264,7 +270,8 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             .map(|r| {
                 serde_json::json!({
                     "region": r.region, "segments": r.segments, "frames": r.taken, "missed": r.missed,
-                    "rejected": r.rejected, "skipped": r.skipped, "bytes": r.bytes,
+                    "rejected": r.rejected, "skipped": r.skipped, "bytes": r.bytes, "control": r.control,
+                    "control_lost_bytes": r.control_lost,
                 })
             })
             .collect();
@@ -272,7 +279,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "seconds": seconds, "frames": written.frames, "missed": missed, "rejected": rejected,
             "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes,
-            "skipped": skipped, "syncs": written.syncs, "snapshots": written.snapshots,
+            "skipped": skipped, "control": written.control, "syncs": written.syncs, "snapshots": written.snapshots,
             "file": output.display().to_string(), "sleeps": status.sleeps, "regions": regions,
         });
         json::print("record", summary)?;

@@ -6,11 +6,53 @@ mod common;
 
 use common::pty::Terminal;
 use common::{cannot_run, run, serve, signal, unique, until};
+use shmx::{Server, Stream};
 
 const UP: &str = "\x1b[A";
 const DOWN: &str = "\x1b[B";
 const RIGHT: &str = "\x1b[C";
 const ESC: &str = "\x1b";
+
+/// A terminal that says what it can, as the answers of such terminals were recorded.
+#[test]
+fn images_are_drawn_as_the_terminal_says_it_can() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("image");
+    let image = Stream::<[u8; 3]>::new(1, "image");
+    let mut server = Server::builder(&*name).image(image, 8, 16, "rgb8").create().unwrap();
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(image, &[[255, 0, 0]; 128]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    for (answer, begins) in [
+        ("\x1b_Gi=31;OK\x1b\\\x1bP>|kitty(0.35.2)\x1b\\\x1b[?62;c", Some("\x1b_Ga=T,f=24,s=16,v=8,")),
+        ("\x1bP>|iTerm2 3.5.0\x1b\\\x1b[?64;1;2;4;6;17;18;21;22c", Some("\x1b]1337;File=inline=1;")),
+        ("\x1b[?62;4;22c", Some("\x1bP0;1q\"1;1;16;8#180;2;100;0;0")),
+        ("\x1b[?1;2c", None),
+    ] {
+        let mut t = Terminal::start(&["view", &name], 100, 30, &[]);
+        until(|| t.raw().contains("\x1b[>q\x1b[c"));
+        t.press(answer);
+        match begins {
+            Some(begins) => until(|| t.raw().contains(begins)),
+            None => t.shows(&["▀▀▀▀"]),
+        }
+        // Another plot takes its place.
+        t.press("m");
+        t.shows(&["x against y"]);
+        if answer.contains("kitty") {
+            until(|| t.raw().contains("\x1b_Ga=d,d=I,i=1"));
+        }
+        t.press("q");
+        assert!(t.ends().success());
+    }
+    let mut t = Terminal::start(&["view", &name, "--images", "sixel"], 100, 30, &[]);
+    until(|| t.raw().contains("\x1bP0;1q"));
+    assert!(!t.raw().contains("\x1b[>q"), "nobody asks");
+    t.press("q");
+    assert!(t.ends().success());
+}
 
 #[test]
 fn keys_show_every_page() {

@@ -166,6 +166,14 @@ impl Stage {
             // A replay takes the place of what was recorded.
             running.clear();
         }
+        if example.contains("video.mcap") {
+            let publish = "exec shmx publish video --stream 1:image:u8x3*640x480 --hz 30 --slots 16 </dev/zero";
+            let _publish = Running::start(self.shell(&self.mine(publish)));
+            let video = self.name("video");
+            until(|| shmx::Inspector::open(video).is_ok_and(|i| i.header().frame_seq > 0));
+            let file = self.folder.path(&self.mine("video.mcap"));
+            assert!(common::was_read(&run(&["record", video, "-o", &file, "--frames", "2"])));
+        }
         if orphans {
             orphan(self.name("old"), clock, false);
             orphan(self.name("made-by-the-reference"), clock, true);

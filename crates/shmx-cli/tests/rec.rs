@@ -133,14 +133,153 @@ fn streams_become_tables_and_arrays() {
     assert!(String::from_utf8_lossy(&bytes[..128]).contains("'shape': (8, 3, 2,)"));
     let values: Vec<f32> = bytes[128..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
     assert_eq!((values.len(), &values[6..11], values[5].is_nan()), (48, &[0.5, 0.1, 1.5, 0.2, 2.5][..], true));
+    // The same values to stdout, and in the formats that `cargo xtask record-test` has other programs read.
+    let o = run(&["rec", &file, "-o", "-", "--format", "csv", "--stream", "pos"]);
+    assert!(o.status.success() && o.stdout == table.as_bytes(), "{}", words(&o));
+    for (ending, magic, end) in [("npz", &b"PK\x03\x04"[..], &[0, 0][..]), ("parquet", b"PAR1", b"PAR1")] {
+        let out = folder.path(&format!("a.{ending}"));
+        let o = run(&["rec", &file, "-o", &out, "--stream", "pos"]);
+        assert!(o.status.success(), "{}", words(&o));
+        let bytes = std::fs::read(&out).unwrap();
+        assert!(bytes.starts_with(magic) && bytes.ends_with(end), "{ending}: {} bytes", bytes.len());
+    }
     for (args, code) in [
-        (&["rec", &file, "-o", &csv][..], 2),
+        (&["rec", &file, "-o", "-", "--stream", "n"][..], 2),
+        (&["rec", &file, "-o", "-", "--format", "csv", "--stream", "n", "--json"], 2),
+        (&["rec", &file, "-o", "-", "--format", "png", "--stream", "n"], 1),
+        (&["rec", &file, "-o", &folder.path("a.png"), "--stream", "n"], 1),
+        (&["rec", &file, "-o", &csv], 2),
         (&["rec", &file, "-o", &csv, "--stream", "nothing", "--overwrite"], 1),
         (&["rec", &file, "-o", &csv, "--stream", "n", "--region", "nobody", "--overwrite"], 1),
     ] {
         let o = run(args);
         assert_eq!(o.status.code(), Some(code), "{args:?}: {}", words(&o));
     }
+}
+
+#[test]
+fn images_become_pictures_and_video() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("pictures");
+    let name = unique("pictures");
+    let (bgr, deep, jpeg) =
+        (Stream::<[u8; 3]>::new(1, "bgr"), Stream::<u16>::new(2, "deep"), Stream::<u8>::new(3, "jpeg"));
+    let builder = Server::builder(&*name).slots(16).image(bgr, 2, 3, "bgr8").image(deep, 2, 3, "mono16");
+    let jpegs = shmx::StreamSpec::of::<u8>(3, "jpeg").extra(r#"{"role":"image","encoding":"jpeg","shape":[2,3]}"#);
+    let mut server = builder.stream(jpegs, 64).create().unwrap();
+    for n in 0..3_u8 {
+        let mut frame = server.begin_frame().unwrap();
+        let pixels: Vec<[u8; 3]> = (0..6).map(|i| [i, 10 * i, 100 + n]).collect();
+        frame.append_stream(bgr, &pixels).unwrap();
+        frame.append_stream(deep, &[0, 1, 256, 1000, 40_000, 65_535]).unwrap();
+        frame.append_stream(jpeg, &[0xFF, 0xD8, n]).unwrap();
+        frame.publish_frame(f64::from(n)).unwrap();
+    }
+    let file = folder.path("a.mcap");
+    assert!(was_read(&run(&["record", &name, "-o", &file, "--ring", "--frames", "3"])));
+    let rec =
+        |to: &str, stream: &str, more: &[&str]| run(&[&["rec", &file, "-o", to, "--stream", stream], more].concat());
+    let o = rec(&folder.path("b.png"), "bgr", &[]);
+    assert!(o.status.success(), "{}", words(&o));
+    assert!(rec(&folder.path("d.png"), "deep", &[]).status.success());
+    let picture = |file: &str| {
+        let mut reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(folder.path(file)).unwrap()))
+            .read_info()
+            .unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        ((info.width, info.height), pixels)
+    };
+    let rgb = |n: u8| (0..6).flat_map(|i| [100 + n, 10 * i, i]).collect::<Vec<u8>>();
+    for n in 0..3 {
+        assert_eq!(picture(&format!("b-00000{}.png", n + 1)), ((3, 2), rgb(n)));
+    }
+    let deep = [0_u16, 1, 256, 1000, 40_000, 65_535].iter().flat_map(|v| v.to_be_bytes()).collect();
+    assert_eq!(picture("d-000003.png"), ((3, 2), deep), "16 bits stay 16 bits");
+    assert_eq!(rec(&folder.path("b.png"), "bgr", &[]).status.code(), Some(1), "they exist");
+    assert!(rec(&folder.path("b.png"), "bgr", &["--overwrite"]).status.success());
+    let o = rec("-", "bgr", &["--format", "rgb"]);
+    assert_eq!(o.stdout, (0..3).flat_map(rgb).collect::<Vec<u8>>(), "{}", words(&o));
+    assert!(words(&o).contains("-video_size 3x2"), "{}", words(&o));
+    let o = rec(&folder.path("j.png"), "jpeg", &[]);
+    assert!(o.status.code() == Some(1) && words(&o).contains("ends in .jpg"), "{}", words(&o));
+    assert!(rec(&folder.path("j.jpg"), "jpeg", &[]).status.success());
+    assert_eq!(std::fs::read(folder.path("j-000002.jpg")).unwrap(), [0xFF, 0xD8, 1]);
+}
+
+/// A server that has heard of two readers what it hears again.
+#[test]
+fn a_steered_run_is_steered_again() {
+    if cannot_run() {
+        return;
+    }
+    const USER: u32 = shmx::abi::TLV_CONTROL_USER;
+    let folder = Folder::new("steer");
+    let (name, file) = (unique("steer"), folder.path("a.mcap"));
+    let make = || Server::builder(&*name).stream(Stream::<u64>::new(1, "t"), 1).slots(8).create().unwrap();
+    let mut server = make();
+    let mut c = shmx(&["record", &name, "-o", &file, "--control", "--flush", "10ms", "--json"]);
+    let record = Running::start({
+        c.stdout(Stdio::piped());
+        c
+    });
+    let publish = |server: &mut Server| {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(1, &[1_u64]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+    };
+    publish(&mut server);
+    let info = || lines(&run(&["info", &file, "--json"])).first().map(|v| v["regions"][0].clone()).unwrap_or_default();
+    until(|| info()["frames_read"] == 1);
+    let readers = [shmx::Client::open(&name).unwrap(), shmx::Client::open(&name).unwrap()];
+    let mut sent = Vec::new();
+    for n in 0..20_u8 {
+        let body = vec![n; usize::from(n)];
+        readers[usize::from(n % 2)].control_send(USER + u32::from(n), &body).unwrap();
+        sent.push((USER + u32::from(n), body));
+        // Some are taken at once.
+        if n < 10 {
+            server.poll_control(100);
+        }
+    }
+    until(|| info()["control"].as_u64().is_some_and(|n| n >= 10));
+    server.poll_control(100);
+    drop(readers);
+    until(|| info()["control"] == 20);
+    common::signal(&record.child, "INT");
+    let o = record.output();
+    assert!(was_read(&o), "{}", words(&o));
+    assert_eq!((&lines(&o)[0]["control"], &lines(&o)[0]["regions"][0]["control_lost_bytes"]), (&20.into(), &0.into()));
+    drop(server);
+    // What is copied has them, too.
+    let copy = folder.path("b.mcap");
+    assert!(run(&["rec", &file, "-o", &copy, "--compress", "lz4"]).status.success());
+    assert_eq!(run(&["play", &copy, "--control"]).status.code(), Some(1), "there is no server");
+    let server = make();
+    let play = Running::start({
+        let mut c = shmx(&["play", &copy, "--control", "--rate", "max", "--json"]);
+        c.stdout(Stdio::piped());
+        c
+    });
+    let mut heard = Vec::new();
+    until(|| {
+        heard.extend(server.poll_control(100).messages);
+        heard.len() >= 20
+    });
+    let o = play.output();
+    assert!(o.status.success(), "{}", words(&o));
+    assert_eq!(lines(&o)[0]["sent"], 20);
+    for parity in 0..2 {
+        let of = |n: &usize| n % 2 == parity;
+        let mine: Vec<_> = (0..20).filter(of).map(|n| sent[n].clone()).collect();
+        let index = heard.iter().find(|m| (m.ty - USER) as usize % 2 == parity).unwrap().reader_index;
+        let own = heard.iter().filter(|m| m.reader_index == index).map(|m| (m.ty, m.data.clone())).collect::<Vec<_>>();
+        assert_eq!(own, mine, "one reader's in its order");
+    }
+    let o = run(&["play", &file, "--control", "--loop"]);
+    assert_eq!(o.status.code(), Some(2));
 }
 
 #[test]

@@ -46,8 +46,8 @@ impl Input {
         self.next = self.cursor.next_item().map(|item| {
             let time = match &item {
                 Item::Frame(f) => f.log.max(f.time),
-                Item::Event(RegionEvent::Begin { time, .. } | RegionEvent::End { time, .. }) => *time,
-                Item::Event(RegionEvent::Directory { .. }) => self.time,
+                // What has no time has that of what came before.
+                Item::Event(e) => e.time().unwrap_or(self.time),
             };
             self.time = self.time.max(time);
             (self.time, item)
@@ -173,6 +173,13 @@ impl Copy<'_> {
                 let region = place.0;
                 self.writer.set_time(time.max(window.0));
                 self.writer.add_to_directory(region, at, &bytes)?;
+            }
+            Item::Event(RegionEvent::Control { region, mut messages, lost, .. }) => {
+                let Some(place) = self.of(&region) else { return Ok(false) };
+                let region = place.0;
+                messages.retain(|m| (window.0..=window.1).contains(&m.time));
+                self.writer.set_time(time.max(window.0));
+                self.writer.copy_control(region, messages, if whole { lost } else { 0 })?;
             }
             Item::Event(RegionEvent::End { region, reason, counts, .. }) => {
                 let Some(&mut (region, told)) = self.of(&region) else { return Ok(false) };

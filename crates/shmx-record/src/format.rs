@@ -9,7 +9,7 @@ pub(crate) use directory::{parse_directory, stream_names};
 pub use frame::FrameHead;
 pub(crate) use frame::{CARRIED, Carried, Payload, carried_frame, field};
 pub(crate) use lifecycle::{Identity, LIFECYCLE, decode as decode_lifecycle, encode as encode_lifecycle, fact};
-pub use region::{Counts, EndReason, RegionEvent, Segment};
+pub use region::{Counts, EndReason, RecordedControl, RegionEvent, Segment};
 
 /// Name of the metadata record at the head of each file.
 pub(crate) const RECORDING: &str = "shmx.recording";

@@ -48,7 +48,7 @@ mod views;
 mod writer;
 
 pub use edit::{EditOptions, Edited, edit};
-pub use format::{Counts, EndReason, FrameHead, RegionEvent, Segment};
+pub use format::{Counts, EndReason, FrameHead, RecordedControl, RegionEvent, Segment};
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
 pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
 pub use recorder::{Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection};

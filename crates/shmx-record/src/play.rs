@@ -419,7 +419,7 @@ impl Player {
                 Ok(())
             }
             // The recorder ended there, not the region.
-            RegionEvent::End { reason: EndReason::Stopped, .. } => Ok(()),
+            RegionEvent::End { reason: EndReason::Stopped, .. } | RegionEvent::Control { .. } => Ok(()),
             RegionEvent::End { region, .. } => {
                 self.live.retain(|l| l.region != *region);
                 Ok(())
@@ -434,7 +434,9 @@ impl Player {
                 Item::Event(RegionEvent::End { reason: EndReason::Stopped, .. }) => {}
                 Item::Event(e) if !self.options.is_chosen(e.region()) => {}
                 Item::Event(e) => match e {
-                    RegionEvent::Begin { continued: true, .. } | RegionEvent::Directory { .. } => self.apply(&e)?,
+                    RegionEvent::Begin { continued: true, .. }
+                    | RegionEvent::Directory { .. }
+                    | RegionEvent::Control { .. } => self.apply(&e)?,
                     RegionEvent::Begin { time, .. } | RegionEvent::End { time, .. } => {
                         self.pending = Some(Pending::Event(time, e));
                         return Ok(());

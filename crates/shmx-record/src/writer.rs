@@ -83,6 +83,8 @@ pub struct Written {
     pub syncs: u64,
     /// Snapshots.
     pub snapshots: u64,
+    /// Control messages of readers.
+    pub control: u64,
 }
 
 /// Writes one recording. Memory is bounded by a chunk and a frame.

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The package of npm, with all that it needs.
-const PACKAGES: &[&str] = &["@mcap/core@2.2.2", "@foxglove/crc@0.0.3", "heap-js@2.7.1", "tslib@2.8.1"];
+const PACKAGES: &[&str] =
+    &["@mcap/core@2.2.2", "@foxglove/crc@0.0.3", "heap-js@2.7.1", "tslib@2.8.1", "hyparquet@1.33.0"];
 
 /// The folder with the packages of npm, made on first use.
 pub(crate) fn packages(target: &Path) -> Result<PathBuf> {

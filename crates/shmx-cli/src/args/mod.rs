@@ -288,7 +288,8 @@ Examples:
     #[command(after_help = "\
 Frames, their order and the directory are as recorded, byte for byte; frame ids count from 1. On a terminal, keys \
 pause, step, seek and change the speed. With --loop it ends by a signal or the key q. Several files play one after \
-the other.
+the other. With --control it is a client instead: it sends what `shmx record --control` saw, each recorded reader as \
+a reader of its own, to the live regions of the same names (or --prefix, --remap).
 
 Exit codes: 0 done or ended by a signal or key; 1 failed, nothing could be published, or a part of the file could not \
 be read; 2 wrong usage; 3 frames were skipped because readers held every slot.
@@ -308,11 +309,12 @@ Examples:
   shmx info clock.mcap
   shmx info clock.mcap --json | jq .regions[0].frames_read")]
     Info(crate::info::Info),
-    /// Cut, merge, recover and convert recordings; write streams as tables and arrays.
+    /// Cut, merge, recover, convert and export recordings.
     #[command(after_help = "\
 Frames are copied byte for byte and with their times, in the order in which they were recorded. Of a truncated or \
-damaged file everything that can be read is copied. A table (.csv) has a line for each element of each frame; an \
-array (.npy, for numpy.load) has frames first, then elements and components where there are several.
+damaged file everything that can be read is copied. A table (.csv, .parquet) has a row for each element of each \
+frame; an array (.npy, or .npz with ids and times, for numpy.load) has frames first, then elements and components \
+where there are several. Images become pictures in numbered files (.png), or one raw video (.rgb, or stdout).
 
 Exit codes: 0 done; 1 failed, interrupted, or nothing to copy; 2 wrong usage; 3 copied, but places of the files could \
 not be read.
@@ -321,7 +323,9 @@ Examples:
   shmx rec clock.mcap -o cut.mcap --from 0.1 --to 0.5
   shmx rec clock.mcap -o small.mcap --compress zstd --no-views
   shmx rec clock.mcap -o seq.csv --stream tick_seq
-  shmx rec clock.mcap -o seq.npy --stream tick_seq --overwrite")]
+  shmx rec clock.mcap -o seq.npz --stream tick_seq --overwrite
+  shmx rec video.mcap -o - --format rgb --stream image |
+    ffmpeg -f rawvideo -pix_fmt rgb24 -s 640x480 -r 30 -i - clip.mp4")]
     Rec(crate::rec::Rec),
     /// Plot any numeric stream of a region or a recording; pause, step and scrub.
     #[command(after_help = "\

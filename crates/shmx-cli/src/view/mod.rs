@@ -2,7 +2,7 @@
 
 mod data;
 mod frames;
-mod picture;
+pub(crate) mod picture;
 mod screen;
 mod shown;
 mod svg;
@@ -10,6 +10,7 @@ mod svg;
 use crate::args::{Data, parse};
 use crate::common::say;
 use crate::exit;
+use crate::graphics::{self, Bitmap, Images};
 use crate::idle;
 use crate::recording;
 use crate::stop;
@@ -55,6 +56,9 @@ pub(crate) struct View {
     json: bool,
     #[command(flatten)]
     data: Data,
+    /// How to draw images: auto asks the terminal.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, conflicts_with_all = ["once", "svg", "json"])]
+    images: Images,
     /// Size of the screen of --once and --svg.
     #[arg(long, value_name = "WxH", default_value = "100x30", value_parser = screen_size)]
     size: (u16, u16),
@@ -102,7 +106,7 @@ pub(crate) fn run(a: &View) -> anyhow::Result<()> {
     if files {
         screen.begin_at(frames.as_mut(), a.at.unwrap_or_default());
     }
-    crate::dashboard::in_terminal(|terminal| live(terminal, frames.as_mut(), &mut screen))?;
+    crate::dashboard::in_terminal(|terminal| live(terminal, frames.as_mut(), &mut screen, a.images))?;
     recording::judge(frames.problems())
 }
 
@@ -156,7 +160,82 @@ fn still(a: &View, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Resu
     recording::judge(frames.problems())
 }
 
-fn live(terminal: &mut ratatui::DefaultTerminal, frames: &mut dyn Frames, screen: &mut Screen) -> anyhow::Result<()> {
+/// What the terminal shows beside its cells.
+struct Pictures {
+    how: Images,
+    shown: Option<Bitmap>,
+}
+
+impl Pictures {
+    /// Draws the screen, and over it what a protocol of the terminal draws.
+    fn draw(
+        &mut self,
+        terminal: &mut ratatui::DefaultTerminal,
+        frames: &mut dyn Frames,
+        screen: &mut Screen,
+    ) -> anyhow::Result<()> {
+        use std::io::Write;
+        terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
+        if self.how == Images::Auto && screen.shows_image() {
+            // Nobody asks a terminal before there is something to show.
+            self.how = graphics::ask();
+            screen.draw_images_by(self.how);
+            terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
+        }
+        let now = screen.bitmap().cloned();
+        if now == self.shown {
+            return Ok(());
+        }
+        let place = |b: &Bitmap| (b.at, b.cells);
+        let mut out = std::io::stdout().lock();
+        if self.shown.is_some() && self.shown.as_ref().map(place) != now.as_ref().map(place) {
+            out.write_all(graphics::removal(self.how).as_bytes())?;
+            out.flush()?;
+            drop(out);
+            // What lies under the picture is blank, and would not be drawn again.
+            terminal.clear()?;
+            terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
+            out = std::io::stdout().lock();
+        }
+        if let Some(bitmap) = &now {
+            out.write_all(bitmap.drawn_by(self.how).as_bytes())?;
+            out.flush()?;
+        }
+        self.shown = now;
+        Ok(())
+    }
+
+    /// Leaves nothing behind.
+    fn remove(&self) {
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        if self.shown.is_some() {
+            let _ = out.write_all(graphics::removal(self.how).as_bytes()).and_then(|()| out.flush());
+        }
+    }
+}
+
+fn live(
+    terminal: &mut ratatui::DefaultTerminal,
+    frames: &mut dyn Frames,
+    screen: &mut Screen,
+    images: Images,
+) -> anyhow::Result<()> {
+    let mut pictures = Pictures { how: images, shown: None };
+    if images != Images::Auto {
+        screen.draw_images_by(images);
+    }
+    let result = follow(terminal, frames, screen, &mut pictures);
+    pictures.remove();
+    result
+}
+
+fn follow(
+    terminal: &mut ratatui::DefaultTerminal,
+    frames: &mut dyn Frames,
+    screen: &mut Screen,
+    pictures: &mut Pictures,
+) -> anyhow::Result<()> {
     const PICTURE: Duration = Duration::from_millis(33);
     let mut next = Instant::now();
     loop {
@@ -182,7 +261,7 @@ fn live(terminal: &mut ratatui::DefaultTerminal, frames: &mut dyn Frames, screen
             if !frames.is_empty() {
                 screen.granted(frames)?;
             }
-            terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
+            pictures.draw(terminal, frames, screen)?;
         }
     }
 }

@@ -15,7 +15,7 @@ enum Way {
 }
 
 /// An image that can be drawn.
-pub(super) struct Picture<'a> {
+pub(crate) struct Picture<'a> {
     data: &'a [u8],
     step: usize,
     width: usize,
@@ -27,7 +27,7 @@ pub(super) struct Picture<'a> {
 
 impl<'a> Picture<'a> {
     /// Or why it cannot be drawn.
-    pub(super) fn of(image: &ImageInfo, data: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn of(image: &ImageInfo, data: &'a [u8]) -> Result<Self, String> {
         let e = &image.encoding;
         if e.is_compressed() || !e.is_known() {
             return Err(format!(
@@ -66,7 +66,8 @@ impl<'a> Picture<'a> {
         if low < high { (low, high) } else { (low.min(0.0), high.max(1.0)) }
     }
 
-    fn values(&self, x: usize, y: usize) -> [f64; 3] {
+    /// The numbers of a pixel as they are.
+    pub(crate) fn values(&self, x: usize, y: usize) -> [f64; 3] {
         let row = self.data.get(y * self.step..).unwrap_or(&[]);
         match self.way {
             Way::Luma { first, step } => [f64::from(row.get(x * step + first).copied().unwrap_or(0)); 3],
@@ -79,7 +80,7 @@ impl<'a> Picture<'a> {
     }
 
     /// Red, green and blue of a pixel; black where there is none.
-    pub(super) fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+    pub(crate) fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let (low, high) = self.range;
         // A value that is no number becomes 0.
         self.values(x.min(self.width - 1), y.min(self.height - 1)).map(|v| ((v - low) / (high - low) * 255.0) as u8)

@@ -4,6 +4,7 @@ use super::frames::{COLUMNS, Frames, number};
 use super::picture::Picture;
 use super::shown::{Mode, Shown, fitting, short, summary, unpack};
 use crate::escape::safe;
+use crate::graphics::{Bitmap, Images};
 use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -34,6 +35,9 @@ pub(crate) struct Screen {
     /// Frames on a plot over time.
     window: u64,
     colours: bool,
+    /// How images are drawn, and the one that is to be drawn over the screen.
+    images: Images,
+    bitmap: Option<Bitmap>,
     cache: Option<(u64, u64, Vec<Shown>)>,
     /// The streams that the frame's region has, if it lacks the one that was wished for.
     lacking: Option<String>,
@@ -51,6 +55,8 @@ impl Screen {
             mode: None,
             window: 256,
             colours: crate::colour::on_screen(),
+            images: Images::Blocks,
+            bitmap: None,
             cache: None,
             lacking: None,
         }
@@ -59,6 +65,21 @@ impl Screen {
     /// Draws without colours: for text.
     pub(crate) const fn without_colours(&mut self) {
         self.colours = false;
+    }
+
+    /// Leaves images to a protocol of the terminal.
+    pub(crate) const fn draw_images_by(&mut self, how: Images) {
+        self.images = how;
+    }
+
+    /// Whether an image is shown, in colours.
+    pub(crate) fn shows_image(&self) -> bool {
+        self.colours && self.chosen().is_some_and(|s| self.mode_of(s) == Mode::Image)
+    }
+
+    /// What is to be drawn over the screen by a protocol of the terminal.
+    pub(crate) const fn bitmap(&self) -> Option<&Bitmap> {
+        self.bitmap.as_ref()
     }
 
     /// Whether the stream that was wished for is one of the region's, as far as frames were seen.
@@ -124,13 +145,13 @@ impl Screen {
             self.at = to.clamp(first, last);
         };
         match key {
-            KeyCode::Char(' ') => {
+            KeyCode::Char(' ' | 'p') => {
                 let restart = frames.is_recording() && !self.running && self.at >= last;
                 self.at = if restart { first } else { self.at };
                 (self.running, self.since) = (!self.running, None);
             }
-            KeyCode::Right | KeyCode::Char('.') => go(at + 1),
-            KeyCode::Left | KeyCode::Char(',') => go(at.saturating_sub(1)),
+            KeyCode::Right | KeyCode::Char('.' | 'l') => go(at + 1),
+            KeyCode::Left | KeyCode::Char(',' | 'h') => go(at.saturating_sub(1)),
             KeyCode::PageDown => go(at + page),
             KeyCode::PageUp => go(at.saturating_sub(page)),
             KeyCode::Home => go(first),
@@ -217,6 +238,7 @@ impl Screen {
         let keys =
             "space pause  left/right step  PgUp/PgDn scrub  Home/End  up/down stream  m plot  +/- window  q quit";
         f.render_widget(Paragraph::new(Line::from(keys).dim()), foot);
+        self.bitmap = None;
         if frames.is_empty() {
             f.render_widget(Paragraph::new(format!("{}: {}", self.title, frames.state())), head);
             return;
@@ -240,7 +262,7 @@ impl Screen {
         let list_width = if wide { 30 } else { 22 };
         let [list, plot] = Layout::horizontal([Constraint::Length(list_width), Constraint::Fill(1)]).areas(middle);
         self.draw_list(f, list);
-        self.draw_plot(f, plot, frames, i);
+        self.bitmap = self.draw_plot(f, plot, frames, i);
         self.draw_bar(f, bar, frames, i);
     }
 
@@ -270,10 +292,10 @@ impl Screen {
         f.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), inner);
     }
 
-    fn draw_plot(&self, f: &mut Frame<'_>, area: Rect, frames: &dyn Frames, i: usize) {
+    fn draw_plot(&self, f: &mut Frame<'_>, area: Rect, frames: &dyn Frames, i: usize) -> Option<Bitmap> {
         let Some(s) = self.chosen() else {
             f.render_widget(Block::bordered(), area);
-            return;
+            return None;
         };
         let mode = self.mode_of(s);
         let shape = s.ty.map_or_else(|| "unknown type".to_owned(), |t| t.name().to_owned());
@@ -283,10 +305,10 @@ impl Screen {
             let words =
                 Paragraph::new("this stream has no numbers that are known").block(Block::bordered().title(title));
             f.render_widget(words, area);
-            return;
+            return None;
         };
         match mode {
-            Mode::Image => self.draw_image(f, area, s, title),
+            Mode::Image => return self.draw_image(f, area, s, title),
             Mode::Time => {
                 let columns = frames.columns().of(s.info.id);
                 let from = i.saturating_sub(usize::try_from(self.window).unwrap_or(usize::MAX) - 1);
@@ -326,6 +348,7 @@ impl Screen {
                 self.chart(f, area, title, &[points], GraphType::Scatter, "x");
             }
         }
+        None
     }
 
     fn chart(&self, f: &mut Frame<'_>, area: Rect, title: String, sets: &[Vec<(f64, f64)>], graph: GraphType, x: &str) {
@@ -361,16 +384,16 @@ impl Screen {
         f.render_widget(chart, area);
     }
 
-    fn draw_image(&self, f: &mut Frame<'_>, area: Rect, s: &Shown, title: String) {
+    fn draw_image(&self, f: &mut Frame<'_>, area: Rect, s: &Shown, title: String) -> Option<Bitmap> {
         let block = Block::bordered().title(title);
         let inner = block.inner(area);
         f.render_widget(block, area);
-        let Some(image) = ImageInfo::of(&s.info) else { return };
+        let image = ImageInfo::of(&s.info)?;
         let picture = match Picture::of(&image, &s.data) {
             Ok(picture) => picture,
             Err(why) => {
                 f.render_widget(Paragraph::new(why).wrap(ratatui::widgets::Wrap { trim: true }), inner);
-                return;
+                return None;
             }
         };
         let (w, h) = (image.width as usize, image.height as usize);
@@ -378,6 +401,9 @@ impl Screen {
         let (cols, rows) = (inner.width as usize, 2 * inner.height as usize);
         let scale = (w as f64 / cols.max(1) as f64).max(h as f64 / rows.max(1) as f64);
         let (cols, rows) = (((w as f64 / scale) as usize).min(cols), ((h as f64 / scale) as usize).min(rows));
+        if self.colours && self.images != Images::Blocks {
+            return Some(bitmap(&picture, (w, h), Rect { width: cols as u16, height: (rows / 2) as u16, ..inner }));
+        }
         let pixel = |x: usize, y: usize| picture.pixel((x as f64 * scale) as usize, (y as f64 * scale) as usize);
         for row in 0..rows / 2 {
             for column in 0..cols {
@@ -393,6 +419,7 @@ impl Screen {
                 }
             }
         }
+        None
     }
 
     /// Where in all frames this one is, and where some were missed or a segment began.
@@ -435,6 +462,23 @@ impl Screen {
         );
         f.render_widget(Paragraph::new(vec![line, Line::from(what).dim()]), area);
     }
+}
+
+/// A picture for these cells, with no more pixels than they have and than a terminal takes quickly.
+fn bitmap(picture: &Picture<'_>, (w, h): (usize, usize), cells: Rect) -> Bitmap {
+    const MOST: f64 = 400_000.0;
+    let size = ratatui::crossterm::terminal::window_size().ok();
+    let size = size.filter(|s| s.columns > 0 && s.rows > 0 && s.width >= s.columns && s.height >= s.rows);
+    let cell = size.map_or((10, 20), |s| (s.width / s.columns, s.height / s.rows));
+    let room = (usize::from(cells.width) * usize::from(cell.0), usize::from(cells.height) * usize::from(cell.1));
+    let (width, height) = (w.min(room.0).max(1), h.min(room.1).max(1));
+    let shrink = (MOST / (width * height) as f64).sqrt().min(1.0);
+    let (width, height) = (((width as f64 * shrink) as usize).max(1), ((height as f64 * shrink) as usize).max(1));
+    let mut rgb = Vec::with_capacity(3 * width * height);
+    for y in 0..height {
+        (0..width).for_each(|x| rgb.extend_from_slice(&picture.pixel(x * w / width, y * h / height)));
+    }
+    Bitmap { width, height, rgb, cells: (cells.width, cells.height), at: (cells.x, cells.y) }
 }
 
 /// Two pixels as one character of about their brightness.

@@ -160,6 +160,53 @@ pub enum RegionEvent {
         /// What was recorded of it, over all files.
         counts: Counts,
     },
+    /// Readers sent messages to the server.
+    Control {
+        /// When the last of them was seen, nanoseconds since 1970.
+        time: u64,
+        /// Region.
+        region: String,
+        /// Segment.
+        segment: u32,
+        /// The messages, each reader's in order.
+        messages: Vec<RecordedControl>,
+        /// Bytes that were sent and are not in the messages.
+        lost: u64,
+    },
+}
+
+/// A message that a reader sent to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordedControl {
+    /// When the recorder saw it, nanoseconds since 1970.
+    pub time: u64,
+    /// Index of the reader's slot.
+    pub reader_index: u32,
+    /// The reader's id; 0 if it had left by then.
+    pub reader_id: u64,
+    /// Type of the message.
+    pub ty: u32,
+    /// Its body.
+    pub data: Vec<u8>,
+}
+
+impl RecordedControl {
+    /// Time, slot, reader, type, body.
+    fn to_text(&self) -> String {
+        let Self { time, reader_index, reader_id, ty, data } = self;
+        format!("{time} {reader_index} {reader_id:#018x} {ty:#x} {}", hex(data))
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let mut next = || parts.next();
+        let hexnum = |s: &str| u64::from_str_radix(s.strip_prefix("0x")?, 16).ok();
+        let (time, reader_index) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        let (reader_id, ty) = (hexnum(next()?)?, u32::try_from(hexnum(next()?)?).ok()?);
+        let data = unhex(next()?)?;
+        next().is_none().then_some(Self { time, reader_index, reader_id, ty, data })
+    }
 }
 
 pub(crate) type Map = BTreeMap<String, String>;
@@ -189,7 +236,7 @@ impl RegionEvent {
     pub fn region(&self) -> &str {
         match self {
             Self::Begin { segment, .. } => &segment.region,
-            Self::Directory { region, .. } | Self::End { region, .. } => region,
+            Self::Directory { region, .. } | Self::End { region, .. } | Self::Control { region, .. } => region,
         }
     }
 
@@ -229,6 +276,22 @@ impl RegionEvent {
                 ("missed", counts.missed.to_string()),
                 ("rejected", counts.rejected.to_string()),
             ]),
+            Self::Control { time, region, segment, messages, lost } => map([
+                ("time", time.to_string()),
+                ("event", "control".to_owned()),
+                ("region", region.clone()),
+                ("segment", segment.to_string()),
+                ("messages", messages.iter().map(RecordedControl::to_text).collect::<Vec<_>>().join("\n")),
+                ("lost", lost.to_string()),
+            ]),
+        }
+    }
+
+    /// When it was recorded, if it says so.
+    pub(crate) const fn time(&self) -> Option<u64> {
+        match self {
+            Self::Begin { time, .. } | Self::End { time, .. } | Self::Control { time, .. } => Some(*time),
+            Self::Directory { .. } => None,
         }
     }
 
@@ -287,6 +350,12 @@ impl RegionEvent {
                     rejected: if m.contains_key("refused") { num(m, "refused")? } else { num(m, "rejected")? },
                 },
             }),
+            "control" => {
+                let text = get(m, "messages")?;
+                let messages: Option<_> = text.lines().map(RecordedControl::from_text).collect();
+                let (time, lost) = (num(m, "time")?, num(m, "lost")?);
+                Ok(Self::Control { time, region, segment: number, messages: messages.ok_or("messages")?, lost })
+            }
             _ => Err("event"),
         }
     }
@@ -308,6 +377,16 @@ mod tests {
                 segment: 1,
                 reason: EndReason::Died,
                 counts: Counts { frames: 1, missed: 2, rejected: 3 },
+            },
+            RegionEvent::Control {
+                time: 9,
+                region: "r".into(),
+                segment: 2,
+                messages: vec![
+                    RecordedControl { time: 7, reader_index: 3, reader_id: u64::MAX, ty: 0x3000, data: vec![0, 255] },
+                    RecordedControl { time: 9, ..RecordedControl::default() },
+                ],
+                lost: 48,
             },
         ];
         for e in events {

@@ -162,7 +162,7 @@ pub(crate) fn apply(state: &mut Vec<RegionState>, event: &RegionEvent) {
                 s.directory.extend_from_slice(bytes);
             }
         }
-        RegionEvent::End { reason: EndReason::Stopped, .. } => {}
+        RegionEvent::End { reason: EndReason::Stopped, .. } | RegionEvent::Control { .. } => {}
         RegionEvent::End { region, .. } => state.retain(|s| s.segment.region != *region),
     }
 }

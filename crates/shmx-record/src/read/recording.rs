@@ -3,8 +3,8 @@
 use super::chunk::{ChunkRef, OP_LEN, le16, le64, record_at, unpack};
 use super::problem::Problem;
 use crate::format::{
-    CARRIES, Counts, EndReason, FRAMES, FrameHead, LIFECYCLE, Payload, RegionEvent, Segment, carried_frame,
-    decode_lifecycle, parse_directory,
+    CARRIES, Counts, EndReason, FRAMES, FrameHead, LIFECYCLE, Payload, RecordedControl, RegionEvent, Segment,
+    carried_frame, decode_lifecycle, parse_directory,
 };
 use mcap::records::{Record, op};
 use shmx::Directory;
@@ -164,6 +164,7 @@ impl Recording {
                         found[i].0.end = Some((*reason, *counts));
                     }
                 }
+                RegionEvent::Control { .. } => {}
             }
         }
         let finish = |(mut s, bytes): (SegmentSummary, Vec<u8>)| {
@@ -171,6 +172,18 @@ impl Recording {
             s
         };
         found.into_iter().map(finish).collect()
+    }
+
+    /// What readers have sent to the server of a region, in the order in which it was seen.
+    #[must_use]
+    pub fn control(&self, region: &str) -> Vec<RecordedControl> {
+        let of = |e: &RegionEvent| match e {
+            RegionEvent::Control { region: r, messages, .. } if r == region => Some(messages.clone()),
+            _ => None,
+        };
+        let mut all: Vec<_> = self.entries.iter().filter_map(Entry::event).filter_map(of).flatten().collect();
+        all.sort_by_key(|m| m.time);
+        all
     }
 
     pub(super) fn region_index(&mut self, name: &str) -> usize {

@@ -120,7 +120,7 @@ impl Keeper {
                 let (region, segment, reason) = (r.name.clone(), r.segment, *reason);
                 let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
             }
-            Work::Directory { .. } | Work::Snapshot => {}
+            Work::Directory { .. } | Work::Control { .. } | Work::Snapshot => {}
         }
         self.kept.push_back((clock::ticks(), work));
     }
@@ -143,7 +143,7 @@ impl Keeper {
                 }
                 Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
                 Some(Work::End { region, .. }) => self.regions[region].standing = None,
-                Some(Work::Add(_) | Work::Snapshot) | None => {}
+                Some(Work::Add(_) | Work::Control { .. } | Work::Snapshot) | None => {}
             }
         }
     }
@@ -187,6 +187,7 @@ impl Keeper {
                 Work::End { region, reason, missed, rejected } => {
                     writer.end(indices[*region], *reason, *missed, *rejected)?;
                 }
+                Work::Control { region, seen, lost } => writer.control(indices[*region], seen, *lost)?,
                 Work::Add(_) | Work::Snapshot => {}
             }
         }

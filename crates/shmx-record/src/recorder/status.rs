@@ -39,6 +39,9 @@ pub struct RecorderOptions {
     pub selection: Selection,
     /// Record some of the frames only. The others are counted as skipped. Default all.
     pub every: Option<Every>,
+    /// Also record what readers send to the servers, as far as it can be seen from outside ([`shmx::ControlTap`]).
+    /// Default false.
+    pub control: bool,
     /// End after this many frames of all regions together.
     pub max_frames: Option<u64>,
     /// Keep the frames of so much time in memory, in `backlog_bytes` at most, and write them only when asked
@@ -56,6 +59,7 @@ impl Default for RecorderOptions {
             ring: true,
             selection: Selection::default(),
             every: None,
+            control: false,
             max_frames: None,
             snapshot: None,
         }
@@ -126,6 +130,10 @@ pub struct RegionStatus {
     pub rejected: u64,
     /// Frames left out on purpose ([`RecorderOptions::every`]).
     pub skipped: u64,
+    /// Messages of readers to the server that were seen.
+    pub control: u64,
+    /// Bytes of such messages that were not seen whole.
+    pub control_lost: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
     /// What is in the way of recording it, while it is not open.

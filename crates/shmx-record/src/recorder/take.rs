@@ -7,7 +7,7 @@ use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
 use shmx::abi::extension::PublishTime;
 use shmx::error::{OpenError, ReadError};
-use shmx::{Frame, OwnedFrame, ServerState, Start, Tap, Verify};
+use shmx::{ControlTap, Frame, OwnedFrame, SeenControl, SeenControls, ServerState, Start, Tap, Verify};
 use shmx_os::clock;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -37,7 +37,23 @@ pub(super) struct Source {
     /// The producer was seen to be gone; frames that it left may still be taken.
     ended: Option<EndReason>,
     last_trouble: String,
+    control: Option<Following>,
 }
+
+/// The control rings of an open region.
+struct Following {
+    tap: ControlTap,
+    next: Instant,
+    /// What was seen and not handed on, and since when.
+    seen: Vec<SeenControl>,
+    lost: u64,
+    since: Instant,
+}
+
+/// How often control rings are looked at.
+const CONTROL_EVERY: Duration = Duration::from_millis(20);
+/// How long messages are gathered: together they take little room.
+const CONTROL_TOGETHER: Duration = Duration::from_millis(100);
 
 /// How often a region that is not there is looked for.
 const OPEN_EVERY: Duration = Duration::from_millis(2);
@@ -70,6 +86,7 @@ impl Source {
             next_look: Instant::now(),
             ended: None,
             last_trouble: String::new(),
+            control: None,
         }
     }
 }
@@ -248,6 +265,7 @@ impl Taker<'_> {
             let left = source.next_look.saturating_duration_since(Instant::now());
             return Next::Asleep(left.max(Duration::from_micros(100)));
         }
+        self.control(i, source);
         // Whether there is no frame to take. Some may be counted that are not there any more.
         let mut empty = false;
         for _ in 0..TURN {
@@ -309,6 +327,33 @@ impl Taker<'_> {
             return Next::More;
         }
         dry(tap, source.rings, source.next_look.saturating_duration_since(Instant::now()))
+    }
+
+    /// Looks at what readers send.
+    fn control(&self, region: usize, source: &mut Source) {
+        let Some(c) = &mut source.control else { return };
+        let now = Instant::now();
+        if now >= c.next {
+            c.next = now + CONTROL_EVERY;
+            let found = c.tap.poll();
+            self.seen(region, c, found);
+        }
+        if (!c.seen.is_empty() || c.lost > 0) && c.since.elapsed() >= CONTROL_TOGETHER {
+            let (seen, lost) = (std::mem::take(&mut c.seen), std::mem::take(&mut c.lost));
+            let _ = self.work.send(Work::Control { region, seen, lost });
+        }
+    }
+
+    fn seen(&self, region: usize, c: &mut Following, found: SeenControls) {
+        if c.seen.is_empty() && c.lost == 0 {
+            c.since = Instant::now();
+        }
+        self.status(region, |s| {
+            s.control += found.messages.len() as u64;
+            s.control_lost = s.control_lost.saturating_add(found.lost);
+        });
+        c.lost = c.lost.saturating_add(found.lost);
+        c.seen.extend(found.messages);
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {
@@ -385,6 +430,10 @@ impl Taker<'_> {
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
+        source.control = tap.control().filter(|_| self.options.control).map(|tap| {
+            let now = Instant::now();
+            Following { tap, next: now, seen: Vec::new(), lost: 0, since: now }
+        });
         source.rings = self.bells.add(&mut tap);
         source.tap = Some(tap);
         true
@@ -392,6 +441,7 @@ impl Taker<'_> {
 
     fn end(&self, region: usize, source: &mut Source, reason: EndReason) {
         let Some(tap) = source.tap.take() else { return };
+        let whole = tap.is_whole();
         source.ended = None;
         source.waited = true;
         source.next_look = Instant::now();
@@ -405,6 +455,19 @@ impl Taker<'_> {
             s.open = false;
             s.missed = s.missed.saturating_add(lost);
         });
+        if let Some(Following { tap, mut seen, mut lost, .. }) = source.control.take() {
+            // What is cut short must not be touched any more.
+            let rest = if whole { tap.finish() } else { SeenControls::default() };
+            self.status(region, |s| {
+                s.control += rest.messages.len() as u64;
+                s.control_lost = s.control_lost.saturating_add(rest.lost);
+            });
+            seen.extend(rest.messages);
+            lost = lost.saturating_add(rest.lost);
+            if !seen.is_empty() || lost > 0 {
+                let _ = self.work.send(Work::Control { region, seen, lost });
+            }
+        }
         let _ = self.work.send(Work::End { region, reason, missed, rejected: source.rejected });
     }
 }

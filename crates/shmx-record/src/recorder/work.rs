@@ -3,7 +3,7 @@
 use super::status::RegionStatus;
 use crate::format::{EndReason, Segment};
 use crate::writer::Written;
-use shmx::OwnedFrame;
+use shmx::{OwnedFrame, SeenControl};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +31,12 @@ pub(super) enum Work {
         reason: EndReason,
         missed: u64,
         rejected: u64,
+    },
+    /// What readers sent to the server, and how much of it was not seen whole.
+    Control {
+        region: usize,
+        seen: Vec<SeenControl>,
+        lost: u64,
     },
     /// What came before is to be written into a file of its own.
     Snapshot,

@@ -46,6 +46,7 @@ pub(super) fn write(
                 let (region, segment) = (names[region].clone(), segments[region]);
                 let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
             }
+            Some(Work::Control { region, seen, lost }) => writer.control(indices[region], &seen, lost)?,
             // Everything is written anyway.
             Some(Work::Snapshot) | None => {}
         }

@@ -2,9 +2,9 @@
 
 use super::{RecordWriter, RegionIndex, Times};
 use crate::error::RecordError;
-use crate::format::FrameHead;
+use crate::format::{FrameHead, RecordedControl, RegionEvent};
 use crate::read::RecordedFrame;
-use shmx::OwnedFrame;
+use shmx::{OwnedFrame, SeenControl};
 
 impl RecordWriter {
     /// Writes a frame taken at `taken_ticks` of the wire clock, and the messages of its streams.
@@ -63,6 +63,41 @@ impl RecordWriter {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Writes what readers have sent to the region's server, and how many bytes of it were not seen whole.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`].
+    pub fn control(&mut self, region: RegionIndex, seen: &[SeenControl], lost: u64) -> Result<(), RecordError> {
+        self.rotate_if_due(0)?;
+        let of = |s: &SeenControl| RecordedControl {
+            time: self.clock.of(s.ticks),
+            reader_index: s.message.reader_index,
+            reader_id: s.message.reader_id,
+            ty: s.message.ty,
+            data: s.message.data.clone(),
+        };
+        let messages = seen.iter().map(of).collect();
+        self.copy_control(region, messages, lost)
+    }
+
+    /// The same out of another recording.
+    pub(crate) fn copy_control(
+        &mut self,
+        region: RegionIndex,
+        messages: Vec<RecordedControl>,
+        lost: u64,
+    ) -> Result<(), RecordError> {
+        let Some(open) = self.regions[region.0].open.as_ref() else { return Ok(()) };
+        if messages.is_empty() && lost == 0 {
+            return Ok(());
+        }
+        self.written.control += messages.len() as u64;
+        let time = messages.iter().map(|m| m.time).max().unwrap_or_else(|| self.now_wall());
+        let (name, segment) = (open.segment.region.clone(), open.segment.number);
+        self.event(region.0, &RegionEvent::Control { time, region: name, segment, messages, lost })
     }
 
     /// The time of what is written next, nanoseconds since 1970: from now on nothing here asks the clock.

@@ -1,5 +1,6 @@
 //! Looking at regions through read-only mappings: nothing here can change a running stream.
 
+mod control;
 mod events;
 mod header_report;
 mod inspector;
@@ -11,6 +12,7 @@ mod slots;
 mod state;
 mod tap;
 
+pub use control::{ControlTap, SeenControl, SeenControls};
 pub use events::{RegionChange, RegionEvent, RegionEvents};
 pub use header_report::{HeaderField, HeaderReport};
 pub use inspector::{ControlFill, Inspector, PeekedMsg};
