@@ -46,7 +46,7 @@ fn an_image_is_written_once_and_small_streams_stand_in_one_message() {
         .frame_bytes(1 << 20)
         .stream(number(1, "gain", ElementType::F32, 1), 1)
         .stream(image(2, "left"), 64 * 48)
-        .stream(number(3, "place", ElementType::F64, 3), 1)
+        .stream(number(3, "place", ElementType::F64, 3), 2)
         .stream(number(4, "wave", ElementType::F32, 1), 2000)
         .stream(number(5, "values", ElementType::U8, 1), 2000)
         .create()
@@ -60,7 +60,7 @@ fn an_image_is_written_once_and_small_streams_stand_in_one_message() {
             let pixels: Vec<u8> = (0..PIXELS).map(|i| (i as u8).wrapping_mul(31) ^ n).collect();
             f.append_raw(2, 64 * 48, &pixels).unwrap();
         }
-        f.append_raw(3, 1, &[n; 24]).unwrap();
+        f.append_raw(3, 2, &[n; 48]).unwrap();
         f.append_raw(4, 2000, &[n; 8000]).unwrap();
         f.append_raw(5, 2000, &[n; 2000]).unwrap();
         f.publish_frame(f64::from(n)).unwrap();
