@@ -55,7 +55,7 @@ fn patterns_all_and_exceptions_choose_regions() {
     // A file of its own name, in the folder in which it was started.
     let mut c = shmx(&["record", &a, "--frames", "3", "--every", "2", "--sync", "file", "--json"]);
     let o = Running::start({
-        c.current_dir(&folder.dir());
+        c.current_dir(folder.dir());
         c
     })
     .output();
