@@ -80,9 +80,10 @@ pub(crate) fn ask() -> Images {
             Err(_) => break,
             Ok(_) => {}
         }
-        let mut some = [0; 256];
-        match rustix::io::read(&stdin, &mut some) {
-            Ok(n @ 1..) => answer.extend_from_slice(&some[..n]),
+        // One at a time: what is behind the answer are keys.
+        let mut byte = [0];
+        match rustix::io::read(&stdin, &mut byte) {
+            Ok(1) => answer.push(byte[0]),
             _ => break,
         }
         if answer[0] != 0x1b {

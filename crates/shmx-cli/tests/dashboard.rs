@@ -45,7 +45,8 @@ fn images_are_drawn_as_the_terminal_says_it_can() {
             until(|| t.raw().contains("\x1b_Ga=d,d=I,i=1"));
         }
         t.press("q");
-        assert!(t.ends().success());
+        let ended = t.ends();
+        assert!(ended.success(), "{ended:?} after {answer:?}");
     }
     let mut t = Terminal::start(&["view", &name, "--images", "sixel"], 100, 30, &[]);
     until(|| t.raw().contains("\x1bP0;1q"));

@@ -192,8 +192,10 @@ impl Pictures {
             out.write_all(graphics::removal(self.how).as_bytes())?;
             out.flush()?;
             drop(out);
-            // What lies under the picture is blank, and would not be drawn again.
-            terminal.clear()?;
+            // What lies under the picture is blank, and would not be drawn again. `clear` would ask the terminal where its
+            // cursor is, and not every one answers.
+            let size = terminal.size()?;
+            terminal.resize(ratatui::layout::Rect::new(0, 0, size.width, size.height))?;
             terminal.draw(|f| screen.draw(f, frames)).context("cannot draw")?;
             out = std::io::stdout().lock();
         }
