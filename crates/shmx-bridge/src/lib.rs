@@ -16,6 +16,7 @@
 
 pub mod check;
 pub mod clock;
+pub mod conformance;
 pub mod fake;
 pub mod flow;
 pub mod keys;

@@ -50,12 +50,7 @@ use std::time::Duration;
 /// let _desk = start(Options { host: "desk".into(), import, ..Options::default() })?;
 ///
 /// let mirror = format!("robot.{name}");
-/// let mut client = loop {
-///     match Client::open(&mirror) {
-///         Ok(client) => break client,
-///         Err(_) => std::thread::yield_now(),
-///     }
-/// };
+/// let mut client = Client::open_within(&mirror, Duration::from_secs(20))?;
 /// let frame = client.next(Duration::from_secs(20))?.expect("the newest frame comes at once");
 /// assert_eq!(frame.value(TICK)?, 7);
 /// # Ok(()) }

@@ -1,0 +1,39 @@
+//! `shmx bridge`: its tests, on a network in memory, on zenoh, and between hosts of their own.
+
+use crate::step::{self, Tally, cargo};
+use crate::tests;
+use anyhow::Result;
+
+const MANIFEST: &str = "bridges/zenoh/Cargo.toml";
+
+/// `cargo xtask test-bridge`. The quick form builds no network: the library's tests, which `cargo xtask test` runs too.
+pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
+    let mut library = cargo(&["test", "-p", "shmx-bridge"]);
+    step::counted(tally, "tests of the bridge without a network", &mut library, |l| l.starts_with("test result:"))?;
+    if quick {
+        return Ok(());
+    }
+    if !cfg!(target_os = "linux") {
+        return step::skip(tally, "the bridge on zenoh", "its tests are written for Linux", false);
+    }
+    step::command(tally, "format of the bridge", &mut cargo(&["fmt", "--manifest-path", MANIFEST, "--check"]))?;
+    let clippy = ["clippy", "--manifest-path", MANIFEST, "--locked", "--all-targets", "--", "-D", "warnings"];
+    step::command(tally, "clippy of the bridge", &mut cargo(&clippy))?;
+    let mut units = cargo(&["test", "--manifest-path", MANIFEST, "--locked", "--bins"]);
+    step::counted(tally, "units of the bridge on zenoh", &mut units, |l| l.starts_with("test result:"))?;
+    // What needs hosts of their own is skipped there, and counted, where this is not root.
+    let mut hosts = cargo(&["test", "--manifest-path", MANIFEST, "--locked", "--test", "hosts"]);
+    let before = tally.skipped;
+    step::counted(tally, "bridges between hosts", &mut hosts, tests::is_totals)?;
+    let left_out = tally.skipped - before;
+    if in_ci && left_out > 0 {
+        return step::skip(tally, "bridges between hosts", &format!("{left_out} scenarios were left out"), in_ci);
+    }
+    Ok(())
+}
+
+/// `cargo xtask bench-bridge`: the figures of docs/bridge.md; passes and fails nothing.
+pub(crate) fn bench(tally: &mut Tally) -> Result<()> {
+    let mut hosts = cargo(&["test", "--release", "--manifest-path", MANIFEST, "--locked", "--test", "hosts"]);
+    step::command(tally, "figures of the bridge", hosts.args(["--", "--figures"]))
+}
