@@ -67,45 +67,45 @@ impl Codecs for BuiltIn {
         Ok(())
     }
 
-    fn restore(
-        &self,
-        codec: Codec,
-        picture: Option<&Picture>,
-        data: &[u8],
-        out: &mut [u8],
-    ) -> Result<(), CodecError> {
-        let fail = fail(codec);
-        let len = match codec {
-            Codec::None => {
-                let same = data.len() == out.len();
-                if same {
-                    out.copy_from_slice(data);
-                }
-                return if same { Ok(()) } else { Err(fail(&"another length")) };
-            }
-            Codec::Lz4 => lz4_flex::block::decompress_into(data, out).map_err(|e| fail(&e))?,
-            Codec::Zstd => zstd::bulk::decompress_to_buffer(data, &mut *out).map_err(|e| fail(&e))?,
-            Codec::Jpeg => {
-                let p = picture.ok_or_else(|| fail(&"it is no image"))?;
-                let color = if p.channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
-                let (width, height) = (p.width as usize, p.height as usize);
-                // Before anything is decoded: what the data claims is what the directory says.
-                let options = DecoderOptions::default().set_max_width(width).set_max_height(height);
-                let options = options.jpeg_set_out_colorspace(color).set_strict_mode(true);
-                let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
-                decoder.decode_headers().map_err(|e| fail(&format_args!("{e:?}")))?;
-                if decoder.dimensions() != Some((width, height)) || decoder.output_buffer_size() != Some(out.len()) {
-                    return Err(fail(&"the image has another size than its stream"));
-                }
-                decoder.decode_into(out).map_err(|e| fail(&format_args!("{e:?}")))?;
-                if p.bgr {
-                    out.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
-                }
-                out.len()
-            }
-        };
-        if len == out.len() { Ok(()) } else { Err(fail(&"another length")) }
+    fn restore(&self, codec: Codec, picture: Option<&Picture>, data: &[u8], out: &mut [u8]) -> Result<(), CodecError> {
+        // The data comes from elsewhere, and a decoder that has a fault must not end the bridge.
+        let restore = std::panic::AssertUnwindSafe(|| unpack(codec, picture, data, out));
+        std::panic::catch_unwind(restore).unwrap_or_else(|_| Err(fail(codec)(&"the decoder has failed")))
     }
+}
+
+fn unpack(codec: Codec, picture: Option<&Picture>, data: &[u8], out: &mut [u8]) -> Result<(), CodecError> {
+    let fail = fail(codec);
+    let len = match codec {
+        Codec::None => {
+            let same = data.len() == out.len();
+            if same {
+                out.copy_from_slice(data);
+            }
+            return if same { Ok(()) } else { Err(fail(&"another length")) };
+        }
+        Codec::Lz4 => lz4_flex::block::decompress_into(data, out).map_err(|e| fail(&e))?,
+        Codec::Zstd => zstd::bulk::decompress_to_buffer(data, &mut *out).map_err(|e| fail(&e))?,
+        Codec::Jpeg => {
+            let p = picture.ok_or_else(|| fail(&"it is no image"))?;
+            let color = if p.channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
+            let (width, height) = (p.width as usize, p.height as usize);
+            // Before anything is decoded: what the data claims is what the directory says.
+            let options = DecoderOptions::default().set_max_width(width).set_max_height(height);
+            let options = options.jpeg_set_out_colorspace(color).set_strict_mode(true);
+            let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
+            decoder.decode_headers().map_err(|e| fail(&format_args!("{e:?}")))?;
+            if decoder.dimensions() != Some((width, height)) || decoder.output_buffer_size() != Some(out.len()) {
+                return Err(fail(&"the image has another size than its stream"));
+            }
+            decoder.decode_into(out).map_err(|e| fail(&format_args!("{e:?}")))?;
+            if p.bgr {
+                out.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
+            }
+            out.len()
+        }
+    };
+    if len == out.len() { Ok(()) } else { Err(fail(&"another length")) }
 }
 
 #[cfg(test)]

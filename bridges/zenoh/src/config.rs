@@ -36,10 +36,13 @@ pub(crate) struct Config {
     pub(crate) zenoh: Value,
 }
 
-fn add(zenoh: &mut Value, what: &str, endpoints: &[String]) {
-    if let Some(list) = zenoh[what]["endpoints"].as_array_mut() {
-        list.extend(endpoints.iter().map(|e| json!(e)));
+fn add(zenoh: &mut Value, what: &str, endpoints: &[String]) -> anyhow::Result<()> {
+    match zenoh[what]["endpoints"].as_array_mut() {
+        Some(list) => list.extend(endpoints.iter().map(|e| json!(e))),
+        None if endpoints.is_empty() => {}
+        None => bail!("`{what}.endpoints` is no list, so --{what} cannot be added; put the endpoint into the file"),
     }
+    Ok(())
 }
 
 fn is_empty(zenoh: &Value, what: &str) -> bool {
@@ -63,8 +66,8 @@ impl Config {
         let mut zenoh = defaults();
         merge(&mut zenoh, object.remove("zenoh").unwrap_or_else(|| json!({})));
         let mut options: Options = serde_json::from_value(file)?;
-        add(&mut zenoh, "listen", &place.listen);
-        add(&mut zenoh, "connect", &place.connect);
+        add(&mut zenoh, "listen", &place.listen)?;
+        add(&mut zenoh, "connect", &place.connect)?;
         if let Some(host) = &place.host {
             options.host.clone_from(host);
         } else if options.host.is_empty() {

@@ -44,7 +44,11 @@ pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
     }
     let mut text = String::new();
     if !ls.json {
-        let _ = writeln!(text, "{:<24} {:<28} {:>9} {:>7} {:>10} {:>5}  CONTROL", "HOST", "REGION", "FRAME", "STREAMS", "PUBLISHED", "PEERS");
+        let _ = writeln!(
+            text,
+            "{:<24} {:<28} {:>9} {:>7} {:>10} {:>5}  CONTROL",
+            "HOST", "REGION", "FRAME", "STREAMS", "PUBLISHED", "PEERS"
+        );
     }
     for (peer, offers) in answers {
         match offers {

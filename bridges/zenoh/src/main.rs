@@ -120,13 +120,16 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     };
     let bridge = Bridge::start(network, Arc::new(BuiltIn), config.options, Arc::new(tell))?;
     let endpoints = |what: &str| config.zenoh[what]["endpoints"].to_string();
-    say(quiet, format_args!(
-        "{} ({:016x}) listens on {} and connects to {}",
-        bridge.peer().host,
-        bridge.peer().id,
-        endpoints("listen"),
-        endpoints("connect"),
-    ));
+    say(
+        quiet,
+        format_args!(
+            "{} ({:016x}) listens on {} and connects to {}",
+            bridge.peer().host,
+            bridge.peer().id,
+            endpoints("listen"),
+            endpoints("connect"),
+        ),
+    );
     let every = run.status.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(Duration::from_secs(3600));
     while stop.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
         if run.status.is_some() {

@@ -1,9 +1,7 @@
 //! zenoh as the network of a bridge.
 
 use serde_json::{Value, json};
-use shmx_bridge::{
-    Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency,
-};
+use shmx_bridge::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency};
 use std::sync::Arc;
 use std::time::Duration;
 use zenoh::qos::{CongestionControl, Priority};
@@ -105,12 +103,7 @@ impl Backend for Network {
         Ok(stands(answer.wait().map_err(fail("answer"))?))
     }
 
-    fn ask(
-        &self,
-        pattern: &str,
-        question: Vec<u8>,
-        timeout: Duration,
-    ) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+    fn ask(&self, pattern: &str, question: Vec<u8>, timeout: Duration) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
         let get = self.0.get(pattern).payload(question).target(QueryTarget::All).timeout(timeout);
         let answers = get.consolidation(ConsolidationMode::None).wait().map_err(fail("ask"))?;
         let mut all = Vec::new();

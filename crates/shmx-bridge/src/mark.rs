@@ -52,11 +52,15 @@ impl Source {
         StreamSpec::new(id, MARK_NAME, ElementType::U64, MARK_WORDS as u32).extra(extra)
     }
 
-    /// Where the region with this directory comes from; `None` if it is no mirror.
+    /// Where the region with this directory comes from; `None` if it is no mirror, or does not say.
     #[must_use]
     pub fn of(directory: &Directory) -> Option<Self> {
-        let stream = directory.by_name(MARK_NAME)?;
-        serde_json::from_slice::<Extra>(&stream.extra).ok().map(|e| e.mirror)
+        Self::of_extra(&directory.by_name(MARK_NAME)?.extra)
+    }
+
+    /// The same out of what the mark's stream has as `extra`.
+    pub(crate) fn of_extra(extra: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Extra>(extra).ok().map(|e| e.mirror)
     }
 }
 

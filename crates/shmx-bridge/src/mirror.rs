@@ -5,7 +5,7 @@ use crate::check::{Unsound, check};
 use crate::clock::Estimate;
 use crate::codec::Codecs;
 use crate::keys::Peer;
-use crate::mark::{MARK_BYTES, Origin, Source};
+use crate::mark::{MARK_BYTES, MARK_NAME, Origin, Source};
 use crate::wire::{Addition, Body, FROM, Frame, Welcome};
 use serde::Serialize;
 use shmx::abi::directory::Directory as Entries;
@@ -146,7 +146,7 @@ pub struct Mirror {
 }
 
 /// The server that makes the mirror, and the number of the stream that marks it.
-fn builder(name: &str, source: &Source, welcome: &Welcome<'_>, mode: u32) -> Result<(ServerBuilder, u32), MirrorError> {
+fn builder(name: &str, source: &Source, welcome: &Welcome<'_>, mode: u32) -> (ServerBuilder, u32) {
     let g = welcome.geometry;
     let mut segment = Segment::default();
     segment.region.clone_from(&source.region);
@@ -162,7 +162,7 @@ fn builder(name: &str, source: &Source, welcome: &Welcome<'_>, mode: u32) -> Res
     segment.static_bytes_cap = g.static_bytes_cap.saturating_add(entry);
     let cap = g.frame_bytes_cap.checked_next_multiple_of(TLV_ALIGN).unwrap_or(u32::MAX);
     segment.frame_bytes_cap = cap.saturating_add(MARK_BYTES);
-    Ok((segment.server(name, welcome.directory).stream(mark, 1).mode(mode), mark_id))
+    (segment.server(name, welcome.directory).stream(mark, 1).mode(mode), mark_id)
 }
 
 impl Mirror {
@@ -180,17 +180,18 @@ impl Mirror {
     ) -> Result<Self, MirrorError> {
         let source = Source::new(peer, region, welcome.session);
         let fail = |source: CreateError| MirrorError::Create { name: name.to_owned(), source: Box::new(source) };
-        let (builder, mark_id) = builder(name, &source, welcome, options.mode)?;
+        let entries = || Entries::new(welcome.directory).map_while(Result::ok);
+        if let Some(mark) = entries().find(|e| e.name == MARK_NAME.as_bytes()) {
+            let (host, region) = Source::of_extra(mark.extra).map_or_else(Default::default, |s| (s.host, s.region));
+            return Err(MirrorError::Mirror { host, region });
+        }
+        let (builder, mark_id) = builder(name, &source, welcome, options.mode);
         let bytes = builder.layout().map_err(fail)?.total_bytes().into();
         if bytes > options.most_bytes {
             return Err(MirrorError::TooLarge { bytes, most: options.most_bytes });
         }
         let server = builder.create().map_err(fail)?;
         let directory = server.directory();
-        // The mark comes last, so another one is the origin's.
-        if let Some(other) = Source::of(&directory).filter(|s| *s != source) {
-            return Err(MirrorError::Mirror { host: other.host, region: other.region });
-        }
         Ok(Self {
             again: Rebuilt::new(server, welcome.directory.len()),
             source,

@@ -37,9 +37,20 @@ fn bodies(bytes: &[u8]) {
 
 /// One of each kind.
 fn messages() -> Vec<Vec<u8>> {
-    let wish = Wish { every: true, codecs: 1, interval_ns: 2, bytes_per_second: 3, streams: vec!["a".into(), "b".into()] };
+    let wish =
+        Wish { every: true, codecs: 1, interval_ns: 2, bytes_per_second: 3, streams: vec!["a".into(), "b".into()] };
     let (host, region) = ("host".to_owned(), "region".to_owned());
-    let attach = Attach { oldest: 1, newest: 1, peer: 1, host, attachment: 2, region: region.clone(), session: 3, after: 4, wish };
+    let attach = Attach {
+        oldest: 1,
+        newest: 1,
+        peer: 1,
+        host,
+        attachment: 2,
+        region: region.clone(),
+        session: 3,
+        after: 4,
+        wish,
+    };
     let geometry = Geometry { slots: 1, reader_slots: 2, frame_bytes_cap: 3, ..Geometry::default() };
     let frame = Frame {
         seq: 1,

@@ -33,7 +33,9 @@ fn ask(region: &str, session: u64) -> Attach {
 }
 
 fn refused(node: &Node, peer: &Peer, question: Vec<u8>) -> Refused {
-    let answers = until("an answer", || Some(node.ask(&peer.attach(), question.clone(), SHORT).unwrap()).filter(|a| !a.is_empty()));
+    let answers = until("an answer", || {
+        Some(node.ask(&peer.attach(), question.clone(), SHORT).unwrap()).filter(|a| !a.is_empty())
+    });
     let Ok(Answer::Refused(refused)) = Answer::decode(&answers[0].1) else { panic!("not refused: {answers:?}") };
     refused
 }
@@ -114,9 +116,7 @@ impl Liar {
     }
 
     fn send(&self, message: Vec<u8>) {
-        let to = until("a question", || {
-            self.asked.lock().unwrap().last().map(|a| self.peer.to(a.peer, a.attachment))
-        });
+        let to = until("a question", || self.asked.lock().unwrap().last().map(|a| self.peer.to(a.peer, a.attachment)));
         self.node.send(&to, message, Urgency::Data).unwrap();
     }
 
@@ -236,7 +236,7 @@ fn regions_that_cannot_be_or_are_too_large_are_not_made() {
     let model = serve(&unique("model"));
     let directory = model.directory().bytes.clone();
     let good = geometry(&model);
-    let huge = Geometry { slots: 1 << 20, frame_bytes_cap: 4000, ..good };
+    let huge = Geometry { slots: 1 << 19, frame_bytes_cap: 4000, ..good };
     let over = Geometry { frame_bytes_cap: u32::MAX, ..good };
     for (geometry, directory, says) in [
         (huge, &directory[..], "are allowed"),
@@ -269,7 +269,8 @@ fn a_mirror_that_is_offered_all_the_same_is_not_mirrored() {
     let _liar = Liar::new(&net, &region, &welcome(geometry(&server), &directory));
     let lab = Host::start(&net, imports("lab", "liar/*"));
     until("it says so", || {
-        lab.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("mirrors are not sent on"))).then_some(())
+        lab.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("mirrors are not sent on")))
+            .then_some(())
     });
     assert!(Client::open(&format!("liar.{region}")).is_err());
 }

@@ -11,7 +11,13 @@ const SECONDS: u64 = 10;
 fn percentiles(what: &str, mut ages: Vec<u64>) {
     ages.sort_unstable();
     let at = |p: usize| ages.get(ages.len() * p / 100).or(ages.last()).map_or(0.0, |&a| a as f64 / 1e6);
-    println!("{what}: {} frames, age {:.2} ms (median), {:.2} ms (p90), {:.2} ms (p99)", ages.len(), at(50), at(90), at(99));
+    println!(
+        "{what}: {} frames, age {:.2} ms (median), {:.2} ms (p90), {:.2} ms (p99)",
+        ages.len(),
+        at(50),
+        at(90),
+        at(99)
+    );
 }
 
 pub(crate) fn all() {

@@ -211,7 +211,12 @@ pub(crate) fn compressed() {
         let frame = client.wait(SHORT).expect("a mirror").expect("a frame");
         assert_eq!((origin(&frame).frame_id, frame.value(V).expect("v")), (id, n));
         assert!(frame.get(DATA).expect("data") == data);
-        let near = frame.get(IMAGE).expect("image").iter().zip(&image).all(|(a, b)| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) < 30));
+        let near = frame
+            .get(IMAGE)
+            .expect("image")
+            .iter()
+            .zip(&image)
+            .all(|(a, b)| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) < 30));
         assert!(near, "the image is another one");
     }
     let sent = until("counts", || robot.status()["sending"][0]["counts"]["bytes"].as_u64().filter(|&b| b > 0));
@@ -300,15 +305,37 @@ pub(crate) fn listens() {
 /// An authority, and a key and certificate for this host that it has signed.
 fn certificates(folder: &Path, who: &str) -> Result<(), String> {
     let file = |what: &str| folder.join(format!("{who}-{what}")).to_str().expect("a path").to_owned();
-    let ext = File::new(&format!("shmx-t-zb-{}-{who}.ext", std::process::id()), "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+    let ext = File::new(
+        &format!("shmx-t-zb-{}-{who}.ext", std::process::id()),
+        "subjectAltName=DNS:localhost,IP:127.0.0.1\n",
+    );
     let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let (ca_key, ca, key, csr, cert) = (file("ca.key"), file("ca.pem"), file("key.pem"), file("csr.pem"), file("cert.pem"));
+    let (ca_key, ca, key, csr, cert) =
+        (file("ca.key"), file("ca.pem"), file("key.pem"), file("csr.pem"), file("cert.pem"));
     let ca_subject = format!("/CN={who} authority");
-    sh(&[&["openssl", "req", "-x509", "-days", "2", "-subj", &ca_subject, "-keyout", &ca_key, "-out", &ca], &curve[..]].concat())?;
+    sh(&[
+        &["openssl", "req", "-x509", "-days", "2", "-subj", &ca_subject, "-keyout", &ca_key, "-out", &ca],
+        &curve[..],
+    ]
+    .concat())?;
     sh(&[&["openssl", "req", "-subj", "/CN=localhost", "-keyout", &key, "-out", &csr], &curve[..]].concat())?;
     sh(&[
-        "openssl", "x509", "-req", "-in", &csr, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2", "-extfile",
-        ext.path(), "-out", &cert,
+        "openssl",
+        "x509",
+        "-req",
+        "-in",
+        &csr,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        ext.path(),
+        "-out",
+        &cert,
     ])?;
     Ok(())
 }
@@ -330,7 +357,10 @@ pub(crate) fn tls() {
             "{{ root_ca_certificate: '{ca}', listen_private_key: '{key}', listen_certificate: '{cert}', enable_mtls: true, \
              connect_private_key: '{key}', connect_certificate: '{cert}' }}"
         );
-        File::new(&format!("{name}-{who}.json5"), &format!("{{ {rest}, zenoh: {{ transport: {{ link: {{ tls: {tls} }} }} }} }}"))
+        File::new(
+            &format!("{name}-{who}.json5"),
+            &format!("{{ {rest}, zenoh: {{ transport: {{ link: {{ tls: {tls} }} }} }} }}"),
+        )
     };
     let exporter = config("ours", format!("export: [{{ regions: ['{name}'] }}]"));
     let robot = Bridge::start(&[], &["--host", "robot", "--config", exporter.path(), "--listen", &endpoint]);
