@@ -213,6 +213,9 @@ impl Relay {
 
     /// All messages up to this one have come.
     pub fn acked(&mut self, seq: u64, now: Instant) {
+        if seq >= self.flow.next_seq() {
+            return;
+        }
         self.flow.acked(seq, now);
         while let Some(&(number, len)) = self.told.front()
             && number <= seq

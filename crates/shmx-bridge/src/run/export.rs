@@ -53,11 +53,13 @@ pub(super) struct Exporter {
     shared: Arc<Shared>,
     offered: Mutex<BTreeMap<String, Offered>>,
     attached: Mutex<Attachments>,
+    /// When a peer was refused last.
+    refused: Mutex<Option<Instant>>,
 }
 
 impl Exporter {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, offered: Mutex::default(), attached: Mutex::default() })
+        Arc::new(Self { shared, offered: Mutex::default(), attached: Mutex::default(), refused: Mutex::default() })
     }
 
     pub(super) fn offers(&self) -> Vec<String> {
@@ -202,6 +204,12 @@ impl Exporter {
                 let (this, for_thread) = (self.clone(), attachment.clone());
                 // Held until the thread has its place, so that it cannot be gone before.
                 let mut attached = lock(&self.attached);
+                let most = self.shared.options.peers;
+                if attached.len() >= most || attached.contains_key(&key) {
+                    drop(attached);
+                    let text = format!("{most} peers are served already, which is the most (`peers`)");
+                    return self.refuse(&Refused::new(Why::Full, text), respond);
+                }
                 let name = format!("relay {}", attachment.ask.region);
                 let spawned = thread::Builder::new().name(name).spawn(move || this.relay(&for_thread, relay, respond));
                 match spawned {
@@ -209,11 +217,17 @@ impl Exporter {
                     Err(e) => self.shared.trouble("a peer cannot be served", e),
                 }
             }
-            Err(refused) => {
-                self.shared.trouble("a peer was refused", &refused);
-                respond(refused.encode());
-            }
+            Err(refused) => self.refuse(&refused, respond),
         }
+    }
+
+    /// Refuses, and says so now and then: who asks again and again fills no log.
+    fn refuse(&self, refused: &Refused, respond: Respond) {
+        let told = std::mem::replace(&mut *lock(&self.refused), Some(Instant::now()));
+        if told.is_none_or(|told| told.elapsed() >= LOOK) {
+            self.shared.trouble("a peer was refused", refused);
+        }
+        respond(refused.encode());
     }
 
     fn start(&self, message: &[u8]) -> Result<(Arc<Attachment>, Relay), Refused> {
@@ -228,11 +242,6 @@ impl Exporter {
         let terms = self.shared.options.terms_of(&ask.region).ok_or_else(no)?;
         if lock(&self.offered).get(&ask.region).is_none_or(|o| o.session != ask.session) {
             return Err(no());
-        }
-        let (most, now) = (self.shared.options.peers, lock(&self.attached).len());
-        if now >= most {
-            let text = format!("{most} peers are served already, which is the most (`peers`)");
-            return Err(Refused::new(Why::Full, text));
         }
         let relay = Relay::open(&ask, terms, self.shared.codecs.clone())?;
         let mail = Mail {
@@ -299,7 +308,7 @@ impl Exporter {
                 Turn::NoNews => relay.rest(Duration::from_millis(5)),
                 Turn::Until(at) => {
                     let wait = at.saturating_duration_since(now).min(Duration::from_millis(100));
-                    attachment.mail.wait(wait, |m| (m.acked > acked || m.bye).then_some(()));
+                    attachment.mail.wait(wait, |m| (m.acked != acked || m.bye).then_some(()));
                 }
                 Turn::End(reason) => {
                     send(&mut out);
@@ -317,9 +326,10 @@ impl Exporter {
         attachment.mail.change(|m| {
             m.heard = Instant::now();
             match back {
-                Back::Ack { seq } => m.acked = m.acked.max(seq),
+                // Whether it can be is for the relay to say.
+                Back::Ack { seq } => m.acked = seq,
                 Back::Keep { seq, sent_ns } => {
-                    m.acked = m.acked.max(seq);
+                    m.acked = seq;
                     m.keep = Some((sent_ns, now_ns()));
                 }
                 Back::Bye => m.bye = true,

@@ -19,6 +19,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the last messages of a region may take that is not offered any more.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Different troubles that are told of one mirror, at most.
+const SAID_MAX: usize = 32;
 /// Messages of readers that are taken at a time.
 const CONTROL_AT_ONCE: usize = 64;
 
@@ -56,7 +58,8 @@ pub(super) struct Link {
     offset: Offset,
     published: u64,
     age: Option<Duration>,
-    said: String,
+    /// What was told already.
+    said: Vec<String>,
     polled: Instant,
 }
 
@@ -83,7 +86,7 @@ impl Link {
             offset: Offset::default(),
             published: 0,
             age: None,
-            said: String::new(),
+            said: Vec::new(),
             polled: now,
         }
     }
@@ -104,11 +107,19 @@ impl Link {
         self.end("this bridge is stopped");
     }
 
+    /// Whether this was not told yet; who sends rubbish of all kinds fills no log.
+    fn is_news(&mut self, what: &str) -> bool {
+        let news = self.said.len() < SAID_MAX && !self.said.iter().any(|s| s == what);
+        if news {
+            self.said.push(what.to_owned());
+        }
+        news
+    }
+
     /// Says something once.
-    fn trouble(&mut self, what: String) {
-        if self.said != what {
-            self.shared.trouble(format!("`{}` of {}", self.region, self.host), &what);
-            self.said = what;
+    fn trouble(&mut self, what: &str) {
+        if self.is_news(what) {
+            self.shared.trouble(format!("`{}` of {}", self.region, self.host), what);
         }
     }
 
@@ -158,7 +169,7 @@ impl Link {
             self.again = now + PULSE;
             if let Err(e) = self.attach(&offer.clone()) {
                 self.again = Instant::now() + AGAIN;
-                self.trouble(e);
+                self.trouble(&e);
             }
             return true;
         }
@@ -196,8 +207,7 @@ impl Link {
             Answer::Welcome(welcome) => welcome,
             Answer::Refused(refused) => {
                 let (host, region, text) = (self.host.clone(), self.region.clone(), refused.text);
-                if self.said != text {
-                    self.said.clone_from(&text);
+                if self.is_news(&text) {
                     self.shared.tell(Event::Refused { host, region, text });
                 }
                 self.again = Instant::now() + AGAIN;
@@ -282,11 +292,11 @@ impl Link {
             self.again = now + AGAIN;
             self.hang_up();
             self.end(&e.to_string());
-            self.trouble(e.to_string());
+            self.trouble(&e.to_string());
         }
         let dropped = inbox.dropped();
         if dropped > 0 {
-            self.trouble("it sends more than it may; what is too much is dropped".into());
+            self.trouble("it sends more than it may; what is too much is dropped");
         }
     }
 
@@ -319,7 +329,7 @@ impl Link {
         let data = match Data::decode(message) {
             Ok(data) => data,
             Err(e) => {
-                self.trouble(e.to_string());
+                self.trouble(&e.to_string());
                 return Ok(());
             }
         };
@@ -369,7 +379,7 @@ impl Link {
                 self.age = known.map(|e| e.age(frame.published_ns, now_ns()));
             }
             Ok(Accepted::Old | Accepted::Blocked) => {}
-            Err(e) => self.trouble(format!("a frame was rejected: {e}")),
+            Err(e) => self.trouble(&format!("a frame was rejected: {e}")),
         }
         Ok(())
     }
@@ -386,7 +396,7 @@ impl Link {
         let messages = mirror.poll_control(CONTROL_AT_ONCE);
         let Some(line) = self.line.as_mut().filter(|_| carries) else {
             if !messages.is_empty() {
-                self.trouble("messages of its readers are not carried, as its origin does not allow it".into());
+                self.trouble("messages of its readers are not carried, as its origin does not allow it");
             }
             return;
         };
