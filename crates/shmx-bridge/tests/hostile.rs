@@ -289,7 +289,8 @@ fn rubbish_under_every_key_changes_nothing() {
     let presences = ["shmx/robot/x/region/a/b", "shmx/robot/0000000000000009/region/%/0000000000000001"];
     let _stands: Vec<_> = presences.iter().map(|key| node.announce(key).unwrap()).collect();
     for round in 0..500_u64 {
-        let mut bytes: Vec<u8> = std::iter::repeat_with(|| dice.u8(..)).take(dice.usize(..200)).collect();
+        let len = dice.usize(..200);
+        let mut bytes: Vec<u8> = std::iter::repeat_with(|| dice.u8(..)).take(len).collect();
         if dice.bool() && bytes.len() > 8 {
             bytes[..8].copy_from_slice(&[b'S', b'H', b'M', b'B', 1, 0, dice.u8(..40), 0]);
         }

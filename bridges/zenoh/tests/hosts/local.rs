@@ -258,7 +258,10 @@ pub(crate) fn rubbish() {
             0 => b"GET / HTTP/1.1\r\nHost: robot\r\n\r\n".to_vec(),
             // A length, and less than that.
             1 => vec![0xFF, 0xFF, 1, 2, 3],
-            _ => std::iter::repeat_with(|| dice.u8(..)).take(dice.usize(..5000)).collect(),
+            _ => {
+                let len = dice.usize(..5000);
+                std::iter::repeat_with(|| dice.u8(..)).take(len).collect()
+            }
         };
         let _ = stream.write_all(&bytes);
     }
