@@ -130,7 +130,9 @@ pub struct OfferKey {
 }
 
 fn number(text: &str) -> Option<u64> {
-    (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten()
+    // A sign would be taken, too.
+    let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// The parts of a key behind the root, if it is one of ours.
