@@ -1,10 +1,13 @@
 //! `shmx bridge`: its tests, on a network in memory, on zenoh, and between hosts of their own.
 
+use crate::interop;
 use crate::step::{self, Tally, cargo};
 use crate::tests;
 use anyhow::Result;
 
 const MANIFEST: &str = "bridges/zenoh/Cargo.toml";
+/// What the scenarios between hosts call.
+const TOOLS: [&str; 4] = ["/usr/sbin/ip", "/usr/sbin/tc", "/usr/sbin/nft", "/usr/bin/openssl"];
 
 /// `cargo xtask test-bridge`. The quick form builds no network: the library's tests, which `cargo xtask test` runs too.
 pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
@@ -21,6 +24,9 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     step::command(tally, "clippy of the bridge", &mut cargo(&clippy))?;
     let mut units = cargo(&["test", "--manifest-path", MANIFEST, "--locked", "--bins"]);
     step::counted(tally, "units of the bridge on zenoh", &mut units, |l| l.starts_with("test result:"))?;
+    if let Err(e) = interop::debian(&TOOLS, &["iproute2", "nftables", "openssl"]) {
+        step::skip(tally, "tools for networks", &format!("{e:#}"), in_ci)?;
+    }
     // What needs hosts of their own is skipped there, and counted, where this is not root.
     let mut hosts = cargo(&["test", "--manifest-path", MANIFEST, "--locked", "--test", "hosts"]);
     let before = tally.skipped;

@@ -27,7 +27,8 @@ pub(crate) fn check() -> Result<()> {
     workflows::check()?;
     examples::check()?;
     let mut broken = Vec::new();
-    for krate in entries(Path::new("crates"))?.into_iter().chain(["python", "live", "bridges/zenoh"].map(PathBuf::from)) {
+    for krate in entries(Path::new("crates"))?.into_iter().chain(["python", "live", "bridges/zenoh"].map(PathBuf::from))
+    {
         for root in roots(&krate.join("src"))? {
             broken.extend(circles::circles(&root, &|path| fs::read_to_string(path).ok()));
         }

@@ -12,7 +12,7 @@ use shmx::error::{ReadError, ServerEnd};
 use shmx::{Client, Inspector, Server, Start, Stream, Tap, Verify, now_ticks};
 use shmx_bridge::fake::Net;
 use shmx_bridge::{Event, Export, Import, MirrorCounts, MirrorStatus, Patterns, Source, is_mirror};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_secs(20);
 
@@ -301,6 +301,50 @@ fn mirrors_are_marked_and_never_offered() {
     until("an offer", || (again.bridge.status().offers == [beside.as_str()]).then_some(()));
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(again.bridge.status().offers, [beside.as_str()]);
+}
+
+#[test]
+fn two_hosts_may_export_the_same_name() {
+    let name = unique("same");
+    let mut server = serve(&name);
+    publish(&mut server, 1);
+    let net = Net::default();
+    let _hosts = ["left", "right"].map(|host| Host::start(&net, exports(host, &name)));
+    let _desk = Host::start(&net, imports("desk", &format!("*/{name}")));
+    for host in ["left", "right"] {
+        let mirror = format!("{host}.{name}");
+        assert_eq!(next(&mut attach(&mirror)).unwrap().0, 1);
+        let source = Source::of(&Inspector::open(&mirror).unwrap().directory().unwrap()).unwrap();
+        assert_eq!((source.host.as_str(), source.region.as_str()), (host, name.as_str()));
+    }
+}
+
+#[test]
+fn rates_and_bytes_per_second_are_kept_by_either_side() {
+    let name = unique("rate");
+    let mut server = serve(&name);
+    let region = || Patterns::new([&name[..]]);
+    let from = || Patterns::new(["robot/*"]);
+    // Frames of some 4 KB, so 200 KB/s are some 50 of them, too.
+    let cases = [
+        (Export { rate: 50.0, regions: region(), ..Export::default() }, Import::default()),
+        (Export { bytes_per_second: 200_000, regions: region(), ..Export::default() }, Import::default()),
+        (Export { regions: region(), ..Export::default() }, Import { rate: 50.0, ..Import::default() }),
+    ];
+    for (export, import) in cases {
+        let begun = Instant::now();
+        let net = Net::default();
+        let _robot = Host::start(&net, exports_on("robot", export.clone()));
+        let desk = Host::start(&net, imports_on("desk", Import { regions: from(), ..import }));
+        let c = until("some frames", || {
+            publish(&mut server, 4095);
+            let counts = desk.bridge.status().mirrors.first().map(|m| m.counts);
+            counts.filter(|c| c.published >= 20)
+        });
+        // Never more than the time allows, however slow this machine is.
+        let most = begun.elapsed().as_secs_f64() * 50.0 + 2.0;
+        assert!((c.published as f64) <= most && c.missed > 0, "{c:?}, at most {most}: {export:?}");
+    }
 }
 
 #[test]

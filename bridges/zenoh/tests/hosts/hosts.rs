@@ -82,6 +82,15 @@ impl Hosts {
         sh(&[&words[..], &["rate", &rate, "burst", "64kb", "latency", "100ms"]].concat()).map(drop)
     }
 
+    /// A host loses so many of a hundred packets that come to it, by chance.
+    pub(crate) fn lose(&self, host: usize, percent: u32) -> Result<(), String> {
+        let rules = format!(
+            "table inet loss {{ chain input {{ type filter hook input priority 0; iif != lo numgen random mod 100 < {percent} drop; }} }}"
+        );
+        let words: Vec<String> = self.on(host).into_iter().chain(["nft".to_owned(), rules]).collect();
+        sh(&words.iter().map(String::as_str).collect::<Vec<_>>()).map(drop)
+    }
+
     fn ping(&self) -> Result<(), String> {
         // Without the program `ping`: an address that is known on the other side is enough.
         self.ip(&self.names[1], &["addr", "show"]).map(drop)

@@ -3,6 +3,7 @@
 use crate::bridge::{Bridge, V, attach, origin, pattern, publish, serve, unique, until};
 use crate::children::now_ns;
 use crate::hosts::Hosts;
+use crate::local::compare;
 use shmx::Client;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,22 @@ fn exporter(hosts: &Hosts, host: usize, name: &str) -> Bridge {
 fn importer(hosts: &Hosts, host: usize, name: &str) -> Bridge {
     let (import, connect) = (format!("robot/{name}"), format!("tcp/{}:7447", hosts.address(0, host)));
     Bridge::start(&hosts.on(host), &["--host", "desk", "--import", &import, "--connect", &connect])
+}
+
+pub(crate) fn lossy() {
+    let hosts = Hosts::new(2).expect("hosts");
+    for host in [0, 1] {
+        hosts.lose(host, 3).unwrap_or_else(|e| panic!("nft is needed: {e}"));
+    }
+    let name = unique("lossy");
+    let mut server = serve(&name, 300_000);
+    let _robot = exporter(&hosts, 0, &name);
+    let desk = importer(&hosts, 1, &name);
+    let mut client = attach(&format!("robot.{name}"));
+    compare(&mut server, &mut client, 50);
+    let status = desk.status();
+    let counts = &status["mirrors"][0]["counts"];
+    assert_eq!((&counts["lost"], &counts["rejected"]), (&0.into(), &0.into()), "{status}");
 }
 
 pub(crate) fn cut() {

@@ -50,7 +50,7 @@ impl Drop for File {
 }
 
 /// Publishes frames and compares each with what arrives.
-fn compare(server: &mut Server, client: &mut Client, frames: u64) {
+pub(crate) fn compare(server: &mut Server, client: &mut Client, frames: u64) {
     for n in 0..frames {
         let data = pattern(n, 1 + (n as usize * 7919) % 300_000);
         let id = publish(server, n, &data);

@@ -33,6 +33,7 @@ const LOCAL: &[Scenario] = &[
 
 /// These need hosts of their own.
 const LINKED: &[Scenario] = &[
+    ("frames arrive byte for byte over a link that loses packets", links::lossy),
     ("a link is cut and comes back", links::cut),
     ("a link of 2 MB/s under 60 MB/s", links::slow),
     ("three hosts that mirror everything", links::circle),
