@@ -39,5 +39,6 @@ pub use mark::{MARK_ID, MARK_NAME, MARK_WORDS, Origin, Source, is_mirror};
 pub use mirror::{Accepted, Mirror, MirrorCounts, MirrorError, MirrorOptions, RejectedFrame};
 pub use relay::{Export, Relay, RelayCounts, Turn, bounds_of};
 pub use run::{
-    Bridge, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Status, Tell, ask_offers, remove_stale,
+    Bridge, BridgeOffers, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Status, Tell, ask_offers,
+    remove_stale,
 };

@@ -223,7 +223,7 @@ impl Exporter {
 
     /// Refuses, and says so now and then: who asks again and again fills no log.
     fn refuse(&self, refused: &Refused, respond: Respond) {
-        let told = std::mem::replace(&mut *lock(&self.refused), Some(Instant::now()));
+        let told = lock(&self.refused).replace(Instant::now());
         if told.is_none_or(|told| told.elapsed() >= LOOK) {
             self.shared.trouble("a peer was refused", refused);
         }

@@ -132,15 +132,15 @@ impl Drop for Bridge {
     }
 }
 
+/// A bridge, and what it offers as far as that can be read.
+pub type BridgeOffers = (Peer, Result<Offers, WireError>);
+
 /// What the bridges on a network offer: each with its answer.
 ///
 /// # Errors
 ///
 /// [`BackendError`].
-pub fn ask_offers(
-    backend: &dyn Backend,
-    timeout: Duration,
-) -> Result<Vec<(Peer, Result<Offers, WireError>)>, BackendError> {
+pub fn ask_offers(backend: &dyn Backend, timeout: Duration) -> Result<Vec<BridgeOffers>, BackendError> {
     let answers = backend.ask(ALL_OFFERS, Vec::new(), timeout)?;
     let read = answers.into_iter().filter_map(|(key, answer)| Some((peer_of(&key)?, Offers::decode(&answer))));
     let mut all: Vec<_> = read.collect();
