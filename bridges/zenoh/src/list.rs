@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Place};
 use crate::network::Network;
-use crate::print;
+use crate::say::print;
 use clap::Args;
 use serde_json::json;
 use shmx_bridge::ask_offers;

@@ -5,14 +5,15 @@ mod config;
 mod janitor;
 mod list;
 mod network;
+mod say;
 
 use clap::{Args, Parser, Subcommand};
 use codecs::BuiltIn;
 use config::{Config, EXAMPLE, Place};
 use janitor::Janitor;
 use network::Network;
+use say::{print, say};
 use shmx_bridge::{Bridge, Event, Export, Import, Patterns, remove_stale};
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -86,14 +87,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// A closed pipe is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(()),
-    }
-}
-
 fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     let mut config = Config::read(&run.place)?.or_loopback();
     if !run.export.is_empty() {
@@ -138,11 +131,4 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     }
     drop(bridge);
     Ok(())
-}
-
-/// Messages for people. A closed stderr is no reason to fail.
-fn say(quiet: bool, words: std::fmt::Arguments<'_>) {
-    if !quiet {
-        let _ = writeln!(std::io::stderr(), "{words}");
-    }
 }

@@ -73,7 +73,7 @@ impl Backend for Network {
 
     fn subscribe(&self, pattern: &str, tell: OnMessage) -> Result<Stands, BackendError> {
         let subscribe = self.0.declare_subscriber(pattern.to_owned()).callback(move |sample| {
-            tell(sample.key_expr().as_str(), &sample.payload().to_bytes());
+            tell(sample.key_expr().as_str(), sample.payload().to_bytes());
         });
         Ok(stands(subscribe.wait().map_err(fail("listen"))?))
     }

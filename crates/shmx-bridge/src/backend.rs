@@ -1,5 +1,6 @@
 //! What a network has to offer.
 
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// The network failed.
@@ -31,8 +32,8 @@ pub type Stands = Box<dyn Standing>;
 pub type Respond = Box<dyn FnOnce(Vec<u8>) + Send>;
 /// Gets a key, and whether something is present under it.
 pub type OnPresence = Box<dyn Fn(&str, bool) + Send + Sync>;
-/// Gets a key and a message.
-pub type OnMessage = Box<dyn Fn(&str, &[u8]) + Send + Sync>;
+/// Gets a key and a message, owned where the network has put it together: large ones are not copied once more.
+pub type OnMessage = Box<dyn Fn(&str, Cow<'_, [u8]>) + Send + Sync>;
 /// Gets a question, and what answers it.
 pub type OnQuestion = Box<dyn Fn(&[u8], Respond) + Send + Sync>;
 

@@ -9,6 +9,7 @@
 //! ```
 
 use crate::backend::{Backend, Urgency};
+use std::borrow::Cow;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,8 +55,8 @@ fn presence(a: &dyn Backend, b: &dyn Backend) {
 fn messages(a: &dyn Backend, b: &dyn Backend) {
     let (send, receive) = mpsc::channel();
     let send = Mutex::new(send);
-    let tell = move |key: &str, message: &[u8]| {
-        drop(send.lock().unwrap_or_else(PoisonError::into_inner).send((key.to_owned(), message.to_vec())));
+    let tell = move |key: &str, message: Cow<'_, [u8]>| {
+        drop(send.lock().unwrap_or_else(PoisonError::into_inner).send((key.to_owned(), message.into_owned())));
     };
     let _subscribed = b.subscribe("shmx/c/1/to/*/4", Box::new(tell)).expect("subscribe");
     // Until the subscription is known there, messages may be lost.

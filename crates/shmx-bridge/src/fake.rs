@@ -1,6 +1,7 @@
 //! A network in memory, for tests: links can be cut and slowed, and whoever is on it can say anything.
 
 use crate::backend::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -49,7 +50,7 @@ impl Shared {
 /// let net = Net::default();
 /// let (a, b) = (net.host(), net.host());
 /// let (send, receive) = std::sync::mpsc::channel();
-/// let _subscribed = b.subscribe("x/*", Box::new(move |_, m| drop(send.send(m.to_vec()))))?;
+/// let _subscribed = b.subscribe("x/*", Box::new(move |_, m| drop(send.send(m.into_owned()))))?;
 /// a.send("x/y", b"hello".to_vec(), Urgency::Data)?;
 /// assert_eq!(receive.recv()?, b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -189,7 +190,7 @@ impl Backend for Node {
         drop(shared);
         for s in subscribers {
             self.net.1.fetch_add((urgency == Urgency::Data).into(), Ordering::Relaxed);
-            s(key, &message);
+            s(key, Cow::Borrowed(&message));
         }
         Ok(())
     }

@@ -2,42 +2,13 @@
 
 use super::event::MirrorStatus;
 use super::link::Link;
-use super::shared::{Mailbox, Shared, lock};
-use crate::keys::{ALL_REGIONS, OfferKey, offer_of};
-use std::collections::{BTreeMap, BTreeSet};
+use super::presence::Presence;
+use super::shared::{Shared, lock};
+use crate::keys::{ALL_REGIONS, OfferKey};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// Regions of others that are remembered, at most.
-const OFFERS_MAX: usize = 4096;
-
-/// What others offer now.
-#[derive(Default)]
-pub(super) struct Presence(Mailbox<BTreeSet<OfferKey>>);
-
-impl Presence {
-    fn note(&self, key: &str, present: bool) {
-        let Some(offer) = offer_of(key) else { return };
-        self.0.change(|offers| {
-            if !present {
-                offers.remove(&offer);
-            } else if offers.len() < OFFERS_MAX {
-                offers.insert(offer);
-            }
-        });
-    }
-
-    /// Who offers this region of this host.
-    pub(super) fn of(&self, host: &str, region: &str) -> Vec<OfferKey> {
-        self.0.lock().iter().filter(|o| o.peer.host == host && o.region == region).cloned().collect()
-    }
-
-    fn wanted(&self, wanted: impl Fn(&OfferKey) -> bool) -> BTreeSet<(String, String)> {
-        let offers = self.0.lock();
-        offers.iter().filter(|o| wanted(o)).map(|o| (o.peer.host.clone(), o.region.clone())).collect()
-    }
-}
 
 /// A link to one region of one host, by both names.
 type Links = BTreeMap<(String, String), (Arc<Mutex<Option<MirrorStatus>>>, JoinHandle<()>)>;
@@ -67,7 +38,7 @@ impl Importer {
         while !self.shared.stopped() {
             self.begin_links();
             // A change may be one of many; a moment later all of them are there.
-            self.presence.0.wait(Duration::from_millis(20), |_| None::<()>);
+            self.presence.pause(Duration::from_millis(20));
         }
         for (_, thread) in std::mem::take(&mut *lock(&self.links)).into_values() {
             let _ = thread.join();

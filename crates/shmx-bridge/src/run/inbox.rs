@@ -2,6 +2,7 @@
 
 use super::shared::Mailbox;
 use crate::clock::now_ns;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ impl Inbox {
     }
 
     /// Takes a message in, or drops it where a sender does not keep to its window.
-    pub(super) fn push(&self, message: &[u8]) {
+    pub(super) fn push(&self, message: Cow<'_, [u8]>) {
         let came_ns = now_ns();
         self.0.change(|w| {
             let most = MOST_BYTES.saturating_add(w.largest.saturating_mul(2));
@@ -41,7 +42,7 @@ impl Inbox {
                 return;
             }
             w.bytes += message.len();
-            w.messages.push_back((message.to_vec(), came_ns));
+            w.messages.push_back((message.into_owned(), came_ns));
         });
     }
 
@@ -68,7 +69,7 @@ mod tests {
     fn a_sender_that_floods_fills_nothing() {
         let inbox = Inbox::default();
         for _ in 0..1000 {
-            inbox.push(&[0; 10]);
+            inbox.push(Cow::Borrowed(&[0; 10]));
         }
         assert_eq!(inbox.dropped(), 1000 - MOST as u64);
         let mut taken = 0;
@@ -76,12 +77,12 @@ mod tests {
             taken += 1;
         }
         assert_eq!((taken, inbox.dropped()), (MOST, 0));
-        inbox.push(&vec![0; MOST_BYTES + 1]);
+        inbox.push(Cow::Owned(vec![0; MOST_BYTES + 1]));
         assert_eq!(inbox.dropped(), 0);
-        inbox.push(&[0]);
+        inbox.push(Cow::Borrowed(&[0]));
         assert_eq!(inbox.dropped(), 1);
         inbox.expect(MOST_BYTES);
-        inbox.push(&[0]);
+        inbox.push(Cow::Borrowed(&[0]));
         assert_eq!(inbox.dropped(), 0);
     }
 }

@@ -1,9 +1,9 @@
 //! One region of another host: the link to it, and its mirror.
 
 use super::event::{Event, MirrorStatus};
-use super::import::Presence;
 use super::inbox::Inbox;
 use super::options::Import;
+use super::presence::Presence;
 use super::shared::{PULSE, SILENCE, Shared, lock};
 use crate::backend::{Stands, Urgency};
 use crate::clock::{Offset, now_ns};

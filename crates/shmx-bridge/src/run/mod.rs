@@ -7,6 +7,7 @@ mod import;
 mod inbox;
 mod link;
 mod options;
+mod presence;
 mod shared;
 
 pub use event::{Event, MirrorStatus, RelayStatus, Status};

@@ -1,6 +1,6 @@
 //! Writing and reading the parts of messages: little-endian, nothing aligned.
 
-use super::WireError;
+use super::error::WireError;
 
 /// Appends to a message.
 #[derive(Debug)]
