@@ -12,9 +12,7 @@ use shmx_bridge::wire::{
     Addition, Alive, Answer, Attach, Back, Body, Data, Ended, Frame, Geometry, Offer, Offers, Part, Refused, Welcome,
     Why, Wish,
 };
-use shmx_bridge::{
-    Accepted, Codec, CodecError, Codecs, MARK_NAME, Mirror, MirrorOptions, Picture, check::check,
-};
+use shmx_bridge::{Accepted, Codec, CodecError, Codecs, MARK_NAME, Mirror, MirrorOptions, Picture, check::check};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -222,8 +220,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         ("alive", encoded(Data::Alive(Alive::default()))),
         ("key", Peer { host: "robot".into(), id: 7 }.region("a b", 9).into_bytes()),
     ];
-    let mut all: Vec<_> =
-        single.into_iter().map(|(name, m)| (name.to_owned(), [&[WHOLE][..], &m].concat())).collect();
+    let mut all: Vec<_> = single.into_iter().map(|(name, m)| (name.to_owned(), [&[WHOLE][..], &m].concat())).collect();
 
     let (mut payload, mut cursor) = (vec![0; CAP as usize], PayloadCursor::new());
     cursor.append(&mut payload, 1, 1, &7_u64.to_ne_bytes()).expect("it fits");
