@@ -134,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_counts_and_what_is_not_stays() {
+        let mut config = defaults();
+        merge(&mut config, json!({ "listen": { "endpoints": ["tcp/127.0.0.1:1"] }, "id": "1" }));
+        assert_eq!(config["listen"]["endpoints"][0], "tcp/127.0.0.1:1");
+        assert_eq!(config["scouting"]["multicast"]["enabled"], false);
+        assert_eq!(config["id"], "1");
+    }
+
+    #[test]
     fn a_word_that_means_nothing_is_told() {
         for text in ["{ exprt: [] }", "{ export: [{ region: 'a' }] }", "[]", "{"] {
             assert!(Config::parse(text, &Place::default()).is_err(), "{text}");

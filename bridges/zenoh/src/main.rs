@@ -97,7 +97,9 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     }
     config.options.check()?;
     let (send, stop) = mpsc::channel();
-    ctrlc::set_handler(move || drop(send.send(())))?;
+    ctrlc::set_handler(move || {
+        let _ = send.send(());
+    })?;
     for name in remove_stale() {
         say(quiet, format_args!("`{name}` was left by a bridge that was killed, and is removed"));
     }

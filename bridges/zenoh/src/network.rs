@@ -1,7 +1,7 @@
 //! zenoh as the network of a bridge.
 
 use serde_json::{Value, json};
-use shmx_bridge::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency};
+use shmx_bridge::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
 use std::sync::Arc;
 use std::time::Duration;
 use zenoh::qos::{CongestionControl, Priority};
@@ -49,12 +49,8 @@ impl Network {
     }
 }
 
-/// Ends with its value.
-struct Held<T>(#[expect(dead_code, reason = "it is held for what its end does")] T);
-
 fn stands<T: Send + Sync + 'static>(value: T) -> Stands {
-    let held: Box<dyn Standing> = Box::new(Held(value));
-    held
+    Box::new(value)
 }
 
 impl Backend for Network {
@@ -114,19 +110,5 @@ impl Backend for Network {
             }
         }
         Ok(all)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_said_counts_and_what_is_not_stays() {
-        let mut config = defaults();
-        merge(&mut config, json!({ "listen": { "endpoints": ["tcp/127.0.0.1:1"] }, "id": "1" }));
-        assert_eq!(config["listen"]["endpoints"][0], "tcp/127.0.0.1:1");
-        assert_eq!(config["scouting"]["multicast"]["enabled"], false);
-        assert_eq!(config["id"], "1");
     }
 }

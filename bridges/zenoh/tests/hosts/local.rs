@@ -169,9 +169,9 @@ pub(crate) fn killed_producer() {
     let session = origin(&client.next(SHORT).expect("a mirror").expect("a frame")).session;
     let _ = producer.kill();
     let _ = producer.wait();
-    until("the mirror ends", || match client.next(Duration::from_millis(10)) {
-        Err(_) => client.server_end(),
-        Ok(_) => None,
+    until("the mirror ends", || {
+        let ended = client.next(Duration::from_millis(10)).is_err();
+        client.server_end().filter(|_| ended)
     });
     desk.says("server died, says its origin");
     let mut producer = children::start(&[], &produce);
