@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 const SECONDS: u64 = 10;
 
-fn percentiles(what: &str, mut ages: Vec<u64>) {
+/// Prints them, and gives the median in milliseconds.
+fn percentiles(what: &str, mut ages: Vec<u64>) -> f64 {
     ages.sort_unstable();
     let at = |p: usize| ages.get(ages.len() * p / 100).or(ages.last()).map_or(0.0, |&a| a as f64 / 1e6);
     println!(
@@ -18,6 +19,7 @@ fn percentiles(what: &str, mut ages: Vec<u64>) {
         at(90),
         at(99)
     );
+    at(50)
 }
 
 pub(crate) fn all() {
@@ -26,8 +28,10 @@ pub(crate) fn all() {
         Err(e) => return println!("SKIPPED: no network namespaces here: {e}"),
     };
     println!("{SECONDS} s each, two network namespaces joined by a veth");
-    images(&hosts);
-    copy(&hosts);
+    let bridged = images(&hosts, "1920x1080 RGB at 60 Hz, bridged");
+    let bare = copy(&hosts);
+    println!("   {:.2} times the age of the bare copy (median)", bridged / bare);
+    overload();
     for every in [false, true] {
         small(&hosts, every);
     }
@@ -52,7 +56,14 @@ fn bridges(hosts: &Hosts, name: &str, every: bool) -> (Bridge, Bridge) {
     (robot, desk)
 }
 
-fn images(hosts: &Hosts) {
+/// The same over a cable that carries a twentieth of it.
+fn overload() {
+    let hosts = Hosts::new(2).expect("hosts");
+    hosts.limit(0, 1, 20_000_000).expect("tbf");
+    images(&hosts, "the same over a cable of 20 MB/s");
+}
+
+fn images(hosts: &Hosts, what: &str) -> f64 {
     let name = unique("image");
     let size = 1920 * 1080 * 3;
     let mut server = serve(&name, size as u32);
@@ -79,12 +90,13 @@ fn images(hosts: &Hosts) {
     let mut ages = reader.join().expect("a reader");
     // The first one was there before.
     ages.remove(0);
-    percentiles("1920x1080 RGB at 60 Hz, bridged", ages);
+    let median = percentiles(what, ages);
     println!("   processor: {:.0} % at the origin, {:.0} % at the mirror", cpu[0], cpu[1]);
     println!("   memory, peak: {} and {} MiB", robot.peak_memory() >> 20, desk.peak_memory() >> 20);
+    median
 }
 
-fn copy(hosts: &Hosts) {
+fn copy(hosts: &Hosts) -> f64 {
     let bytes = (1920 * 1080 * 3).to_string();
     let address = format!("{}:7500", hosts.address(1, 0));
     let mut receiver = children::start(&hosts.on(1), &["--copy-from", &address, &bytes]);
@@ -94,7 +106,7 @@ fn copy(hosts: &Hosts) {
     let mut sender = children::start(&hosts.on(0), &["--copy-to", &address, &bytes, "60", &count]);
     let ages = lines.filter_map(|l| l.parse().ok()).collect();
     let _ = (sender.wait(), receiver.wait());
-    percentiles("the same bytes, bare TCP", ages);
+    percentiles("the same bytes, bare TCP", ages)
 }
 
 fn small(hosts: &Hosts, every: bool) {
@@ -108,9 +120,7 @@ fn small(hosts: &Hosts, every: bool) {
     for n in 1..=count {
         publish(&mut server, n, &[1; 64]);
         let due = begun + Duration::from_nanos(n * 100_000);
-        while Instant::now() < due {
-            std::thread::yield_now();
-        }
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     let spent = begun.elapsed().as_secs_f64();
     let share = |before: Duration, after: Duration| (after - before).as_secs_f64() / spent * 100.0;

@@ -85,7 +85,7 @@ impl Hosts {
     /// A host loses so many of a hundred packets that come to it, by chance.
     pub(crate) fn lose(&self, host: usize, percent: u32) -> Result<(), String> {
         let rules = format!(
-            "table inet loss {{ chain input {{ type filter hook input priority 0; iif != lo numgen random mod 100 < {percent} drop; }} }}"
+            "table inet loss {{ chain input {{ type filter hook input priority 0; iif != lo numgen random mod 100 < {percent} drop; }}; }}"
         );
         let words: Vec<String> = self.on(host).into_iter().chain(["nft".to_owned(), rules]).collect();
         sh(&words.iter().map(String::as_str).collect::<Vec<_>>()).map(drop)

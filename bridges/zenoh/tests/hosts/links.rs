@@ -83,30 +83,32 @@ pub(crate) fn slow() {
     let mut client = attach(&format!("robot.{name}"));
     let data = pattern(1, size);
     let (begun, mut n, mut got, mut oldest) = (Instant::now(), 0, 0, 0);
-    // 60 MB/s for 15 s; half a second of the link for each frame that passes.
-    while begun.elapsed() < Duration::from_secs(15) {
+    // 60 MB/s for 15 s, or as much of it as this machine can; half a second of the link for each frame that passes.
+    while begun.elapsed() < Duration::from_secs(15) || got < 10 {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{got} frames: {}", desk.all_said());
         n += 1;
         publish(&mut server, n, &data);
-        let due = begun + Duration::from_secs_f64(n as f64 / 60.0);
-        while Instant::now() < due {
-            if let Some(frame) = client.try_wait().expect("a mirror") {
-                got += 1;
-                // One machine, one clock.
-                oldest = oldest.max(now_ns().saturating_sub(origin(&frame).published_ns));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if let Some(frame) = client.try_wait().expect("a mirror") {
+            got += 1;
+            // One machine, one clock.
+            oldest = oldest.max(now_ns().saturating_sub(origin(&frame).published_ns));
         }
+        let due = begun + Duration::from_secs_f64(n as f64 / 60.0);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
+    let elapsed = begun.elapsed().as_nanos() as u64;
     let memory = [robot.peak_memory(), desk.peak_memory()].map(|b| b >> 20);
     println!("   {n} frames published, {got} arrived, the oldest {} ms old; memory {memory:?} MiB", oldest / 1_000_000);
-    assert!(got >= 10, "{got} frames");
-    // Twice the time that a frame takes, and what a busy machine adds to it; 60 frames would have waited in a queue.
-    assert!(oldest < 5_000_000_000, "{oldest} ns");
+    // In a queue nearly all of that time would have been waited; it is twice the time that a frame takes.
+    assert!(oldest < elapsed / 2, "{oldest} of {elapsed} ns");
     assert!(memory.iter().all(|&m| m < 256), "{memory:?} MiB");
     let status = desk.status();
-    let counts = &status["mirrors"][0]["counts"];
-    assert_eq!((&counts["lost"], &counts["rejected"]), (&0.into(), &0.into()), "{status}");
-    assert!(counts["missed"].as_u64() > Some(n / 2), "{status}");
+    let (mirror, counts) = (&status["mirrors"][0], &status["mirrors"][0]["counts"]);
+    let count = |what: &str| counts[what].as_u64().expect("a count");
+    assert_eq!((count("lost"), count("rejected"), count("blocked")), (0, 0, 0), "{status}");
+    // Every frame from the first one on either came or is missed.
+    assert_eq!(Some(count("published") + count("missed")), mirror["origin_id"].as_u64(), "{status}");
+    assert!(count("missed") > 0, "{status}");
 }
 
 pub(crate) fn circle() {
