@@ -2,9 +2,11 @@
 //!
 //! A region goes with its server, but a server that is killed cannot take its name away. So the bridge has a helper, a
 //! process of its own, that hears the names through a pipe: when the pipe ends and the bridge has not said goodbye, the
-//! helper removes what is left. It never touches a region whose server lives.
+//! helper removes what is left. It never touches a region whose server lives, nor one that is no mirror.
 
+use shmx::Inspector;
 use shmx::error::RemoveError;
+use shmx_bridge::is_mirror;
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
@@ -60,7 +62,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let end = Instant::now() + PATIENCE;
     while !names.is_empty() && Instant::now() < end {
         // Gone in good order, removed now, or somebody else's by now; only a lock that is still held is waited for.
-        names.retain(|name| matches!(shmx::remove(name, false), Err(RemoveError::HeldByLiveServer { .. })));
+        names.retain(|name| {
+            let mirror = Inspector::open(name).is_ok_and(|r| r.directory().is_ok_and(|d| is_mirror(&d)));
+            mirror && matches!(shmx::remove(name, false), Err(RemoveError::HeldByLiveServer { .. }))
+        });
         if !names.is_empty() {
             std::thread::sleep(Duration::from_millis(100));
         }

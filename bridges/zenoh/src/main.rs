@@ -108,10 +108,10 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     let janitor = Arc::new(janitor);
     let noted = janitor.clone();
     let tell = move |event: Event| {
-        if let Event::Begun { mirror, .. } = &event {
-            noted.note(mirror);
+        match &event {
+            Event::Making { mirror } => noted.note(mirror),
+            _ => say(quiet, format_args!("{event}")),
         }
-        say(quiet, format_args!("{event}"));
     };
     let bridge = Bridge::start(network, Arc::new(BuiltIn), config.options, Arc::new(tell))?;
     let endpoints = |what: &str| config.zenoh[what]["endpoints"].to_string();

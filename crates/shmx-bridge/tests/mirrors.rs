@@ -11,7 +11,8 @@ use common::{
 use shmx::error::{ReadError, ServerEnd};
 use shmx::{Client, Inspector, Server, Start, Stream, Tap, Verify, now_ticks};
 use shmx_bridge::fake::Net;
-use shmx_bridge::{Event, Export, Import, MirrorCounts, MirrorStatus, Patterns, Source, is_mirror};
+use shmx_bridge::{Bridge, Event, Export, Import, MirrorCounts, MirrorStatus, NoCodecs, Patterns, Source, is_mirror};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_secs(20);
@@ -301,6 +302,27 @@ fn mirrors_are_marked_and_never_offered() {
     until("an offer", || (again.bridge.status().offers == [beside.as_str()]).then_some(()));
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(again.bridge.status().offers, [beside.as_str()]);
+}
+
+#[test]
+fn a_mirror_is_told_of_before_it_is_there() {
+    let name = unique("told");
+    let mut server = serve(&name);
+    publish(&mut server, 1);
+    let net = Net::default();
+    let _robot = Host::start(&net, exports("robot", &name));
+    let mirror = format!("robot.{name}");
+    let (send, told) = std::sync::mpsc::channel();
+    let tell = move |e| {
+        if let Event::Making { mirror } = e {
+            let there = Client::open(&mirror).is_ok();
+            let _ = send.send((mirror, there));
+        }
+    };
+    let (node, options) = (Arc::new(net.host()), imports("desk", "robot/*"));
+    let _desk = Bridge::start(node, Arc::new(NoCodecs), options, Arc::new(tell)).unwrap();
+    attach(&mirror);
+    assert_eq!(told.recv_timeout(SHORT), Ok((mirror, false)));
 }
 
 #[test]

@@ -37,6 +37,12 @@ pub enum Event {
         /// What it got.
         counts: RelayCounts,
     },
+    /// A mirror is about to be made: told before there is a region, so that whoever clears up after this process knows of
+    /// it in time.
+    Making {
+        /// Name of the mirror.
+        mirror: String,
+    },
     /// There is a mirror. Its region has just been made.
     Begun {
         /// Name of the mirror.
@@ -94,6 +100,7 @@ impl fmt::Display for Event {
             Self::Sent { region, host, reason, counts } => {
                 write!(f, "sends `{region}` to {host} no more: {reason}; {} frames sent", counts.sent)
             }
+            Self::Making { mirror } => write!(f, "makes `{mirror}`"),
             Self::Begun { mirror, host, region } => write!(f, "`{mirror}` mirrors `{region}` of {host}"),
             Self::Silent { mirror, reason } => write!(f, "`{mirror}` has lost its origin: {reason}"),
             Self::Back { mirror } => write!(f, "`{mirror}` has its origin again"),

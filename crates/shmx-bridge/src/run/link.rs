@@ -247,6 +247,7 @@ impl Link {
             self.end("its origin has begun anew");
             let name = self.rule.name_of(&self.host, &self.region);
             let options = self.shared.options.mirror();
+            self.shared.tell(Event::Making { mirror: name.clone() });
             self.mirror = Some(Mirror::create(&name, &offer.peer, &offer.region, welcome, &options)?);
         }
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
