@@ -85,7 +85,7 @@ impl Config {
     }
 
     /// Connects to the loopback address where nothing else is said, and never listens.
-    pub(crate) fn to_ask(mut self) -> Self {
+    pub(crate) fn asking(mut self) -> Self {
         let own = std::mem::replace(&mut self.zenoh["listen"]["endpoints"], json!([]));
         if is_empty(&self.zenoh, "connect") {
             let own = own.as_array().filter(|own| !own.is_empty());
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(config.zenoh["listen"]["endpoints"], json!([]));
         let config = Config::parse("{}", &Place::default()).unwrap().or_loopback();
         assert_eq!(config.zenoh["listen"]["endpoints"], json!([LOOPBACK]));
-        let config = config.to_ask();
+        let config = config.asking();
         assert_eq!(config.zenoh["listen"]["endpoints"], json!([]));
         assert_eq!(config.zenoh["connect"]["endpoints"], json!([LOOPBACK]));
     }

@@ -27,7 +27,7 @@ pub(crate) struct Ls {
 const AGAIN: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
-    let config = Config::read(&ls.place)?.to_ask();
+    let config = Config::read(&ls.place)?.asking();
     let network = Network::open(&config.zenoh)?;
     let timeout = Duration::try_from_secs_f64(ls.timeout).unwrap_or(Duration::from_secs(2));
     let end = Instant::now() + timeout;

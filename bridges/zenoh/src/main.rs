@@ -107,11 +107,9 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     let network = Network::open(&config.zenoh)?;
     let janitor = Arc::new(janitor);
     let noted = janitor.clone();
-    let tell = move |event: Event| {
-        match &event {
-            Event::Making { mirror } => noted.note(mirror),
-            _ => say(quiet, format_args!("{event}")),
-        }
+    let tell = move |event: Event| match &event {
+        Event::Making { mirror } => noted.note(mirror),
+        _ => say(quiet, format_args!("{event}")),
     };
     let bridge = Bridge::start(network, Arc::new(BuiltIn), config.options, Arc::new(tell))?;
     let endpoints = |what: &str| config.zenoh[what]["endpoints"].to_string();

@@ -13,6 +13,12 @@ pub(crate) fn sh(words: &[&str]) -> Result<String, String> {
     }
 }
 
+/// Whether a program is there; nothing is needed by the empty name.
+pub(crate) fn has(program: &str) -> bool {
+    let found = || Command::new(program).arg("--version").output().is_ok();
+    program.is_empty() || found()
+}
+
 /// Hosts that are linked, each with each; they go with their value.
 pub(crate) struct Hosts {
     names: Vec<String>,

@@ -13,30 +13,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// A name, and what is done.
-type Scenario = (&'static str, fn());
+/// A name, the program that it needs, and what is done.
+type Scenario = (&'static str, &'static str, fn());
 
 const LOCAL: &[Scenario] = &[
-    ("frames arrive byte for byte", local::bytes),
-    ("a backend does what it must", local::conformance),
-    ("who comes late has the newest frame", local::late),
-    ("ls shows what is offered", local::ls),
-    ("a killed bridge leaves no region", local::killed_importer),
-    ("an origin's bridge is killed and started again", local::killed_exporter),
-    ("a producer is killed and started again", local::killed_producer),
-    ("compressed streams come back", local::compressed),
-    ("control messages go back", local::control),
-    ("a peer that talks rubbish changes nothing", local::rubbish),
-    ("nothing listens beyond loopback", local::listens),
-    ("another authority's certificate is refused", local::tls),
+    ("frames arrive byte for byte", "", local::bytes),
+    ("a backend does what it must", "", local::conformance),
+    ("who comes late has the newest frame", "", local::late),
+    ("ls shows what is offered", "", local::ls),
+    ("a killed bridge leaves no region", "", local::killed_importer),
+    ("an origin's bridge is killed and started again", "", local::killed_exporter),
+    ("a producer is killed and started again", "", local::killed_producer),
+    ("compressed streams come back", "", local::compressed),
+    ("control messages go back", "", local::control),
+    ("a peer that talks rubbish changes nothing", "", local::rubbish),
+    ("nothing listens beyond loopback", "", local::listens),
+    ("another authority's certificate is refused", "openssl", local::tls),
 ];
 
 /// These need hosts of their own.
 const LINKED: &[Scenario] = &[
-    ("frames arrive byte for byte over a link that loses packets", links::lossy),
-    ("a link is cut and comes back", links::cut),
-    ("a link of 2 MB/s under 60 MB/s", links::slow),
-    ("three hosts that mirror everything", links::circle),
+    ("frames arrive byte for byte over a link that loses packets", "nft", links::lossy),
+    ("a link is cut and comes back", "", links::cut),
+    ("a link of 2 MB/s under 60 MB/s", "", links::slow),
+    ("three hosts that mirror everything", "", links::circle),
 ];
 
 fn main() -> ExitCode {
@@ -51,7 +51,12 @@ fn main() -> ExitCode {
     let only = args.iter().position(|a| a == "--only").and_then(|i| args.get(i + 1));
     let chosen = |s: &&Scenario| only.is_none_or(|text| s.0.contains(text.as_str()));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let mut run = |(name, scenario): &Scenario| {
+    let mut run = |(name, program, scenario): &Scenario| {
+        if !hosts::has(program) {
+            println!("SKIPPED {name}: there is no {program} here");
+            skipped += 1;
+            return;
+        }
         let start = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(scenario));
         let seconds = start.elapsed().as_secs_f64();
@@ -62,13 +67,14 @@ fn main() -> ExitCode {
         println!("{} {name} [{seconds:.1} s]", if done.is_ok() { "ok" } else { "FAILED" });
     };
     LOCAL.iter().filter(chosen).for_each(&mut run);
-    match hosts::impossible() {
-        None => LINKED.iter().filter(chosen).for_each(&mut run),
-        Some(why) => {
-            for (name, _) in LINKED.iter().filter(chosen) {
-                println!("SKIPPED {name}: no network namespaces here: {why}");
-                skipped += 1;
-            }
+    let impossible = hosts::impossible();
+    if impossible.is_none() {
+        LINKED.iter().filter(chosen).for_each(&mut run);
+    }
+    if let Some(why) = impossible {
+        for (name, ..) in LINKED.iter().filter(chosen) {
+            println!("SKIPPED {name}: no network namespaces here: {why}");
+            skipped += 1;
         }
     }
     let left = left_over();
