@@ -11,9 +11,11 @@
 //! | [`client`] | flags, operations, region bytes | a client on a live object made of the bytes |
 //! | [`server`] | parameters and operations | a server whose region is scribbled over between its calls |
 //! | [`capi`] | flags, operations, region bytes | calls of the C interface on a live object made of the bytes |
+//! | [`bridge`] | what it is, messages of another host | what a bridge decodes, and the mirror that it makes of it |
 //! | [`state`] | operations | server, three clients and an inspector, against a model, or scribbled over |
 
 pub mod abi;
+pub mod bridge;
 pub mod capi;
 mod capi_state;
 pub mod client;
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "inspector", run: inspector::run, seeds: seeds::regions },
     Target { name: "client", run: client::run, seeds: seeds::clients },
     Target { name: "capi", run: capi::run, seeds: seeds::clients },
+    Target { name: "bridge", run: bridge::run, seeds: bridge::seeds },
     Target { name: "server", run: server::run, seeds: seeds::servers },
     Target { name: "state", run: state::run, seeds: seeds::states },
 ];

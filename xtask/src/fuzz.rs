@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const TARGETS: &[&str] = &["abi", "inspector", "client", "server", "state", "capi"];
+const TARGETS: &[&str] = &["abi", "inspector", "client", "server", "state", "capi", "bridge"];
 /// For each target in `cargo xtask test`.
 const SHORT: Duration = Duration::from_secs(8);
 /// An input that takes longer is a finding. Generous: other processes may have the processor.

@@ -19,7 +19,7 @@ const HEAD: usize = 15;
 const REASON: &str = "//! Length:";
 
 /// Where Rust files lie.
-const FOLDERS: [&str; 6] = ["crates", "xtask", "fuzz", "bench", "python", "live"];
+const FOLDERS: [&str; 7] = ["crates", "xtask", "fuzz", "bench", "bridges", "python", "live"];
 
 pub(crate) fn check() -> Result<()> {
     release::check_versions()?;
@@ -27,7 +27,8 @@ pub(crate) fn check() -> Result<()> {
     workflows::check()?;
     examples::check()?;
     let mut broken = Vec::new();
-    for krate in entries(Path::new("crates"))?.into_iter().chain(["python", "live"].map(PathBuf::from)) {
+    for krate in entries(Path::new("crates"))?.into_iter().chain(["python", "live", "bridges/zenoh"].map(PathBuf::from))
+    {
         for root in roots(&krate.join("src"))? {
             broken.extend(circles::circles(&root, &|path| fs::read_to_string(path).ok()));
         }

@@ -12,12 +12,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx", &["shmx-abi", "shmx-os", "shmx-ring"]),
     ("shmx-record", &["shmx", "shmx-os"]),
     ("shmx-capi", &["shmx"]),
+    ("shmx-bridge", &["shmx", "shmx-record"]),
     ("shmx-cli", &["shmx", "shmx-os", "shmx-record"]),
 ];
 
 /// Workspaces of their own, and what they may depend on of ours.
-const OUTSIDE: &[(&str, &[&str])] =
-    &[("python/Cargo.toml", &["shmx"]), ("live/Cargo.toml", &["shmx", "shmx-os", "shmx-record"])];
+const OUTSIDE: &[(&str, &[&str])] = &[
+    ("python/Cargo.toml", &["shmx"]),
+    ("live/Cargo.toml", &["shmx", "shmx-os", "shmx-record"]),
+    ("bridges/zenoh/Cargo.toml", &["shmx", "shmx-bridge"]),
+];
 
 pub(crate) fn check() -> Result<()> {
     let mut errors = violations(&metadata("Cargo.toml")?)?;

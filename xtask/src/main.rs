@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bridge;
 mod capi;
 mod chaos;
 mod cross;
@@ -212,6 +213,10 @@ enum Task {
     LiveScreens,
     /// Figures: what `shmx live` takes of a processor, and what it does to its producer
     LiveBench,
+    /// `shmx bridge`: on a network in memory, on zenoh, and between hosts of their own where this is root
+    TestBridge(Quick),
+    /// Figures: what `shmx bridge` adds to the age of frames, and what it takes of the processors
+    BenchBridge,
     /// No crate depends on one above it
     Layers,
     /// No circle of imports among the files of a crate, no file over 500 lines without a reason
@@ -287,6 +292,8 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestRerun { draw } => live::rerun(tally, draw, in_ci),
         Task::LiveScreens => live::screens(tally),
         Task::LiveBench => live::bench(tally),
+        Task::TestBridge(Quick { quick }) => bridge::test(tally, quick, in_ci),
+        Task::BenchBridge => bridge::bench(tally),
         Task::Layers => step::check(tally, "layers", layers::check),
         Task::House => step::check(tally, "house rules", house::check),
     }

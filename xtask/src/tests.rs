@@ -52,6 +52,8 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     python::test(tally, true, in_ci)?;
     crate::live::test(tally, true, in_ci)?;
     step::tidy(Path::new("live/target"));
+    crate::bridge::test(tally, true, in_ci)?;
+    step::tidy(Path::new("bridges/zenoh/target"));
     instructions::check(tally, &target, false, in_ci)?;
     release::package(tally, false)?;
     nothing_left(tally, &before)

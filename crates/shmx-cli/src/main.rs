@@ -121,7 +121,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Info(a) => info::run(a),
         Command::Rec(a) => rec::run(a),
         Command::View(a) => view::run(a),
-        Command::Live(a) => outside::run("live", a),
+        Command::Live(a) => outside::run("live", "live", a),
+        Command::Bridge(a) => outside::run("bridge", "bridges/zenoh", a),
         Command::DemoReader(a) => demo::reader(a),
     }
 }

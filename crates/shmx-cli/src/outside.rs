@@ -1,5 +1,5 @@
 //! Commands that are programs of their own, because few need them and all would have to build them: `shmx live` runs
-//! `shmx-live`.
+//! `shmx-live`, `shmx bridge` runs `shmx-bridge`.
 
 use crate::args::Outside;
 use crate::common;
@@ -9,8 +9,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs the program, in place of this one where the system can do that.
-pub(crate) fn run(name: &str, a: &Outside) -> anyhow::Result<()> {
+/// Runs the program, which a clone has in `folder`, in place of this one where the system can do that.
+pub(crate) fn run(name: &str, folder: &str, a: &Outside) -> anyhow::Result<()> {
     let program = format!("shmx-{name}{}", std::env::consts::EXE_SUFFIX);
     let mut command = Command::new(beside().map_or_else(|| PathBuf::from(&program), |folder| find(&folder, &program)));
     if common::is_quiet() {
@@ -24,7 +24,7 @@ pub(crate) fn run(name: &str, a: &Outside) -> anyhow::Result<()> {
     if e.kind() == ErrorKind::NotFound {
         return Err(anyhow!(
             "`{program}` is not installed: no such program beside `shmx` or on the PATH; \
-             build it in a clone by `cargo install --path {name}`"
+             build it in a clone by `cargo install --path {folder}`"
         ));
     }
     Err(e).with_context(|| format!("cannot run `{program}`"))

@@ -13,12 +13,13 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 /// What stands in for programs that a machine need not have.
-const STAND_INS: [(&str, &str); 4] = [
+const STAND_INS: [(&str, &str); 5] = [
     ("jq", "exec cat"),
     // Two pictures of 640x480.
     ("ffmpeg", "exec head -c 1843200 /dev/zero"),
     ("ffplay", "head -c 1000 >/dev/null"),
     ("shmx-live", "trap 'exit 0' INT; echo http://127.0.0.1:7650/; while :; do sleep 0.05; done"),
+    ("shmx-bridge", "[ $1 = ls ] && exit; trap 'exit 0' INT; echo ready; while :; do sleep 0.05; done"),
 ];
 
 /// Names in the examples that become names of the test.
@@ -76,7 +77,9 @@ fn end_of(example: &str) -> End {
         | "shmx serve clock"
         | "shmx serve clock --hz 60"
         | "shmx live"
-        | "shmx live clock --rate 10" => End::OnInterrupt,
+        | "shmx live clock --rate 10"
+        | "shmx bridge run --host robot --export clock --listen tcp/0.0.0.0:7447"
+        | "shmx bridge run --import 'robot/*' --connect tcp/robot:7447" => End::OnInterrupt,
         _ => End::ByItself,
     }
 }

@@ -9,16 +9,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
+/// The programs, and the folders of a clone that have them.
+const PROGRAMS: [(&str, &str); 2] = [("live", "live"), ("bridge", "bridges/zenoh")];
+
 /// Says how it was called, and ends with a code of its own.
-fn program(folder: &Path, says: &str) {
+fn program(folder: &Path, name: &str, says: &str) {
     std::fs::create_dir_all(folder).unwrap();
-    let file = folder.join("shmx-live");
+    let file = folder.join(format!("shmx-{name}"));
     std::fs::write(&file, format!("#!/bin/sh\necho {says} \"$@\"\nexit 7\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn live(shmx: &Path, path: &Path, args: &[&str]) -> Output {
-    shmx_testkit::program(shmx).arg("live").args(args).env("PATH", path).output().unwrap()
+fn call(shmx: &Path, path: &Path, args: &[&str]) -> Output {
+    shmx_testkit::program(shmx).args(args).env("PATH", path).output().unwrap()
 }
 
 #[test]
@@ -29,18 +32,21 @@ fn the_program_gets_all_that_follows_and_its_end_is_the_end() {
     let shmx = bin.join("shmx");
     std::fs::copy(env!("CARGO_BIN_EXE_shmx"), &shmx).unwrap();
 
-    let o = live(&shmx, &path, &["camera"]);
-    let words = String::from_utf8(o.stderr).unwrap();
-    assert_eq!(o.status.code(), Some(1));
-    assert!(words.contains("`shmx-live` is not installed") && words.contains("cargo install --path live"), "{words}");
-    assert_eq!(words.lines().count(), 1, "{words}");
+    for (name, source) in PROGRAMS {
+        let o = call(&shmx, &path, &[name, "camera"]);
+        let words = String::from_utf8(o.stderr).unwrap();
+        assert_eq!(o.status.code(), Some(1));
+        assert!(words.contains(&format!("`shmx-{name}` is not installed")), "{words}");
+        assert!(words.contains(&format!("`cargo install --path {source}`")), "{words}");
+        assert_eq!(words.lines().count(), 1, "{words}");
 
-    program(&path, "path");
-    let o = live(&shmx, &path, &["camera", "--listen", "127.0.0.1:0", "--foxglove"]);
-    assert_eq!(o.status.code(), Some(7));
-    assert_eq!(String::from_utf8(o.stdout).unwrap(), "path camera --listen 127.0.0.1:0 --foxglove\n");
+        program(&path, name, "path");
+        let o = call(&shmx, &path, &[name, "camera", "--listen", "127.0.0.1:0", "--import=robot/*"]);
+        assert_eq!(o.status.code(), Some(7));
+        assert_eq!(String::from_utf8(o.stdout).unwrap(), "path camera --listen 127.0.0.1:0 --import=robot/*\n");
 
-    program(&bin, "beside");
-    let o = live(&shmx, &path, &["-q", "a"]);
-    assert_eq!(String::from_utf8(o.stdout).unwrap(), "beside --quiet a\n", "the one beside comes first");
+        program(&bin, name, "beside");
+        let o = call(&shmx, &path, &[name, "-q", "a"]);
+        assert_eq!(String::from_utf8(o.stdout).unwrap(), "beside --quiet a\n", "the one beside comes first");
+    }
 }

@@ -8,7 +8,8 @@ pub use options::{Next, PlayOptions, PlayStats, Played};
 use crate::error::PlayError;
 use crate::format::{EndReason, RegionEvent};
 use crate::read::{Cursor, Item, RecordedFrame, Recording, RegionState};
-use live::{Live, Put, RETRY, later};
+use crate::rebuild::{Put, Rebuilt};
+use live::{Live, RETRY, later};
 use shmx::error::{BeginError, CreateError};
 use std::time::{Duration, Instant};
 
@@ -122,12 +123,12 @@ impl Player {
     /// Readers attached to all regions.
     #[must_use]
     pub fn readers(&self) -> usize {
-        self.live.iter().map(|l| l.server.snapshot_readers().iter().filter(|r| r.in_use).count()).sum()
+        self.live.iter().map(|l| l.server().snapshot_readers().iter().filter(|r| r.in_use).count()).sum()
     }
 
     /// Names of the regions that stand now.
     pub fn live_regions(&self) -> impl Iterator<Item = &str> {
-        self.live.iter().map(|l| l.server.name())
+        self.live.iter().map(|l| l.server().name())
     }
 
     /// The speed.
@@ -269,8 +270,8 @@ impl Player {
     #[must_use]
     pub fn all_seen(&self) -> bool {
         self.live.iter().all(|l| {
-            let last = l.server.frames_published();
-            l.server.snapshot_readers().iter().filter(|r| r.in_use).all(|r| r.last_frame_seen >= last)
+            let last = l.server().frames_published();
+            l.server().snapshot_readers().iter().filter(|r| r.in_use).all(|r| r.last_frame_seen >= last)
         })
     }
 
@@ -283,8 +284,8 @@ impl Player {
         let start = Instant::now();
         for l in &self.live {
             let left = timeout.saturating_sub(start.elapsed());
-            let frame_id = l.server.frames_published();
-            match l.server.wait_taken_by_all(frame_id, left) {
+            let frame_id = l.server().frames_published();
+            match l.server().wait_taken_by_all(frame_id, left) {
                 Ok(()) => {}
                 Err(BeginError::NotTaken { .. }) => return Ok(false),
                 Err(e) => return Err(PlayError::Frame { name: l.region.clone(), frame_id, source: Box::new(e) }),
@@ -337,8 +338,8 @@ impl Player {
         }
         self.attended = Instant::now();
         for l in &self.live {
-            let _ = l.server.poll_control(4096);
-            let _ = l.server.reap_stale_readers(STALE);
+            let _ = l.server().poll_control(4096);
+            let _ = l.server().reap_stale_readers(STALE);
         }
     }
 
@@ -375,11 +376,8 @@ impl Player {
         let same = |l: &Live| (&l.region, l.segment, l.session_id) == (&g.region, g.number, g.session_id);
         if let Some(l) = self.live.iter_mut().find(|l| same(l)) {
             // A directory only grows; one that has more than is needed here stays.
-            if let Some(added) = s.directory.get(l.directory_len..).filter(|a| !a.is_empty()) {
-                let name = g.region.clone();
-                l.server.write_static_append(added).map_err(|source| PlayError::Directory { name, source })?;
-                l.directory_len = s.directory.len();
-                l.choose(&self.options.streams);
+            if let Some(added) = s.directory.get(l.again.directory_len()..).filter(|a| !a.is_empty()) {
+                l.add_to_directory(l.again.directory_len(), added, &self.options)?;
             }
             return Ok(());
         }
@@ -396,10 +394,9 @@ impl Player {
         }
         let server = builder.create().map_err(fail)?;
         self.stats.segments += 1;
-        let mut live = Live::new(g.region.clone(), g.number, g.session_id, server);
-        live.directory_len = s.directory.len();
-        live.choose(&self.options.streams);
-        self.live.push(live);
+        let mut again = Rebuilt::new(server, s.directory.len());
+        again.choose(&self.options.streams);
+        self.live.push(Live::new(g.region.clone(), g.number, g.session_id, again));
         Ok(())
     }
 
@@ -410,13 +407,7 @@ impl Player {
             }
             RegionEvent::Directory { region, segment, at, bytes } => {
                 let found = self.live.iter_mut().find(|l| l.region == *region && l.segment == *segment);
-                if let Some(l) = found.filter(|l| l.directory_len == *at as usize) {
-                    let name = region.clone();
-                    l.server.write_static_append(bytes).map_err(|source| PlayError::Directory { name, source })?;
-                    l.directory_len += bytes.len();
-                    l.choose(&self.options.streams);
-                }
-                Ok(())
+                found.map_or(Ok(()), |l| l.add_to_directory(*at as usize, bytes, &self.options))
             }
             // The recorder ended there, not the region.
             RegionEvent::End { reason: EndReason::Stopped, .. } | RegionEvent::Control { .. } => Ok(()),
@@ -481,7 +472,7 @@ impl Player {
 
     const fn count(&mut self, put: Put) {
         match put {
-            Put::Published => self.stats.published += 1,
+            Put::Published(_) => self.stats.published += 1,
             Put::Skipped => self.stats.skipped += 1,
             Put::LeftOut | Put::NoSlot => {}
         }

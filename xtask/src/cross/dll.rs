@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 const CRATE: &str = "crates/shmx-capi";
 const PREFIX: &str = "x86_64-w64-mingw32-";
 /// DLLs that every Windows has.
-const SYSTEM: &[&str] = &["kernel32.dll", "ntdll.dll", "msvcrt.dll", "ws2_32.dll", "advapi32.dll", "userenv.dll"];
+const SYSTEM: &[&str] =
+    &["kernel32.dll", "ntdll.dll", "msvcrt.dll", "ws2_32.dll", "advapi32.dll", "userenv.dll", "bcrypt.dll"];
 
 /// Leaves `bin/shmx.dll`, `lib/libshmx.dll.a` and `include` in `dll` of the tools' folder.
 pub(super) fn test(tally: &mut Tally, tools: &Tools<'_>) -> Result<()> {

@@ -352,6 +352,18 @@ Examples:
   shmx live
   shmx live clock --rate 10")]
     Live(Outside),
+    /// Mirror regions between hosts, over zenoh; a program of its own, shmx-bridge.
+    #[command(after_help = "\
+Runs `shmx-bridge`, which is installed apart from this command (`cargo install --path bridges/zenoh` in a clone), and \
+hands all options on; `shmx-bridge --help` lists them. Nothing leaves a host that is not named.
+
+Exit codes: 0 done, or ended by a signal; 1 failed, or `shmx-bridge` is not installed; 2 wrong usage.
+
+Examples:
+  shmx bridge run --host robot --export clock --listen tcp/0.0.0.0:7447
+  shmx bridge run --import 'robot/*' --connect tcp/robot:7447
+  shmx bridge ls --connect tcp/robot:7447")]
+    Bridge(Outside),
     /// A consumer of the demo.
     #[command(hide = true)]
     DemoReader(DemoReader),

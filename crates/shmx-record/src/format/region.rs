@@ -2,7 +2,7 @@
 
 use shmx::abi::extension::Features;
 use shmx::abi::hash;
-use shmx::{Checksum, Server, ServerBuilder, Tap};
+use shmx::{Checksum, Server, ServerBuilder, ServerState, Tap};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -98,6 +98,19 @@ impl EndReason {
         (Self::Replaced, "region replaced"),
         (Self::SessionChanged, "region initialised anew"),
     ];
+
+    /// Whether and how the region has ended that a tap has open. Some system calls.
+    #[must_use]
+    pub fn of(tap: &Tap) -> Option<Self> {
+        match tap.state() {
+            ServerState::Closed => Some(Self::Closed),
+            ServerState::Died => Some(Self::Died),
+            _ if tap.header().session_id != tap.session_id() => Some(Self::SessionChanged),
+            // What is cut short must not be touched any more.
+            _ if !tap.is_current() || !tap.is_whole() => Some(Self::Replaced),
+            _ => None,
+        }
+    }
 
     fn from_text(text: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, t)| *t == text).map(|(r, _)| *r)

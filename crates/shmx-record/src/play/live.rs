@@ -1,11 +1,10 @@
-//! A region that is replayed: its server, and the frames that wait for a slot.
+//! A region that is replayed: itself, and the frames that wait for a slot.
 
 use super::options::PlayOptions;
 use crate::error::PlayError;
 use crate::read::RecordedFrame;
-use shmx::abi::frame::Streams;
-use shmx::error::{AppendError, BeginError};
-use shmx::{Checksum, Directory, Server};
+use crate::rebuild::{Again, Put, Rebuilt};
+use shmx::{Checksum, Server};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -23,36 +22,27 @@ pub(super) struct Live {
     pub(super) region: String,
     pub(super) segment: u32,
     pub(super) session_id: u64,
-    pub(super) directory_len: usize,
-    pub(super) server: Server,
-    /// Ids of the streams that are wanted; all if none.
-    pub(super) wanted: Option<Vec<u32>>,
+    pub(super) again: Rebuilt,
     /// Frames that found no slot, and until when each waits for one.
     waiting: VecDeque<(RecordedFrame, Instant)>,
 }
 
-/// What became of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
-    Published,
-    Skipped,
-    /// None of the streams that were asked for is in it.
-    LeftOut,
-    NoSlot,
-}
-
 impl Live {
-    pub(super) const fn new(region: String, segment: u32, session_id: u64, server: Server) -> Self {
-        Self { region, segment, session_id, directory_len: 0, server, wanted: None, waiting: VecDeque::new() }
+    pub(super) const fn new(region: String, segment: u32, session_id: u64, again: Rebuilt) -> Self {
+        Self { region, segment, session_id, again, waiting: VecDeque::new() }
     }
 
-    /// Finds the streams that are wanted in the directory as it is now.
-    pub(super) fn choose(&mut self, streams: &[String]) {
-        let chosen = |d: &Directory| {
-            let named = |id: u32, name: &str| streams.iter().any(|s| s == name || s.parse() == Ok(id));
-            d.streams.iter().filter(|s| named(s.id, &s.name_lossy())).map(|s| s.id).collect()
-        };
-        self.wanted = (!streams.is_empty()).then(|| chosen(&self.server.directory()));
+    pub(super) const fn server(&self) -> &Server {
+        &self.again.server
+    }
+
+    /// Adds to the directory, if that is where its copy ends.
+    pub(super) fn add_to_directory(&mut self, at: usize, added: &[u8], options: &PlayOptions) -> Result<(), PlayError> {
+        let fail = |source| PlayError::Directory { name: self.region.clone(), source };
+        if self.again.add_to_directory(at, added).map_err(fail)? {
+            self.again.choose(&options.streams);
+        }
+        Ok(())
     }
 
     /// Forgets the frames that wait.
@@ -94,39 +84,17 @@ impl Live {
 
     /// Publishes a frame now.
     pub(super) fn put(&mut self, frame: &RecordedFrame, options: &PlayOptions) -> Result<Put, PlayError> {
-        let frame_id = frame.head.frame_id;
-        let name = self.region.clone();
-        let fail = |source: Box<dyn std::error::Error + Send + Sync>| PlayError::Frame { name, frame_id, source };
-        if frame.payload().is_empty() {
-            return Ok(Put::Skipped);
-        }
-        let wanted = |ids: &Vec<u32>| {
-            let all = Streams::new(frame.payload()).map_while(Result::ok);
-            all.filter(|s| ids.contains(&s.stream_id)).collect::<Vec<_>>()
-        };
-        let part = self.wanted.as_ref().map(wanted);
-        // Nothing of it was asked for.
-        if part.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(Put::LeftOut);
-        }
-        let mut slot = match self.server.begin_frame() {
-            Ok(slot) => slot,
-            Err(BeginError::NoFreeSlot { .. }) => return Ok(Put::NoSlot),
-            Err(e) => return Err(fail(Box::new(e))),
-        };
-        let appended = match &part {
-            None => slot.append_records(frame.payload(), frame.head.tlv_count),
-            Some(part) => part.iter().try_for_each(|s| slot.append_raw(s.stream_id, s.elem_count, s.data)),
-        };
-        match appended {
-            Ok(()) => {}
-            // A recording that contradicts itself: the frame is larger than its region.
-            Err(AppendError::Records { .. }) => return Ok(Put::Skipped),
-            Err(_) if part.is_some() => return Ok(Put::Skipped),
-            Err(e) => return Err(fail(Box::new(e))),
-        }
-        let checksum = frame.head.checksum.is_some() || options.checksum == Some(Checksum::Always);
-        slot.publish_recorded(frame.head.sim_time(), checksum).map_err(|e| fail(Box::new(e)))?;
-        Ok(Put::Published)
+        let put = self.again.put(&Again {
+            payload: frame.payload(),
+            tlv_count: frame.head.tlv_count,
+            sim_time: frame.head.sim_time(),
+            checksum: frame.head.checksum.is_some() || options.checksum == Some(Checksum::Always),
+            mark: None,
+        });
+        put.map_err(|source| PlayError::Frame {
+            name: self.region.clone(),
+            frame_id: frame.head.frame_id,
+            source: Box::new(source),
+        })
     }
 }

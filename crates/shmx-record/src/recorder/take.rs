@@ -7,7 +7,7 @@ use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
 use shmx::abi::extension::PublishTime;
 use shmx::error::{OpenError, ReadError};
-use shmx::{ControlTap, Frame, OwnedFrame, SeenControl, SeenControls, ServerState, Start, Tap, Verify};
+use shmx::{ControlTap, Frame, OwnedFrame, SeenControl, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -125,18 +125,6 @@ fn with_causes(e: &dyn std::error::Error) -> String {
         cause = c.source();
     }
     text
-}
-
-/// Whether and how the region has ended.
-fn end_of(tap: &Tap) -> Option<EndReason> {
-    match tap.state() {
-        ServerState::Closed => Some(EndReason::Closed),
-        ServerState::Died => Some(EndReason::Died),
-        _ if tap.header().session_id != tap.session_id() => Some(EndReason::SessionChanged),
-        // What is cut short must not be touched any more.
-        _ if !tap.is_current() || !tap.is_whole() => Some(EndReason::Replaced),
-        _ => None,
-    }
 }
 
 /// Takes what is in the rings at one moment: until when, and up to which frame of each region.
@@ -314,7 +302,7 @@ impl Taker<'_> {
         let Some(tap) = source.tap.as_mut() else { return Next::More };
         if Instant::now() >= source.next_look {
             source.next_look = Instant::now() + LOOK_EVERY;
-            let ended = end_of(tap);
+            let ended = EndReason::of(tap);
             if let Ok(Some(dir)) = tap.directory_changed() {
                 let _ = self.work.send(Work::Directory { region: i, bytes: dir.bytes.clone() });
             }

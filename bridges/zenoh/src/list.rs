@@ -1,0 +1,85 @@
+//! `shmx bridge ls`: what other bridges offer.
+
+use crate::config::{Config, Place};
+use crate::network::Network;
+use crate::say::print;
+use clap::Args;
+use serde_json::json;
+use shmx_bridge::ask_offers;
+use shmx_bridge::wire::Offer;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+/// Options of `ls`.
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    place: Place,
+    /// How long to wait for bridges that are slow to answer, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    timeout: f64,
+    /// One line of JSON for each region.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often it asks again while nobody has answered: the link may not stand yet.
+const AGAIN: Duration = Duration::from_millis(200);
+
+pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
+    let config = Config::read(&ls.place)?.asking();
+    let network = Network::open(&config.zenoh)?;
+    let timeout = Duration::try_from_secs_f64(ls.timeout).unwrap_or(Duration::from_secs(2));
+    let end = Instant::now() + timeout;
+    let mut answers = Vec::new();
+    while answers.is_empty() && Instant::now() < end {
+        answers = ask_offers(&*network, end.saturating_duration_since(Instant::now()))?;
+        if answers.is_empty() {
+            std::thread::sleep(AGAIN.min(end.saturating_duration_since(Instant::now())));
+        }
+    }
+    if answers.is_empty() {
+        let place = &config.zenoh["connect"]["endpoints"];
+        anyhow::bail!("no bridge answers at {place}; see whether one runs there, and what it listens on");
+    }
+    let mut text = String::new();
+    if !ls.json {
+        let _ = writeln!(
+            text,
+            "{:<24} {:<28} {:>9} {:>7} {:>10} {:>5}  CONTROL",
+            "HOST", "REGION", "FRAME", "STREAMS", "PUBLISHED", "PEERS"
+        );
+    }
+    for (peer, offers) in answers {
+        match offers {
+            Ok(offers) => offers.regions.iter().for_each(|o| line(&mut text, ls.json, &peer.host, o)),
+            Err(e) if ls.json => {
+                let _ = writeln!(text, "{}", json!({ "host": peer.host, "error": e.to_string() }));
+            }
+            Err(e) => {
+                let _ = writeln!(text, "{:<24} {e}", peer.host);
+            }
+        }
+    }
+    print(&text)
+}
+
+fn line(text: &mut String, as_json: bool, host: &str, o: &Offer) {
+    let region = o.region.escape_debug().to_string();
+    let _ = if as_json {
+        let (session, g) = (format!("{:016x}", o.session), o.geometry);
+        writeln!(
+            text,
+            "{}",
+            json!({
+                "host": host, "region": o.region, "session": session, "frame_bytes_cap": g.frame_bytes_cap,
+                "slots": g.slots, "streams": o.streams, "published": o.published, "peers": o.peers,
+                "control": o.control,
+            })
+        )
+    } else {
+        let control = if o.control { "yes" } else { "no" };
+        let (frame, streams, published, peers) = (o.geometry.frame_bytes_cap, o.streams, o.published, o.peers);
+        writeln!(text, "{host:<24} {region:<28} {frame:>9} {streams:>7} {published:>10} {peers:>5}  {control}")
+    };
+}

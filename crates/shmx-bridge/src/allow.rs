@@ -1,0 +1,42 @@
+//! Which names are meant: names, and patterns of names.
+
+use serde::Deserialize;
+use shmx_record::Selection;
+
+/// Names or patterns, as the recorder's: `*` stands for any characters, `?` for one.
+///
+/// ```
+/// use shmx_bridge::Patterns;
+///
+/// let some = Patterns::new(["camera", "lidar-*"]);
+/// assert!(some.matches("camera") && some.matches("lidar-front") && !some.matches("camera2"));
+/// assert!(!Patterns::default().matches("camera"), "nothing is allowed that is not named");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<String>")]
+pub struct Patterns(Selection);
+
+impl Patterns {
+    /// These names and patterns; a leading `/` is dropped, as in names of regions.
+    pub fn new<T: Into<String>>(patterns: impl IntoIterator<Item = T>) -> Self {
+        Self(Selection { patterns: patterns.into_iter().map(Into::into).collect(), except: Vec::new() })
+    }
+
+    /// Whether one of them matches the whole name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.has(name)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.patterns.is_empty()
+    }
+}
+
+impl From<Vec<String>> for Patterns {
+    fn from(patterns: Vec<String>) -> Self {
+        Self::new(patterns)
+    }
+}

@@ -1,0 +1,383 @@
+//! A region out of what another host sends.
+
+use crate::body::{BodyError, payload_of};
+use crate::check::{Unsound, check};
+use crate::clock::Estimate;
+use crate::codec::Codecs;
+use crate::keys::Peer;
+use crate::mark::{MARK_BYTES, MARK_NAME, Origin, Source};
+use crate::wire::{Addition, Body, FROM, Frame, Welcome};
+use serde::Serialize;
+use shmx::abi::directory::Directory as Entries;
+use shmx::abi::{self, TLV_ALIGN};
+use shmx::error::{CreateError, StaticError};
+use shmx::{ControlMsg, Directory, ServerBuilder};
+use shmx_record::{Again, Put, PutError, Rebuilt, Segment};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// How mirrors are made.
+#[derive(Clone, Debug)]
+pub struct MirrorOptions {
+    /// Permission bits. Default 0o600.
+    pub mode: u32,
+    /// Most bytes of a mirror. Default 1 GiB.
+    pub most_bytes: u64,
+    /// How long a frame waits for a slot that no reader holds. Default 20 ms.
+    pub slot_wait: Duration,
+}
+
+impl Default for MirrorOptions {
+    fn default() -> Self {
+        Self { mode: 0o600, most_bytes: 1 << 30, slot_wait: Duration::from_millis(20) }
+    }
+}
+
+/// A mirror could not be made, or cannot go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MirrorError {
+    /// What is offered is a mirror itself.
+    #[error("it is a mirror of `{region}` on {host} itself, and mirrors are not sent on")]
+    Mirror {
+        /// Of this host.
+        host: String,
+        /// Of this region.
+        region: String,
+    },
+    /// It would be too large.
+    #[error("the mirror would take {bytes} bytes and {most} are allowed; raise `mirror_bytes`, or do not import it")]
+    TooLarge {
+        /// Its bytes.
+        bytes: u64,
+        /// The most there may be.
+        most: u64,
+    },
+    /// Its measures or its directory make no region, or its name is taken.
+    #[error("cannot make the region `{name}`: {source}")]
+    Create {
+        /// The name.
+        name: String,
+        /// Why.
+        source: Box<CreateError>,
+    },
+    /// The directory cannot be added to.
+    #[error("cannot add to the directory: {0}")]
+    Directory(#[from] StaticError),
+    /// A part of the directory never came.
+    #[error("the directory has {have} bytes and byte {at} came next")]
+    Gap {
+        /// What there is.
+        have: usize,
+        /// What came.
+        at: usize,
+    },
+    /// The server failed.
+    #[error(transparent)]
+    Put(#[from] PutError),
+}
+
+/// A frame was not published.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RejectedFrame {
+    /// The data is not what was sent.
+    #[error("the checksum is wrong")]
+    Checksum,
+    /// It is of another session.
+    #[error("it is of session {0:016x}")]
+    Session(u64),
+    /// It does not fit the directory.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// It cannot be unpacked.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// It contradicts its region.
+    #[error("it does not fit into a frame of its region")]
+    Misfit,
+}
+
+/// Counts of a mirror, over all links to its origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MirrorCounts {
+    /// Frames published in the mirror.
+    pub published: u64,
+    /// Frames of the origin that did not come, by their ids: left out by the sender for newer ones, or lost.
+    pub missed: u64,
+    /// Messages that did not come, by their numbers; frames among them are in `missed`.
+    pub lost: u64,
+    /// Frames that came and were not published because something was wrong with them.
+    pub rejected: u64,
+    /// Frames that came and were not published because readers held every slot.
+    pub blocked: u64,
+    /// Bytes of messages that came.
+    pub bytes: u64,
+}
+
+/// What became of a frame that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is published, under this id.
+    Published(u64),
+    /// It is not newer than one that was published.
+    Old,
+    /// Readers hold every slot.
+    Blocked,
+}
+
+/// The mirror of a session of a region on another host.
+#[derive(Debug)]
+pub struct Mirror {
+    again: Rebuilt,
+    source: Source,
+    session: u64,
+    /// Most bytes of the origin's payload.
+    cap: u32,
+    mark_id: u32,
+    directory: Arc<Directory>,
+    slot_wait: Duration,
+    /// Id of the origin's frame that came last; 0 before the first.
+    last_id: u64,
+    counts: MirrorCounts,
+    scratch: Vec<u8>,
+}
+
+/// The server that makes the mirror, and the number of the stream that marks it.
+fn builder(name: &str, source: &Source, welcome: &Welcome<'_>, mode: u32) -> (ServerBuilder, u32) {
+    let g = welcome.geometry;
+    let mut segment = Segment::default();
+    segment.region.clone_from(&source.region);
+    (segment.session_id, segment.server_pid) = (welcome.session, welcome.server_pid);
+    (segment.features, segment.features_more) = (g.features, g.features_more);
+    (segment.slots, segment.reader_slots) = (g.slots, g.reader_slots);
+    segment.control_per_reader = g.control_per_reader;
+    let ids: Vec<u32> = Entries::new(welcome.directory).map_while(Result::ok).map(|e| e.stream_id).collect();
+    let mark = source.stream(&ids);
+    let mark_id = mark.id;
+    // The mark has room of its own, beyond what the origin can fill.
+    let entry = (mark.name.len() + mark.extra.len() + 64).next_multiple_of(64) as u32;
+    segment.static_bytes_cap = g.static_bytes_cap.saturating_add(entry);
+    let cap = g.frame_bytes_cap.checked_next_multiple_of(TLV_ALIGN).unwrap_or(u32::MAX);
+    segment.frame_bytes_cap = cap.saturating_add(MARK_BYTES);
+    (segment.server(name, welcome.directory).stream(mark, 1).mode(mode), mark_id)
+}
+
+impl Mirror {
+    /// Makes the region.
+    ///
+    /// # Errors
+    ///
+    /// [`MirrorError`].
+    pub fn create(
+        name: &str,
+        peer: &Peer,
+        region: &str,
+        welcome: &Welcome<'_>,
+        options: &MirrorOptions,
+    ) -> Result<Self, MirrorError> {
+        let source = Source::new(peer, region, welcome.session);
+        let fail = |source: CreateError| MirrorError::Create { name: name.to_owned(), source: Box::new(source) };
+        let entries = || Entries::new(welcome.directory).map_while(Result::ok);
+        if let Some(mark) = entries().find(|e| e.name == MARK_NAME.as_bytes()) {
+            let (host, region) = Source::of_extra(mark.extra).map_or_else(Default::default, |s| (s.host, s.region));
+            return Err(MirrorError::Mirror { host, region });
+        }
+        let (builder, mark_id) = builder(name, &source, welcome, options.mode);
+        let bytes = builder.layout().map_err(fail)?.total_bytes().into();
+        if bytes > options.most_bytes {
+            return Err(MirrorError::TooLarge { bytes, most: options.most_bytes });
+        }
+        let server = builder.create().map_err(fail)?;
+        let directory = server.directory();
+        Ok(Self {
+            again: Rebuilt::new(server, welcome.directory.len()),
+            source,
+            session: welcome.session,
+            cap: welcome.geometry.frame_bytes_cap,
+            mark_id,
+            directory,
+            slot_wait: options.slot_wait,
+            last_id: 0,
+            counts: MirrorCounts::default(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Name of the region.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.again.server.name()
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The origin's session.
+    #[must_use]
+    pub const fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Id of the origin's frame that came last.
+    #[must_use]
+    pub const fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    /// Counts so far.
+    #[must_use]
+    pub const fn counts(&self) -> MirrorCounts {
+        self.counts
+    }
+
+    /// Notes that messages with these numbers never came.
+    pub const fn lost(&mut self, messages: u64) {
+        self.counts.lost = self.counts.lost.saturating_add(messages);
+    }
+
+    /// Notes how many frames the origin's session had in all.
+    pub const fn ended(&mut self, published: u64) {
+        self.counts.missed = self.counts.missed.saturating_add(published.saturating_sub(self.last_id));
+        self.last_id = if published > self.last_id { published } else { self.last_id };
+    }
+
+    /// Adds streams to the directory; those that are there already are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`MirrorError`].
+    pub fn add(&mut self, addition: &Addition<'_>) -> Result<(), MirrorError> {
+        let (have, at) = (self.again.directory_len(), addition.at as usize);
+        let known = have.checked_sub(at).ok_or(MirrorError::Gap { have, at })?;
+        if let Some(new) = addition.bytes.get(known..).filter(|new| !new.is_empty()) {
+            self.again.add_to_directory(have, new)?;
+            self.directory = self.again.server.directory();
+        }
+        Ok(())
+    }
+
+    /// Publishes a frame, if it is what the origin's producer could have written.
+    ///
+    /// The outer error means that the mirror cannot go on, the inner one that the frame is rejected.
+    ///
+    /// # Errors
+    ///
+    /// [`MirrorError`].
+    pub fn accept(
+        &mut self,
+        frame: &Frame<'_>,
+        clocks: Option<Estimate>,
+        codecs: &dyn Codecs,
+    ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
+        let (Body::Whole(body) | Body::Parts(body)) = frame.body;
+        self.counts.bytes = self.counts.bytes.saturating_add(body.len() as u64);
+        if frame.session != self.session {
+            return Ok(self.reject(RejectedFrame::Session(frame.session)));
+        }
+        if !frame.is_whole() {
+            return Ok(self.reject(RejectedFrame::Checksum));
+        }
+        self.add(&frame.addition)?;
+        if frame.frame_id <= self.last_id {
+            return Ok(Ok(Accepted::Old));
+        }
+        if self.last_id > 0 {
+            self.counts.missed = self.counts.missed.saturating_add(frame.frame_id - self.last_id - 1);
+        }
+        self.last_id = frame.frame_id;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let done = self.publish(frame, clocks, codecs, &mut scratch);
+        self.scratch = scratch;
+        match done? {
+            Ok(accepted) => Ok(Ok(accepted)),
+            Err(e) => Ok(self.reject(e)),
+        }
+    }
+
+    fn reject(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {
+        self.counts.rejected += 1;
+        Err(e)
+    }
+
+    fn publish(
+        &mut self,
+        frame: &Frame<'_>,
+        clocks: Option<Estimate>,
+        codecs: &dyn Codecs,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
+        let (payload, tlv_count): (&[u8], u32) = match frame.body {
+            Body::Whole(payload) => {
+                if let Err(e) = check(payload, frame.tlv_count, self.cap, &self.directory) {
+                    return Ok(Err(e.into()));
+                }
+                // Its last record may lack its padding, and one more follows.
+                if payload.len().is_multiple_of(TLV_ALIGN as usize) {
+                    (payload, frame.tlv_count)
+                } else {
+                    scratch.clear();
+                    scratch.extend_from_slice(payload);
+                    scratch.resize(payload.len().next_multiple_of(TLV_ALIGN as usize), 0);
+                    (scratch, frame.tlv_count)
+                }
+            }
+            Body::Parts(parts) => match payload_of(parts, self.cap, &self.directory, codecs, scratch) {
+                Ok(count) => match check(scratch, count, self.cap, &self.directory) {
+                    Ok(()) => (scratch, count),
+                    Err(e) => return Ok(Err(e.into())),
+                },
+                Err(e) => return Ok(Err(e.into())),
+            },
+        };
+        let known = clocks.filter(|_| frame.published_ns > 0);
+        let origin = Origin {
+            frame_id: frame.frame_id,
+            session: frame.session,
+            published_ns: frame.published_ns,
+            here_ns: known.map_or(0, |e| e.here(frame.published_ns)),
+            error_ns: known.map_or(0, |e| e.error_ns),
+        };
+        let words = origin.to_words().map(u64::to_ne_bytes);
+        let again = Again {
+            payload,
+            tlv_count,
+            sim_time: f64::from_bits(frame.sim_time_bits),
+            checksum: frame.has_checksum,
+            mark: Some((self.mark_id, 1, words.as_flattened())),
+        };
+        let end = Instant::now() + self.slot_wait;
+        loop {
+            match self.again.put(&again) {
+                Ok(Put::Published(id)) => {
+                    self.counts.published += 1;
+                    return Ok(Ok(Accepted::Published(id)));
+                }
+                Ok(Put::NoSlot) if Instant::now() < end => std::thread::sleep(Duration::from_micros(200)),
+                Ok(Put::NoSlot) => {
+                    self.counts.blocked += 1;
+                    return Ok(Ok(Accepted::Blocked));
+                }
+                Ok(Put::Skipped | Put::LeftOut) | Err(PutError::Append(_)) => return Ok(Err(RejectedFrame::Misfit)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Messages that readers of the mirror have sent, those between programs of the reference aside. Also clears up after
+    /// dead readers.
+    pub fn poll_control(&self, most: usize) -> Vec<ControlMsg> {
+        let batch = self.again.server.poll_control(most);
+        let carried = |m: &ControlMsg| m.ty >= abi::TLV_CONTROL_USER && !OWN_TYPES.contains(&m.ty);
+        batch.messages.into_iter().filter(carried).collect()
+    }
+}
+
+/// Types of messages that mean something to one region only: the reference's words between its programs, and what this
+/// bridge puts before messages from elsewhere.
+const OWN_TYPES: [u32; 4] = [0x4845_4C4F, 0x4842_5254, 0x4259_455F, FROM];

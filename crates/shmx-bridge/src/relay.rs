@@ -1,0 +1,437 @@
+//! One region on its way to one peer: a tap, and what of it may be sent when.
+
+use crate::allow::Patterns;
+use crate::body::{Compress, Selection};
+use crate::clock::now_ns;
+use crate::codec::Codecs;
+use crate::flow::{Bounds, Flow, Ready};
+use crate::mark::is_mirror;
+use crate::wire::{Addition, Attach, Body, Data, Ended, Frame, Geometry, Refused, Welcome, Why, Wish};
+use serde::{Deserialize, Serialize};
+use shmx::abi::hash;
+use shmx::error::ReadError;
+use shmx::{Directory, Frame as Taken, Start, Tap};
+use shmx_record::EndReason;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Regions of a host that others may have, and what of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Export {
+    /// Their names, or patterns.
+    pub regions: Patterns,
+    /// Most frames per second; 0 for any number.
+    pub rate: f64,
+    /// Most bytes per second and peer; 0 for any number.
+    pub bytes_per_second: u64,
+    /// Only these streams, by name or number; all if there are none.
+    pub streams: Vec<String>,
+    /// How streams are compressed; the first that fits a stream counts.
+    pub compress: Vec<Compress>,
+    /// Every frame in order where the link carries it, if the peer wants that.
+    pub every: bool,
+    /// Take control messages of peers' readers to the region.
+    pub control: bool,
+}
+
+/// Least time between two frames at a rate.
+pub(crate) fn interval_of(rate: f64) -> Duration {
+    if rate > 0.0 { Duration::try_from_secs_f64(rate.recip()).unwrap_or(Duration::MAX) } else { Duration::ZERO }
+}
+
+/// What a peer gets, by the host's terms and its own wish.
+#[must_use]
+pub fn bounds_of(terms: &Export, wish: &Wish) -> (bool, Bounds) {
+    let every = terms.every && wish.every;
+    let base = if every { Bounds::EVERY } else { Bounds::NEWEST };
+    let least = |a: u64, b: u64| if a == 0 || b == 0 { a.max(b) } else { a.min(b) };
+    // A day is as good as never, and can be added to any instant.
+    let interval = interval_of(terms.rate).max(Duration::from_nanos(wish.interval_ns)).min(Duration::from_secs(86400));
+    let bytes_per_second = least(terms.bytes_per_second, wish.bytes_per_second);
+    (every, Bounds { interval, bytes_per_second, ..base })
+}
+
+/// Counts of what is sent to one peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RelayCounts {
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames left out: for newer ones, or by a rate, or because none of the chosen streams is in them.
+    pub left_out: u64,
+    /// Frames rejected as damaged in the region.
+    pub rejected: u64,
+    /// Bytes of messages.
+    pub bytes: u64,
+    /// Messages given up as lost.
+    pub lost: u64,
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Send the message that was written.
+    Send,
+    /// Nothing; look again at once.
+    Again,
+    /// There is no news; [`Relay::rest`].
+    NoNews,
+    /// A rate or an answer is waited for, no longer than until then.
+    Until(Instant),
+    /// Send the message that was written; it is the last.
+    End(EndReason),
+}
+
+/// How often the producer's life is looked at while there is no news.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// One region on its way to one peer. It sends nothing itself: [`Relay::turn`] writes messages.
+pub struct Relay {
+    tap: Tap,
+    flow: Flow,
+    every: bool,
+    control: bool,
+    window: u32,
+    terms: Export,
+    wish: Wish,
+    codecs: Arc<dyn Codecs>,
+    selection: Selection,
+    /// Generation of the directory that the selection was made for.
+    generation: Option<u32>,
+    /// Bytes of the directory that the peer has for sure, and by which message it will have more.
+    known: usize,
+    told: VecDeque<(u64, usize)>,
+    looked: Instant,
+    /// The producer was seen to be gone; frames that it left may still be taken.
+    ending: bool,
+    counts: RelayCounts,
+    /// When the last frames were published and taken, for guessing when the next one comes.
+    pace: Pace,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("region", &self.tap.name()).field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+fn refuse(why: Why, what: impl std::fmt::Display) -> Refused {
+    Refused::new(why, what.to_string())
+}
+
+impl Relay {
+    /// Opens the region that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: what the peer is told.
+    pub fn open(ask: &Attach, terms: &Export, codecs: Arc<dyn Codecs>) -> Result<Self, Refused> {
+        let (every, bounds) = bounds_of(terms, &ask.wish);
+        let (session_id, frame_id) = (ask.session, ask.after);
+        let start = if every && frame_id > 0 { Start::After { session_id, frame_id } } else { Start::Newest };
+        let tap = Tap::options().start(start).open(&ask.region);
+        let tap = tap.map_err(|e| refuse(Why::NoSuchRegion, format_args!("`{}` cannot be opened: {e}", ask.region)))?;
+        if tap.session_id() != ask.session {
+            return Err(refuse(Why::NoSuchRegion, format_args!("`{}` has begun anew", ask.region)));
+        }
+        let directory = tap.directory().map_err(|e| refuse(Why::Trouble, e))?;
+        if is_mirror(&directory) {
+            return Err(refuse(Why::NoSuchRegion, format_args!("`{}` is a mirror itself", ask.region)));
+        }
+        Ok(Self {
+            tap,
+            flow: Flow::new(bounds),
+            every,
+            control: terms.control,
+            window: bounds.messages,
+            terms: terms.clone(),
+            wish: ask.wish.clone(),
+            codecs,
+            selection: Selection::default(),
+            generation: None,
+            known: directory.bytes.len(),
+            told: VecDeque::new(),
+            looked: Instant::now(),
+            ending: false,
+            counts: RelayCounts::default(),
+            pace: Pace::default(),
+        })
+    }
+
+    /// Counts so far.
+    #[must_use]
+    pub fn counts(&self) -> RelayCounts {
+        RelayCounts { lost: self.flow.lost(), ..self.counts }
+    }
+
+    /// Frames that the region has published.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.tap.last_id().saturating_add(self.tap.behind())
+    }
+
+    /// Grants the region: its measures, its directory, and the newest frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: what the peer is told instead.
+    pub fn welcome(&mut self, now: Instant) -> Result<Vec<u8>, Refused> {
+        let mut first = Vec::new();
+        // One that is damaged is left out; the next one comes soon.
+        let has_first = self.take(now, &mut first, true).unwrap_or(false);
+        let directory = self.tap.directory().map_err(|e| refuse(Why::Trouble, e))?;
+        if !has_first {
+            first.clear();
+            self.known = directory.bytes.len();
+        }
+        let layout = self.tap.layout();
+        let (features, features_more) = self.tap.features().to_wire();
+        let geometry = Geometry {
+            slots: layout.slots(),
+            reader_slots: layout.reader_slots(),
+            static_bytes_cap: layout.static_bytes_cap(),
+            frame_bytes_cap: layout.frame_bytes_cap(),
+            control_per_reader: layout.control_per_reader(),
+            features,
+            features_more,
+        };
+        let extended = self.tap.features().is_extended();
+        let welcome = Welcome {
+            session: self.tap.session_id(),
+            server_pid: if extended { self.tap.header().ext_server_pid } else { 0 },
+            geometry,
+            every: self.every,
+            window: self.window,
+            control: self.control,
+            directory: directory.bytes.get(..self.known).unwrap_or(&directory.bytes),
+            first: &first,
+        };
+        Ok(welcome.encode())
+    }
+
+    /// All messages up to this one have come.
+    pub fn acked(&mut self, seq: u64, now: Instant) {
+        if seq >= self.flow.next_seq() {
+            return;
+        }
+        self.flow.acked(seq, now);
+        while let Some(&(number, len)) = self.told.front()
+            && number <= seq
+        {
+            self.known = self.known.max(len);
+            self.told.pop_front();
+        }
+    }
+
+    /// What is to be done now; messages are written to `out`.
+    pub fn turn(&mut self, now: Instant, out: &mut Vec<u8>) -> Turn {
+        match self.flow.ready(now) {
+            Ready::Now => {}
+            // Not even looked at: what is published meanwhile costs nothing.
+            Ready::At(at) | Ready::AfterAck(at) => return Turn::Until(at),
+        }
+        match self.take(now, out, false) {
+            Ok(true) => Turn::Send,
+            Ok(false) => self.idle(now, out),
+            Err(ReadError::SessionChanged) => self.end(EndReason::SessionChanged, out),
+            Err(_) => {
+                self.counts.rejected += 1;
+                Turn::Again
+            }
+        }
+    }
+
+    /// Sleeps until there may be news, no longer than `at_most`.
+    pub fn rest(&mut self, at_most: Duration) {
+        if self.tap.can_sleep() {
+            self.tap.sleep(at_most);
+        } else {
+            std::thread::sleep(self.pace.pause(now_ns(), self.tap.pause()).min(at_most));
+        }
+    }
+
+    fn idle(&mut self, now: Instant, out: &mut Vec<u8>) -> Turn {
+        if now.saturating_duration_since(self.looked) < LOOK {
+            return Turn::NoNews;
+        }
+        self.looked = now;
+        match EndReason::of(&self.tap) {
+            // A frame published just before the end is still taken.
+            Some(_) if !std::mem::replace(&mut self.ending, true) => {
+                self.looked = now.checked_sub(LOOK).unwrap_or(now);
+                return Turn::Again;
+            }
+            Some(reason) => return self.end(reason, out),
+            None => self.ending = false,
+        }
+        let Ok(directory) = self.tap.directory() else { return Turn::NoNews };
+        let told = self.told.back().map_or(self.known, |t| t.1);
+        let Some(bytes) = directory.bytes.get(told..).filter(|b| !b.is_empty()) else { return Turn::NoNews };
+        let addition = Addition { at: told as u32, bytes };
+        let seq = self.flow.next_seq();
+        Data::Directory { seq, session: self.tap.session_id(), addition }.encode(out);
+        self.told.push_back((seq, directory.bytes.len()));
+        self.sent(out, now);
+        Turn::Send
+    }
+
+    /// What is sent when nothing more will be.
+    fn end(&self, reason: EndReason, out: &mut Vec<u8>) -> Turn {
+        let (seq, session) = (self.flow.next_seq(), self.tap.session_id());
+        Data::End(Ended { seq, session, published: self.published(), reason: reason.to_string() }).encode(out);
+        Turn::End(reason)
+    }
+
+    fn sent(&mut self, out: &[u8], now: Instant) {
+        self.flow.send(out.len() as u64, now);
+        self.counts.bytes = self.counts.bytes.saturating_add(out.len() as u64);
+    }
+
+    /// Takes a frame, if there is one, and writes its message.
+    fn take(&mut self, now: Instant, out: &mut Vec<u8>, first: bool) -> Result<bool, ReadError> {
+        let session = self.tap.session_id();
+        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, .. } = self;
+        let newest = first || !self.every;
+        let Some(frame) = (if newest { tap.try_wait()? } else { tap.try_next()? }) else { return Ok(false) };
+        counts.left_out = counts.left_out.saturating_add(frame.missed_before());
+        // After the frame: it lists at least what the frame needs.
+        let Ok(directory) = frame.directory() else { return Ok(false) };
+        if *generation != Some(directory.generation) {
+            *selection = Selection::new(&directory, [&terms.streams, &wish.streams], &terms.compress, wish.codecs);
+            *generation = Some(directory.generation);
+        }
+        let now_ns = now_ns();
+        let age = frame.age().map_or(0, |age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+        let published_ns = if frame.age().is_some() { now_ns.saturating_sub(age) } else { 0 };
+        pace.taken(frame.frame_id(), published_ns, now_ns);
+        if first {
+            self.known = directory.bytes.len();
+        }
+        let told = self.known;
+        let mut body = Vec::new();
+        let (seq, addition) = (self.flow.next_seq(), addition(&directory, told));
+        let message = match message(&frame, selection, &**codecs, &mut body) {
+            Some((tlv_count, checksum, body)) => Frame {
+                seq,
+                frame_id: frame.frame_id(),
+                session,
+                sim_time_bits: frame.sim_time().to_bits(),
+                published_ns,
+                tlv_count,
+                has_checksum: frame.stored_checksum().is_some(),
+                addition,
+                checksum,
+                body,
+            },
+            None => {
+                counts.left_out += 1;
+                return Ok(false);
+            }
+        };
+        message.encode(out);
+        counts.sent += 1;
+        drop(frame);
+        if !addition.bytes.is_empty() {
+            self.told.push_back((seq, directory.bytes.len()));
+        }
+        self.sent(out, now);
+        Ok(true)
+    }
+}
+
+fn addition(directory: &Directory, known: usize) -> Addition<'_> {
+    match directory.bytes.get(known..) {
+        Some(bytes) if !bytes.is_empty() => Addition { at: known as u32, bytes },
+        _ => Addition::default(),
+    }
+}
+
+/// Records, checksum and body; `None` if none of the chosen streams is in the frame.
+fn message<'a>(
+    frame: &'a Taken<'_>,
+    selection: &Selection,
+    codecs: &dyn Codecs,
+    body: &'a mut Vec<u8>,
+) -> Option<(u32, u32, Body<'a>)> {
+    if selection.whole {
+        let payload = frame.payload();
+        // The producer's own checksum goes all the way, where there is one.
+        let checksum = frame.stored_checksum().unwrap_or_else(|| hash::checksum32(payload));
+        return Some((frame.tlv_count(), checksum, Body::Whole(payload)));
+    }
+    let count = selection.encode(frame.payload(), codecs, body);
+    (count > 0).then(|| (count, hash::checksum32(body), Body::Parts(body)))
+}
+
+/// Guesses when the next frame comes, so that it is met without looking all the time.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<(u64, u64)>,
+    period_ns: u64,
+}
+
+impl Pace {
+    const CLOSE: Duration = Duration::from_micros(100);
+
+    fn taken(&mut self, frame_id: u64, published_ns: u64, now_ns: u64) {
+        let at = if published_ns > 0 { published_ns } else { now_ns };
+        if let Some((id, before)) = self.last
+            && let Some(period) = at.saturating_sub(before).checked_div(frame_id.saturating_sub(id))
+        {
+            // Little by little, as one frame may be late.
+            self.period_ns = if self.period_ns == 0 { period } else { (self.period_ns * 7 + period) / 8 };
+        }
+        self.last = Some((frame_id, at));
+    }
+
+    /// How long to look away; `otherwise` where nothing is known.
+    fn pause(&self, now_ns: u64, otherwise: Duration) -> Duration {
+        let Some((_, last)) = self.last.filter(|_| self.period_ns > 0) else { return otherwise };
+        let since = now_ns.saturating_sub(last);
+        let ahead = Duration::from_nanos(self.period_ns.saturating_sub(since));
+        match ahead.checked_sub(Self::CLOSE * 3) {
+            Some(ahead) => (ahead + Self::CLOSE).min(otherwise),
+            // About now. If it does not come, it is worth less and less to look.
+            None if since < self.period_ns.saturating_mul(2) => Self::CLOSE.min(otherwise),
+            None => otherwise,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_and_the_peer_both_have_a_say() {
+        let terms = Export { rate: 10.0, bytes_per_second: 1000, ..Export::default() };
+        let wish = Wish { every: true, interval_ns: 1, ..Wish::default() };
+        let (every, bounds) = bounds_of(&terms, &wish);
+        assert!(!every, "it is not allowed");
+        assert_eq!((bounds.interval, bounds.bytes_per_second), (Duration::from_millis(100), 1000));
+        let terms = Export { every: true, ..Export::default() };
+        let wish = Wish { bytes_per_second: 5, interval_ns: u64::MAX, ..wish };
+        let (every, bounds) = bounds_of(&terms, &wish);
+        assert!(every);
+        assert_eq!((bounds.interval, bounds.bytes_per_second), (Duration::from_secs(86400), 5));
+        assert_eq!(interval_of(f64::MIN_POSITIVE), Duration::MAX);
+    }
+
+    #[test]
+    fn a_steady_producer_is_met_without_looking_all_the_time() {
+        let ms = 1_000_000;
+        let otherwise = Duration::from_millis(5);
+        let mut pace = Pace::default();
+        assert_eq!(pace.pause(0, otherwise), otherwise);
+        for i in 1..20 {
+            pace.taken(i, i * 16 * ms, i * 16 * ms + 1);
+        }
+        let last = 19 * 16 * ms;
+        assert_eq!(pace.pause(last, otherwise), otherwise);
+        assert_eq!(pace.pause(last + 15 * ms, otherwise), Duration::from_micros(800));
+        assert_eq!(pace.pause(last + 16 * ms, otherwise), Pace::CLOSE);
+        assert_eq!(pace.pause(last + 40 * ms, otherwise), otherwise);
+    }
+}

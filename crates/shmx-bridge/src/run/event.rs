@@ -1,0 +1,169 @@
+//! What a bridge tells of its work.
+
+use crate::mirror::MirrorCounts;
+use crate::relay::RelayCounts;
+use serde::Serialize;
+use std::fmt;
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A region is offered.
+    Offered {
+        /// Its name.
+        region: String,
+    },
+    /// A region is not offered any more.
+    Withdrawn {
+        /// Its name.
+        region: String,
+    },
+    /// A peer gets a region.
+    Sending {
+        /// The region.
+        region: String,
+        /// The peer's host.
+        host: String,
+    },
+    /// A peer gets a region no more.
+    Sent {
+        /// The region.
+        region: String,
+        /// The peer's host.
+        host: String,
+        /// Why.
+        reason: String,
+        /// What it got.
+        counts: RelayCounts,
+    },
+    /// A mirror is about to be made: told before there is a region, so that whoever clears up after this process knows of
+    /// it in time.
+    Making {
+        /// Name of the mirror.
+        mirror: String,
+    },
+    /// There is a mirror. Its region has just been made.
+    Begun {
+        /// Name of the mirror.
+        mirror: String,
+        /// Host of the origin.
+        host: String,
+        /// The region there.
+        region: String,
+    },
+    /// A mirror has lost its origin, and waits for it.
+    Silent {
+        /// Name of the mirror.
+        mirror: String,
+        /// Why.
+        reason: String,
+    },
+    /// It has its origin again.
+    Back {
+        /// Name of the mirror.
+        mirror: String,
+    },
+    /// A mirror has ended.
+    Over {
+        /// Name of the mirror.
+        mirror: String,
+        /// Why.
+        reason: String,
+        /// What it was.
+        counts: MirrorCounts,
+    },
+    /// A bridge refuses a region.
+    Refused {
+        /// The bridge's host.
+        host: String,
+        /// The region.
+        region: String,
+        /// What it says.
+        text: String,
+    },
+    /// Something does not work, or was not accepted.
+    Trouble {
+        /// What it is about.
+        about: String,
+        /// What it is.
+        what: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offered { region } => write!(f, "offers `{region}`"),
+            Self::Withdrawn { region } => write!(f, "offers `{region}` no more"),
+            Self::Sending { region, host } => write!(f, "sends `{region}` to {host}"),
+            Self::Sent { region, host, reason, counts } => {
+                write!(f, "sends `{region}` to {host} no more: {reason}; {} frames sent", counts.sent)
+            }
+            Self::Making { mirror } => write!(f, "makes `{mirror}`"),
+            Self::Begun { mirror, host, region } => write!(f, "`{mirror}` mirrors `{region}` of {host}"),
+            Self::Silent { mirror, reason } => write!(f, "`{mirror}` has lost its origin: {reason}"),
+            Self::Back { mirror } => write!(f, "`{mirror}` has its origin again"),
+            Self::Over { mirror, reason, counts } => {
+                let c = counts;
+                write!(
+                    f,
+                    "`{mirror}` has ended: {reason}; {} frames, {} missed, {} rejected",
+                    c.published, c.missed, c.rejected
+                )
+            }
+            Self::Refused { host, region, text } => write!(f, "{host} refuses `{region}`: {text}"),
+            Self::Trouble { about, what } => write!(f, "{about}: {what}"),
+        }
+    }
+}
+
+/// A mirror as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MirrorStatus {
+    /// Name of the region.
+    pub mirror: String,
+    /// Host of the origin.
+    pub host: String,
+    /// The region there.
+    pub region: String,
+    /// Whether the origin is heard.
+    pub linked: bool,
+    /// Id of the origin's frame that came last.
+    pub origin_id: u64,
+    /// Frames that the origin had published when it was heard last.
+    pub origin_published: u64,
+    /// Counts.
+    pub counts: MirrorCounts,
+    /// Nanoseconds by which the origin's clock is ahead; absent if that is not known.
+    pub clock_ahead_ns: Option<i64>,
+    /// The most by which that is wrong.
+    pub clock_error_ns: Option<u64>,
+    /// Age of the last frame when it was published here, by that estimate; absent without it.
+    pub age_ns: Option<u64>,
+}
+
+/// A region on its way to a peer, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RelayStatus {
+    /// The region.
+    pub region: String,
+    /// The peer's host.
+    pub host: String,
+    /// Counts.
+    pub counts: RelayCounts,
+}
+
+/// All that a bridge does now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Regions that are offered.
+    pub offers: Vec<String>,
+    /// What is sent to whom.
+    pub sending: Vec<RelayStatus>,
+    /// Mirrors.
+    pub mirrors: Vec<MirrorStatus>,
+}

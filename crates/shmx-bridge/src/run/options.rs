@@ -1,0 +1,183 @@
+//! What a bridge is told.
+
+use crate::allow::Patterns;
+use crate::keys::is_host;
+use crate::mirror::MirrorOptions;
+use crate::relay::{Export, interval_of};
+use crate::wire::Wish;
+use serde::Deserialize;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Regions of other hosts that are mirrored here.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Import {
+    /// `HOST/REGION`, or patterns.
+    pub regions: Patterns,
+    /// The mirror's name: `{host}` and `{region}` stand for the origin's. Default `{host}.{region}`.
+    pub name: String,
+    /// Most frames per second; 0 for any number.
+    pub rate: f64,
+    /// Most bytes per second; 0 for any number.
+    pub bytes_per_second: u64,
+    /// Only these streams, by name or number; all if there are none.
+    pub streams: Vec<String>,
+    /// Every frame in order, where the other host allows it and the link carries it.
+    pub every: bool,
+}
+
+impl Default for Import {
+    fn default() -> Self {
+        let (rate, bytes_per_second, streams, every) = (0.0, 0, Vec::new(), false);
+        Self { regions: Patterns::default(), name: "{host}.{region}".into(), rate, bytes_per_second, streams, every }
+    }
+}
+
+impl Import {
+    /// What is asked for, of a bridge that can undo these codecs.
+    #[must_use]
+    pub fn wish(&self, codecs: u32) -> Wish {
+        let interval_ns = u64::try_from(interval_of(self.rate).as_nanos()).unwrap_or(u64::MAX);
+        let (every, bytes_per_second, streams) = (self.every, self.bytes_per_second, self.streams.clone());
+        Wish { every, codecs, interval_ns, bytes_per_second, streams }
+    }
+
+    /// The mirror's name.
+    #[must_use]
+    pub fn name_of(&self, host: &str, region: &str) -> String {
+        self.name.replace("{host}", host).replace("{region}", region)
+    }
+}
+
+/// What a bridge is told.
+///
+/// ```
+/// use shmx_bridge::{Export, Import, Options, Patterns};
+///
+/// let options = Options {
+///     host: "robot".into(),
+///     export: vec![Export { regions: Patterns::new(["camera"]), ..Export::default() }],
+///     import: vec![Import { regions: Patterns::new(["desk/*"]), ..Import::default() }],
+///     ..Options::default()
+/// };
+/// assert!(options.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Name of this host, as others see it.
+    pub host: String,
+    /// Regions that others may have; none if it is empty.
+    pub export: Vec<Export>,
+    /// Regions that are mirrored; none if it is empty.
+    pub import: Vec<Import>,
+    /// Most bytes of a mirror.
+    pub mirror_bytes: u64,
+    /// Permission bits of mirrors, as an octal number in words: `"0600"`.
+    pub mirror_mode: String,
+    /// Most mirrors.
+    pub mirrors: usize,
+    /// Most peers that regions are sent to, all regions together.
+    pub peers: usize,
+    /// Seconds after which a mirror ends whose origin is not heard any more.
+    pub end_after: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            export: Vec::new(),
+            import: Vec::new(),
+            mirror_bytes: 1 << 30,
+            mirror_mode: "0600".into(),
+            mirrors: 64,
+            peers: 64,
+            end_after: 5.0,
+        }
+    }
+}
+
+/// Options that make no bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The host has no name, or an impossible one.
+    #[error("`{0}` is no name for this host; set `host` to letters, digits, `-`, `_` and `.`, at most 63")]
+    Host(String),
+    /// There is nothing to do.
+    #[error("nothing is exported and nothing is imported; name regions under `export` or `import`")]
+    Nothing,
+    /// A rule names no region.
+    #[error("a rule under `{0}` names no regions")]
+    Rule(&'static str),
+    /// A number is impossible.
+    #[error("`{0}` is impossible; give a number from {1}")]
+    Number(&'static str, &'static str),
+    /// The permission bits are no octal number.
+    #[error("`mirror_mode` is `{0}`; give an octal number such as \"0600\"")]
+    Mode(String),
+}
+
+impl Options {
+    /// Whether they make a bridge.
+    ///
+    /// # Errors
+    ///
+    /// [`OptionsError`].
+    pub fn check(&self) -> Result<(), OptionsError> {
+        if !is_host(&self.host) {
+            return Err(OptionsError::Host(self.host.clone()));
+        }
+        if self.export.is_empty() && self.import.is_empty() {
+            return Err(OptionsError::Nothing);
+        }
+        if self.export.iter().any(|e| e.regions.is_empty()) {
+            return Err(OptionsError::Rule("export"));
+        }
+        if self.import.iter().any(|i| i.regions.is_empty()) {
+            return Err(OptionsError::Rule("import"));
+        }
+        let rates = self.export.iter().map(|e| e.rate).chain(self.import.iter().map(|i| i.rate));
+        if rates.into_iter().any(|r| !(r.is_finite() && r >= 0.0)) {
+            return Err(OptionsError::Number("rate", "0 on"));
+        }
+        if !(0.1..=86400.0).contains(&self.end_after) {
+            return Err(OptionsError::Number("end_after", "0.1 to 86400"));
+        }
+        self.mode()?;
+        Ok(())
+    }
+
+    fn mode(&self) -> Result<u32, OptionsError> {
+        let bits = u32::from_str_radix(self.mirror_mode.trim_start_matches("0o"), 8);
+        bits.ok().filter(|m| *m <= 0o777).ok_or_else(|| OptionsError::Mode(self.mirror_mode.clone()))
+    }
+
+    /// How mirrors are made.
+    #[must_use]
+    pub fn mirror(&self) -> MirrorOptions {
+        let mode = self.mode().unwrap_or(0o600);
+        MirrorOptions { mode, most_bytes: self.mirror_bytes, ..MirrorOptions::default() }
+    }
+
+    /// When a mirror ends whose origin is not heard any more.
+    #[must_use]
+    pub fn end_after(&self) -> Duration {
+        Duration::try_from_secs_f64(self.end_after).unwrap_or(Duration::from_secs(5))
+    }
+
+    /// The terms on which a region may leave; `None` if it may not.
+    #[must_use]
+    pub fn terms_of(&self, region: &str) -> Option<&Export> {
+        self.export.iter().find(|e| e.regions.matches(region))
+    }
+
+    /// The rule by which a region of another host is mirrored.
+    #[must_use]
+    pub fn import_of(&self, host: &str, region: &str) -> Option<&Import> {
+        let name = format!("{host}/{region}");
+        self.import.iter().find(|i| i.regions.matches(&name))
+    }
+}

@@ -1,0 +1,312 @@
+//! Peers that are of another version, talk rubbish, or lie.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Host, V, attach, exports, imports, origin, publish, serve, unique, until};
+use shmx::abi::frame::PayloadCursor;
+use shmx::abi::hash::checksum32;
+use shmx::{Client, Server};
+use shmx_bridge::fake::{Net, Node};
+use shmx_bridge::keys::Peer;
+use shmx_bridge::wire::{
+    Addition, Answer, Attach, AttachError, Back, Body, Data, Frame, Geometry, Refused, VERSION, Welcome, Why, Wish,
+};
+use shmx_bridge::{Backend, Event, Stands, Urgency, ask_offers};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_secs(20);
+
+fn ask(region: &str, session: u64) -> Attach {
+    Attach {
+        oldest: 1,
+        newest: 1,
+        peer: 1,
+        host: "test".into(),
+        attachment: 2,
+        region: region.into(),
+        session,
+        after: 0,
+        wish: Wish::default(),
+    }
+}
+
+fn refused(node: &Node, peer: &Peer, question: Vec<u8>) -> Refused {
+    let answers = until("an answer", || {
+        Some(node.ask(&peer.attach(), question.clone(), SHORT).unwrap()).filter(|a| !a.is_empty())
+    });
+    let Ok(Answer::Refused(refused)) = Answer::decode(&answers[0].1) else { panic!("not refused: {answers:?}") };
+    refused
+}
+
+#[test]
+fn other_versions_and_strangers_are_refused_clearly() {
+    let name = unique("version");
+    let server = serve(&name);
+    let hidden = unique("hidden");
+    let other = serve(&hidden);
+    let net = Net::default();
+    let robot = Host::start(&net, exports("robot", &name));
+    until("an offer", || (!robot.bridge.status().offers.is_empty()).then_some(()));
+    let (node, peer) = (net.host(), robot.bridge.peer());
+    let session = server.session_id();
+    let newer = Attach { oldest: VERSION + 1, newest: VERSION + 3, ..ask(&name, session) };
+    let said = refused(&node, peer, newer.encode());
+    assert_eq!((said.why, said.oldest, said.newest), (Why::Version, 1, VERSION));
+    assert!(said.text.contains("versions 2 to 4") && said.text.contains("use bridges of one version"), "{}", said.text);
+    assert_eq!(refused(&node, peer, b"GET / HTTP/1.1".to_vec()).why, Why::Unreadable);
+    // What is not named does not leave, whoever asks.
+    let said = refused(&node, peer, ask(&hidden, other.session_id()).encode());
+    assert_eq!((said.why, said.text), (Why::NoSuchRegion, format!("`{hidden}` is not offered")));
+    assert_eq!(refused(&node, peer, ask(&name, session + 1).encode()).why, Why::NoSuchRegion);
+    assert!(robot.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("another version"))));
+    let offers = ask_offers(&node, SHORT).unwrap();
+    let regions = &offers[0].1.as_ref().unwrap().regions;
+    assert_eq!((offers[0].0.host.as_str(), regions.len(), regions[0].region.as_str()), ("robot", 1, name.as_str()));
+    assert_eq!((regions[0].streams, regions[0].control), (2, false));
+}
+
+#[test]
+fn no_more_peers_than_allowed() {
+    let name = unique("peers");
+    let server = serve(&name);
+    let net = Net::default();
+    let robot = Host::start(&net, shmx_bridge::Options { peers: 3, ..exports("robot", &name) });
+    until("an offer", || (!robot.bridge.status().offers.is_empty()).then_some(()));
+    let (node, peer) = (net.host(), robot.bridge.peer().clone());
+    for attachment in 0..3 {
+        let ask = Attach { attachment, ..ask(&name, server.session_id()) };
+        let answers = node.ask(&peer.attach(), ask.encode(), SHORT).unwrap();
+        assert!(matches!(Answer::decode(&answers[0].1), Ok(Answer::Welcome(_))));
+    }
+    let more = Attach { attachment: 9, ..ask(&name, server.session_id()) };
+    assert_eq!(refused(&node, &peer, more.encode()).why, Why::Full);
+    // One that says goodbye makes room.
+    node.send(&peer.from(1, 0), Back::Bye.encode(), Urgency::Sign).unwrap();
+    until("room", || {
+        let answers = node.ask(&peer.attach(), more.encode(), SHORT).unwrap();
+        matches!(Answer::decode(&answers[0].1), Ok(Answer::Welcome(_))).then_some(())
+    });
+}
+
+/// An origin that says what a test wants.
+struct Liar {
+    node: Node,
+    peer: Peer,
+    /// Where the last that asked hears.
+    asked: Arc<Mutex<Vec<Attach>>>,
+    _stands: Vec<Stands>,
+}
+
+impl Liar {
+    fn new(net: &Net, region: &str, welcome: &Welcome<'_>) -> Self {
+        let (node, peer) = (net.host(), Peer { host: "liar".into(), id: 77 });
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (note, answer) = (asked.clone(), welcome.encode());
+        let tell = move |question: &[u8], respond: shmx_bridge::Respond| {
+            note.lock().unwrap().push(Attach::decode(question).unwrap());
+            respond(answer.clone());
+        };
+        let stands = vec![
+            node.answer(&peer.attach(), Box::new(tell)).unwrap(),
+            node.announce(&peer.region(region, welcome.session)).unwrap(),
+        ];
+        Self { node, peer, asked, _stands: stands }
+    }
+
+    fn send(&self, message: Vec<u8>) {
+        let to = until("a question", || self.asked.lock().unwrap().last().map(|a| self.peer.to(a.peer, a.attachment)));
+        self.node.send(&to, message, Urgency::Data).unwrap();
+    }
+
+    fn frame(&self, frame: &Frame<'_>) {
+        let mut out = Vec::new();
+        frame.encode(&mut out);
+        self.send(out);
+    }
+}
+
+fn payload(id: u32, count: u32, data: &[u8]) -> Vec<u8> {
+    let (mut payload, mut cursor) = (vec![0; 4096], PayloadCursor::new());
+    cursor.append(&mut payload, id, count, data).unwrap();
+    payload.truncate(cursor.used() as usize);
+    payload
+}
+
+fn frame(seq: u64, payload: &[u8]) -> Frame<'_> {
+    Frame {
+        seq,
+        frame_id: seq,
+        session: 5,
+        sim_time_bits: 0,
+        published_ns: 0,
+        tlv_count: 1,
+        has_checksum: false,
+        addition: Addition::default(),
+        checksum: checksum32(payload),
+        body: Body::Whole(payload),
+    }
+}
+
+fn geometry(server: &Server) -> Geometry {
+    let l = server.layout();
+    Geometry {
+        slots: l.slots(),
+        reader_slots: l.reader_slots(),
+        static_bytes_cap: l.static_bytes_cap(),
+        frame_bytes_cap: l.frame_bytes_cap(),
+        control_per_reader: l.control_per_reader(),
+        features: 0,
+        features_more: 0,
+    }
+}
+
+fn welcome<'a>(geometry: Geometry, directory: &'a [u8]) -> Welcome<'a> {
+    Welcome { session: 5, server_pid: 0, geometry, every: true, window: 8, control: false, directory, first: b"" }
+}
+
+#[test]
+fn nothing_is_published_that_a_producer_could_not_have_written() {
+    let model = serve(&unique("model"));
+    let directory = model.directory().bytes.clone();
+    let net = Net::default();
+    let region = unique("lies");
+    let liar = Liar::new(&net, &region, &welcome(geometry(&model), &directory));
+    let desk = Host::start(&net, imports("desk", "liar/*"));
+    let mut client = attach(&format!("liar.{region}"));
+    let good = payload(1, 1, &7_u64.to_ne_bytes());
+    let mut seq = 0;
+    let mut next_seq = || {
+        seq += 1;
+        seq
+    };
+    let unlisted = payload(9, 1, &[0; 8]);
+    let short = payload(1, 1, &[0; 4]);
+    let many = payload(1, u32::MAX, &[0; 8]);
+    let marked = payload(shmx_bridge::MARK_ID, 1, &[0; 40]);
+    let mut cut = good.clone();
+    cut[4] = 0xFF;
+    let bad: [&[u8]; 6] = [&unlisted, &short, &many, &marked, &cut, b""];
+    for payload in bad {
+        liar.frame(&frame(next_seq(), payload));
+    }
+    liar.frame(&Frame { checksum: 1, ..frame(next_seq(), &good) });
+    liar.frame(&Frame { session: 6, ..frame(next_seq(), &good) });
+    liar.frame(&Frame { tlv_count: 2, ..frame(next_seq(), &good) });
+    liar.frame(&Frame { body: Body::Parts(&good), ..frame(next_seq(), &good) });
+    for rubbish in [&b""[..], b"SHMB", b"SHMB\x02\0\x10\0", &[0; 1000]] {
+        liar.send(rubbish.to_vec());
+    }
+    liar.frame(&frame(next_seq(), &good));
+    let frame = client.next(SHORT).unwrap().expect("the one that is right");
+    assert_eq!((frame.value(V).unwrap(), origin(&frame).frame_id, frame.frame_id()), (7, 11, 1));
+    let c = until("counts", || desk.bridge.status().mirrors.first().map(|m| m.counts).filter(|c| c.published == 1));
+    assert_eq!((c.rejected, c.blocked), (10, 0), "{c:?}");
+}
+
+#[test]
+fn a_flood_fills_nothing_and_a_directory_with_a_hole_ends_the_mirror() {
+    let model = serve(&unique("model"));
+    let directory = model.directory().bytes.clone();
+    let net = Net::default();
+    let region = unique("flood");
+    let liar = Liar::new(&net, &region, &welcome(geometry(&model), &directory));
+    let desk = Host::start(&net, imports("desk", "liar/*"));
+    let client = attach(&format!("liar.{region}"));
+    let good = payload(1, 1, &7_u64.to_ne_bytes());
+    for seq in 1..5000 {
+        liar.frame(&frame(seq, &good));
+    }
+    let at = directory.len() as u32 + 16;
+    let mut out = Vec::new();
+    until("the end", || {
+        // Some may be dropped, as everything of a sender that does not keep to its window.
+        Data::Directory { seq: 6000, session: 5, addition: Addition { at, bytes: &[0; 16] } }.encode(&mut out);
+        liar.send(out.clone());
+        client.server_end()
+    });
+    until("it says so", || {
+        desk.has_told(|e| matches!(e, Event::Over { reason, .. } if reason.contains("the directory has"))).then_some(())
+    });
+}
+
+#[test]
+fn regions_that_cannot_be_or_are_too_large_are_not_made() {
+    let model = serve(&unique("model"));
+    let directory = model.directory().bytes.clone();
+    let good = geometry(&model);
+    let huge = Geometry { slots: 1 << 19, frame_bytes_cap: 4000, ..good };
+    let over = Geometry { frame_bytes_cap: u32::MAX, ..good };
+    for (geometry, directory, says) in [
+        (huge, &directory[..], "are allowed"),
+        (over, &directory[..], "cannot make the region"),
+        (Geometry { slots: 0, ..good }, &directory[..], "cannot make the region"),
+        (good, &directory[..directory.len() - 20], "cannot make the region"),
+    ] {
+        let net = Net::default();
+        let region = unique("huge");
+        let _liar = Liar::new(&net, &region, &welcome(geometry, directory));
+        let desk = Host::start(&net, imports("desk", "liar/*"));
+        until("it says so", || {
+            desk.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains(says))).then_some(())
+        });
+        assert!(Client::open(&format!("liar.{region}")).is_err());
+    }
+}
+
+#[test]
+fn a_mirror_that_is_offered_all_the_same_is_not_mirrored() {
+    let name = unique("mirrored");
+    let mut server = serve(&name);
+    publish(&mut server, 1);
+    let net = Net::default();
+    let _robot = Host::start(&net, exports("robot", &name));
+    let _desk = Host::start(&net, imports("desk", "robot/*"));
+    let mirror = attach(&format!("robot.{name}"));
+    let directory = mirror.directory().unwrap().bytes.clone();
+    let region = unique("again");
+    let _liar = Liar::new(&net, &region, &welcome(geometry(&server), &directory));
+    let lab = Host::start(&net, imports("lab", "liar/*"));
+    until("it says so", || {
+        lab.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("mirrors are not sent on")))
+            .then_some(())
+    });
+    assert!(Client::open(&format!("liar.{region}")).is_err());
+}
+
+#[test]
+fn rubbish_under_every_key_changes_nothing() {
+    let name = unique("rubbish");
+    let mut server = serve(&name);
+    let net = Net::default();
+    let robot = Host::start(&net, exports("robot", &name));
+    let desk = Host::start(&net, imports("desk", "robot/*"));
+    let mut client = attach(&format!("robot.{name}"));
+    let node = net.host();
+    let (from, to) = (robot.bridge.peer(), desk.bridge.peer());
+    let mut dice = fastrand::Rng::with_seed(7);
+    let presences = ["shmx/robot/x/region/a/b", "shmx/robot/0000000000000009/region/%/0000000000000001"];
+    let _stands: Vec<_> = presences.iter().map(|key| node.announce(key).unwrap()).collect();
+    for round in 0..500_u64 {
+        let len = dice.usize(..200);
+        let mut bytes: Vec<u8> = std::iter::repeat_with(|| dice.u8(..)).take(len).collect();
+        if dice.bool() && bytes.len() > 8 {
+            bytes[..8].copy_from_slice(&[b'S', b'H', b'M', b'B', 1, 0, dice.u8(..40), 0]);
+        }
+        let attachment = dice.u64(..4);
+        for key in [from.to(to.id, attachment), from.from(to.id, attachment), format!("shmx/{round}")] {
+            node.send(&key, bytes.clone(), Urgency::Data).unwrap();
+        }
+        let _ = node.ask(&from.attach(), bytes, SHORT).unwrap();
+    }
+    let id = publish(&mut server, 3);
+    let frame = client.next(SHORT).unwrap().unwrap();
+    assert_eq!((origin(&frame).frame_id, frame.value(V).unwrap()), (id, 3));
+}
+
+#[test]
+fn an_error_names_both_sides_versions() {
+    let e = AttachError::Versions { oldest: 8, newest: 9 };
+    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 1 to 1");
+}
