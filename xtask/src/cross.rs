@@ -341,16 +341,17 @@ impl<'p> Tools<'p> {
         // one, as always.
         std::fs::create_dir_all(self.prefix())?;
         let _ = self.wine_server("--persistent").status();
+        let mut boot = Command::new(WINE);
+        self.environment(&mut boot);
+        // Also where all is set up: it leaves services behind that stay as long as the server does, and a pipe that they
+        // inherit from a program would never end.
+        boot.args(["wineboot", "--init"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = boot.status().context("start wineboot")?;
+        ensure!(status.success(), "wineboot: {status}");
         let marker = self.prefix().join("ready");
         if marker.exists() {
             return Ok(());
         }
-        let mut boot = Command::new(WINE);
-        self.environment(&mut boot);
-        // It leaves services behind that stay as long as the server does: a pipe that they inherit never ends.
-        boot.args(["wineboot", "--init"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let status = boot.status().context("start wineboot")?;
-        ensure!(status.success(), "wineboot: {status}");
         // Programs of Rust import this library of Windows 10, which Wine 8 has not; without it they end in silence.
         let system = self.prefix().join("drive_c/windows/system32");
         let library = system.join("bcryptprimitives.dll");
