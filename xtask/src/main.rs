@@ -14,6 +14,7 @@ mod interop;
 mod layers;
 mod litmus;
 mod live;
+mod model;
 mod mutants;
 mod nightly;
 mod orderings;
@@ -96,6 +97,17 @@ enum Task {
         /// Of the dice, as an earlier run printed it
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
+    },
+    /// The lifecycle in models for Spin, crashes included, and seeded faults that they must find
+    Model {
+        #[command(flatten)]
+        quick: Quick,
+        /// Only this model
+        #[arg(long, value_name = "MODEL")]
+        only: Option<String>,
+        /// The steps that lead to what is wrong
+        #[arg(long, value_name = "MODEL[:FAULT]", conflicts_with = "only")]
+        replay: Option<String>,
     },
     /// A real clip through `shmx publish` and `shmx cat`, compared byte by byte
     Video,
@@ -256,6 +268,8 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestNative(Quick { quick }) => cross::native(tally, quick, in_ci),
         Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
         Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
+        Task::Model { replay: Some(what), .. } => model::replay(&target, &what),
+        Task::Model { quick: Quick { quick }, only, .. } => model::run(tally, &target, quick, only.as_deref()),
         Task::Video => tests::video(tally, in_ci),
         Task::RecordTest => record::test(tally, in_ci),
         Task::RecordBench { realtime } => record::bench(tally, realtime),

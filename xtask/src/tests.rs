@@ -2,7 +2,7 @@
 
 use crate::step::{self, Tally, cargo};
 use crate::{
-    chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, release, tsan,
+    chaos, cross, fuzz, house, instructions, interop, layers, litmus, model, orderings, python, readme, release, tsan,
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -39,6 +39,7 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     orderings::replay(tally, &target, true, "")?;
     step::tidy(&target.join("orderings"));
     litmus::run(tally, &target)?;
+    model::run(tally, &target, true, None)?;
     tsan::run(tally, true)?;
     step::tidy(&target.join("tsan"));
     fuzz::replay(tally)?;
