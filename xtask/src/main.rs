@@ -11,6 +11,7 @@ mod fuzz;
 mod house;
 mod instructions;
 mod interop;
+mod kill_steps;
 mod layers;
 mod litmus;
 mod live;
@@ -97,6 +98,17 @@ enum Task {
         /// Of the dice, as an earlier run printed it
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
+    },
+    /// Kill a process behind every instruction that others can notice, operation by operation, and let others recover
+    KillSteps {
+        #[command(flatten)]
+        quick: Quick,
+        /// Only operations with this in their names
+        #[arg(long, value_name = "OP")]
+        only: Option<String>,
+        /// Instead: put faults into a copy of the library, each of which must be found
+        #[arg(long, conflicts_with_all = ["quick", "only"])]
+        faults: bool,
     },
     /// The lifecycle in models for Spin, crashes included, and seeded faults that they must find
     Model {
@@ -268,6 +280,8 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestNative(Quick { quick }) => cross::native(tally, quick, in_ci),
         Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
         Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
+        Task::KillSteps { faults: true, .. } => kill_steps::faults(tally, &target),
+        Task::KillSteps { quick: Quick { quick }, only, .. } => kill_steps::run(tally, quick, only.as_deref()),
         Task::Model { replay: Some(what), .. } => model::replay(&target, &what),
         Task::Model { quick: Quick { quick }, only, .. } => model::run(tally, &target, quick, only.as_deref()),
         Task::Video => tests::video(tally, in_ci),
