@@ -3,7 +3,7 @@
 use crate::frames;
 use crate::steps::trace::{be_traced, mark};
 use anyhow::{Context, Result, bail, ensure};
-use shmx::error::CreateError;
+use shmx::error::{CreateError, RemoveError};
 use shmx::{Client, ClientOptions, FrameWriter, Hold, Inspector, NameLoss, Server, ServerBuilder, Start};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -458,7 +458,11 @@ fn or_refused<T>(made: Result<T, CreateError>) -> Result<Option<T>> {
 
 fn names(operation: &str, name: &str, faulty: bool) -> Result<i32> {
     if operation == "remove" {
-        attempt(faulty, || Ok(shmx::remove(name, false)?))?;
+        attempt(faulty, || match shmx::remove(name, false) {
+            // Somebody has made a new one; what is left tells if nobody has.
+            Ok(_) | Err(RemoveError::HeldByLiveServer { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        })?;
         return Ok(0);
     }
     let made = attempt(faulty, || or_refused(config(name).create()))?;
