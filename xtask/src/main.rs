@@ -11,9 +11,11 @@ mod fuzz;
 mod house;
 mod instructions;
 mod interop;
+mod kill_steps;
 mod layers;
 mod litmus;
 mod live;
+mod model;
 mod mutants;
 mod nightly;
 mod orderings;
@@ -96,6 +98,28 @@ enum Task {
         /// Of the dice, as an earlier run printed it
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
+    },
+    /// Kill a process behind every instruction that others can notice, operation by operation, and let others recover
+    KillSteps {
+        #[command(flatten)]
+        quick: Quick,
+        /// Only operations with this in their names
+        #[arg(long, value_name = "OP")]
+        only: Option<String>,
+        /// Instead: put faults into a copy of the library, each of which must be found
+        #[arg(long, conflicts_with_all = ["quick", "only"])]
+        faults: bool,
+    },
+    /// The lifecycle in models for Spin, crashes included, and seeded faults that they must find
+    Model {
+        #[command(flatten)]
+        quick: Quick,
+        /// Only this model
+        #[arg(long, value_name = "MODEL")]
+        only: Option<String>,
+        /// The steps that lead to what is wrong
+        #[arg(long, value_name = "MODEL[:FAULT]", conflicts_with = "only")]
+        replay: Option<String>,
     },
     /// A real clip through `shmx publish` and `shmx cat`, compared byte by byte
     Video,
@@ -256,6 +280,10 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestNative(Quick { quick }) => cross::native(tally, quick, in_ci),
         Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
         Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
+        Task::KillSteps { faults: true, .. } => kill_steps::faults(tally, &target),
+        Task::KillSteps { quick: Quick { quick }, only, .. } => kill_steps::run(tally, quick, only.as_deref()),
+        Task::Model { replay: Some(what), .. } => model::replay(&target, &what),
+        Task::Model { quick: Quick { quick }, only, .. } => model::run(tally, &target, quick, only.as_deref()),
         Task::Video => tests::video(tally, in_ci),
         Task::RecordTest => record::test(tally, in_ci),
         Task::RecordBench { realtime } => record::bench(tally, realtime),

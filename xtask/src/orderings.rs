@@ -218,10 +218,15 @@ fn models_pass(copy: &Path, target: &Path, weak_sc: bool) -> Result<bool> {
 
 /// A workspace of `shmx-ring` and what it needs, to be changed at will.
 pub(crate) fn copy_ring(copy: &Path) -> Result<()> {
+    copy_crates(copy, &["shmx-abi", "shmx-ring"])
+}
+
+/// A workspace of these crates.
+pub(crate) fn copy_crates(copy: &Path, crates: &[&str]) -> Result<()> {
     if copy.exists() {
         fs::remove_dir_all(copy)?;
     }
-    for krate in ["shmx-abi", "shmx-ring"] {
+    for krate in crates {
         copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
     }
     let manifest = fs::read_to_string("Cargo.toml")?;

@@ -2,7 +2,8 @@
 
 use crate::step::{self, Tally, cargo};
 use crate::{
-    chaos, cross, fuzz, house, instructions, interop, layers, litmus, orderings, python, readme, release, tsan,
+    chaos, cross, fuzz, house, instructions, interop, kill_steps, layers, litmus, model, orderings, python, readme,
+    release, tsan,
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -39,6 +40,7 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     orderings::replay(tally, &target, true, "")?;
     step::tidy(&target.join("orderings"));
     litmus::run(tally, &target)?;
+    model::run(tally, &target, true, None)?;
     tsan::run(tally, true)?;
     step::tidy(&target.join("tsan"));
     fuzz::replay(tally)?;
@@ -46,6 +48,7 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     step::tidy(&target.join("fuzz"));
     ipc(tally, false, None, in_ci)?;
     chaos::run(tally, 25.0, None)?;
+    kill_steps::run(tally, true, None)?;
     video(tally, in_ci)?;
     crate::record::test(tally, in_ci)?;
     crate::capi::test(tally, false, in_ci)?;

@@ -19,6 +19,8 @@ mod opts;
 mod peer;
 mod run;
 mod scenarios;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod steps;
 
 use anyhow::{Result, bail};
 use opts::Opts;
@@ -34,11 +36,13 @@ usage: shmx-ipc-peer run [--quick] [--only TEXT] [--python PATH] [--foreign PATH
        shmx-ipc-peer hold NAME --frames N
        shmx-ipc-peer creator NAME
        shmx-ipc-peer chaos [--seconds N] [--seed N]
+       shmx-ipc-peer steps [--quick] [--only TEXT]
 
 run          every scenario; with --python, also those against the reference package in that interpreter; with
              --foreign, those against that build of c/foreign_peer.c; with --readers, the readers of every scenario are
              that build of this program, whose words may begin with an emulator
 chaos        kills and stops producers and readers at random and counts what that broke (Linux)
+steps        kills processes behind every instruction that others can notice (Linux, x86-64)
 the others   one part of a scenario; prints `ready ...` and `result ...` lines of key=value and ends with its stdin
 
 SHMX_RUNNER in the environment: the words of an emulator that children of this program need.";
@@ -70,6 +74,14 @@ fn dispatch() -> Result<bool> {
         }
         "hostile-part" => return hostile::part(&args.next().unwrap_or_default(), &Opts::parse(args)?).map(|()| true),
         "chaos" => return chaos::run(&Opts::parse(args)?),
+        _ => {}
+    }
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    match command.as_str() {
+        // Parts of steps, which are started by it alone.
+        "steps-victim" => std::process::exit(steps::victim(args)?),
+        "steps-of" => return steps::one(&args.next().unwrap_or_default(), &Opts::parse(args)?),
+        "steps" => return steps::run(&Opts::parse(args)?),
         _ => {}
     }
     let opts = Opts::parse(args)?;

@@ -8,7 +8,7 @@ mod actor;
 pub(crate) mod board;
 pub(crate) mod dice;
 mod drill;
-mod look;
+pub(crate) mod look;
 mod patience;
 mod sets;
 mod stage;
