@@ -46,12 +46,14 @@ fn escape(s: &str) -> String {
     s.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// Browsers of today heed `white-space` of the texts, and `xml:space` of nothing above them.
 pub(crate) fn render(buffer: &Buffer) -> String {
     let (columns, rows) = (buffer.area.width, buffer.area.height);
     let (w, h) = (f64::from(columns) * WIDTH + 16.0, u32::from(rows) * HEIGHT + 16);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w:.0} {h}\" width=\"{w:.0}\" height=\"{h}\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{PAPER}\"/>\n\
+         <style>text{{white-space:pre}}</style>\n\
          <g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"{FONT}\" xml:space=\"preserve\">\n"
     );
     for y in 0..rows {
