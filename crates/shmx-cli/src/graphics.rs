@@ -21,9 +21,11 @@ pub(crate) enum Images {
 }
 
 /// What a terminal is asked: for a picture of kitty's, for its name, and at last what every terminal answers.
-pub(crate) const QUESTION: &str = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[>q\x1b[c";
+#[cfg(unix)]
+const QUESTION: &str = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[>q\x1b[c";
 
 /// Where the answer to the last question is: its numbers, once it is whole.
+#[cfg(any(unix, test))]
 fn attributes(answer: &str) -> Option<&str> {
     let mut rest = answer;
     while let Some((_, behind)) = rest.split_once("\x1b[?") {
@@ -37,12 +39,14 @@ fn attributes(answer: &str) -> Option<&str> {
 }
 
 /// Whether the terminal has answered everything.
-pub(crate) fn is_whole(answer: &[u8]) -> bool {
+#[cfg(any(unix, test))]
+fn is_whole(answer: &[u8]) -> bool {
     attributes(&String::from_utf8_lossy(answer)).is_some()
 }
 
 /// What the answers allow.
-pub(crate) fn of_answer(answer: &[u8]) -> Images {
+#[cfg(any(unix, test))]
+fn of_answer(answer: &[u8]) -> Images {
     let text = String::from_utf8_lossy(answer);
     if text.contains("\x1b_Gi=31;OK") {
         Images::Kitty

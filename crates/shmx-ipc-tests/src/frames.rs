@@ -107,6 +107,7 @@ pub(crate) fn check_part(part: &Following<'_>, seed: u64) -> Result<usize> {
 }
 
 /// A borrowed or an owned frame.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code, reason = "for the steps"))]
 pub(crate) trait Whole {
     fn id(&self) -> u64;
     fn session(&self) -> u64;
@@ -172,6 +173,7 @@ pub(crate) fn check(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> 
 }
 
 /// The same without the directory, which somebody may have damaged.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code, reason = "for the steps"))]
 pub(crate) fn check_bytes(view: &impl Whole, seed: u64) -> Result<(u64, Option<u32>)> {
     view.check(seed)
 }
