@@ -2,7 +2,7 @@
 
 use shmx::abi::TLV_FRAME_STREAM;
 use shmx::abi::frame::{FrameError, Streams};
-use shmx::abi::tlv::{TlvError, Tlvs};
+use shmx::abi::tlv::{TlvError, Tlvs, step};
 use shmx::{Directory, StreamInfo};
 use thiserror::Error;
 
@@ -107,6 +107,14 @@ pub fn check(payload: &[u8], tlv_count: u32, cap: u32, directory: &Directory) ->
     Ok(())
 }
 
+/// Bytes up to the end of the last record, its padding included as far as it is there. Fewer than eight bytes behind it
+/// are no record, and would be taken for one where another follows.
+pub(crate) fn records_len(payload: &[u8]) -> usize {
+    let last = Tlvs::new(payload).map_while(Result::ok).last();
+    let end = last.map_or(0, |t| (t.offset as u64).saturating_add(step(t.body.len() as u32)));
+    usize::try_from(end).map_or(payload.len(), |end| end.min(payload.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +151,18 @@ mod tests {
         let mut foreign = bytes.clone();
         foreign[0] = 1;
         assert!(matches!(check(&foreign, count, 4096, &directory), Err(Unsound::Unlisted { .. })));
+    }
+
+    #[test]
+    fn bytes_behind_the_last_record_belong_to_none() {
+        let (bytes, _) = payload(&[(1, 2, &[0; 20])]);
+        assert_eq!(records_len(&bytes), bytes.len());
+        // A record may lack its padding.
+        assert_eq!(records_len(&bytes[..bytes.len() - 1]), bytes.len() - 1);
+        for more in 1..8 {
+            let longer = [&bytes[..], &[2; 7][..more]].concat();
+            assert_eq!(records_len(&longer), bytes.len(), "{more}");
+        }
+        assert_eq!(records_len(&[]), 0);
     }
 }

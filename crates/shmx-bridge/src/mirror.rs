@@ -1,7 +1,7 @@
 //! A region out of what another host sends.
 
 use crate::body::{BodyError, payload_of};
-use crate::check::{Unsound, check};
+use crate::check::{Unsound, check, records_len};
 use crate::clock::Estimate;
 use crate::codec::Codecs;
 use crate::keys::Peer;
@@ -317,6 +317,7 @@ impl Mirror {
                 if let Err(e) = check(payload, frame.tlv_count, self.cap, &self.directory) {
                     return Ok(Err(e.into()));
                 }
+                let payload = &payload[..records_len(payload)];
                 // Its last record may lack its padding, and one more follows.
                 if payload.len().is_multiple_of(TLV_ALIGN as usize) {
                     (payload, frame.tlv_count)
