@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let level = if args.quiet { "error" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It would panic where it cannot say that it cannot write.
+    log.log_internal_errors(false).init();
     #[cfg(target_os = "linux")]
     if let Some(keeper) = args.worker {
         return keeper::work(&args, keeper);

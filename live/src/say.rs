@@ -1,6 +1,21 @@
-//! Words for people.
+//! Words for people, and for programs that read the link. Neither end of a pipe may end the program by a panic.
+
+use std::fmt::Arguments;
+use std::io::Write;
 
 /// Why the program ends.
 pub(crate) fn complain(e: &anyhow::Error) {
-    eprintln!("shmx-live: {}", format!("{e:#}").replace('\n', " "));
+    note(format_args!("{}", format!("{e:#}").replace('\n', " ")));
+}
+
+/// A line on the standard error output. If nobody can read it, the program goes on.
+pub(crate) fn note(words: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "shmx-live: {words}");
+}
+
+/// Whole lines on the standard output, all at once: who has read the first one may stop reading.
+pub(crate) fn print(lines: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(lines.as_bytes())?;
+    out.flush()
 }

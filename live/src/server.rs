@@ -8,7 +8,7 @@ use crate::listen::{self, Room, shown};
 use crate::pattern::Patterns;
 use crate::protocol::SUBPROTOCOL;
 use crate::regions::Regions;
-use crate::{foxglove, page, session};
+use crate::{foxglove, page, say, session};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -81,25 +81,26 @@ async fn serve(args: &Args, sockets: Sockets, token: Token) -> anyhow::Result<()
 /// Prints the link, and what follows from the options.
 pub(crate) fn announce(args: &Args, sockets: &Sockets, token: &Token) -> anyhow::Result<()> {
     let address = sockets.page.local_addr()?;
-    println!("http://{}/#token={}", shown(address), token.text());
+    let mut links = format!("http://{}/#token={}\n", shown(address), token.text());
     if let Some(to) = sockets.foxglove(args)? {
-        println!("{to}?token={}", token.text());
+        links += &format!("{to}?token={}\n", token.text());
     }
+    say::print(&links).context("cannot print the link, without which nobody can connect")?;
     if args.quiet {
         return Ok(());
     }
     for listener in [Some(&sockets.page), sockets.foxglove.as_ref()].into_iter().flatten() {
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
-            eprintln!(
-                "shmx-live: other machines can connect to {address}; nothing is encrypted, and the token is all that keeps them out"
-            );
+            say::note(format_args!(
+                "other machines can connect to {address}; nothing is encrypted, and the token is all that keeps them out"
+            ));
         }
     }
     if args.control {
-        eprintln!("shmx-live: who has the link can send control messages (--control)");
+        say::note(format_args!("who has the link can send control messages (--control)"));
     }
-    eprintln!("shmx-live: open the link in a browser; Ctrl-C ends");
+    say::note(format_args!("open the link in a browser; Ctrl-C ends"));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use common::{Live, Producer, TICK, name, until};
 use rustix::process::Signal;
 use serde_json::json;
 use shmx::Server;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -92,4 +93,31 @@ fn a_bad_token_is_refused_and_not_repeated() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("SHMX_LIVE_TOKEN is no token") && !said.contains(bad), "{said}");
     assert!(output.stdout.is_empty());
+}
+
+/// A pipe that nobody reads.
+fn nobody() -> std::io::PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+#[test]
+fn a_link_that_nobody_reads_is_an_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shmx-live"));
+    command.args(["--listen", "127.0.0.1:0", "--foxglove"]).stdin(Stdio::null());
+    let ended = command.stdout(nobody()).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot print the link") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn words_that_nobody_reads_end_nothing() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shmx-live"));
+    // All that it can say: about an address that others can reach, about control, and a log.
+    command.args(["--listen", "0.0.0.0:0", "--control"]).env("RUST_LOG", "trace").env_remove("SHMX_LIVE_TOKEN");
+    let mut live = Live::of(command.stderr(nobody()));
+    assert_eq!(live.upgrade("elsewhere.example", &[]), 403);
+    assert_eq!(live.get("/").0, 200);
+    live.signal(Signal::TERM);
+    assert_eq!(live.child.wait().unwrap().code(), Some(0));
 }

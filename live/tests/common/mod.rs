@@ -74,16 +74,21 @@ impl Live {
     pub(crate) fn with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shmx-live"));
         command.args(args).args(["--listen", "127.0.0.1:0", "--quiet"]).env_remove("SHMX_LIVE_TOKEN");
-        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        Self::of(command.envs(variables.iter().copied()).stderr(Stdio::piped()))
+    }
+
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
-        let (mut from, to) = (child.stderr.take().unwrap(), Arc::clone(&stderr));
-        std::thread::spawn(move || {
-            let mut some = [0; 4096];
-            while let Ok(n @ 1..) = from.read(&mut some) {
-                to.lock().unwrap().push_str(&String::from_utf8_lossy(&some[..n]));
-            }
-        });
+        if let Some(mut from) = child.stderr.take() {
+            let to = Arc::clone(&stderr);
+            std::thread::spawn(move || {
+                let mut some = [0; 4096];
+                while let Ok(n @ 1..) = from.read(&mut some) {
+                    to.lock().unwrap().push_str(&String::from_utf8_lossy(&some[..n]));
+                }
+            });
+        }
         let mut link = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut link).unwrap();
         let (host, token) = link.trim().strip_prefix("http://").unwrap().split_once("/#token=").unwrap();
