@@ -44,6 +44,15 @@ struct State {
     over: bool,
 }
 
+impl State {
+    /// Whether somebody who is ready has not even seen what others have; `None` if nobody is ready.
+    fn fresh(&self) -> Option<bool> {
+        let mut ready = self.viewers.iter().filter(|v| v.ready).peekable();
+        ready.peek()?;
+        Some(ready.any(|v| v.last.is_none() || self.newest.is_some() && v.last != self.newest))
+    }
+}
+
 struct Feed {
     state: Mutex<State>,
     changed: Condvar,
@@ -135,13 +144,14 @@ impl Feeds {
         }
         let state = State { viewers: vec![viewer(1)], ..State::default() };
         let feed = Arc::new(Feed { state: Mutex::new(state), changed: Condvar::new() });
-        feeds.insert(region.to_owned(), Arc::clone(&feed));
         let (shared, all, name) = (Arc::clone(&feed), Arc::downgrade(self), region.to_owned());
         let interval = self.interval;
         std::thread::Builder::new().name(format!("feed {region}")).spawn(move || {
             shared.run(&name, interval);
             shared.forget(&name, &all);
         })?;
+        // It cannot have been forgotten yet: that takes the lock.
+        feeds.insert(region.to_owned(), Arc::clone(&feed));
         Ok(Subscription { feed, id: 1 })
     }
 
@@ -251,12 +261,11 @@ impl Feed {
                 return None;
             }
             let left = due.saturating_duration_since(Instant::now());
-            let mut ready = state.viewers.iter().filter(|v| v.ready).peekable();
-            if ready.peek().is_some() && left.is_zero() {
-                let newest = state.newest;
-                return Some(ready.any(|v| v.last.is_none() || newest.is_some() && v.last != newest));
+            let fresh = state.fresh();
+            if fresh.is_some() && left.is_zero() {
+                return fresh;
             }
-            let wait = if ready.peek().is_some() { left } else { Duration::from_secs(3600) };
+            let wait = if fresh.is_some() { left } else { Duration::from_secs(3600) };
             state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -276,7 +285,10 @@ impl Feed {
 
     /// There is no frame yet: those who are ready wait for the first one.
     fn seen_nothing(&self, session: u64) {
-        lock(&self.state).viewers.iter_mut().filter(|v| v.last.is_none()).for_each(|v| v.last = Some((session, 0)));
+        let mut state = lock(&self.state);
+        // What others have seen of the session before is not to be had any more.
+        state.newest = state.newest.filter(|(of, _)| *of == session);
+        state.viewers.iter_mut().filter(|v| v.last.is_none()).for_each(|v| v.last = Some((session, 0)));
     }
 
     /// Hands the frame to those who are ready and have not had it; whether there was one.
@@ -353,7 +365,7 @@ mod tests {
         }
     }
 
-    fn until(what: impl Fn() -> bool) {
+    fn until(mut what: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !what() {
             assert!(Instant::now() < end);
@@ -386,6 +398,30 @@ mod tests {
         assert_eq!(feeds.active(), 1);
         drop((one, two));
         until(|| feeds.active() == 0);
+    }
+
+    #[test]
+    fn nothing_is_asked_in_vain_after_a_restart() {
+        let name = format!("shmx-live-again-{}", std::process::id());
+        let mut server = Server::builder(&name).stream(TICK, 1).create().unwrap();
+        publish(&mut server, 1);
+        let feeds = Feeds::new(1000.0);
+        let (out, mut from) = unbounded_channel();
+        let one = feeds.subscribe(&name, Arc::new(Ticks), out).unwrap();
+        assert_eq!(next(&mut from), 1);
+        drop(server);
+        let mut server = Server::builder(&name).stream(TICK, 1).create().unwrap();
+        one.want(Arc::new(Ticks));
+        // There is no frame yet, so the next one is waited for.
+        until(|| {
+            // The last frame of the old session may come once more.
+            while from.try_recv().is_ok() {}
+            one.ready();
+            let state = lock(&one.feed.state);
+            state.newest.is_none() && state.fresh() == Some(false)
+        });
+        publish(&mut server, 2);
+        assert_eq!(next(&mut from), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,10 @@ const MOST_WAITING: usize = 128;
 /// A request has to be complete within this time, and the connection done with all of them within that.
 const REQUEST: Duration = Duration::from_secs(10);
 const CONNECTION: Duration = Duration::from_secs(60);
+/// A peer that has gone without a word, as a laptop does that is shut, is found out by the system: once nothing has been
+/// heard for so long, it is asked so many times at such intervals.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(20)).with_interval(Duration::from_secs(5)).with_retries(4);
 /// After accepting has failed, as it does without a free descriptor.
 const REST: Duration = Duration::from_millis(500);
 
@@ -74,6 +79,7 @@ pub(crate) async fn answer(listener: TcpListener, app: Router, room: Room) -> an
         };
         // Frames and states are whole messages: none waits for the next one.
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
         let service = TowerToHyperService::new(app.clone());
         tokio::spawn(async move {
             let connection = http1::Builder::new()

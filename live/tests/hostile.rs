@@ -217,6 +217,23 @@ fn there_are_only_so_many_viewers() {
     until("a place", || live.try_viewer().ok());
 }
 
+/// A viewer whose machine is gone says nothing more, so its place would be taken for ever.
+#[test]
+fn the_system_asks_whether_viewers_are_there() {
+    let live = Live::start(&[]);
+    let mut viewer = live.viewer();
+    let (of, to) =
+        (viewer.socket.get_ref().local_addr().unwrap().port(), viewer.socket.get_ref().peer_addr().unwrap().port());
+    viewer.text("hello");
+    // The server's end, with the timer of keepalive running.
+    let line = format!("0100007F:{to:04X} 0100007F:{of:04X} ");
+    until("a timer", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let entry = table.lines().find(|l| l.contains(&line))?;
+        entry.split_whitespace().nth(5)?.starts_with("02:").then_some(())
+    });
+}
+
 #[test]
 fn no_log_and_no_command_line_has_the_token() {
     let live = Live::with(&["--foxglove"], &[("RUST_LOG", "trace")]);
