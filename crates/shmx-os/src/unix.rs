@@ -50,14 +50,25 @@ impl ObjectId {
         Self { device: stat.st_dev, inode: stat.st_ino, len: stat.st_size }
     }
 
-    fn is_named(self, name: &RegionName) -> bool {
+    /// What the name leads to now; none if nothing.
+    fn named(name: &RegionName) -> Result<Option<Self>, Errno> {
         let stat =
             shm::open(name.posix_name(), shm::OFlags::RDONLY, Mode::empty()).and_then(|fd| rustix::fs::fstat(&fd));
-        stat.is_ok_and(|stat| Self::of(&stat) == self)
+        match stat {
+            Ok(stat) => Ok(Some(Self::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the name leads to this object. An error tells nothing of that, and is taken for yes: who asks gives up
+    /// what it has for a name that is lost, and asks again otherwise.
+    fn is_named(self, name: &RegionName) -> bool {
+        Self::named(name).map_or(true, |found| found == Some(self))
     }
 
     fn remove(self, name: &RegionName) -> Result<bool, OsError> {
-        if !self.is_named(name) {
+        if Self::named(name).map_err(|e| OsError::os("look up the name", e))? != Some(self) {
             return Ok(false);
         }
         match shm::unlink(name.posix_name()) {
@@ -307,11 +318,13 @@ impl Existing {
         let stat = self.stat().map_err(|source| OpenError::Os { name: name.as_str().to_owned(), source })?;
         let len = mappable_len(name, &stat)?;
         let id = ObjectId::of(&stat);
-        if !id.is_named(name) {
+        // Here an error is no: nothing else proves that the library opened this object.
+        let is_named = || ObjectId::named(name) == Ok(Some(id));
+        if !is_named() {
             return Err(replaced());
         }
         let mapping = SharedMapping::open(name).map_err(|error| OpenError::os(name, "map the object", error))?;
-        if !id.is_named(name) || mapping.len() < len {
+        if !is_named() || mapping.len() < len {
             return Err(replaced());
         }
         Ok(Region { view: View::Shared { mapping, len }, id, process: self.process })

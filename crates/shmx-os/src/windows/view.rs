@@ -89,8 +89,12 @@ impl View {
         if guard(&self.handle).is_some() {
             return true;
         }
-        let there = Self::open(name, FILE_MAP_READ).ok();
-        let ids = there.as_ref().and_then(Self::tail).zip(self.tail()).map(|(there, here)| (there.id, here.id));
+        let there = match Self::open(name, FILE_MAP_READ) {
+            Ok(there) => there,
+            // An error tells nothing of the name, and is taken for yes, as on Linux.
+            Err(e) => return !matches!(e, OpenError::NotFound { .. } | OpenError::NotSharedMemory { .. }),
+        };
+        let ids = there.tail().zip(self.tail()).map(|(there, here)| (there.id, here.id));
         ids.is_some_and(|(there, here)| there == here)
     }
 
