@@ -48,7 +48,7 @@ const PARTS: &[Part] = &[
             "hostile",
         ],
     },
-    Part { package: "shmx-ring", files: "src/", tests: &["--lib", "--test", "oracle", "--test", "threads"] },
+    Part { package: "shmx-ring", files: "src/", tests: &["--lib", "--test", "oracle"] },
     Part { package: "shmx-abi", files: "src/", tests: &["--lib", "--tests"] },
 ];
 
