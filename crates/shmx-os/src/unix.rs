@@ -61,14 +61,19 @@ impl ObjectId {
         }
     }
 
-    /// Whether the name leads to this object. An error tells nothing of that, and is taken for yes: who asks gives up
-    /// what it has for a name that is lost, and asks again otherwise.
-    fn is_named(self, name: &RegionName) -> bool {
-        Self::named(name).map_or(true, |found| found == Some(self))
+    /// Whether the name leads to this object.
+    fn is_named(self, name: &RegionName) -> Result<bool, OsError> {
+        Self::named(name).map(|found| found == Some(self)).map_err(|e| OsError::os("look up the name", e))
+    }
+
+    /// The same. An error tells nothing, and is taken for yes: who asks gives up what it has for a name that is lost,
+    /// and asks again otherwise.
+    fn is_current(self, name: &RegionName) -> bool {
+        self.is_named(name).unwrap_or(true)
     }
 
     fn remove(self, name: &RegionName) -> Result<bool, OsError> {
-        if Self::named(name).map_err(|e| OsError::os("look up the name", e))? != Some(self) {
+        if !self.is_named(name)? {
             return Ok(false);
         }
         match shm::unlink(name.posix_name()) {
@@ -296,7 +301,7 @@ impl Existing {
     }
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.id.is_named(name)
+        self.id.is_current(name)
     }
 
     pub(crate) fn remove(&self, name: &RegionName) -> Result<bool, OsError> {
@@ -319,7 +324,7 @@ impl Existing {
         let len = mappable_len(name, &stat)?;
         let id = ObjectId::of(&stat);
         // Here an error is no: nothing else proves that the library opened this object.
-        let is_named = || ObjectId::named(name) == Ok(Some(id));
+        let is_named = || id.is_named(name).unwrap_or(false);
         if !is_named() {
             return Err(replaced());
         }
@@ -352,7 +357,7 @@ impl Region {
         LockState::Unsupported
     }
 
-    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
+    pub(crate) fn is_named(&self, name: &RegionName) -> Result<bool, OsError> {
         self.id.is_named(name)
     }
 
@@ -435,7 +440,7 @@ impl ReadOnly {
     }
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.id.is_named(name)
+        self.id.is_current(name)
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {

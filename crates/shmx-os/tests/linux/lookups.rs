@@ -39,13 +39,13 @@ fn a_name_that_cannot_be_looked_up_is_not_taken_for_lost() {
             if !fail_lookups(error) {
                 return None;
             }
-            // What removes asks by the same call, and says that it failed.
-            let removed = region.remove().map_err(|e| e.to_string());
-            Some((ask(), removed))
+            // Who acts on the answer is told.
+            let errors = [region.is_named(), region.remove()].map(|r| r.map_err(|e| e.to_string()));
+            Some((ask(), errors))
         };
-        let Some((current, removed)) = thread::scope(|s| s.spawn(under_filter).join().unwrap()) else { return };
+        let Some((current, errors)) = thread::scope(|s| s.spawn(under_filter).join().unwrap()) else { return };
         assert_eq!(current, [true; 3], "error {error}");
-        assert!(removed.unwrap_err().contains("look up the name"));
+        assert!(errors.into_iter().all(|e| e.unwrap_err().contains("look up the name")));
         assert_eq!(ask(), [true; 3]);
         std::fs::remove_file(path(&scratch.0)).unwrap();
         assert_eq!(ask(), [false; 3]);

@@ -5,6 +5,7 @@
 //! `loom.rs`.
 #![cfg(not(loom))]
 
+mod claims;
 mod control;
 mod slots;
 mod world;

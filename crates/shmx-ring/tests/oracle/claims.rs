@@ -1,0 +1,113 @@
+//! Claims with a producer's own flags, and claims that spare some frames.
+
+use crate::world::Ring;
+use shmx_ring::reader;
+use shmx_ring::sync::{AtomicU8, Ordering};
+use shmx_ring::view::Slots;
+use shmx_ring::writer::{Claim, Claimer, FrameMeta, NoFreeSlot, Publisher};
+
+type Flagged = Claimer<[AtomicU8; 4]>;
+
+/// A ring of four slots and what its producer keeps.
+struct Producer {
+    ring: Ring,
+    claimer: Flagged,
+    publisher: Publisher,
+}
+
+impl Producer {
+    fn new() -> Self {
+        let claimer = Claimer::with_flags(4, [const { AtomicU8::new(0) }; 4]);
+        Self { ring: Ring::new(4), claimer, publisher: Publisher::new(4) }
+    }
+
+    fn publish(&mut self, claim: Claim) {
+        let _ = self.publisher.publish(&self.ring, &self.claimer, claim, &FrameMeta::default());
+    }
+
+    /// By one of the ways to a slot.
+    fn claim(&mut self, way: usize, may: impl Fn(u64) -> bool) -> Result<Claim, NoFreeSlot> {
+        match way {
+            0 => self.claimer.claim(&self.ring),
+            1 => self.claimer.claim_mut(&self.ring),
+            2 => self.claimer.claim_where(&self.ring, may),
+            _ => self.claimer.claim_where_mut(&self.ring, may),
+        }
+    }
+}
+
+/// Another process makes the stamps even; the flags know better.
+#[test]
+fn a_slot_has_one_owner_whatever_its_stamp_says() {
+    for way in 0..4 {
+        let mut p = Producer::new();
+        let mut claims = Vec::new();
+        for held in 1..=4 {
+            claims.push(p.claim(way, |_| true).unwrap());
+            for slot in 0..4 {
+                p.ring.slot(slot).head.ext_stamp.store(2, Ordering::Relaxed);
+            }
+            let mut owned: Vec<u32> = claims.iter().map(Claim::slot).collect();
+            owned.sort_unstable();
+            owned.dedup();
+            assert_eq!(owned.len(), held, "way {way}");
+        }
+        assert_eq!(p.claim(way, |_| true).unwrap_err(), NoFreeSlot { leased: 0, writing: 4, needed: 0 });
+        // Given back by either end, and by a claim that met a lease.
+        let last = claims.pop().unwrap();
+        let free = last.slot();
+        p.claimer.abandon(&p.ring, last);
+        reader::lease(p.ring.slot(free), 3).unwrap();
+        assert_eq!(p.claim(way, |_| true).unwrap_err(), NoFreeSlot { leased: 1, writing: 3, needed: 0 });
+        reader::end_lease(p.ring.slot(free), 3);
+        let again = p.claim(way, |_| true).unwrap();
+        assert_eq!(again.slot(), free);
+        p.publish(again);
+        assert_eq!(p.claim(way, |_| true).unwrap().slot(), free, "way {way}");
+    }
+}
+
+/// Slots come in turn, the newest frame's last, and each has the next number.
+#[test]
+fn slots_come_in_turn() {
+    for way in 0..4 {
+        let mut p = Producer::new();
+        for number in 1..=12 {
+            let claim = p.claim(way, |_| true).unwrap();
+            assert_eq!(claim.slot(), (number - 1) % 4, "way {way}");
+            p.publish(claim);
+            assert_eq!(reader::newest(&p.ring), number, "way {way}");
+        }
+        // The slot that is next has the newest frame: it is passed by, and its number is skipped.
+        for slot in [0, 1, 2] {
+            reader::lease(p.ring.slot(slot), 3).unwrap();
+        }
+        let newest = p.claim(way, |_| true).unwrap();
+        assert_eq!(newest.slot(), 3, "there is no other");
+        p.publish(newest);
+        assert_eq!(reader::newest(&p.ring) % 4, 0);
+    }
+}
+
+#[test]
+fn frames_that_are_needed_are_passed_by() {
+    for way in [2, 3] {
+        let mut p = Producer::new();
+        for _ in 0..6 {
+            let claim = p.claim(0, |_| true).unwrap();
+            p.publish(claim);
+        }
+        // Frames 5, 6, 3, 4 from the first slot on; slot 2 is next.
+        let before = reader::newest(&p.ring);
+        assert_eq!(p.claim(way, |_| false).unwrap_err(), NoFreeSlot { leased: 0, writing: 0, needed: 4 });
+        let claim = p.claim(way, |id| id != 3).unwrap();
+        assert_eq!(claim.slot(), 3, "the oldest that may go");
+        p.publish(claim);
+        let number = reader::newest(&p.ring);
+        assert!(number > before && (number - 1) % 4 == 3, "{number}");
+        // The turn of the slot that was passed by is still the next.
+        assert_eq!(p.claim(way, |id| id == 3).unwrap().slot(), 2);
+        let left = NoFreeSlot { leased: 0, writing: 1, needed: 3 };
+        assert_eq!(p.claim(way, |_| false).unwrap_err(), left);
+    }
+}
