@@ -91,22 +91,21 @@ fn slots_come_in_turn() {
 
 #[test]
 fn frames_that_are_needed_are_passed_by() {
-    for way in [2, 3] {
+    // So many frames, and the slots of the oldest and of the oldest but one.
+    for (way, frames, oldest, next) in [(2, 6, 2, 3), (3, 6, 2, 3), (2, 7, 3, 0), (3, 8, 0, 1)] {
         let mut p = Producer::new();
-        for _ in 0..6 {
+        for _ in 0..frames {
             let claim = p.claim(0, |_| true).unwrap();
             p.publish(claim);
         }
-        // Frames 5, 6, 3, 4 from the first slot on; slot 2 is next.
         let before = reader::newest(&p.ring);
         assert_eq!(p.claim(way, |_| false).unwrap_err(), NoFreeSlot { leased: 0, writing: 0, needed: 4 });
-        let claim = p.claim(way, |id| id != 3).unwrap();
-        assert_eq!(claim.slot(), 3, "the oldest that may go");
+        let claim = p.claim(way, |id| id != frames - 3).unwrap();
+        assert_eq!(claim.slot(), next, "the oldest that may go");
         p.publish(claim);
         let number = reader::newest(&p.ring);
-        assert!(number > before && (number - 1) % 4 == 3, "{number}");
-        // The turn of the slot that was passed by is still the next.
-        assert_eq!(p.claim(way, |id| id == 3).unwrap().slot(), 2);
+        assert!(number > before && (number - 1) % 4 == next, "{number}");
+        assert_eq!(p.claim(way, |id| id == frames - 3).unwrap().slot(), oldest);
         let left = NoFreeSlot { leased: 0, writing: 1, needed: 3 };
         assert_eq!(p.claim(way, |_| false).unwrap_err(), left);
     }
