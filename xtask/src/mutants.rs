@@ -52,7 +52,7 @@ const PARTS: &[Part] = &[
     Part { package: "shmx-abi", files: "src/", tests: &["--lib", "--tests"] },
 ];
 
-const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx", "shmx-testkit"];
+const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx"];
 
 /// What came of the mutants of some files.
 #[derive(Default)]

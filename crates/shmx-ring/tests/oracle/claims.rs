@@ -89,6 +89,21 @@ fn slots_come_in_turn() {
     }
 }
 
+/// An abandoned claim has had its turn; so the newest frame's comes before others were written again.
+#[test]
+fn the_newest_frame_is_passed_by_when_its_turn_comes() {
+    for way in 0..4 {
+        let mut p = Producer::new();
+        let first = p.claim(way, |_| true).unwrap();
+        p.publish(first);
+        for slot in [1, 2, 3, 1, 2, 3, 1] {
+            let claim = p.claim(way, |_| true).unwrap();
+            assert_eq!(claim.slot(), slot, "way {way}");
+            p.claimer.abandon(&p.ring, claim);
+        }
+    }
+}
+
 #[test]
 fn frames_that_are_needed_are_passed_by() {
     // So many frames, and the slots of the oldest and of the oldest but one.
