@@ -1,4 +1,4 @@
-//! Claims with a producer's own flags, and claims that spare some frames.
+//! Claims with a producer's own flags, claims that spare some frames, and headers that change under a reader.
 
 use crate::world::Ring;
 use shmx_ring::reader;
@@ -123,5 +123,28 @@ fn frames_that_are_needed_are_passed_by() {
         assert_eq!(p.claim(way, |id| id == frames - 3).unwrap().slot(), oldest);
         let left = NoFreeSlot { leased: 0, writing: 1, needed: 3 };
         assert_eq!(p.claim(way, |_| false).unwrap_err(), left);
+    }
+}
+
+/// Without stamps every word of the header counts.
+#[test]
+fn a_changed_header_makes_a_copy_void() {
+    let ring = Ring::new(1);
+    let head = ring.slot(0).head;
+    let changes: [&dyn Fn(); 8] = [
+        &|| head.ext_stamp.store(9, Ordering::Relaxed),
+        &|| head.payload_bytes.store(9, Ordering::Relaxed),
+        &|| head.session_id_copy.store(9, Ordering::Relaxed),
+        &|| head.frame_id.store(9, Ordering::Relaxed),
+        &|| head.sim_time.store(9, Ordering::Relaxed),
+        &|| head.tlv_count.store(9, Ordering::Relaxed),
+        &|| head.checksum.store(9, Ordering::Relaxed),
+        &|| head.ext_publish_time.store(9, Ordering::Relaxed),
+    ];
+    for change in changes {
+        let seen = reader::begin_unstamped(ring.slot(0));
+        assert_eq!(reader::validate(ring.slot(0), &seen), Ok(()));
+        change();
+        assert!(reader::validate(ring.slot(0), &seen).is_err());
     }
 }
