@@ -1,10 +1,10 @@
 //! Claims with a producer's own flags, claims that spare some frames, and headers that change under a reader.
 
 use crate::world::Ring;
-use shmx_ring::reader;
 use shmx_ring::sync::{AtomicU8, Ordering};
 use shmx_ring::view::Slots;
 use shmx_ring::writer::{Claim, Claimer, FrameMeta, NoFreeSlot, Publisher};
+use shmx_ring::{progress, reader};
 
 type Flagged = Claimer<[AtomicU8; 4]>;
 
@@ -126,6 +126,18 @@ fn frames_that_are_needed_are_passed_by() {
     }
 }
 
+#[test]
+fn who_keeps_few_frames_claims_so_alone_too() {
+    let (ring, mut claimer) = (Ring::new(4), Claimer::new(4).with_history(1));
+    let mut publisher = Publisher::new(4);
+    for _ in 0..12 {
+        let claim = claimer.claim_mut(&ring).unwrap();
+        let _ = publisher.publish(&ring, &claimer, claim, &FrameMeta::default());
+    }
+    let used = (0..4).filter(|&i| ring.slot(i).head.frame_id.load(Ordering::Relaxed) > 0).count();
+    assert_eq!(used, 2);
+}
+
 /// Without stamps every word of the header counts.
 #[test]
 fn a_changed_header_makes_a_copy_void() {
@@ -146,5 +158,16 @@ fn a_changed_header_makes_a_copy_void() {
         assert_eq!(reader::validate(ring.slot(0), &seen), Ok(()));
         change();
         assert!(reader::validate(ring.slot(0), &seen).is_err());
+    }
+}
+
+#[test]
+fn a_lease_that_comes_too_late_keeps_the_others() {
+    let ring = Ring::new(1);
+    reader::lease(ring.slot(0), 5).unwrap();
+    reader::lease(ring.slot(0), 70).unwrap();
+    for index in [4, 6, 71] {
+        assert!(progress::follow(ring.slot(0), index, 3).is_err(), "it is not open");
+        assert_eq!(reader::leases(ring.slot(0)), 1 << 5 | 1 << 70);
     }
 }

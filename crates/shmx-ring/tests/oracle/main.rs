@@ -7,5 +7,6 @@
 
 mod claims;
 mod control;
+mod holds;
 mod slots;
 mod world;
