@@ -70,7 +70,7 @@ const FAULTS: &[Fault] = &[
              head.session_id_copy.store(meta.session_id, Ordering::Relaxed);\n",
         operation: "publish-records",
         part: "kills",
-        finding: "slot ",
+        finding: "a torn frame",
     },
     Fault {
         name: "an object that cannot be mapped leaves its descriptor",

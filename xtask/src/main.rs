@@ -99,6 +99,12 @@ enum Task {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
+    /// Chaos in a region of small frames, run after run, as many checked frames as the time gives; their sum is kept in
+    /// target/soak.tsv
+    Soak {
+        #[arg(long, value_name = "N", default_value_t = 1.0)]
+        hours: f64,
+    },
     /// Kill a process behind every instruction that others can notice, operation by operation, and let others recover
     KillSteps {
         #[command(flatten)]
@@ -143,12 +149,13 @@ enum Task {
     },
     /// The orderings under the full memory model, in fragments, where herd7 is installed
     Litmus,
-    /// Break each function of shmx-abi and shmx-ring in turn; a test must notice. By cargo-mutants, an hour
+    /// Break each function of shmx-abi, of shmx-ring and of the slot reader of shmx in turn; a test must notice. By
+    /// cargo-mutants, hours
     Mutants {
-        /// Only this one
-        #[arg(long, value_name = "NAME")]
-        package: Option<String>,
-        /// A part of them, as `2/8`
+        /// Only files with this in their paths
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// A part of the mutants of each file, as `2/8`
         #[arg(long, value_name = "K/N")]
         shard: Option<String>,
     },
@@ -280,6 +287,7 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::TestNative(Quick { quick }) => cross::native(tally, quick, in_ci),
         Task::TestIpc { quick: Quick { quick }, only } => tests::ipc(tally, quick, only.as_deref(), in_ci),
         Task::Chaos { seconds, seed } => chaos::run(tally, seconds, seed),
+        Task::Soak { hours } => chaos::soak(tally, hours),
         Task::KillSteps { faults: true, .. } => kill_steps::faults(tally, &target),
         Task::KillSteps { quick: Quick { quick }, only, .. } => kill_steps::run(tally, quick, only.as_deref()),
         Task::Model { replay: Some(what), .. } => model::replay(&target, &what),
@@ -291,7 +299,7 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::Orderings { quick: Quick { quick }, only } => {
             orderings::replay(tally, &target, quick, only.as_deref().unwrap_or_default())
         }
-        Task::Mutants { package, shard } => mutants::run(tally, package.as_deref(), shard.as_deref(), in_ci),
+        Task::Mutants { only, shard } => mutants::run(tally, only.as_deref(), shard.as_deref(), in_ci),
         Task::Litmus => litmus::run(tally, &target),
         Task::Fuzz { minutes, target, reproduce } => {
             fuzz::command(tally, minutes, target.as_deref(), reproduce.map(|file| here.join(file)))

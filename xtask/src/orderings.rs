@@ -221,13 +221,23 @@ pub(crate) fn copy_ring(copy: &Path) -> Result<()> {
     copy_crates(copy, &["shmx-abi", "shmx-ring"])
 }
 
-/// A workspace of these crates.
+/// A workspace of these crates and of those of ours that they are built or tested with.
 pub(crate) fn copy_crates(copy: &Path, crates: &[&str]) -> Result<()> {
     if copy.exists() {
         fs::remove_dir_all(copy)?;
     }
-    for krate in crates {
-        copy_tree(&Path::new("crates").join(krate), &copy.join("crates").join(krate))?;
+    let mut wanted: Vec<String> = crates.iter().map(|&krate| krate.to_owned()).collect();
+    let mut next = 0;
+    while let Some(krate) = wanted.get(next) {
+        let (from, to) = (Path::new("crates").join(krate), copy.join("crates").join(krate));
+        let manifest = fs::read_to_string(from.join("Cargo.toml"))?;
+        copy_tree(&from, &to)?;
+        for name in ours_in(&manifest) {
+            if !wanted.iter().any(|w| w == name) {
+                wanted.push(name.to_owned());
+            }
+        }
+        next += 1;
     }
     let manifest = fs::read_to_string("Cargo.toml")?;
     let lines = manifest.lines().filter(|l| !l.starts_with("default-members"));
@@ -235,6 +245,12 @@ pub(crate) fn copy_crates(copy: &Path, crates: &[&str]) -> Result<()> {
     fs::write(copy.join("Cargo.toml"), lines.collect::<Vec<_>>().join("\n"))?;
     fs::copy("Cargo.lock", copy.join("Cargo.lock"))?;
     Ok(())
+}
+
+/// Crates of this workspace that a manifest asks for.
+fn ours_in(manifest: &str) -> impl Iterator<Item = &str> {
+    let asks = manifest.lines().filter_map(|l| l.split_once(" = { workspace = true"));
+    asks.map(|(name, _)| name).filter(|name| name.starts_with("shmx"))
 }
 
 /// A folder and all in it.
@@ -250,4 +266,16 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ours_in;
+
+    #[test]
+    fn what_a_crate_of_ours_needs_is_found() {
+        let manifest = "[dependencies]\nshmx-abi = { workspace = true, features = [] }\nlibc = { workspace = true }\n\
+                        [dev-dependencies]\nshmx-testkit = { workspace = true }\n";
+        assert_eq!(ours_in(manifest).collect::<Vec<_>>(), ["shmx-abi", "shmx-testkit"]);
+    }
 }

@@ -136,11 +136,12 @@ macro_rules! whole {
                 let found = self.decode()?;
                 let announced = self.tlv_count();
                 ensure!(found.len() == announced as usize, "{} streams, {announced} announced", found.len());
-                let numbers = self.stream(NUMBER)?.context("no number")?;
+                let of = |id| found.iter().find(|s| s.stream_id == id);
+                let numbers = of(NUMBER).context("no number")?;
                 ensure!(numbers.elem_count == 2, "element count of another frame");
                 let Some([number, max_len]) = words(numbers.data) else { anyhow::bail!("not two numbers") };
                 ensure!(self.sim_time() == number as f64, "sim_time of another frame");
-                let data = self.stream(DATA)?.context("no data")?;
+                let data = of(DATA).context("no data")?;
                 ensure!(data.data.len() == len_of(seed, number, max_len as u32), "length of another frame");
                 ensure!(data.elem_count as usize == data.data.len(), "element count of another frame");
                 ensure!(matches(seed, number, data.data), "bytes of another frame");

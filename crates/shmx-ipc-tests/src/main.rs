@@ -35,13 +35,14 @@ usage: shmx-ipc-peer run [--quick] [--only TEXT] [--python PATH] [--foreign PATH
        shmx-ipc-peer ping NAME --count N [--seed N]
        shmx-ipc-peer hold NAME --frames N
        shmx-ipc-peer creator NAME
-       shmx-ipc-peer chaos [--seconds N] [--seed N]
+       shmx-ipc-peer chaos [--soak] [--seconds N] [--seed N]
        shmx-ipc-peer steps [--quick] [--only TEXT]
 
 run          every scenario; with --python, also those against the reference package in that interpreter; with
              --foreign, those against that build of c/foreign_peer.c; with --readers, the readers of every scenario are
              that build of this program, whose words may begin with an emulator
-chaos        kills and stops producers and readers at random and counts what that broke (Linux)
+chaos        kills and stops producers and readers at random and counts what that broke (Linux); --soak: in one region of
+             small frames, of which as many as possible are checked
 steps        kills processes behind every instruction that others can notice (Linux, x86-64)
 the others   one part of a scenario; prints `ready ...` and `result ...` lines of key=value and ends with its stdin
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use std::collections::HashMap;
 use std::str::FromStr;
 
-const FLAGS: &[&str] = &["quick", "copy", "directory"];
+const FLAGS: &[&str] = &["quick", "copy", "directory", "soak"];
 
 /// One positional argument and options.
 pub(crate) struct Opts {

@@ -84,7 +84,8 @@ impl Existing {
         self.inner.lock_state(lock)
     }
 
-    /// Whether the name still leads to this very object. False also when that cannot be found out.
+    /// Whether the name still leads to this very object. True also where the system fails to say (no memory, no
+    /// permission): only a name that is known to be lost is worth giving anything up for.
     ///
     /// Can be stale when it returns, unless the caller excludes whoever could replace the object.
     #[must_use]

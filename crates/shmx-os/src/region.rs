@@ -129,7 +129,16 @@ impl Region {
     /// Whether the name still leads to this very object; see [`Existing::is_current`](crate::Existing::is_current).
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.inner.is_current(&self.name)
+        self.is_named().unwrap_or(true)
+    }
+
+    /// The same, for who acts on a yes as well.
+    ///
+    /// # Errors
+    ///
+    /// [`OsError::Os`] where the system fails to say.
+    pub fn is_named(&self) -> Result<bool, OsError> {
+        self.inner.is_named(&self.name)
     }
 
     /// Removes the name if it still leads to this object. Returns whether it did; false means that the name is gone

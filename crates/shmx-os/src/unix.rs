@@ -50,14 +50,30 @@ impl ObjectId {
         Self { device: stat.st_dev, inode: stat.st_ino, len: stat.st_size }
     }
 
-    fn is_named(self, name: &RegionName) -> bool {
+    /// What the name leads to now; none if nothing.
+    fn named(name: &RegionName) -> Result<Option<Self>, Errno> {
         let stat =
             shm::open(name.posix_name(), shm::OFlags::RDONLY, Mode::empty()).and_then(|fd| rustix::fs::fstat(&fd));
-        stat.is_ok_and(|stat| Self::of(&stat) == self)
+        match stat {
+            Ok(stat) => Ok(Some(Self::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the name leads to this object.
+    fn is_named(self, name: &RegionName) -> Result<bool, OsError> {
+        Self::named(name).map(|found| found == Some(self)).map_err(|e| OsError::os("look up the name", e))
+    }
+
+    /// The same. An error tells nothing, and is taken for yes: who asks gives up what it has for a name that is lost,
+    /// and asks again otherwise.
+    fn is_current(self, name: &RegionName) -> bool {
+        self.is_named(name).unwrap_or(true)
     }
 
     fn remove(self, name: &RegionName) -> Result<bool, OsError> {
-        if !self.is_named(name) {
+        if !self.is_named(name)? {
             return Ok(false);
         }
         match shm::unlink(name.posix_name()) {
@@ -285,7 +301,7 @@ impl Existing {
     }
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.id.is_named(name)
+        self.id.is_current(name)
     }
 
     pub(crate) fn remove(&self, name: &RegionName) -> Result<bool, OsError> {
@@ -307,11 +323,13 @@ impl Existing {
         let stat = self.stat().map_err(|source| OpenError::Os { name: name.as_str().to_owned(), source })?;
         let len = mappable_len(name, &stat)?;
         let id = ObjectId::of(&stat);
-        if !id.is_named(name) {
+        // Here an error is no: nothing else proves that the library opened this object.
+        let is_named = || id.is_named(name).unwrap_or(false);
+        if !is_named() {
             return Err(replaced());
         }
         let mapping = SharedMapping::open(name).map_err(|error| OpenError::os(name, "map the object", error))?;
-        if !id.is_named(name) || mapping.len() < len {
+        if !is_named() || mapping.len() < len {
             return Err(replaced());
         }
         Ok(Region { view: View::Shared { mapping, len }, id, process: self.process })
@@ -339,7 +357,7 @@ impl Region {
         LockState::Unsupported
     }
 
-    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
+    pub(crate) fn is_named(&self, name: &RegionName) -> Result<bool, OsError> {
         self.id.is_named(name)
     }
 
@@ -422,7 +440,7 @@ impl ReadOnly {
     }
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.id.is_named(name)
+        self.id.is_current(name)
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {

@@ -108,7 +108,7 @@ impl Region {
         match self.0 {}
     }
 
-    pub(crate) fn is_current(&self, _name: &RegionName) -> bool {
+    pub(crate) fn is_named(&self, _name: &RegionName) -> Result<bool, OsError> {
         match self.0 {}
     }
 

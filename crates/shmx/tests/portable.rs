@@ -248,3 +248,20 @@ fn a_producer_at_full_speed_tears_nothing() {
         assert!(delivered >= 100, "only {delivered} delivered, {lapped} times lapped");
     });
 }
+
+/// It has announced that it writes every slot again, and does not: nothing can be proven whole, which is an error and no
+/// empty region. What stands in the place of a stamp is padding.
+#[test]
+fn a_server_that_stays_in_the_middle_of_a_lap_is_told() {
+    for padding in [0, 1] {
+        let server = Reference::create(2);
+        server.publish(1);
+        let head: &FrameView = view(&server.region, server.layout.frame_slot(0).unwrap());
+        head.ext_stamp.store(padding, Ordering::Relaxed);
+        let (mut client, inspector) = (Client::open(&server.name).unwrap(), Inspector::open(&server.name).unwrap());
+        assert!(client.latest().unwrap().is_some() && inspector.latest().unwrap().is_some());
+        server.header().reserve_index.fetch_add(2, Ordering::SeqCst);
+        assert!(matches!(client.latest().unwrap_err(), ReadError::Lapped { .. }), "padding {padding}");
+        assert!(matches!(inspector.latest().unwrap_err(), ReadError::Lapped { .. }), "padding {padding}");
+    }
+}

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{LIMIT, Other, WORDS, publish, serve, unique};
-use shmx::error::BeginError;
+use shmx::error::{BeginError, ReadError};
 use shmx::{Client, Hold, Server, Start, Tap, Verify};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -240,4 +240,20 @@ fn a_server_that_keeps_few_frames_spares_what_is_held() {
     }
     assert_eq!(last, 50);
     assert_eq!(client.stats().delivered + client.stats().missed, 50);
+}
+
+/// It stays as it is, so it is not taken for a frame that is half-written.
+#[test]
+fn an_impossible_length_is_told() {
+    let (mut server, name) = serve("length", 3);
+    publish(&mut server, 1);
+    let other = Other::of(&server);
+    for hold in [Hold::Copy, Hold::Lease] {
+        let mut client = Client::options().hold(hold).open(&name).unwrap();
+        other.slot(0).payload_bytes.store(u32::MAX, Ordering::Relaxed);
+        let error = client.latest().unwrap_err();
+        assert!(matches!(error, ReadError::Oversize { payload_bytes: u32::MAX, .. }), "{hold:?}: {error}");
+    }
+    let mut tap = Tap::open(&name).unwrap();
+    assert!(matches!(tap.latest().unwrap_err(), ReadError::Oversize { .. }));
 }

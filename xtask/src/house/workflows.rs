@@ -28,6 +28,14 @@ fn faults(path: &Path, text: &str) -> Vec<String> {
     if !text.lines().any(|l| l == "permissions:") {
         found.push(format!("{file}: no `permissions`"));
     }
+    let jobs = jobs(text);
+    if let Some(all) = text.split("\n  all:\n").nth(1) {
+        let needs = all.lines().find_map(|l| l.trim().strip_prefix("needs: [")?.strip_suffix(']')).unwrap_or_default();
+        let needs: Vec<&str> = needs.split(", ").collect();
+        for job in jobs.iter().filter(|job| **job != "all" && !needs.contains(job)) {
+            found.push(format!("{file}: `all` does not wait for {job}"));
+        }
+    }
     for (n, line) in text.lines().enumerate() {
         let mut fault = |what: &str| found.push(format!("{file}:{}: {what}: {}", n + 1, line.trim()));
         let entry = line.trim_start().trim_start_matches("- ");
@@ -46,6 +54,13 @@ fn faults(path: &Path, text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Names of the jobs of a workflow.
+fn jobs(text: &str) -> Vec<&str> {
+    let jobs = text.lines().skip_while(|l| *l != "jobs:").skip(1);
+    let names = jobs.filter_map(|l| l.strip_prefix("  ")?.strip_suffix(':'));
+    names.filter(|name| !name.starts_with([' ', '#'])).collect()
 }
 
 /// `owner/action@HASH # vN.N.N`
@@ -86,5 +101,13 @@ mod tests {
         assert_eq!(of("      - run: cargo xtask litmus").len(), 1);
         assert_eq!(of("      - run: cargo test -p shmx").len(), 1);
         assert_eq!(faults(Path::new("a.yml"), "").len(), 2);
+    }
+
+    #[test]
+    fn the_last_job_waits_for_all_others() {
+        let jobs = "jobs:\n  a:\n    steps:\n  b:\n    steps:\n  all:\n    needs:";
+        assert_eq!(of(&format!("{jobs} [a, b]")), [""; 0]);
+        assert_eq!(of(&format!("{jobs} [a]")), ["a.yml: `all` does not wait for b"]);
+        assert_eq!(of(&format!("{jobs} []")).len(), 2);
     }
 }

@@ -53,6 +53,7 @@ fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
     let config = config(opts)?;
     let max_len = opts.num("max-len", 3000_u32)?;
     let threads = opts.num("threads", 1_u64)?;
+    let burst = opts.num("burst", 60_u64)?;
     while line.turn() {
         match config.create().map(Server::into_shared) {
             Ok(server) => {
@@ -62,9 +63,10 @@ fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
                 std::thread::scope(|s| {
                     for thread in 1..threads {
                         let (server, dice, added) = (&server, Dice::new(dice.next()), &added);
-                        s.spawn(move || produce(server, line, dice, max_len, thread, added));
+                        let work = Work { max_len, burst, thread, added };
+                        s.spawn(move || produce(server, line, dice, &work));
                     }
-                    produce(&server, line, dice.clone(), max_len, 0, &added);
+                    produce(&server, line, dice.clone(), &Work { max_len, burst, thread: 0, added: &added });
                 });
                 line.set(Count::Session, 0);
             }
@@ -81,14 +83,24 @@ fn producer(opts: &Opts, line: Line<'_>, mut dice: Dice) -> Result<()> {
     Ok(())
 }
 
+/// What one thread of a producer does.
+struct Work<'a> {
+    max_len: u32,
+    burst: u64,
+    thread: u64,
+    /// Streams that were added.
+    added: &'a AtomicU32,
+}
+
 /// Publishes in bursts until told to end; the first thread also hears and reaps readers.
-fn produce(server: &SharedServer, line: Line<'_>, mut dice: Dice, max_len: u32, thread: u64, added: &AtomicU32) {
+fn produce(server: &SharedServer, line: Line<'_>, mut dice: Dice, work: &Work<'_>) {
+    let Work { max_len, burst, thread, added } = *work;
     let session = server.session_id();
     let mut number = thread << THREAD_SHIFT;
     let mut heard = HashMap::new();
     let mut reaped = Instant::now();
     while line.turn() {
-        for _ in 0..dice.below(60) {
+        for _ in 0..dice.below(burst) {
             // Before the frame, which knows the directory as it is when it begins.
             let newest = added.load(Ordering::Relaxed).checked_sub(1).map(|n| frames::ADDED + n);
             let mut frame = match server.begin_frame() {

@@ -6,6 +6,7 @@ use crate::chaos::board::{Board, Count, Line};
 use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
 use crate::chaos::patience::Patience;
+use crate::chaos::standing;
 use crate::chaos::totals::Totals;
 use crate::chaos::victim::{Victim, die_with_parent};
 use crate::common::{objects, unique};
@@ -202,7 +203,7 @@ impl Drill {
             if let Some(status) = victim.ended()? {
                 bail!("{role} ended by itself: {status}");
             }
-            ensure!(!patience.is_over(), "{role} does not begin its work");
+            ensure!(!patience.is_over(), "{role} does not begin its work: {}", standing::describe(victim.id()));
             std::thread::sleep(Duration::from_micros(200));
         }
         Ok(victim)
@@ -227,7 +228,8 @@ impl Drill {
             let patience = Patience::new();
             while self.board.line(0)?.get(Count::Loops) == loops {
                 if patience.is_over() {
-                    Totals::complain(&mut self.totals.stuck, &format!("the victim of {} makes no progress", self.role));
+                    let what = format!("the victim of {} makes no progress", self.role);
+                    Totals::complain(&mut self.totals.stuck, &format!("{what}: {}", standing::describe(victim.id())));
                     break;
                 }
                 std::thread::yield_now();

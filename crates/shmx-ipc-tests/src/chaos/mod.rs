@@ -12,6 +12,7 @@ pub(crate) mod look;
 mod patience;
 mod sets;
 mod stage;
+mod standing;
 mod totals;
 pub(crate) mod victim;
 
@@ -25,7 +26,7 @@ use totals::{Totals, close};
 pub(crate) use actor::run as part;
 pub(crate) use drill::part as drill_part;
 
-/// `chaos [--seconds N] [--seed S]`: true if nothing was violated and there was something to violate.
+/// `chaos [--soak] [--seconds N] [--seed S]`: true if nothing was violated and there was something to violate.
 pub(crate) fn run(opts: &Opts) -> Result<bool> {
     let seconds = opts.num("seconds", 60.0_f64)?;
     let seed = match opts.text("seed") {
@@ -33,9 +34,10 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
         None => shmx_os::random_u64() >> 32,
     };
     println!("chaos: seed {seed}, {seconds} s, process {}", std::process::id());
+    let soak = opts.has("soak");
     let mut totals = Totals::default();
     for round in 0..ROUNDS {
-        play(seed.wrapping_add(round << 16), seconds, &mut totals);
+        play(seed.wrapping_add(round << 16), seconds, soak, &mut totals);
         // What is rare may not have been met on a slow machine.
         if totals.violations() > 0 || totals.idle().is_empty() {
             break;
@@ -47,15 +49,19 @@ pub(crate) fn run(opts: &Opts) -> Result<bool> {
 /// Runs at most, of the length that was asked for.
 const ROUNDS: u64 = 5;
 
-/// One run.
-fn play(seed: u64, seconds: f64, totals: &mut Totals) {
+/// One run. A soak has no drills.
+fn play(seed: u64, seconds: f64, soak: bool, totals: &mut Totals) {
     // The drills have the machine to themselves for a third of the time.
-    let start = Instant::now() + Duration::from_secs_f64(seconds / 3.0);
+    let alone = if soak { 0.0 } else { seconds / 3.0 };
+    let start = Instant::now() + Duration::from_secs_f64(alone);
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let results = patience::count_during(|| {
         std::thread::scope(|s| {
-            let mut parts = vec![s.spawn(|| drill::all(&mut Dice::new(seed), end))];
-            for (i, set) in sets::SETS.iter().enumerate() {
+            let mut parts = Vec::new();
+            if !soak {
+                parts.push(s.spawn(|| drill::all(&mut Dice::new(seed), end)));
+            }
+            for (i, set) in if soak { sets::SOAK } else { sets::SETS }.iter().enumerate() {
                 let mut dice = Dice::new(seed ^ (i as u64 + 1) << 32);
                 parts.push(s.spawn(move || stage::play(set, &mut dice, start, end)));
             }

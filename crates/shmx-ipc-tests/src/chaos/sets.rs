@@ -7,8 +7,24 @@ pub(crate) struct Set {
     pub(crate) max_len: u32,
     pub(crate) control: u32,
     pub(crate) threads: u32,
+    /// Most frames that are published without a pause.
+    pub(crate) burst: u32,
+    /// Longest time between two kills or stops, microseconds.
+    pub(crate) pace: u32,
     pub(crate) readers: &'static [&'static str],
 }
+
+/// For many frames: small ones, at once, to many readers, who are struck less often than they could be.
+pub(crate) const SOAK: &[Set] = &[Set {
+    slots: 128,
+    reader_slots: 16,
+    max_len: 32,
+    control: 1001,
+    threads: 1,
+    burst: 20_000,
+    pace: 60_000,
+    readers: &["next", "next", "next", "wait", "hold", "copy", "control", "follow", "storm"],
+}];
 
 pub(crate) const SETS: &[Set] = &[
     // Room enough for everybody.
@@ -18,6 +34,8 @@ pub(crate) const SETS: &[Set] = &[
         max_len: 4000,
         control: 1001,
         threads: 1,
+        burst: 60,
+        pace: 8000,
         readers: &["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set"],
     },
     // Readers are lapped, and there are fewer reader slots than readers.
@@ -27,6 +45,8 @@ pub(crate) const SETS: &[Set] = &[
         max_len: 60,
         control: 273,
         threads: 1,
+        burst: 60,
+        pace: 8000,
         readers: &["wait", "next", "copy", "storm"],
     },
     // Two producing threads, large frames.
@@ -36,6 +56,8 @@ pub(crate) const SETS: &[Set] = &[
         max_len: 60_000,
         control: 4096,
         threads: 2,
+        burst: 60,
+        pace: 8000,
         readers: &["latest", "next", "hold", "fd"],
     },
     // Frames that are read while they are written.
@@ -45,6 +67,8 @@ pub(crate) const SETS: &[Set] = &[
         max_len: 50_000,
         control: 1001,
         threads: 1,
+        burst: 60,
+        pace: 8000,
         readers: &["follow", "follow", "next"],
     },
 ];

@@ -5,6 +5,7 @@ use crate::chaos::dice::Dice;
 use crate::chaos::look::Eye;
 use crate::chaos::patience::Patience;
 use crate::chaos::sets::Set;
+use crate::chaos::standing;
 use crate::chaos::totals::Totals;
 use crate::chaos::victim::Victim;
 use crate::common::{objects, unique};
@@ -107,7 +108,7 @@ impl Stage<'_> {
                 self.roll_call(dice)?;
                 called = Instant::now();
             }
-            std::thread::sleep(dice.micros(8000));
+            std::thread::sleep(dice.micros(self.set.pace.into()));
             self.continue_stopped(false)?;
             self.see_recoveries()?;
             if checked.elapsed() > Duration::from_millis(100) {
@@ -144,6 +145,7 @@ impl Stage<'_> {
             ("max-len", set.max_len.to_string()),
             ("control", set.control.to_string()),
             ("threads", set.threads.to_string()),
+            ("burst", set.burst.to_string()),
         ]
         .into_iter()
         .flat_map(|(key, value)| [format!("--{key}"), value])
@@ -279,6 +281,7 @@ impl Stage<'_> {
         let Some(eye) = &self.eye else { return Ok(()) };
         let look = eye.look()?;
         let totals = &mut self.totals;
+        let leaked = totals.leaked_slots;
         self.pending.retain(|p| {
             let Some(r) = look.readers.get(p.index as usize) else { return false };
             let same = r.slot.in_use != 0 && r.slot.reader_id == p.id && r.lock == LockState::Free;
@@ -293,6 +296,9 @@ impl Stage<'_> {
             }
             false
         });
+        if self.totals.leaked_slots > leaked {
+            self.say_where_all_are();
+        }
         Ok(())
     }
 
@@ -332,6 +338,7 @@ impl Stage<'_> {
             let (loops, frames) = counts(self, i)?;
             let what = format!("{} makes no progress: {loops} loops and {frames} frames", self.actors[i].role);
             Totals::complain(&mut self.totals.stuck, &what);
+            self.say_where_all_are();
             self.kill(i)?;
         }
         Ok(())
@@ -363,6 +370,7 @@ impl Stage<'_> {
                 let what = format!("{} makes no progress: {loops} loops, {frames} frames", actor.role);
                 (actor.loops.1, actor.frames.1) = (now, now);
                 Totals::complain(&mut self.totals.stuck, &what);
+                self.say_where_all_are();
             }
             // Told of an end that was none? Only if its producer is at work: one that was killed before it could say
             // its session is in nobody's book.
@@ -373,6 +381,16 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// For who has to find out why somebody waits in vain: that may be for any of the others.
+    fn say_where_all_are(&self) {
+        for actor in &self.actors {
+            match &actor.victim {
+                Some(victim) => eprintln!("   {}: {}", actor.role, standing::describe(victim.id())),
+                None => eprintln!("   {}: not there", actor.role),
+            }
+        }
     }
 
     fn is_served(&self, session: u64) -> Result<bool> {
@@ -409,6 +427,7 @@ impl Stage<'_> {
                 self.totals.leaked_leases += leases;
                 self.totals.leaked_slots += taken as u64 + u64::from(counted != 0);
                 eprintln!("VIOLATION: {taken} reader slots taken, {counted} counted, {leases} leases, nobody there");
+                self.say_where_all_are();
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -459,7 +478,8 @@ impl Stage<'_> {
                     }
                     self.actors[i].victim = None;
                 } else if patience.is_over() {
-                    let what = format!("{} does not end", self.actors[i].role);
+                    let place = standing::describe(victim.id());
+                    let what = format!("{} does not end: {place}", self.actors[i].role);
                     Totals::complain(&mut self.totals.stuck, &what);
                     self.actors[i].victim = None;
                 } else {

@@ -123,6 +123,16 @@ pub(crate) fn close(mut t: Totals, seed: u64) -> bool {
         good = false;
     }
     println!(
+        "figures {} {} {} {} {} {} {}",
+        t.kills,
+        t.stops,
+        t.published,
+        t.delivered,
+        t.bytes,
+        t.held,
+        t.violations()
+    );
+    println!(
         "chaos: met in the middle: {} odd slots, {} half published, {} half attached or detached, {} lease bits of \
          the dead, {} half-made directories",
         t.odd, t.half_published, t.half_attached, t.leases_left, t.half_directories
@@ -132,7 +142,7 @@ pub(crate) fn close(mut t: Totals, seed: u64) -> bool {
          ({} MB checked byte for byte, {} again at the end of a lease; {} while they were written, {} void), {} messages; torn {}, backwards {}, bad \
          messages {}, stuck {}, false alarms {}, live readers reaped {}, leaked slots {}, leaked leases {}, leaked \
          objects {}, unexpected {}; recovery median/max: successor {}, slot and leases \
-         {}, everybody {}; longest standstill of a processor {} ms",
+         {}, everybody {}; longest standstill of a processor {} ms, {} s in which somebody wanted one and got none",
         if good { "ok" } else { "FAILED" },
         t.kills,
         t.stops,
@@ -158,7 +168,8 @@ pub(crate) fn close(mut t: Totals, seed: u64) -> bool {
         t.successor.show(),
         t.freed.show(),
         t.all_well.show(),
-        patience::longest_standstill_ms()
+        patience::longest_standstill_ms(),
+        patience::starved_s()
     );
     good
 }

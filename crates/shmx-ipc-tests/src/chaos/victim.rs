@@ -1,5 +1,6 @@
 //! A child process that is stopped and killed.
 
+use crate::chaos::standing;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, set_parent_process_death_signal, waitid};
 use std::process::{Child, Stdio};
@@ -21,6 +22,7 @@ impl Victim {
         let mut command = shmx_testkit::program(&std::env::current_exe()?);
         let child = command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start a part")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("process id")?;
+        standing::living().insert(child.id());
         Ok(Self { child, pid })
     }
 
@@ -57,6 +59,7 @@ impl Victim {
 
 impl Drop for Victim {
     fn drop(&mut self) {
+        standing::living().remove(&self.child.id());
         // Only this child; fails harmlessly if it has been waited for. SIGKILL ends stopped processes too.
         let _ = self.child.kill();
         let _ = self.child.wait();

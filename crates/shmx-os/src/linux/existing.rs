@@ -64,7 +64,7 @@ impl Existing {
     }
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.id.is_named(name)
+        self.id.is_current(name)
     }
 
     pub(crate) fn remove(&self, name: &RegionName) -> Result<bool, OsError> {

@@ -48,14 +48,20 @@ impl ObjectId {
         }
     }
 
-    pub(super) fn is_named(self, name: &RegionName) -> bool {
-        Self::named(name) == Ok(Some(self))
+    /// Whether the name leads to this object.
+    pub(super) fn is_named(self, name: &RegionName) -> Result<bool, OsError> {
+        Self::named(name).map(|found| found == Some(self)).map_err(|e| OsError::os("look up the name", e))
+    }
+
+    /// The same. An error tells nothing, and is taken for yes: who asks gives up what it has for a name that is lost,
+    /// and asks again otherwise.
+    pub(super) fn is_current(self, name: &RegionName) -> bool {
+        self.is_named(name).unwrap_or(true)
     }
 
     /// Removes the name if it leads to this object.
     pub(super) fn remove(self, name: &RegionName) -> Result<bool, OsError> {
-        let named = Self::named(name).map_err(|e| OsError::os("look up the name", e))?;
-        if named != Some(self) {
+        if !self.is_named(name)? {
             return Ok(false);
         }
         match rustix::fs::unlink(path_of(name)) {

@@ -190,7 +190,7 @@ mod tests {
             pending.bytes()[1].store(1, Ordering::Relaxed);
             let region = pending.publish(&name).unwrap_or_else(|refusal| panic!("{:?}", refusal.1));
             assert!(hidden.is_none_or(|path| !path.exists()));
-            assert!(region.is_current(&name));
+            assert!(region.is_named(&name).unwrap());
             assert_eq!(region.bytes()[1].load(Ordering::Relaxed), 1);
             // Taken: refused, and no trace is left.
             let second = created(strategy);

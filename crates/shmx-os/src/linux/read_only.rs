@@ -45,7 +45,7 @@ impl ReadOnly {
     }
 
     pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.id.is_named(name)
+        self.id.is_current(name)
     }
 
     pub(crate) fn wait(&self, _name: &RegionName, word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {

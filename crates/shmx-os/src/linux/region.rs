@@ -43,7 +43,7 @@ impl Region {
         self.file.state(lock)
     }
 
-    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
+    pub(crate) fn is_named(&self, name: &RegionName) -> Result<bool, OsError> {
         self.id.is_named(name)
     }
 

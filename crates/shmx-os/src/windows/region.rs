@@ -38,8 +38,8 @@ impl Region {
         self.object.state(lock)
     }
 
-    pub(crate) fn is_current(&self, name: &RegionName) -> bool {
-        self.object.view.is_current(name)
+    pub(crate) fn is_named(&self, name: &RegionName) -> Result<bool, OsError> {
+        self.object.view.is_named(name)
     }
 
     pub(crate) fn remove(&self, name: &RegionName) -> Result<bool, OsError> {

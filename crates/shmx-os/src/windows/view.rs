@@ -11,7 +11,7 @@ use windows_sys::Win32::System::Memory::{FILE_MAP, FILE_MAP_READ, OpenFileMappin
 use super::handle::{guard, last_error, own, wide};
 use super::mapping::Mapping;
 use super::tail::Tail;
-use crate::error::OpenError;
+use crate::error::{OpenError, OsError};
 use crate::name::RegionName;
 
 /// A view of a whole mapping, and the handle behind it while that is wanted. Dropping it gives up both.
@@ -85,13 +85,24 @@ impl View {
     }
 
     /// Whether `name` leads to this object: certainly while there is a handle, else if the ids agree.
-    pub(super) fn is_current(&self, name: &RegionName) -> bool {
+    pub(super) fn is_named(&self, name: &RegionName) -> Result<bool, OsError> {
         if guard(&self.handle).is_some() {
-            return true;
+            return Ok(true);
         }
-        let there = Self::open(name, FILE_MAP_READ).ok();
-        let ids = there.as_ref().and_then(Self::tail).zip(self.tail()).map(|(there, here)| (there.id, here.id));
-        ids.is_some_and(|(there, here)| there == here)
+        let there = match Self::open(name, FILE_MAP_READ) {
+            Ok(there) => there,
+            Err(OpenError::NotFound { .. } | OpenError::NotSharedMemory { .. }) => return Ok(false),
+            Err(OpenError::Os { source, .. }) => return Err(source),
+            Err(OpenError::PermissionDenied { source, .. }) => return Err(OsError::os("look up the name", source)),
+            Err(_) => return Err(OsError::Unsupported { step: "look up the name" }),
+        };
+        let ids = there.tail().zip(self.tail()).map(|(there, here)| (there.id, here.id));
+        Ok(ids.is_some_and(|(there, here)| there == here))
+    }
+
+    /// The same. An error tells nothing, and is taken for yes, as on Linux.
+    pub(super) fn is_current(&self, name: &RegionName) -> bool {
+        self.is_named(name).unwrap_or(true)
     }
 
     pub(super) fn copy_out(&self, offset: u64, buf: &mut [u8]) -> usize {

@@ -7,6 +7,8 @@ mod child;
 mod common;
 mod creation;
 mod locks;
+#[cfg(target_pointer_width = "64")]
+mod lookups;
 mod opening;
 mod processes;
 

@@ -5,6 +5,8 @@
 //! `loom.rs`.
 #![cfg(not(loom))]
 
+mod claims;
 mod control;
+mod holds;
 mod slots;
 mod world;

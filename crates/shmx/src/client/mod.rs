@@ -155,7 +155,7 @@ impl Client {
         self.shared.server_end()
     }
 
-    /// Whether the name now leads to another region, or to none.
+    /// Whether the name now leads to another region, or to none. False also where the system fails to say.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
         !self.shared.region.os.is_current()

@@ -115,7 +115,7 @@ impl Inspector {
         self.region.os.0.lock_state(LockByte::Server)
     }
 
-    /// Whether the name still leads to this region. True for dumps.
+    /// Whether the name still leads to this region. True for dumps, and where the system fails to say.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.region.os.0.is_current()

@@ -209,7 +209,8 @@ impl Tap {
         self.site.region.os.0.owner()
     }
 
-    /// Whether the name still leads to this region, and the region still has its session.
+    /// Whether the name still leads to this region, and the region still has its session. A system that fails to say
+    /// where the name leads counts as a yes.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.site.region.os.0.is_current()

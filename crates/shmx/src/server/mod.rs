@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// Whether the name still leads to this server's region; if not, readers that open it from now on do not find this
-    /// server. False also where the system does not say. A system call.
+    /// server. True also where the system fails to say. A system call.
     ///
     /// The server asks by itself twice a second while it publishes or polls, and warns (`tracing`) when this turns false.
     #[must_use]

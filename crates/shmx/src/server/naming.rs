@@ -28,9 +28,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`CreateError`], for example where a live server has the name; the server is as before then.
+    /// [`CreateError`], for example where a live server has the name, or where the system does not say what has it; the
+    /// server is as before then.
     pub fn come_back(&mut self) -> Result<bool, CreateError> {
-        if self.check_region().is_err() || self.region.os.is_current() {
+        if self.check_region().is_err() || self.region.os.is_named()? {
             return Ok(false);
         }
         let directory = self.directory();

@@ -106,7 +106,9 @@ mod tests {
         assert_eq!(again.as_ptr(), place, "the same memory serves again");
         let other = pool.take(1);
         assert_eq!(other.len(), LEAST);
-        drop((again, other));
+        let mut exact = again;
+        assert_eq!(exact.at_least(1024).as_ptr(), place, "it is large enough");
+        drop((exact, other));
         assert_eq!(pool.0.lock().len(), 2);
         assert_eq!(pool.take(5000).len(), 8192);
         let many: Vec<_> = (0..10).map(|_| pool.take(1)).collect();

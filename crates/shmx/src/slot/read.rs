@@ -87,11 +87,15 @@ pub(crate) fn check_sum(meta: &FrameSnapshot, payload: &[u8]) -> Result<(), Read
 
 /// The sequence number of the frame in a slot, if the producer took one number after the other.
 pub(crate) fn number_in<B: Backing>(region: &Mapped<B>, index: u32) -> u32 {
-    let slots = u64::from(region.layout.slots());
     let newest = reader::newest(region);
     let at = region.layout.slot_of_sequence(newest);
-    let behind = at.map_or(0, |at| (u64::from(at) + slots - u64::from(index) % slots) % slots);
-    newest.wrapping_sub(behind as u32)
+    newest.wrapping_sub(at.map_or(0, |at| behind(at, index, region.layout.slots())))
+}
+
+/// How many slots one is behind another in a ring.
+fn behind(newest: u32, index: u32, slots: u32) -> u32 {
+    let (newest, index, slots) = (u64::from(newest), u64::from(index), u64::from(slots));
+    ((newest + slots - index % slots) % slots) as u32
 }
 
 /// Whether a server without stamps may have written the slot of the frame with this number again. It announces a
@@ -156,4 +160,17 @@ pub(crate) fn is_rewritten<B: Backing>(region: &Mapped<B>, features: Features) -
     let number = reader::newest(region);
     let Some(slot) = region.layout.slot_of_sequence(number) else { return false };
     features.is_extended() && reader::begin(region.slot(slot)).is_err() && reader::newest(region) == number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::behind;
+
+    #[test]
+    fn slots_are_counted_round_the_ring() {
+        for (newest, index, expected) in [(2, 2, 0), (2, 1, 1), (0, 2, 1), (0, 1, 2), (1, 2, 2), (1, 5, 2)] {
+            assert_eq!(behind(newest, index, 3), expected, "{newest} {index}");
+        }
+        assert_eq!(behind(0, 1, u32::MAX), u32::MAX - 1);
+    }
 }
