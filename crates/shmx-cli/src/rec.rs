@@ -15,6 +15,7 @@ use crate::exit::{self, usage};
 use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
+use crate::units;
 use anyhow::bail;
 use options::Format;
 use shmx_record::{EditOptions, Recording, edit};
@@ -59,7 +60,7 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
         let problems: Vec<String> = edited.problems.iter().map(ToString::to_string).collect();
         let summary = serde_json::json!({
             "frames": w.frames, "messages": w.messages, "bytes": w.bytes, "files": w.files,
-            "file": a.output.display().to_string(), "problems": problems,
+            "file": a.output.display().to_string(), "left_out": edited.left_out, "problems": problems,
         });
         json::print("rec", summary)?;
     }
@@ -69,12 +70,16 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     if stop::requested() {
         return Err(exit::interrupted("what was copied by then is kept"));
     }
-    if w.frames == 0 {
+    if w.frames == 0 && edited.left_out == 0 {
         bail!("there is no frame to copy between the given times");
     }
-    match edited.problems.len() {
-        0 => Ok(()),
-        n => Err(exit::incomplete(format!("{n} places could not be read; all else is copied"))),
+    match (edited.problems.len(), edited.left_out) {
+        (0, 0) => Ok(()),
+        (n, 0) => Err(exit::incomplete(format!("{n} places could not be read; all else is copied"))),
+        (_, n) => Err(exit::incomplete(format!(
+            "{} left out, as the beginning of their region could not be read; all else is copied",
+            units::were(n, "frame")
+        ))),
     }
 }
 

@@ -269,3 +269,21 @@ fn files_left_over_from_another_recording_are_named_and_left_out() {
     // Each of the others can be read by itself.
     assert!(Recording::open(&[&files[0]]).unwrap().problems().is_empty());
 }
+
+/// Frames whose segment has no beginning in the file cannot be copied, and are counted.
+#[test]
+fn frames_without_a_beginning_are_counted() {
+    let folder = Folder::new("headless");
+    let [original, headless, out] = ["a.mcap", "b.mcap", "c.mcap"].map(|f| folder.file(f));
+    let (a, b) = (unique("two"), unique("one"));
+    record(&original, [&a, &b]);
+    let seen = see(&original);
+    let topic = format!("/{b}/shmx.lifecycle");
+    let begins = |m: &Message| m.0.topic == topic && common::facts(&m.2)["event"] == "begin";
+    let messages: Vec<(usize, &Message)> = seen.messages.iter().filter(|m| !begins(m)).map(|m| (0, m)).collect();
+    assert_eq!(messages.len() + 1, seen.messages.len());
+    put(&headless, &[&seen], &messages, true, 20_000);
+    let recordings = vec![Recording::open(&[&headless]).unwrap()];
+    let edited = shmx_record::edit(recordings, &out, &shmx_record::EditOptions::default(), |_| true).unwrap();
+    assert_eq!((edited.written.frames, edited.left_out), (70, 40));
+}

@@ -94,6 +94,11 @@ impl Cursor {
         }
     }
 
+    /// Moves to the beginning, before all events.
+    pub(crate) const fn rewind(&mut self) {
+        (self.entry, self.next) = (0, 0);
+    }
+
     /// Moves to the first frame in file order that is at `time` (nanoseconds since 1970) or later; to the end if
     /// there is none. Returns the regions as they stand there.
     pub fn seek(&mut self, time: u64) -> Vec<RegionState> {

@@ -129,8 +129,18 @@ impl Recording {
         if self.span.is_some() {
             return self.span;
         }
+        self.log_times()
+    }
+
+    /// First and last log time in the recording.
+    pub(crate) fn log_times(&self) -> Option<(u64, u64)> {
         let chunks = || self.entries.iter().filter_map(Entry::chunk);
         Some((chunks().map(|c| c.start).min()?, chunks().map(|c| c.end).max()?))
+    }
+
+    /// The first of its files.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.files.first().map(|f| f.path.clone()).unwrap_or_default()
     }
 
     /// Every segment, in the order of their beginnings.
