@@ -10,14 +10,14 @@ use crate::json;
 use crate::recording;
 use crate::stop;
 use crate::target;
+use crate::units;
 use anyhow::bail;
 use shmx_record::Cursor;
 use std::io::{BufWriter, Write};
 
 pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
-    let recording = a.files.open()?;
-    let chosen = Chosen::of(a, stream, &recording)?;
-    let mut cursor = Cursor::new(recording);
+    let mut cursor = Cursor::new(a.files.open()?);
+    let chosen = Chosen::of(a, stream, &mut cursor)?;
     // No wider than the recording, which is no wider than the region.
     let mode = mode(a);
     let frames = if format == Format::Png {
@@ -46,6 +46,10 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         return Err(exit::interrupted("the recording was not read to its end"));
     }
     say(format_args!("{frames} frames of `{}` written to `{}`", safe(stream), a.output.display()));
+    if chosen.without() > 0 {
+        let without = units::count(chosen.without(), "frame");
+        say(format_args!("{without} left out: there the region has no stream `{}`", safe(&chosen.info.name_lossy())));
+    }
     if a.json {
         let what = serde_json::json!({"frames": frames, "stream": stream, "file": a.output.display().to_string()});
         json::print("export", what)?;
