@@ -194,8 +194,7 @@ impl Copy<'_> {
                     self.left_out += 1;
                     return Ok(false);
                 }
-                // A file that begins after it begins behind it.
-                writer.set_time(time.saturating_add(1));
+                self.behind(time);
                 return Ok(true);
             }
             Item::Event(RegionEvent::Begin { segment, directory, continued, .. }) => {
@@ -240,6 +239,12 @@ impl Copy<'_> {
                 }
             }
         }
+        self.behind(time);
         Ok(false)
+    }
+
+    /// A file that is begun now, or an end that is written, comes behind all that was copied.
+    fn behind(&mut self, time: u64) {
+        self.writer.set_time(time.max(self.window.0).saturating_add(1));
     }
 }
