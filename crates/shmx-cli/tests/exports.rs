@@ -83,3 +83,25 @@ fn a_stream_that_a_restart_has_changed_is_found_by_its_name_or_refused() {
     let o = export(&folder.path("v.rgb"), &[]);
     assert!(o.status.code() == Some(1) && words(&o).contains("mono8 2x1"), "{}", words(&o));
 }
+
+#[test]
+fn an_export_does_not_replace_what_it_reads() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("itself");
+    let name = unique("itself");
+    let [file, picture] = ["a.mcap", "p-000002.png"].map(|f| folder.path(f));
+    let server = Server::builder(&*name).image(Stream::<u8>::new(1, "v"), 1, 1, "mono8");
+    life(&file, server, 1, &[7]);
+    std::fs::hard_link(&file, &picture).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    for (format, out) in [("csv", file.clone()), ("npy", picture.clone()), ("png", folder.path("p.png"))] {
+        let o = run(&["rec", &file, "--stream", "v", "--format", format, "-o", &out, "--overwrite"]);
+        assert_eq!(o.status.code(), Some(1), "{format}: {}", words(&o));
+        assert!(words(&o).contains("is one of the files that are read"), "{}", words(&o));
+        assert!(std::fs::read(&file).unwrap() == before && std::fs::read(&picture).unwrap() == before, "{format}");
+    }
+    let o = run(&["rec", &file, "-o", &folder.path("r.mcap"), "--rotate-size", "1M"]);
+    assert!(o.status.success() && words(&o).contains("r-0001.mcap"), "{}", words(&o));
+}

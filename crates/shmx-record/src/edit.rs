@@ -6,9 +6,9 @@ mod overlap;
 use crate::error::RecordError;
 use crate::format::{RegionEvent, Segment};
 use crate::read::{Cursor, Item, Problem, Recording};
-use crate::writer::{RecordWriter, RegionIndex, WriterOptions, Written};
+use crate::writer::{Inputs, RecordWriter, RegionIndex, WriterOptions, Written};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is copied, and how it is written.
@@ -31,6 +31,8 @@ pub struct EditOptions {
 pub struct Edited {
     /// What was written.
     pub written: Written,
+    /// The files it is in.
+    pub files: Vec<PathBuf>,
     /// Frames that are not in it, since the recording has no beginning of their segment: it is damaged.
     pub left_out: u64,
     /// What could not be read, and is not in it.
@@ -81,7 +83,7 @@ impl Input {
 /// # Errors
 ///
 /// [`RecordError`]: a region that is in none of them, or in two of them at the same time, or a file that cannot be
-/// written.
+/// written, or is one of those that are read.
 pub fn edit(
     recordings: Vec<Recording>,
     path: &Path,
@@ -103,7 +105,9 @@ pub fn edit(
     let mut inputs: Vec<Input> =
         recordings.into_iter().map(|r| Input { cursor: Cursor::new(r), next: None, time: 0 }).collect();
     overlap::check(&mut inputs, options, window, &mut progress)?;
-    let writer = RecordWriter::create(path, options.writer.clone())?;
+    let mut read = Inputs::default();
+    inputs.iter().for_each(|i| i.cursor.recording().note_files(&mut read));
+    let writer = RecordWriter::create_beside(path, options.writer.clone(), read)?;
     let whole = options.from.is_zero() && options.to.is_none();
     let mut copy = Copy { writer, regions: HashMap::new(), options, window, whole, left_out: 0 };
     copy.writer.restrict(mode.unwrap_or(0o600))?;
@@ -119,9 +123,10 @@ pub fn edit(
             break;
         }
     }
-    let (left_out, written) = (copy.left_out, copy.writer.finish()?);
+    let left_out = copy.left_out;
+    let (written, files) = copy.writer.finish_files()?;
     let problems = inputs.iter().flat_map(|i| i.cursor.recording().problems()).cloned().collect();
-    Ok(Edited { written, left_out, problems })
+    Ok(Edited { written, files, left_out, problems })
 }
 
 impl EditOptions {

@@ -28,6 +28,12 @@ pub enum RecordError {
         /// The path.
         path: PathBuf,
     },
+    /// The file is one of those that are read.
+    #[error("{path} is one of the files that are read; write to another one", path = path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+    },
     /// Two recordings have a region at the same time, and in a recording it lives once at a time.
     #[error(
         "{one} and {other} have the region `{region}` at the same time; cut one of them first (`shmx rec --to`), or \

@@ -279,3 +279,28 @@ fn files_of_a_rotated_copy_can_be_merged_in_any_order() {
     assert_eq!(edited.left_out, 0);
     assert_eq!(content(std::slice::from_ref(&out)), content(std::slice::from_ref(&path)));
 }
+
+/// A rotated copy has other names than the one that is given: these may be the inputs', and a name may be a link.
+#[test]
+fn what_is_read_is_not_written() {
+    let folder = Folder::new("inputs");
+    let names = ["a", "b"].map(unique);
+    let path = folder.file("r.mcap");
+    let mut options = EditOptions::default();
+    options.writer.rotate_bytes = Some(10_000);
+    options.writer.chunk_bytes = 200;
+    options.writer.overwrite = true;
+    record(&folder.file("a.mcap"), [&names[0], &names[1]], WriterOptions::default());
+    edit(open(&[folder.file("a.mcap")]), &path, &options, |_| true).unwrap();
+    let parts: Vec<PathBuf> =
+        (1..).map(|n| folder.file(&format!("r-{n:04}.mcap"))).take_while(|p| p.exists()).collect();
+    let bytes = || parts.iter().map(|p| std::fs::read(p).unwrap()).collect::<Vec<_>>();
+    let before = bytes();
+    // The second file of the copy is the first one of what is read.
+    std::fs::hard_link(&parts[0], folder.file("s-0002.mcap")).unwrap();
+    for (output, input) in [("r.mcap", "r-0001.mcap"), ("s.mcap", "s-0002.mcap")] {
+        let e = edit(open(&parts), &folder.file(output), &options, |_| true).unwrap_err();
+        assert!(matches!(&e, RecordError::Input { path } if *path == folder.file(input)), "{e}");
+        assert!(bytes() == before, "{output}");
+    }
+}

@@ -6,6 +6,7 @@ use crate::format::{
     CARRIES, Counts, EndReason, FRAMES, FrameHead, LIFECYCLE, Payload, RecordedControl, RegionEvent, Segment,
     carried_frame, decode_lifecycle, parse_directory,
 };
+use crate::writer::Inputs;
 use mcap::records::{Record, op};
 use shmx::Directory;
 use std::collections::{HashMap, HashSet};
@@ -141,6 +142,11 @@ impl Recording {
     /// The first of its files.
     pub(crate) fn path(&self) -> PathBuf {
         self.files.first().map(|f| f.path.clone()).unwrap_or_default()
+    }
+
+    /// Tells which files it reads.
+    pub(crate) fn note_files(&self, inputs: &mut Inputs) {
+        self.files.iter().for_each(|f| inputs.add(f.reader.get_ref(), &f.path));
     }
 
     /// Every segment, in the order of their beginnings.
