@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, cannot_run, run, shmx, unique, was_read, words};
+use common::{Folder, cannot_run, run, unique, was_read, words};
 use shmx::{Server, ServerBuilder, Stream};
 use shmx_record::{Cursor, Item, Recording};
 
@@ -50,7 +50,7 @@ fn a_stream_that_a_restart_has_changed_is_found_by_its_name_or_refused() {
     let o = export(&out, &[]);
     assert!(o.status.success(), "{}", words(&o));
     let table = std::fs::read_to_string(&out).unwrap();
-    let rows: Vec<&str> = table.lines().skip(1).map(|l| l.split_once(",0,").unwrap().1).collect();
+    let rows: Vec<&str> = table.lines().skip(1).map(|l| l.splitn(5, ',').last().unwrap()).collect();
     assert_eq!(rows, ["0.5,1.5", "0.5,1.5", "0.5,1.5", "2.5,3.5", "2.5,3.5", "2.5,3.5"], "{table}");
     // Another type.
     life(&two, server().stream(Stream::<f64>::new(1, "v"), 1), 1, &4.5_f64.to_ne_bytes());
@@ -104,4 +104,22 @@ fn an_export_does_not_replace_what_it_reads() {
     }
     let o = run(&["rec", &file, "-o", &folder.path("r.mcap"), "--rotate-size", "1M"]);
     assert!(o.status.success() && words(&o).contains("r-0001.mcap"), "{}", words(&o));
+}
+
+#[test]
+fn an_export_of_nothing_is_an_error_and_replaces_nothing() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("nothing");
+    let name = unique("nothing");
+    let file = folder.path("a.mcap");
+    life(&file, Server::builder(&*name).image(Stream::<u8>::new(1, "v"), 1, 1, "mono8"), 1, &[7]);
+    for ending in ["csv", "parquet", "npy", "npz", "png", "rgb"] {
+        let out = folder.path(&format!("o.{ending}"));
+        std::fs::write(&out, "before").unwrap();
+        let o = run(&["rec", &file, "--stream", "v", "-o", &out, "--from", "100s", "--overwrite"]);
+        assert!(o.status.code() == Some(1) && words(&o).contains("no frame"), "{ending}: {}", words(&o));
+        assert_eq!(std::fs::read(&out).unwrap(), b"before", "{ending}");
+    }
 }

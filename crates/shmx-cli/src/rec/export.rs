@@ -5,10 +5,8 @@ use super::select::Chosen;
 use super::{array, images, parquet, table};
 use crate::common::say;
 use crate::escape::safe;
-use crate::exit;
 use crate::json;
 use crate::recording;
-use crate::stop;
 use crate::target;
 use crate::units;
 use anyhow::bail;
@@ -41,9 +39,6 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         })?;
         frames
     };
-    if stop::requested() {
-        return Err(exit::interrupted("the recording was not read to its end"));
-    }
     say(format_args!("{frames} frames of `{}` written to `{}`", safe(stream), a.output.display()));
     if chosen.without() > 0 {
         let without = units::count(chosen.without(), "frame");

@@ -2,6 +2,7 @@
 
 use super::options::Rec;
 use crate::escape::safe;
+use crate::exit;
 use crate::recording::Line;
 use crate::stop;
 use crate::values::type_text;
@@ -44,6 +45,10 @@ pub(super) struct At {
     pub(super) sim_time: f64,
 }
 
+fn interrupted() -> anyhow::Error {
+    exit::interrupted("the recording was not read to its end")
+}
+
 /// A stream's bytes in a frame.
 fn data_of<'f>(frame: &'f RecordedFrame, id: u32) -> Option<&'f [u8]> {
     Streams::new(frame.payload()).map_while(Result::ok).find(|s| s.stream_id == id).map(|s| s.data)
@@ -69,11 +74,11 @@ impl Chosen {
         let mut segments = recording.segments();
         segments.retain(|s| s.segment.region == names[region]);
         let named = |s: &&StreamInfo| s.name_lossy() == stream || stream.parse() == Ok(s.id);
-        let Some(info) = segments.iter().flat_map(|s| &s.directory.streams).find(named).cloned() else {
+        if !segments.iter().flat_map(|s| &s.directory.streams).any(|s| named(&s)) {
             let has: Vec<_> = segments.iter().flat_map(|s| &s.directory.streams).map(|s| s.name_lossy()).collect();
             let has = safe(&has.join(", ")).into_owned();
             bail!("region `{}` has no stream `{}`; it has: {has}", safe(&names[region]), safe(stream));
-        };
+        }
         let first = recording.times().map_or(0, |t| t.0);
         let at = |d: std::time::Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
         let window = (at(a.from), a.to.map_or(u64::MAX, at));
@@ -88,7 +93,7 @@ impl Chosen {
         cursor.seek(window.0);
         while let Some(item) = cursor.next_item() {
             if stop::requested() {
-                break;
+                return Err(interrupted());
             }
             let Item::Frame(f) = item else { continue };
             if f.region == region && (window.0..=window.1).contains(&f.time) {
@@ -98,7 +103,9 @@ impl Chosen {
                 }
             }
         }
-        let info = found.unwrap_or(info);
+        let Some(info) = found else {
+            bail!("there is no frame with the stream `{}` between the given times", safe(stream));
+        };
         let whole = |ty: &ElementType| u64::from(ty.size()) * u64::from(info.components);
         let fits = |ty: &ElementType| whole(ty) == u64::from(info.bytes_per_elem) && info.bytes_per_elem > 0;
         let Some(ty) = info.element_type().filter(fits) else {
@@ -125,8 +132,9 @@ impl Chosen {
         let (mut number, mut without) = (0, 0);
         let mut line = Line::new(None);
         while let Some(item) = cursor.next_item() {
+            // An error, so that what is written so far replaces nothing.
             if stop::requested() {
-                break;
+                return Err(interrupted());
             }
             let Item::Frame(f) = item else { continue };
             if f.region != self.region || !(self.window.0..=self.window.1).contains(&f.time) {
