@@ -15,6 +15,7 @@ use crate::exit::{self, usage};
 use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
+use crate::units;
 use anyhow::bail;
 use options::Format;
 use shmx_record::{EditOptions, Recording, edit};
@@ -32,9 +33,6 @@ pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
 }
 
 fn copy(a: &Rec) -> anyhow::Result<()> {
-    if a.files.files.iter().any(|f| same_file(f, &a.output)) {
-        bail!("`{}` is one of the files that are read; write to another one", a.output.display());
-    }
     let recordings: Vec<Recording> = a.files.files.iter().map(|f| Recording::open(&[f])).collect::<Result<_, _>>()?;
     let mut options = EditOptions::default();
     options.from = a.from;
@@ -54,12 +52,18 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     })?;
     drop(line);
     let w = edited.written;
-    say(format_args!("{} frames copied, {} in `{}`", w.frames, recording::bytes(w.bytes), a.output.display()));
+    let paths: Vec<String> = edited.files.iter().map(|f| f.display().to_string()).collect();
+    let place = match paths.as_slice() {
+        [] => String::new(),
+        [one] => format!(" in `{one}`"),
+        [first, .., last] => format!(" in {} files, `{first}` to `{last}`", paths.len()),
+    };
+    say(format_args!("{} copied, {}{place}", units::count(w.frames, "frame"), recording::bytes(w.bytes)));
     if a.json {
         let problems: Vec<String> = edited.problems.iter().map(ToString::to_string).collect();
         let summary = serde_json::json!({
             "frames": w.frames, "messages": w.messages, "bytes": w.bytes, "files": w.files,
-            "file": a.output.display().to_string(), "problems": problems,
+            "file": paths.first(), "paths": paths, "left_out": edited.left_out, "problems": problems,
         });
         json::print("rec", summary)?;
     }
@@ -69,15 +73,15 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     if stop::requested() {
         return Err(exit::interrupted("what was copied by then is kept"));
     }
-    if w.frames == 0 {
+    if w.frames == 0 && edited.left_out == 0 {
         bail!("there is no frame to copy between the given times");
     }
-    match edited.problems.len() {
-        0 => Ok(()),
-        n => Err(exit::incomplete(format!("{n} places could not be read; all else is copied"))),
+    match (edited.problems.len(), edited.left_out) {
+        (0, 0) => Ok(()),
+        (n, 0) => Err(exit::incomplete(format!("{n} places could not be read; all else is copied"))),
+        (_, n) => Err(exit::incomplete(format!(
+            "{} left out, as the beginning of their region could not be read; all else is copied",
+            units::were(n, "frame")
+        ))),
     }
-}
-
-fn same_file(a: &std::path::Path, b: &std::path::Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

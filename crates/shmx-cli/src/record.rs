@@ -345,9 +345,10 @@ fn tell(line: &Line, event: &RecorderEvent) {
              the next file begins with the new time",
             *step_ns as f64 / 1e9
         )),
-        RecorderEvent::Snapshot { path, frames, reaches } => line.say(format_args!(
+        RecorderEvent::Snapshot { path: None, .. } => line.say(format_args!("no frame is kept; nothing was written")),
+        RecorderEvent::Snapshot { path: Some(path), frames, reaches } => line.say(format_args!(
             "{} of the last {:.1} s written to {}",
-            units::were(*frames, "frame"),
+            units::count(*frames, "frame"),
             reaches.as_secs_f64(),
             path.display()
         )),

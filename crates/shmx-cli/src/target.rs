@@ -49,6 +49,18 @@ fn options(mode: u32) -> OpenOptions {
     options
 }
 
+/// Whether a path leads to one of these files, which must not be written while they are read.
+pub(crate) fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
+    #[cfg(unix)]
+    let id = |path: &Path| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+    };
+    #[cfg(not(unix))]
+    let id = |path: &Path| path.canonicalize().ok();
+    id(path).is_some_and(|it| files.iter().any(|f| id(f).as_ref() == Some(&it)))
+}
+
 /// Writes a file with what `fill` writes. A regular file is replaced once all of it is written; a new one has these
 /// permission bits, less the umask. Links are followed, pipes and devices written to, and never replaced.
 pub(crate) fn write(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> anyhow::Result<()>) -> anyhow::Result<()> {

@@ -1,12 +1,14 @@
 //! Recordings made out of recordings: a part of one, several in one, what is readable of a damaged one, another
 //! compression.
 
+mod overlap;
+
 use crate::error::RecordError;
-use crate::format::RegionEvent;
+use crate::format::{RegionEvent, Segment};
 use crate::read::{Cursor, Item, Problem, Recording};
-use crate::writer::{RecordWriter, RegionIndex, WriterOptions, Written};
+use crate::writer::{Inputs, RecordWriter, RegionIndex, WriterOptions, Written};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is copied, and how it is written.
@@ -29,6 +31,10 @@ pub struct EditOptions {
 pub struct Edited {
     /// What was written.
     pub written: Written,
+    /// The files it is in.
+    pub files: Vec<PathBuf>,
+    /// Frames that are not in it, since the recording has no beginning of their segment: it is damaged.
+    pub left_out: u64,
     /// What could not be read, and is not in it.
     pub problems: Vec<Problem>,
 }
@@ -60,7 +66,7 @@ impl Input {
 /// with what is copied by then, when that returns false.
 ///
 /// Give each file as a recording of its own. Lives of a region that several of them have become segments one after the
-/// other; the files of a rotating recording become one.
+/// other, and must not overlap in time; the files of a rotating recording become one.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -76,7 +82,8 @@ impl Input {
 ///
 /// # Errors
 ///
-/// [`RecordError`]: a region that is in none of them, or a file that cannot be written.
+/// [`RecordError`]: a region that is in none of them, or in two of them at the same time, or a file that cannot be
+/// written, or is one of those that are read.
 pub fn edit(
     recordings: Vec<Recording>,
     path: &Path,
@@ -95,100 +102,154 @@ pub fn edit(
     let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
     let window = (at(options.from), options.to.map_or(u64::MAX, at));
     let mode = recordings.iter().filter_map(Recording::mode).reduce(|a, b| a & b);
-    let writer = RecordWriter::create(path, options.writer.clone())?;
-    let mut copy = Copy { writer, regions: HashMap::new(), options, window, whole: options.from.is_zero() };
-    copy.whole &= options.to.is_none();
-    copy.writer.restrict(mode.unwrap_or(0o600))?;
     let mut inputs: Vec<Input> =
         recordings.into_iter().map(|r| Input { cursor: Cursor::new(r), next: None, time: 0 }).collect();
+    overlap::check(&mut inputs, options, window, &mut progress)?;
+    let mut read = Inputs::default();
+    inputs.iter().for_each(|i| i.cursor.recording().note_files(&mut read));
+    let writer = RecordWriter::create_beside(path, options.writer.clone(), read)?;
+    let whole = options.from.is_zero() && options.to.is_none();
+    let mut copy = Copy { writer, regions: HashMap::new(), options, window, whole, left_out: 0 };
+    copy.writer.restrict(mode.unwrap_or(0o600))?;
     inputs.iter_mut().for_each(Input::go_on);
     let mut copied = 0;
     loop {
-        let earliest = inputs.iter_mut().filter(|i| i.next.is_some()).min_by_key(|i| i.time);
-        let Some(input) = earliest else { break };
+        let earliest = inputs.iter_mut().enumerate().filter(|i| i.1.next.is_some()).min_by_key(|i| i.1.time);
+        let Some((number, input)) = earliest else { break };
         let Some((time, item)) = input.next.take() else { break };
-        copied += u64::from(copy.item(time, item, input.cursor.recording())?);
+        copied += u64::from(copy.item(time, item, number, input.cursor.recording())?);
         input.go_on();
         if !progress(copied) {
             break;
         }
     }
-    let written = copy.writer.finish()?;
+    let left_out = copy.left_out;
+    let (written, files) = copy.writer.finish_files()?;
     let problems = inputs.iter().flat_map(|i| i.cursor.recording().problems()).cloned().collect();
-    Ok(Edited { written, problems })
+    Ok(Edited { written, files, left_out, problems })
+}
+
+impl EditOptions {
+    fn is_chosen(&self, region: &str) -> bool {
+        self.regions.is_empty() || self.regions.iter().any(|r| r == region)
+    }
+}
+
+/// A segment of an input: the input, and its number there.
+type Origin = (usize, u32);
+
+/// Where a region is written.
+struct Place {
+    index: RegionIndex,
+    /// Frames missed that its frames have told of in this segment.
+    told: u64,
+    /// What the open segment is made of: several where files of one recording go on with it.
+    of: Vec<Origin>,
+    /// One that begins behind the end. Frames that lay in its ring may still be wanted.
+    late: Option<Late>,
+}
+
+struct Late {
+    time: u64,
+    of: Origin,
+    segment: Segment,
+    directory: Vec<u8>,
 }
 
 struct Copy<'a> {
     writer: RecordWriter,
-    /// Where each region is written, and the frames missed that its frames have told of in this segment.
-    regions: HashMap<String, (RegionIndex, u64)>,
+    regions: HashMap<String, Place>,
     options: &'a EditOptions,
     window: (u64, u64),
     /// Nothing is cut off, so that the counts stay true.
     whole: bool,
+    left_out: u64,
 }
 
 impl Copy<'_> {
-    fn of(&mut self, region: &str) -> Option<&mut (RegionIndex, u64)> {
-        if !self.options.regions.is_empty() && !self.options.regions.iter().any(|r| r == region) {
-            return None;
+    /// Copies one item of an input. Says whether it was a frame, and is copied.
+    fn item(&mut self, time: u64, item: Item, input: usize, from: &Recording) -> Result<bool, RecordError> {
+        let (window, whole, writer) = (self.window, self.whole, &mut self.writer);
+        let region = match &item {
+            Item::Frame(frame) => from.regions().get(frame.region).map_or("", String::as_str),
+            Item::Event(event) => event.region(),
+        };
+        if !self.options.is_chosen(region) {
+            return Ok(false);
         }
-        let writer = &mut self.writer;
-        Some(self.regions.entry(region.to_owned()).or_insert_with(|| (writer.add_region(), 0)))
-    }
-
-    /// Copies one item. Says whether it was a frame that is wanted.
-    fn item(&mut self, time: u64, item: Item, from: &Recording) -> Result<bool, RecordError> {
-        let (window, whole) = (self.window, self.whole);
+        if !self.regions.contains_key(region) {
+            let place = Place { index: writer.add_region(), told: 0, of: Vec::new(), late: None };
+            self.regions.insert(region.to_owned(), place);
+        }
+        let Some(place) = self.regions.get_mut(region) else { return Ok(false) };
         match item {
             Item::Frame(frame) => {
-                let Some(name) = from.regions().get(frame.region) else { return Ok(false) };
-                let Some(place) = self.of(name) else { return Ok(false) };
-                place.1 = place.1.saturating_add(frame.head.missed_before);
-                let region = place.0;
+                place.told = place.told.saturating_add(frame.head.missed_before);
                 if !(window.0..=window.1).contains(&frame.time) {
                     return Ok(false);
                 }
-                self.writer.copy_frame(region, &frame)?;
+                let session = frame.head.session_id;
+                if let Some(late) = place.late.take_if(|l| l.of.0 == input && l.segment.session_id == session) {
+                    writer.set_time(late.time);
+                    place.of = vec![late.of];
+                    writer.begin(place.index, late.segment, &late.directory)?;
+                }
+                let open = place.of.iter().any(|of| of.0 == input) && writer.has_session(place.index, session);
+                if !open || !writer.copy_frame(place.index, &frame)? {
+                    self.left_out += 1;
+                    return Ok(false);
+                }
+                self.behind(time);
                 return Ok(true);
+            }
+            Item::Event(RegionEvent::Begin { segment, directory, continued, .. }) => {
+                let of = (input, segment.number);
+                // A later file of the recording says again what it goes on with.
+                if continued && writer.has_session(place.index, segment.session_id) {
+                    place.of.push(of);
+                    writer.directory(place.index, &directory)?;
+                } else if time > window.1 {
+                    place.late = Some(Late { time, of, segment, directory });
+                } else {
+                    (place.told, place.of) = (0, vec![of]);
+                    writer.set_time(time.max(window.0));
+                    writer.begin(place.index, segment, &directory)?;
+                }
+            }
+            Item::Event(RegionEvent::Directory { segment, at, bytes, .. }) => {
+                let of = (input, segment);
+                if place.of.contains(&of) {
+                    writer.set_time(time.max(window.0));
+                    writer.add_to_directory(place.index, at, &bytes)?;
+                } else if let Some(late) = place.late.as_mut().filter(|l| l.of == of)
+                    && late.directory.len() == at as usize
+                {
+                    late.directory.extend(bytes);
+                }
             }
             // Behind the end nothing becomes of a region any more.
             Item::Event(_) if time > window.1 => {}
-            Item::Event(RegionEvent::Begin { segment, directory, continued, .. }) => {
-                let Some(place) = self.of(&segment.region) else { return Ok(false) };
-                let region = place.0;
-                // A later file of the recording says again what it goes on with.
-                if continued && self.writer.has_session(region, segment.session_id) {
-                    self.writer.directory(region, &directory)?;
-                    return Ok(false);
+            Item::Event(RegionEvent::Control { segment, mut messages, lost, .. }) => {
+                if place.of.contains(&(input, segment)) {
+                    messages.retain(|m| (window.0..=window.1).contains(&m.time));
+                    writer.set_time(time.max(window.0));
+                    writer.copy_control(place.index, messages, if whole { lost } else { 0 })?;
                 }
-                if let Some(place) = self.of(&segment.region) {
-                    place.1 = 0;
+            }
+            Item::Event(RegionEvent::End { segment, reason, counts, .. }) => {
+                if place.of.contains(&(input, segment)) {
+                    writer.set_time(time.max(window.0));
+                    let missed = if whole { counts.missed.saturating_sub(place.told) } else { 0 };
+                    writer.end(place.index, reason, missed, if whole { counts.rejected } else { 0 })?;
                 }
-                self.writer.set_time(time.max(window.0));
-                self.writer.begin(region, segment, &directory)?;
-            }
-            Item::Event(RegionEvent::Directory { region, at, bytes, .. }) => {
-                let Some(place) = self.of(&region) else { return Ok(false) };
-                let region = place.0;
-                self.writer.set_time(time.max(window.0));
-                self.writer.add_to_directory(region, at, &bytes)?;
-            }
-            Item::Event(RegionEvent::Control { region, mut messages, lost, .. }) => {
-                let Some(place) = self.of(&region) else { return Ok(false) };
-                let region = place.0;
-                messages.retain(|m| (window.0..=window.1).contains(&m.time));
-                self.writer.set_time(time.max(window.0));
-                self.writer.copy_control(region, messages, if whole { lost } else { 0 })?;
-            }
-            Item::Event(RegionEvent::End { region, reason, counts, .. }) => {
-                let Some(&mut (region, told)) = self.of(&region) else { return Ok(false) };
-                self.writer.set_time(time.max(window.0));
-                let (missed, rejected) =
-                    if whole { (counts.missed.saturating_sub(told), counts.rejected) } else { (0, 0) };
-                self.writer.end(region, reason, missed, rejected)?;
             }
         }
+        self.behind(time);
         Ok(false)
+    }
+
+    /// A file that is begun now, or an end that is written, comes behind all that was copied.
+    fn behind(&mut self, time: u64) {
+        self.writer.set_time(time.max(self.window.0).saturating_add(1));
     }
 }

@@ -28,6 +28,26 @@ pub enum RecordError {
         /// The path.
         path: PathBuf,
     },
+    /// The file is one of those that are read.
+    #[error("{path} is one of the files that are read; write to another one", path = path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two recordings have a region at the same time, and in a recording it lives once at a time.
+    #[error(
+        "{one} and {other} have the region `{region}` at the same time; cut one of them first (`shmx rec --to`), or \
+         choose other regions (`--region`)",
+        one = one.display(), other = other.display()
+    )]
+    Overlap {
+        /// The region.
+        region: String,
+        /// A file of the recording in which it lives first.
+        one: PathBuf,
+        /// A file of the other one.
+        other: PathBuf,
+    },
     /// Another recorder is writing the file.
     #[error("{path} is being written by another recorder; choose another name, or end that one", path = path.display())]
     InUse {

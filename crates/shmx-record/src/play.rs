@@ -315,16 +315,14 @@ impl Player {
     pub fn step_back(&mut self) -> Result<(), PlayError> {
         // A pending frame was taken from the cursor already, and the one before it is published.
         let mut left = if matches!(self.pending, Some(Pending::Frame(_))) { 3 } else { 2 };
-        let mut state = self.cursor.state();
-        while left > 0 {
-            state = self.cursor.back(1);
+        while left > 0 && self.cursor.step_back() {
             let region = self.cursor.peek().map(|f| f.region);
-            let Some(region) = region else { break };
-            let name = self.cursor.recording().regions().get(region);
+            let name = region.and_then(|r| self.cursor.recording().regions().get(r));
             if name.is_some_and(|r| self.options.is_chosen(r)) {
                 left -= 1;
             }
         }
+        let state = self.cursor.state();
         self.enter(&state)?;
         self.fetch()?;
         self.start();

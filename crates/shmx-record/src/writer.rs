@@ -10,6 +10,7 @@ mod tests;
 mod view_channels;
 mod viewed;
 
+pub(crate) use file::Inputs;
 pub use options::{Compression, Sync, WriterOptions};
 
 use crate::error::RecordError;
@@ -92,6 +93,7 @@ pub struct Written {
 /// It does no waiting and has no threads; [`crate::Recorder`] feeds one from live regions.
 pub struct RecordWriter {
     options: WriterOptions,
+    inputs: Inputs,
     compression: Option<mcap::Compression>,
     base: PathBuf,
     file: Option<OpenFile>,
@@ -133,10 +135,16 @@ impl RecordWriter {
     ///
     /// [`RecordError`].
     pub fn create(path: &Path, options: WriterOptions) -> Result<Self, RecordError> {
+        Self::create_beside(path, options, Inputs::default())
+    }
+
+    /// The same while these files are read.
+    pub(crate) fn create_beside(path: &Path, options: WriterOptions, inputs: Inputs) -> Result<Self, RecordError> {
         options.check()?;
         let mut writer = Self {
             compression: options.compression.to_mcap()?,
             options,
+            inputs,
             base: path.to_owned(),
             file: None,
             finished: VecDeque::new(),
@@ -180,14 +188,16 @@ impl RecordWriter {
 
     fn open_file(&mut self) -> Result<(), RecordError> {
         let number = self.written.files + 1;
-        let mut path = self.path_of(number);
-        let mut file = OpenFile::create(path.clone(), &self.options, self.compression);
+        let path = self.path_of(number);
         // Nobody has asked for these files: they make way for others, and are known by their recording's id.
+        let unasked = !self.options.rotates() && number > 1;
+        let replace = self.options.overwrite && !unasked;
+        let create = |path| OpenFile::create(path, &self.options, self.compression, replace, &self.inputs);
+        let mut file = create(path);
         let mut spare = number;
-        while !self.options.rotates() && number > 1 && matches!(file, Err(RecordError::Exists { .. })) {
+        while unasked && matches!(file, Err(RecordError::Exists { .. } | RecordError::NotAFile { .. })) {
             spare = spare.saturating_add(1);
-            path = self.path_of(spare);
-            file = OpenFile::create(path.clone(), &self.options, self.compression);
+            file = create(self.path_of(spare));
         }
         let file = file?;
         if let Some(mode) = self.mode {
@@ -449,7 +459,12 @@ impl RecordWriter {
     /// # Errors
     ///
     /// [`RecordError`].
-    pub fn finish(mut self) -> Result<Written, RecordError> {
+    pub fn finish(self) -> Result<Written, RecordError> {
+        self.finish_files().map(|(written, _)| written)
+    }
+
+    /// The same, and which files there are.
+    pub(crate) fn finish_files(mut self) -> Result<(Written, Vec<PathBuf>), RecordError> {
         for index in 0..self.regions.len() {
             self.end(RegionIndex(index), EndReason::Stopped, 0, 0)?;
         }
@@ -457,7 +472,7 @@ impl RecordWriter {
         if self.options.discard_empty && self.written.frames == 0 {
             self.discard();
         }
-        Ok(self.written())
+        Ok((self.written(), self.finished.iter().map(|(path, _)| path.clone()).collect()))
     }
 }
 

@@ -171,3 +171,136 @@ fn a_rotated_recording_becomes_one_file_and_a_damaged_one_is_recovered() {
     assert_eq!(frames(&saved).len() as u64, edited.written.frames);
     assert!(Recording::open(&[&saved]).unwrap().problems().is_empty());
 }
+
+/// Two recordings of one life, the first of frames 1 to 20, the second of 10 to 30.
+fn record_overlapping(name: &str, files: [&Path; 2]) {
+    let mut server = server(name);
+    let mut options = RecorderOptions::default();
+    options.ring = false;
+    let start = |file: &Path| {
+        let recorder = Recorder::start(&[name], file, options.clone()).unwrap();
+        until("it is open", || recorder.status().regions[0].open);
+        recorder
+    };
+    let taken = |r: &Recorder| r.status().regions[0].taken;
+    let mut n = 0;
+    let mut ten = |recorders: &[(&Recorder, u64)]| {
+        for _ in 0..10 {
+            n += 1;
+            publish(&mut server, n);
+            for (recorder, before) in recorders {
+                until("it is recorded", || taken(recorder) == n - before);
+            }
+        }
+    };
+    let first = start(files[0]);
+    ten(&[(&first, 0)]);
+    let second = start(files[1]);
+    until("it has the newest", || taken(&second) == 1);
+    ten(&[(&first, 0), (&second, 9)]);
+    first.finish().unwrap();
+    ten(&[(&second, 9)]);
+    second.finish().unwrap();
+}
+
+#[test]
+fn recordings_of_one_region_at_the_same_time_are_refused_where_they_overlap() {
+    let folder = Folder::new("overlap");
+    let name = unique("overlap");
+    let [one, two, out] = ["1.mcap", "2.mcap", "o.mcap"].map(|f| folder.file(f));
+    record_overlapping(&name, [&one, &two]);
+    for files in [[one.clone(), two.clone()], [two.clone(), one.clone()], [one.clone(), one.clone()]] {
+        let e = edit(open(&files), &out, &EditOptions::default(), |_| true).unwrap_err();
+        assert!(matches!(&e, RecordError::Overlap { region, .. } if *region == name), "{e}");
+        assert!(!out.exists(), "nothing is written");
+    }
+    // Where only one of them has frames, they can be merged.
+    let ids = |path: &Path| frames(path).iter().map(|f| f.head.frame_id).collect::<Vec<_>>();
+    let times: Vec<u64> = frames(&one).iter().map(|f| f.time).collect();
+    let last = frames(&two).last().unwrap().time;
+    let part = |from: u64, to: u64| {
+        let mut options = EditOptions::default();
+        options.from = Duration::from_nanos(from - times[0]);
+        options.to = Some(Duration::from_nanos(to - times[0]));
+        options.writer.overwrite = true;
+        let edited = edit(open(&[one.clone(), two.clone()]), &out, &options, |_| true).unwrap();
+        assert_eq!((edited.written.frames, edited.left_out), (frames(&out).len() as u64, 0));
+        ids(&out)
+    };
+    assert_eq!(part(times[0], times[7]), (1..=8).collect::<Vec<u64>>());
+    let behind = frames(&two).iter().find(|f| f.head.frame_id == 22).unwrap().time;
+    assert_eq!(part(behind, last), (22..=30).collect::<Vec<u64>>());
+    // Once one is cut, both live one after the other.
+    let (cut, mut options) = (folder.file("cut.mcap"), EditOptions::default());
+    options.to = Some(Duration::from_nanos(times[8] - times[0]));
+    edit(open(std::slice::from_ref(&one)), &cut, &options, |_| true).unwrap();
+    std::fs::remove_file(&out).unwrap();
+    edit(open(&[two, cut]), &out, &EditOptions::default(), |_| true).unwrap();
+    assert_eq!(ids(&out), (1..=9).chain(10..=30).collect::<Vec<u64>>());
+}
+
+/// Frames that lay in the ring when the recorder came are older than the beginning of their segment.
+#[test]
+fn a_part_has_what_lay_in_the_ring() {
+    let folder = Folder::new("ring");
+    let name = unique("ring");
+    let (path, out) = (folder.file("a.mcap"), folder.file("b.mcap"));
+    let mut server = server(&name);
+    (1..=8).for_each(|n| publish(&mut server, n));
+    let recorder = Recorder::start(&[&name], &path, RecorderOptions::default()).unwrap();
+    until("the ring is taken", || recorder.status().regions[0].taken == 8);
+    recorder.finish().unwrap();
+    let all = frames(&path);
+    let mut options = EditOptions::default();
+    options.to = Some(Duration::from_nanos(all[3].time - all[0].time));
+    let edited = edit(open(std::slice::from_ref(&path)), &out, &options, |_| true).unwrap();
+    let wanted = all.iter().filter(|f| f.time <= all[3].time).count() as u64;
+    assert_eq!((edited.written.frames, edited.left_out), (wanted, 0));
+    assert_eq!(frames(&out).len() as u64, wanted);
+    assert_eq!(Recording::open(&[&out]).unwrap().segments()[0].directory.streams.len(), 1);
+}
+
+/// A file of a rotation begins where the one before it ends.
+#[test]
+fn files_of_a_rotated_copy_can_be_merged_in_any_order() {
+    let folder = Folder::new("parts");
+    let names = ["a", "b"].map(unique);
+    let (path, out) = (folder.file("a.mcap"), folder.file("o.mcap"));
+    record(&path, [&names[0], &names[1]], WriterOptions::default());
+    let mut options = EditOptions::default();
+    options.writer.rotate_bytes = Some(10_000);
+    options.writer.chunk_bytes = 200;
+    edit(open(std::slice::from_ref(&path)), &folder.file("r.mcap"), &options, |_| true).unwrap();
+    let mut parts: Vec<PathBuf> =
+        (1..).map(|n| folder.file(&format!("r-{n:04}.mcap"))).take_while(|p| p.exists()).collect();
+    assert!(parts.len() > 2);
+    parts.reverse();
+    let edited = edit(open(&parts), &out, &EditOptions::default(), |_| true).unwrap();
+    assert_eq!(edited.left_out, 0);
+    assert_eq!(content(std::slice::from_ref(&out)), content(std::slice::from_ref(&path)));
+}
+
+/// A rotated copy has other names than the one that is given: these may be the inputs', and a name may be a link.
+#[test]
+fn what_is_read_is_not_written() {
+    let folder = Folder::new("inputs");
+    let names = ["a", "b"].map(unique);
+    let path = folder.file("r.mcap");
+    let mut options = EditOptions::default();
+    options.writer.rotate_bytes = Some(10_000);
+    options.writer.chunk_bytes = 200;
+    options.writer.overwrite = true;
+    record(&folder.file("a.mcap"), [&names[0], &names[1]], WriterOptions::default());
+    edit(open(&[folder.file("a.mcap")]), &path, &options, |_| true).unwrap();
+    let parts: Vec<PathBuf> =
+        (1..).map(|n| folder.file(&format!("r-{n:04}.mcap"))).take_while(|p| p.exists()).collect();
+    let bytes = || parts.iter().map(|p| std::fs::read(p).unwrap()).collect::<Vec<_>>();
+    let before = bytes();
+    // The second file of the copy is the first one of what is read.
+    std::fs::hard_link(&parts[0], folder.file("s-0002.mcap")).unwrap();
+    for (output, input) in [("r.mcap", "r-0001.mcap"), ("s.mcap", "s-0002.mcap")] {
+        let e = edit(open(&parts), &folder.file(output), &options, |_| true).unwrap_err();
+        assert!(matches!(&e, RecordError::Input { path } if *path == folder.file(input)), "{e}");
+        assert!(bytes() == before, "{output}");
+    }
+}

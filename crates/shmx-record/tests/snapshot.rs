@@ -25,6 +25,7 @@ fn snapshot(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
         found.is_some()
     });
     let (path, count) = found.unwrap();
+    let path = path.unwrap();
     let ids: Vec<u64> = frames(&path).iter().map(|f| f.head.frame_id).collect();
     assert_eq!(ids.len() as u64, count);
     (path, ids)
@@ -61,7 +62,7 @@ fn what_was_kept_is_written_each_time_it_is_asked_for() {
     let segments = Recording::open(&[&path]).unwrap().segments();
     assert_eq!(segments.iter().map(|s| s.directory.streams.len()).collect::<Vec<_>>(), [2, 1]);
     let written = recorder.finish().unwrap();
-    assert_eq!((written.snapshots, written.frames), (2, 23));
+    assert_eq!((written.snapshots, written.files, written.frames), (2, 2, 23));
     assert!(!folder.file("a.mcap").exists() && std::fs::read(folder.file("a-0001.mcap")).unwrap() == b"mine");
 }
 
@@ -96,6 +97,14 @@ fn what_is_kept_is_bounded_and_stands_alone() {
     let recorder = Recorder::start(&[&name], &folder.file("b.mcap"), options).unwrap();
     until("the ring is taken", || taken(&recorder) == 31);
     recorder.snapshot();
+    let mut told = None;
+    until("it is told", || {
+        let snapshot = |e: &RecorderEvent| matches!(e, RecorderEvent::Snapshot { .. });
+        told = recorder.next_event().filter(snapshot);
+        told.is_some()
+    });
+    assert!(matches!(told, Some(RecorderEvent::Snapshot { path: None, frames: 0, .. })), "{told:?}");
     let written = recorder.finish().unwrap();
-    assert_eq!((written.snapshots, written.frames), (1, 0));
+    assert_eq!((written.snapshots, written.files, written.frames), (0, 0, 0));
+    assert!(!folder.file("b-0001.mcap").exists());
 }

@@ -269,3 +269,62 @@ fn files_left_over_from_another_recording_are_named_and_left_out() {
     // Each of the others can be read by itself.
     assert!(Recording::open(&[&files[0]]).unwrap().problems().is_empty());
 }
+
+/// Frames whose segment has no beginning in the file cannot be copied, and are counted.
+#[test]
+fn frames_without_a_beginning_are_counted() {
+    let folder = Folder::new("headless");
+    let [original, headless, out] = ["a.mcap", "b.mcap", "c.mcap"].map(|f| folder.file(f));
+    let (a, b) = (unique("two"), unique("one"));
+    record(&original, [&a, &b]);
+    let seen = see(&original);
+    let topic = format!("/{b}/shmx.lifecycle");
+    let begins = |m: &Message| m.0.topic == topic && common::facts(&m.2)["event"] == "begin";
+    let messages: Vec<(usize, &Message)> = seen.messages.iter().filter(|m| !begins(m)).map(|m| (0, m)).collect();
+    assert_eq!(messages.len() + 1, seen.messages.len());
+    put(&headless, &[&seen], &messages, true, 20_000);
+    let recordings = vec![Recording::open(&[&headless]).unwrap()];
+    let edited = shmx_record::edit(recordings, &out, &shmx_record::EditOptions::default(), |_| true).unwrap();
+    assert_eq!((edited.written.frames, edited.left_out), (70, 40));
+}
+
+/// A file whose first chunk has frames of a region that is not replayed.
+#[test]
+fn a_step_back_ends_at_the_first_frame() {
+    let folder = Folder::new("back");
+    let (original, sorted) = (folder.file("a.mcap"), folder.file("b.mcap"));
+    let (a, b) = (unique("first"), unique("second"));
+    let make = |name: &str| Server::builder(name).slots(64).stream(V, 1).create().unwrap();
+    let recorder = Recorder::start(&[&a, &b], &original, RecorderOptions::default()).unwrap();
+    let (mut first, mut n) = (make(&a), 0);
+    let mut ten = |server: &mut Server| {
+        for _ in 0..10 {
+            n += 1;
+            publish(server, n);
+            until("it is taken", || taken(&recorder) == n);
+        }
+    };
+    ten(&mut first);
+    let mut second = make(&b);
+    ten(&mut second);
+    recorder.finish().unwrap();
+    let seen = see(&original);
+    let mut messages: Vec<(usize, &Message)> = seen.messages.iter().map(|m| (0, m)).collect();
+    messages.sort_by_key(|m| m.1.1.log_time);
+    put(&sorted, &[&seen], &messages, true, 4 << 20);
+    let mut play = PlayOptions::default();
+    play.prefix = format!("{}-", unique("back"));
+    play.regions = vec![b];
+    let mut player = Player::new(Recording::open(&[&sorted]).unwrap(), play).unwrap();
+    for _ in 0..3 {
+        assert!(player.step_frame().unwrap());
+    }
+    for _ in 0..6 {
+        player.step_back().unwrap();
+    }
+    let mut left = 0;
+    while player.step_frame().unwrap() {
+        left += 1;
+    }
+    assert_eq!(left, 10);
+}

@@ -11,7 +11,8 @@ use std::io::Write;
 pub(super) fn npy(cursor: &mut Cursor, chosen: &Chosen, out: &mut dyn Write) -> anyhow::Result<u64> {
     let found = Found::of(cursor, chosen)?;
     out.write_all(&head(descr(chosen.ty)?, &found.shape)?)?;
-    chosen.each(cursor, |_, data| Ok(out.write_all(data)?))
+    let frames = chosen.each(cursor, |_, data| Ok(out.write_all(data)?))?;
+    found.is_all(frames)
 }
 
 /// The stream's array under its name, and `frame_id`, `time_ns` and `sim_time` of its frames.
@@ -40,7 +41,7 @@ pub(super) fn npz(cursor: &mut Cursor, chosen: &Chosen, out: &mut dyn Write) -> 
     archive.write(&head)?;
     let frames = chosen.each(cursor, |_, data| archive.write(data))?;
     archive.finish()?;
-    Ok(frames)
+    found.is_all(frames)
 }
 
 /// What has to be known before an array is written.
@@ -88,6 +89,14 @@ impl Found {
 
     fn frames(&self) -> u64 {
         self.ids.len() as u64
+    }
+
+    /// The second reading must find what the first one did: the head has said how much it is.
+    fn is_all(&self, frames: u64) -> anyhow::Result<u64> {
+        if frames != self.frames() {
+            bail!("the recording has changed while it was read; try again");
+        }
+        Ok(frames)
     }
 }
 

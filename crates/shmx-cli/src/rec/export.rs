@@ -5,19 +5,18 @@ use super::select::Chosen;
 use super::{array, images, parquet, table};
 use crate::common::say;
 use crate::escape::safe;
-use crate::exit;
 use crate::json;
 use crate::recording;
-use crate::stop;
 use crate::target;
+use crate::units;
 use anyhow::bail;
 use shmx_record::Cursor;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
-    let recording = a.files.open()?;
-    let chosen = Chosen::of(a, stream, &recording)?;
-    let mut cursor = Cursor::new(recording);
+    let mut cursor = Cursor::new(a.files.open()?);
+    let chosen = Chosen::of(a, stream, &mut cursor)?;
     // No wider than the recording, which is no wider than the region.
     let mode = mode(a);
     let frames = if format == Format::Png {
@@ -31,9 +30,7 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         out.flush()?;
         frames
     } else {
-        if !a.overwrite && a.output.is_file() {
-            bail!("`{}` exists; add --overwrite to replace it", a.output.display());
-        }
+        may_write(a, &a.output)?;
         let (mut frames, to) = (0, a.output.display().to_string());
         target::write(&a.output, mode, |file| {
             let mut out = BufWriter::new(file);
@@ -42,15 +39,27 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         })?;
         frames
     };
-    if stop::requested() {
-        return Err(exit::interrupted("the recording was not read to its end"));
-    }
     say(format_args!("{frames} frames of `{}` written to `{}`", safe(stream), a.output.display()));
+    if chosen.without() > 0 {
+        let without = units::count(chosen.without(), "frame");
+        say(format_args!("{without} left out: there the region has no stream `{}`", safe(&chosen.info.name_lossy())));
+    }
     if a.json {
         let what = serde_json::json!({"frames": frames, "stream": stream, "file": a.output.display().to_string()});
         json::print("export", what)?;
     }
     recording::judge(cursor.recording().problems())
+}
+
+/// Whether a file may be written: none that exists without being asked for, and none that is read.
+pub(super) fn may_write(a: &Rec, path: &Path) -> anyhow::Result<()> {
+    if target::is_one_of(path, &a.files.files) {
+        bail!("`{}` is one of the files that are read; write to another one", path.display());
+    }
+    if !a.overwrite && path.is_file() {
+        bail!("`{}` exists; add --overwrite to replace it", path.display());
+    }
+    Ok(())
 }
 
 /// All of it in one file.

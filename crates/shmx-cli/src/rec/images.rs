@@ -1,5 +1,6 @@
 //! A stream of images as picture files, or as a raw video.
 
+use super::export::may_write;
 use super::options::Rec;
 use super::select::Chosen;
 use crate::common::say;
@@ -65,9 +66,7 @@ pub(super) fn files(a: &Rec, cursor: &mut Cursor, chosen: &Chosen, mode: u32) ->
     let path = |n: u64| -> PathBuf { a.output.with_file_name(format!("{stem}-{n:06}.{extension}")) };
     chosen.each(cursor, |at, data| {
         let path = path(at.number + 1);
-        if !a.overwrite && path.exists() {
-            bail!("`{}` exists; add --overwrite to replace it", path.display());
-        }
+        may_write(a, &path)?;
         target::write(&path, mode, |file| {
             let mut out = BufWriter::new(file);
             if compressed {

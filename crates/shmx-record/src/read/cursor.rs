@@ -94,6 +94,11 @@ impl Cursor {
         }
     }
 
+    /// Moves to the beginning, before all events.
+    pub(crate) const fn rewind(&mut self) {
+        (self.entry, self.next) = (0, 0);
+    }
+
     /// Moves to the first frame in file order that is at `time` (nanoseconds since 1970) or later; to the end if
     /// there is none. Returns the regions as they stand there.
     pub fn seek(&mut self, time: u64) -> Vec<RegionState> {
@@ -113,22 +118,21 @@ impl Cursor {
     /// Moves back so that the next frame is the `count`-th before the present place, or the first of all. Returns the
     /// regions as they stand there.
     pub fn back(&mut self, count: usize) -> Vec<RegionState> {
-        let mut left = count;
-        loop {
-            let step = left.min(self.next);
-            self.next -= step;
-            left -= step;
-            if left == 0 {
-                break;
-            }
+        let _ = (0..count).all(|_| self.step_back());
+        self.state()
+    }
+
+    /// Moves back to the frame before the present place. False if there is none.
+    pub(crate) fn step_back(&mut self) -> bool {
+        while self.next == 0 {
             let Some(entry) = (0..self.entry).rev().find(|&e| self.rec.entries[e].chunk().is_some()) else {
-                self.next = 0;
-                break;
+                return false;
             };
             self.entry = entry;
             self.next = self.load(entry).len();
         }
-        self.state()
+        self.next -= 1;
+        true
     }
 
     /// The frame at the present place; `None` where an event or the end comes first.

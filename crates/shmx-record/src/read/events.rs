@@ -11,13 +11,38 @@ use std::collections::HashMap;
 /// Chunks of at most this many bytes are read when a file is opened.
 const SMALL: u64 = 16 << 10;
 
+/// Chunks by their beginnings, each with the latest end of all up to it.
+struct Sorted {
+    chunks: Vec<ChunkRef>,
+    ends: Vec<u64>,
+}
+
+impl Sorted {
+    fn new(mut chunks: Vec<ChunkRef>) -> Self {
+        chunks.sort_by_key(|c| c.start);
+        let latest = |end: &mut u64, c: &ChunkRef| {
+            *end = c.end.max(*end);
+            Some(*end)
+        };
+        let ends = chunks.iter().scan(0, latest).collect();
+        Self { chunks, ends }
+    }
+
+    /// All chunks that have log times from `from` to before `to`, and few others: a search, not a walk.
+    fn between(&self, from: u64, to: u64) -> &[ChunkRef] {
+        let first = self.ends.partition_point(|&end| end < from);
+        let behind = self.chunks.partition_point(|c| c.start < to);
+        self.chunks.get(first..behind).unwrap_or(&[])
+    }
+}
+
 impl Recording {
     /// Puts the events in the chunks of a file, whose entries begin at `first`, between its frames. Says whether there
     /// are any.
     ///
     /// `messages` says which channels have messages in which chunk. Chunks without lifecycle messages are not read.
     pub(super) fn place_events(&mut self, first: usize, messages: &HashMap<u64, Vec<u16>>) -> bool {
-        let mut chunks: Vec<ChunkRef> = self.entries[first..].iter().filter_map(Entry::chunk).cloned().collect();
+        let chunks: Vec<ChunkRef> = self.entries[first..].iter().filter_map(Entry::chunk).cloned().collect();
         let mut events: Vec<(u64, RegionEvent)> = Vec::new();
         for chunk in &chunks {
             let file = &self.files[chunk.file];
@@ -42,15 +67,15 @@ impl Recording {
             return false;
         }
         events.sort_by_key(|e| e.0);
-        chunks.sort_by_key(|c| c.start);
+        let chunks = Sorted::new(chunks);
         self.entries.truncate(first);
         let mut from = 0;
         for (at, event) in events {
-            self.place_frames(&chunks, from, at);
+            self.place_frames(chunks.between(from, at), from, at);
             self.entries.push(Entry::Event(event));
             from = at;
         }
-        self.place_frames(&chunks, from, u64::MAX);
+        self.place_frames(chunks.between(from, u64::MAX), from, u64::MAX);
         true
     }
 
@@ -94,5 +119,29 @@ impl Recording {
         let first = (0..self.entries.len()).find_map(|i| self.load(i).iter().map(|f| f.time).min())?;
         let last = (0..self.entries.len()).rev().find_map(|i| self.load(i).iter().map(|f| f.time).max())?;
         Some((first, last.max(first)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chunks_between_two_events_are_found_without_a_walk_over_all() {
+        let chunk = |start, end| ChunkRef { file: 0, at: start, len: 0, start, end, window: None, across: Vec::new() };
+        // As recorders write them, and with some that lie across others.
+        let plain = Sorted::new((0..1000).rev().map(|n| chunk(10 * n, 10 * n + 5)).collect());
+        let across = Sorted::new((0..1000).map(|n| chunk(10 * n, 10 * n + 5 + n % 7 * 20)).collect());
+        for from in (0..10_000).step_by(7) {
+            let to = from + 13;
+            for (sorted, most) in [(&plain, 2), (&across, 15)] {
+                let fits = |c: &&ChunkRef| c.start < to && c.end >= from;
+                let found = sorted.between(from, to);
+                let starts = |all: &[ChunkRef]| all.iter().filter(fits).map(|c| c.start).collect::<Vec<_>>();
+                assert_eq!(starts(found), starts(&sorted.chunks));
+                assert!(found.len() <= most, "{from}: {}", found.len());
+            }
+        }
+        assert!(plain.between(20_000, u64::MAX).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use crate::format::{
     CARRIES, Counts, EndReason, FRAMES, FrameHead, LIFECYCLE, Payload, RecordedControl, RegionEvent, Segment,
     carried_frame, decode_lifecycle, parse_directory,
 };
+use crate::writer::Inputs;
 use mcap::records::{Record, op};
 use shmx::Directory;
 use std::collections::{HashMap, HashSet};
@@ -129,8 +130,23 @@ impl Recording {
         if self.span.is_some() {
             return self.span;
         }
+        self.log_times()
+    }
+
+    /// First and last log time in the recording.
+    pub(crate) fn log_times(&self) -> Option<(u64, u64)> {
         let chunks = || self.entries.iter().filter_map(Entry::chunk);
         Some((chunks().map(|c| c.start).min()?, chunks().map(|c| c.end).max()?))
+    }
+
+    /// The first of its files.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.files.first().map(|f| f.path.clone()).unwrap_or_default()
+    }
+
+    /// Tells which files it reads.
+    pub(crate) fn note_files(&self, inputs: &mut Inputs) {
+        self.files.iter().for_each(|f| inputs.add(f.reader.get_ref(), &f.path));
     }
 
     /// Every segment, in the order of their beginnings.

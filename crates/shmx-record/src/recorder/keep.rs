@@ -40,6 +40,8 @@ pub(super) struct Keeper {
     /// What was taken, and when; ticks.
     kept: VecDeque<(u64, Work)>,
     bytes: u64,
+    /// In the name of the file tried last.
+    number: u32,
     written: Written,
 }
 
@@ -61,6 +63,7 @@ impl Keeper {
             regions: Vec::new(),
             kept: VecDeque::new(),
             bytes: 0,
+            number: 0,
             written: Written::default(),
         };
         names.iter().for_each(|n| keeper.add(n.clone()));
@@ -153,11 +156,11 @@ impl Keeper {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let extension = self.path.extension().map_or("mcap".into(), |e| e.to_string_lossy().into_owned());
         loop {
-            self.written.files += 1;
-            let path = self.path.with_file_name(format!("{stem}-{:04}.{extension}", self.written.files));
+            self.number += 1;
+            let path = self.path.with_file_name(format!("{stem}-{:04}.{extension}", self.number));
             match RecordWriter::create(&path, self.options.clone()) {
                 Ok(writer) => return Ok((writer, path)),
-                Err(RecordError::Exists { .. }) if self.written.files < 9999 => {}
+                Err(RecordError::Exists { .. }) if self.number < 9999 => {}
                 Err(e) => return Err(e),
             }
         }
@@ -165,6 +168,9 @@ impl Keeper {
 
     /// Writes what is kept.
     fn write(&mut self) -> Result<RecorderEvent, RecordError> {
+        if !self.kept.iter().any(|(_, work)| matches!(work, Work::Frame { .. })) {
+            return Ok(RecorderEvent::Snapshot { path: None, frames: 0, reaches: Duration::ZERO });
+        }
         let (mut writer, path) = self.create()?;
         let indices: Vec<RegionIndex> = self.regions.iter().map(|_| writer.add_region()).collect();
         let begin = self.kept.front().map_or_else(clock::ticks, |(at, _)| *at);
@@ -198,8 +204,9 @@ impl Keeper {
         self.written.unviewed += one.unviewed;
         self.written.bytes += one.bytes;
         self.written.kept_bytes += one.bytes;
+        self.written.files += 1;
         self.written.snapshots += 1;
         let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
-        Ok(RecorderEvent::Snapshot { path, frames: one.frames, reaches })
+        Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })
     }
 }

@@ -97,8 +97,8 @@ pub enum RecorderEvent {
     },
     /// What was kept is written.
     Snapshot {
-        /// The file.
-        path: PathBuf,
+        /// The file; none where no frame was kept.
+        path: Option<PathBuf>,
         /// Frames in it.
         frames: u64,
         /// How far back it reaches.

@@ -13,6 +13,37 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) type Mcap = mcap::Writer<BufWriter<Sink>>;
 
+/// Files that are read while others are written: these must not be emptied.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs(Vec<FileId>);
+
+/// What a file is, whatever its name.
+#[cfg(unix)]
+type FileId = (u64, u64);
+#[cfg(not(unix))]
+type FileId = PathBuf;
+
+#[cfg(unix)]
+fn id(file: &File, _: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().ok().map(|m| (m.dev(), m.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(_: &File, path: &Path) -> Option<FileId> {
+    path.canonicalize().ok()
+}
+
+impl Inputs {
+    pub(crate) fn add(&mut self, file: &File, path: &Path) {
+        self.0.extend(id(file, path));
+    }
+
+    fn has(&self, file: &File, path: &Path) -> bool {
+        id(file, path).is_some_and(|id| self.0.contains(&id))
+    }
+}
+
 /// The file being written.
 pub(super) struct OpenFile {
     pub(super) mcap: Mcap,
@@ -32,16 +63,18 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Creates the file and begins it. For now this user alone may read it.
+    /// Creates the file and begins it, or replaces one that is none of the inputs. For now this user alone may read it.
     pub(super) fn create(
         path: PathBuf,
         options: &WriterOptions,
         compression: Option<mcap::Compression>,
+        replace: bool,
+        inputs: &Inputs,
     ) -> Result<Self, RecordError> {
         let fail = |source| RecordError::Create { path: path.clone(), source };
         let mut open = OpenOptions::new();
         open.read(true).write(true);
-        if options.overwrite {
+        if replace {
             open.create(true)
         } else {
             open.create_new(true)
@@ -57,6 +90,9 @@ impl OpenFile {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(RecordError::Exists { path }),
             Err(e) => return Err(fail(e)),
         };
+        if inputs.has(&file, &path) {
+            return Err(RecordError::Input { path });
+        }
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(RecordError::InUse { path }),
             // Some file systems have no locks; a recording needs none there.

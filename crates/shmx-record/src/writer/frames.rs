@@ -120,13 +120,14 @@ impl RecordWriter {
         self.regions[region.0].open.as_ref().is_some_and(|o| o.segment.session_id == session_id)
     }
 
-    /// Copies a frame of another recording into the segment that is open.
-    pub(crate) fn copy_frame(&mut self, region: RegionIndex, frame: &RecordedFrame) -> Result<(), RecordError> {
-        let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(()) };
+    /// Copies a frame of another recording into the segment that is open. Says whether one is.
+    pub(crate) fn copy_frame(&mut self, region: RegionIndex, frame: &RecordedFrame) -> Result<bool, RecordError> {
+        let Some(segment) = self.regions[region.0].open.as_ref().map(|o| o.segment.number) else { return Ok(false) };
         self.rotate_if_due(frame.payload().len() as u64)?;
         let head = FrameHead { segment, ..frame.head };
         let times = Times { log: frame.log.max(frame.time), publish: frame.time };
-        self.put_frame(region, &head, frame.payload(), times)
+        self.put_frame(region, &head, frame.payload(), times)?;
+        Ok(true)
     }
 
     /// Adds to the directory of the open segment what another recording says was added at this place.

@@ -64,7 +64,7 @@ fn a_recording_goes_on_in_another_file_before_its_index_gets_large() {
     let of = |name: &str| folder.join(name);
     // Somebody else's file is left alone.
     std::fs::write(of("a-0002.mcap"), "mine").unwrap();
-    let options = WriterOptions { index_bytes: 20_000, chunk_bytes: 1, ..WriterOptions::default() };
+    let options = WriterOptions { index_bytes: 20_000, chunk_bytes: 1, overwrite: true, ..WriterOptions::default() };
     let mut writer = RecordWriter::create(&of("a.mcap"), options).unwrap();
     let region = writer.add_region();
     let segment = Segment { region: "r".into(), frame_bytes_cap: 64, ..Segment::default() };
