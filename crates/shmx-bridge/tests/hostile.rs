@@ -10,7 +10,7 @@ use shmx::{Client, Server};
 use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{
-    Addition, Answer, Attach, AttachError, Back, Body, Data, Frame, Geometry, Refused, VERSION, Welcome, Why, Wish,
+    Addition, Answer, Attach, AttachError, Back, Body, Data, Frame, Geometry, OLDEST, Refused, VERSION, Welcome, Why, Wish,
 };
 use shmx_bridge::{Backend, Event, Stands, Urgency, ask_offers};
 use std::sync::{Arc, Mutex};
@@ -20,8 +20,8 @@ const SHORT: Duration = Duration::from_secs(20);
 
 fn ask(region: &str, session: u64) -> Attach {
     Attach {
-        oldest: 1,
-        newest: 1,
+        oldest: OLDEST,
+        newest: VERSION,
         peer: 1,
         host: "test".into(),
         attachment: 2,
@@ -51,10 +51,12 @@ fn other_versions_and_strangers_are_refused_clearly() {
     until("an offer", || (!robot.bridge.status().offers.is_empty()).then_some(()));
     let (node, peer) = (net.host(), robot.bridge.peer());
     let session = server.session_id();
-    let newer = Attach { oldest: VERSION + 1, newest: VERSION + 3, ..ask(&name, session) };
-    let said = refused(&node, peer, newer.encode());
-    assert_eq!((said.why, said.oldest, said.newest), (Why::Version, 1, VERSION));
-    assert!(said.text.contains("versions 2 to 4") && said.text.contains("use bridges of one version"), "{}", said.text);
+    for (oldest, newest) in [(VERSION + 1, VERSION + 3), (OLDEST - 1, OLDEST - 1)] {
+        let said = refused(&node, peer, Attach { oldest, newest, ..ask(&name, session) }.encode());
+        assert_eq!((said.why, said.oldest, said.newest), (Why::Version, OLDEST, VERSION));
+        let versions = format!("versions {oldest} to {newest}");
+        assert!(said.text.contains(&versions) && said.text.contains("use bridges of one version"), "{}", said.text);
+    }
     assert_eq!(refused(&node, peer, b"GET / HTTP/1.1".to_vec()).why, Why::Unreadable);
     // What is not named does not leave, whoever asks.
     let said = refused(&node, peer, ask(&hidden, other.session_id()).encode());
@@ -195,7 +197,7 @@ fn nothing_is_published_that_a_producer_could_not_have_written() {
     liar.frame(&Frame { session: 6, ..frame(next_seq(), &good) });
     liar.frame(&Frame { tlv_count: 2, ..frame(next_seq(), &good) });
     liar.frame(&Frame { body: Body::Parts(&good), ..frame(next_seq(), &good) });
-    for rubbish in [&b""[..], b"SHMB", b"SHMB\x02\0\x10\0", &[0; 1000]] {
+    for rubbish in [&b""[..], b"SHMB", b"SHMB\x09\0\x10\0", &[0; 1000]] {
         liar.send(rubbish.to_vec());
     }
     liar.frame(&frame(next_seq(), &good));
@@ -292,7 +294,7 @@ fn rubbish_under_every_key_changes_nothing() {
         let len = dice.usize(..200);
         let mut bytes: Vec<u8> = std::iter::repeat_with(|| dice.u8(..)).take(len).collect();
         if dice.bool() && bytes.len() > 8 {
-            bytes[..8].copy_from_slice(&[b'S', b'H', b'M', b'B', 1, 0, dice.u8(..40), 0]);
+            bytes[..8].copy_from_slice(&[b'S', b'H', b'M', b'B', VERSION as u8, 0, dice.u8(..40), 0]);
         }
         let attachment = dice.u64(..4);
         for key in [from.to(to.id, attachment), from.from(to.id, attachment), format!("shmx/{round}")] {
@@ -308,5 +310,5 @@ fn rubbish_under_every_key_changes_nothing() {
 #[test]
 fn an_error_names_both_sides_versions() {
     let e = AttachError::Versions { oldest: 8, newest: 9 };
-    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 1 to 1");
+    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 2 to 2");
 }
