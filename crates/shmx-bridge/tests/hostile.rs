@@ -10,7 +10,8 @@ use shmx::{Client, Server};
 use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{
-    Addition, Answer, Attach, AttachError, Back, Body, Data, Frame, Geometry, OLDEST, Refused, VERSION, Welcome, Why, Wish,
+    Addition, Alive, Answer, Attach, AttachError, Back, Begin, Body, Data, Frame, Geometry, OLDEST, Piece, Refused,
+    VERSION, Welcome, Why, Wish,
 };
 use shmx_bridge::{Backend, Event, Stands, Urgency, ask_offers};
 use std::sync::{Arc, Mutex};
@@ -205,6 +206,56 @@ fn nothing_is_published_that_a_producer_could_not_have_written() {
     assert_eq!((frame.value(V).unwrap(), origin(&frame).frame_id, frame.frame_id()), (7, 11, 1));
     let c = until("counts", || desk.bridge.status().mirrors.first().map(|m| m.counts).filter(|c| c.published == 1));
     assert_eq!((c.rejected, c.blocked), (10, 0), "{c:?}");
+}
+
+#[test]
+fn pieces_that_do_not_make_a_frame_are_never_seen() {
+    let model = serve(&unique("model"));
+    let directory = model.directory().bytes.clone();
+    let net = Net::default();
+    let region = unique("pieces");
+    let liar = Liar::new(&net, &region, &welcome(geometry(&model), &directory));
+    let desk = Host::start(&net, imports("desk", "liar/*"));
+    let mut client = attach(&format!("liar.{region}"));
+    let good = payload(1, 1, &7_u64.to_ne_bytes());
+    let len = good.len() as u32;
+    let send = |data: Data<'_>| {
+        let mut out = Vec::new();
+        data.encode(&mut out);
+        liar.send(out);
+    };
+    let begin = |seq, len| send(Data::Begin(Begin { frame: Frame { checksum: 0, ..frame(seq, b"") }, len }));
+    let piece = |seq, at: usize, to: usize| {
+        let (checksum, data) = (checksum32(&good[..to]), &good[at..to]);
+        send(Data::Piece(Piece { seq, at: at as u32, checksum, data }));
+    };
+    // Nothing but an end; a hole; the same twice; the beginning of the next one; more than there is; a wrong checksum; far
+    // too large.
+    piece(1, 16, good.len());
+    begin(1, len);
+    piece(1, 16, good.len());
+    begin(2, len);
+    piece(2, 0, 16);
+    piece(2, 0, 16);
+    piece(2, 16, good.len());
+    begin(3, len);
+    piece(3, 0, 16);
+    begin(4, len - 8);
+    piece(4, 0, good.len());
+    begin(5, len);
+    piece(5, 0, 16);
+    send(Data::Piece(Piece { seq: 5, at: 16, checksum: 0, data: &good[16..] }));
+    begin(6, u32::MAX);
+    // And one that is right, with a sign of life in its midst.
+    begin(7, len);
+    piece(7, 0, 16);
+    send(Data::Alive(Alive::default()));
+    piece(7, 16, good.len());
+    let frame = client.next(SHORT).unwrap().expect("the one that is right");
+    assert_eq!((frame.value(V).unwrap(), origin(&frame).frame_id, frame.frame_id()), (7, 7, 1));
+    let c = until("counts", || desk.bridge.status().mirrors.first().map(|m| m.counts).filter(|c| c.published == 1));
+    assert_eq!((c.lost, c.rejected, c.blocked), (6, 0, 0), "{c:?}");
+    assert!(desk.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("did not come whole"))));
 }
 
 #[test]
