@@ -9,8 +9,8 @@ use shmx::abi::hash::checksum32;
 use shmx::{Client, Inspector, Server, Stream};
 use shmx_bridge::keys::{Peer, back_of, offer_of, peer_of};
 use shmx_bridge::wire::{
-    Addition, Alive, Answer, Attach, Back, Begin, Body, Data, Ended, Frame, Geometry, OLDEST, Offer, Offers, Part, Piece,
-    Refused, VERSION, Welcome, Why, Wish,
+    Addition, Alive, Answer, Attach, Back, Begin, Body, Data, Ended, Frame, Geometry, OLDEST, Offer, Offers, Part,
+    Piece, Refused, VERSION, Welcome, Why, Wish,
 };
 use shmx_bridge::{
     Accepted, Assembly, Codec, CodecError, Codecs, Fed, MARK_NAME, Mirror, MirrorOptions, Picture, check::check,

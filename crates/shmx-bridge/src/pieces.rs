@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// The body of a frame that is being sent.
 pub(crate) enum Held {
-    Frame(OwnedFrame),
+    Frame(Box<OwnedFrame>),
     Parts(Vec<u8>),
 }
 
@@ -23,7 +23,7 @@ impl Held {
 
 impl From<OwnedFrame> for Held {
     fn from(frame: OwnedFrame) -> Self {
-        Self::Frame(frame)
+        Self::Frame(Box::new(frame))
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
         let mut assembly = Assembly::default();
         assembly.expect(1 << 20);
         for (seq, len) in [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 500_000].into_iter().enumerate() {
-            let body: Vec<u8> = (0..len).map(|i| (i * 7 >> 3) as u8).collect();
+            let body: Vec<u8> = (0..len).map(|i| ((i * 7) >> 3) as u8).collect();
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));

@@ -128,8 +128,7 @@ pub(crate) fn far() {
     let mut server = serve(&name, 100_000);
     publish(&mut server, 0, &[0]);
     let near = port();
-    let (listen, connect) =
-        (format!("tcp/127.0.0.1:{near}"), format!("tcp/127.0.0.1:{}", delay::to(near, ONE_WAY)));
+    let (listen, connect) = (format!("tcp/127.0.0.1:{near}"), format!("tcp/127.0.0.1:{}", delay::to(near, ONE_WAY)));
     let _robot = Bridge::start(&[], &["--host", "robot", "--export", &name, "--listen", &listen]);
     let import = format!("robot/{name}");
     let desk = Bridge::start(&[], &["--host", "desk", "--import", &import, "--connect", &connect]);
