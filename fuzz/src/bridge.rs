@@ -9,10 +9,12 @@ use shmx::abi::hash::checksum32;
 use shmx::{Client, Inspector, Server, Stream};
 use shmx_bridge::keys::{Peer, back_of, offer_of, peer_of};
 use shmx_bridge::wire::{
-    Addition, Alive, Answer, Attach, Back, Body, Data, Ended, Frame, Geometry, Offer, Offers, Part, Refused, Welcome,
-    Why, Wish,
+    Addition, Alive, Answer, Attach, Back, Begin, Body, Data, Ended, Frame, Geometry, OLDEST, Offer, Offers, Part,
+    Piece, Refused, VERSION, Welcome, Why, Wish,
 };
-use shmx_bridge::{Accepted, Codec, CodecError, Codecs, MARK_NAME, Mirror, MirrorOptions, Picture, check::check};
+use shmx_bridge::{
+    Accepted, Assembly, Codec, CodecError, Codecs, Fed, MARK_NAME, Mirror, MirrorOptions, Picture, check::check,
+};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -94,10 +96,21 @@ fn mirror(welcome: &Welcome<'_>, messages: Messages<'_>, flags: u8) {
 
 fn frames(mut mirror: Mirror, welcome: &Welcome<'_>, messages: Messages<'_>, flags: u8) {
     let mut client = Client::open(mirror.name()).expect("a mirror is a region");
-    let mut published = 0;
+    let (mut published, mut assembly, mut sum) = (0, Assembly::default(), Vec::new());
+    assembly.expect(2 * CAP as usize);
     for message in std::iter::once(welcome.first).chain(messages.take(16)) {
-        let mut frame = match Data::decode(message) {
+        let data = Data::decode(message);
+        let whole = data.as_ref().ok().and_then(|data| pieces(&mut assembly, data, flags, &mut sum));
+        let begun = whole.as_ref().map(|(begin, _)| Data::decode(begin));
+        let mut frame = match data {
             Ok(Data::Frame(frame)) => frame,
+            Ok(Data::Piece(_)) => match (begun, &whole) {
+                (Some(Ok(Data::Begin(b))), Some((_, body))) => {
+                    let body = b.frame.body.with(body);
+                    Frame { body, checksum: checksum32(body.bytes()), ..b.frame }
+                }
+                _ => continue,
+            },
             Ok(Data::Directory { addition, .. }) => {
                 if mirror.add(&addition).is_err() {
                     return;
@@ -111,8 +124,7 @@ fn frames(mut mirror: Mirror, welcome: &Welcome<'_>, messages: Messages<'_>, fla
             _ => continue,
         };
         if flags & REPAIR != 0 {
-            let (Body::Whole(body) | Body::Parts(body)) = frame.body;
-            (frame.checksum, frame.session) = (checksum32(body), welcome.session);
+            (frame.checksum, frame.session) = (checksum32(frame.body.bytes()), welcome.session);
         }
         match mirror.accept(&frame, None, &Runs) {
             Ok(Ok(Accepted::Published(id))) => {
@@ -129,6 +141,30 @@ fn frames(mut mirror: Mirror, welcome: &Welcome<'_>, messages: Messages<'_>, fla
         }
     }
     assert_eq!(mirror.counts().published, published);
+}
+
+/// What the pieces so far make: `sum` is the body as far as it was accepted, by which checksums are made right.
+fn pieces(assembly: &mut Assembly, data: &Data<'_>, flags: u8, sum: &mut Vec<u8>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut data = data.clone();
+    if let Data::Piece(piece) = &mut data {
+        sum.extend_from_slice(piece.data);
+        if flags & REPAIR != 0 {
+            piece.checksum = checksum32(sum);
+        }
+    }
+    let fed = assembly.feed(&data);
+    assert!(assembly.len() <= 2 * CAP as usize);
+    match fed {
+        Ok(Fed::Whole { begin, body }) => {
+            assert!(assembly.is_empty() && body == *sum);
+            sum.clear();
+            Some((begin, body))
+        }
+        _ => {
+            sum.truncate(assembly.len());
+            None
+        }
+    }
 }
 
 /// Geometry and directory of a region with three streams.
@@ -185,8 +221,8 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let (geometry, directory) = model();
     let wish = Wish { every: true, codecs: 1, interval_ns: 2, bytes_per_second: 3, streams: vec!["v".into()] };
     let ask = Attach {
-        oldest: 1,
-        newest: 1,
+        oldest: OLDEST,
+        newest: VERSION,
         peer: 1,
         host: "host".into(),
         attachment: 2,
@@ -211,7 +247,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     };
     let single: [(&str, Vec<u8>); 9] = [
         ("attach", ask.encode()),
-        ("offers", Offers { version: 1, regions: vec![offer; 2] }.encode()),
+        ("offers", Offers { version: VERSION, regions: vec![offer; 2] }.encode()),
         ("refused", Refused::new(Why::Full, "no").encode()),
         ("ack", Back::Ack { seq: 1 }.encode()),
         ("keep", Back::Keep { seq: 1, sent_ns: 2 }.encode()),
@@ -248,10 +284,18 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         }))
     };
     let (whole, packed) = (frame(1, Body::Whole(&payload)), frame(2, Body::Parts(&parts)));
+    let head = Frame { seq: 3, frame_id: 6, session: 3, tlv_count: cursor.tlv_count(), ..Frame::default() };
+    let begin = encoded(Data::Begin(Begin { frame: head, len: payload.len() as u32 }));
+    let piece = |at: usize, to: usize| {
+        let (checksum, data) = (checksum32(&payload[..to]), &payload[at..to]);
+        encoded(Data::Piece(Piece { seq: 3, at: at as u32, checksum, data }))
+    };
+    let in_pieces = vec![begin, piece(0, 10), piece(10, 50), piece(50, payload.len())];
     let more = Data::Directory { seq: 3, session: 3, addition: Addition { at: 0, bytes: directory } };
     let end = Data::End(Ended { seq: 4, session: 3, published: 9, reason: "why".into() });
     let first = Welcome { first: &whole, ..welcome(model()) }.encode();
-    let scripts: [(&str, u8, Vec<Vec<u8>>); 4] = [
+    let scripts: [(&str, u8, Vec<Vec<u8>>); 5] = [
+        ("pieces", 0, in_pieces),
         ("whole", 0, vec![whole.clone()]),
         ("parts", REPAIR, vec![whole.clone(), packed.clone()]),
         ("more", REPAIR, vec![whole, encoded(more), packed.clone(), encoded(end)]),

@@ -70,9 +70,9 @@ fn main() -> ExitCode {
     // What zenoh says of itself is for those who look for it (RUST_LOG).
     let level = if line.quiet { "error" } else { "error,shmx=warn,shmx_bridge=info" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // It would panic where it cannot say that it cannot write.
-    log.log_internal_errors(false).init();
+    // Where a line cannot be written, saying so cannot either.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    log.with_writer(std::io::stderr).init();
     let done = match &line.command {
         Command::Run(run) => work(run, line.quiet),
         Command::Ls(ls) => list::run(ls),
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("shmx-bridge: {}", format!("{e:#}").replace('\n', " "));
+            say(false, format_args!("shmx-bridge: {}", format!("{e:#}").replace('\n', " ")));
             ExitCode::from(FAILED)
         }
     }

@@ -16,6 +16,9 @@ pub(crate) fn defaults() -> Value {
         "listen": { "endpoints": [] },
         "connect": { "endpoints": [] },
         "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
+        // Batches of 64 KiB that wait for the link. With zenoh's two, whoever fills them and whoever sends them wait for
+        // each other after every one.
+        "transport": { "link": { "tx": { "queue": { "size": { "data": 16 } } } } },
     })
 }
 

@@ -6,6 +6,7 @@
 //! | [`Patterns`], [`keys`] | which regions; under which keys |
 //! | [`wire`] | messages, and their versions |
 //! | [`Relay`], [`flow`] | a region on its way to one peer: what is sent when |
+//! | [`Assembly`] | large frames out of the pieces in which they travel |
 //! | [`Mirror`], [`check()`](check::check) | a region out of what another host sends, once it is checked |
 //! | [`Origin`], [`Source`] | where a mirror and each of its frames come from |
 //! | [`Bridge`] | both sides at work, on any [`Backend`] |
@@ -28,6 +29,7 @@ mod body;
 mod codec;
 mod mark;
 mod mirror;
+mod pieces;
 mod relay;
 mod run;
 
@@ -37,6 +39,7 @@ pub use body::{BodyError, Compress, Selection, payload_of};
 pub use codec::{Codec, CodecError, Codecs, NoCodecs, Picture};
 pub use mark::{MARK_ID, MARK_NAME, MARK_WORDS, Origin, Source, is_mirror};
 pub use mirror::{Accepted, Mirror, MirrorCounts, MirrorError, MirrorOptions, RejectedFrame};
+pub use pieces::{Assembly, Fed, PieceError};
 pub use relay::{Export, Relay, RelayCounts, Turn, bounds_of};
 pub use run::{
     Bridge, BridgeOffers, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Status, Tell, ask_offers,

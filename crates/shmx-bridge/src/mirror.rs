@@ -107,7 +107,7 @@ pub struct MirrorCounts {
     pub published: u64,
     /// Frames of the origin that did not come, by their ids: left out by the sender for newer ones, or lost.
     pub missed: u64,
-    /// Messages that did not come, by their numbers; frames among them are in `missed`.
+    /// Messages that did not come, or not whole, by their numbers; frames among them are in `missed`.
     pub lost: u64,
     /// Frames that came and were not published because something was wrong with them.
     pub rejected: u64,
@@ -236,7 +236,7 @@ impl Mirror {
         self.counts
     }
 
-    /// Notes that messages with these numbers never came.
+    /// Notes that so many messages never came, or not whole.
     pub const fn lost(&mut self, messages: u64) {
         self.counts.lost = self.counts.lost.saturating_add(messages);
     }
@@ -262,7 +262,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Publishes a frame, if it is what the origin's producer could have written.
+    /// Publishes a frame, if it is what was sent and what the origin's producer could have written.
     ///
     /// The outer error means that the mirror cannot go on, the inner one that the frame is rejected.
     ///
@@ -275,13 +275,31 @@ impl Mirror {
         clocks: Option<Estimate>,
         codecs: &dyn Codecs,
     ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
-        let (Body::Whole(body) | Body::Parts(body)) = frame.body;
-        self.counts.bytes = self.counts.bytes.saturating_add(body.len() as u64);
+        if frame.session == self.session && !frame.is_whole() {
+            self.count(frame);
+            return Ok(self.reject(RejectedFrame::Checksum));
+        }
+        self.accept_whole(frame, clocks, codecs)
+    }
+
+    fn count(&mut self, frame: &Frame<'_>) {
+        self.counts.bytes = self.counts.bytes.saturating_add(frame.body.bytes().len() as u64);
+    }
+
+    /// The same for a frame whose checksum was compared while it came.
+    ///
+    /// # Errors
+    ///
+    /// [`MirrorError`].
+    pub fn accept_whole(
+        &mut self,
+        frame: &Frame<'_>,
+        clocks: Option<Estimate>,
+        codecs: &dyn Codecs,
+    ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
+        self.count(frame);
         if frame.session != self.session {
             return Ok(self.reject(RejectedFrame::Session(frame.session)));
-        }
-        if !frame.is_whole() {
-            return Ok(self.reject(RejectedFrame::Checksum));
         }
         self.add(&frame.addition)?;
         if frame.frame_id <= self.last_id {

@@ -6,11 +6,12 @@ use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
 use crate::mark::is_mirror;
-use crate::wire::{Addition, Attach, Body, Data, Ended, Frame, Geometry, Refused, Welcome, Why, Wish};
+use crate::pieces::Underway;
+use crate::wire::{Addition, Attach, Begin, Body, Data, Ended, Frame, Geometry, PIECE, Refused, Welcome, Why, Wish};
 use serde::{Deserialize, Serialize};
 use shmx::abi::hash;
 use shmx::error::ReadError;
-use shmx::{Directory, Frame as Taken, Start, Tap};
+use shmx::{Directory, Start, Tap};
 use shmx_record::EndReason;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -107,6 +108,8 @@ pub struct Relay {
     /// The producer was seen to be gone; frames that it left may still be taken.
     ending: bool,
     counts: RelayCounts,
+    /// The frame that is being sent in pieces.
+    underway: Option<Underway>,
     /// When the last frames were published and taken, for guessing when the next one comes.
     pace: Pace,
 }
@@ -156,6 +159,7 @@ impl Relay {
             looked: Instant::now(),
             ending: false,
             counts: RelayCounts::default(),
+            underway: None,
             pace: Pace::default(),
         })
     }
@@ -227,6 +231,12 @@ impl Relay {
 
     /// What is to be done now; messages are written to `out`.
     pub fn turn(&mut self, now: Instant, out: &mut Vec<u8>) -> Turn {
+        if let Some(underway) = &mut self.underway {
+            if underway.next(out) {
+                return Turn::Send;
+            }
+            self.underway = None;
+        }
         match self.flow.ready(now) {
             Ready::Now => {}
             // Not even looked at: what is published meanwhile costs nothing.
@@ -273,7 +283,7 @@ impl Relay {
         let seq = self.flow.next_seq();
         Data::Directory { seq, session: self.tap.session_id(), addition }.encode(out);
         self.told.push_back((seq, directory.bytes.len()));
-        self.sent(out, now);
+        self.sent(out.len(), now);
         Turn::Send
     }
 
@@ -284,9 +294,9 @@ impl Relay {
         Turn::End(reason)
     }
 
-    fn sent(&mut self, out: &[u8], now: Instant) {
-        self.flow.send(out.len() as u64, now);
-        self.counts.bytes = self.counts.bytes.saturating_add(out.len() as u64);
+    fn sent(&mut self, bytes: usize, now: Instant) {
+        self.flow.send(bytes as u64, now);
+        self.counts.bytes = self.counts.bytes.saturating_add(bytes as u64);
     }
 
     /// Takes a frame, if there is one, and writes its message.
@@ -310,33 +320,58 @@ impl Relay {
             self.known = directory.bytes.len();
         }
         let told = self.known;
-        let mut body = Vec::new();
         let (seq, addition) = (self.flow.next_seq(), addition(&directory, told));
-        let message = match message(&frame, selection, &**codecs, &mut body) {
-            Some((tlv_count, checksum, body)) => Frame {
-                seq,
-                frame_id: frame.frame_id(),
-                session,
-                sim_time_bits: frame.sim_time().to_bits(),
-                published_ns,
-                tlv_count,
-                has_checksum: frame.stored_checksum().is_some(),
-                addition,
-                checksum,
-                body,
-            },
-            None => {
+        let mut parts = Vec::new();
+        let (tlv_count, body) = if selection.whole {
+            (frame.tlv_count(), Body::Whole(frame.payload()))
+        } else {
+            let count = selection.encode(frame.payload(), &**codecs, &mut parts);
+            if count == 0 {
                 counts.left_out += 1;
                 return Ok(false);
             }
+            (count, Body::Parts(&parts))
         };
-        message.encode(out);
+        let message = Frame {
+            seq,
+            frame_id: frame.frame_id(),
+            session,
+            sim_time_bits: frame.sim_time().to_bits(),
+            published_ns,
+            tlv_count,
+            has_checksum: frame.stored_checksum().is_some(),
+            addition,
+            checksum: 0,
+            body: body.with(&[]),
+        };
+        // The producer's own checksum goes all the way, where there is one.
+        let own = frame.stored_checksum().filter(|_| selection.whole);
+        let bytes = body.bytes();
+        let mut len = bytes.len();
+        // The first one is part of an answer.
+        let in_pieces = !first && len > PIECE;
+        if in_pieces {
+            Data::Begin(Begin { frame: message, len: len as u32 }).encode(out);
+            len += out.len();
+        } else {
+            let checksum = own.unwrap_or_else(|| hash::checksum32(bytes));
+            Frame { checksum, body, ..message }.encode(out);
+            len = out.len();
+        }
+        self.underway = if !in_pieces {
+            drop(frame);
+            None
+        } else if selection.whole {
+            Some(Underway::new(seq, frame.keep(), own))
+        } else {
+            drop(frame);
+            Some(Underway::new(seq, parts, own))
+        };
         counts.sent += 1;
-        drop(frame);
         if !addition.bytes.is_empty() {
             self.told.push_back((seq, directory.bytes.len()));
         }
-        self.sent(out, now);
+        self.sent(len, now);
         Ok(true)
     }
 }
@@ -346,23 +381,6 @@ fn addition(directory: &Directory, known: usize) -> Addition<'_> {
         Some(bytes) if !bytes.is_empty() => Addition { at: known as u32, bytes },
         _ => Addition::default(),
     }
-}
-
-/// Records, checksum and body; `None` if none of the chosen streams is in the frame.
-fn message<'a>(
-    frame: &'a Taken<'_>,
-    selection: &Selection,
-    codecs: &dyn Codecs,
-    body: &'a mut Vec<u8>,
-) -> Option<(u32, u32, Body<'a>)> {
-    if selection.whole {
-        let payload = frame.payload();
-        // The producer's own checksum goes all the way, where there is one.
-        let checksum = frame.stored_checksum().unwrap_or_else(|| hash::checksum32(payload));
-        return Some((frame.tlv_count(), checksum, Body::Whole(payload)));
-    }
-    let count = selection.encode(frame.payload(), codecs, body);
-    (count > 0).then(|| (count, hash::checksum32(body), Body::Parts(body)))
 }
 
 /// Guesses when the next frame comes, so that it is met without looking all the time.

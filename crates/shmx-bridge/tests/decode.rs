@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use shmx::abi::hash::checksum32;
 use shmx_bridge::wire::{
-    Addition, Alive, Answer, Attach, Back, Body, Data, Ended, Frame, Geometry, Offer, Offers, Parts, Refused, Welcome,
-    Why, Wish,
+    Addition, Alive, Answer, Attach, Back, Begin, Body, Data, Ended, Frame, Geometry, OLDEST, Offer, Offers, Parts,
+    Piece, Refused, VERSION, Welcome, Why, Wish,
 };
 use shmx_bridge::{NoCodecs, check, keys, payload_of};
 
@@ -41,8 +41,8 @@ fn messages() -> Vec<Vec<u8>> {
         Wish { every: true, codecs: 1, interval_ns: 2, bytes_per_second: 3, streams: vec!["a".into(), "b".into()] };
     let (host, region) = ("host".to_owned(), "region".to_owned());
     let attach = Attach {
-        oldest: 1,
-        newest: 1,
+        oldest: OLDEST,
+        newest: VERSION,
         peer: 1,
         host,
         attachment: 2,
@@ -81,7 +81,7 @@ fn messages() -> Vec<Vec<u8>> {
         attach.encode(),
         welcome.encode(),
         Refused::new(Why::Full, "no").encode(),
-        Offers { version: 1, regions: vec![offer; 2] }.encode(),
+        Offers { version: VERSION, regions: vec![offer; 2] }.encode(),
         Back::Ack { seq: 1 }.encode(),
         Back::Keep { seq: 1, sent_ns: 2 }.encode(),
         Back::Control { seq: 1, host: "h", reader_id: 2, ty: 3, body: b"body" }.encode(),
@@ -90,6 +90,8 @@ fn messages() -> Vec<Vec<u8>> {
     for data in [
         Data::Frame(frame),
         Data::Frame(Frame { body: Body::Parts(b"parts"), ..frame }),
+        Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 9 }),
+        Data::Piece(Piece { seq: 1, at: 2, checksum: 3, data: b"piece" }),
         Data::Directory { seq: 1, session: 2, addition: frame.addition },
         Data::End(Ended { seq: 1, session: 2, published: 3, reason: "why".into() }),
         Data::Alive(Alive::default()),

@@ -10,7 +10,8 @@ use shmx::{Client, Server};
 use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{
-    Addition, Answer, Attach, AttachError, Back, Body, Data, Frame, Geometry, Refused, VERSION, Welcome, Why, Wish,
+    Addition, Alive, Answer, Attach, AttachError, Back, Begin, Body, Data, Frame, Geometry, OLDEST, Piece, Refused,
+    VERSION, Welcome, Why, Wish,
 };
 use shmx_bridge::{Backend, Event, Stands, Urgency, ask_offers};
 use std::sync::{Arc, Mutex};
@@ -20,8 +21,8 @@ const SHORT: Duration = Duration::from_secs(20);
 
 fn ask(region: &str, session: u64) -> Attach {
     Attach {
-        oldest: 1,
-        newest: 1,
+        oldest: OLDEST,
+        newest: VERSION,
         peer: 1,
         host: "test".into(),
         attachment: 2,
@@ -51,10 +52,12 @@ fn other_versions_and_strangers_are_refused_clearly() {
     until("an offer", || (!robot.bridge.status().offers.is_empty()).then_some(()));
     let (node, peer) = (net.host(), robot.bridge.peer());
     let session = server.session_id();
-    let newer = Attach { oldest: VERSION + 1, newest: VERSION + 3, ..ask(&name, session) };
-    let said = refused(&node, peer, newer.encode());
-    assert_eq!((said.why, said.oldest, said.newest), (Why::Version, 1, VERSION));
-    assert!(said.text.contains("versions 2 to 4") && said.text.contains("use bridges of one version"), "{}", said.text);
+    for (oldest, newest) in [(VERSION + 1, VERSION + 3), (OLDEST - 1, OLDEST - 1)] {
+        let said = refused(&node, peer, Attach { oldest, newest, ..ask(&name, session) }.encode());
+        assert_eq!((said.why, said.oldest, said.newest), (Why::Version, OLDEST, VERSION));
+        let versions = format!("versions {oldest} to {newest}");
+        assert!(said.text.contains(&versions) && said.text.contains("use bridges of one version"), "{}", said.text);
+    }
     assert_eq!(refused(&node, peer, b"GET / HTTP/1.1".to_vec()).why, Why::Unreadable);
     // What is not named does not leave, whoever asks.
     let said = refused(&node, peer, ask(&hidden, other.session_id()).encode());
@@ -195,7 +198,7 @@ fn nothing_is_published_that_a_producer_could_not_have_written() {
     liar.frame(&Frame { session: 6, ..frame(next_seq(), &good) });
     liar.frame(&Frame { tlv_count: 2, ..frame(next_seq(), &good) });
     liar.frame(&Frame { body: Body::Parts(&good), ..frame(next_seq(), &good) });
-    for rubbish in [&b""[..], b"SHMB", b"SHMB\x02\0\x10\0", &[0; 1000]] {
+    for rubbish in [&b""[..], b"SHMB", b"SHMB\x09\0\x10\0", &[0; 1000]] {
         liar.send(rubbish.to_vec());
     }
     liar.frame(&frame(next_seq(), &good));
@@ -203,6 +206,56 @@ fn nothing_is_published_that_a_producer_could_not_have_written() {
     assert_eq!((frame.value(V).unwrap(), origin(&frame).frame_id, frame.frame_id()), (7, 11, 1));
     let c = until("counts", || desk.bridge.status().mirrors.first().map(|m| m.counts).filter(|c| c.published == 1));
     assert_eq!((c.rejected, c.blocked), (10, 0), "{c:?}");
+}
+
+#[test]
+fn pieces_that_do_not_make_a_frame_are_never_seen() {
+    let model = serve(&unique("model"));
+    let directory = model.directory().bytes.clone();
+    let net = Net::default();
+    let region = unique("pieces");
+    let liar = Liar::new(&net, &region, &welcome(geometry(&model), &directory));
+    let desk = Host::start(&net, imports("desk", "liar/*"));
+    let mut client = attach(&format!("liar.{region}"));
+    let good = payload(1, 1, &7_u64.to_ne_bytes());
+    let len = good.len() as u32;
+    let send = |data: Data<'_>| {
+        let mut out = Vec::new();
+        data.encode(&mut out);
+        liar.send(out);
+    };
+    let begin = |seq, len| send(Data::Begin(Begin { frame: Frame { checksum: 0, ..frame(seq, b"") }, len }));
+    let piece = |seq, at: usize, to: usize| {
+        let (checksum, data) = (checksum32(&good[..to]), &good[at..to]);
+        send(Data::Piece(Piece { seq, at: at as u32, checksum, data }));
+    };
+    // Nothing but an end; a hole; the same twice; the beginning of the next one; more than there is; a wrong checksum; far
+    // too large.
+    piece(1, 16, good.len());
+    begin(1, len);
+    piece(1, 16, good.len());
+    begin(2, len);
+    piece(2, 0, 16);
+    piece(2, 0, 16);
+    piece(2, 16, good.len());
+    begin(3, len);
+    piece(3, 0, 16);
+    begin(4, len - 8);
+    piece(4, 0, good.len());
+    begin(5, len);
+    piece(5, 0, 16);
+    send(Data::Piece(Piece { seq: 5, at: 16, checksum: 0, data: &good[16..] }));
+    begin(6, u32::MAX);
+    // And one that is right, with a sign of life in its midst.
+    begin(7, len);
+    piece(7, 0, 16);
+    send(Data::Alive(Alive::default()));
+    piece(7, 16, good.len());
+    let frame = client.next(SHORT).unwrap().expect("the one that is right");
+    assert_eq!((frame.value(V).unwrap(), origin(&frame).frame_id, frame.frame_id()), (7, 7, 1));
+    let c = until("counts", || desk.bridge.status().mirrors.first().map(|m| m.counts).filter(|c| c.published == 1));
+    assert_eq!((c.lost, c.rejected, c.blocked), (6, 0, 0), "{c:?}");
+    assert!(desk.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("did not come whole"))));
 }
 
 #[test]
@@ -292,7 +345,7 @@ fn rubbish_under_every_key_changes_nothing() {
         let len = dice.usize(..200);
         let mut bytes: Vec<u8> = std::iter::repeat_with(|| dice.u8(..)).take(len).collect();
         if dice.bool() && bytes.len() > 8 {
-            bytes[..8].copy_from_slice(&[b'S', b'H', b'M', b'B', 1, 0, dice.u8(..40), 0]);
+            bytes[..8].copy_from_slice(&[b'S', b'H', b'M', b'B', VERSION as u8, 0, dice.u8(..40), 0]);
         }
         let attachment = dice.u64(..4);
         for key in [from.to(to.id, attachment), from.from(to.id, attachment), format!("shmx/{round}")] {
@@ -308,5 +361,5 @@ fn rubbish_under_every_key_changes_nothing() {
 #[test]
 fn an_error_names_both_sides_versions() {
     let e = AttachError::Versions { oldest: 8, newest: 9 };
-    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 1 to 1");
+    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 2 to 2");
 }

@@ -1,7 +1,8 @@
 //! Scenarios over the loopback address: they need no rights.
 
 use crate::bridge::{Bridge, DATA, PROGRAM, V, attach, origin, pattern, port, publish, serve, unique, until};
-use crate::children;
+use crate::children::{self, now_ns};
+use crate::delay;
 use crate::hosts::sh;
 use shmx::{Client, Server, Stream};
 use std::collections::BTreeSet;
@@ -104,6 +105,80 @@ pub(crate) fn late() {
     let mut client = attach(&mirror_of(&name));
     let frame = client.next(SHORT).expect("a mirror").expect("the newest frame");
     assert_eq!((Some(origin(&frame).frame_id), frame.value(V).ok()), (id, Some(20)));
+}
+
+pub(crate) fn unread() {
+    let unread = || std::io::pipe().expect("a pipe").1;
+    let code = |args: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        let out = command.args(args).env("RUST_LOG", "trace").stdout(unread()).stderr(unread()).status();
+        out.expect("the program").code()
+    };
+    assert_eq!(code(&["config"]), Some(0));
+    assert_eq!(code(&["run", "--config", "/nowhere/at/all"]), Some(1));
+    let nobody = format!("tcp/127.0.0.1:{}", port());
+    assert_eq!(code(&["ls", "--timeout", "0.2", "--connect", &nobody]), Some(1));
+}
+
+/// The fastest answer over this link takes a tenth of a second.
+const ONE_WAY: Duration = Duration::from_millis(50);
+
+pub(crate) fn far() {
+    let name = unique("far");
+    let mut server = serve(&name, 100_000);
+    publish(&mut server, 0, &[0]);
+    let near = port();
+    let (listen, connect) = (format!("tcp/127.0.0.1:{near}"), format!("tcp/127.0.0.1:{}", delay::to(near, ONE_WAY)));
+    let _robot = Bridge::start(&[], &["--host", "robot", "--export", &name, "--listen", &listen]);
+    let import = format!("robot/{name}");
+    let desk = Bridge::start(&[], &["--host", "desk", "--import", &import, "--connect", &connect]);
+    let mut client = attach(&mirror_of(&name));
+    let data = pattern(1, 100_000);
+    let one_way = ONE_WAY.as_nanos() as u64;
+    let (begun, mut n, mut ages, mut known) = (Instant::now(), 0, Vec::new(), 0);
+    // Until there is an estimate of the clocks, and some frames with one.
+    while begun.elapsed() < Duration::from_secs(5) || known < 10 {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{known} frames: {}", desk.all_said());
+        n += 1;
+        publish(&mut server, n, &data);
+        while let Ok(Some(frame)) = client.try_wait() {
+            let from = origin(&frame);
+            if from.frame_id > 1 {
+                ages.push(now_ns().saturating_sub(from.published_ns));
+            }
+            if from.error_ns > 0 {
+                known += 1;
+                // It is the same clock: the estimate is not off by more than it says, and it cannot know better than half
+                // of the way there and back.
+                let off = from.here_ns.abs_diff(from.published_ns);
+                assert!(off <= from.error_ns + 1 && from.error_ns >= one_way, "{from:?}");
+            }
+        }
+        let due = begun + Duration::from_secs_f64(n as f64 / 60.0);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    let elapsed = begun.elapsed();
+    ages.sort_unstable();
+    let (median, oldest) = (ages[ages.len() / 2], ages[ages.len() - 1]);
+    let ms = |ns: u64| ns as f64 / 1e6;
+    println!(
+        "   {n} frames published in {:.1} s, {} arrived; age {:.0} ms (median), {:.0} ms (oldest)",
+        elapsed.as_secs_f64(),
+        ages.len(),
+        ms(median),
+        ms(oldest)
+    );
+    // Nothing comes before it can, one frame goes there for each answer that comes back, and none waits in a queue.
+    assert!(ages[0] >= one_way, "{} ns", ages[0]);
+    assert!(ages.len() as u128 <= elapsed.as_nanos() / (2 * u128::from(one_way)) + 2, "{} frames", ages.len());
+    assert!(u128::from(oldest) < elapsed.as_nanos() / 2, "{oldest} ns");
+    let status = desk.status();
+    let (mirror, counts) = (&status["mirrors"][0], &status["mirrors"][0]["counts"]);
+    let count = |what: &str| counts[what].as_u64().expect("a count");
+    assert_eq!((count("lost"), count("rejected"), count("blocked")), (0, 0, 0), "{status}");
+    assert_eq!(Some(count("published") + count("missed")), mirror["origin_id"].as_u64(), "{status}");
+    let (ahead, error) = (mirror["clock_ahead_ns"].as_i64().expect("known"), mirror["clock_error_ns"].as_u64());
+    assert!(Some(ahead.unsigned_abs()) <= error.map(|e| e + 1) && error >= Some(one_way), "{status}");
 }
 
 pub(crate) fn ls() {

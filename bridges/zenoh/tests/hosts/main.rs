@@ -4,6 +4,7 @@
 
 mod bridge;
 mod children;
+mod delay;
 mod figures;
 mod hosts;
 mod links;
@@ -20,10 +21,12 @@ const LOCAL: &[Scenario] = &[
     ("frames arrive byte for byte", "", local::bytes),
     ("a backend does what it must", "", local::conformance),
     ("who comes late has the newest frame", "", local::late),
+    ("over a link that takes 50 ms each way the newest wins", "", local::far),
     ("ls shows what is offered", "", local::ls),
     ("a killed bridge leaves no region", "", local::killed_importer),
     ("an origin's bridge is killed and started again", "", local::killed_exporter),
     ("a producer is killed and started again", "", local::killed_producer),
+    ("what nobody reads is no failure", "", local::unread),
     ("compressed streams come back", "", local::compressed),
     ("control messages go back", "", local::control),
     ("a peer that talks rubbish changes nothing", "", local::rubbish),

@@ -1,9 +1,12 @@
 //! What has come for a mirror and waits to be looked at: bounded, whoever sends.
 
-use super::shared::Mailbox;
+use super::shared::{Mailbox, lock};
 use crate::clock::now_ns;
+use crate::pieces::{Assembly, Fed, PieceError};
+use crate::wire::Data;
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Messages that wait, at most: a sender that keeps to its window never has so many.
@@ -11,9 +14,30 @@ const MOST: usize = 80;
 /// Bytes beyond the largest frame that wait, at most.
 const MOST_BYTES: usize = 9 << 20;
 
+/// What has come.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// A message.
+    Message(Vec<u8>),
+    /// A frame whose pieces were put together: its beginning and its body.
+    Frame(Vec<u8>, Vec<u8>),
+    /// One that cannot be had: the number of its message, and why.
+    Broken(u64, PieceError),
+}
+
+impl Came {
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Frame(begin, body) => begin.len() + body.len(),
+            Self::Broken(..) => 0,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: VecDeque<(Vec<u8>, u64)>,
+    came: VecDeque<(Came, u64)>,
     bytes: usize,
     /// Bytes of the largest message.
     largest: usize,
@@ -22,42 +46,66 @@ struct Waiting {
 
 /// Messages that have come, and when.
 #[derive(Debug, Default)]
-pub(super) struct Inbox(Mailbox<Waiting>);
+pub(super) struct Inbox {
+    waiting: Mailbox<Waiting>,
+    assembly: Mutex<Assembly>,
+}
 
 impl Inbox {
     /// Messages can be so large from now on.
     pub(super) fn expect(&self, largest: usize) {
-        self.0.lock().largest = largest;
+        self.waiting.lock().largest = largest;
+        lock(&self.assembly).expect(largest);
     }
 
-    /// Takes a message in, or drops it where a sender does not keep to its window.
+    /// Takes a message in, or drops it where a sender does not keep to its window. Pieces of frames are put together at
+    /// once, while the next one is on its way.
     pub(super) fn push(&self, message: Cow<'_, [u8]>) {
-        let came_ns = now_ns();
-        self.0.change(|w| {
+        let Ok(data) = Data::decode(&message) else { return self.put(Came::Message(message.into_owned())) };
+        let is_part = matches!(data, Data::Begin(_) | Data::Piece(_));
+        let fed = lock(&self.assembly).feed(&data);
+        match fed {
+            Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),
+            Ok(Fed::More | Fed::Other) => {}
+            Err((seq, e)) => self.put(Came::Broken(seq, e)),
+        }
+        if !is_part {
+            self.put(Came::Message(message.into_owned()));
+        }
+    }
+
+    fn put(&self, came: Came) {
+        let at_ns = now_ns();
+        self.waiting.change(|w| {
             let most = MOST_BYTES.saturating_add(w.largest.saturating_mul(2));
             // One alone may be of any size: the first may come before its size is known.
-            let too_much = w.messages.len() >= MOST || w.bytes.saturating_add(message.len()) > most;
-            if too_much && !w.messages.is_empty() {
+            let too_much = w.came.len() >= MOST || w.bytes.saturating_add(came.bytes()) > most;
+            if too_much && !w.came.is_empty() {
                 w.dropped += 1;
                 return;
             }
-            w.bytes += message.len();
-            w.messages.push_back((message.into_owned(), came_ns));
+            w.bytes += came.bytes();
+            w.came.push_back((came, at_ns));
         });
     }
 
-    /// Waits for a message; gives how many are left behind it.
-    pub(super) fn pop(&self, timeout: Duration) -> Option<(Vec<u8>, u64, usize)> {
-        self.0.wait(timeout, |w| {
-            let (message, came_ns) = w.messages.pop_front()?;
-            w.bytes -= message.len();
-            Some((message, came_ns, w.messages.len()))
+    /// Waits for something; gives how many are left behind it.
+    pub(super) fn pop(&self, timeout: Duration) -> Option<(Came, u64, usize)> {
+        self.waiting.wait(timeout, |w| {
+            let (came, at_ns) = w.came.pop_front()?;
+            w.bytes -= came.bytes();
+            Some((came, at_ns, w.came.len()))
         })
+    }
+
+    /// Takes the body of a frame back, whose memory serves for the next one.
+    pub(super) fn give_back(&self, body: Vec<u8>) {
+        lock(&self.assembly).give_back(body);
     }
 
     /// Messages that were dropped since this was last asked.
     pub(super) fn dropped(&self) -> u64 {
-        std::mem::take(&mut self.0.lock().dropped)
+        std::mem::take(&mut self.waiting.lock().dropped)
     }
 }
 

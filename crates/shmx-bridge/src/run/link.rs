@@ -1,7 +1,7 @@
 //! One region of another host: the link to it, and its mirror.
 
 use super::event::{Event, MirrorStatus};
-use super::inbox::Inbox;
+use super::inbox::{Came, Inbox};
 use super::options::Import;
 use super::presence::Presence;
 use super::shared::{PULSE, SILENCE, Shared, lock};
@@ -9,7 +9,7 @@ use crate::backend::{Stands, Urgency};
 use crate::clock::{Offset, now_ns};
 use crate::keys::OfferKey;
 use crate::mirror::{Accepted, Mirror, MirrorError};
-use crate::wire::{Addition, Answer, Attach, Back, Data, Frame, OLDEST, VERSION, Welcome};
+use crate::wire::{Addition, Answer, Attach, Back, Begin, Data, Frame, OLDEST, VERSION, Welcome};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,8 @@ impl Link {
         let (me, backend) = (&self.shared.me, &self.shared.backend);
         let attachment = fastrand::u64(1..);
         let inbox = Arc::new(Inbox::default());
+        // Until it is known how large its frames are; memory is taken as they come.
+        inbox.expect(usize::try_from(self.shared.options.mirror_bytes).unwrap_or(usize::MAX));
         let into = inbox.clone();
         // Before the question, so that nothing is sent that nobody hears.
         let key = offer.peer.to(me.id, attachment);
@@ -261,7 +263,7 @@ impl Link {
             self.shared.tell(Event::Begun { mirror: name, host, region });
         }
         if let Ok(Data::Frame(frame)) = Data::decode(welcome.first) {
-            self.frame(&frame)?;
+            self.frame(&frame, false)?;
             self.ack(0);
         }
         Ok(())
@@ -287,8 +289,8 @@ impl Link {
         }
         let wait = Duration::from_millis(if line.control { 5 } else { 50 });
         let inbox = line.inbox.clone();
-        if let Some((message, came_ns, left)) = inbox.pop(wait)
-            && let Err(e) = self.take(&message, came_ns, left)
+        if let Some((came, came_ns, left)) = inbox.pop(wait)
+            && let Err(e) = self.take(came, came_ns, left)
         {
             self.again = now + AGAIN;
             self.hang_up();
@@ -326,54 +328,93 @@ impl Link {
         let _ = self.shared.backend.send(&key, Back::Ack { seq: line.seq }.encode(), Urgency::Sign);
     }
 
-    fn take(&mut self, message: &[u8], came_ns: u64, left: usize) -> Result<(), MirrorError> {
-        let data = match Data::decode(message) {
-            Ok(data) => data,
-            Err(e) => {
-                self.trouble(&e.to_string());
-                return Ok(());
-            }
-        };
+    fn take(&mut self, came: Came, came_ns: u64, left: usize) -> Result<(), MirrorError> {
         let now = Instant::now();
+        match came {
+            Came::Message(message) => match Data::decode(&message) {
+                Ok(data) => {
+                    self.is_heard(now);
+                    self.data(&data, came_ns, left)
+                }
+                Err(e) => {
+                    self.trouble(&e.to_string());
+                    Ok(())
+                }
+            },
+            Came::Frame(begin, body) => {
+                self.is_heard(now);
+                if let Ok(Data::Begin(Begin { frame, .. })) = Data::decode(&begin) {
+                    self.came(frame.seq);
+                    self.ack(left);
+                    self.frame(&Frame { body: frame.body.with(&body), ..frame }, true)?;
+                }
+                if let Some(line) = &self.line {
+                    line.inbox.give_back(body);
+                }
+                Ok(())
+            }
+            Came::Broken(seq, e) => {
+                self.came(seq);
+                self.ack(left);
+                if let Some(mirror) = &mut self.mirror {
+                    mirror.lost(1);
+                }
+                self.trouble(&format!("a frame did not come whole: {e}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn is_heard(&mut self, now: Instant) {
         self.heard = now;
         if let Some(line) = &mut self.line {
             line.heard = now;
         }
+    }
+
+    fn data(&mut self, data: &Data<'_>, came_ns: u64, left: usize) -> Result<(), MirrorError> {
         match data {
             Data::Frame(frame) => {
                 self.came(frame.seq);
                 // First, so that the next frame is on its way while this one is looked at.
                 self.ack(left);
-                self.frame(&frame)?;
+                self.frame(frame, false)?;
             }
             Data::Directory { seq, session, addition } => {
-                self.came(seq);
+                self.came(*seq);
                 self.ack(left);
-                if let Some(mirror) = self.mirror.as_mut().filter(|m| m.session() == session) {
-                    mirror.add(&addition)?;
+                if let Some(mirror) = self.mirror.as_mut().filter(|m| m.session() == *session) {
+                    mirror.add(addition)?;
                 }
             }
             Data::Alive(alive) => {
                 self.published = alive.published;
-                self.offset.answered(&alive, came_ns);
+                self.offset.answered(alive, came_ns);
             }
             Data::End(ended) => {
                 if let Some(mirror) = self.mirror.as_mut().filter(|m| m.session() == ended.session) {
                     mirror.ended(ended.published);
                     self.hang_up();
                     self.end(&format!("{}, says its origin", ended.reason));
-                    self.again = now;
+                    self.again = Instant::now();
                 }
             }
+            // They are put together before they come here.
+            Data::Begin(_) | Data::Piece(_) => {}
         }
         Ok(())
     }
 
-    fn frame(&mut self, frame: &Frame<'_>) -> Result<(), MirrorError> {
+    fn frame(&mut self, frame: &Frame<'_>, compared: bool) -> Result<(), MirrorError> {
         self.came(frame.seq);
         let estimate = self.offset.estimate();
+        let codecs = &*self.shared.codecs;
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        match mirror.accept(frame, estimate, &*self.shared.codecs)? {
+        let accepted = match compared {
+            true => mirror.accept_whole(frame, estimate, codecs)?,
+            false => mirror.accept(frame, estimate, codecs)?,
+        };
+        match accepted {
             Ok(Accepted::Published(_)) => {
                 self.published = self.published.max(frame.frame_id);
                 let known = estimate.filter(|_| frame.published_ns > 0);

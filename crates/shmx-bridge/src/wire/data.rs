@@ -24,7 +24,7 @@ pub enum Body<'a> {
 }
 
 /// A frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Frame<'a> {
     /// Number of the message, from 1 without gaps.
     pub seq: u64,
@@ -51,16 +51,43 @@ pub struct Frame<'a> {
 const HAS_CHECKSUM: u8 = 1;
 const PARTS: u8 = 2;
 
-impl Frame<'_> {
+impl Default for Body<'_> {
+    fn default() -> Self {
+        Self::Whole(&[])
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        match *self {
+            Self::Whole(bytes) | Self::Parts(bytes) => bytes,
+        }
+    }
+
+    /// The same kind of body with these bytes.
+    #[must_use]
+    pub const fn with(&self, bytes: &'a [u8]) -> Self {
+        match self {
+            Self::Whole(_) => Self::Whole(bytes),
+            Self::Parts(_) => Self::Parts(bytes),
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
     /// As a message.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (body, parts) = match self.body {
-            Body::Whole(body) => (body, 0),
-            Body::Parts(body) => (body, PARTS),
-        };
+        self.encode_as(kind::FRAME, out);
+    }
+
+    fn encode_as(&self, kind: u8, out: &mut Vec<u8>) {
+        let body = self.body.bytes();
         out.clear();
         out.reserve(body.len() + self.addition.bytes.len() + 128);
-        let mut w = head(out, kind::FRAME);
+        let parts = if matches!(self.body, Body::Parts(_)) { PARTS } else { 0 };
+        let mut w = head(out, kind);
         w.u64(self.seq);
         w.u64(self.frame_id);
         w.u64(self.session);
@@ -73,11 +100,74 @@ impl Frame<'_> {
         w.0.extend_from_slice(body);
     }
 
+    fn decode(mut r: Reader<'a>) -> Result<Self, WireError> {
+        let (seq, frame_id, session) = (r.u64()?, r.u64()?, r.u64()?);
+        let (sim_time_bits, published_ns) = (r.u64()?, r.u64()?);
+        let tlv_count = r.u32()?;
+        let flags = r.u8()?;
+        if flags & !(HAS_CHECKSUM | PARTS) != 0 {
+            return Err(WireError::Value("flags"));
+        }
+        let has_checksum = flags & HAS_CHECKSUM != 0;
+        let addition = Addition { at: r.u32()?, bytes: r.bytes()? };
+        let checksum = r.u32()?;
+        let body = if flags & PARTS == 0 { Body::Whole(r.rest()) } else { Body::Parts(r.rest()) };
+        Ok(Self {
+            seq,
+            frame_id,
+            session,
+            sim_time_bits,
+            published_ns,
+            tlv_count,
+            has_checksum,
+            addition,
+            checksum,
+            body,
+        })
+    }
+
     /// Whether the body is what was sent.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let (Body::Whole(body) | Body::Parts(body)) = self.body;
-        hash::checksum32(body) == self.checksum
+        hash::checksum32(self.body.bytes()) == self.checksum
+    }
+}
+
+/// A frame whose body follows in pieces, in order and with nothing between them but signs of life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Begin<'a> {
+    /// The frame. Its body is empty and its checksum 0: [`Piece`] has both.
+    pub frame: Frame<'a>,
+    /// Bytes of the body.
+    pub len: u32,
+}
+
+/// A piece of the body of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Number of the frame's message.
+    pub seq: u64,
+    /// Where it begins in the body.
+    pub at: u32,
+    /// Checksum of the body up to the end of this piece.
+    pub checksum: u32,
+    /// The bytes.
+    pub data: &'a [u8],
+}
+
+impl Piece<'_> {
+    /// Bytes of the message before the data.
+    const HEAD: usize = 24;
+
+    /// As a message.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.clear();
+        out.reserve(Self::HEAD + self.data.len());
+        let mut w = head(out, kind::PIECE);
+        w.u64(self.seq);
+        w.u32(self.at);
+        w.u32(self.checksum);
+        w.0.extend_from_slice(self.data);
     }
 }
 
@@ -117,6 +207,10 @@ pub struct Alive {
 pub enum Data<'a> {
     /// A frame.
     Frame(Frame<'a>),
+    /// The beginning of a large one.
+    Begin(Begin<'a>),
+    /// A piece of it.
+    Piece(Piece<'a>),
     /// More streams, while no frame comes.
     Directory {
         /// Number of the message.
@@ -137,6 +231,11 @@ impl<'a> Data<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Frame(frame) => frame.encode(out),
+            Self::Begin(Begin { frame, len }) => {
+                let body = frame.body.with(&[]);
+                Frame { body, checksum: *len, ..*frame }.encode_as(kind::BEGIN, out);
+            }
+            Self::Piece(piece) => piece.encode(out),
             Self::Directory { seq, session, addition: added } => {
                 let mut w = head(out, kind::DIRECTORY);
                 w.u64(*seq);
@@ -166,36 +265,25 @@ impl<'a> Data<'a> {
     /// [`WireError`].
     pub fn decode(message: &'a [u8]) -> Result<Self, WireError> {
         let (found, mut r) = open_known(message)?;
-        let added = |r: &mut Reader<'a>| Ok::<_, WireError>(Addition { at: r.u32()?, bytes: r.bytes()? });
         match found {
-            kind::FRAME => {
-                let (seq, frame_id, session) = (r.u64()?, r.u64()?, r.u64()?);
-                let (sim_time_bits, published_ns) = (r.u64()?, r.u64()?);
-                let tlv_count = r.u32()?;
-                let flags = r.u8()?;
-                if flags & !(HAS_CHECKSUM | PARTS) != 0 {
-                    return Err(WireError::Value("flags"));
+            kind::FRAME => Frame::decode(r).map(Self::Frame),
+            kind::BEGIN => {
+                let frame = Frame::decode(r)?;
+                if !frame.body.bytes().is_empty() {
+                    return Err(WireError::Long);
                 }
-                let has_checksum = flags & HAS_CHECKSUM != 0;
-                let addition = added(&mut r)?;
-                let checksum = r.u32()?;
-                let body = if flags & PARTS == 0 { Body::Whole(r.rest()) } else { Body::Parts(r.rest()) };
-                Ok(Self::Frame(Frame {
-                    seq,
-                    frame_id,
-                    session,
-                    sim_time_bits,
-                    published_ns,
-                    tlv_count,
-                    has_checksum,
-                    addition,
-                    checksum,
-                    body,
-                }))
+                if frame.checksum == 0 {
+                    return Err(WireError::Value("length"));
+                }
+                Ok(Self::Begin(Begin { len: frame.checksum, frame: Frame { checksum: 0, ..frame } }))
+            }
+            kind::PIECE => {
+                let (seq, at, checksum) = (r.u64()?, r.u32()?, r.u32()?);
+                Ok(Self::Piece(Piece { seq, at, checksum, data: r.rest() }))
             }
             kind::DIRECTORY => {
                 let (seq, session) = (r.u64()?, r.u64()?);
-                let addition = added(&mut r)?;
+                let addition = Addition { at: r.u32()?, bytes: r.bytes()? };
                 r.end()?;
                 Ok(Self::Directory { seq, session, addition })
             }
@@ -297,6 +385,8 @@ mod tests {
         let ended = Ended { seq: 1, session: 2, published: 3, reason: "server left".into() };
         let all = [
             Data::Frame(frame),
+            Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 7 }),
+            Data::Piece(Piece { seq: 1, at: 2, checksum: 3, data: b"piece" }),
             Data::Directory { seq: 1, session: 2, addition: frame.addition },
             Data::End(ended),
             Data::Alive(Alive { asked_ns: 1, came_ns: 2, sent_ns: 3, published: 4 }),
@@ -309,6 +399,7 @@ mod tests {
             for cut in 0..out.len() {
                 match Data::decode(&out[..cut]) {
                     Ok(Data::Frame(f)) => assert!(!f.is_whole()),
+                    Ok(Data::Piece(p)) => assert!(p.data.len() < 5),
                     read => assert!(read.is_err(), "{data:?} cut at {cut}"),
                 }
             }

@@ -392,7 +392,7 @@ mod tests {
     fn attach() -> Attach {
         let wish = Wish { every: true, codecs: 3, interval_ns: 4, bytes_per_second: 5, streams: vec!["a".into()] };
         let (host, region) = ("h".into(), "r".into());
-        Attach { oldest: 1, newest: 1, peer: 1, host, attachment: 2, region, session: 3, after: 9, wish }
+        Attach { oldest: OLDEST, newest: VERSION, peer: 1, host, attachment: 2, region, session: 3, after: 9, wish }
     }
 
     #[test]

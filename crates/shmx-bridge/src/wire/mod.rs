@@ -10,13 +10,16 @@ mod error;
 mod hello;
 
 pub use back::{Back, FROM};
-pub use data::{Addition, Alive, Body, Data, Ended, Frame, Part, Parts};
+pub use data::{Addition, Alive, Begin, Body, Data, Ended, Frame, Part, Parts, Piece};
 pub use error::{OLDEST, VERSION, WireError};
 pub use hello::{Answer, Attach, AttachError, Geometry, Offer, Offers, Refused, Welcome, Why, Wish};
 
 use bytes::{Reader, Writer};
 
 const MAGIC: [u8; 4] = *b"SHMB";
+/// Bodies of frames that are longer are sent in pieces of so many bytes: with its head and a key, one fits into a batch
+/// of zenoh, and is neither cut nor put together there.
+pub const PIECE: usize = 60 << 10;
 /// Most bytes of a name in a message; those of regions are shorter.
 const NAME_MAX: usize = 255;
 /// Most bytes of an explanation.
@@ -32,6 +35,8 @@ mod kind {
     pub(super) const DIRECTORY: u8 = 17;
     pub(super) const END: u8 = 18;
     pub(super) const ALIVE: u8 = 19;
+    pub(super) const BEGIN: u8 = 20;
+    pub(super) const PIECE: u8 = 21;
     pub(super) const ACK: u8 = 32;
     pub(super) const KEEP: u8 = 33;
     pub(super) const CONTROL: u8 = 34;

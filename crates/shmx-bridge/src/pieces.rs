@@ -1,0 +1,318 @@
+//! Frames that travel in pieces, so that all stages of their way are at work at once: taken apart here, put together
+//! there, and hashed as they pass.
+
+use crate::wire::{Begin, Data, PIECE, Piece};
+use shmx::OwnedFrame;
+use shmx::abi::hash;
+use thiserror::Error;
+
+/// The body of a frame that is being sent.
+pub(crate) enum Held {
+    Frame(Box<OwnedFrame>),
+    Parts(Vec<u8>),
+}
+
+impl Held {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frame(frame) => frame.payload(),
+            Self::Parts(parts) => parts,
+        }
+    }
+}
+
+impl From<OwnedFrame> for Held {
+    fn from(frame: OwnedFrame) -> Self {
+        Self::Frame(Box::new(frame))
+    }
+}
+
+impl From<Vec<u8>> for Held {
+    fn from(parts: Vec<u8>) -> Self {
+        Self::Parts(parts)
+    }
+}
+
+/// A frame that is being sent.
+pub(crate) struct Underway {
+    seq: u64,
+    body: Held,
+    at: usize,
+    state: u64,
+    /// The producer's own checksum.
+    own: Option<u32>,
+}
+
+impl Underway {
+    pub(crate) fn new(seq: u64, body: impl Into<Held>, own: Option<u32>) -> Self {
+        Self { seq, body: body.into(), at: 0, state: hash::SEED, own }
+    }
+
+    /// Writes the message of the next piece; false if there is none left.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        let body = self.body.bytes();
+        let rest = body.get(self.at..).unwrap_or_default();
+        let data = &rest[..rest.len().min(PIECE)];
+        if data.is_empty() {
+            return false;
+        }
+        self.state = hash::update(self.state, data);
+        let last = data.len() == rest.len();
+        let checksum = self.own.filter(|_| last).unwrap_or_else(|| hash::fold32(self.state));
+        Piece { seq: self.seq, at: self.at as u32, checksum, data }.encode(out);
+        self.at += data.len();
+        true
+    }
+}
+
+/// Why a frame that came in pieces cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PieceError {
+    /// It would be larger than its region has frames, or as memory allows.
+    #[error("it has {len} bytes, and {most} are allowed")]
+    TooLarge {
+        /// Its bytes.
+        len: u32,
+        /// The most there may be.
+        most: usize,
+    },
+    /// A piece is missing, or is there twice.
+    #[error("byte {at} comes where {have} bytes have come")]
+    Gap {
+        /// Bytes that have come.
+        have: usize,
+        /// Where the piece begins.
+        at: u32,
+    },
+    /// There is more than was said.
+    #[error("its pieces have more than the {len} bytes that it has")]
+    Long {
+        /// Its bytes.
+        len: u32,
+    },
+    /// Another message comes before its last piece.
+    #[error("it breaks off after {have} of {len} bytes")]
+    BrokenOff {
+        /// Bytes that have come.
+        have: usize,
+        /// Its bytes.
+        len: u32,
+    },
+    /// The data is not what was sent.
+    #[error("the checksum is wrong")]
+    Checksum,
+}
+
+/// What a message did to a frame in pieces.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// It is no part of one.
+    Other,
+    /// It was taken in; there is more to come.
+    More,
+    /// The frame is whole: its beginning as a message, and its body.
+    Whole {
+        /// The message.
+        begin: Vec<u8>,
+        /// The body.
+        body: Vec<u8>,
+    },
+}
+
+struct Open {
+    seq: u64,
+    begin: Vec<u8>,
+    body: Vec<u8>,
+    len: u32,
+    state: u64,
+}
+
+/// Puts frames together out of their pieces. Takes no more memory than came, and gives nothing away whose checksum is
+/// wrong.
+///
+/// ```
+/// use shmx_bridge::{Assembly, Fed};
+/// use shmx_bridge::wire::{Begin, Body, Data, Frame, Piece};
+/// use shmx::abi::hash::checksum32;
+///
+/// let mut assembly = Assembly::default();
+/// assembly.expect(100);
+/// let begin = Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4 };
+/// assert_eq!(assembly.feed(&Data::Begin(begin)), Ok(Fed::More));
+/// let piece = Piece { seq: 1, at: 0, checksum: checksum32(b"body"), data: b"body" };
+/// let Ok(Fed::Whole { body, .. }) = assembly.feed(&Data::Piece(piece)) else { panic!("it is whole") };
+/// assert_eq!(body, b"body");
+/// ```
+#[derive(Default)]
+pub struct Assembly {
+    open: Option<Open>,
+    /// Most bytes of a body.
+    most: usize,
+    /// A body that was used, for the next one.
+    spare: Vec<u8>,
+}
+
+impl std::fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assembly").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+impl Assembly {
+    /// Bodies may be so large from now on. Before that there are none.
+    pub const fn expect(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Bytes of the frame that is not whole.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.as_ref().map_or(0, |o| o.body.len())
+    }
+
+    /// Whether no frame has begun.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Takes a body back for the next frame.
+    pub fn give_back(&mut self, body: Vec<u8>) {
+        if self.spare.capacity() < body.capacity() {
+            self.spare = body;
+        }
+    }
+
+    /// Takes a message in. An error is about a frame that is gone then, with whatever follows of it; where another one
+    /// begins, that was taken in.
+    ///
+    /// # Errors
+    ///
+    /// The number of the frame's message, and why the frame cannot be had.
+    pub fn feed(&mut self, data: &Data<'_>) -> Result<Fed, (u64, PieceError)> {
+        match data {
+            Data::Begin(begin) => self.begin(begin),
+            Data::Piece(piece) => self.piece(piece),
+            // They overtake the rest.
+            Data::Alive(_) => Ok(Fed::Other),
+            Data::Frame(_) | Data::Directory { .. } | Data::End(_) => self.break_off().map_or(Ok(Fed::Other), Err),
+        }
+    }
+
+    fn break_off(&mut self) -> Option<(u64, PieceError)> {
+        let Open { seq, body, len, .. } = self.open.take()?;
+        let have = body.len();
+        self.give_back(body);
+        Some((seq, PieceError::BrokenOff { have, len }))
+    }
+
+    fn begin(&mut self, begin: &Begin<'_>) -> Result<Fed, (u64, PieceError)> {
+        let broken = self.break_off();
+        let (seq, len, most) = (begin.frame.seq, begin.len, self.most);
+        if len as usize > most {
+            return Err((seq, PieceError::TooLarge { len, most }));
+        }
+        let mut body = std::mem::take(&mut self.spare);
+        body.clear();
+        let mut message = Vec::new();
+        Data::Begin(*begin).encode(&mut message);
+        self.open = Some(Open { seq, begin: message, body, len, state: hash::SEED });
+        broken.map_or(Ok(Fed::More), Err)
+    }
+
+    fn piece(&mut self, piece: &Piece<'_>) -> Result<Fed, (u64, PieceError)> {
+        let &Piece { seq, at, checksum, data } = piece;
+        // What is left of one that is gone already.
+        let Some(mut open) = self.open.take_if(|o| o.seq == seq) else { return Ok(Fed::More) };
+        let (have, len) = (open.body.len(), open.len);
+        let wrong = if at as usize != have {
+            Some(PieceError::Gap { have, at })
+        } else if data.len() > len as usize - have {
+            Some(PieceError::Long { len })
+        } else {
+            open.state = hash::update(open.state, data);
+            (hash::fold32(open.state) != checksum).then_some(PieceError::Checksum)
+        };
+        if let Some(e) = wrong {
+            self.give_back(open.body);
+            return Err((seq, e));
+        }
+        // Memory grows with what has come.
+        open.body.extend_from_slice(data);
+        if open.body.len() < len as usize {
+            self.open = Some(open);
+            return Ok(Fed::More);
+        }
+        Ok(Fed::Whole { begin: open.begin, body: open.body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Body, Frame};
+    use shmx::abi::hash::checksum32;
+
+    fn begin(seq: u64, len: usize) -> Data<'static> {
+        Data::Begin(Begin { frame: Frame { seq, body: Body::Parts(b""), ..Frame::default() }, len: len as u32 })
+    }
+
+    fn fed(assembly: &mut Assembly, message: &[u8]) -> Result<Fed, (u64, PieceError)> {
+        assembly.feed(&Data::decode(message).unwrap())
+    }
+
+    #[test]
+    fn what_was_taken_apart_is_put_together() {
+        let mut assembly = Assembly::default();
+        assembly.expect(1 << 20);
+        for (seq, len) in [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 500_000].into_iter().enumerate() {
+            let body: Vec<u8> = (0..len).map(|i| ((i * 7) >> 3) as u8).collect();
+            let seq = seq as u64 + 1;
+            let first = begin(seq, len);
+            assert_eq!(assembly.feed(&first), Ok(Fed::More));
+            let mut underway = Underway::new(seq, body.clone(), Some(checksum32(&body)));
+            let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
+            while underway.next(&mut out) {
+                pieces += 1;
+                assert_eq!(assembly.feed(&Data::Alive(crate::wire::Alive::default())), Ok(Fed::Other));
+                if let Fed::Whole { begin, body } = fed(&mut assembly, &out).unwrap() {
+                    whole = Some((begin, body));
+                }
+            }
+            let (begin, came) = whole.expect("it is whole");
+            assert!(came == body && Data::decode(&begin) == Ok(first) && pieces == len.div_ceil(PIECE));
+            assembly.give_back(came);
+            assert!(assembly.is_empty());
+        }
+    }
+
+    #[test]
+    fn pieces_that_do_not_fit_together_make_nothing() {
+        let (one, two) = ([1; 4], [2; 4]);
+        let both = checksum32(&[1, 1, 1, 1, 2, 2, 2, 2]);
+        let first = Piece { seq: 1, at: 0, checksum: checksum32(&one), data: &one };
+        let second = Piece { seq: 1, at: 4, checksum: both, data: &two };
+        let (long, more) = ([2; 5], begin(2, 8));
+        let end = Data::End(crate::wire::Ended { seq: 2, session: 0, published: 0, reason: String::new() });
+        let cases = [
+            (Data::Piece(Piece { at: 5, ..second }), PieceError::Gap { have: 4, at: 5 }),
+            (Data::Piece(Piece { at: 0, ..second }), PieceError::Gap { have: 4, at: 0 }),
+            (Data::Piece(Piece { checksum: 0, ..second }), PieceError::Checksum),
+            (Data::Piece(Piece { data: &long, ..second }), PieceError::Long { len: 8 }),
+            (more, PieceError::BrokenOff { have: 4, len: 8 }),
+            (end, PieceError::BrokenOff { have: 4, len: 8 }),
+        ];
+        for (bad, error) in cases {
+            let mut assembly = Assembly::default();
+            assert_eq!(assembly.feed(&begin(1, 8)), Err((1, PieceError::TooLarge { len: 8, most: 0 })));
+            assembly.expect(8);
+            assert_eq!(assembly.feed(&begin(1, 8)), Ok(Fed::More));
+            assert_eq!(assembly.feed(&Data::Piece(first)), Ok(Fed::More));
+            assert_eq!(assembly.len(), 4);
+            assert_eq!(assembly.feed(&bad), Err((1, error)));
+            // What comes after that belongs to nothing.
+            assert_eq!(assembly.feed(&Data::Piece(second)), Ok(Fed::More));
+        }
+    }
+}
