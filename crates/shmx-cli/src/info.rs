@@ -11,14 +11,23 @@ use serde_json::{Value, json};
 use shmx_record::{Counts, ImageInfo, Recording, SegmentSummary};
 use std::io::Write;
 
+/// Show what a recording holds.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Reads everything, and says of a truncated or damaged file what can be read and what cannot.
+
+Exit codes: 0 all of it is readable; 1 not all, or nothing, or interrupted; 2 wrong usage.
+
+Examples:
+  shmx info clock.mcap
+  shmx info clock.mcap --json | jq .regions[0].frames_read")]
 pub(crate) struct Info {
     #[command(flatten)]
     files: Files,
-    /// Do not read the frames: fast, but does not find damaged ones.
+    /// Leave the frames unread: fast, but finds no damaged ones.
     #[arg(long)]
     quick: bool,
-    /// One JSON object.
+    /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -75,7 +84,7 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
     for (i, region) in rec.regions().iter().enumerate() {
         let _ = write!(t, "region `{}`", safe(region));
         if let Some(c) = read.and_then(|r| r.get(i)) {
-            let _ = write!(t, ": {} frames", c.frames);
+            let _ = write!(t, ": {}", units::count(c.frames, "frame"));
             if c.missed > 0 {
                 let _ = write!(t, ", {} missed between them", c.missed);
             }
@@ -89,13 +98,16 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
             let g = &s.segment;
             let _ = write!(
                 t,
-                "  segment {}, session {:#018x}, {} slots of {} bytes",
-                g.number, g.session_id, g.slots, g.frame_bytes_cap
+                "  segment {}, session {:#018x}, {} of {} bytes",
+                g.number,
+                g.session_id,
+                units::count(g.slots.into(), "slot"),
+                g.frame_bytes_cap
             );
             match s.end {
                 Some((reason, c)) => {
-                    let _ =
-                        writeln!(t, ": {} frames, {} missed, {} rejected, {reason}", c.frames, c.missed, c.rejected);
+                    let frames = units::count(c.frames, "frame");
+                    let _ = writeln!(t, ": {frames}, {} missed, {} rejected, {reason}", c.missed, c.rejected);
                 }
                 None => t.push_str(": the recording has no end marker\n"),
             }

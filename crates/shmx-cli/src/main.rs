@@ -23,6 +23,7 @@ mod json;
 mod keys;
 mod look;
 mod ls;
+mod names;
 mod outside;
 mod play;
 mod png;
@@ -93,7 +94,7 @@ fn log(cli: &Cli) {
     let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
     let filter =
         asked.and_then(|text| text.parse::<Targets>().ok()).unwrap_or_else(|| Targets::new().with_default(level));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour::on_stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(common::log_writer).with_ansi(colour::on_stderr());
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
@@ -115,14 +116,14 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Serve(a) => serve::run(a),
         Command::Publish(a) => publish::run(a),
         Command::Completions(a) => completions::run(a),
-        Command::Man(a) => completions::man(a),
+        Command::Man(a) => completions::man(a, Cli::command()),
         Command::Record(a) => record::run(a),
         Command::Play(a) => play::run(a),
         Command::Info(a) => info::run(a),
         Command::Rec(a) => rec::run(a),
         Command::View(a) => view::run(a),
-        Command::Live(a) => outside::run("live", "live", a),
-        Command::Bridge(a) => outside::run("bridge", "bridges/zenoh", a),
+        Command::Live(a) => outside::live(a),
+        Command::Bridge(a) => outside::bridge(a),
         Command::DemoReader(a) => demo::reader(a),
     }
 }

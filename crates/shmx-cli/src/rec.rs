@@ -15,6 +15,7 @@ use crate::exit::{self, usage};
 use crate::json;
 use crate::recording::{self, Line};
 use crate::stop;
+use crate::units;
 use anyhow::bail;
 use options::Format;
 use shmx_record::{EditOptions, Recording, edit};
@@ -35,7 +36,7 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     if a.files.files.iter().any(|f| same_file(f, &a.output)) {
         bail!("`{}` is one of the files that are read; write to another one", a.output.display());
     }
-    let recordings: Vec<Recording> = a.files.files.iter().map(|f| Recording::open(&[f])).collect::<Result<_, _>>()?;
+    let recordings: Vec<Recording> = a.files.files.iter().map(|f| recording::open(&[f])).collect::<Result<_, _>>()?;
     let mut options = EditOptions::default();
     options.from = a.from;
     options.to = a.to;
@@ -48,13 +49,14 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     let mut line = Line::new(None);
     let edited = edit(recordings, &a.output, &options, |frames| {
         if frames.is_multiple_of(64) {
-            line.show(format!("{frames} frames copied"), 0);
+            line.show(format!("{} copied", units::count(frames, "frame")), 0);
         }
         !stop::requested()
     })?;
     drop(line);
     let w = edited.written;
-    say(format_args!("{} frames copied, {} in `{}`", w.frames, recording::bytes(w.bytes), a.output.display()));
+    let frames = units::count(w.frames, "frame");
+    say(format_args!("{frames} copied, {} in `{}`", recording::bytes(w.bytes), a.output.display()));
     if a.json {
         let problems: Vec<String> = edited.problems.iter().map(ToString::to_string).collect();
         let summary = serde_json::json!({
@@ -74,7 +76,10 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     }
     match edited.problems.len() {
         0 => Ok(()),
-        n => Err(exit::incomplete(format!("{n} places could not be read; all else is copied"))),
+        n => {
+            let places = units::count(n as u64, "place");
+            Err(exit::incomplete(format!("{places} could not be read; all else is copied")))
+        }
     }
 }
 

@@ -1,24 +1,40 @@
 //! What record, play, info and view share.
 
 use crate::common::say;
+use crate::escape::safe;
+use crate::units;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shmx_record::{Problem, Recording};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Files of a recording.
 #[derive(Debug, Args)]
 pub(crate) struct Files {
-    /// Files made by `shmx record`; those of one rotating recording in their order.
+    /// Files made by `shmx record`; those of one rotating recording in order.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 }
 
 impl Files {
     pub(crate) fn open(&self) -> anyhow::Result<Recording> {
-        Ok(Recording::open(&self.files)?)
+        open(&self.files)
     }
+}
+
+/// Opens the files of a recording, and logs what they hold.
+pub(crate) fn open<P: AsRef<Path>>(files: &[P]) -> anyhow::Result<Recording> {
+    let recording = Recording::open(files)?;
+    tracing::info!(
+        files = files.len(),
+        bytes = recording.bytes(),
+        regions = %safe(&recording.regions().join(", ")),
+        segments = recording.segments().len(),
+        problems = recording.problems().len(),
+        "recording opened"
+    );
+    Ok(recording)
 }
 
 /// Bytes for people.
@@ -71,7 +87,9 @@ pub(crate) fn judge(problems: &[Problem]) -> anyhow::Result<()> {
     }
     match problems.len() {
         0 => Ok(()),
-        1 => Err(anyhow::anyhow!("one place of the recording could not be read; the readable part is shown above")),
-        n => Err(anyhow::anyhow!("{n} places of the recording could not be read; the readable part is shown above")),
+        n => {
+            let places = units::count(n as u64, "place");
+            Err(anyhow::anyhow!("{places} of the recording could not be read; the readable part is shown above"))
+        }
     }
 }

@@ -1,15 +1,16 @@
 //! `shmx top`: all regions at once, sorted, live.
 
-use crate::args::{Sort, Top};
+use crate::args::parse::interval;
 use crate::common::say;
 use crate::dashboard::{self, Theme};
 use crate::escape::safe;
 use crate::json;
 use crate::ls::{self, Row, Samples, State};
+use crate::names::Only;
 use crate::stop;
 use crate::units;
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -18,6 +19,55 @@ use ratatui::widgets::Paragraph;
 use std::cmp::Reverse;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
+
+/// Watch all regions at once, the busiest first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Rates are counted from one update to the next. FRAME is the payload of a frame, averaged over the ring. LAG is how \
+many frames the slowest reader is behind. With --once or --json, or where stdout is not a terminal, it prints the \
+table and takes no keys. Read-only.
+
+Exit codes: 0 done; 1 failed (this platform cannot list); 2 wrong usage.
+
+Examples:
+  shmx top
+  shmx top --sort rate --once
+  shmx top --json --once --interval 0.2s | jq -r .name")]
+pub(crate) struct Top {
+    #[command(flatten)]
+    only: Only,
+    /// What to sort by; the key s changes it.
+    #[arg(long, value_name = "BY", value_enum, default_value_t)]
+    sort: Sort,
+    /// Smallest first; the key r changes it.
+    #[arg(long, short)]
+    reverse: bool,
+    /// Time between updates, 0.02 to 10 seconds.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval, allow_negative_numbers = true)]
+    interval: Duration,
+    /// Print the table once, after one interval.
+    #[arg(long)]
+    once: bool,
+    /// Print a JSON object for each region, after each interval.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which regions come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Bytes per second.
+    #[default]
+    Bandwidth,
+    /// Frames per second.
+    Rate,
+    /// Number of readers, then how far they are behind.
+    Readers,
+    /// Memory.
+    Size,
+    /// Name, from A to Z.
+    Name,
+}
 
 impl Sort {
     /// As the option is written.
@@ -76,9 +126,18 @@ struct Table {
     sort: Sort,
     reverse: bool,
     scroll: usize,
+    only: Only,
 }
 
 impl Table {
+    /// Counts anew.
+    fn refresh(&mut self, samples: &mut Samples) -> anyhow::Result<()> {
+        self.rows = ls::rows_since(samples)?;
+        self.rows.retain(|r| self.only.has(&r.name));
+        self.order();
+        Ok(())
+    }
+
     fn order(&mut self) {
         self.rows.retain(|r| r.state != State::Foreign);
         self.sort.sort(&mut self.rows);
@@ -159,7 +218,7 @@ impl Table {
 
 pub(crate) fn run(a: &Top) -> anyhow::Result<()> {
     let mut samples = Samples::new();
-    let mut table = Table { sort: a.sort, reverse: a.reverse, ..Table::default() };
+    let mut table = Table { sort: a.sort, reverse: a.reverse, only: a.only.clone(), ..Table::default() };
     // Rates need two counts.
     ls::rows_since(&mut samples)?;
     if a.once || a.json || !std::io::stdout().is_terminal() {
@@ -170,8 +229,7 @@ pub(crate) fn run(a: &Top) -> anyhow::Result<()> {
         let mut next = Instant::now() + a.interval.min(Duration::from_millis(200));
         while !stop::requested() {
             if Instant::now() >= next {
-                table.rows = ls::rows_since(&mut samples)?;
-                table.order();
+                table.refresh(&mut samples)?;
                 next = Instant::now() + a.interval;
             }
             terminal.draw(|f| table.draw(f, theme)).context("cannot draw")?;
@@ -198,8 +256,7 @@ pub(crate) fn run(a: &Top) -> anyhow::Result<()> {
 fn print(a: &Top, table: &mut Table, samples: &mut Samples) -> anyhow::Result<()> {
     loop {
         let waited = stop::sleep_until(Instant::now() + a.interval);
-        table.rows = ls::rows_since(samples)?;
-        table.order();
+        table.refresh(samples)?;
         let mut out = std::io::stdout().lock();
         if a.json {
             table.rows.iter().try_for_each(|r| json::line(&mut out, "region", ls::as_json(r)))?;

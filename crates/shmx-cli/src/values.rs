@@ -2,6 +2,7 @@
 
 use crate::common::hex;
 use crate::escape::safe;
+use clap::Args;
 use serde_json::Value;
 use shmx::abi::frame::StreamData;
 use shmx::{Directory, ElementType, OwnedFrame, StreamInfo};
@@ -54,6 +55,18 @@ pub(crate) fn decode(info: Option<&StreamInfo>, data: &[u8], limit: usize) -> Va
     data.chunks_exact(elem).take(limit).map(one).collect()
 }
 
+/// How much of the streams is printed as JSON.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Data {
+    /// With --json: print at most this many elements of each stream. Without it, `read` and `view` print all, and
+    /// `inspect` none.
+    #[arg(long, value_name = "N", requires = "json")]
+    pub(crate) limit: Option<usize>,
+    /// With --json: print no elements, only how many there are.
+    #[arg(long, requires = "json", conflicts_with = "limit")]
+    pub(crate) no_data: bool,
+}
+
 /// How much of each stream is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shown {
@@ -63,8 +76,8 @@ pub(crate) enum Shown {
     Elements(usize),
 }
 
-impl From<crate::args::Data> for Shown {
-    fn from(d: crate::args::Data) -> Self {
+impl From<Data> for Shown {
+    fn from(d: Data) -> Self {
         if d.no_data { Self::Count } else { d.limit.map_or(Self::Elements(usize::MAX), Self::Elements) }
     }
 }

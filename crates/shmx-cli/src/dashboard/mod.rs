@@ -13,6 +13,7 @@ mod svg;
 mod theme;
 mod view;
 
+use crate::common;
 use crate::idle;
 use crate::look::{Look, Lookout, Target};
 use crate::ls;
@@ -43,9 +44,11 @@ pub(crate) fn in_terminal(work: impl FnOnce(&mut DefaultTerminal) -> anyhow::Res
     shmx_os::signal::restore_terminal_on_bus_error(Some("\x1b[?1049l\x1b[?25h"));
     // Its panic hook restores the terminal before the message is written.
     let terminal = ratatui::try_init();
+    common::set_full_screen(terminal.is_ok());
     stop::before_exit(ratatui::restore);
     let result = terminal.context("cannot take the terminal over").and_then(|mut terminal| work(&mut terminal));
     ratatui::restore();
+    common::set_full_screen(false);
     shmx_os::signal::restore_terminal_on_bus_error(None);
     result
 }

@@ -10,6 +10,7 @@ use crate::json;
 use crate::recording;
 use crate::stop;
 use crate::target;
+use crate::units;
 use anyhow::bail;
 use shmx_record::Cursor;
 use std::io::{BufWriter, Write};
@@ -45,7 +46,8 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
     if stop::requested() {
         return Err(exit::interrupted("the recording was not read to its end"));
     }
-    say(format_args!("{frames} frames of `{}` written to `{}`", safe(stream), a.output.display()));
+    let many = units::count(frames, "frame");
+    say(format_args!("{many} of `{}` written to `{}`", safe(stream), a.output.display()));
     if a.json {
         let what = serde_json::json!({"frames": frames, "stream": stream, "file": a.output.display().to_string()});
         json::print("export", what)?;

@@ -4,6 +4,7 @@ use super::options::Rec;
 use crate::escape::safe;
 use crate::recording::Line;
 use crate::stop;
+use crate::units;
 use anyhow::{Context, bail};
 use shmx::abi::frame::Streams;
 use shmx::{ElementType, StreamInfo};
@@ -82,7 +83,7 @@ impl Chosen {
             with(&at, s.data)?;
             number += 1;
             if number.is_multiple_of(256) {
-                line.show(format!("{number} frames read"), 0);
+                line.show(format!("{} read", units::count(number, "frame")), 0);
             }
         }
         Ok(number)

@@ -1,12 +1,14 @@
 //! Where the frames of a view come from: a live region with a history, or a recording.
 
-use crate::recording::Line;
+use crate::common;
+use crate::recording::{self, Line};
 use crate::stop;
+use crate::units;
 use anyhow::bail;
 use shmx::abi::frame::Streams;
 use shmx::error::OpenError;
 use shmx::{Directory, ElementType, Frame, ServerState, StreamInfo, Tap};
-use shmx_record::{Cursor, Item, Place, Problem, Recording};
+use shmx_record::{Cursor, Item, Place, Problem};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -171,6 +173,7 @@ impl Live {
             Ok(tap) if self.last_session == Some(tap.session_id()) => {}
             Ok(mut tap) => match tap.directory_changed() {
                 Ok(d) => {
+                    common::opened(&self.name, &tap.header(), tap.layout());
                     self.directory = d.unwrap_or_default();
                     self.last_session = Some(tap.session_id());
                     self.segment += 1;
@@ -324,7 +327,7 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     pub(crate) fn open(files: &[String], region: Option<&str>) -> anyhow::Result<Self> {
-        let recording = Recording::open(files)?;
+        let recording = recording::open(files)?;
         let names = recording.regions().to_vec();
         let index = match region {
             Some(name) => names.iter().position(|n| n == name),
@@ -420,7 +423,7 @@ impl Frames for Recorded {
     fn state(&self) -> String {
         match self.cursor.recording().problems().len() {
             0 => self.note.clone(),
-            n => format!("{n} places unreadable {}", self.note),
+            n => format!("{} unreadable {}", units::count(n as u64, "place"), self.note),
         }
     }
 

@@ -7,13 +7,14 @@ mod screen;
 mod shown;
 mod svg;
 
-use crate::args::{Data, parse};
+use crate::args::parse;
 use crate::common::say;
 use crate::exit;
 use crate::graphics::{self, Bitmap, Images};
 use crate::idle;
 use crate::recording;
 use crate::stop;
+use crate::values::Data;
 use anyhow::{Context, bail};
 use clap::Args;
 use frames::{Frames, Live, Recorded};
@@ -25,44 +26,57 @@ use shown::Mode;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Plot any numeric stream of a region or a recording; pause, step and scrub.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A live region is followed read-only, from the oldest frame in its ring on; --history bounds the memory for what has \
+been seen since. Images and vectors have plots of their own. The keys are shown on the screen.
+
+Exit codes: 0 done; 1 failed, or a part of the recording could not be read; 2 wrong usage.
+
+Examples:
+  shmx view clock
+  shmx view clock.mcap --stream tick_sim --at 0.5 --once --size 80x24
+  shmx view clock.mcap --json --at 0.5 --limit 3 | jq .frame_id
+  shmx view clock.mcap --svg clock.svg")]
 pub(crate) struct View {
     /// Name of a region, or files made by `shmx record`.
     #[arg(value_name = "NAME|FILE", required = true)]
     source: Vec<String>,
-    /// The stream to begin with, by name or number.
+    /// The stream to begin with, given by name or number. Without it, the first numeric one.
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// The region, where a recording has several.
+    /// The region to show, if a recording has several.
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
-    /// How to plot it at first; the key m changes it.
-    #[arg(long, value_enum)]
+    /// How to plot it; the key m changes it. Without it, what suits the stream.
+    #[arg(long, value_name = "HOW", value_enum)]
     mode: Option<Mode>,
-    /// Begin at this time from the beginning of the recording.
+    /// Begin this long after the start of the recording. Without it, at its start, or with --once, --json and --svg at
+    /// its end.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     at: Option<Duration>,
-    /// Memory for frames to scrub through, of a live region.
+    /// Memory for the frames of a live region to scrub through.
     #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = parse::size)]
     history: u64,
-    /// Print the screen as text once, and end.
+    /// Print the screen as text, once.
     #[arg(long, conflicts_with = "svg")]
     once: bool,
-    /// Write the screen as an SVG picture, and end.
+    /// Write the screen as an SVG picture.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Print the frame that would be shown as a JSON object, and end.
+    /// Print the frame that would be shown as a JSON object.
     #[arg(long, conflicts_with_all = ["svg", "once"])]
     json: bool,
     #[command(flatten)]
     data: Data,
-    /// How to draw images: auto asks the terminal.
+    /// How to draw images; auto asks the terminal.
     #[arg(long, value_name = "HOW", value_enum, default_value_t, conflicts_with_all = ["once", "svg", "json"])]
     images: Images,
-    /// Size of the screen of --once and --svg.
+    /// Size of the screen for --once and --svg, in columns and rows.
     #[arg(long, value_name = "WxH", default_value = "100x30", value_parser = screen_size)]
     size: (u16, u16),
-    /// With --once, --json and --svg of a region: frames to gather before.
+    /// With --once, --json and --svg: frames of a region to gather first.
     #[arg(long, value_name = "N", default_value_t = 1)]
     frames: u64,
 }
