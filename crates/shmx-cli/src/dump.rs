@@ -65,7 +65,7 @@ pub(crate) fn run(a: &Dump) -> anyhow::Result<()> {
 }
 
 fn copy(inspector: &Inspector, total: usize, out: &mut impl Write) -> anyhow::Result<()> {
-    let progress = Progress::new(total as u64, "dumping");
+    let progress = Progress::of_bytes(total as u64, "dumping");
     let mut buf = vec![0; CHUNK];
     let mut at = 0;
     while at < total {

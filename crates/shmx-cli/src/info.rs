@@ -3,9 +3,11 @@
 use crate::escape::safe;
 use crate::exit;
 use crate::json;
-use crate::recording::{self, Files, Line};
+use crate::progress::Progress;
+use crate::recording::{self, Files};
 use crate::stop;
 use crate::units;
+use crate::values;
 use clap::Args;
 use serde_json::{Value, json};
 use shmx_record::{Counts, ImageInfo, Recording, SegmentSummary};
@@ -37,9 +39,9 @@ pub(crate) fn run(a: &Info) -> anyhow::Result<()> {
     let read = if a.quick {
         None
     } else {
-        let mut line = Line::new(Some(rec.bytes()));
+        let line = Progress::of_bytes(rec.bytes(), "reading");
         Some(rec.verify(|done| {
-            line.show("reading".into(), done);
+            line.set(done);
             !stop::requested()
         }))
     };
@@ -63,8 +65,7 @@ fn date(ns: u64) -> String {
 }
 
 fn kind(s: &shmx::StreamInfo) -> String {
-    let ty = s.element_type().map_or_else(|| format!("type {}", s.element_type_code), |t| t.name().to_owned());
-    let shape = if s.components == 1 { ty } else { format!("{ty}x{}", s.components) };
+    let shape = values::type_text(s);
     match ImageInfo::of(s) {
         Some(i) => format!("{shape} image {}x{} {}", i.width, i.height, i.encoding),
         None => shape,
@@ -74,7 +75,7 @@ fn kind(s: &shmx::StreamInfo) -> String {
 fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
     use std::fmt::Write;
     let mut t = String::new();
-    let size = recording::bytes(rec.bytes());
+    let size = units::bytes(rec.bytes());
     if let Some((first, last)) = rec.times() {
         let seconds = (last - first) as f64 / 1e9;
         let _ = writeln!(t, "{} to {}, {seconds:.3} s, {size}", date(first), date(last));

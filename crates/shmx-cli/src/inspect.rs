@@ -3,11 +3,11 @@
 use crate::args::parse::interval;
 use crate::common::hex;
 use crate::complete::regions;
-use crate::dashboard;
 use crate::exit::usage;
 use crate::json;
 use crate::look::{self, Facts, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
 use crate::report::{self, lock};
+use crate::screens;
 use crate::values::{self, Data};
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -65,7 +65,7 @@ pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
     };
     let once = a.once || a.json || !std::io::stdout().is_terminal();
     if !once {
-        return dashboard::run(target, a.interval);
+        return screens::inspect::run(target, a.interval);
     }
     let Some(target) = target else {
         return Err(usage(

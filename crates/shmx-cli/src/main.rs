@@ -8,15 +8,12 @@ mod colour;
 mod common;
 mod complete;
 mod completions;
-mod dashboard;
 mod demo;
 mod doctor;
 mod dump;
 mod escape;
 mod exit;
-mod graphics;
 mod hz;
-mod idle;
 mod info;
 mod inspect;
 mod json;
@@ -25,6 +22,7 @@ mod look;
 mod ls;
 mod names;
 mod outside;
+mod picture;
 mod play;
 mod png;
 mod progress;
@@ -37,16 +35,15 @@ mod report;
 mod rm;
 #[cfg(all(test, target_os = "linux"))]
 mod scratch;
+mod screens;
 mod seen;
 mod send;
 mod serve;
 mod source;
 mod stop;
 mod target;
-mod top;
 mod units;
 mod values;
-mod view;
 mod wait;
 
 use args::{Cli, Command};
@@ -101,7 +98,7 @@ fn log(cli: &Cli) {
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Ls(a) => ls::run(a),
-        Command::Top(a) => top::run(a),
+        Command::Top(a) => screens::top::run(a),
         Command::Inspect(a) => inspect::run(a),
         Command::Read(a) => read::run(a),
         Command::Cat(a) => cat::run(a),
@@ -121,7 +118,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Play(a) => play::run(a),
         Command::Info(a) => info::run(a),
         Command::Rec(a) => rec::run(a),
-        Command::View(a) => view::run(a),
+        Command::View(a) => screens::view::run(a),
         Command::Live(a) => outside::live(a),
         Command::Bridge(a) => outside::bridge(a),
         Command::DemoReader(a) => demo::reader(a),

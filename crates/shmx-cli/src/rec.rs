@@ -13,7 +13,8 @@ pub(crate) use options::Rec;
 use crate::common::say;
 use crate::exit::{self, usage};
 use crate::json;
-use crate::recording::{self, Line};
+use crate::progress::Progress;
+use crate::recording;
 use crate::stop;
 use crate::units;
 use anyhow::bail;
@@ -46,17 +47,17 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     options.writer.rotate_bytes = a.rotate_size;
     options.writer.overwrite = a.overwrite;
     options.writer.discard_empty = true;
-    let mut line = Line::new(None);
+    let line = Progress::of_words();
     let edited = edit(recordings, &a.output, &options, |frames| {
         if frames.is_multiple_of(64) {
-            line.show(format!("{} copied", units::count(frames, "frame")), 0);
+            line.show(format!("{} copied", units::count(frames, "frame")));
         }
         !stop::requested()
     })?;
     drop(line);
     let w = edited.written;
     let frames = units::count(w.frames, "frame");
-    say(format_args!("{frames} copied, {} in `{}`", recording::bytes(w.bytes), a.output.display()));
+    say(format_args!("{frames} copied, {} in `{}`", units::bytes(w.bytes), a.output.display()));
     if a.json {
         let problems: Vec<String> = edited.problems.iter().map(ToString::to_string).collect();
         let summary = serde_json::json!({

@@ -6,7 +6,7 @@ use crate::complete::regions;
 use crate::exit;
 use crate::json;
 use crate::names;
-use crate::recording::{self, Line};
+use crate::progress::Progress;
 use crate::stop;
 use crate::units;
 use anyhow::bail;
@@ -210,7 +210,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let mut told_waiting = false;
     let start = Instant::now();
     let end = a.seconds.map(|s| start + s);
-    let mut line = Line::new(None);
+    let line = Progress::of_words();
     let mut rate = Rate::default();
     let mut nobody = false;
     let mut logged = start;
@@ -226,7 +226,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         if ask.swap(false, std::sync::atomic::Ordering::Acquire) {
             recorder.snapshot();
         }
-        line.show(rate.line(&status), 0);
+        line.show(rate.line(&status));
         if !told_waiting && start.elapsed() > WAITING {
             told_waiting = true;
             if let Some(words) = waiting(&status, a.all) {
@@ -251,7 +251,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     recorder.stop();
     // What is left is written before the last words.
     while !recorder.status().ended {
-        line.show("finishing the file".into(), 0);
+        line.show("finishing the file".into());
         std::thread::sleep(Duration::from_millis(5));
     }
     while let Some(event) = recorder.next_event() {
@@ -273,7 +273,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     say(format_args!(
         "{} written, {missed} missed, {rejected} rejected{left_out}{messages}, {}{files}, {seconds:.1} s",
         units::count(written.frames, "frame"),
-        recording::bytes(written.bytes)
+        units::bytes(written.bytes)
     ));
     if written.removed > 0 {
         say(format_args!("{} removed to stay within the total size", units::count(written.removed.into(), "old file")));
@@ -351,7 +351,7 @@ fn waiting(status: &RecorderStatus, all: bool) -> Option<String> {
     }
 }
 
-fn tell(line: &Line, event: &RecorderEvent) {
+fn tell(line: &Progress, event: &RecorderEvent) {
     match event {
         RecorderEvent::Begin { region, segment: 1, missed: 0 } => line.say(format_args!("`{region}` is there")),
         RecorderEvent::Begin { region, segment, missed } => {
@@ -406,10 +406,10 @@ impl Rate {
             units::count(s.regions.len() as u64, "region"),
             units::count(frames, "frame"),
             (frames - f) as f64 / dt,
-            recording::bytes(((s.written.bytes.saturating_sub(b)) as f64 / dt) as u64),
+            units::bytes(((s.written.bytes.saturating_sub(b)) as f64 / dt) as u64),
             units::count(s.backlog_frames, "frame"),
-            recording::bytes(s.backlog_bytes),
-            recording::bytes(s.written.bytes),
+            units::bytes(s.backlog_bytes),
+            units::bytes(s.written.bytes),
         )
     }
 }

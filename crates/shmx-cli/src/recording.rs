@@ -4,10 +4,8 @@ use crate::common::say;
 use crate::escape::safe;
 use crate::units;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shmx_record::{Problem, Recording};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Files of a recording.
 #[derive(Debug, Args)]
@@ -35,49 +33,6 @@ pub(crate) fn open<P: AsRef<Path>>(files: &[P]) -> anyhow::Result<Recording> {
         "recording opened"
     );
     Ok(recording)
-}
-
-/// Bytes for people.
-pub(crate) fn bytes(n: u64) -> String {
-    indicatif::HumanBytes(n).to_string()
-}
-
-/// A line of progress on a stderr that is a terminal, shown after a second.
-pub(crate) struct Line {
-    bar: ProgressBar,
-    start: Instant,
-    shown: bool,
-}
-
-impl Line {
-    pub(crate) fn new(total: Option<u64>) -> Self {
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-        let template = if total.is_some() { "{msg} {bar:40} {binary_bytes} of {binary_total_bytes}" } else { "{msg}" };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("##."));
-        }
-        Self { bar, start: Instant::now(), shown: false }
-    }
-
-    pub(crate) fn show(&mut self, message: String, position: u64) {
-        self.bar.set_position(position);
-        self.bar.set_message(message);
-        if !self.shown && self.start.elapsed() > Duration::from_secs(1) {
-            self.shown = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        }
-    }
-
-    /// Words above the line.
-    pub(crate) fn say(&self, words: std::fmt::Arguments<'_>) {
-        self.bar.suspend(|| say(words));
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 /// Tells what could not be read; the error makes the exit code 1.

@@ -6,8 +6,8 @@ pub(crate) mod waiting;
 
 use crate::colour::When;
 use crate::{
-    cat, completions, demo, doctor, dump, hz, info, inspect, ls, outside, play, publish, read, rec, record, rm, send,
-    serve, top, view, wait,
+    cat, completions, demo, doctor, dump, hz, info, inspect, ls, outside, play, publish, read, rec, record, rm,
+    screens, send, serve, wait,
 };
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
@@ -77,7 +77,7 @@ pub(crate) fn colour_of_help() -> clap::ColorChoice {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Ls),
-    Top(top::Top),
+    Top(screens::top::Top),
     Inspect(inspect::Inspect),
     Read(read::Read),
     Cat(cat::Cat),
@@ -97,7 +97,7 @@ pub(crate) enum Command {
     Play(play::Play),
     Info(info::Info),
     Rec(rec::Rec),
-    View(view::View),
+    View(screens::view::View),
     Live(outside::Live),
     Bridge(outside::Bridge),
     #[command(hide = true)]

@@ -2,7 +2,7 @@
 
 use super::options::Rec;
 use crate::escape::safe;
-use crate::recording::Line;
+use crate::progress::Progress;
 use crate::stop;
 use crate::units;
 use anyhow::{Context, bail};
@@ -65,7 +65,7 @@ impl Chosen {
     ) -> anyhow::Result<u64> {
         cursor.seek(0);
         let mut number = 0;
-        let mut line = Line::new(None);
+        let line = Progress::of_words();
         while let Some(item) = cursor.next_item() {
             if stop::requested() {
                 break;
@@ -83,7 +83,7 @@ impl Chosen {
             with(&at, s.data)?;
             number += 1;
             if number.is_multiple_of(256) {
-                line.show(format!("{} read", units::count(number, "frame")), 0);
+                line.show(format!("{} read", units::count(number, "frame")));
             }
         }
         Ok(number)
