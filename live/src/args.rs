@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::gate::{TOKEN, Token};
+use crate::pattern::pattern;
 use clap::Parser;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -28,8 +29,8 @@ Examples:
   shmx live --control galaxies"
 )]
 pub(crate) struct Args {
-    /// Regions to show, by name or pattern (`*`, `?`); all regions if none is given
-    #[arg(value_name = "NAME")]
+    /// Regions to show, by name or pattern (`*`, `?`, or a regular expression behind `re:`); all if none is given
+    #[arg(value_name = "NAME|PATTERN", value_parser = pattern)]
     pub(crate) names: Vec<String>,
     /// Address to listen on, with or without a port; loopback by default
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = address)]

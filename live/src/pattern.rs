@@ -2,6 +2,12 @@
 
 use shmx_record::Selection;
 
+/// A name or a pattern, as it is given.
+pub(crate) fn pattern(text: &str) -> Result<String, String> {
+    let given = Selection { patterns: vec![text.to_owned()], except: Vec::new() };
+    given.check().map(|()| text.to_owned()).map_err(|e| e.to_string())
+}
+
 /// Which regions are shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Patterns(Selection);
@@ -19,7 +25,7 @@ impl Patterns {
 
     /// Names that are no patterns: they are shown also while there is no such region.
     pub(crate) fn plain(&self) -> impl Iterator<Item = &str> {
-        self.0.patterns.iter().map(String::as_str).filter(|p| !p.contains(['*', '?']))
+        self.0.patterns.iter().map(String::as_str).filter(|p| !Selection::is_pattern(p))
     }
 }
 
@@ -39,12 +45,19 @@ mod tests {
             ("a?c", "abc"),
             ("*b*b", "abcb"),
             ("**", "a"),
+            ("re:a|ab", "ab"),
         ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("a", "ab"), ("a", "b"), ("a*c", "abcd"), ("?", ""), ("", "a"), ("*b", "ba")] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told() {
+        assert_eq!(pattern("a*"), Ok("a*".into()));
+        assert!(pattern("re:(").is_err_and(|e| e.contains("`re:(` is not a pattern")));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 use shmx_record::Selection;
+use shmx_record::error::PatternError;
 
-/// Names or patterns, as the recorder's: `*` stands for any characters, `?` for one.
+/// Names or patterns, as the recorder's: `*` stands for any characters, `?` for one; behind `re:` is a regular
+/// expression.
 ///
 /// ```
 /// use shmx_bridge::Patterns;
@@ -26,6 +28,15 @@ impl Patterns {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         self.0.has(name)
+    }
+
+    /// Checks the regular expressions among them; one that makes no sense matches nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first one that makes no sense.
+    pub fn check(&self) -> Result<(), PatternError> {
+        self.0.check()
     }
 
     /// Whether there are none.

@@ -7,12 +7,9 @@ use std::sync::OnceLock;
 /// When colours are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// Where the output is a terminal.
     #[default]
     Auto,
-    /// Also into files and pipes.
     Always,
-    /// Not at all.
     Never,
 }
 

@@ -4,6 +4,8 @@ use crate::escape::safe;
 use crate::exit;
 use crate::stop;
 use anyhow::{Context, anyhow};
+use shmx::abi::layout::RegionLayout;
+use shmx::abi::wire::GlobalHeader;
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
 use shmx::error::{BeginError, CreateError, OpenError, ServerEnd};
 use shmx::{Client, ClientOptions, Server, ServerBuilder};
@@ -16,6 +18,8 @@ pub(crate) const SLICE: Duration = Duration::from_millis(100);
 const STALE: Duration = Duration::from_secs(5);
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// Whether a command has the whole screen, and nothing else may be written there.
+static FULL_SCREEN: AtomicBool = AtomicBool::new(false);
 
 /// Whether messages are left out, but for errors.
 pub(crate) fn set_quiet(quiet: bool) {
@@ -25,6 +29,21 @@ pub(crate) fn set_quiet(quiet: bool) {
 /// Whether only errors are told.
 pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
+}
+
+/// Holds back the log for as long as a command has the whole screen.
+pub(crate) fn set_full_screen(on: bool) {
+    FULL_SCREEN.store(on, Ordering::Relaxed);
+}
+
+/// Where the log goes.
+pub(crate) fn log_writer() -> Box<dyn std::io::Write> {
+    use std::io::IsTerminal;
+    let stderr = std::io::stderr();
+    if FULL_SCREEN.load(Ordering::Relaxed) && stderr.is_terminal() {
+        return Box::new(std::io::sink());
+    }
+    Box::new(stderr)
 }
 
 /// Messages for people. A closed stderr is no reason to fail.
@@ -151,7 +170,10 @@ pub(crate) fn open(name: &str, wait: Duration, options: &ClientOptions) -> anyho
     let until = Instant::now() + wait;
     loop {
         match options.open(name) {
-            Ok(client) => return Ok(Some(client)),
+            Ok(client) => {
+                opened(name, &client.header(), client.layout());
+                return Ok(Some(client));
+            }
             Err(OpenError::ServerGone { .. } | OpenError::Os(shmx_os::OpenError::NotFound { .. }))
                 if Instant::now() < until =>
             {
@@ -164,6 +186,20 @@ pub(crate) fn open(name: &str, wait: Duration, options: &ClientOptions) -> anyho
             }
         }
     }
+}
+
+/// Logs which region was opened.
+pub(crate) fn opened(name: &str, header: &GlobalHeader, layout: &RegionLayout) {
+    tracing::info!(
+        region = %safe(name),
+        session = format_args!("{:#018x}", header.session_id),
+        server_pid = header.ext_server_pid,
+        slots = layout.slots(),
+        frame_bytes = layout.frame_bytes_cap(),
+        readers = layout.reader_slots(),
+        published = header.frame_seq,
+        "region opened"
+    );
 }
 
 /// What to say of a server that is gone.

@@ -1,11 +1,42 @@
 //! `shmx completions` and `shmx man`: made from the same definition as the command line itself.
 
-use crate::args::{Cli, Completions, Man};
 use crate::common::say;
 use crate::exit::usage;
+use crate::units;
 use anyhow::Context;
-use clap::CommandFactory;
+use clap::Args;
 use std::io::Write;
+use std::path::PathBuf;
+
+/// Print a script that completes shmx commands, regions and streams in your shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done; 2 wrong usage.
+
+Examples:
+  shmx completions bash >shmx.bash
+  shmx completions zsh >_shmx")]
+pub(crate) struct Completions {
+    /// The shell.
+    shell: clap_complete::Shell,
+}
+
+/// Print a manual page, or write all of them into a folder.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage.
+
+Examples:
+  shmx man
+  shmx man inspect >shmx-inspect.1
+  shmx man --dir man1")]
+pub(crate) struct Man {
+    /// The command to describe. Without it, shmx itself.
+    command: Option<String>,
+    /// Write the pages of all commands into this folder.
+    #[arg(long, conflicts_with = "command")]
+    dir: Option<PathBuf>,
+}
 
 pub(crate) fn run(a: &Completions) -> anyhow::Result<()> {
     use clap_complete::Shell;
@@ -35,8 +66,8 @@ fn page(command: &clap::Command, name: &str) -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-pub(crate) fn man(a: &Man) -> anyhow::Result<()> {
-    let mut cli = Cli::command();
+/// The pages of this command line.
+pub(crate) fn man(a: &Man, mut cli: clap::Command) -> anyhow::Result<()> {
     cli.build();
     let pages = |c: &clap::Command| -> Vec<(String, clap::Command)> {
         let subs = c.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help");
@@ -53,7 +84,7 @@ pub(crate) fn man(a: &Man) -> anyhow::Result<()> {
             let page = page(command, name)?;
             crate::target::write(&path, 0o666, |file| Ok(file.write_all(&page)?))?;
         }
-        say(format_args!("{} manual pages written to `{shown}`", pages.len()));
+        say(format_args!("{} written to `{shown}`", units::count(pages.len() as u64, "manual page")));
         return Ok(());
     }
     let wanted = a.command.as_ref().map_or_else(|| "shmx".to_owned(), |c| format!("shmx-{c}"));

@@ -1,6 +1,7 @@
 //! `shmx demo`: a producer, two consumers and an inspector, each what its command would be.
 
-use crate::args::{Demo, DemoReader};
+use crate::args::parse::{positive_time, rate};
+use crate::args::region::Checksum;
 use crate::common;
 use crate::exit;
 use crate::json;
@@ -8,7 +9,9 @@ use crate::progress::Progress;
 use crate::serve::{ECHO, FILL, FILL_LEN, GRACE, TICK_SEQ, TICK_SIM, fill};
 use crate::source::{Attached, Taken};
 use crate::stop;
+use crate::units;
 use anyhow::{Context, bail};
+use clap::Args;
 use serde_json::{Value, json};
 use shmx::abi::TLV_CONTROL_USER;
 use shmx::error::SendError;
@@ -16,6 +19,41 @@ use shmx::{Inspector, OwnedFrame, Server};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Run a producer, a fast and a slow reader and an inspector, and say what each saw.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 failed or interrupted; 2 wrong usage.
+
+Examples:
+  shmx demo
+  shmx demo --seconds 10 --hz 1000")]
+pub(crate) struct Demo {
+    /// How long the readers run.
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = positive_time)]
+    seconds: Duration,
+    /// Frames per second.
+    #[arg(long, default_value = "100", value_parser = rate, allow_negative_numbers = true)]
+    hz: f64,
+    /// Which frames carry a checksum; `auto`: those of up to 4 KiB, and larger ones when a reader needs it.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    checksum: Checksum,
+    /// At the end, print what was done as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A reader of the demo.
+#[derive(Debug, Args)]
+pub(crate) struct DemoReader {
+    name: String,
+    #[arg(long, value_name = "TIME", value_parser = positive_time, allow_negative_numbers = true)]
+    seconds: Duration,
+    #[arg(long)]
+    hz: f64,
+    #[arg(long, default_value_t = 0)]
+    hold_ms: u64,
+}
 
 /// How long the slow consumer holds each frame.
 const HOLD_MS: u64 = 40;
@@ -147,21 +185,21 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     }
     writeln!(
         out,
-        "producer       {} frames published, {} ticks without a free slot, {} messages heard, {} answered",
-        n(&producer, "published"),
-        n(&producer, "without_slot"),
-        n(&producer, "messages"),
+        "producer       {} published, {} without a free slot, {} heard, {} answered",
+        units::count(n(&producer, "published"), "frame"),
+        units::count(n(&producer, "without_slot"), "tick"),
+        units::count(n(&producer, "messages"), "message"),
         n(&producer, "echoed")
     )?;
     for (what, r) in [("fast consumer", &fast), ("slow consumer", &slow)] {
         writeln!(
             out,
-            "{what}  {} received, {} missed, {:.1} frames/s, {} control round trips (median {:.2} ms, longest {:.2} ms), \
+            "{what}  {} received, {} missed, {:.1} frames/s, {} (median {:.2} ms, longest {:.2} ms), \
              torn {}",
             n(r, "received"),
             n(r, "missed"),
             ms(r, "rate"),
-            n(r, "round_trips"),
+            units::count(n(r, "round_trips"), "control round trip"),
             ms(r, "median_ms"),
             ms(r, "longest_ms"),
             n(r, "torn")
@@ -173,8 +211,9 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     let verdict = if torn == 0 && n(&fast, "received") > 0 && n(&slow, "received") > 0 { "ok" } else { "FAILED" };
     writeln!(
         out,
-        "summary: {verdict}, {} frames published, {received} received, {trips} control round trips, {torn} torn",
-        n(&producer, "published")
+        "summary: {verdict}, {} published, {received} received, {}, {torn} torn",
+        units::count(n(&producer, "published"), "frame"),
+        units::count(trips, "control round trip")
     )?;
     verdict_of(&fast, &slow, torn)
 }
@@ -187,7 +226,7 @@ fn verdict_of(fast: &Value, slow: &Value, torn: u64) -> anyhow::Result<()> {
         }
     }
     if torn > 0 {
-        bail!("{torn} frames were torn");
+        bail!("{} torn", units::were(torn, "frame"));
     }
     Ok(())
 }
@@ -209,7 +248,8 @@ fn look(name: &str) -> anyhow::Result<String> {
         .map(|r| format!("{} at frame {} holding {}", r.index, r.last_frame_seen, r.leased_slots))
         .collect();
     let newest = i.latest()?.map_or(0, |f| f.frame_id());
-    Ok(format!("midway: newest frame {newest}, {} readers attached (slot {})", seen.len(), seen.join(", slot ")))
+    let readers = units::count(seen.len() as u64, "reader");
+    Ok(format!("midway: newest frame {newest}, {readers} attached (slot {})", seen.join(", slot ")))
 }
 
 pub(crate) fn reader(a: &DemoReader) -> anyhow::Result<()> {

@@ -1,6 +1,5 @@
 //! `shmx doctor`: what this machine offers, and what stands in the way.
 
-use crate::args::Doctor;
 use crate::common::say;
 use crate::escape::safe;
 use crate::json;
@@ -8,6 +7,7 @@ use crate::look;
 use crate::ls;
 use crate::units;
 use anyhow::bail;
+use clap::Args;
 use serde_json::json;
 use shmx::abi::hash::Kernel;
 use shmx_os::{LockByte, LockState, Pending, ReadOnlyRegion, RegionName, clock, futex};
@@ -20,19 +20,44 @@ mod orphans;
 
 use finding::{Finding, State, finding, good};
 
+/// Check what this machine offers: memory, limits, clock, processors, pages.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints each finding with its remedy. It makes a small region of its own and removes it again.
+
+Exit codes: 0 usable; 1 something is broken; 2 wrong usage.
+
+Examples:
+  shmx doctor
+  shmx doctor --json | jq -r 'select(.state != \"ok\") | .text'")]
+pub(crate) struct Doctor {
+    /// Print a JSON object for each finding.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at one thing.
+type Check = fn() -> Vec<Finding>;
+
 pub(crate) fn run(a: &Doctor) -> anyhow::Result<()> {
+    let checks: [(&str, Check); 9] = [
+        ("shared memory", space),
+        ("a region of its own", trial),
+        ("containers", containers),
+        ("regions", regions),
+        ("clock", clocks),
+        ("processor", processor),
+        ("machine", machine::here),
+        ("pages", pages),
+        ("terminal", terminal),
+    ];
     let mut all = Vec::new();
-    all.extend(space());
-    all.extend(trial());
-    all.extend(containers());
-    all.extend(regions());
-    all.extend(clocks());
-    all.extend(processor());
-    if cfg!(target_os = "linux") {
-        all.extend(machine::all(std::path::Path::new("/")));
+    for (what, check) in checks {
+        let (start, before) = (Instant::now(), all.len());
+        all.extend(check());
+        let (findings, took) = (all.len() - before, units::ns(start.elapsed().as_nanos() as u64));
+        tracing::info!(findings, %took, "{what} checked");
     }
-    all.extend(pages());
-    all.extend(terminal());
     let mut out = std::io::stdout().lock();
     if a.json {
         for f in &all {

@@ -1,17 +1,22 @@
 //! `shmx hz`: rate, jitter, latency and bandwidth of a region, measured from outside.
 
 use crate::acquired::Acquired;
-use crate::args::Hz;
+use crate::args::parse::positive_time;
+use crate::args::waiting::WaitServer;
 use crate::common::{self, SLICE};
+use crate::complete::regions;
 use crate::escape::safe;
 use crate::exit;
 use crate::json;
+use crate::names;
 use crate::progress::Progress;
 use crate::seen::{PUBLISH_STEP, Seen};
 use crate::source;
 use crate::stop;
 use crate::units;
 use anyhow::anyhow;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use shmx::error::{ReadError, ServerEnd};
@@ -19,6 +24,36 @@ use shmx::{Inspector, ServerState, Start, Tap, Token, Verify, WaitSet};
 use shmx_os::clock::ticks;
 use std::io::Write;
 use std::time::{Duration, Instant};
+
+/// Measure rate, jitter, latency, bandwidth and missed frames.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints a line each second, and a summary after --seconds or on SIGINT. Interval: from one publish to the next. Jitter: \
+the difference between an interval and the one before. Acquired: from acquisition to publish, where a stream carries \
+acquisition times. Seen after: from publish until this command has the frame, which includes the pause between its \
+polls. Taken after: from publish until a reader has the frame, as that reader's slot says. Read-only: it polls often \
+enough to see each frame before it is overwritten, and counts those that it missed.
+
+Exit codes: 0 done; 1 no frame came, the server left before --seconds were over, or failed; 2 wrong usage.
+
+Examples:
+  shmx hz clock
+  shmx hz clock --seconds 2
+  shmx hz 'clock*' --seconds 1
+  shmx hz clock --seconds 1 --json | jq .interval.p99_ns")]
+pub(crate) struct Hz {
+    /// Regions to measure. For a pattern, those that are live at the start.
+    #[arg(required = true, value_name = "NAME|PATTERN", value_parser = names::pattern, add = ArgValueCompleter::new(regions))]
+    names: Vec<String>,
+    /// End after this time. Without it, go on until interrupted.
+    #[arg(long, value_name = "TIME", value_parser = positive_time, allow_negative_numbers = true)]
+    seconds: Option<Duration>,
+    #[command(flatten)]
+    server: WaitServer,
+    /// Print only the summary, as a JSON object for each region.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Longest time that the histograms tell apart, nanoseconds: an hour.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -236,9 +271,11 @@ struct Target<'a> {
 
 pub(crate) fn run(a: &Hz) -> anyhow::Result<()> {
     let mut all = Vec::new();
-    for name in &a.names {
-        let found = source::look(name, a.wait_server, || open(name))?;
+    let names = names::live(&a.names, a.server.wait_server)?;
+    for name in &names {
+        let found = source::look(name, a.server.wait_server, || open(name))?;
         let Some((inspector, tap)) = found else { return Err(exit::interrupted("nothing was measured")) };
+        common::opened(name, &tap.header(), tap.layout());
         let now = Instant::now();
         let m = Measure::new(ticks())?;
         all.push(Target { name, inspector, tap, m, told: (now, 0, 0), life: now, ended: None });
@@ -408,12 +445,13 @@ fn poll_ns(m: &Measure) -> u64 {
 fn summary(name: &str, m: &Measure, tap: &Tap, inspector: &Inspector, out: &mut impl Write) -> anyhow::Result<()> {
     let seconds = (ticks() - m.began) as f64 / 1e9;
     let (frames, received, s) = (published(m, tap), m.received, tap.stats());
-    write!(out, "region     {}: {frames} frames in {seconds:.2} s, ", safe(name))?;
+    let frames = units::count(frames, "frame");
+    write!(out, "region     {}: {frames} in {seconds:.2} s, ", safe(name))?;
     writeln!(out, "{received} received, {} missed, {} rejected", s.missed, s.rejected)?;
     match (m.rate(), m.bandwidth()) {
         (Some(r), Some(b)) => {
             let each = m.bytes / m.received.max(1);
-            writeln!(out, "rate       {}, {}, {} a frame", units::rate(r), units::bandwidth(b), units::bytes(each))?;
+            writeln!(out, "rate       {}, {}, {} per frame", units::rate(r), units::bandwidth(b), units::bytes(each))?;
         }
         _ => writeln!(out, "rate       not known from a single frame")?,
     }

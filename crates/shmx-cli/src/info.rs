@@ -3,22 +3,33 @@
 use crate::escape::safe;
 use crate::exit;
 use crate::json;
-use crate::recording::{self, Files, Line};
+use crate::progress::Progress;
+use crate::recording::{self, Files};
 use crate::stop;
 use crate::units;
+use crate::values;
 use clap::Args;
 use serde_json::{Value, json};
 use shmx_record::{Counts, ImageInfo, Recording, SegmentSummary};
 use std::io::Write;
 
+/// Show what a recording holds.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Reads everything, and says of a truncated or damaged file what can be read and what cannot.
+
+Exit codes: 0 all of it is readable; 1 not all, or nothing, or interrupted; 2 wrong usage.
+
+Examples:
+  shmx info clock.mcap
+  shmx info clock.mcap --json | jq .regions[0].frames_read")]
 pub(crate) struct Info {
     #[command(flatten)]
     files: Files,
-    /// Do not read the frames: fast, but does not find damaged ones.
+    /// Leave the frames unread: fast, but finds no damaged ones.
     #[arg(long)]
     quick: bool,
-    /// One JSON object.
+    /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -28,9 +39,9 @@ pub(crate) fn run(a: &Info) -> anyhow::Result<()> {
     let read = if a.quick {
         None
     } else {
-        let mut line = Line::new(Some(rec.bytes()));
+        let line = Progress::of_bytes(rec.bytes(), "reading");
         Some(rec.verify(|done| {
-            line.show("reading".into(), done);
+            line.set(done);
             !stop::requested()
         }))
     };
@@ -54,8 +65,7 @@ fn date(ns: u64) -> String {
 }
 
 fn kind(s: &shmx::StreamInfo) -> String {
-    let ty = s.element_type().map_or_else(|| format!("type {}", s.element_type_code), |t| t.name().to_owned());
-    let shape = if s.components == 1 { ty } else { format!("{ty}x{}", s.components) };
+    let shape = values::type_text(s);
     match ImageInfo::of(s) {
         Some(i) => format!("{shape} image {}x{} {}", i.width, i.height, i.encoding),
         None => shape,
@@ -65,7 +75,7 @@ fn kind(s: &shmx::StreamInfo) -> String {
 fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
     use std::fmt::Write;
     let mut t = String::new();
-    let size = recording::bytes(rec.bytes());
+    let size = units::bytes(rec.bytes());
     if let Some((first, last)) = rec.times() {
         let seconds = (last - first) as f64 / 1e9;
         let _ = writeln!(t, "{} to {}, {seconds:.3} s, {size}", date(first), date(last));
@@ -75,7 +85,7 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
     for (i, region) in rec.regions().iter().enumerate() {
         let _ = write!(t, "region `{}`", safe(region));
         if let Some(c) = read.and_then(|r| r.get(i)) {
-            let _ = write!(t, ": {} frames", c.frames);
+            let _ = write!(t, ": {}", units::count(c.frames, "frame"));
             if c.missed > 0 {
                 let _ = write!(t, ", {} missed between them", c.missed);
             }
@@ -89,13 +99,16 @@ fn as_text(rec: &Recording, read: Option<&[Counts]>) -> String {
             let g = &s.segment;
             let _ = write!(
                 t,
-                "  segment {}, session {:#018x}, {} slots of {} bytes",
-                g.number, g.session_id, g.slots, g.frame_bytes_cap
+                "  segment {}, session {:#018x}, {} of {} bytes",
+                g.number,
+                g.session_id,
+                units::count(g.slots.into(), "slot"),
+                g.frame_bytes_cap
             );
             match s.end {
                 Some((reason, c)) => {
-                    let _ =
-                        writeln!(t, ": {} frames, {} missed, {} rejected, {reason}", c.frames, c.missed, c.rejected);
+                    let frames = units::count(c.frames, "frame");
+                    let _ = writeln!(t, ": {frames}, {} missed, {} rejected, {reason}", c.missed, c.rejected);
                 }
                 None => t.push_str(": the recording has no end marker\n"),
             }

@@ -1,17 +1,61 @@
 //! `shmx inspect`: what a region holds, live, as text or as JSON.
 
-use crate::args::Inspect;
+use crate::args::parse::interval;
 use crate::common::hex;
-use crate::dashboard;
+use crate::complete::regions;
 use crate::exit::usage;
 use crate::json;
 use crate::look::{self, Facts, Focus, Look, Lookout, Target, checksum_word, flags, server_word};
 use crate::report::{self, lock};
-use crate::values;
+use crate::screens;
+use crate::values::{self, Data};
 use anyhow::{anyhow, bail};
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use shmx::{ChecksumState, HeaderReport, Inspector, OwnedFrame, ReaderInfo, SlotState, SlotView};
 use std::io::{BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Watch a region in a live dashboard, or print it once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a name it offers the regions to choose from. It waits for a server that is not there yet, and follows one that \
+restarts. The keys are shown on the screen; `?` explains them. With --once or --json, or where stdout is not a \
+terminal, it prints the same once. A damaged region is shown field by field. Read-only: it takes no reader slot and no \
+lock.
+
+Exit codes: 0 done; 1 failed, or the region is damaged; 2 wrong usage.
+
+Examples:
+  shmx inspect
+  shmx inspect clock
+  shmx inspect clock --once
+  shmx inspect clock --json --limit 3 | jq .latest
+  shmx inspect --file clock.bin")]
+pub(crate) struct Inspect {
+    /// Name of the region.
+    #[arg(add = ArgValueCompleter::new(regions))]
+    name: Option<String>,
+    /// Show this file, made by `shmx dump`, instead of a region.
+    #[arg(long, value_name = "DUMP", conflicts_with = "name")]
+    file: Option<PathBuf>,
+    /// Print as text, once.
+    #[arg(long, conflicts_with = "json")]
+    once: bool,
+    /// Print as a JSON object, once; with elements of the streams only if --limit is given.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: Data,
+    /// With --json: print all fields and bytes exactly as they lie in the region.
+    #[arg(long, requires = "json", conflicts_with_all = ["limit", "no_data"])]
+    raw: bool,
+    /// Time between redraws of the dashboard, 0.02 to 10 seconds.
+    #[arg(long, value_name = "TIME", default_value = "0.1s", value_parser = interval, allow_negative_numbers = true)]
+    interval: Duration,
+}
 
 pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
     let target = match (&a.name, &a.file) {
@@ -21,7 +65,7 @@ pub(crate) fn run(a: &Inspect) -> anyhow::Result<()> {
     };
     let once = a.once || a.json || !std::io::stdout().is_terminal();
     if !once {
-        return dashboard::run(target, a.interval);
+        return screens::inspect::run(target, a.interval);
     }
     let Some(target) = target else {
         return Err(usage(

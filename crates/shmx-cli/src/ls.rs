@@ -1,18 +1,50 @@
 //! `shmx ls`: every region on the machine.
 
-use crate::args::Ls;
+use crate::args::parse::time;
 use crate::common::{self, say};
 use crate::escape::safe;
 use crate::json;
+use crate::names::Only;
 use crate::rm;
 use crate::stop;
 use crate::units;
+use clap::Args;
 use serde_json::{Value, json};
 use shmx::error::OpenError;
 use shmx::{Inspector, Listed, RegionKind, ServerState};
 use std::collections::HashMap;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// List the regions on this machine.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+States: live; dead (its server crashed or was killed); closed (its server has left, but its name is still there); \
+reference-made (by an implementation without locks, so nobody can tell whether its server is alive); unfinished (left \
+behind by a creator that was killed); unreadable (with the reason). The rate is counted over --seconds; for slow \
+regions it comes from the publish times in the ring. A process is named only if it is seen to use the region. \
+Read-only.
+
+Exit codes: 0 done; 1 failed (this platform cannot list); 2 wrong usage.
+
+Examples:
+  shmx ls
+  shmx ls --all --seconds 0
+  shmx ls 'robot-*' 're:clock[0-9]?'
+  shmx ls --json | jq -r 'select(.state == \"dead\") | .name'")]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    only: Only,
+    /// Also list objects that are not regions.
+    #[arg(long)]
+    all: bool,
+    /// How long to count frames for the rate.
+    #[arg(long, value_name = "TIME", default_value = "0.5s", value_parser = time, allow_negative_numbers = true)]
+    seconds: Duration,
+    /// Print a JSON object for each region.
+    #[arg(long)]
+    json: bool,
+}
 
 /// One line of the list; also what the dashboard's picker shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,9 +237,16 @@ fn rows_of(all: &[Listed], before: &Samples) -> Vec<Row> {
     all.iter().map(|l| row(l, before.get(l.object.name.as_str()).copied())).collect()
 }
 
+fn listed() -> Result<Vec<Listed>, shmx_os::OsError> {
+    let start = Instant::now();
+    let all = shmx::list()?;
+    tracing::info!(objects = all.len(), took = %units::ns(start.elapsed().as_nanos() as u64), "listed");
+    Ok(all)
+}
+
 /// The regions of this machine; rates are measured while it waits.
 pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
-    let all = shmx::list()?;
+    let all = listed()?;
     let before = samples(&all);
     if !before.is_empty() {
         wait();
@@ -217,7 +256,7 @@ pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
 
 /// The regions of this machine; rates are measured since the last call with these samples.
 pub(crate) fn rows_since(before: &mut Samples) -> Result<Vec<Row>, shmx_os::OsError> {
-    let all = shmx::list()?;
+    let all = listed()?;
     let rows = rows_of(&all, before);
     *before = samples(&all);
     Ok(rows)
@@ -227,6 +266,7 @@ pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
     let mut rows = rows(|| {
         stop::sleep_until(Instant::now() + a.seconds);
     })?;
+    rows.retain(|r| a.only.has(&r.name));
     let others = rows.iter().filter(|r| r.state == State::Foreign).count();
     if !a.all {
         rows.retain(|r| r.state != State::Foreign);
@@ -237,7 +277,8 @@ pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
         return Ok(());
     }
     if rows.is_empty() {
-        say(format_args!("no regions{}", others_text(others, a.all)));
+        let what = if a.only.is_all() { "no regions" } else { "no region matches" };
+        say(format_args!("{what}{}", others_text(others, a.all)));
         return Ok(());
     }
     for line in table(&rows) {
@@ -250,7 +291,8 @@ pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
 }
 
 fn others_text(n: usize, all: bool) -> String {
-    if n == 0 || all { String::new() } else { format!("; {n} other shared-memory objects, which --all shows") }
+    let what = units::count(n as u64, "other shared-memory object");
+    if n == 0 || all { String::new() } else { format!("; {what}, which --all shows") }
 }
 
 pub(crate) const HEADINGS: [&str; 9] =

@@ -8,22 +8,21 @@ mod colour;
 mod common;
 mod complete;
 mod completions;
-mod dashboard;
 mod demo;
 mod doctor;
 mod dump;
 mod escape;
 mod exit;
-mod graphics;
 mod hz;
-mod idle;
 mod info;
 mod inspect;
 mod json;
 mod keys;
 mod look;
 mod ls;
+mod names;
 mod outside;
+mod picture;
 mod play;
 mod png;
 mod progress;
@@ -36,16 +35,15 @@ mod report;
 mod rm;
 #[cfg(all(test, target_os = "linux"))]
 mod scratch;
+mod screens;
 mod seen;
 mod send;
 mod serve;
 mod source;
 mod stop;
 mod target;
-mod top;
 mod units;
 mod values;
-mod view;
 mod wait;
 
 use args::{Cli, Command};
@@ -93,14 +91,14 @@ fn log(cli: &Cli) {
     let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
     let filter =
         asked.and_then(|text| text.parse::<Targets>().ok()).unwrap_or_else(|| Targets::new().with_default(level));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour::on_stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(common::log_writer).with_ansi(colour::on_stderr());
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Ls(a) => ls::run(a),
-        Command::Top(a) => top::run(a),
+        Command::Top(a) => screens::top::run(a),
         Command::Inspect(a) => inspect::run(a),
         Command::Read(a) => read::run(a),
         Command::Cat(a) => cat::run(a),
@@ -115,14 +113,14 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Serve(a) => serve::run(a),
         Command::Publish(a) => publish::run(a),
         Command::Completions(a) => completions::run(a),
-        Command::Man(a) => completions::man(a),
+        Command::Man(a) => completions::man(a, Cli::command()),
         Command::Record(a) => record::run(a),
         Command::Play(a) => play::run(a),
         Command::Info(a) => info::run(a),
         Command::Rec(a) => rec::run(a),
-        Command::View(a) => view::run(a),
-        Command::Live(a) => outside::run("live", "live", a),
-        Command::Bridge(a) => outside::run("bridge", "bridges/zenoh", a),
+        Command::View(a) => screens::view::run(a),
+        Command::Live(a) => outside::live(a),
+        Command::Bridge(a) => outside::bridge(a),
         Command::DemoReader(a) => demo::reader(a),
     }
 }

@@ -5,13 +5,14 @@ mod steer;
 
 pub(crate) use options::Play;
 
-use crate::args::options::Checksum;
+use crate::args::region::Checksum;
 use crate::common::{SLICE, say};
 use crate::exit;
 use crate::json;
 use crate::keys::Keys;
 use crate::recording;
 use crate::stop;
+use crate::units;
 use anyhow::bail;
 use hdrhistogram::Histogram;
 use ratatui::crossterm::event::KeyCode;
@@ -61,8 +62,8 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     let s = player.stats();
     let at = |q: f64| late.value_at_quantile(q) as f64 / 1e6;
     say(format_args!(
-        "{} frames published, {} skipped, late by {:.3} ms (median), {:.3} ms (p99), {:.3} ms (max)",
-        s.published,
+        "{} published, {} skipped, late by {:.3} ms (median), {:.3} ms (p99), {:.3} ms (max)",
+        units::count(s.published, "frame"),
         s.skipped,
         at(0.5),
         at(0.99),
@@ -79,12 +80,13 @@ pub(crate) fn run(a: &Play) -> anyhow::Result<()> {
     match (s.published, s.skipped) {
         (_, 0) => Ok(()),
         (0, n) => bail!(
-            "none of {n} frames was published: their regions are not in the recording, or readers hold every slot"
+            "none of {} was published: their regions are not in the recording, or readers hold every slot",
+            units::count(n, "frame")
         ),
         (_, n) => Err(exit::incomplete(format!(
             "{} skipped: readers held every slot for {}, or they fit no region of the recording",
-            crate::units::were(n, "frame"),
-            crate::units::ns(a.slot_wait.as_nanos() as u64)
+            units::were(n, "frame"),
+            units::ns(a.slot_wait.as_nanos() as u64)
         ))),
     }
 }
@@ -191,11 +193,11 @@ fn status(player: &Player) {
     let state = if player.is_paused() { "paused" } else { "playing" };
     let _ = write!(
         std::io::stderr(),
-        "\r\x1b[K{state} {:.3} of {:.3} s, x{}, {} frames, {} readers",
+        "\r\x1b[K{state} {:.3} of {:.3} s, x{}, {}, {}",
         player.position().as_secs_f64(),
         player.duration().as_secs_f64(),
         player.rate(),
-        player.stats().published,
-        player.readers()
+        units::count(player.stats().published, "frame"),
+        units::count(player.readers() as u64, "reader")
     );
 }

@@ -1,7 +1,9 @@
-//! A progress bar for what takes longer than a second, on a stderr that is a terminal.
+//! What stderr shows, if it is a terminal, of what takes longer than a second.
 
+use crate::common::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
+use std::fmt::Arguments;
 use std::time::{Duration, Instant};
 
 const QUIET: Duration = Duration::from_secs(1);
@@ -13,23 +15,29 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(total: u64, what: &'static str) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        let style = "{msg} {bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(style) {
+    fn new(total: Option<u64>, what: &'static str, template: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("##."));
         }
         bar.set_message(what);
         Self { bar, start: Instant::now(), shown: Cell::new(false) }
     }
 
-    /// For what takes a known time, in milliseconds.
+    /// For so many bytes.
+    pub(crate) fn of_bytes(total: u64, what: &'static str) -> Self {
+        let style = "{msg} {bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+        Self::new(Some(total), what, style)
+    }
+
+    /// For what takes a known time.
     pub(crate) fn of_time(total: Duration, what: &'static str) -> Self {
-        let progress = Self::new(total.as_millis() as u64, what);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {eta} left") {
-            progress.bar.set_style(style.progress_chars("##."));
-        }
-        progress
+        Self::new(Some(total.as_millis() as u64), what, "{msg} {bar:40} {eta} left")
+    }
+
+    /// For what nobody knows the end of: a line of words.
+    pub(crate) fn of_words() -> Self {
+        Self::new(None, "", "{msg}")
     }
 
     /// Says how far a thing of time is.
@@ -44,6 +52,17 @@ impl Progress {
             // Hides itself where stderr is no terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         }
+    }
+
+    /// Other words.
+    pub(crate) fn show(&self, words: String) {
+        self.bar.set_message(words);
+        self.set(0);
+    }
+
+    /// A message above the line.
+    pub(crate) fn say(&self, words: Arguments<'_>) {
+        self.bar.suspend(|| say(words));
     }
 }
 

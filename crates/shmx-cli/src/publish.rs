@@ -1,15 +1,64 @@
 //! `shmx publish`: raw bytes from stdin as frames.
 
-use crate::args::Publish;
+use crate::args::parse::{PublishStream, elems_spec, rate, stream_spec, time};
+use crate::args::region::Region;
 use crate::common::{self, Pace, SLICE, say};
 use crate::json;
 use crate::stop;
+use crate::units;
 use anyhow::{Context, bail};
+use clap::Args;
 use shmx::Server;
 use shmx::error::BeginError;
 use std::io::Read;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+/// Publish raw bytes from stdin as frames.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For each frame it reads, stream by stream in the order given, COUNT elements of raw bytes (little-endian) from stdin. \
+The region is removed at the end of stdin or on a signal.
+
+Exit codes: 0 done; 1 failed, or bytes were left over; 2 wrong usage.
+
+Examples:
+  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 -s 640x480 - |
+    shmx publish video --stream 1:image:u8x3*640x480 --hz 30
+  shmx publish data --stream 1:pos:f32x3*100 --lossless <data.bin")]
+pub(crate) struct Publish {
+    /// Name of the region.
+    name: String,
+    /// A stream; may be repeated. Its number, name and type (u8, f32x3, ...), then the elements per frame if that is not
+    /// 1, or WxH for an image, with its encoding if the type does not imply it (u8x3 implies rgb8).
+    #[arg(
+        long = "stream",
+        value_name = "ID:NAME:TYPE[xN][*COUNT|*WxH[@ENCODING]]",
+        required = true,
+        value_parser = stream_spec
+    )]
+    streams: Vec<PublishStream>,
+    /// Elements per frame of the stream with this number, instead of what --stream says; may be repeated.
+    #[arg(long, value_name = "ID=COUNT", value_parser = elems_spec)]
+    elems: Vec<(u32, u32)>,
+    /// Frames per second. Without it, as fast as stdin delivers.
+    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
+    hz: Option<f64>,
+    /// Publish nothing before this many readers are attached.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    wait_readers: u32,
+    /// Keep the region for this long after the last frame.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, allow_negative_numbers = true)]
+    keep: Duration,
+    /// Publish a frame only once every attached reader has taken the one before, so that none is missed.
+    #[arg(long)]
+    lossless: bool,
+    /// At the end, print what was done as a JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    region: Region,
+}
 
 /// A stream's share of a frame.
 struct Part {
@@ -26,10 +75,14 @@ pub(crate) fn run(a: &Publish) -> anyhow::Result<()> {
     let specs = a.streams.iter().map(|s| s.spec.clone()).zip(&parts);
     let builder = specs.fold(builder, |builder, (spec, part)| builder.stream(spec, part.count));
     let mut server = common::create(&a.name, &builder)?;
-    say(format_args!("publishing `{}`, {frame_bytes} bytes of stdin a frame", server.name()));
+    say(format_args!(
+        "publishing `{}`, {} of stdin per frame",
+        server.name(),
+        units::count(frame_bytes as u64, "byte")
+    ));
     let result = frames(&mut server, a, &parts, frame_bytes);
     let published = server.frames_published();
-    say(format_args!("published {published} frames of `{}`", a.name));
+    say(format_args!("published {} of `{}`", units::count(published, "frame"), a.name));
     if a.json {
         json::print(
             "publish",
@@ -45,7 +98,7 @@ fn parts(a: &Publish) -> anyhow::Result<Vec<Part>> {
             bail!("--elems names stream {id}, which no --stream declares");
         }
     }
-    let part = |s: &crate::args::PublishStream| {
+    let part = |s: &PublishStream| {
         let id = s.spec.id;
         let count = a.elems.iter().rev().find(|e| e.0 == id).map_or(s.count, |e| e.1);
         let bytes = usize::try_from(u64::from(count) * u64::from(s.spec.bytes_per_elem)).unwrap_or(usize::MAX);
@@ -107,7 +160,8 @@ fn frames(server: &mut Server, a: &Publish, parts: &[Part], frame_bytes: usize) 
             Ok(Ok(Input::End(0))) => break,
             Ok(Ok(Input::End(left))) => {
                 finish(server, a)?;
-                bail!("{left} bytes were left over after {seq} frames; a frame takes {frame_bytes} bytes");
+                let (left, frames) = (units::were(left as u64, "byte"), units::count(seq, "frame"));
+                bail!("{left} left over after {frames}; a frame takes {}", units::count(frame_bytes as u64, "byte"));
             }
             Ok(Err(e)) => return Err(e).context("cannot read stdin"),
             Err(RecvTimeoutError::Timeout) if stop::requested() => return Ok(()),

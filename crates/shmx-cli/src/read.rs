@@ -1,19 +1,59 @@
 //! `shmx read`: frames as lines.
 
-use crate::args::{Every, Read};
+use crate::args::parse::{Every, every};
+use crate::args::waiting::Taking;
 use crate::common;
+use crate::complete::{regions, streams};
 use crate::exit;
 use crate::json::{self, SCHEMA};
 use crate::source::{self, Source, Taken};
 use crate::units;
-use crate::values;
+use crate::values::{self, Data};
 use anyhow::Context;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use shmx::{Directory, OwnedFrame};
 use std::io::{BufWriter, Write};
 use std::time::Instant;
 
+/// Print decoded frames of a region, the newest one each time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Read-only, by polling. With --attach it takes a reader slot and sleeps between frames, and the producer does not \
+overwrite the frame being read. Frames that were overwritten or passed over count as missed.
+
+Exit codes: 0 after --frames, or without it on SIGINT or once the server has left in order; 1 failed, no frame within \
+--timeout, or the server was gone too early; 2 wrong usage; 3 frames were missed despite --all.
+
+Examples:
+  shmx read clock
+  shmx read clock --stream tick_seq --every 0.5s
+  shmx read clock --frames 20 --every 10 --json
+  shmx read clock --frames 100 --json --stream tick_seq --limit 1")]
+pub(crate) struct Read {
+    /// Name of the region.
+    #[arg(add = ArgValueCompleter::new(regions))]
+    name: String,
+    #[command(flatten)]
+    taking: Taking,
+    /// Print only this stream, given by name or number; may be repeated. Without it, all streams.
+    #[arg(long = "stream", value_name = "NAME", add = ArgValueCompleter::new(streams))]
+    streams: Vec<String>,
+    /// Print a JSON object for each frame.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: Data,
+    /// Print every frame in order instead of the newest each time.
+    #[arg(long)]
+    all: bool,
+    /// Print only every N-th frame (`10`), or at most one frame per TIME (`0.5s`, `200ms`).
+    #[arg(long, value_name = "N|TIME", value_parser = every)]
+    every: Option<Every>,
+}
+
 pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
-    let Some(mut source) = Source::open(&a.name, a.wait_server, a.attach, wants_all(a))? else {
+    let Some(mut source) = Source::open(&a.name, a.taking.server.wait_server, a.taking.attach, wants_all(a))? else {
         return Err(exit::interrupted("no frame was read"));
     };
     let mut skipped = 0;
@@ -21,7 +61,8 @@ pub(crate) fn run(a: &Read) -> anyhow::Result<()> {
     let s = source.end();
     let (n, missed, rejected) = (s.delivered, s.missed, s.rejected);
     let left_out = if a.every.is_some() { format!(", {skipped} skipped by --every") } else { String::new() };
-    common::say(format_args!("{n} frames received, {missed} missed, {rejected} rejected{left_out}"));
+    let got = units::count(n, "frame");
+    common::say(format_args!("{got} received, {missed} missed, {rejected} rejected{left_out}"));
     result?;
     if a.all && missed + rejected > 0 {
         return Err(exit::incomplete(format!(
@@ -47,11 +88,11 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
     let mut line = Vec::new();
     // With --every: the next frame id, or the next moment, to print.
     let (mut next_id, mut next_time) = (0, Instant::now());
-    while a.frames.is_none_or(|n| got < n) {
+    while a.taking.frames.is_none_or(|n| got < n) {
         let all = wants_all(a);
-        let frame = match source.take(all, Instant::now() + a.timeout)? {
+        let frame = match source.take(all, Instant::now() + a.taking.timeout)? {
             Taken::Frame(f) => f,
-            end => return source::end_of_frames(&a.name, end, got, a.frames, a.timeout),
+            end => return source::end_of_frames(&a.name, end, got, a.taking.frames, a.taking.timeout),
         };
         match a.every {
             Some(Every::Frames(_)) if frame.frame_id() < next_id => {
@@ -68,6 +109,7 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
         }
         let found = source.directory().context("cannot read the stream directory")?;
         if found.generation != dir.generation {
+            tracing::info!(streams = found.streams.len(), "the directory has changed");
             dir = found;
             only = chosen(a, &dir)?;
         }

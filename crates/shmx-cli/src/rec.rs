@@ -13,7 +13,8 @@ pub(crate) use options::Rec;
 use crate::common::say;
 use crate::exit::{self, usage};
 use crate::json;
-use crate::recording::{self, Line};
+use crate::progress::Progress;
+use crate::recording;
 use crate::stop;
 use crate::units;
 use anyhow::bail;
@@ -33,7 +34,7 @@ pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
 }
 
 fn copy(a: &Rec) -> anyhow::Result<()> {
-    let recordings: Vec<Recording> = a.files.files.iter().map(|f| Recording::open(&[f])).collect::<Result<_, _>>()?;
+    let recordings: Vec<Recording> = a.files.files.iter().map(|f| recording::open(&[f])).collect::<Result<_, _>>()?;
     let mut options = EditOptions::default();
     options.from = a.from;
     options.to = a.to;
@@ -43,10 +44,10 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     options.writer.rotate_bytes = a.rotate_size;
     options.writer.overwrite = a.overwrite;
     options.writer.discard_empty = true;
-    let mut line = Line::new(None);
+    let line = Progress::of_words();
     let edited = edit(recordings, &a.output, &options, |frames| {
         if frames.is_multiple_of(64) {
-            line.show(format!("{frames} frames copied"), 0);
+            line.show(format!("{} copied", units::count(frames, "frame")));
         }
         !stop::requested()
     })?;
@@ -58,7 +59,7 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
         [one] => format!(" in `{one}`"),
         [first, .., last] => format!(" in {} files, `{first}` to `{last}`", paths.len()),
     };
-    say(format_args!("{} copied, {}{place}", units::count(w.frames, "frame"), recording::bytes(w.bytes)));
+    say(format_args!("{} copied, {}{place}", units::count(w.frames, "frame"), units::bytes(w.bytes)));
     if a.json {
         let problems: Vec<String> = edited.problems.iter().map(ToString::to_string).collect();
         let summary = serde_json::json!({
@@ -78,7 +79,10 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     }
     match (edited.problems.len(), edited.left_out) {
         (0, 0) => Ok(()),
-        (n, 0) => Err(exit::incomplete(format!("{n} places could not be read; all else is copied"))),
+        (n, 0) => {
+            let places = units::count(n as u64, "place");
+            Err(exit::incomplete(format!("{places} could not be read; all else is copied")))
+        }
         (_, n) => Err(exit::incomplete(format!(
             "{} left out, as the beginning of their region could not be read; all else is copied",
             units::were(n, "frame")

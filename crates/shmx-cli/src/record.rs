@@ -5,98 +5,117 @@ use crate::common::say;
 use crate::complete::regions;
 use crate::exit;
 use crate::json;
-use crate::recording::{self, Line};
+use crate::names;
+use crate::progress::Progress;
 use crate::stop;
 use crate::units;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCompleter;
-use shmx_record::{Compression, Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Sync};
+use shmx_record::{
+    Compression, Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection, Sync,
+};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Record regions into an MCAP file, without disturbing them.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Records every frame once, in order, and counts those that it missed. Regions need not be there yet and may restart, \
+which begins a new segment in the same file. It sleeps between frames if all servers ring always (--ring-always); \
+otherwise it polls. `shmx play` replays the file, and viewers of MCAP files show its numbers, images and points. A \
+recorder that is killed leaves a file that is readable up to its last finished chunk, which is at most --flush old. \
+Only those who may read the regions may read the file.
+
+Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal, and no frame was missed; 1 failed, or a region \
+never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected.
+
+Examples:
+  shmx record clock -o clock.mcap --seconds 2
+  shmx record clock -o clock.mcap --frames 50 --compress zstd
+  shmx record clock -o run.mcap --seconds 1 --rotate-size 1M --keep-size 20M
+  shmx record 'clock*' --exclude '*-raw' --every 0.1s --seconds 1")]
 pub(crate) struct Record {
-    /// Names of the regions, or patterns of names: in quotes, with `*` and `?`. Regions that come later match, too.
-    #[arg(value_name = "NAME|PATTERN", required_unless_present = "all", add = ArgValueCompleter::new(regions))]
+    /// Regions to record. A pattern also matches regions that appear later.
+    #[arg(value_name = "NAME|PATTERN", value_parser = names::pattern, required_unless_present = "all", add = ArgValueCompleter::new(regions))]
     names: Vec<String>,
-    /// All regions, also those that come later.
+    /// Record all regions, also those that appear later.
     #[arg(long)]
     all: bool,
-    /// Leave out regions whose names match this pattern, of those found by patterns and --all.
-    #[arg(long, value_name = "PATTERN")]
+    /// Leave out regions that match this, of those found by patterns and --all; may be repeated.
+    #[arg(long, value_name = "NAME|PATTERN", value_parser = names::pattern)]
     exclude: Vec<String>,
-    /// The file to write, without it shmx-DATE-TIME.mcap (UTC); with rotation `run.mcap` becomes run-0001.mcap,
+    /// File to write. Without it, shmx-DATE-TIME.mcap (UTC). With rotation, run.mcap becomes run-0001.mcap,
     /// run-0002.mcap and so on.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Record one frame of N of each region, or at most one in a TIME; the others are skipped.
+    /// Record only every N-th frame of each region, or at most one per TIME; the others are skipped.
     #[arg(long, value_name = "N|TIME", value_parser = parse::every)]
     every: Option<parse::Every>,
-    /// End after this time.
+    /// End after this time. Without it, go on until interrupted.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     seconds: Option<Duration>,
-    /// End after this many frames of all regions together.
+    /// End after this many frames, counted over all regions.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
-    /// Write nothing, but keep the frames of the last TIME in memory (--backlog at most) and write them into a file of
-    /// their own, run-0001.mcap and so on, each time the command gets the signal USR1.
+    /// Write nothing yet: keep the frames of the last TIME in memory (at most --backlog), and write them to a file of
+    /// their own (run-0001.mcap and so on) on each SIGUSR1.
     #[arg(long, value_name = "TIME", value_parser = parse::time,
         conflicts_with_all = ["rotate_size", "rotate_every", "keep_size"])]
     #[cfg(unix)]
     snapshot: Option<Duration>,
-    /// End when every region was there and its server is gone, instead of waiting for it to come back.
+    /// End once every region has been there and its server is gone, instead of waiting for it to come back.
     #[arg(long)]
     until_gone: bool,
-    /// Also what is in the rings when it starts, published before; otherwise it begins with the newest frame.
+    /// Also record the frames that are in the rings at the start. Without it, begin with the newest frame.
     #[arg(long)]
     ring: bool,
     /// Also record the control messages that readers send to the servers; `shmx play --control` sends them again.
     #[arg(long)]
     control: bool,
-    /// Fail when no region is there within this time. Without it, wait.
+    /// Fail if no region has appeared after this time. Without it, keep waiting.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     wait_server: Option<Duration>,
     /// Compress the file.
     #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
     compress: Compress,
-    /// How hard to compress: 1 to 22 for zstd, 1 to 12 for lz4. Without it, the usual.
+    /// How hard to compress: 1 to 22 for zstd, 1 to 12 for lz4. Without it, 3 for zstd and the fastest for lz4.
     #[arg(long, value_name = "N", requires = "compress", value_parser = clap::value_parser!(u32).range(1..=22))]
     level: Option<u32>,
-    /// Begin a new file when one has this size.
+    /// Begin a new file when one has reached this size. Without it, never.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     rotate_size: Option<u64>,
-    /// Begin a new file when one is this old.
+    /// Begin a new file when one is this old. Without it, never.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     rotate_every: Option<Duration>,
-    /// Remove the oldest files of this recording, so that all have at most this size together.
+    /// Remove the oldest files of this recording, so that together they have at most this size. Without it, keep all.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     keep_size: Option<u64>,
-    /// End, with all that was recorded complete, when the disk has less room than this.
+    /// End, with the files complete, when the disk has less free space than this. Without it, when it is full.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     min_free: Option<u64>,
-    /// When the file is brought to the disk, so that it outlives a loss of power.
+    /// When to force the file to disk, so that it survives a power failure.
     #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
     sync: SyncWhen,
-    /// Memory for frames that wait to be written; when it is full, frames are missed.
+    /// Memory for frames waiting to be written; when it is full, frames are missed.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse::size)]
     backlog: u64,
-    /// Finish a chunk at least this often: what a killed recorder loses at most.
+    /// Finish a chunk at least this often; a killed recorder loses no more than that.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse::time)]
     flush: Duration,
-    /// Only whole frames, no messages for viewers; it can be replayed all the same.
+    /// Record whole frames only, no messages for viewers; the file replays all the same.
     #[arg(long)]
     no_views: bool,
-    /// Streams whose message of numbers or points would be longer than this are in the whole frames only.
+    /// Make no messages for viewers, of numbers or points, that are longer than this.
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse::size)]
     view_limit: u64,
-    /// Do not compare the frames' checksums.
+    /// Do not check the checksums of frames.
     #[arg(long)]
     no_verify: bool,
     /// Replace files that exist.
     #[arg(long)]
     overwrite: bool,
-    /// Print a summary as JSON to stdout at the end.
+    /// At the end, print what was done as a JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -120,16 +139,13 @@ impl From<Compress> for Compression {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SyncWhen {
-    /// When the system likes.
+    /// When the system decides.
     Never,
     /// When a file is finished.
     File,
     /// With every chunk (--flush).
     Chunk,
 }
-
-/// Characters that make a name a pattern.
-const WILD: [char; 2] = ['*', '?'];
 
 /// A name for a recording that begins now.
 fn default_name(now: SystemTime) -> PathBuf {
@@ -140,7 +156,7 @@ fn default_name(now: SystemTime) -> PathBuf {
 
 pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let mut options = RecorderOptions::default();
-    let (patterns, names): (Vec<String>, Vec<String>) = a.names.iter().cloned().partition(|n| n.contains(WILD));
+    let (patterns, names): (Vec<String>, Vec<String>) = a.names.iter().cloned().partition(|n| Selection::is_pattern(n));
     options.selection.patterns = patterns;
     if a.all {
         options.selection.patterns.push("*".into());
@@ -194,9 +210,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let mut told_waiting = false;
     let start = Instant::now();
     let end = a.seconds.map(|s| start + s);
-    let mut line = Line::new(None);
+    let line = Progress::of_words();
     let mut rate = Rate::default();
     let mut nobody = false;
+    let mut logged = start;
     loop {
         while let Some(event) = recorder.next_event() {
             tell(&line, &event);
@@ -209,7 +226,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         if ask.swap(false, std::sync::atomic::Ordering::Acquire) {
             recorder.snapshot();
         }
-        line.show(rate.line(&status), 0);
+        line.show(rate.line(&status));
         if !told_waiting && start.elapsed() > WAITING {
             told_waiting = true;
             if let Some(words) = waiting(&status, a.all) {
@@ -219,6 +236,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         if a.wait_server.is_some_and(|w| start.elapsed() >= w) && status.regions.iter().all(|r| r.segments == 0) {
             nobody = true;
             break;
+        }
+        if logged.elapsed() >= Duration::from_secs(1) {
+            logged = Instant::now();
+            tracing::info!("{}", rate.line(&status));
         }
         let now = Instant::now();
         if end.is_some_and(|e| now >= e)
@@ -230,7 +251,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     recorder.stop();
     // What is left is written before the last words.
     while !recorder.status().ended {
-        line.show("finishing the file".into(), 0);
+        line.show("finishing the file".into());
         std::thread::sleep(Duration::from_millis(5));
     }
     while let Some(event) = recorder.next_event() {
@@ -250,17 +271,20 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let messages = if a.control { format!(", {}", units::count(control, "control message")) } else { String::new() };
     let files = if written.files == 1 { String::new() } else { format!(" in {} files", written.files) };
     say(format_args!(
-        "{} frames written, {missed} missed, {rejected} rejected{left_out}{messages}, {}{files}, {seconds:.1} s",
-        written.frames,
-        recording::bytes(written.bytes)
+        "{} written, {missed} missed, {rejected} rejected{left_out}{messages}, {}{files}, {seconds:.1} s",
+        units::count(written.frames, "frame"),
+        units::bytes(written.bytes)
     ));
     if written.removed > 0 {
-        say(format_args!("{} old files removed to stay within the total size", written.removed));
+        say(format_args!("{} removed to stay within the total size", units::count(written.removed.into(), "old file")));
     }
     if written.unviewed > 0 {
         say(format_args!(
-            "{} streams of frames were too large for a viewer's message, or no image as described",
-            written.unviewed
+            "{} no message for viewers: too large, or not the image that the stream describes",
+            match written.unviewed {
+                1 => "1 stream of a frame has".to_owned(),
+                n => format!("{n} streams of frames have"),
+            }
         ));
     }
     if a.json {
@@ -327,7 +351,7 @@ fn waiting(status: &RecorderStatus, all: bool) -> Option<String> {
     }
 }
 
-fn tell(line: &Line, event: &RecorderEvent) {
+fn tell(line: &Progress, event: &RecorderEvent) {
     match event {
         RecorderEvent::Begin { region, segment: 1, missed: 0 } => line.say(format_args!("`{region}` is there")),
         RecorderEvent::Begin { region, segment, missed } => {
@@ -337,8 +361,9 @@ fn tell(line: &Line, event: &RecorderEvent) {
             line.say(format_args!("`{region}` {what}: segment {segment}{lost}"));
         }
         RecorderEvent::End { region, segment, reason, counts } => line.say(format_args!(
-            "`{region}` segment {segment} ended ({reason}): {} frames, {} missed",
-            counts.frames, counts.missed
+            "`{region}` segment {segment} ended ({reason}): {}, {} missed",
+            units::count(counts.frames, "frame"),
+            counts.missed
         )),
         RecorderEvent::ClockSet { step_ns } => line.say(format_args!(
             "the system's clock was set by {:+.1} s, or the machine slept; times in this file go on as they were, and \
@@ -378,13 +403,14 @@ impl Rate {
         let name =
             s.regions.iter().find(|r| !r.open).map(|r| format!(", waiting for `{}`", r.region)).unwrap_or_default();
         format!(
-            "{open}/{} regions, {frames} frames, {:.1}/s, {}/s, backlog {} frames {}, missed {missed}, {}{name}",
-            s.regions.len(),
+            "{open}/{}, {}, {:.1}/s, {}/s, backlog {} {}, missed {missed}, {}{name}",
+            units::count(s.regions.len() as u64, "region"),
+            units::count(frames, "frame"),
             (frames - f) as f64 / dt,
-            recording::bytes(((s.written.bytes.saturating_sub(b)) as f64 / dt) as u64),
-            s.backlog_frames,
-            recording::bytes(s.backlog_bytes),
-            recording::bytes(s.written.bytes),
+            units::bytes(((s.written.bytes.saturating_sub(b)) as f64 / dt) as u64),
+            units::count(s.backlog_frames, "frame"),
+            units::bytes(s.backlog_bytes),
+            units::bytes(s.written.bytes),
         )
     }
 }

@@ -82,7 +82,7 @@ fn region(what: &str, f: &Facts, out: &mut impl Write) -> std::io::Result<()> {
                 let extra = if s.extra.is_empty() { String::new() } else { format!(", {} bytes extra", s.extra.len()) };
                 let (ty, name) = (values::type_text(s), s.name_lossy());
                 let name = safe(&name);
-                writeln!(out, "  {:>5} {name} {ty}, {} bytes an element{extra}", s.id, s.bytes_per_elem)?;
+                writeln!(out, "  {:>5} {name} {ty}, {} bytes per element{extra}", s.id, s.bytes_per_elem)?;
                 for problem in look::problems(s) {
                     writeln!(out, "        note: {problem}")?;
                 }

@@ -1,21 +1,72 @@
 //! `shmx rm` and `shmx prune`: names whose servers are gone.
 
-use crate::args::{Prune, Rm};
 use crate::common::{complain, interruptible, one_line, say};
+use crate::complete::regions;
 use crate::escape::safe;
 use crate::exit::{self, usage};
 use crate::json;
 use crate::units;
 use anyhow::{Context, bail};
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use shmx::error::RemoveError;
 use shmx::{Listed, RegionKind, Removed, ServerState};
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
+/// Remove regions whose server is dead.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The region of a live server is never removed. Processes that have a region open keep it.
+
+Exit codes: 0 removed; 1 refused or failed; 2 wrong usage.
+
+Examples:
+  shmx rm old
+  shmx rm --force made-by-the-reference")]
+pub(crate) struct Rm {
+    /// Names of the regions.
+    #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(regions))]
+    names: Vec<String>,
+    /// Also remove what has no lock: reference-made regions, whose servers may be running, and objects that are not
+    /// regions.
+    #[arg(long)]
+    force: bool,
+    /// Print what became of each as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Remove every region whose server is dead, and what killed creators have left behind.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It asks first. Regions of live servers and reference-made ones are left alone.
+
+Exit codes: 0 done; 1 failed or interrupted; 2 wrong usage, or nobody there to ask.
+
+Examples:
+  shmx prune --dry-run
+  shmx prune --yes robot-")]
+pub(crate) struct Prune {
+    /// Only regions whose names begin with this.
+    #[arg(default_value = "", hide_default_value = true)]
+    prefix: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    /// Only say what would be removed.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Print what became of each as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
     let mut failed = 0;
     for name in &a.names {
+        tracing::info!(name = %safe(name), force = a.force, "to be removed");
         let (word, error) = match shmx::remove(name, a.force) {
             Ok(Removed::Nothing) => {
                 say(format_args!("`{name}` was gone already"));
@@ -76,8 +127,9 @@ fn dead(l: &Listed) -> Option<Dead> {
 
 pub(crate) fn prune(a: &Prune) -> anyhow::Result<()> {
     let prefix = a.prefix.trim_start_matches('/');
-    let dead: Vec<Dead> =
-        shmx::list()?.iter().filter(|l| l.object.name.as_str().starts_with(prefix)).filter_map(dead).collect();
+    let all = shmx::list()?;
+    tracing::info!(objects = all.len(), "listed");
+    let dead: Vec<Dead> = all.iter().filter(|l| l.object.name.as_str().starts_with(prefix)).filter_map(dead).collect();
     if dead.is_empty() {
         say(format_args!("no dead regions"));
         return Ok(());

@@ -1,16 +1,63 @@
 //! `shmx send`: a control message to a region's server.
 
-use crate::args::Send;
+mod body;
+
+use crate::args::parse::{message_type, time};
+use crate::args::waiting::WaitServer;
 use crate::common::{self, say};
+use crate::complete::regions;
 use crate::exit;
 use crate::json;
 use crate::stop;
 use crate::units;
 use anyhow::{Context, bail};
+use body::Body;
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use shmx::error::SendError;
 use shmx::{Client, Inspector};
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// Send a control message to the server of a region.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It takes a reader slot while it runs. TYPE is a number (0x3000 and above are the application's) or one of user (which \
+is 0x3000), user+N, hello, heartbeat and bye. The body is what the options below append, in the order given; each \
+takes one value, and numbers are little-endian.
+
+Exit codes: 0 taken by the server (with --no-wait: sent); 1 failed, interrupted, or not taken in time; 2 wrong usage.
+
+Examples:
+  shmx send clock user --u64 7
+  shmx send clock user+1 --text gravity --f64 9.81
+  shmx send clock 0x3000 --hex 'de ad be ef' --no-wait
+  printf hello | shmx send clock user --file -")]
+pub(crate) struct Send {
+    /// Name of the region.
+    #[arg(add = ArgValueCompleter::new(regions))]
+    name: String,
+    /// Type of the message: a number, or user, user+N, hello, heartbeat or bye.
+    #[arg(value_name = "TYPE", value_parser = message_type)]
+    ty: u32,
+    #[command(flatten)]
+    body: Body,
+    /// Append the bytes of a file, after everything else; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Longest wait for room in the ring and for the server to take the message, together.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time, allow_negative_numbers = true)]
+    timeout: Duration,
+    /// End as soon as the message is in the ring; the server may then not learn who sent it.
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    server: WaitServer,
+    /// At the end, print what was done as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
 pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
     let mut body = a.body.0.clone();
@@ -29,7 +76,7 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
             body.extend(std::fs::read(path).with_context(|| format!("cannot read `{what}`"))?);
         }
     }
-    let Some(client) = common::open(&a.name, a.wait_server, &Client::options())? else {
+    let Some(client) = common::open(&a.name, a.server.wait_server, &Client::options())? else {
         return Err(exit::interrupted("nothing was sent"));
     };
     // Beside the client, to see how far the server has read.
@@ -47,6 +94,7 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
         }
     }
     let index = client.reader_index().unwrap_or(0);
+    tracing::info!(ty = a.ty, bytes = body.len(), reader = index, "message in the ring");
     let (what, start) = (units::bytes(body.len() as u64), Instant::now());
     if a.no_wait {
         say(format_args!("{what} sent to `{}` as type {:#x} by reader slot {index}", a.name, a.ty));

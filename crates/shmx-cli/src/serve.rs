@@ -1,13 +1,52 @@
 //! `shmx serve`: a clock for tests and demonstrations.
 
-use crate::args::Serve;
+use crate::args::parse::{rate, size_u32, time};
+use crate::args::region::Region;
 use crate::common::{self, Pace, SLICE, say};
 use crate::json;
 use crate::stop;
+use crate::units;
 use anyhow::Context;
+use clap::Args;
 use shmx::error::BeginError;
 use shmx::{Server, Stream};
 use std::time::{Duration, Instant};
+
+/// Publish a clock: streams tick_seq (42, u64) and tick_sim (43, f64).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ends after --seconds, or on SIGINT, SIGTERM or SIGHUP, and removes the region.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage.
+
+Examples:
+  shmx serve clock
+  shmx serve clock --hz 120 --seconds 10 --slots 8
+  shmx serve clock --mode 0660 --group root --seconds 1")]
+pub(crate) struct Serve {
+    /// Name of the region.
+    name: String,
+    /// Frames per second.
+    #[arg(long, default_value = "30", value_parser = rate, allow_negative_numbers = true)]
+    hz: f64,
+    /// End after this time. Without it, go on until interrupted.
+    #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
+    seconds: Option<Duration>,
+    /// Largest payload of a frame.
+    #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = size_u32)]
+    frame_bytes: u32,
+    /// Also publish `echo` (44, u64): for each reader slot the number that its reader last sent (type 0x3000, 8 bytes).
+    #[arg(long)]
+    echo: bool,
+    /// The producer of the demo: echo and a filling, ends when stdin closes, reports on stdout.
+    #[arg(long, hide = true)]
+    demo: bool,
+    /// At the end, print what was done as a JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    region: Region,
+}
 
 pub(crate) const TICK_SEQ: Stream<u64> = Stream::new(42, "tick_seq");
 pub(crate) const TICK_SIM: Stream<f64> = Stream::new(43, "tick_sim");
@@ -40,7 +79,7 @@ pub(crate) fn run(a: &Serve) -> anyhow::Result<()> {
     let published = server.frames_published();
     server.destroy();
     result?;
-    say(format_args!("served {published} frames of `{}`", a.name));
+    say(format_args!("served {} of `{}`", units::count(published, "frame"), a.name));
     if a.demo || a.json {
         let report = serde_json::json!({
             "region": a.name, "published": published, "without_slot": tally.without_slot,

@@ -3,6 +3,7 @@
 use crate::common::{self, SLICE};
 use crate::exit;
 use crate::stop;
+use crate::units;
 use anyhow::{Context, anyhow};
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
 use shmx::error::{DirectoryReadError, OpenError, ReadError, SendError, ServerEnd};
@@ -55,6 +56,9 @@ impl Source {
             let state = tap.state();
             Ok((tap, state))
         })?;
+        if let Some(tap) = &tap {
+            common::opened(name, &tap.header(), tap.layout());
+        }
         Ok(tap.map(|tap| Self::Watching(Box::new(Watcher { tap, checked: Instant::now() }))))
     }
 
@@ -105,7 +109,15 @@ trait Follow {
             self.tend()?;
             let left = until.saturating_duration_since(Instant::now());
             match self.poll(all, left.min(SLICE)) {
-                Ok(Some(frame)) => return Ok(Taken::Frame(frame)),
+                Ok(Some(frame)) => {
+                    let (id, missed) = (frame.frame_id(), frame.missed_before());
+                    let bytes = frame.payload().len();
+                    if missed > 0 {
+                        tracing::info!(id, missed, "frames were missed before this one");
+                    }
+                    tracing::debug!(id, bytes, sim_time = frame.sim_time(), "frame taken");
+                    return Ok(Taken::Frame(frame));
+                }
                 Ok(None) => {}
                 Err(ReadError::ServerGone { end: ServerEnd::Closed }) => return Ok(Taken::Closed),
                 Err(ReadError::ServerGone { end }) => return Err(common::gone(self.name(), end)),
@@ -218,11 +230,16 @@ pub(crate) fn end_of_frames(
 ) -> anyhow::Result<()> {
     match (end, wanted) {
         (Taken::Stopped, None) => Ok(()),
-        (Taken::Stopped, Some(n)) => Err(exit::interrupted(&format!("{got} of {n} frames of `{name}` were read"))),
+        (Taken::Stopped, Some(n)) => {
+            Err(exit::interrupted(&format!("{got} of {} of `{name}` read", units::count(n, "frame"))))
+        }
         (Taken::Closed, None) if got > 0 => Ok(()),
-        (Taken::Closed, _) => Err(anyhow!("the server of `{name}` has left after {got} frames; start it again")),
+        (Taken::Closed, _) => {
+            let frames = units::count(got, "frame");
+            Err(anyhow!("the server of `{name}` has left after {frames}; start it again"))
+        }
         _ => {
-            let time = crate::units::ns(timeout.as_nanos() as u64);
+            let time = units::ns(timeout.as_nanos() as u64);
             Err(anyhow!("no frame of `{name}` within {time}; see whether its server publishes"))
         }
     }

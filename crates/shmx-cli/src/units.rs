@@ -29,6 +29,23 @@ pub(crate) fn three(v: f64) -> String {
     }
 }
 
+/// A number in few characters.
+pub(crate) fn number(v: f64) -> String {
+    let a = v.abs();
+    if v == 0.0 || !v.is_finite() {
+        return v.to_string();
+    }
+    if v.fract() == 0.0 && a < 1e7 {
+        format!("{v:.0}")
+    } else if (1e-3..1e6).contains(&a) {
+        let digits = (4 - a.log10().floor() as i32).clamp(0, 6) as usize;
+        let text = format!("{v:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{v:.2e}")
+    }
+}
+
 /// Nanoseconds with a fitting unit: `850 ns`, `12.3 µs`, `4.56 ms`, `1.23 s`, `2m05s`, `3h02m`.
 pub(crate) fn ns(n: u64) -> String {
     let seconds = n / 1_000_000_000;
@@ -122,6 +139,12 @@ mod tests {
         assert_eq!(values_in(&values, true, 13), "1.5 22 333 ..");
         assert_eq!(values_in(&values, true, 12), "1.5 22 ..");
         assert_eq!(values_in(&values, true, 2), "1…");
+    }
+
+    #[test]
+    fn a_number_has_few_characters() {
+        let all = [0.0, 7.8, -1.0 / 3.0, 1234.5678, 1e6, 123_456_789.0, 1e-9, f64::NAN].map(number);
+        assert_eq!(all, ["0", "7.8", "-0.33333", "1234.6", "1000000", "1.23e8", "1.00e-9", "NaN"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::common::hex;
 use crate::escape::safe;
+use clap::Args;
 use serde_json::Value;
 use shmx::abi::frame::StreamData;
 use shmx::{Directory, ElementType, OwnedFrame, StreamInfo};
@@ -11,47 +12,103 @@ fn float(v: f64) -> Value {
     serde_json::Number::from_f64(v).map_or_else(|| Value::from(v.to_string()), Value::Number)
 }
 
+/// A component of an element, as wide as all of its kind.
+enum Component {
+    Bool(u8),
+    Signed(i64),
+    Unsigned(u64),
+    Narrow(f32),
+    Wide(f64),
+    /// Of a type of the future.
+    Unknown,
+}
+
+impl Component {
+    /// A region has the byte order of its machine.
+    fn of(ty: ElementType, b: &[u8]) -> Self {
+        fn ne<const N: usize>(b: &[u8]) -> [u8; N] {
+            b.first_chunk().copied().unwrap_or([0; N])
+        }
+        match ty {
+            ElementType::Bool => Self::Bool(u8::from_ne_bytes(ne(b))),
+            ElementType::I8 => Self::Signed(i8::from_ne_bytes(ne(b)).into()),
+            ElementType::U8 => Self::Unsigned(u8::from_ne_bytes(ne(b)).into()),
+            ElementType::I16 => Self::Signed(i16::from_ne_bytes(ne(b)).into()),
+            ElementType::U16 => Self::Unsigned(u16::from_ne_bytes(ne(b)).into()),
+            ElementType::I32 => Self::Signed(i32::from_ne_bytes(ne(b)).into()),
+            ElementType::U32 => Self::Unsigned(u32::from_ne_bytes(ne(b)).into()),
+            ElementType::I64 => Self::Signed(i64::from_ne_bytes(ne(b))),
+            ElementType::U64 => Self::Unsigned(u64::from_ne_bytes(ne(b))),
+            ElementType::F16 => Self::Narrow(shmx::f16::from_ne_bytes(ne(b)).to_f32()),
+            ElementType::Bf16 => Self::Narrow(shmx::bf16::from_ne_bytes(ne(b)).to_f32()),
+            ElementType::F32 => Self::Narrow(f32::from_ne_bytes(ne(b))),
+            ElementType::F64 => Self::Wide(f64::from_ne_bytes(ne(b))),
+            _ => Self::Unknown,
+        }
+    }
+
+    fn number(&self) -> f64 {
+        match *self {
+            Self::Bool(v) => v.into(),
+            Self::Signed(v) => v as f64,
+            Self::Unsigned(v) => v as f64,
+            Self::Narrow(v) => v.into(),
+            Self::Wide(v) => v,
+            Self::Unknown => f64::NAN,
+        }
+    }
+}
+
+/// A component as a number; of a type of the future, none that is one.
+pub(crate) fn number_of(ty: ElementType, b: &[u8]) -> f64 {
+    Component::of(ty, b).number()
+}
+
 fn component(ty: ElementType, b: &[u8]) -> Value {
-    fn le<const N: usize>(b: &[u8]) -> [u8; N] {
-        b.try_into().unwrap_or([0; N])
+    match Component::of(ty, b) {
+        Component::Bool(v @ (0 | 1)) => Value::from(v == 1),
+        Component::Bool(v) => v.into(),
+        Component::Signed(v) => v.into(),
+        Component::Unsigned(v) => v.into(),
+        // The shortest text of the narrow type, so that 0.1 does not show as 0.10000000149.
+        Component::Narrow(v) => float(v.to_string().parse().unwrap_or(f64::from(v))),
+        Component::Wide(v) => float(v),
+        Component::Unknown => hex(b).into(),
     }
-    // The shortest text of the narrow type, so that 0.1 does not show as 0.10000000149.
-    let narrow = |v: f32| float(v.to_string().parse().unwrap_or(f64::from(v)));
-    match ty {
-        ElementType::Bool => match b.first() {
-            Some(0) => Value::from(false),
-            Some(1) => Value::from(true),
-            other => Value::from(other.copied()),
-        },
-        ElementType::I8 => i8::from_le_bytes(le(b)).into(),
-        ElementType::U8 => u8::from_le_bytes(le(b)).into(),
-        ElementType::I16 => i16::from_le_bytes(le(b)).into(),
-        ElementType::U16 => u16::from_le_bytes(le(b)).into(),
-        ElementType::I32 => i32::from_le_bytes(le(b)).into(),
-        ElementType::U32 => u32::from_le_bytes(le(b)).into(),
-        ElementType::I64 => i64::from_le_bytes(le(b)).into(),
-        ElementType::U64 => u64::from_le_bytes(le(b)).into(),
-        ElementType::F16 => narrow(shmx::f16::from_le_bytes(le(b)).to_f32()),
-        ElementType::Bf16 => narrow(shmx::bf16::from_le_bytes(le(b)).to_f32()),
-        ElementType::F32 => narrow(f32::from_le_bytes(le(b))),
-        ElementType::F64 => float(f64::from_le_bytes(le(b))),
-        _ => hex(b).into(),
-    }
+}
+
+/// The type of a stream's components if its elements are numbers.
+pub(crate) fn numeric(info: &StreamInfo) -> Option<ElementType> {
+    let ty = info.element_type()?;
+    let whole = u64::from(ty.size()) * u64::from(info.components) == u64::from(info.bytes_per_elem);
+    (whole && info.components > 0).then_some(ty)
 }
 
 /// At most `limit` elements: scalars as they are, vectors as arrays; hex digits if the directory does not fit.
 pub(crate) fn decode(info: Option<&StreamInfo>, data: &[u8], limit: usize) -> Value {
     let raw = || Value::from(hex(data.get(..limit).unwrap_or(data)));
     let Some(info) = info else { return raw() };
-    let Some(ty) = info.element_type() else { return raw() };
+    let Some(ty) = numeric(info) else { return raw() };
     let (size, elem) = (ty.size() as usize, info.bytes_per_elem as usize);
-    if elem == 0 || elem as u64 != size as u64 * u64::from(info.components) || !data.len().is_multiple_of(elem) {
+    if elem == 0 || !data.len().is_multiple_of(elem) {
         return raw();
     }
     let one = |e: &[u8]| {
         if info.components == 1 { component(ty, e) } else { e.chunks_exact(size).map(|c| component(ty, c)).collect() }
     };
     data.chunks_exact(elem).take(limit).map(one).collect()
+}
+
+/// How much of the streams is printed as JSON.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Data {
+    /// With --json: print at most this many elements of each stream. Without it, `read` and `view` print all, and
+    /// `inspect` none.
+    #[arg(long, value_name = "N", requires = "json")]
+    pub(crate) limit: Option<usize>,
+    /// With --json: print no elements, only how many there are.
+    #[arg(long, requires = "json", conflicts_with = "limit")]
+    pub(crate) no_data: bool,
 }
 
 /// How much of each stream is written.
@@ -63,8 +120,8 @@ pub(crate) enum Shown {
     Elements(usize),
 }
 
-impl From<crate::args::Data> for Shown {
-    fn from(d: crate::args::Data) -> Self {
+impl From<Data> for Shown {
+    fn from(d: Data) -> Self {
         if d.no_data { Self::Count } else { d.limit.map_or(Self::Elements(usize::MAX), Self::Elements) }
     }
 }
@@ -97,10 +154,8 @@ pub(crate) fn write_stream(
 
 fn write_elements(out: &mut Vec<u8>, info: Option<&StreamInfo>, data: &[u8], limit: usize) -> std::io::Result<()> {
     use std::io::Write;
-    let shape = info.and_then(|i| Some((i.element_type()?, i.components as usize, i.bytes_per_elem as usize)));
-    let fits = |&(ty, components, elem): &(ElementType, usize, usize)| {
-        elem > 0 && elem == ty.size() as usize * components && data.len().is_multiple_of(elem)
-    };
+    let shape = info.and_then(|i| Some((numeric(i)?, i.components as usize, i.bytes_per_elem as usize)));
+    let fits = |&(_, _, elem): &(ElementType, usize, usize)| elem > 0 && data.len().is_multiple_of(elem);
     let Some((ty, components, elem)) = shape.filter(fits) else {
         return crate::json::write(out, &decode(info, data, limit));
     };
@@ -164,21 +219,11 @@ pub(crate) fn type_text(s: &StreamInfo) -> String {
 ///
 /// `part` are bytes of the stream from `start` on.
 pub(crate) fn number(info: &StreamInfo, part: &[u8], start: u32, element: u32, component_at: u32) -> Option<f64> {
-    let ty = info.element_type()?;
-    let size = u64::from(ty.size());
-    let whole = u64::from(info.bytes_per_elem);
-    if component_at >= info.components || size * u64::from(info.components) != whole {
-        return None;
-    }
+    let ty = numeric(info).filter(|_| component_at < info.components)?;
+    let (size, whole) = (u64::from(ty.size()), u64::from(info.bytes_per_elem));
     let at = (u64::from(element) * whole + u64::from(component_at) * size).checked_sub(u64::from(start))?;
     let at = usize::try_from(at).ok()?;
-    let b = part.get(at..at.checked_add(size as usize)?)?;
-    match component(ty, b) {
-        Value::Number(n) => n.as_f64(),
-        Value::Bool(b) => Some(u8::from(b).into()),
-        Value::String(s) => s.parse().ok(), // not a number, or infinite
-        _ => None,
-    }
+    part.get(at..at.checked_add(size as usize)?).map(|b| number_of(ty, b))
 }
 
 /// A frame's streams as text, long ones cut; `only` those with these numbers.

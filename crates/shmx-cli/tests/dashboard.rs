@@ -51,6 +51,10 @@ fn images_are_drawn_as_the_terminal_says_it_can() {
     let mut t = Terminal::start(&["view", &name, "--images", "sixel"], 100, 30, &[]);
     until(|| t.raw().contains("\x1bP0;1q"));
     assert!(!t.raw().contains("\x1b[>q"), "nobody asks");
+    t.press("?");
+    t.shows(&["kind of plot", "longer and shorter plot over time"]);
+    t.press(ESC);
+    until(|| !t.text().contains("kind of plot"));
     t.press("q");
     assert!(t.ends().success());
 }
@@ -313,7 +317,7 @@ fn screens_that_sleep_show_frames_and_hear_keys() {
     let mut inspect = Terminal::start(&["inspect", &name], 80, 24, &[]);
     let mut view = Terminal::start(&["view", &name, "--stream", "t"], 80, 24, &[]);
     inspect.shows(&["frame 1 in slot"]);
-    view.shows(&["1 of 1 frames"]);
+    view.shows(&["1 of 1 frame,"]);
     for n in 2..=20_u64 {
         publish(n);
         let told = format!("frame {n} in slot");
@@ -335,7 +339,7 @@ fn all_regions_are_watched_at_once() {
     let (slow, fast) = (unique("slow"), unique("fast"));
     let serve = |name: &str, hz: &str| common::Running::start(common::shmx(&["serve", name, "--hz", hz]));
     let _servers = [serve(&slow, "20"), serve(&fast, "400")];
-    let mut t = Terminal::start(&["top", "--interval", "0.2s", "--sort", "rate"], 160, 40, &[]);
+    let mut t = Terminal::start(&["top", &slow, &fast, "--interval", "0.2s", "--sort", "rate"], 160, 40, &[]);
     let place = |text: &str, name: &str| text.lines().position(|l| l.starts_with(name));
     let ordered = |t: &Terminal, first: &str, last: &str| {
         let text = t.text();

@@ -285,7 +285,7 @@ fn an_option_does_not_swallow_the_name() {
     let mut c = shmx(&["publish", "--stream", "1:a:u8", "--stream", "2:b:u8", &name, "--keep", "600"]);
     c.stdin(Stdio::piped());
     let mut publish = Running::start(c);
-    assert!(publish.line().contains("2 bytes of stdin a frame"));
+    assert!(publish.line().contains("2 bytes of stdin per frame"));
     publish.child.stdin.take().unwrap().write_all(&[1, 2]).unwrap();
     let o = run(&["send", "--u64", "7", &name, "user"]);
     assert!(o.status.success() && words(&o).contains("8 B sent"), "{}", words(&o));

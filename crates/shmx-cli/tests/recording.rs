@@ -204,7 +204,7 @@ fn a_view_shows_a_recording_and_a_region() {
         assert!(s.contains("tick_sim (f64") && s.contains("40 of 40 frames"), "{s}");
     }
     let s = text(&["view", &file, "--stream", "42", "--at", "0", "--once", "--mode", "index"]);
-    assert!(s.contains("tick_seq (u64, 1 elements) over index") && s.contains("1 of 40 frames"), "{s}");
+    assert!(s.contains("tick_seq (u64, 1 element) over index") && s.contains("1 of 40 frames"), "{s}");
     let s = text(&["view", &name, "--stream", "tick_seq", "--once", "--frames", "30"]);
     assert!(s.contains("tick_seq (u64") && s.contains("following"), "{s}");
     let svg = folder.path("a.svg");

@@ -33,7 +33,7 @@ fn published_images_say_what_they_are() {
     let mut command = shmx(&[&["publish", &*name, "--keep", "600"], &streams[..]].concat());
     command.stdin(Stdio::piped());
     let mut publish = Running::start(command);
-    assert!(publish.line().contains("176 bytes of stdin a frame"));
+    assert!(publish.line().contains("176 bytes of stdin per frame"));
     publish.child.stdin.take().unwrap().write_all(&[7; 176]).unwrap();
     common::until(|| shmx::Inspector::open(&name).is_ok_and(|i| i.header().frame_seq > 0));
     let v = data(&run(&["inspect", &name, "--json"]));
@@ -43,7 +43,7 @@ fn published_images_say_what_they_are() {
     assert_eq!(streams[1]["meta"], image("bgr8"));
     assert_eq!(streams[2]["meta"], json!({"shape": [2, 4]}), "no pixels");
     assert!((0..3).all(|i| streams[i]["problems"] == json!([])), "{streams}");
-    for (bad, why) in [("1:i:u8x2*4x2@bgr8", "needs elements"), ("1:i:u8*4x2@other", "no known encoding")] {
+    for (bad, why) in [("1:i:u8x2*4x2@bgr8", "needs elements"), ("1:i:u8*4x2@other", "is not known")] {
         let o = run(&["publish", "x", "--stream", bad]);
         assert_eq!(o.status.code(), Some(2));
         assert!(words(&o).contains(why), "{}", words(&o));
@@ -157,7 +157,7 @@ fn an_absent_checksum_is_no_damage() {
     let sums: Vec<&Value> = v["slots"].as_array().unwrap().iter().map(|s| &s["checksum"]).collect();
     assert!(sums.iter().any(|s| **s == "ok") && sums.iter().all(|s| s.is_null() || **s == "ok" || **s == "absent"));
     let o = run(&["cat", &name, "--stream", "words", "--frames", "1"]);
-    assert!(o.status.success() && words(&o).contains("1 frames received, 0 missed, 0 rejected"), "{}", words(&o));
+    assert!(o.status.success() && words(&o).contains("1 frame received, 0 missed, 0 rejected"), "{}", words(&o));
     let o = run(&["serve", "x", "--checksum", "some"]);
     assert_eq!(o.status.code(), Some(2));
 }

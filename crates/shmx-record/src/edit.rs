@@ -102,9 +102,9 @@ pub fn edit(
     let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
     let window = (at(options.from), options.to.map_or(u64::MAX, at));
     let mode = recordings.iter().filter_map(Recording::mode).reduce(|a, b| a & b);
-    let mut inputs: Vec<Input> =
-        recordings.into_iter().map(|r| Input { cursor: Cursor::new(r), next: None, time: 0 }).collect();
-    overlap::check(&mut inputs, options, window, &mut progress)?;
+    let mut cursors: Vec<Cursor> = recordings.into_iter().map(Cursor::new).collect();
+    overlap::check(&mut cursors, |region| options.is_chosen(region), window, &mut progress)?;
+    let mut inputs: Vec<Input> = cursors.into_iter().map(|cursor| Input { cursor, next: None, time: 0 }).collect();
     let mut read = Inputs::default();
     inputs.iter().for_each(|i| i.cursor.recording().note_files(&mut read));
     let writer = RecordWriter::create_beside(path, options.writer.clone(), read)?;

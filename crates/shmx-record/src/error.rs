@@ -4,6 +4,16 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
+/// A pattern of names that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{pattern}` is not a pattern of names: {why}; write a regular expression, as in re:robot-[0-9]+")]
+pub struct PatternError {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// Recording failed. What had been written to finished chunks is kept and readable.
 #[derive(Debug, Error)]
 #[non_exhaustive]

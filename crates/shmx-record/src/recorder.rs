@@ -46,6 +46,7 @@ impl Recorder {
     ///
     /// [`RecordError`]: a bad name, or a file that cannot be created. Regions that are not there are no error.
     pub fn start<S: AsRef<str>>(names: &[S], path: &Path, options: RecorderOptions) -> Result<Self, RecordError> {
+        options.selection.check().map_err(|e| RecordError::Options(e.to_string()))?;
         let finder = if options.selection.patterns.is_empty() {
             None
         } else {

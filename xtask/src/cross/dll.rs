@@ -1,6 +1,6 @@
 //! The Windows DLL of the C interface, its import library and headers, as a C program uses them under Wine.
 
-use super::Tools;
+use super::tools::Tools;
 use crate::interop::output;
 use crate::step::{self, Tally};
 use anyhow::{Context, Result, ensure};
@@ -94,13 +94,13 @@ fn compile(dir: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn run(tools: &Tools<'_>, program: &Path, arguments: &[&str]) -> Result<String> {
-    output(tools.run(program).args(arguments))
+    output(tools.emulation.run(program).args(arguments))
 }
 
 /// A server and its reader, each a process of its own.
 fn pair(tools: &Tools<'_>, program: &Path) -> Result<()> {
     let name = format!("shmxt-{}-peer", std::process::id());
-    let mut serve = tools.run(program);
+    let mut serve = tools.emulation.run(program);
     serve.args(["serve", &name, "1"]).stdin(Stdio::null()).stdout(Stdio::null());
     let mut serving = serve.spawn().context("start the server")?;
     let said = run(tools, program, &["read", &name, "200"]);

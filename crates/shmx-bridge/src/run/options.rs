@@ -6,6 +6,7 @@ use crate::mirror::MirrorOptions;
 use crate::relay::{Export, interval_of};
 use crate::wire::Wish;
 use serde::Deserialize;
+use shmx_record::error::PatternError;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -112,6 +113,9 @@ pub enum OptionsError {
     /// A rule names no region.
     #[error("a rule under `{0}` names no regions")]
     Rule(&'static str),
+    /// A pattern makes no sense.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// A number is impossible.
     #[error("`{0}` is impossible; give a number from {1}")]
     Number(&'static str, &'static str),
@@ -138,6 +142,9 @@ impl Options {
         }
         if self.import.iter().any(|i| i.regions.is_empty()) {
             return Err(OptionsError::Rule("import"));
+        }
+        for regions in self.export.iter().map(|e| &e.regions).chain(self.import.iter().map(|i| &i.regions)) {
+            regions.check()?;
         }
         let rates = self.export.iter().map(|e| e.rate).chain(self.import.iter().map(|i| i.rate));
         if rates.into_iter().any(|r| !(r.is_finite() && r >= 0.0)) {
@@ -179,5 +186,20 @@ impl Options {
     pub fn import_of(&self, host: &str, region: &str) -> Option<&Import> {
         let name = format!("{host}/{region}");
         self.import.iter().find(|i| i.regions.matches(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_makes_no_sense_is_told() {
+        let of = |pattern: &str| {
+            let export = vec![Export { regions: Patterns::new([pattern]), ..Export::default() }];
+            Options { host: "robot".into(), export, ..Options::default() }.check()
+        };
+        assert_eq!(of("re:camera-[0-9]+"), Ok(()));
+        assert!(matches!(of("re:("), Err(OptionsError::Pattern(e)) if e.pattern == "re:("));
     }
 }

@@ -20,7 +20,8 @@ pub(crate) struct PublishStream {
 
 /// A time that is not negative: seconds as `1.5`, or with a unit, `200ms`, `50us`, `1.5s`, `2m`, `1h`, `3d`.
 pub(crate) fn time(s: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{s}` is no time; give seconds, not negative, as in 1.5, or 200ms, 2m, 1h");
+    let wrong =
+        || format!("`{s}` is not a time; give seconds, not negative, as in 1.5, or with a unit, as in 200ms, 2m, 1h");
     let (number, unit) = match s.find(|c: char| c.is_ascii_alphabetic() && c != 'e') {
         Some(at) => s.split_at(at),
         None => (s, "s"),
@@ -44,10 +45,10 @@ pub(crate) fn positive_time(s: &str) -> Result<Duration, String> {
     time(s).and_then(|d| if d.is_zero() { Err("give more than 0 seconds".into()) } else { Ok(d) })
 }
 
-pub(super) fn interval(s: &str) -> Result<Duration, String> {
+pub(crate) fn interval(s: &str) -> Result<Duration, String> {
     let d = time(s)?;
     let range = Duration::from_millis(20)..=Duration::from_secs(10);
-    if range.contains(&d) { Ok(d) } else { Err("give between 0.02 and 10 seconds".into()) }
+    if range.contains(&d) { Ok(d) } else { Err("give 0.02 to 10 seconds".into()) }
 }
 
 /// Bytes, at least one: `4096`, `64K`, `10M`, `2G`, `1.5GiB`.
@@ -56,7 +57,7 @@ pub(crate) fn size(s: &str) -> Result<u64, String> {
 }
 
 fn bytes(s: &str) -> Result<u64, String> {
-    let wrong = || format!("`{s}` is no size; give bytes as in 4096, or 64K, 10M, 2G");
+    let wrong = || format!("`{s}` is not a size; give bytes, as in 4096, or with a unit, as in 64K, 10M, 2G");
     let (number, unit) = match s.find(|c: char| c.is_ascii_alphabetic()) {
         Some(at) => s.split_at(at),
         None => (s, ""),
@@ -75,27 +76,27 @@ fn bytes(s: &str) -> Result<u64, String> {
 }
 
 /// Bytes of something in a region.
-pub(super) fn size_u32(s: &str) -> Result<u32, String> {
+pub(crate) fn size_u32(s: &str) -> Result<u32, String> {
     let bytes = bytes(s)?;
-    u32::try_from(bytes).map_err(|_| format!("`{s}` is too large; a region has less than 4G"))
+    u32::try_from(bytes).map_err(|_| format!("`{s}` is too large; a region is smaller than 4G"))
 }
 
 /// Permission bits, octal.
-pub(super) fn mode(s: &str) -> Result<u32, String> {
+pub(crate) fn mode(s: &str) -> Result<u32, String> {
     let digits = s.strip_prefix("0o").unwrap_or(s);
     let mode = u32::from_str_radix(digits, 8).ok().filter(|&m| m <= 0o777 && !digits.starts_with('+'));
-    mode.ok_or_else(|| format!("`{s}` is no file mode; give octal permission bits, as in 0600 or 0660"))
+    mode.ok_or_else(|| format!("`{s}` is not a file mode; give octal permission bits, as in 0600 or 0660"))
 }
 
 /// A group by number, or by its name in the system's file.
-pub(super) fn group(s: &str) -> Result<u32, String> {
+pub(crate) fn group(s: &str) -> Result<u32, String> {
     if let Ok(number) = s.parse() {
         return Ok(number);
     }
     let file = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let found = file.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&s));
     let number = found.and_then(|f| f.get(2)?.parse().ok());
-    number.ok_or_else(|| format!("`{s}` is no group of /etc/group; give its number"))
+    number.ok_or_else(|| format!("/etc/group has no group `{s}`; give its number"))
 }
 
 /// A number of frames, or a time with its unit.
@@ -107,9 +108,9 @@ pub(crate) fn every(s: &str) -> Result<Every, String> {
     s.parse().ok().filter(|&n| n > 0).map(Every::Frames).ok_or_else(form)
 }
 
-pub(super) fn message_type(s: &str) -> Result<u32, String> {
+pub(crate) fn message_type(s: &str) -> Result<u32, String> {
     use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO, TLV_CONTROL_USER};
-    let form = || format!("`{s}` is no message type; give a number above 0, user, user+N, hello, heartbeat or bye");
+    let form = || format!("`{s}` is not a message type; give a number above 0, user, user+N, hello, heartbeat or bye");
     let number = |s: &str| match s.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
         None => s.parse().ok(),
@@ -126,12 +127,12 @@ pub(super) fn message_type(s: &str) -> Result<u32, String> {
     }
 }
 
-pub(super) fn rate(s: &str) -> Result<f64, String> {
-    let v: f64 = s.parse().map_err(|_| "give frames per second".to_owned())?;
-    if (1e-4..=1e6).contains(&v) { Ok(v) } else { Err("give between 0.0001 and 1000000 frames per second".into()) }
+pub(crate) fn rate(s: &str) -> Result<f64, String> {
+    let v: f64 = s.parse().map_err(|_| "give a number of frames per second".to_owned())?;
+    if (1e-4..=1e6).contains(&v) { Ok(v) } else { Err("give 0.0001 to 1000000 frames per second".into()) }
 }
 
-pub(super) fn stream_spec(s: &str) -> Result<PublishStream, String> {
+pub(crate) fn stream_spec(s: &str) -> Result<PublishStream, String> {
     let form = || format!("`{s}` is not ID:NAME:TYPE[xN][*COUNT|*WxH[@ENCODING]], as in 1:image:u8x3*640x480@bgr8");
     let (id, rest) = s.split_once(':').ok_or_else(form)?;
     let (name, ty) = rest.rsplit_once(':').ok_or_else(form)?;
@@ -146,7 +147,7 @@ pub(super) fn stream_spec(s: &str) -> Result<PublishStream, String> {
     }
     let ty = shmx::ElementType::from_name(ty).ok_or_else(|| {
         let names: Vec<_> = shmx::ElementType::ALL.iter().map(|t| t.name()).collect();
-        format!("`{ty}` is no element type; there are {}", names.join(", "))
+        format!("`{ty}` is not an element type; these are: {}", names.join(", "))
     })?;
     let spec = shmx::StreamSpec::new(id, name, ty, components);
     let Some(size) = size else { return Ok(PublishStream { spec, count: 1 }) };
@@ -164,7 +165,7 @@ pub(super) fn stream_spec(s: &str) -> Result<PublishStream, String> {
     };
     if !encoding.is_known() {
         return Err(format!(
-            "`{s}`: `{encoding}` is no known encoding; docs/streams.md lists them, rgb8 and bgr8 first"
+            "`{s}`: the encoding `{encoding}` is not known; docs/streams.md lists them (rgb8, bgr8, mono8, ...)"
         ));
     }
     let meta = StreamMeta::image(h, w, encoding);
@@ -175,11 +176,11 @@ pub(super) fn stream_spec(s: &str) -> Result<PublishStream, String> {
     Ok(PublishStream { spec: spec.meta(&meta), count })
 }
 
-pub(super) fn elem_count(s: &str) -> Result<u32, String> {
-    s.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("`{s}` is not a number of elements of at least 1"))
+pub(crate) fn elem_count(s: &str) -> Result<u32, String> {
+    s.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("`{s}` is not a number of elements; give 1 or more"))
 }
 
-pub(super) fn elems_spec(s: &str) -> Result<(u32, u32), String> {
+pub(crate) fn elems_spec(s: &str) -> Result<(u32, u32), String> {
     let form = || format!("`{s}` is not ID=COUNT, as in 1=307200");
     let (id, count) = s.split_once('=').ok_or_else(form)?;
     Ok((id.parse().map_err(|_| form())?, elem_count(count)?))

@@ -26,8 +26,14 @@ fn numbered(root: &Path, folder: &str, prefix: &str) -> Vec<u32> {
     all
 }
 
-pub(super) fn all(root: &Path) -> Vec<Finding> {
-    [memory_nodes(root), idle(root), quota(root), confined(root)].into_iter().flatten().collect()
+/// Of this machine.
+pub(super) fn here() -> Vec<Finding> {
+    if cfg!(target_os = "linux") { all(Path::new("/")) } else { Vec::new() }
+}
+
+fn all(root: &Path) -> Vec<Finding> {
+    let confined = snap(std::env::var_os("SNAP_INSTANCE_NAME").as_deref()).or_else(|| confined(root));
+    [memory_nodes(root), idle(root), quota(root), confined].into_iter().flatten().collect()
 }
 
 fn memory_nodes(root: &Path) -> Option<Finding> {
@@ -88,27 +94,30 @@ fn quota(root: &Path) -> Option<Finding> {
     ))
 }
 
+const CONFINED: &str = "confinement";
+
+/// A snap, by what its variable `SNAP_INSTANCE_NAME` says, has a profile of AppArmor that is known.
+fn snap(instance: Option<&std::ffi::OsStr>) -> Option<Finding> {
+    let text = format!("this is the snap `{}`", instance?.to_string_lossy());
+    let remedy = "it may use regions whose names begin with `snap.NAME.`, or those of a `shared-memory` plug";
+    Some(finding(CONFINED, State::Note, text, remedy))
+}
+
 /// What keeps this process from regions that others can use.
 fn confined(root: &Path) -> Option<Finding> {
-    const AREA: &str = "confinement";
-    if let Some(name) = std::env::var_os("SNAP_INSTANCE_NAME") {
-        let text = format!("this is the snap `{}`", name.to_string_lossy());
-        let remedy = "it may use regions whose names begin with `snap.NAME.`, or those of a `shared-memory` plug";
-        return Some(finding(AREA, State::Note, text, remedy));
-    }
     let profile = line(root, "proc/self/attr/current").map(|p| p.trim_end_matches('\0').to_owned());
     let profile = profile.filter(|p| !p.is_empty() && !p.starts_with("unconfined") && p.contains(" ("));
     let status = std::fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
     let filtered = status.lines().any(|l| l.strip_prefix("Seccomp:").is_some_and(|v| v.trim() == "2"));
     match (profile, filtered) {
         (Some(profile), _) => Some(finding(
-            AREA,
+            CONFINED,
             State::Note,
             format!("AppArmor profile {profile}"),
             "where a region is refused, allow it: owner /dev/shm/NAME* rwk, (the names that servers and readers use)",
         )),
         (None, true) => Some(finding(
-            AREA,
+            CONFINED,
             State::Note,
             "system calls are filtered: where io_uring is forbidden, descriptors to wait on have a thread each",
             "nothing, if that is no burden; `Client::wait_fd_kind` tells",
@@ -183,5 +192,28 @@ mod tests {
         assert!(m.text(confined).contains("docker-default (enforce)"), "{}", m.text(confined));
         let nothing = Machine::new(&[]);
         assert!(all(&nothing.0).is_empty());
+    }
+
+    #[test]
+    fn confinement_is_told_by_its_kind() {
+        let of = |attr: &str, status: &str| {
+            let status = format!("Name:\tx\nSeccomp:\t{status}\n");
+            Machine::new(&[("proc/self/attr/current", attr), ("proc/self/status", &status)]).text(confined)
+        };
+        // A profile says its mode; SELinux has a label of another form in the same file, and the kernel ends it with 0.
+        for free in ["unconfined\n", "unconfined (complain)\n", "", "kernel\0", "u:r:t:s0-s0:c0.c1023\0"] {
+            assert_eq!(of(free, "0"), "", "{free:?}");
+            assert!(of(free, "2").starts_with("note system calls are filtered"), "{free:?}");
+        }
+        for (attr, profile) in [
+            ("docker-default (enforce)\n", "docker-default (enforce)"),
+            ("/usr/bin/sim (complain)\0", "/usr/bin/sim (complain)"),
+            ("lxc-container-default-cgns (enforce)", "lxc-container-default-cgns (enforce)"),
+        ] {
+            assert_eq!(of(attr, "2"), format!("note AppArmor profile {profile}"), "the closer one first");
+        }
+        let found = snap(Some(std::ffi::OsStr::new("sim_7"))).unwrap();
+        assert!(found.text.contains("`sim_7`") && found.remedy.is_some_and(|r| r.contains("snap.NAME.")));
+        assert!(snap(None).is_none());
     }
 }

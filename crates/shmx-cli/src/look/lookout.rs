@@ -2,6 +2,7 @@
 
 use super::{Facts, FrameFact, Look, ReaderFact, SlotFact, SlotKind, StreamFact, Target};
 use crate::acquired::Acquired;
+use crate::common;
 use crate::seen::PUBLISH_STEP;
 use shmx::abi::extension::Features;
 use shmx::abi::wire::GlobalHeader;
@@ -75,6 +76,7 @@ impl Lookout {
         match opened {
             Ok(i) => {
                 self.session = i.header().session_id;
+                common::opened(&self.target.text(), &i.header(), i.layout());
                 self.sums = vec![None; i.layout().slots() as usize];
                 self.inspector = Some(i);
                 Ok(())

@@ -217,7 +217,7 @@ impl StreamFact {
     }
 
     pub(crate) fn is_numeric(&self) -> bool {
-        self.info.as_ref().is_some_and(|i| i.element_type().is_some())
+        self.info.as_ref().is_some_and(|i| values::numeric(i).is_some())
     }
 
     pub(crate) fn components(&self) -> u32 {

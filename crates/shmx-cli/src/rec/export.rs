@@ -12,7 +12,6 @@ use crate::units;
 use anyhow::bail;
 use shmx_record::Cursor;
 use std::io::{BufWriter, Write};
-use std::path::Path;
 
 pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
     let mut cursor = Cursor::new(a.files.open()?);
@@ -30,7 +29,7 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         out.flush()?;
         frames
     } else {
-        may_write(a, &a.output)?;
+        a.may_write(&a.output)?;
         let (mut frames, to) = (0, a.output.display().to_string());
         target::write(&a.output, mode, |file| {
             let mut out = BufWriter::new(file);
@@ -39,7 +38,8 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         })?;
         frames
     };
-    say(format_args!("{frames} frames of `{}` written to `{}`", safe(stream), a.output.display()));
+    let many = units::count(frames, "frame");
+    say(format_args!("{many} of `{}` written to `{}`", safe(stream), a.output.display()));
     if chosen.without() > 0 {
         let without = units::count(chosen.without(), "frame");
         say(format_args!("{without} left out: there the region has no stream `{}`", safe(&chosen.info.name_lossy())));
@@ -49,17 +49,6 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         json::print("export", what)?;
     }
     recording::judge(cursor.recording().problems())
-}
-
-/// Whether a file may be written: none that exists without being asked for, and none that is read.
-pub(super) fn may_write(a: &Rec, path: &Path) -> anyhow::Result<()> {
-    if target::is_one_of(path, &a.files.files) {
-        bail!("`{}` is one of the files that are read; write to another one", path.display());
-    }
-    if !a.overwrite && path.is_file() {
-        bail!("`{}` exists; add --overwrite to replace it", path.display());
-    }
-    Ok(())
 }
 
 /// All of it in one file.

@@ -1,13 +1,12 @@
 //! A stream of images as picture files, or as a raw video.
 
-use super::export::may_write;
 use super::options::Rec;
 use super::select::Chosen;
 use crate::common::say;
 use crate::escape::safe;
+use crate::picture::Picture;
 use crate::png::{self, Colour};
 use crate::target;
-use crate::view::picture::Picture;
 use anyhow::{Context, bail};
 use shmx::ElementType;
 use shmx_record::{Cursor, ImageInfo};
@@ -66,7 +65,7 @@ pub(super) fn files(a: &Rec, cursor: &mut Cursor, chosen: &Chosen, mode: u32) ->
     let path = |n: u64| -> PathBuf { a.output.with_file_name(format!("{stem}-{n:06}.{extension}")) };
     chosen.each(cursor, |at, data| {
         let path = path(at.number + 1);
-        may_write(a, &path)?;
+        a.may_write(&path)?;
         target::write(&path, mode, |file| {
             let mut out = BufWriter::new(file);
             if compressed {

@@ -3,8 +3,9 @@
 use super::options::Rec;
 use crate::escape::safe;
 use crate::exit;
-use crate::recording::Line;
+use crate::progress::Progress;
 use crate::stop;
+use crate::units;
 use crate::values::type_text;
 use anyhow::{Context, bail};
 use shmx::abi::frame::Streams;
@@ -50,7 +51,7 @@ fn interrupted() -> anyhow::Error {
 }
 
 /// A stream's bytes in a frame.
-fn data_of<'f>(frame: &'f RecordedFrame, id: u32) -> Option<&'f [u8]> {
+fn data_of(frame: &RecordedFrame, id: u32) -> Option<&[u8]> {
     Streams::new(frame.payload()).map_while(Result::ok).find(|s| s.stream_id == id).map(|s| s.data)
 }
 
@@ -130,7 +131,7 @@ impl Chosen {
     ) -> anyhow::Result<u64> {
         cursor.seek(self.window.0);
         let (mut number, mut without) = (0, 0);
-        let mut line = Line::new(None);
+        let line = Progress::of_words();
         while let Some(item) = cursor.next_item() {
             // An error, so that what is written so far replaces nothing.
             if stop::requested() {
@@ -162,7 +163,7 @@ impl Chosen {
             with(&at, data)?;
             number += 1;
             if number.is_multiple_of(256) {
-                line.show(format!("{number} frames read"), 0);
+                line.show(format!("{} read", units::count(number, "frame")));
             }
         }
         self.without.set(without);

@@ -309,15 +309,20 @@ impl Tracee {
         let mut regs = begun;
         regs.orig_rax = u64::MAX;
         ptrace::setregs(self.pid, regs)?;
-        ptrace::syscall(self.pid, None)?;
-        match self.wait()? {
-            Stop::Call => {}
-            other => bail!("{other:?} instead of the end of a system call: {}", self.said()),
-        }
+        self.end_of_the_call()?;
         let mut regs = begun;
         (regs.rip, regs.rax, regs.orig_rax) = (begun.rip - 2, begun.orig_rax, u64::MAX);
         ptrace::setregs(self.pid, regs)?;
         Ok(regs.rip)
+    }
+
+    /// Lets a system call that has begun come to its end.
+    fn end_of_the_call(&mut self) -> Result<()> {
+        ptrace::syscall(self.pid, None)?;
+        match self.wait()? {
+            Stop::Call => Ok(()),
+            other => bail!("{other:?} instead of the end of a system call: {}", self.said()),
+        }
     }
 
     /// Lets the victim do the one instruction that it stands before; true if the mark came. One that repeats itself is
@@ -439,11 +444,7 @@ impl Tracee {
                 regs.orig_rax = u64::MAX;
                 ptrace::setregs(self.pid, regs)?;
             }
-            ptrace::syscall(self.pid, None)?;
-            match self.wait()? {
-                Stop::Call => {}
-                other => bail!("{other:?} instead of the end of a system call: {}", self.said()),
-            }
+            self.end_of_the_call()?;
             if let Some((_, error)) = fails {
                 let mut regs = ptrace::getregs(self.pid)?;
                 regs.rax = (-error).cast_unsigned();

@@ -1,18 +1,25 @@
 //! Regions that are recorded because of their names, also those that come later.
 
+use crate::error::PatternError;
+use regex_lite::Regex;
 use shmx::{RegionChange, RegionEvents};
 use std::time::{Duration, Instant};
 
 /// Which regions are recorded besides those that are named: those that match one of the patterns, unless they match one
-/// of the exceptions. In a pattern `*` stands for any characters and `?` for one.
+/// of the exceptions. In a pattern `*` stands for any characters and `?` for one; behind `re:` it is a regular
+/// expression. Either way the whole name has to match.
 ///
 /// ```
 /// use shmx_record::Selection;
 ///
 /// let mut cameras = Selection::default();
 /// cameras.patterns.push("camera-*".into());
+/// cameras.patterns.push("re:cam[0-9]+".into());
 /// cameras.except.push("*-raw".into());
+/// cameras.check()?;
 /// assert!(cameras.has("camera-left") && !cameras.has("camera-left-raw") && !cameras.has("lidar"));
+/// assert!(cameras.has("cam12") && !cameras.has("webcam12"));
+/// # Ok::<(), shmx_record::error::PatternError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -22,17 +29,55 @@ pub struct Selection {
     pub except: Vec<String>,
 }
 
+/// What a regular expression begins with.
+const REGEX: &str = "re:";
+
 impl Selection {
-    /// Whether a region of this name is recorded.
+    /// Whether a region of this name is recorded. A pattern that [`check`](Self::check) refuses matches nothing.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|p| matches(p.trim_start_matches('/'), name));
+        let any = |patterns: &[String]| patterns.iter().any(|p| matches(p, name));
         any(&self.patterns) && !any(&self.except)
+    }
+
+    /// Checks the regular expressions among the patterns.
+    ///
+    /// # Errors
+    ///
+    /// The first one that makes no sense.
+    pub fn check(&self) -> Result<(), PatternError> {
+        for pattern in self.patterns.iter().chain(&self.except) {
+            let Some(text) = pattern.strip_prefix(REGEX) else { continue };
+            if let Err(e) = regex(text) {
+                return Err(PatternError { pattern: pattern.clone(), why: e.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is a pattern, and not the name of one region.
+    #[must_use]
+    pub fn is_pattern(text: &str) -> bool {
+        text.starts_with(REGEX) || text.contains(['*', '?'])
     }
 }
 
-/// Compares a name with a pattern, in time proportional to their lengths' product at most.
 fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix(REGEX) {
+        Some(text) => regex(text).is_ok_and(|r| r.is_match(name)),
+        None => wildcard(pattern.trim_start_matches('/'), name),
+    }
+}
+
+/// An expression for whole names, which takes time proportional to the name's length.
+fn regex(text: &str) -> Result<Regex, regex_lite::Error> {
+    // By itself first: `a)|(b` makes sense only in brackets.
+    Regex::new(text)?;
+    Regex::new(&format!("^(?:{text})$"))
+}
+
+/// Compares a name with a pattern of `*` and `?`, in time proportional to their lengths' product at most.
+fn wildcard(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     // Behind the last star, and the place in the name up to which that star reaches.
@@ -112,10 +157,31 @@ mod tests {
             ("??", "a", false),
             ("**a", "ba", true),
             ("[a]", "a", false),
+            ("/a", "a", true),
+            ("re:[a-c]+", "abc", true),
+            ("re:[a-c]+", "abcd", false),
+            ("re:a|ab", "ab", true),
+            ("re:camera-(left|right)", "camera-right", true),
+            ("re:", "a", false),
+            // What is no expression matches nothing.
+            ("re:(", "(", false),
+            ("re:a)|(b", "a", false),
         ] {
             assert_eq!(matches(pattern, name), same, "{pattern} {name}");
         }
-        // Many stars cost no time without bound.
+        // Many stars cost no time without bound, and neither does what makes other engines try everything.
         assert!(!matches(&"*a".repeat(100), &"a".repeat(99)));
+        assert!(!matches("re:(a*)*b", &"a".repeat(200)));
+    }
+
+    #[test]
+    fn an_expression_that_makes_no_sense_is_told() {
+        let of = |text: &str| Selection { except: vec![text.into()], ..Selection::default() }.check();
+        assert!(of("*(").is_ok() && of("re:a+").is_ok() && of("").is_ok());
+        for bad in ["re:(", "re:a)|(b", "re:[z-a]", "re:*"] {
+            let told = of(bad).unwrap_err().to_string();
+            assert!(told.contains(bad) && told.contains("as in re:"), "{told}");
+        }
+        assert!(["a*", "?", "re:a"].iter().all(|p| Selection::is_pattern(p)) && !Selection::is_pattern("area:5"));
     }
 }
