@@ -5,7 +5,8 @@ use crate::network::Network;
 use crate::say::print;
 use clap::Args;
 use serde_json::json;
-use shmx_bridge::ask_offers;
+use shmx_bridge::{ask_offers, safe};
+
 use shmx_bridge::wire::Offer;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ pub(crate) struct Ls {
     #[command(flatten)]
     place: Place,
     /// How long to wait for bridges that are slow to answer, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    timeout: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = crate::seconds)]
+    timeout: Duration,
     /// One line of JSON for each region.
     #[arg(long)]
     json: bool,
@@ -29,8 +30,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
     let config = Config::read(&ls.place)?.asking();
     let network = Network::open(&config.zenoh)?;
-    let timeout = Duration::try_from_secs_f64(ls.timeout).unwrap_or(Duration::from_secs(2));
-    let end = Instant::now() + timeout;
+    let end = Instant::now() + ls.timeout;
     let mut answers = Vec::new();
     while answers.is_empty() && Instant::now() < end {
         answers = ask_offers(&*network, end.saturating_duration_since(Instant::now()))?;
@@ -65,7 +65,7 @@ pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
 }
 
 fn line(text: &mut String, as_json: bool, host: &str, o: &Offer) {
-    let region = o.region.escape_debug().to_string();
+    let region = safe(&o.region);
     let _ = if as_json {
         let (session, g) = (format!("{:016x}", o.session), o.geometry);
         writeln!(

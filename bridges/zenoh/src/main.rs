@@ -13,7 +13,8 @@ use config::{Config, EXAMPLE, Place};
 use janitor::Janitor;
 use network::Network;
 use say::{print, say};
-use shmx_bridge::{Bridge, Event, Export, Import, Patterns, remove_stale};
+
+use shmx_bridge::{Bridge, Event, Export, Import, Patterns, remove_stale, safe};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -60,8 +61,14 @@ struct Run {
     #[arg(long, value_name = "HOST/REGION")]
     import: Vec<String>,
     /// Print what is sent and mirrored every so many seconds, as lines of JSON.
-    #[arg(long, value_name = "SECONDS")]
-    status: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    status: Option<Duration>,
+}
+
+/// A time that is not nothing.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let time = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    time.filter(|t| !t.is_zero()).ok_or_else(|| "not a number of seconds above 0".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -77,7 +84,7 @@ fn main() -> ExitCode {
         Command::Run(run) => work(run, line.quiet),
         Command::Ls(ls) => list::run(ls),
         Command::Config => print(EXAMPLE),
-        Command::Tidy => print(&remove_stale().iter().fold(String::new(), |all, name| all + name + "\n")),
+        Command::Tidy => tidy(),
         Command::Janitor => janitor::run(),
     };
     match done {
@@ -87,6 +94,15 @@ fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Removes what killed bridges have left, and prints its names.
+fn tidy() -> anyhow::Result<()> {
+    let stale = remove_stale()?;
+    print(&stale.removed.iter().fold(String::new(), |all, name| all + &safe(name) + "\n"))?;
+    let left: Vec<_> = stale.failed.iter().map(|(name, why)| format!("`{}`: {why}", safe(name))).collect();
+    anyhow::ensure!(left.is_empty(), "not removed: {}", left.join("; "));
+    Ok(())
 }
 
 fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
@@ -102,8 +118,12 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         let _ = send.send(());
     })?;
-    for name in remove_stale() {
-        say(quiet, format_args!("`{name}` was left by a bridge that was killed, and is removed"));
+    let stale = remove_stale()?;
+    for name in &stale.removed {
+        say(quiet, format_args!("`{}` was left by a bridge that was killed, and is removed", safe(name)));
+    }
+    for (name, why) in &stale.failed {
+        say(quiet, format_args!("`{}` was left by a bridge that was killed, and stays: {why}", safe(name)));
     }
     let janitor = Janitor::start()?;
     let network = Network::open(&config.zenoh)?;
@@ -125,7 +145,7 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
             endpoints("connect"),
         ),
     );
-    let every = run.status.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(Duration::from_secs(3600));
+    let every = run.status.unwrap_or(Duration::from_secs(3600));
     while stop.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
         if run.status.is_some() {
             print(&format!("{}\n", serde_json::to_string(&bridge.status())?))?;

@@ -33,6 +33,9 @@ mod pieces;
 mod relay;
 mod run;
 
+/// What other hosts wrote, made harmless for terminals.
+pub use shmx_record::escape::safe;
+
 pub use allow::Patterns;
 pub use backend::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency};
 pub use body::{BodyError, Compress, Selection, payload_of};
@@ -42,6 +45,6 @@ pub use mirror::{Accepted, Mirror, MirrorCounts, MirrorError, MirrorOptions, Rej
 pub use pieces::{Assembly, Fed, PieceError};
 pub use relay::{Export, Relay, RelayCounts, Turn, bounds_of};
 pub use run::{
-    Bridge, BridgeOffers, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Status, Tell, ask_offers,
-    remove_stale,
+    Bridge, BridgeOffers, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Stale, Status, Tell,
+    ask_offers, remove_stale,
 };

@@ -6,7 +6,7 @@ use crate::clock::Estimate;
 use crate::codec::Codecs;
 use crate::keys::Peer;
 use crate::mark::{MARK_BYTES, MARK_NAME, Origin, Source};
-use crate::wire::{Addition, Body, FROM, Frame, Welcome};
+use crate::wire::{Addition, Body, FROM, Frame, Geometry, Welcome};
 use serde::Serialize;
 use shmx::abi::directory::Directory as Entries;
 use shmx::abi::{self, TLV_ALIGN};
@@ -16,6 +16,13 @@ use shmx_record::{Again, Put, PutError, Rebuilt, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// Streams of a mirror, besides its mark: each frame is compared with all of them.
+const STREAMS_MAX: usize = 4096;
+
+fn streams(streams: usize) -> Result<(), MirrorError> {
+    if streams > STREAMS_MAX { Err(MirrorError::Streams { streams }) } else { Ok(()) }
+}
 
 /// How mirrors are made.
 #[derive(Clone, Debug)]
@@ -73,6 +80,15 @@ pub enum MirrorError {
         /// What came.
         at: usize,
     },
+    /// It lists too many streams.
+    #[error("its directory lists {streams} streams, and a mirror has at most {STREAMS_MAX}")]
+    Streams {
+        /// As many.
+        streams: usize,
+    },
+    /// Its measures are others than before.
+    #[error("its bridge tells other measures of the same session than before")]
+    Geometry,
     /// The server failed.
     #[error(transparent)]
     Put(#[from] PutError),
@@ -134,8 +150,8 @@ pub struct Mirror {
     again: Rebuilt,
     source: Source,
     session: u64,
-    /// Most bytes of the origin's payload.
-    cap: u32,
+    /// The origin's measures.
+    geometry: Geometry,
     mark_id: u32,
     directory: Arc<Directory>,
     slot_wait: Duration,
@@ -185,6 +201,7 @@ impl Mirror {
             let (host, region) = Source::of_extra(mark.extra).map_or_else(Default::default, |s| (s.host, s.region));
             return Err(MirrorError::Mirror { host, region });
         }
+        streams(entries().count())?;
         let (builder, mark_id) = builder(name, &source, welcome, options.mode);
         let bytes = builder.layout().map_err(fail)?.total_bytes().into();
         if bytes > options.most_bytes {
@@ -196,7 +213,7 @@ impl Mirror {
             again: Rebuilt::new(server, welcome.directory.len()),
             source,
             session: welcome.session,
-            cap: welcome.geometry.frame_bytes_cap,
+            geometry: welcome.geometry,
             mark_id,
             directory,
             slot_wait: options.slot_wait,
@@ -236,6 +253,11 @@ impl Mirror {
         self.counts
     }
 
+    /// Whether the session that it has been made of has these measures: they cannot change.
+    pub(crate) fn is_of(&self, geometry: &Geometry) -> Result<(), MirrorError> {
+        if *geometry == self.geometry { Ok(()) } else { Err(MirrorError::Geometry) }
+    }
+
     /// Notes that so many messages never came, or not whole.
     pub const fn lost(&mut self, messages: u64) {
         self.counts.lost = self.counts.lost.saturating_add(messages);
@@ -256,6 +278,7 @@ impl Mirror {
         let (have, at) = (self.again.directory_len(), addition.at as usize);
         let known = have.checked_sub(at).ok_or(MirrorError::Gap { have, at })?;
         if let Some(new) = addition.bytes.get(known..).filter(|new| !new.is_empty()) {
+            streams(self.directory.streams.len() + Entries::new(new).map_while(Result::ok).count())?;
             self.again.add_to_directory(have, new)?;
             self.directory = self.again.server.directory();
         }
@@ -332,7 +355,7 @@ impl Mirror {
     ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
         let (payload, tlv_count): (&[u8], u32) = match frame.body {
             Body::Whole(payload) => {
-                if let Err(e) = check(payload, frame.tlv_count, self.cap, &self.directory) {
+                if let Err(e) = check(payload, frame.tlv_count, self.geometry.frame_bytes_cap, &self.directory) {
                     return Ok(Err(e.into()));
                 }
                 let payload = &payload[..records_len(payload)];
@@ -346,13 +369,15 @@ impl Mirror {
                     (scratch, frame.tlv_count)
                 }
             }
-            Body::Parts(parts) => match payload_of(parts, self.cap, &self.directory, codecs, scratch) {
-                Ok(count) => match check(scratch, count, self.cap, &self.directory) {
-                    Ok(()) => (scratch, count),
+            Body::Parts(parts) => {
+                match payload_of(parts, self.geometry.frame_bytes_cap, &self.directory, codecs, scratch) {
+                    Ok(count) => match check(scratch, count, self.geometry.frame_bytes_cap, &self.directory) {
+                        Ok(()) => (scratch, count),
+                        Err(e) => return Ok(Err(e.into())),
+                    },
                     Err(e) => return Ok(Err(e.into())),
-                },
-                Err(e) => return Ok(Err(e.into())),
-            },
+                }
+            }
         };
         let known = clocks.filter(|_| frame.published_ns > 0);
         let origin = Origin {
@@ -392,9 +417,13 @@ impl Mirror {
     /// dead readers.
     pub fn poll_control(&self, most: usize) -> Vec<ControlMsg> {
         let batch = self.again.server.poll_control(most);
-        let carried = |m: &ControlMsg| m.ty >= abi::TLV_CONTROL_USER && !OWN_TYPES.contains(&m.ty);
-        batch.messages.into_iter().filter(carried).collect()
+        batch.messages.into_iter().filter(|m| is_carried(m.ty)).collect()
     }
+}
+
+/// Whether messages of this type go from host to host.
+pub(crate) fn is_carried(ty: u32) -> bool {
+    ty >= abi::TLV_CONTROL_USER && !OWN_TYPES.contains(&ty)
 }
 
 /// Types of messages that mean something to one region only: the reference's words between its programs, and what this

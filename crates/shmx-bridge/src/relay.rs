@@ -93,6 +93,8 @@ pub struct Relay {
     tap: Tap,
     flow: Flow,
     every: bool,
+    /// The peer names the last frame that it had.
+    resumed: bool,
     control: bool,
     window: u32,
     terms: Export,
@@ -147,6 +149,7 @@ impl Relay {
             tap,
             flow: Flow::new(bounds),
             every,
+            resumed: frame_id > 0,
             control: terms.control,
             window: bounds.messages,
             terms: terms.clone(),
@@ -174,6 +177,11 @@ impl Relay {
     #[must_use]
     pub fn published(&self) -> u64 {
         self.tap.last_id().saturating_add(self.tap.behind())
+    }
+
+    /// Bytes of the longest control message that the region could take.
+    pub(crate) fn longest_control(&self) -> usize {
+        self.tap.layout().control_per_reader() as usize
     }
 
     /// Grants the region: its measures, its directory, and the newest frame.
@@ -239,6 +247,8 @@ impl Relay {
         }
         match self.flow.ready(now) {
             Ready::Now => {}
+            // The last frame of a server that is gone waits for no rate.
+            Ready::At(_) if self.is_over(now) => {}
             // Not even looked at: what is published meanwhile costs nothing.
             Ready::At(at) | Ready::AfterAck(at) => return Turn::Until(at),
         }
@@ -260,6 +270,15 @@ impl Relay {
         } else {
             std::thread::sleep(self.pace.pause(now_ns(), self.tap.pause()).min(at_most));
         }
+    }
+
+    /// Whether the server is gone, as far as that is known.
+    fn is_over(&mut self, now: Instant) -> bool {
+        if !self.ending && now.saturating_duration_since(self.looked) >= LOOK {
+            self.looked = now;
+            self.ending = EndReason::of(&self.tap).is_some();
+        }
+        self.ending
     }
 
     fn idle(&mut self, now: Instant, out: &mut Vec<u8>) -> Turn {
@@ -303,7 +322,8 @@ impl Relay {
     fn take(&mut self, now: Instant, out: &mut Vec<u8>, first: bool) -> Result<bool, ReadError> {
         let session = self.tap.session_id();
         let Self { tap, selection, generation, terms, wish, codecs, counts, pace, .. } = self;
-        let newest = first || !self.every;
+        // Who comes back has had all before the frame that it names.
+        let newest = !self.every || first && !self.resumed;
         let Some(frame) = (if newest { tap.try_wait()? } else { tap.try_next()? }) else { return Ok(false) };
         counts.left_out = counts.left_out.saturating_add(frame.missed_before());
         // After the frame: it lists at least what the frame needs.

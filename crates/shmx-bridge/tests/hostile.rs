@@ -309,6 +309,64 @@ fn regions_that_cannot_be_or_are_too_large_are_not_made() {
 }
 
 #[test]
+fn a_directory_of_too_many_streams_makes_no_mirror() {
+    let mut builder = Server::builder(&unique("streams"));
+    for id in 0..4097 {
+        builder = builder.stream(shmx::Stream::<u8>::new(id, "s"), 1);
+    }
+    let model = builder.create().unwrap();
+    let directory = model.directory().bytes.clone();
+    let net = Net::default();
+    let region = unique("many");
+    let _liar = Liar::new(&net, &region, &welcome(geometry(&model), &directory));
+    let desk = Host::start(&net, imports("desk", "liar/*"));
+    let says = |e: &Event| matches!(e, Event::Trouble { what, .. } if what.contains("lists 4097 streams"));
+    until("it says so", || desk.has_told(says).then_some(()));
+    assert!(Client::open(&format!("liar.{region}")).is_err());
+}
+
+/// Who asks need not be a bridge, and may leave out what bridges look at.
+#[test]
+fn control_messages_that_no_bridge_sends_reach_no_region() {
+    let name = unique("forged");
+    let server = serve(&name);
+    let net = Net::default();
+    let export = shmx_bridge::Export {
+        regions: shmx_bridge::Patterns::new([&name[..]]),
+        control: true,
+        ..shmx_bridge::Export::default()
+    };
+    let robot = Host::start(&net, common::exports_on("robot", export));
+    until("an offer", || (!robot.bridge.status().offers.is_empty()).then_some(()));
+    let (node, peer) = (net.host(), robot.bridge.peer().clone());
+    let ask = ask(&name, server.session_id());
+    let answers = node.ask(&peer.attach(), ask.encode(), SHORT).unwrap();
+    assert!(matches!(Answer::decode(&answers[0].1), Ok(Answer::Welcome(_))));
+    let long = vec![0; server.layout().control_per_reader() as usize + 1];
+    let hello = 0x4845_4C4F;
+    let all: [(u32, &[u8]); 6] = [
+        (hello, b""),
+        (shmx_bridge::wire::FROM, b"forged"),
+        (1, b""),
+        (0x2FFF, b""),
+        (0x3001, &long),
+        (0x3001, b"good"),
+    ];
+    for (seq, (ty, body)) in (1..).zip(all) {
+        let back = Back::Control { seq, host: "h", reader_id: 1, ty, body };
+        node.send(&peer.from(ask.peer, ask.attachment), back.encode(), Urgency::Data).unwrap();
+    }
+    let mut messages = Vec::new();
+    until("the good one", || {
+        messages.extend(server.poll_control(16).messages);
+        messages.iter().any(|m| m.data == b"good").then_some(())
+    });
+    let types: Vec<u32> = messages.iter().map(|m| m.ty).collect();
+    assert_eq!(types, [shmx_bridge::wire::FROM, 0x3001]);
+    assert_eq!(messages[0].data, [&1_u64.to_le_bytes()[..], b"h"].concat());
+}
+
+#[test]
 fn a_mirror_that_is_offered_all_the_same_is_not_mirrored() {
     let name = unique("mirrored");
     let mut server = serve(&name);

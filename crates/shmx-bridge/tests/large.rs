@@ -57,7 +57,8 @@ fn they_arrive_byte_for_byte() {
                 assert_eq!((origin(&frame).frame_id, frame.has::<u64>("v").unwrap()), (id, !some));
                 assert!(frame.get(DATA).unwrap() == data, "{len} bytes");
             }
-            let (_, c) = counts(&desk).unwrap();
+            // They are told a moment after the frame.
+            let c = until("counts", || counts(&desk).map(|(_, c)| c).filter(|c| c.published == 7));
             assert_eq!((c.published, c.missed, c.lost, c.rejected), (7, 0, 0, 0), "{c:?}");
         }
     }

@@ -370,6 +370,52 @@ fn rates_and_bytes_per_second_are_kept_by_either_side() {
 }
 
 #[test]
+fn the_last_frame_and_the_end_wait_for_no_rate() {
+    let name = unique("last");
+    let mut server = serve(&name);
+    publish(&mut server, 1);
+    let net = Net::default();
+    let export = Export { rate: 0.001, regions: Patterns::new([&name[..]]), ..Export::default() };
+    let _robot = Host::start(&net, exports_on("robot", export));
+    let desk = Host::start(&net, imports("desk", "robot/*"));
+    let mut client = attach(&format!("robot.{name}"));
+    assert_eq!(next(&mut client).unwrap().0, 1);
+    for n in 2..=5 {
+        publish(&mut server, n);
+    }
+    drop(server);
+    assert_eq!(next(&mut client).unwrap().0, 5);
+    let over = |e: &Event| matches!(e, Event::Over { reason, counts, .. } if reason.contains("says its origin") && counts.missed == 3);
+    until("it says so", || desk.has_told(over).then_some(()));
+}
+
+#[test]
+fn what_the_ring_holds_after_a_cut_comes_too_where_every_frame_is_wanted() {
+    let name = unique("resumed");
+    let mut server = serve(&name);
+    let net = Net::default();
+    let export = Export { regions: Patterns::new([&name[..]]), every: true, ..Export::default() };
+    let import = Import { regions: Patterns::new(["robot/*"]), every: true, ..Import::default() };
+    let robot = Host::start(&net, exports_on("robot", export));
+    let options = shmx_bridge::Options { end_after: 60.0, ..imports_on("desk", import) };
+    let desk = Host::start(&net, options);
+    let mut client = attach(&format!("robot.{name}"));
+    publish(&mut server, 1);
+    assert_eq!(next(&mut client).unwrap().0, 1);
+    robot.node.set_cut(true);
+    for n in 2..=6 {
+        publish(&mut server, n);
+    }
+    until("it is noticed", || desk.has_told(|e| matches!(e, Event::Silent { .. })).then_some(()));
+    robot.node.set_cut(false);
+    for n in 2..=6 {
+        assert_eq!(next(&mut client).unwrap().0, n);
+    }
+    let c = counts(&desk, |m| m.origin_id == 6);
+    assert_eq!((c.published, c.missed), (6, 0), "{c:?}");
+}
+
+#[test]
 fn some_streams_only_and_their_checksum_is_right() {
     let name = unique("some");
     let mut server = serve(&name);

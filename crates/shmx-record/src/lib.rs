@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod escape;
 
 mod descriptor;
 mod edit;

@@ -3,6 +3,7 @@
 use crate::mirror::MirrorCounts;
 use crate::relay::RelayCounts;
 use serde::Serialize;
+use shmx_record::escape::safe;
 use std::fmt;
 
 /// What has happened.
@@ -91,30 +92,28 @@ pub enum Event {
     },
 }
 
+/// What other hosts wrote is made harmless for terminals.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Offered { region } => write!(f, "offers `{region}`"),
-            Self::Withdrawn { region } => write!(f, "offers `{region}` no more"),
-            Self::Sending { region, host } => write!(f, "sends `{region}` to {host}"),
+        let text = match self {
+            Self::Offered { region } => format!("offers `{region}`"),
+            Self::Withdrawn { region } => format!("offers `{region}` no more"),
+            Self::Sending { region, host } => format!("sends `{region}` to {host}"),
             Self::Sent { region, host, reason, counts } => {
-                write!(f, "sends `{region}` to {host} no more: {reason}; {} frames sent", counts.sent)
+                format!("sends `{region}` to {host} no more: {reason}; {} frames sent", counts.sent)
             }
-            Self::Making { mirror } => write!(f, "makes `{mirror}`"),
-            Self::Begun { mirror, host, region } => write!(f, "`{mirror}` mirrors `{region}` of {host}"),
-            Self::Silent { mirror, reason } => write!(f, "`{mirror}` has lost its origin: {reason}"),
-            Self::Back { mirror } => write!(f, "`{mirror}` has its origin again"),
-            Self::Over { mirror, reason, counts } => {
-                let c = counts;
-                write!(
-                    f,
-                    "`{mirror}` has ended: {reason}; {} frames, {} missed, {} rejected",
-                    c.published, c.missed, c.rejected
-                )
+            Self::Making { mirror } => format!("makes `{mirror}`"),
+            Self::Begun { mirror, host, region } => format!("`{mirror}` mirrors `{region}` of {host}"),
+            Self::Silent { mirror, reason } => format!("`{mirror}` has lost its origin: {reason}"),
+            Self::Back { mirror } => format!("`{mirror}` has its origin again"),
+            Self::Over { mirror, reason, counts: c } => {
+                let (published, missed, rejected) = (c.published, c.missed, c.rejected);
+                format!("`{mirror}` has ended: {reason}; {published} frames, {missed} missed, {rejected} rejected")
             }
-            Self::Refused { host, region, text } => write!(f, "{host} refuses `{region}`: {text}"),
-            Self::Trouble { about, what } => write!(f, "{about}: {what}"),
-        }
+            Self::Refused { host, region, text } => format!("{host} refuses `{region}`: {text}"),
+            Self::Trouble { about, what } => format!("{about}: {what}"),
+        };
+        f.write_str(&safe(&text))
     }
 }
 
@@ -166,4 +165,16 @@ pub struct Status {
     pub sending: Vec<RelayStatus>,
     /// Mirrors.
     pub mirrors: Vec<MirrorStatus>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_hosts_write_steers_no_terminal() {
+        let event =
+            Event::Refused { host: "h".into(), region: "r\u{1b}[2J".into(), text: "no\nshmx: all is well".into() };
+        assert_eq!(event.to_string(), "h refuses `r\\u{1b}[2J`: no\\nshmx: all is well");
+    }
 }

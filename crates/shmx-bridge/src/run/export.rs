@@ -6,6 +6,7 @@ use crate::backend::{Respond, Stands, Urgency};
 use crate::clock::now_ns;
 use crate::keys::back_of;
 use crate::mark::is_mirror;
+use crate::mirror::is_carried;
 use crate::relay::{Relay, RelayCounts, Turn};
 use crate::wire::{Alive, Attach, AttachError, Back, Data, FROM, Geometry, Offer, Offers, Refused, Why};
 use shmx::{Client, Inspector, RegionChange, RegionEvents};
@@ -31,13 +32,16 @@ struct Mail {
     control: VecDeque<(String, u64, u32, Vec<u8>)>,
     /// Number of the last control message.
     control_seq: u64,
+    /// That one could not be taken to its region was said.
+    control_failed: bool,
     counts: RelayCounts,
     published: u64,
 }
 
 struct Attachment {
     ask: Attach,
-    control: bool,
+    /// Bytes of the longest control message that may be carried; none where that is not allowed.
+    control: Option<usize>,
     mail: Mailbox<Mail>,
 }
 
@@ -251,10 +255,12 @@ impl Exporter {
             keep: None,
             control: VecDeque::new(),
             control_seq: 0,
+            control_failed: false,
             counts: RelayCounts::default(),
             published: 0,
         };
-        Ok((Arc::new(Attachment { control: terms.control, ask, mail: Mailbox::new(mail) }), relay))
+        let control = terms.control.then(|| relay.longest_control());
+        Ok((Arc::new(Attachment { control, ask, mail: Mailbox::new(mail) }), relay))
     }
 
     /// Sends a region to a peer until one of them is gone.
@@ -335,7 +341,9 @@ impl Exporter {
                 Back::Bye => m.bye = true,
                 Back::Control { seq, host, reader_id, ty, body } => {
                     // What comes twice is taken once, and what is too much is dropped, as in a full ring.
-                    if attachment.control && seq > m.control_seq && m.control.len() < CONTROL_MAX {
+                    // Its bridge carries no other messages; but it may be no bridge.
+                    let fits = attachment.control.is_some_and(|longest| body.len() <= longest);
+                    if fits && is_carried(ty) && seq > m.control_seq && m.control.len() < CONTROL_MAX {
                         m.control_seq = seq;
                         m.control.push_back((host.to_owned(), reader_id, ty, body.to_vec()));
                     }
@@ -359,7 +367,9 @@ impl Exporter {
                 let _ = self.shared.backend.send(&self.shared.me.to(a.ask.peer, a.ask.attachment), out, Urgency::Sign);
             }
             for (host, reader_id, ty, body) in control {
-                if let Err(e) = control_to(clients, &a.ask.region, &host, reader_id, (ty, &body)) {
+                if let Err(e) = control_to(clients, &a.ask.region, &host, reader_id, (ty, &body))
+                    && !a.mail.change(|m| std::mem::replace(&mut m.control_failed, true))
+                {
                     self.shared.trouble(format!("a control message of {host} to `{}`", a.ask.region), e);
                 }
             }

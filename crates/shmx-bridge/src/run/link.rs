@@ -61,6 +61,8 @@ pub(super) struct Link {
     /// What was told already.
     said: Vec<String>,
     polled: Instant,
+    /// The session that has ended last.
+    over: Option<u64>,
 }
 
 impl Link {
@@ -88,6 +90,7 @@ impl Link {
             age: None,
             said: Vec::new(),
             polled: now,
+            over: None,
         }
     }
 
@@ -158,10 +161,12 @@ impl Link {
             return false;
         }
         let session = self.mirror.as_ref().map(Mirror::session);
+        // One that has ended stays offered for a moment, and is not asked for again.
+        let offers: Vec<&OfferKey> = offers.iter().filter(|o| Some(o.session) != self.over).collect();
         // The session that the mirror has, if there is one; else another one is as good.
         let same = offers.iter().find(|o| Some(o.session) == session);
         if now >= self.again
-            && let Some(offer) = same.or(offers.last())
+            && let Some(&offer) = same.or(offers.last())
         {
             if same.is_none() {
                 self.end("its origin has begun anew");
@@ -175,6 +180,16 @@ impl Link {
         }
         std::thread::sleep(Duration::from_millis(20));
         true
+    }
+
+    /// How long an answer may take: a mirror does not outlive the time that it may be without its origin.
+    fn patience(&self) -> Duration {
+        match self.mirror {
+            Some(_) => (self.heard + self.shared.options.end_after())
+                .saturating_duration_since(Instant::now())
+                .clamp(PULSE, ANSWER),
+            None => ANSWER,
+        }
     }
 
     fn attach(&mut self, offer: &OfferKey) -> Result<(), String> {
@@ -199,7 +214,7 @@ impl Link {
             after: self.mirror.as_ref().filter(|m| m.session() == offer.session).map_or(0, Mirror::last_id),
             wish: self.rule.wish(self.shared.codecs.known()),
         };
-        let answers = backend.ask(&offer.peer.attach(), ask.encode(), ANSWER).map_err(|e| e.to_string())?;
+        let answers = backend.ask(&offer.peer.attach(), ask.encode(), self.patience()).map_err(|e| e.to_string())?;
         let Some((_, answer)) = answers.into_iter().next() else {
             // It may be gone without having said so; it is asked again as long as it is offered.
             self.again = Instant::now() + PULSE;
@@ -216,9 +231,6 @@ impl Link {
                 return Ok(());
             }
         };
-        // Any message may carry the whole directory.
-        let g = welcome.geometry;
-        inbox.expect((g.frame_bytes_cap as usize).saturating_add(g.static_bytes_cap as usize));
         let now = Instant::now();
         self.line = Some(Line {
             offer: offer.clone(),
@@ -240,6 +252,11 @@ impl Link {
             self.end(&e.to_string());
             return Err(e.to_string());
         }
+        // Now that a mirror of this size is allowed. Any message may carry the whole directory.
+        if let Some(line) = &self.line {
+            let g = welcome.geometry;
+            line.inbox.expect((g.frame_bytes_cap as usize).saturating_add(g.static_bytes_cap as usize));
+        }
         Ok(())
     }
 
@@ -255,6 +272,7 @@ impl Link {
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         let name = mirror.name().to_owned();
         if same {
+            mirror.is_of(&welcome.geometry)?;
             mirror.add(&Addition { at: 0, bytes: welcome.directory })?;
             self.shared.tell(Event::Back { mirror: name });
         } else {
@@ -319,7 +337,7 @@ impl Link {
     fn ack(&mut self, left: usize) {
         let Some(line) = &mut self.line else { return };
         // In order many are on their way, and one answer serves for several.
-        if line.every && left > 0 && line.seq < line.acked + 16 {
+        if line.every && left > 0 && line.seq < line.acked.saturating_add(16) {
             return;
         }
         line.acked = line.seq;
@@ -397,6 +415,7 @@ impl Link {
                     self.hang_up();
                     self.end(&format!("{}, says its origin", ended.reason));
                     self.again = Instant::now();
+                    self.over = Some(ended.session);
                 }
             }
             // They are put together before they come here.

@@ -149,15 +149,32 @@ pub fn ask_offers(backend: &dyn Backend, timeout: Duration) -> Result<Vec<Bridge
     Ok(all)
 }
 
-/// Removes mirrors that a bridge has left which was killed. Gives their names.
-pub fn remove_stale() -> Vec<String> {
-    let mut removed = Vec::new();
-    for listed in shmx::list().unwrap_or_default() {
+/// Mirrors that a killed bridge has left, and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// Names of those that were removed.
+    pub removed: Vec<String>,
+    /// Names of those that could not be, and why.
+    pub failed: Vec<(String, String)>,
+}
+
+/// Removes mirrors that a bridge has left which was killed.
+///
+/// # Errors
+///
+/// Regions cannot be listed.
+pub fn remove_stale() -> Result<Stale, shmx::error::os::OsError> {
+    let mut stale = Stale::default();
+    for listed in shmx::list()? {
         let RegionKind::Region { server: ServerState::Died, inspector } = &listed.kind else { continue };
         let name = listed.object.name.as_str();
-        if inspector.directory().is_ok_and(|d| is_mirror(&d)) && shmx::remove(name, false).is_ok() {
-            removed.push(name.to_owned());
+        if !inspector.directory().is_ok_and(|d| is_mirror(&d)) {
+            continue;
+        }
+        match shmx::remove(name, false) {
+            Ok(_) => stale.removed.push(name.to_owned()),
+            Err(e) => stale.failed.push((name.to_owned(), e.to_string())),
         }
     }
-    removed
+    Ok(stale)
 }
