@@ -10,11 +10,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) struct SinkState {
     written: AtomicU64,
     failed: AtomicBool,
+    /// What is written stays in memory: the file still holds something else.
+    held: AtomicBool,
 }
 
 impl SinkState {
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The next write goes into the file, and what was held before it.
+    pub(crate) fn release(&self) {
+        self.held.store(false, Ordering::Relaxed);
     }
 
     /// Refuses all further writes.
@@ -30,13 +41,26 @@ impl SinkState {
 #[derive(Debug)]
 pub(crate) struct Sink {
     file: File,
+    held: Vec<u8>,
     state: Arc<SinkState>,
 }
 
 impl Sink {
-    pub(crate) fn new(file: File) -> (Self, Arc<SinkState>) {
-        let state = Arc::new(SinkState::default());
-        (Self { file, state: state.clone() }, state)
+    /// Writes to the file; if `held` is true, not before it is released.
+    pub(crate) fn new(file: File, held: bool) -> (Self, Arc<SinkState>) {
+        let state = Arc::new(SinkState { held: held.into(), ..SinkState::default() });
+        (Self { file, held: Vec::new(), state: state.clone() }, state)
+    }
+
+    fn put(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if self.state.is_held() {
+            self.held.extend_from_slice(buf);
+            return Ok(buf.len());
+        }
+        if !self.held.is_empty() {
+            self.file.write_all(&std::mem::take(&mut self.held))?;
+        }
+        self.file.write(buf)
     }
 }
 
@@ -45,7 +69,7 @@ impl Write for Sink {
         if self.state.failed.load(Ordering::Relaxed) {
             return Err(io::Error::other("an earlier write has failed"));
         }
-        match self.file.write(buf) {
+        match self.put(buf) {
             Ok(n) => {
                 self.state.written.fetch_add(n as u64, Ordering::Relaxed);
                 Ok(n)

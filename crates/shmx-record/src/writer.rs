@@ -20,7 +20,7 @@ use crate::format::{
 };
 use crate::schema::{self, PROTOBUF, Schema};
 use crate::views::ViewChannel;
-use file::{Mcap, OpenFile, WallClock, restrict, write_error};
+use file::{Mcap, OpenFile, WallClock, write_error};
 use mcap::records::{MessageHeader, Metadata};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -199,10 +199,9 @@ impl RecordWriter {
             spare = spare.saturating_add(1);
             file = create(self.path_of(spare));
         }
-        let file = file?;
+        let mut file = file?;
         if let Some(mode) = self.mode {
-            let fail = |source| RecordError::Create { path: file.path.clone(), source };
-            restrict(&file.handle, mode).map_err(fail)?;
+            file.restrict(mode)?;
         }
         self.file = Some(file);
         if self.clock.step().is_some() {
@@ -237,7 +236,7 @@ impl RecordWriter {
             Err(e) => {
                 self.failed = true;
                 file.state.fail();
-                if let Err(error) = file.handle.set_len(file.good) {
+                if let Err(error) = file.cut() {
                     tracing::warn!(%error, path = %file.path.display(), "the unfinished chunk could not be cut off");
                 }
                 Err(write_error(&file.path, file.good, e))
@@ -306,8 +305,7 @@ impl RecordWriter {
     pub fn restrict(&mut self, mode: u32) -> Result<(), RecordError> {
         let all = self.mode.map_or(mode, |m| m & mode);
         self.mode = Some(all);
-        let Some(file) = &self.file else { return Ok(()) };
-        restrict(&file.handle, all).map_err(|source| RecordError::Create { path: file.path.clone(), source })
+        self.file.as_mut().map_or(Ok(()), |file| file.restrict(all))
     }
 
     fn add_channel(&mut self, schema: &Schema, topic: &str, about: &[(&str, String)]) -> Result<u16, RecordError> {
@@ -468,9 +466,13 @@ impl RecordWriter {
         for index in 0..self.regions.len() {
             self.end(RegionIndex(index), EndReason::Stopped, 0, 0)?;
         }
-        self.close_file()?;
         if self.options.discard_empty && self.written.frames == 0 {
-            self.discard();
+            if let Some(file) = self.file.take() {
+                file.drop_empty();
+            }
+            self.written.files = 0;
+        } else {
+            self.close_file()?;
         }
         Ok((self.written(), self.finished.iter().map(|(path, _)| path.clone()).collect()))
     }
@@ -480,10 +482,7 @@ impl Drop for RecordWriter {
     fn drop(&mut self) {
         // One that failed before its first frame.
         if let Some(file) = self.file.take().filter(|_| self.options.discard_empty && self.written.frames == 0) {
-            file.state.fail();
-            if file.harm().is_none() {
-                let _ = std::fs::remove_file(&file.path);
-            }
+            file.drop_empty();
         }
     }
 }

@@ -102,3 +102,27 @@ fn files_are_brought_to_the_disk_when_that_is_wanted() {
         assert!(few.contains(&syncs), "{sync:?}: {syncs}");
     }
 }
+
+#[test]
+fn a_recording_without_a_frame_replaces_nothing() {
+    let folder = Folder::new("nothing");
+    let path = folder.file("a.mcap");
+    let options = || {
+        let mut options = RecorderOptions::default();
+        (options.writer.overwrite, options.writer.discard_empty) = (true, true);
+        options
+    };
+    std::fs::write(&path, "something dear").unwrap();
+    let recorder = Recorder::start(&[unique("nothing")], &path, options()).unwrap();
+    let written = recorder.finish().unwrap();
+    assert_eq!((written.frames, written.files), (0, 0));
+    assert_eq!(std::fs::read(&path).unwrap(), b"something dear");
+    // The first frame replaces it.
+    let name = unique("something");
+    let mut server = server(&name);
+    publish(&mut server, 1);
+    let recorder = Recorder::start(&[&name], &path, options()).unwrap();
+    until("a frame is written", || recorder.status().written.frames == 1);
+    recorder.finish().unwrap();
+    assert_eq!(common::frames(&path).len(), 1);
+}

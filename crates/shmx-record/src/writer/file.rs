@@ -60,6 +60,8 @@ pub(super) struct OpenFile {
     /// Estimated bytes of the summary that comes at the end.
     pub(super) summary: u64,
     pub(super) channels: u64,
+    /// Who may read it, once it is taken over.
+    mode: u32,
 }
 
 impl OpenFile {
@@ -98,11 +100,15 @@ impl OpenFile {
             // Some file systems have no locks; a recording needs none there.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
+        // What is there is replaced by the first frame, where nothing is kept of a recording without one.
+        let held = options.discard_empty && file.metadata().is_ok_and(|m| m.len() > 0);
         // Only now: another recorder's file must not be emptied.
-        file.set_len(0).map_err(fail)?;
-        restrict(&file, 0o600).map_err(fail)?;
+        if !held {
+            file.set_len(0).map_err(fail)?;
+            restrict(&file, 0o600).map_err(fail)?;
+        }
         let handle = file.try_clone().map_err(fail)?;
-        let (sink, state) = Sink::new(file);
+        let (sink, state) = Sink::new(file, held);
         let form = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
             .compression(compression)
             .profile(PROFILE)
@@ -128,13 +134,48 @@ impl OpenFile {
             frames: 0,
             summary: 1024,
             channels: 0,
+            mode: 0o600,
         })
+    }
+
+    /// Sets who may read it.
+    pub(super) fn restrict(&mut self, mode: u32) -> Result<(), RecordError> {
+        self.mode = mode;
+        if self.state.is_held() {
+            return Ok(());
+        }
+        restrict(&self.handle, mode).map_err(|source| RecordError::Create { path: self.path.clone(), source })
+    }
+
+    /// Begins to write to the file, if that still holds what was there before.
+    pub(super) fn take_over(&mut self) -> Result<(), RecordError> {
+        if !self.state.is_held() {
+            return Ok(());
+        }
+        self.handle.set_len(0).map_err(|source| RecordError::Create { path: self.path.clone(), source })?;
+        self.state.release();
+        // What was held comes with the next chunk.
+        self.good = 0;
+        self.restrict(self.mode)
+    }
+
+    /// Cuts off what is behind the last finished chunk.
+    pub(super) fn cut(&self) -> std::io::Result<()> {
+        if self.state.is_held() { Ok(()) } else { self.handle.set_len(self.good) }
+    }
+
+    /// Ends a file without a frame: removes it, or leaves what was there before.
+    pub(super) fn drop_empty(self) {
+        self.state.fail();
+        if !self.state.is_held() && self.harm().is_none() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 
     /// What somebody else has done to the file.
     pub(super) fn harm(&self) -> Option<&'static str> {
         let Ok(mine) = self.handle.metadata() else { return None };
-        if mine.len() < self.good {
+        if !self.state.is_held() && mine.len() < self.good {
             return Some("was cut short");
         }
         #[cfg(unix)]
@@ -153,7 +194,7 @@ impl OpenFile {
 }
 
 /// Sets who may read a file: this user, and of the others those that `mode` and the umask leave.
-pub(super) fn restrict(file: &File, mode: u32) -> std::io::Result<()> {
+fn restrict(file: &File, mode: u32) -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -40,6 +40,9 @@ impl RecordWriter {
     ) -> Result<(), RecordError> {
         let r = &mut self.regions[region.0];
         let Some(open) = r.open.as_mut() else { return Ok(()) };
+        if let Some(file) = &mut self.file {
+            file.take_over()?;
+        }
         open.counts.frames += 1;
         open.counts.missed = open.counts.missed.saturating_add(head.missed_before);
         // Times of a region never go back, whatever resolution its producer gives.

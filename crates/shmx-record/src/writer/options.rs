@@ -73,14 +73,14 @@ pub struct WriterOptions {
     pub rotate_after: Option<Duration>,
     /// Remove the oldest files of this recording so that all together have at most this many bytes.
     pub keep_bytes: Option<u64>,
-    /// Replace files that exist. Default false.
+    /// Replace files that exist; with `discard_empty` not before the first frame. Default false.
     pub overwrite: bool,
     /// When files are brought to the disk. Default never.
     pub sync: Sync,
     /// End with [`RecordError::Room`] when the file system has less room than this, and finish the file. Looked at with
     /// each chunk; nothing where the platform does not tell (Windows).
     pub min_free: Option<u64>,
-    /// Remove the file of a recording that has no frame at its end. Default false.
+    /// Keep no file of a recording without a frame, and leave one that it would have replaced. Default false.
     pub discard_empty: bool,
 }
 

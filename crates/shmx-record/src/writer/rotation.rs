@@ -50,11 +50,13 @@ impl RecordWriter {
         self.with(mcap::Writer::finish)?;
         let sync = self.options.sync != super::Sync::Never;
         let Some(file) = self.file.take() else { return Ok(()) };
-        let path = file.path;
+        let (path, held) = (file.path, file.state.is_held());
         // Flushes what the buffer still holds.
         let sink = file.mcap.into_inner().into_inner();
         if let Err(e) = sink {
-            let _ = file.handle.set_len(file.good);
+            if !held {
+                let _ = file.handle.set_len(file.good);
+            }
             self.failed = true;
             return Err(RecordError::Write { path, kept: file.good, source: e.into_error() });
         }
@@ -67,13 +69,5 @@ impl RecordWriter {
         self.before += len;
         self.finished.push_back((path, len));
         Ok(())
-    }
-
-    /// Removes the file without a frame.
-    pub(super) fn discard(&mut self) {
-        for (path, _) in self.finished.drain(..) {
-            let _ = std::fs::remove_file(path);
-        }
-        self.written.files = 0;
     }
 }
