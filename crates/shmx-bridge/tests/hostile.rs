@@ -310,7 +310,7 @@ fn regions_that_cannot_be_or_are_too_large_are_not_made() {
 
 #[test]
 fn a_directory_of_too_many_streams_makes_no_mirror() {
-    let mut builder = Server::builder(&unique("streams"));
+    let mut builder = Server::builder(unique("streams"));
     for id in 0..4097 {
         builder = builder.stream(shmx::Stream::<u8>::new(id, "s"), 1);
     }
