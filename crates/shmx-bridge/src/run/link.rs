@@ -429,9 +429,10 @@ impl Link {
         let estimate = self.offset.estimate();
         let codecs = &*self.shared.codecs;
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        let accepted = match compared {
-            true => mirror.accept_whole(frame, estimate, codecs)?,
-            false => mirror.accept(frame, estimate, codecs)?,
+        let accepted = if compared {
+            mirror.accept_whole(frame, estimate, codecs)?
+        } else {
+            mirror.accept(frame, estimate, codecs)?
         };
         match accepted {
             Ok(Accepted::Published(_)) => {

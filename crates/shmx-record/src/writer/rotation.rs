@@ -50,13 +50,11 @@ impl RecordWriter {
         self.with(mcap::Writer::finish)?;
         let sync = self.options.sync != super::Sync::Never;
         let Some(file) = self.file.take() else { return Ok(()) };
-        let (path, held) = (file.path, file.state.is_held());
+        let path = file.path;
         // Flushes what the buffer still holds.
         let sink = file.mcap.into_inner().into_inner();
         if let Err(e) = sink {
-            if !held {
-                let _ = file.handle.set_len(file.good);
-            }
+            let _ = file.handle.set_len(file.good);
             self.failed = true;
             return Err(RecordError::Write { path, kept: file.good, source: e.into_error() });
         }
