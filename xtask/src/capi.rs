@@ -79,11 +79,14 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     step::command(tally, "build libshmx", build.env("CARGO_INCREMENTAL", "0"))?;
     let bench = Bench::new(&target)?;
     step::check(tally, "symbols of libshmx", || symbols(&bench))?;
-    let clang = output(Command::new("clang++").arg("--version")).is_ok();
-    if !clang {
-        step::skip(tally, "the programs by clang++", "there is none", in_ci)?;
+    let clang = match output(Command::new("clang++").arg("--version")) {
+        Ok(_) => Ok(()),
+        Err(_) => interop::debian(&["/usr/bin/clang++"], &["clang"]),
+    };
+    if let Err(e) = &clang {
+        step::skip(tally, "the programs by clang++", &format!("{e:#}"), in_ci)?;
     }
-    features(tally, &bench, quick, clang)?;
+    features(tally, &bench, quick, clang.is_ok())?;
     let mut peers = own_peers(tally, &bench, &target, "peer")?;
     let in_pieces = own_peers(tally, &bench, &target, "pieces")?;
     followed(tally, &in_pieces, quick)?;
