@@ -6,6 +6,7 @@ use crate::args::Args;
 use crate::gate::{TOKEN, Token};
 use crate::say;
 use crate::server::{self, Sockets};
+use crate::signals::Signals;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use std::net::TcpListener;
@@ -27,11 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) fn keep(args: &Args) -> anyhow::Result<()> {
     let sockets = Sockets::bind(args)?;
     let token = args.token().map_err(anyhow::Error::msg)?.unwrap_or_else(Token::random);
-    server::announce(args, &sockets, &token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        // One for all rounds: what comes between two is not lost.
-        let mut signal = std::pin::pin!(server::signal());
+        // Before the link is known, and one for all rounds: whatever comes is heard.
+        let mut signals = Signals::listen();
+        server::announce(args, &sockets, &token)?;
         loop {
             let mut worker = start(&sockets, &token)?;
             tokio::select! {
@@ -40,11 +41,11 @@ pub(crate) fn keep(args: &Args) -> anyhow::Result<()> {
                     e if e.code() == Some(CUT) => {}
                     e => bail!("{}", words(e)),
                 },
-                () = &mut signal => return end(worker).await,
+                () = signals.came() => return end(worker).await,
             }
             tokio::select! {
                 () = tokio::time::sleep(REST) => {}
-                () = &mut signal => return Ok(()),
+                () = signals.came() => return Ok(()),
             }
         }
     })

@@ -20,6 +20,7 @@ mod regions;
 mod say;
 mod server;
 mod session;
+mod signals;
 mod state;
 mod topics;
 

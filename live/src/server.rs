@@ -8,6 +8,7 @@ use crate::listen::{self, Room, shown};
 use crate::pattern::Patterns;
 use crate::protocol::SUBPROTOCOL;
 use crate::regions::Regions;
+use crate::signals::Signals;
 use crate::{foxglove, page, say, session};
 use anyhow::Context;
 use axum::Router;
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &Args, sockets: Sockets, token: Token) -> anyhow::Result
 }
 
 async fn serve(args: &Args, sockets: Sockets, token: Token) -> anyhow::Result<()> {
+    let mut signals = Signals::listen();
     let foxglove = sockets.foxglove(args)?;
     let regions = Regions::follow(Patterns::new(&args.names)).context("cannot follow the regions of this machine")?;
     let gate = Gate::new(token, &args.hosts, &args.origins);
@@ -74,7 +76,7 @@ async fn serve(args: &Args, sockets: Sockets, token: Token) -> anyhow::Result<()
     }
     tokio::select! {
         ended = listen::answer(sockets.page, page, room) => ended,
-        () = signal() => Ok(()),
+        () = signals.came() => Ok(()),
     }
 }
 
@@ -102,26 +104,6 @@ pub(crate) fn announce(args: &Args, sockets: &Sockets, token: &Token) -> anyhow:
     }
     say::note(format_args!("open the link in a browser; Ctrl-C ends"));
     Ok(())
-}
-
-/// Until a signal asks for the end; those that were ignored at the start stay ignored.
-pub(crate) async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let heard = kinds.into_iter().filter(|k| !shmx_os::signal::is_ignored(k.as_raw_value()));
-        let mut waits: Vec<_> = heard.filter_map(|k| signal(k).ok()).collect();
-        let any = std::future::poll_fn(|cx| {
-            let came = waits.iter_mut().any(|s| s.poll_recv(cx).is_ready());
-            if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        });
-        any.await;
-    }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 fn refuse(why: Refusal) -> Response {
