@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use shmx::abi::frame::StreamPrefix;
 use shmx::{Element, Following, Frame, FrameWriter, OwnedFrame, Server, ServerBuilder, StreamInfo, StreamSpec};
+use std::time::Duration;
 
 pub(crate) const NUMBER: u32 = 1;
 pub(crate) const DATA: u32 = 2;
@@ -64,13 +65,13 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// The same in pieces of up to `piece` bytes, each of which followers may read at once.
+/// The same in pieces of up to `piece` bytes, each of which followers may read at once, with a `pause` after each.
 pub(crate) fn write_in_pieces(
     frame: &mut FrameWriter<'_>,
     seed: u64,
     number: u64,
     max_len: u32,
-    piece: usize,
+    (piece, pause): (usize, Duration),
     added: Option<u32>,
 ) -> Result<()> {
     let mut data = vec![0; len_of(seed, number, max_len)];
@@ -79,6 +80,9 @@ pub(crate) fn write_in_pieces(
     let mut stream = frame.fill_stream::<u8>(DATA, data.len())?;
     for piece in data.chunks(piece.max(1)) {
         stream.write(piece)?;
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
     }
     if let Some(id) = added {
         frame.append_stream(id, &[u64::from(id) ^ number])?;

@@ -19,6 +19,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const ENOUGH: u64 = 100;
 const AT_MOST: f64 = 50.0;
 
+/// One frame in so many is written slowly, so that who follows catches up with it while it is written.
+const SLOWLY: u64 = 64;
+
 fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -94,7 +97,8 @@ pub(crate) fn server(opts: &Opts) -> Result<()> {
         };
         let newest = added.load(Ordering::Relaxed).checked_sub(1).map(|n| ADDED + n);
         if piece > 0 && number % 2 == 1 {
-            frames::write_in_pieces(&mut frame, seed, number, max_len, piece, newest)?;
+            let pause = if number % SLOWLY == 1 { Duration::from_millis(1) } else { Duration::ZERO };
+            frames::write_in_pieces(&mut frame, seed, number, max_len, (piece, pause), newest)?;
         } else {
             frames::write(&mut frame, seed, number, max_len, newest)?;
         }

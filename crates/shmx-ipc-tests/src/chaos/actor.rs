@@ -120,7 +120,7 @@ fn produce(server: &SharedServer, line: Line<'_>, mut dice: Dice, work: &Work<'_
             } else {
                 let bits = 4 + dice.below(12);
                 let piece = 1 + dice.below(1 << bits) as usize;
-                frames::write_in_pieces(&mut frame, session, number, max_len, piece, newest)
+                frames::write_in_pieces(&mut frame, session, number, max_len, (piece, Duration::ZERO), newest)
             };
             if dice.one_in(40) {
                 frame.abandon();
