@@ -3,13 +3,14 @@
 mod keep;
 mod rest;
 mod selection;
+mod source;
 mod status;
 mod take;
 mod work;
 mod write;
 
 pub use selection::Selection;
-pub use status::{Every, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
+pub use status::{Every, Forgotten, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
 
 use crate::error::RecordError;
 use crate::writer::{RecordWriter, RegionIndex, Written};
@@ -17,13 +18,14 @@ use keep::Keeper;
 use selection::Finder;
 use shmx::RegionEvents;
 use shmx_os::RegionName;
+use source::Source;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use take::{Source, take};
+use take::take;
 use work::{Ended, Shared, lock};
 use write::write;
 
@@ -75,7 +77,7 @@ impl Recorder {
             None => Some(RecordWriter::create(path, options.writer.clone())?),
         };
         let shared = Arc::new(Shared::default());
-        *lock(&shared.regions) =
+        lock(&shared.regions).each =
             seen.iter().map(|n| RegionStatus { region: n.clone(), ..RegionStatus::default() }).collect();
         let (back, free) = mpsc::channel();
         let sources: Vec<Source> = seen.iter().map(|name| Source::new(name)).collect();
@@ -105,12 +107,18 @@ impl Recorder {
     #[must_use]
     pub fn status(&self) -> RecorderStatus {
         let s = &self.shared;
+        let (regions, forgotten) = {
+            let regions = lock(&s.regions);
+            (regions.each.clone(), regions.forgotten)
+        };
         RecorderStatus {
-            regions: lock(&s.regions).clone(),
+            regions,
+            forgotten,
             backlog_frames: s.backlog_frames.load(Ordering::Relaxed),
             backlog_bytes: s.backlog_bytes.load(Ordering::Relaxed),
             memory_bytes: s.most_bytes.load(Ordering::Relaxed),
             sleeps: s.sleeps.load(Ordering::Relaxed),
+            looks: s.looks.load(Ordering::Relaxed),
             written: *lock(&s.written),
             ended: s.ended.load(Ordering::Acquire),
         }

@@ -172,6 +172,13 @@ impl RecordWriter {
         RegionIndex(self.regions.len() - 1)
     }
 
+    /// The region's place is now that of another one.
+    pub(crate) fn renew(&mut self, region: RegionIndex) -> Result<(), RecordError> {
+        self.end(region, EndReason::Stopped, 0, 0)?;
+        self.regions[region.0] = Region::default();
+        Ok(())
+    }
+
     /// What was written so far. Chunks that are not finished are not counted in the bytes.
     #[must_use]
     pub fn written(&self) -> Written {
@@ -270,8 +277,9 @@ impl RecordWriter {
             (self.step_told, self.step) = (step, Some(step));
         }
         if let Some(file) = &mut self.file {
-            (file.pending, file.pending_since) = (0, None);
-            file.summary += 128 + 10 * file.channels;
+            // The index of a chunk has a place for each channel with messages there.
+            file.summary += 128 + 10 * file.channels.min(file.messages);
+            (file.pending, file.messages, file.pending_since) = (0, 0, None);
             file.good = file.state.written();
         }
         self.chunk_is_done()
@@ -366,6 +374,9 @@ impl RecordWriter {
         let result = self.with(|m| m.write_to_known_channel(&header, &message));
         self.message = message;
         result?;
+        if let Some(file) = &mut self.file {
+            file.messages += 1;
+        }
         self.flush()
     }
 

@@ -103,6 +103,11 @@ impl Keeper {
     fn take(&mut self, work: Work, back: &mpsc::Sender<usize>, shared: &Shared, tell: &mpsc::Sender<RecorderEvent>) {
         match &work {
             Work::Add(name) => return self.add(name.clone()),
+            Work::Rename { region, name } => {
+                let r = &mut self.regions[*region];
+                r.name.clone_from(name);
+                (r.segment, r.counts) = (0, Counts::default());
+            }
             Work::Begin { region, .. } => {
                 let r = &mut self.regions[*region];
                 (r.segment, r.counts) = (r.segment + 1, Counts::default());
@@ -146,7 +151,7 @@ impl Keeper {
                 }
                 Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
                 Some(Work::End { region, .. }) => self.regions[region].standing = None,
-                Some(Work::Add(_) | Work::Control { .. } | Work::Snapshot) | None => {}
+                Some(Work::Add(_) | Work::Rename { .. } | Work::Control { .. } | Work::Snapshot) | None => {}
             }
         }
     }
@@ -194,6 +199,7 @@ impl Keeper {
                     writer.end(indices[*region], *reason, *missed, *rejected)?;
                 }
                 Work::Control { region, seen, lost } => writer.control(indices[*region], seen, *lost)?,
+                Work::Rename { region, .. } => writer.renew(indices[*region])?,
                 Work::Add(_) | Work::Snapshot => {}
             }
         }

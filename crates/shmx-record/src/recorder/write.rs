@@ -27,6 +27,10 @@ pub(super) fn write(
                 names.push(name);
                 segments.push(0);
             }
+            Some(Work::Rename { region, name }) => {
+                writer.renew(indices[region])?;
+                (names[region], segments[region]) = (name, 0);
+            }
             Some(Work::Begin { region, segment, directory, mode }) => {
                 writer.restrict(mode.unwrap_or(0o600))?;
                 segments[region] = writer.begin(indices[region], segment, &directory)?;

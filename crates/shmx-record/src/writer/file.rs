@@ -53,6 +53,8 @@ pub(super) struct OpenFile {
     pub(super) opened: Instant,
     /// Bytes of messages in the unfinished chunk, and when it was begun.
     pub(super) pending: u64,
+    /// Messages in it.
+    pub(super) messages: u64,
     pub(super) pending_since: Option<Instant>,
     /// Length at which all chunks were finished.
     pub(super) good: u64,
@@ -129,6 +131,7 @@ impl OpenFile {
             path,
             opened: Instant::now(),
             pending: 0,
+            messages: 0,
             pending_since: None,
             good: 0,
             frames: 0,
