@@ -2,6 +2,7 @@
 
 use crate::common::say;
 use crate::escape::safe;
+use crate::exit;
 use crate::units;
 use clap::Args;
 use shmx_record::{Problem, Recording};
@@ -33,6 +34,21 @@ pub(crate) fn open<P: AsRef<Path>>(files: &[P]) -> anyhow::Result<Recording> {
         "recording opened"
     );
     Ok(recording)
+}
+
+/// In which files something is, for a line that says so.
+pub(crate) fn place(paths: &[String]) -> String {
+    match paths {
+        [] => String::new(),
+        [one] => format!(" in `{one}`"),
+        [first, .., last] => format!(" in {} files, `{first}` to `{last}`", paths.len()),
+    }
+}
+
+/// That control messages are missing which came when there was no frame.
+pub(crate) fn dropped(messages: u64) -> anyhow::Error {
+    let messages = units::were(messages, "control message");
+    exit::incomplete(format!("{messages} given up: too many came before the first frame"))
 }
 
 /// Tells what could not be read; the error makes the exit code 1.

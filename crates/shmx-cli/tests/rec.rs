@@ -73,6 +73,37 @@ fn patterns_all_and_exceptions_choose_regions() {
     assert_eq!(run(&["record", "-o", &nothing]).status.code(), Some(2), "neither a name nor --all");
 }
 
+/// Numbered files have other names than the one that was given, and the oldest may be gone.
+#[test]
+fn the_files_that_there_are_are_named() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("paths");
+    let name = unique("paths");
+    let _serve = serve(&name, &["--slots", "64"]);
+    let record = |more: &[&str]| {
+        let file = folder.path("r.mcap");
+        let o = run(&[&["record", &name, "-o", &file, "--frames", "60", "--overwrite", "--json"], more].concat());
+        assert!(was_read(&o), "{}", words(&o));
+        let v = lines(&o)[0].clone();
+        let paths: Vec<String> = v["paths"].as_array().unwrap().iter().map(|p| p.as_str().unwrap().into()).collect();
+        assert!(paths.iter().all(|p| std::path::Path::new(p).exists()), "{v}");
+        assert_eq!(
+            (&v["file"], paths.len() as u64),
+            (&v["paths"][0], v["files"].as_u64().unwrap() - v["removed"].as_u64().unwrap())
+        );
+        assert!(words(&o).contains(&format!("`{}`", paths[0])), "{}", words(&o));
+        (v, paths)
+    };
+    assert_eq!(record(&[]).1, [folder.path("r.mcap")]);
+    // Each frame begins a file.
+    let (v, paths) = record(&["--rotate-every", "1us"]);
+    assert_eq!((v["files"].as_u64(), &paths[0]), (Some(60), &folder.path("r-0001.mcap")));
+    let (v, paths) = record(&["--rotate-every", "1us", "--keep-size", "100K"]);
+    assert!(v["removed"].as_u64() > Some(0) && paths[0] > folder.path("r-0001.mcap"), "{v}");
+}
+
 #[test]
 fn recordings_are_cut_merged_converted_and_recovered() {
     if cannot_run() {

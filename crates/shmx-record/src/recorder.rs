@@ -19,7 +19,7 @@ use selection::Finder;
 use shmx::RegionEvents;
 use shmx_os::RegionName;
 use source::Source;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ use write::write;
 pub struct Recorder {
     shared: Arc<Shared>,
     taker: Option<JoinHandle<()>>,
-    writer: Option<JoinHandle<Result<Written, RecordError>>>,
+    writer: Option<JoinHandle<Result<Finished, RecordError>>>,
     events: Mutex<Receiver<RecorderEvent>>,
 }
 
@@ -148,11 +148,20 @@ impl Recorder {
     /// # Errors
     ///
     /// [`RecordError`]; what was written before is kept.
-    pub fn finish(mut self) -> Result<Written, RecordError> {
+    pub fn finish(self) -> Result<Written, RecordError> {
+        self.finish_files().map(|(written, _)| written)
+    }
+
+    /// The same, and which files there are of it, in order; those that were removed meanwhile are not among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recorder::finish`].
+    pub fn finish_files(mut self) -> Result<(Written, Vec<PathBuf>), RecordError> {
         self.join()
     }
 
-    fn join(&mut self) -> Result<Written, RecordError> {
+    fn join(&mut self) -> Result<Finished, RecordError> {
         self.stop();
         let taker = self.taker.take().is_none_or(|t| t.join().is_ok());
         let written =
@@ -168,6 +177,9 @@ impl Drop for Recorder {
         }
     }
 }
+
+/// What was written, and the files that it is in.
+type Finished = (Written, Vec<PathBuf>);
 
 fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RecordError> {
     std::thread::Builder::new().name(name.into()).spawn(f).map_err(|_| RecordError::Thread)

@@ -43,6 +43,7 @@ pub(super) struct Keeper {
     /// In the name of the file tried last.
     number: u32,
     written: Written,
+    files: Vec<PathBuf>,
 }
 
 impl Keeper {
@@ -65,6 +66,7 @@ impl Keeper {
             bytes: 0,
             number: 0,
             written: Written::default(),
+            files: Vec::new(),
         };
         names.iter().for_each(|n| keeper.add(n.clone()));
         Ok(keeper)
@@ -81,7 +83,7 @@ impl Keeper {
         back: &mpsc::Sender<usize>,
         shared: &Shared,
         tell: &mpsc::Sender<RecorderEvent>,
-    ) -> Result<Written, RecordError> {
+    ) -> Result<(Written, Vec<PathBuf>), RecordError> {
         loop {
             match todo.recv_timeout(LOOK) {
                 Ok(Work::Snapshot) => {
@@ -95,7 +97,7 @@ impl Keeper {
                     self.forget();
                 }
                 Err(RecvTimeoutError::Timeout) => self.forget(),
-                Err(RecvTimeoutError::Disconnected) => return Ok(self.written),
+                Err(RecvTimeoutError::Disconnected) => return Ok((self.written, self.files)),
             }
         }
     }
@@ -204,13 +206,14 @@ impl Keeper {
             }
         }
         writer.set_ticks(clock::ticks());
-        let one = writer.finish()?;
+        let (one, files) = writer.finish_files()?;
+        self.files.extend(files);
         self.written.frames += one.frames;
         self.written.messages += one.messages;
         self.written.unviewed += one.unviewed;
         self.written.bytes += one.bytes;
         self.written.kept_bytes += one.bytes;
-        self.written.files += 1;
+        self.written.files += one.files;
         self.written.snapshots += 1;
         let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
         Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })
