@@ -69,8 +69,8 @@ impl Player {
     /// # Errors
     ///
     /// [`PlayError`].
-    pub fn new(recording: Recording, options: PlayOptions) -> Result<Self, PlayError> {
-        options.check(&recording)?;
+    pub fn new(recording: Recording, mut options: PlayOptions) -> Result<Self, PlayError> {
+        options.resolve(&recording)?;
         let nothing = |seconds| PlayError::Nothing { seconds };
         let (first, last) = recording.times().ok_or(nothing(0.0))?;
         let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
