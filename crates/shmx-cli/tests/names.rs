@@ -163,6 +163,21 @@ fn one_is_not_said_as_many() {
         let o = run(args);
         assert!(common::was_read(&o) && words(&o).contains(says), "{args:?}: {}", words(&o));
     }
+    let bytes = unique("bytes");
+    let (a, b) = (shmx::Stream::<u8>::new(1, "a"), shmx::Stream::<u64>::new(2, "b"));
+    let mut server = shmx::Server::builder(&*bytes).stream(a, 2).stream(b, 1).create().unwrap();
+    for n in 1..=2_u8 {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(a, &[n, n][..n.into()]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+    }
+    let report = text(&run(&["inspect", &bytes, "--once"]));
+    assert!(report.contains(", 1 byte per element") && report.contains(", 8 bytes per element"), "{report}");
+    assert!(report.contains(", 1 record, "), "{report}");
+    let (two, array) = (folder.path("c.mcap"), folder.path("c.npy"));
+    assert!(common::was_read(&run(&["record", &bytes, "-o", &two, "--ring", "--frames", "2"])));
+    let o = run(&["rec", &two, "-o", &array, "--stream", "a"]);
+    assert!(words(&o).contains("frame 2 has 2 elements and those before have 1"), "{}", words(&o));
     let info = text(&run(&["info", &file]));
     assert!(info.contains(": 1 frame\n") && !info.contains("1 frames"), "{info}");
 }

@@ -314,6 +314,35 @@ fn a_steered_run_is_steered_again() {
 }
 
 #[test]
+fn one_message_is_not_said_as_many() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("single");
+    let (name, file) = (unique("single"), folder.path("a.mcap"));
+    let mut server = Server::builder(&*name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
+    let record = Running::start(shmx(&["record", &name, "-o", &file, "--control", "--flush", "10ms"]));
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(1, &[1_u64]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let info = || lines(&run(&["info", &file, "--json"])).first().map(|v| v["regions"][0].clone()).unwrap_or_default();
+    until(|| info()["frames_read"] == 1);
+    let client = shmx::Client::open(&name).unwrap();
+    client.control_send(shmx::abi::TLV_CONTROL_USER, &[]).unwrap();
+    server.poll_control(100);
+    drop(client);
+    until(|| info()["control"] == 1);
+    common::signal(&record.child, "INT");
+    assert!(words(&record.output()).contains(", 1 control message, "));
+    // It comes after the frame, and long after it at this rate.
+    let mut play = Running::start(shmx(&["play", &file, "--control", "--rate", "0.0001"]));
+    assert!(play.line().ends_with("as 1 reader, 1 message"));
+    common::signal(&play.child, "INT");
+    let said = words(&play.output());
+    assert!(said.contains("0 of 1 message was sent"), "{said}");
+}
+
+#[test]
 fn a_replay_has_other_names_and_takes_its_time() {
     if cannot_run() {
         return;
