@@ -101,6 +101,7 @@ pub fn edit(
             return Err(RecordError::Options(format!("no recording has the region `{wanted}`; they have: {has}")));
         }
     };
+    let recordings = Recording::join(recordings);
     let first = recordings.iter().filter_map(|r| Some(r.times()?.0)).min().unwrap_or(0);
     let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
     let window = (at(options.from), options.to.map_or(u64::MAX, at));

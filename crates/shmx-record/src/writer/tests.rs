@@ -34,6 +34,59 @@ fn a_clock_that_is_set_is_told_and_the_next_file_has_the_new_time() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Files of one recording between which the clock was set back: their order is that of their numbers.
+#[test]
+fn a_clock_that_is_set_back_between_files_costs_no_frame_and_no_order() {
+    let folder = std::env::temp_dir().join(format!("shmx-back-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let options = WriterOptions { rotate_after: Some(std::time::Duration::ZERO), ..WriterOptions::default() };
+    let mut writer = RecordWriter::create(&folder.join("a.mcap"), options).unwrap();
+    let region = writer.add_region();
+    let segment = Segment { region: "r".into(), session_id: 7, frame_bytes_cap: 64, ..Segment::default() };
+    // An hour ahead, until the second frame: each has a file of its own.
+    writer.clock.offset += 3_600_000_000_000;
+    writer.begin(region, segment, &[]).unwrap();
+    let begin = shmx_os::clock::ticks();
+    for frame_id in 1..=4_u64 {
+        let head = FrameHead { frame_id, session_id: 7, taken_ticks: begin + frame_id * 1000, ..FrameHead::default() };
+        writer.raw_frame(region, &head, &[1; 16]).unwrap();
+    }
+    writer.finish().unwrap();
+    let files: Vec<PathBuf> = (1..=4).map(|n| folder.join(format!("a-{n:04}.mcap"))).collect();
+    let open = |file: &PathBuf| crate::Recording::open(&[file]).unwrap();
+    let times = |recording: crate::Recording| {
+        assert!(recording.problems().is_empty());
+        let mut cursor = crate::Cursor::new(recording);
+        let mut found = Vec::new();
+        while let Some(item) = cursor.next_item() {
+            if let crate::Item::Frame(f) = item {
+                found.push((f.head.frame_id, f.time));
+            }
+        }
+        let first = found[0].1;
+        found.into_iter().map(|(id, time)| (id, time.checked_sub(first))).collect::<Vec<_>>()
+    };
+    assert!(open(&files[1]).times().unwrap().1 < open(&files[0]).times().unwrap().0, "they go back");
+    let expected: Vec<_> = (1..=4).map(|id| (id, Some((id - 1) * 1000))).collect();
+    assert_eq!(times(crate::Recording::open(&files).unwrap()), expected);
+    let out = folder.join("out.mcap");
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+        let mut options = crate::EditOptions::default();
+        options.writer.overwrite = true;
+        let edited = crate::edit(order.map(|i| open(&files[i])).into(), &out, &options, |_| true).unwrap();
+        assert_eq!((edited.written.frames, edited.left_out), (4, 0), "{order:?}");
+        assert_eq!(open(&out).segments().len(), 1, "{order:?}");
+        assert_eq!(times(open(&out)), expected, "{order:?}");
+    }
+    // A part of it, across the jump.
+    let mut options = crate::EditOptions::default();
+    options.writer.overwrite = true;
+    options.to = Some(std::time::Duration::from_nanos(2000));
+    crate::edit(files.iter().map(open).collect(), &out, &options, |_| true).unwrap();
+    assert_eq!(times(open(&out)), expected[..3]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A recording that leaves room on the disk ends complete.
 #[test]
 #[cfg(unix)]
