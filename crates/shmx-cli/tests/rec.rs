@@ -73,6 +73,24 @@ fn patterns_all_and_exceptions_choose_regions() {
     assert_eq!(run(&["record", "-o", &nothing]).status.code(), Some(2), "neither a name nor --all");
 }
 
+/// Another process may cut a region short at any time, which ends who has it open.
+#[test]
+fn what_is_not_recorded_is_not_opened() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("others");
+    let (name, other) = (unique("wanted"), unique("unwanted"));
+    let _serve = [serve(&name, &[]), serve(&other, &[])];
+    let (file, pattern) = (folder.path("a.mcap"), format!("{}*", &*name));
+    let record = Running::start(shmx(&["record", &pattern, "-o", &file, "--flush", "10ms"]));
+    until(|| !lines(&run(&["info", &file, "--json"])).is_empty());
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", record.child.id())).unwrap();
+    common::signal(&record.child, "INT");
+    assert!(was_read(&record.output()));
+    assert!(maps.contains(&*name) && !maps.contains(&*other), "{maps}");
+}
+
 /// Numbered files have other names than the one that was given, and the oldest may be gone.
 #[test]
 fn the_files_that_there_are_are_named() {

@@ -54,8 +54,9 @@ impl Recorder {
         } else {
             let why =
                 |e| RecordError::Options(format!("regions cannot be found by patterns here ({e}); give their names"));
-            let events = RegionEvents::new().map_err(why)?;
-            Some(Finder::new(options.selection.clone(), events, Instant::now()))
+            let selection = options.selection.clone();
+            let events = RegionEvents::matching(move |name| selection.has(name)).map_err(why)?;
+            Some(Finder::new(events, Instant::now()))
         };
         if names.is_empty() && finder.is_none() {
             return Err(RecordError::Options("no region to record; give at least one name".into()));

@@ -137,7 +137,6 @@ fn wildcard(pattern: &str, name: &str) -> bool {
 
 /// Finds the regions of a selection as they come.
 pub(super) struct Finder {
-    selection: Selection,
     events: RegionEvents,
     next: Instant,
 }
@@ -146,8 +145,8 @@ pub(super) struct Finder {
 const EVERY: Duration = Duration::from_millis(20);
 
 impl Finder {
-    pub(super) const fn new(selection: Selection, events: RegionEvents, now: Instant) -> Self {
-        Self { selection, events, next: now }
+    pub(super) const fn new(events: RegionEvents, now: Instant) -> Self {
+        Self { events, next: now }
     }
 
     /// Names that have come since the last look, known ones among them.
@@ -157,8 +156,7 @@ impl Finder {
             return found;
         }
         while let Ok(Some(event)) = self.events.next(Duration::ZERO) {
-            let there = matches!(event.change, RegionChange::Appeared | RegionChange::Replaced);
-            if there && self.selection.has(&event.name) {
+            if matches!(event.change, RegionChange::Appeared | RegionChange::Replaced) {
                 found.push(event.name);
             }
         }
