@@ -47,7 +47,11 @@ pub(super) struct Following {
     pub(super) since: Instant,
 }
 
-/// A region that a pattern has found is looked for during this time after it is gone: that finds it sooner.
+/// A region that a pattern has found is looked for as often as one that was named during this time after it is gone:
+/// that finds a restart sooner than the pattern does.
+const OFTEN: Duration = Duration::from_millis(200);
+/// And then this often, until it rests.
+const SELDOM: Duration = Duration::from_millis(250);
 const REST_AFTER: Duration = Duration::from_secs(3);
 /// Beyond so many regions those that are gone give their places to those that come.
 const MOST_NAMES: usize = 1000;
@@ -80,16 +84,19 @@ impl Source {
     }
 
     /// Notes that the region was looked for in vain. Says whether it rests from now on.
-    pub(super) fn is_absent(&mut self) -> bool {
+    pub(super) fn is_absent(&mut self, now: Instant) -> bool {
         self.waited = true;
-        let since = *self.gone_since.get_or_insert_with(Instant::now);
-        self.rests = self.found && since.elapsed() >= REST_AFTER;
+        let gone = now.saturating_duration_since(*self.gone_since.get_or_insert(now));
+        if self.found && gone >= OFTEN {
+            self.next_look = self.next_look.max(now + SELDOM);
+        }
+        self.rests = self.found && gone >= REST_AFTER;
         self.rests
     }
 
     /// A region of this name has come.
     pub(super) fn wake(&mut self) {
-        (self.rests, self.gone_since) = (false, None);
+        (self.rests, self.gone_since, self.next_look) = (false, None, Instant::now());
     }
 
     /// Whether it was there and is gone.
@@ -123,25 +130,29 @@ pub(super) fn most_held((bytes, frames): (u64, u64), cap: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// One that a pattern has found, gone for so many seconds.
-    fn gone(name: usize, seconds: u64) -> Source {
-        let gone_since = Instant::now().checked_sub(Duration::from_secs(seconds));
-        Source { found: true, gone_since, ..Source::new(&name.to_string()) }
+    /// One that a pattern has found, gone since then.
+    fn gone(name: usize, since: Instant) -> Source {
+        Source { found: true, gone_since: Some(since), ..Source::new(&name.to_string()) }
     }
 
     #[test]
     fn only_what_a_pattern_found_rests_and_not_at_once() {
-        let (mut young, mut old) = (gone(0, 0), gone(1, 60));
-        assert!(!young.is_absent() && old.is_absent() && old.rests && old.is_over());
-        old.wake();
-        assert!(!old.rests && !old.is_over() && !old.is_absent(), "it is looked for again for a while");
-        let mut named = Source { found: false, ..gone(2, 60) };
-        assert!(!named.is_absent() && !named.rests);
+        let start = Instant::now();
+        let mut source = gone(0, start);
+        assert!(!source.is_absent(start) && source.next_look <= Instant::now(), "looked for at once");
+        let soon = start + Duration::from_secs(1);
+        assert!(!source.is_absent(soon) && source.next_look == soon + SELDOM, "and then seldom");
+        assert!(source.is_absent(start + REST_AFTER) && source.rests && source.is_over());
+        source.wake();
+        assert!(!source.rests && !source.is_over() && source.next_look <= Instant::now());
+        assert!(!source.is_absent(start + REST_AFTER), "it is looked for again for a while");
+        let mut named = Source { found: false, ..gone(2, start) };
+        assert!(!named.is_absent(start + 10 * REST_AFTER) && named.next_look <= Instant::now());
     }
 
     #[test]
     fn regions_that_are_gone_have_no_share_of_the_backlog() {
-        let mut sources: Vec<Source> = (0..1000).map(|n| gone(n, 60)).collect();
+        let mut sources: Vec<Source> = (0..1000).map(|n| gone(n, Instant::now())).collect();
         assert_eq!(share(&sources, 256 << 20), (256 << 20, MOST_FRAMES));
         // As long as it has frames there, it has a share.
         sources[7].held = 1;
@@ -152,7 +163,9 @@ mod tests {
 
     #[test]
     fn the_region_that_is_gone_longest_gives_its_place() {
-        let mut sources: Vec<Source> = (0..MOST_NAMES).map(|n| gone(n, 10 + n as u64)).collect();
+        let start = Instant::now();
+        let since = |n: usize| start + Duration::from_secs((MOST_NAMES - n) as u64);
+        let mut sources: Vec<Source> = (0..MOST_NAMES).map(|n| gone(n, since(n))).collect();
         assert_eq!(free(&sources), Some(MOST_NAMES - 1));
         // Not one with frames to write, one that was named, or one that is about to be opened.
         sources[MOST_NAMES - 1].held = 1;

@@ -167,8 +167,10 @@ impl Taker<'_> {
     /// A region that matches has come.
     fn found(&self, sources: &mut Vec<Source>, name: String, first: bool) {
         if let Some(i) = sources.iter().position(|s| s.name == name) {
-            sources[i].wake();
-            self.status(i, |s| s.rests = false);
+            if sources[i].tap.is_none() {
+                sources[i].wake();
+                self.status(i, |s| s.rests = false);
+            }
             return;
         }
         // Of one that has just come, all there is; of those that were there before, as with names.
@@ -325,7 +327,7 @@ impl Taker<'_> {
 
     /// The region is not there, or only what a dead server has left of it.
     fn absent(&self, i: usize, source: &mut Source) {
-        if source.is_absent() {
+        if source.is_absent(Instant::now()) {
             self.status(i, |s| s.rests = true);
         }
     }
