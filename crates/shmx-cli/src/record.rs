@@ -29,7 +29,8 @@ recorder that is killed leaves a file that is readable up to its last finished c
 Only those who may read the regions may read the file.
 
 Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal, and no frame was missed; 1 failed, or a region \
-never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected.
+never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected, or control \
+messages given up.
 
 Examples:
   shmx record clock -o clock.mcap --seconds 2
@@ -113,7 +114,7 @@ pub(crate) struct Record {
     /// Do not check the checksums of frames.
     #[arg(long)]
     no_verify: bool,
-    /// Replace files that exist.
+    /// Replace files that exist, once there is a frame.
     #[arg(long)]
     overwrite: bool,
     /// At the end, print what was done as a JSON object.
