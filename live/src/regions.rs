@@ -36,8 +36,10 @@ impl Regions {
     /// The platform cannot list regions, or inotify and threads are used up.
     pub(crate) fn follow(patterns: Patterns) -> anyhow::Result<Arc<Self>> {
         let waited_for = patterns.plain().map(|name| (name.to_owned(), Known::default())).collect();
+        // What is not shown is not opened either: another process may cut it short at any time.
+        let shown = patterns.clone();
+        let mut events = RegionEvents::matching(move |name| shown.matches(name))?;
         let regions = Arc::new(Self { patterns, known: Mutex::new(waited_for) });
-        let mut events = RegionEvents::new()?;
         // What is there already, before anybody asks.
         while let Some(event) = events.next(Duration::ZERO)? {
             regions.note(event);
@@ -68,9 +70,6 @@ impl Regions {
     }
 
     fn note(&self, event: RegionEvent) {
-        if !self.shows(&event.name) {
-            return;
-        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let count = known.values().map(|k| k.ended_at).max().unwrap_or(0) + 1;
         let entry = known.entry(event.name.clone()).or_default();

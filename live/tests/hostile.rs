@@ -207,6 +207,22 @@ fn what_asks_without_reading_is_sent_no_more() {
     assert!(peak < 48 << 10, "{peak} KiB at most: a frame has 1 MiB");
 }
 
+/// Another process may cut a region short at any time, which ends who has it open.
+#[test]
+fn what_is_not_shown_is_not_opened() {
+    let (shown, other) = (name("shown"), name("other"));
+    let _producers = [Producer::new(&shown, 10), Producer::new(&other, 10)];
+    let live = Live::start(&[&shown]);
+    let mut viewer = live.viewer();
+    viewer.look_at(&shown, &json!([{"id": 1}]));
+    viewer.frame();
+    let regions = viewer.text("regions");
+    assert_eq!(regions["regions"].as_array().unwrap().len(), 1, "{regions}");
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", live.worker())).unwrap();
+    assert!(maps.contains(&format!("/dev/shm/{shown}")), "{maps}");
+    assert!(!maps.contains(&other), "{maps}");
+}
+
 #[test]
 fn there_are_only_so_many_viewers() {
     let live = Live::start(&[]);

@@ -65,6 +65,22 @@ fn frames_arrive_byte_for_byte_and_say_where_they_come_from() {
     assert_eq!((c.missed, c.lost, c.rejected, c.blocked), (0, 0, 0, 0));
 }
 
+/// Another process may cut a region short at any time, which ends who has it open.
+#[test]
+fn what_is_not_exported_is_not_opened() {
+    let (name, other) = (unique("wanted"), unique("unwanted"));
+    let _servers = [serve(&name), serve(&other)];
+    let mapped = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|l| l.ends_with(&format!("/{other}"))).count()
+    };
+    let before = mapped();
+    let net = Net::default();
+    let host = Host::start(&net, exports("robot", &name));
+    until("an offer", || host.has_told(|e| matches!(e, Event::Offered { .. })).then_some(()));
+    assert_eq!(mapped(), before);
+}
+
 #[test]
 fn who_comes_late_has_directory_and_newest_frame_at_once() {
     let name = unique("late");

@@ -156,7 +156,8 @@ pub(crate) fn create(name: &str, builder: &ServerBuilder) -> anyhow::Result<Serv
         let readers = u64::from(layout.reader_slots());
         let rings = crate::units::bytes(readers * u64::from(layout.control_stride()));
         say(format_args!(
-            "reserving {total} of shared memory for `{name}`, {rings} of it for messages of {readers} readers"
+            "reserving {total} of shared memory for `{name}`, {rings} of it for messages of {}",
+            crate::units::count(readers, "reader")
         ));
     }
     match builder.create_if(|| !stop::requested()) {

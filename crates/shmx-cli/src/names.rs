@@ -3,10 +3,10 @@
 use crate::complete::regions;
 use crate::exit;
 use crate::stop;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use shmx::{RegionKind, ServerState};
+use shmx::{Inspector, ServerState};
 use shmx_record::Selection;
 use std::time::{Duration, Instant};
 
@@ -52,16 +52,10 @@ pub(crate) fn live(given: &[String], wait: Duration) -> anyhow::Result<Vec<Strin
 }
 
 fn matching(pattern: &str, until: Instant) -> anyhow::Result<Vec<String>> {
-    let wanted = selection(&[pattern.to_owned()]);
     loop {
-        let mut found = Vec::new();
-        for l in shmx::list()? {
-            let over = [ServerState::Died, ServerState::Closed];
-            let lives = matches!(&l.kind, RegionKind::Region { server, .. } if !over.contains(server));
-            if lives && wanted.has(l.object.name.as_str()) {
-                found.push(l.object.name.to_string());
-            }
-        }
+        let over = |i: &Inspector| matches!(i.server_state(), ServerState::Died | ServerState::Closed);
+        let mut found = objects(pattern)?;
+        found.retain(|name| Inspector::open(name).is_ok_and(|i| i.is_whole() && !over(&i)));
         if !found.is_empty() {
             return Ok(found);
         }
@@ -72,4 +66,11 @@ fn matching(pattern: &str, until: Instant) -> anyhow::Result<Vec<String>> {
             return Err(exit::interrupted(&format!("no live region matches `{pattern}` yet")));
         }
     }
+}
+
+/// Names of shared-memory objects that match, regions or not. Nothing else is opened.
+pub(crate) fn objects(pattern: &str) -> anyhow::Result<Vec<String>> {
+    let wanted = selection(&[pattern.to_owned()]);
+    let all = shmx_os::list().context("give names: patterns need the list of all regions")?;
+    Ok(all.iter().map(|o| o.name.as_str()).filter(|n| wanted.has(n)).map(str::to_owned).collect())
 }

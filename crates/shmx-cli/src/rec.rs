@@ -54,17 +54,14 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
     drop(line);
     let w = edited.written;
     let paths: Vec<String> = edited.files.iter().map(|f| f.display().to_string()).collect();
-    let place = match paths.as_slice() {
-        [] => String::new(),
-        [one] => format!(" in `{one}`"),
-        [first, .., last] => format!(" in {} files, `{first}` to `{last}`", paths.len()),
-    };
+    let place = recording::place(&paths);
     say(format_args!("{} copied, {}{place}", units::count(w.frames, "frame"), units::bytes(w.bytes)));
     if a.json {
         let problems: Vec<String> = edited.problems.iter().map(ToString::to_string).collect();
         let summary = serde_json::json!({
             "frames": w.frames, "messages": w.messages, "bytes": w.bytes, "files": w.files,
-            "file": paths.first(), "paths": paths, "left_out": edited.left_out, "problems": problems,
+            "file": paths.first(), "paths": paths, "left_out": edited.left_out,
+            "control_dropped": w.control_dropped, "problems": problems,
         });
         json::print("rec", summary)?;
     }
@@ -78,6 +75,7 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
         bail!("there is no frame to copy between the given times");
     }
     match (edited.problems.len(), edited.left_out) {
+        (0, 0) if w.control_dropped > 0 => Err(recording::dropped(w.control_dropped)),
         (0, 0) => Ok(()),
         (n, 0) => {
             let places = units::count(n as u64, "place");

@@ -7,6 +7,7 @@ use crate::exit;
 use crate::json;
 use crate::names;
 use crate::progress::Progress;
+use crate::recording;
 use crate::stop;
 use crate::units;
 use anyhow::bail;
@@ -28,7 +29,8 @@ recorder that is killed leaves a file that is readable up to its last finished c
 Only those who may read the regions may read the file.
 
 Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal, and no frame was missed; 1 failed, or a region \
-never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected.
+never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected, or control \
+messages given up.
 
 Examples:
   shmx record clock -o clock.mcap --seconds 2
@@ -112,7 +114,7 @@ pub(crate) struct Record {
     /// Do not check the checksums of frames.
     #[arg(long)]
     no_verify: bool,
-    /// Replace files that exist.
+    /// Replace files that exist, once there is a frame.
     #[arg(long)]
     overwrite: bool,
     /// At the end, print what was done as a JSON object.
@@ -199,13 +201,15 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     };
     let keeps = options.snapshot.is_some();
     let output = a.output.clone().unwrap_or_else(|| default_name(SystemTime::now()));
+    let rotates = a.rotate_size.is_some() || a.rotate_every.is_some() || a.keep_size.is_some();
     let recorder = Recorder::start(&names, &output, options)?;
     let what = if a.all { "all regions".to_owned() } else { a.names.join(", ") };
     if keeps {
         let (pid, file) = (std::process::id(), output.display());
         say(format_args!("keeping {what}; kill -USR1 {pid} writes it into files named after {file}; Ctrl-C ends it"));
     } else {
-        say(format_args!("recording {what} to {}; Ctrl-C ends it", output.display()));
+        let files = if rotates { "files named after " } else { "" };
+        say(format_args!("recording {what} to {files}{}; Ctrl-C ends it", output.display()));
     }
     let mut told_waiting = false;
     let start = Instant::now();
@@ -259,21 +263,20 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     }
     let status = recorder.status();
     drop(line);
-    let written = recorder.finish();
+    let finished = recorder.finish_files();
     let seconds = start.elapsed().as_secs_f64();
-    let taken: u64 = status.regions.iter().map(|r| r.taken).sum();
-    let missed: u64 = status.regions.iter().fold(0, |n, r| n.saturating_add(r.missed));
-    let rejected: u64 = status.regions.iter().map(|r| r.rejected).sum();
-    let written = written?;
-    let skipped: u64 = status.regions.iter().map(|r| r.skipped).sum();
-    let left_out = if a.every.is_some() { format!(", {skipped} skipped") } else { String::new() };
-    let control: u64 = status.regions.iter().map(|r| r.control).sum();
-    let messages = if a.control { format!(", {}", units::count(control, "control message")) } else { String::new() };
-    let files = if written.files == 1 { String::new() } else { format!(" in {} files", written.files) };
+    let sums = Sums::of(&status);
+    let Sums { missed, rejected, .. } = sums;
+    let (written, paths) = finished?;
+    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    let left_out = if a.every.is_some() { format!(", {} skipped", sums.skipped) } else { String::new() };
+    let messages =
+        if a.control { format!(", {}", units::count(sums.control, "control message")) } else { String::new() };
     say(format_args!(
-        "{} written, {missed} missed, {rejected} rejected{left_out}{messages}, {}{files}, {seconds:.1} s",
+        "{} written, {missed} missed, {rejected} rejected{left_out}{messages}, {}{}, {seconds:.1} s",
         units::count(written.frames, "frame"),
-        units::bytes(written.bytes)
+        units::bytes(written.bytes),
+        recording::place(&paths),
     ));
     if written.removed > 0 {
         say(format_args!("{} removed to stay within the total size", units::count(written.removed.into(), "old file")));
@@ -299,12 +302,18 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
                 })
             })
             .collect();
+        let gone = status.forgotten;
         let summary = serde_json::json!({
             "seconds": seconds, "frames": written.frames, "missed": missed, "rejected": rejected,
-            "taken": taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
+            "taken": sums.taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes,
-            "skipped": skipped, "control": written.control, "syncs": written.syncs, "snapshots": written.snapshots,
-            "file": output.display().to_string(), "sleeps": status.sleeps, "regions": regions,
+            "skipped": sums.skipped, "control": written.control, "syncs": written.syncs, "snapshots": written.snapshots,
+            "control_dropped": written.control_dropped, "file": paths.first(), "paths": paths,
+            "sleeps": status.sleeps, "looks": status.looks, "regions": regions,
+            "forgotten": {
+                "regions": gone.regions, "frames": gone.taken, "missed": gone.missed, "rejected": gone.rejected,
+                "skipped": gone.skipped, "bytes": gone.bytes, "control": gone.control,
+            },
         });
         json::print("record", summary)?;
     }
@@ -320,16 +329,43 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         let why = first.trouble.as_deref().unwrap_or("not there");
         bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
     }
-    if written.frames == 0 && (!keeps || taken == 0) {
+    if written.frames == 0 && (!keeps || sums.taken == 0) {
         bail!("no frame was recorded; see whether the servers publish");
     }
     match (missed, rejected) {
+        (0, 0) if written.control_dropped > 0 => Err(recording::dropped(written.control_dropped)),
         (0, 0) => Ok(()),
         (missed, 0) => Err(exit::incomplete(format!("{} missed; {HELP}", units::were(missed, "frame")))),
         (missed, rejected) => {
             let words = format!("{} missed, {rejected} rejected as damaged; {HELP}", units::were(missed, "frame"));
             Err(exit::incomplete(words))
         }
+    }
+}
+
+/// Over all regions, also those that are not listed any more.
+#[derive(Clone, Copy)]
+struct Sums {
+    taken: u64,
+    missed: u64,
+    rejected: u64,
+    skipped: u64,
+    control: u64,
+}
+
+impl Sums {
+    fn of(status: &RecorderStatus) -> Self {
+        let f = &status.forgotten;
+        let (taken, missed) = (f.taken, f.missed);
+        let mut sums = Self { taken, missed, rejected: f.rejected, skipped: f.skipped, control: f.control };
+        for r in &status.regions {
+            sums.taken += r.taken;
+            sums.missed = sums.missed.saturating_add(r.missed);
+            sums.rejected += r.rejected;
+            sums.skipped += r.skipped;
+            sums.control += r.control;
+        }
+        sums
     }
 }
 
@@ -391,8 +427,7 @@ struct Rate {
 impl Rate {
     fn line(&mut self, s: &RecorderStatus) -> String {
         let now = Instant::now();
-        let frames: u64 = s.regions.iter().map(|r| r.taken).sum();
-        let missed: u64 = s.regions.iter().fold(0, |n, r| n.saturating_add(r.missed));
+        let Sums { taken: frames, missed, .. } = Sums::of(s);
         self.seen.push_back((now, frames, s.written.bytes));
         while self.seen.len() > 20 {
             self.seen.pop_front();
@@ -400,11 +435,12 @@ impl Rate {
         let (t, f, b) = self.seen.front().copied().unwrap_or((now, frames, s.written.bytes));
         let dt = now.duration_since(t).as_secs_f64().max(1e-3);
         let open = s.regions.iter().filter(|r| r.open).count();
-        let name =
-            s.regions.iter().find(|r| !r.open).map(|r| format!(", waiting for `{}`", r.region)).unwrap_or_default();
+        // What a pattern has found and is gone is not waited for.
+        let wanted = || s.regions.iter().filter(|r| !r.rests);
+        let name = wanted().find(|r| !r.open).map(|r| format!(", waiting for `{}`", r.region)).unwrap_or_default();
         format!(
             "{open}/{}, {}, {:.1}/s, {}/s, backlog {} {}, missed {missed}, {}{name}",
-            units::count(s.regions.len() as u64, "region"),
+            units::count(wanted().count() as u64, "region"),
             units::count(frames, "frame"),
             (frames - f) as f64 / dt,
             units::bytes(((s.written.bytes.saturating_sub(b)) as f64 / dt) as u64),

@@ -79,10 +79,15 @@ fn region(what: &str, f: &Facts, out: &mut impl Write) -> std::io::Result<()> {
         Ok(dir) => {
             writeln!(out, "\nstreams: {}", dir.streams.len())?;
             for s in &dir.streams {
-                let extra = if s.extra.is_empty() { String::new() } else { format!(", {} bytes extra", s.extra.len()) };
+                let extra = if s.extra.is_empty() {
+                    String::new()
+                } else {
+                    format!(", {} extra", units::count(s.extra.len() as u64, "byte"))
+                };
                 let (ty, name) = (values::type_text(s), s.name_lossy());
                 let name = safe(&name);
-                writeln!(out, "  {:>5} {name} {ty}, {} bytes per element{extra}", s.id, s.bytes_per_elem)?;
+                let bytes = units::count(s.bytes_per_elem.into(), "byte");
+                writeln!(out, "  {:>5} {name} {ty}, {bytes} per element{extra}", s.id)?;
                 for problem in look::problems(s) {
                     writeln!(out, "        note: {problem}")?;
                 }
@@ -160,12 +165,12 @@ fn latest(f: &FrameFact, out: &mut impl Write) -> std::io::Result<()> {
     const SHOWN: usize = 8;
     writeln!(
         out,
-        "\nlatest frame {}{}: sim_time {}, {} bytes, {} records, checksum {}",
+        "\nlatest frame {}{}: sim_time {}, {}, {}, checksum {}",
         f.id,
         ago(f.age_ns),
         f.sim_time,
-        f.bytes,
-        f.tlvs,
+        units::count(f.bytes.into(), "byte"),
+        units::count(f.tlvs.into(), "record"),
         checksum_word(f.checksum)
     )?;
     if f.acquired_ns.is_some() {

@@ -50,11 +50,97 @@ fn regions_are_found_by_names_globs_and_expressions() {
         &["hz", "re:("],
         &["record", "re:("],
         &["record", "x", "--exclude", "re:["],
+        &["wait", "re:("],
+        &["play", "x", "--region", "re:("],
+        &["rec", "x", "-o", "y", "--region", "re:("],
+        &["view", "x", "--region", "re:("],
     ] {
         let o = run(args);
         assert_eq!(o.status.code(), Some(2), "{args:?}");
         assert!(words(&o).contains("is not a pattern of names"), "{args:?}: {}", words(&o));
     }
+}
+
+#[test]
+fn regions_of_recordings_are_chosen_by_patterns_too() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("chosen");
+    let prefix = unique("chosen");
+    let name = |tag: &str| common::Name(format!("{}-{tag}", &*prefix));
+    let all = [name("left"), name("right"), name("lidar")];
+    let serve = all.each_ref().map(|n| serve(n, &["--slots", "64"]));
+    let (file, part) = (folder.path("a.mcap"), folder.path("b.mcap"));
+    let o = run(&["record", &format!("{}-*", &*prefix), "-o", &file, "--ring", "--seconds", "0.3"]);
+    assert!(common::was_read(&o), "{}", words(&o));
+    drop(serve);
+    let regions = |file: &str| -> Vec<String> {
+        let info = &lines(&run(&["info", file, "--json"]))[0];
+        let names = info["regions"].as_array().unwrap().iter().map(|r| r["region"].as_str().unwrap().to_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    assert_eq!(regions(&file), [&*all[0], &*all[2], &*all[1]]);
+    for (pattern, wanted) in [
+        (format!("{}-*t", &*prefix), vec![&*all[0], &*all[1]]),
+        (format!("re:{}-l.*", &*prefix), vec![&*all[0], &*all[2]]),
+        (format!("/{}-l?dar", &*prefix), vec![&*all[2]]),
+    ] {
+        let o = run(&["rec", &file, "-o", &part, "--region", &pattern, "--overwrite"]);
+        assert!(o.status.success() && regions(&part) == wanted, "{pattern}: {}", words(&o));
+        let o = run(&["play", &file, "--region", &pattern, "--rate", "max", "--lossless", "--json"]);
+        assert!(o.status.success(), "{pattern}: {}", words(&o));
+        assert_eq!(lines(&o)[0]["segments"], wanted.len(), "{pattern}");
+    }
+    // For what shows one region one has to match.
+    let (csv, one, two) = (folder.path("a.csv"), format!("{}-li*", &*prefix), format!("{}-l*", &*prefix));
+    let export = |region: &str| run(&["rec", &file, "-o", &csv, "--stream", "42", "--region", region, "--overwrite"]);
+    let view = |region: &str| run(&["view", &file, "--region", region, "--once"]);
+    assert!(export(&one).status.success() && view(&one).status.success());
+    for o in [export(&two), view(&two)] {
+        assert!(o.status.code() == Some(1) && words(&o).contains("choose it by --region: "), "{}", words(&o));
+    }
+    for args in [
+        &["play", &file, "--region", "no such*"][..],
+        &["play", &file, "--region", "no such*", "--control"],
+        &["rec", &file, "-o", &part, "--overwrite", "--region", "no such*"],
+        &["view", &file, "--region", "no such*", "--once"],
+    ] {
+        let o = run(args);
+        assert!(o.status.code() == Some(1) && words(&o).contains("`no such*`"), "{args:?}: {}", words(&o));
+    }
+}
+
+#[test]
+fn one_of_a_pattern_is_waited_for() {
+    if cannot_run() {
+        return;
+    }
+    let prefix = unique("await");
+    let name = |tag: &str| common::Name(format!("{}-{tag}", &*prefix));
+    let (one, two, pattern) = (name("1"), name("2"), format!("{}-?", &*prefix));
+    let o = run(&["wait", &pattern, "--timeout", "20ms"]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(words(&o).contains("matches no region after 20"), "{}", words(&o));
+    let waiting = common::Running::start(common::shmx(&["wait", &pattern, "--frames", "1", "--json"]));
+    let first = serve(&one, &[]);
+    let v = &lines(&waiting.output())[0];
+    assert_eq!((&v["regions"][0], &v["found"][0], &v["state"]), (&(*pattern).into(), &(*one).into(), &"there".into()));
+    // One with too little is no hindrance.
+    let empty = shmx::Server::builder(&*two).create().unwrap();
+    let o = run(&["wait", &pattern, "--frames", "1", "--timeout", "20s", "--json"]);
+    assert_eq!(lines(&o)[0]["found"], serde_json::json!([&*one]));
+    let o = run(&["wait", &pattern, "--readers", "1", "--timeout", "20ms"]);
+    assert!(words(&o).contains("has too few readers"), "{}", words(&o));
+    // Gone are all or none.
+    drop(first);
+    let o = run(&["wait", &pattern, "--gone", "--timeout", "20ms"]);
+    assert!(o.status.code() == Some(1) && words(&o).contains("still has a server"), "{}", words(&o));
+    drop(empty);
+    let o = run(&["wait", &pattern, "--gone", "--timeout", "20s"]);
+    assert!(o.status.success(), "{}", words(&o));
 }
 
 #[test]
@@ -77,6 +163,21 @@ fn one_is_not_said_as_many() {
         let o = run(args);
         assert!(common::was_read(&o) && words(&o).contains(says), "{args:?}: {}", words(&o));
     }
+    let bytes = unique("bytes");
+    let (a, b) = (shmx::Stream::<u8>::new(1, "a"), shmx::Stream::<u64>::new(2, "b"));
+    let mut server = shmx::Server::builder(&*bytes).stream(a, 2).stream(b, 1).create().unwrap();
+    for n in 1..=2_u8 {
+        let mut frame = server.begin_frame().unwrap();
+        frame.append_stream(a, &[n, n][..n.into()]).unwrap();
+        frame.publish_frame(0.0).unwrap();
+    }
+    let report = text(&run(&["inspect", &bytes, "--once"]));
+    assert!(report.contains(", 1 byte per element") && report.contains(", 8 bytes per element"), "{report}");
+    assert!(report.contains(", 1 record, "), "{report}");
+    let (two, array) = (folder.path("c.mcap"), folder.path("c.npy"));
+    assert!(common::was_read(&run(&["record", &bytes, "-o", &two, "--ring", "--frames", "2"])));
+    let o = run(&["rec", &two, "-o", &array, "--stream", "a"]);
+    assert!(words(&o).contains("frame 2 has 2 elements and those before have 1"), "{}", words(&o));
     let info = text(&run(&["info", &file]));
     assert!(info.contains(": 1 frame\n") && !info.contains("1 frames"), "{info}");
 }

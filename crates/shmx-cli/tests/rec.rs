@@ -73,6 +73,55 @@ fn patterns_all_and_exceptions_choose_regions() {
     assert_eq!(run(&["record", "-o", &nothing]).status.code(), Some(2), "neither a name nor --all");
 }
 
+/// Another process may cut a region short at any time, which ends who has it open.
+#[test]
+fn what_is_not_recorded_is_not_opened() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("others");
+    let (name, other) = (unique("wanted"), unique("unwanted"));
+    let _serve = [serve(&name, &[]), serve(&other, &[])];
+    let (file, pattern) = (folder.path("a.mcap"), format!("{}*", &*name));
+    let record = Running::start(shmx(&["record", &pattern, "-o", &file, "--flush", "10ms"]));
+    until(|| !lines(&run(&["info", &file, "--json"])).is_empty());
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", record.child.id())).unwrap();
+    common::signal(&record.child, "INT");
+    assert!(was_read(&record.output()));
+    assert!(maps.contains(&*name) && !maps.contains(&*other), "{maps}");
+}
+
+/// Numbered files have other names than the one that was given, and the oldest may be gone.
+#[test]
+fn the_files_that_there_are_are_named() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("paths");
+    let name = unique("paths");
+    let _serve = serve(&name, &["--slots", "64"]);
+    let record = |more: &[&str]| {
+        let file = folder.path("r.mcap");
+        let o = run(&[&["record", &name, "-o", &file, "--frames", "60", "--overwrite", "--json"], more].concat());
+        assert!(was_read(&o), "{}", words(&o));
+        let v = lines(&o)[0].clone();
+        let paths: Vec<String> = v["paths"].as_array().unwrap().iter().map(|p| p.as_str().unwrap().into()).collect();
+        assert!(paths.iter().all(|p| std::path::Path::new(p).exists()), "{v}");
+        assert_eq!(
+            (&v["file"], paths.len() as u64),
+            (&v["paths"][0], v["files"].as_u64().unwrap() - v["removed"].as_u64().unwrap())
+        );
+        assert!(words(&o).contains(&format!("`{}`", paths[0])), "{}", words(&o));
+        (v, paths)
+    };
+    assert_eq!(record(&[]).1, [folder.path("r.mcap")]);
+    // Each frame begins a file.
+    let (v, paths) = record(&["--rotate-every", "1us"]);
+    assert_eq!((v["files"].as_u64(), &paths[0]), (Some(60), &folder.path("r-0001.mcap")));
+    let (v, paths) = record(&["--rotate-every", "1us", "--keep-size", "100K"]);
+    assert!(v["removed"].as_u64() > Some(0) && paths[0] > folder.path("r-0001.mcap"), "{v}");
+}
+
 #[test]
 fn recordings_are_cut_merged_converted_and_recovered() {
     if cannot_run() {
@@ -280,6 +329,35 @@ fn a_steered_run_is_steered_again() {
     }
     let o = run(&["play", &file, "--control", "--loop"]);
     assert_eq!(o.status.code(), Some(2));
+}
+
+#[test]
+fn one_message_is_not_said_as_many() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("single");
+    let (name, file) = (unique("single"), folder.path("a.mcap"));
+    let mut server = Server::builder(&*name).stream(Stream::<u64>::new(1, "t"), 1).create().unwrap();
+    let record = Running::start(shmx(&["record", &name, "-o", &file, "--control", "--flush", "10ms"]));
+    let mut frame = server.begin_frame().unwrap();
+    frame.append_stream(1, &[1_u64]).unwrap();
+    frame.publish_frame(0.0).unwrap();
+    let info = || lines(&run(&["info", &file, "--json"])).first().map(|v| v["regions"][0].clone()).unwrap_or_default();
+    until(|| info()["frames_read"] == 1);
+    let client = shmx::Client::open(&name).unwrap();
+    client.control_send(shmx::abi::TLV_CONTROL_USER, &[]).unwrap();
+    server.poll_control(100);
+    drop(client);
+    until(|| info()["control"] == 1);
+    common::signal(&record.child, "INT");
+    assert!(words(&record.output()).contains(", 1 control message, "));
+    // It comes after the frame, and long after it at this rate.
+    let mut play = Running::start(shmx(&["play", &file, "--control", "--rate", "0.0001"]));
+    assert!(play.line().ends_with("as 1 reader, 1 message"));
+    common::signal(&play.child, "INT");
+    let said = words(&play.output());
+    assert!(said.contains("0 of 1 message was sent"), "{said}");
 }
 
 #[test]

@@ -6,8 +6,9 @@ mod overlap;
 use crate::error::RecordError;
 use crate::format::{RegionEvent, Segment};
 use crate::read::{Cursor, Item, Problem, Recording};
+use crate::recorder::Selection;
 use crate::writer::{Inputs, RecordWriter, RegionIndex, WriterOptions, Written};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub struct EditOptions {
     pub from: Duration,
     /// Where to end, from the first frame of all.
     pub to: Option<Duration>,
-    /// Regions to copy; all if empty.
+    /// Regions to copy, by name or pattern ([`Selection`]); all if empty.
     pub regions: Vec<String>,
     /// The files.
     pub writer: WriterOptions,
@@ -90,26 +91,29 @@ pub fn edit(
     options: &EditOptions,
     mut progress: impl FnMut(u64) -> bool,
 ) -> Result<Edited, RecordError> {
-    let known = |wanted: &String| recordings.iter().any(|r| r.regions().contains(wanted));
-    if let Some(wanted) = options.regions.iter().find(|r| !known(r)) {
-        let mut has: Vec<&str> = recordings.iter().flat_map(Recording::regions).map(String::as_str).collect();
-        has.sort_unstable();
-        has.dedup();
-        let has = has.join(", ");
-        return Err(RecordError::Options(format!("no recording has the region `{wanted}`; they have: {has}")));
-    }
+    let mut all: Vec<String> = recordings.iter().flat_map(Recording::regions).cloned().collect();
+    all.sort_unstable();
+    all.dedup();
+    let chosen: HashSet<&str> = match Selection::choose(&options.regions, &all) {
+        Ok(chosen) => chosen.into_iter().collect(),
+        Err(wanted) => {
+            let has = all.join(", ");
+            return Err(RecordError::Options(format!("no recording has the region `{wanted}`; they have: {has}")));
+        }
+    };
+    let recordings = Recording::join(recordings);
     let first = recordings.iter().filter_map(|r| Some(r.times()?.0)).min().unwrap_or(0);
     let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
     let window = (at(options.from), options.to.map_or(u64::MAX, at));
     let mode = recordings.iter().filter_map(Recording::mode).reduce(|a, b| a & b);
     let mut cursors: Vec<Cursor> = recordings.into_iter().map(Cursor::new).collect();
-    overlap::check(&mut cursors, |region| options.is_chosen(region), window, &mut progress)?;
+    overlap::check(&mut cursors, |region| chosen.contains(region), window, &mut progress)?;
     let mut inputs: Vec<Input> = cursors.into_iter().map(|cursor| Input { cursor, next: None, time: 0 }).collect();
     let mut read = Inputs::default();
     inputs.iter().for_each(|i| i.cursor.recording().note_files(&mut read));
     let writer = RecordWriter::create_beside(path, options.writer.clone(), read)?;
     let whole = options.from.is_zero() && options.to.is_none();
-    let mut copy = Copy { writer, regions: HashMap::new(), options, window, whole, left_out: 0 };
+    let mut copy = Copy { writer, regions: HashMap::new(), chosen, window, whole, left_out: 0 };
     copy.writer.restrict(mode.unwrap_or(0o600))?;
     inputs.iter_mut().for_each(Input::go_on);
     let mut copied = 0;
@@ -127,12 +131,6 @@ pub fn edit(
     let (written, files) = copy.writer.finish_files()?;
     let problems = inputs.iter().flat_map(|i| i.cursor.recording().problems()).cloned().collect();
     Ok(Edited { written, files, left_out, problems })
-}
-
-impl EditOptions {
-    fn is_chosen(&self, region: &str) -> bool {
-        self.regions.is_empty() || self.regions.iter().any(|r| r == region)
-    }
 }
 
 /// A segment of an input: the input, and its number there.
@@ -159,7 +157,7 @@ struct Late {
 struct Copy<'a> {
     writer: RecordWriter,
     regions: HashMap<String, Place>,
-    options: &'a EditOptions,
+    chosen: HashSet<&'a str>,
     window: (u64, u64),
     /// Nothing is cut off, so that the counts stay true.
     whole: bool,
@@ -174,7 +172,7 @@ impl Copy<'_> {
             Item::Frame(frame) => from.regions().get(frame.region).map_or("", String::as_str),
             Item::Event(event) => event.region(),
         };
-        if !self.options.is_chosen(region) {
+        if !self.chosen.contains(region) {
             return Ok(false);
         }
         if !self.regions.contains_key(region) {

@@ -54,7 +54,9 @@ pub use format::{Counts, EndReason, FrameHead, RecordedControl, RegionEvent, Seg
 pub use play::{Next, PlayOptions, PlayStats, Played, Player};
 pub use read::{Cursor, Item, Place, Problem, RecordedFrame, Recording, RegionState, SegmentSummary};
 pub use rebuild::{Again, Put, PutError, Rebuilt};
-pub use recorder::{Every, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection};
+pub use recorder::{
+    Every, Forgotten, Recorder, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus, Selection,
+};
 pub use topic::{MessageOf, ValuesTopic, ViewTopic};
 pub use views::ImageInfo;
 pub use writer::{Compression, RecordWriter, RegionIndex, Sync, WriterOptions, Written};

@@ -2,6 +2,7 @@
 
 mod live;
 mod options;
+mod part;
 
 pub use options::{Next, PlayOptions, PlayStats, Played};
 
@@ -57,6 +58,8 @@ impl std::fmt::Debug for Player {
 
 /// How often control messages are thrown away and dead readers are cleared.
 const ATTEND_EVERY: Duration = Duration::from_millis(100);
+/// How long a part takes that is to be repeated and is one moment of the recording: nothing else says it.
+const MOMENT: Duration = Duration::from_millis(100);
 /// Readers without a lock are reaped after this time without a sign of life.
 const STALE: Duration = Duration::from_secs(5);
 
@@ -66,8 +69,8 @@ impl Player {
     /// # Errors
     ///
     /// [`PlayError`].
-    pub fn new(recording: Recording, options: PlayOptions) -> Result<Self, PlayError> {
-        options.check(&recording)?;
+    pub fn new(recording: Recording, mut options: PlayOptions) -> Result<Self, PlayError> {
+        options.resolve(&recording)?;
         let nothing = |seconds| PlayError::Nothing { seconds };
         let (first, last) = recording.times().ok_or(nothing(0.0))?;
         let at = |d: Duration| first.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
@@ -89,10 +92,10 @@ impl Player {
             attended: Instant::now(),
             retry_at: Instant::now(),
         };
-        player.seek_to(begin)?;
-        if player.pending.is_none() {
+        if !player.has_frame() {
             return Err(nothing((last - first) as f64 / 1e9));
         }
+        player.seek_to(begin)?;
         Ok(player)
     }
 
@@ -244,8 +247,12 @@ impl Player {
     fn played(&mut self, played: Played) -> Result<Played, PlayError> {
         if self.pending.is_none() && self.options.repeat && !self.is_waiting() {
             self.stats.loops += 1;
+            let last = self.position;
             self.seek_to(self.begin)?;
             self.start();
+            if last <= self.anchor.0 && self.options.rate.is_finite() {
+                self.anchor.1 += MOMENT;
+            }
         }
         Ok(played)
     }
@@ -431,19 +438,12 @@ impl Player {
                         return Ok(());
                     }
                 },
-                Item::Frame(frame) if frame.time > self.end => {
-                    // Regions are written side by side: a frame of another one may still be in time.
-                    if frame.time > self.end.saturating_add(1_000_000_000) {
-                        return Ok(());
-                    }
+                Item::Frame(frame) if self.is_wanted(&frame) => {
+                    self.pending = Some(Pending::Frame(frame));
+                    return Ok(());
                 }
-                Item::Frame(frame) => {
-                    let region = self.cursor.recording().regions().get(frame.region);
-                    if region.is_some_and(|r| self.options.is_chosen(r)) {
-                        self.pending = Some(Pending::Frame(frame));
-                        return Ok(());
-                    }
-                }
+                Item::Frame(frame) if self.is_behind(&frame) => return Ok(()),
+                Item::Frame(_) => {}
             }
         }
         Ok(())

@@ -7,12 +7,14 @@
 //! | `recording` | what is in the files, and the frames of a chunk |
 //! | `scan` | opening: the walk over the records |
 //! | `order` | which files belong together, and in which order |
+//! | `join` | files of one recording as one row of times |
 //! | `events` | what became of regions, put between the frames |
 //! | `cursor` | moving over events and frames |
 
 mod chunk;
 mod cursor;
 mod events;
+mod join;
 mod order;
 mod problem;
 mod recording;

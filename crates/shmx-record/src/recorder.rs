@@ -3,13 +3,14 @@
 mod keep;
 mod rest;
 mod selection;
+mod source;
 mod status;
 mod take;
 mod work;
 mod write;
 
 pub use selection::Selection;
-pub use status::{Every, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
+pub use status::{Every, Forgotten, RecorderEvent, RecorderOptions, RecorderStatus, RegionStatus};
 
 use crate::error::RecordError;
 use crate::writer::{RecordWriter, RegionIndex, Written};
@@ -17,13 +18,14 @@ use keep::Keeper;
 use selection::Finder;
 use shmx::RegionEvents;
 use shmx_os::RegionName;
-use std::path::Path;
+use source::Source;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use take::{Source, take};
+use take::take;
 use work::{Ended, Shared, lock};
 use write::write;
 
@@ -35,7 +37,7 @@ use write::write;
 pub struct Recorder {
     shared: Arc<Shared>,
     taker: Option<JoinHandle<()>>,
-    writer: Option<JoinHandle<Result<Written, RecordError>>>,
+    writer: Option<JoinHandle<Result<Finished, RecordError>>>,
     events: Mutex<Receiver<RecorderEvent>>,
 }
 
@@ -52,8 +54,9 @@ impl Recorder {
         } else {
             let why =
                 |e| RecordError::Options(format!("regions cannot be found by patterns here ({e}); give their names"));
-            let events = RegionEvents::new().map_err(why)?;
-            Some(Finder::new(options.selection.clone(), events, Instant::now()))
+            let selection = options.selection.clone();
+            let events = RegionEvents::matching(move |name| selection.has(name)).map_err(why)?;
+            Some(Finder::new(events, Instant::now()))
         };
         if names.is_empty() && finder.is_none() {
             return Err(RecordError::Options("no region to record; give at least one name".into()));
@@ -75,7 +78,7 @@ impl Recorder {
             None => Some(RecordWriter::create(path, options.writer.clone())?),
         };
         let shared = Arc::new(Shared::default());
-        *lock(&shared.regions) =
+        lock(&shared.regions).each =
             seen.iter().map(|n| RegionStatus { region: n.clone(), ..RegionStatus::default() }).collect();
         let (back, free) = mpsc::channel();
         let sources: Vec<Source> = seen.iter().map(|name| Source::new(name)).collect();
@@ -105,12 +108,18 @@ impl Recorder {
     #[must_use]
     pub fn status(&self) -> RecorderStatus {
         let s = &self.shared;
+        let (regions, forgotten) = {
+            let regions = lock(&s.regions);
+            (regions.each.clone(), regions.forgotten)
+        };
         RecorderStatus {
-            regions: lock(&s.regions).clone(),
+            regions,
+            forgotten,
             backlog_frames: s.backlog_frames.load(Ordering::Relaxed),
             backlog_bytes: s.backlog_bytes.load(Ordering::Relaxed),
             memory_bytes: s.most_bytes.load(Ordering::Relaxed),
             sleeps: s.sleeps.load(Ordering::Relaxed),
+            looks: s.looks.load(Ordering::Relaxed),
             written: *lock(&s.written),
             ended: s.ended.load(Ordering::Acquire),
         }
@@ -140,11 +149,20 @@ impl Recorder {
     /// # Errors
     ///
     /// [`RecordError`]; what was written before is kept.
-    pub fn finish(mut self) -> Result<Written, RecordError> {
+    pub fn finish(self) -> Result<Written, RecordError> {
+        self.finish_files().map(|(written, _)| written)
+    }
+
+    /// The same, and which files there are of it, in order; those that were removed meanwhile are not among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recorder::finish`].
+    pub fn finish_files(mut self) -> Result<(Written, Vec<PathBuf>), RecordError> {
         self.join()
     }
 
-    fn join(&mut self) -> Result<Written, RecordError> {
+    fn join(&mut self) -> Result<Finished, RecordError> {
         self.stop();
         let taker = self.taker.take().is_none_or(|t| t.join().is_ok());
         let written =
@@ -160,6 +178,9 @@ impl Drop for Recorder {
         }
     }
 }
+
+/// What was written, and the files that it is in.
+type Finished = (Written, Vec<PathBuf>);
 
 fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RecordError> {
     std::thread::Builder::new().name(name.into()).spawn(f).map_err(|_| RecordError::Thread)

@@ -15,9 +15,7 @@ pub use options::{Compression, Sync, WriterOptions};
 
 use crate::error::RecordError;
 use crate::fields::Fields;
-use crate::format::{
-    Counts, EndReason, Identity, LIFECYCLE, RECORDING, RegionEvent, Segment, VERSION, encode_lifecycle,
-};
+use crate::format::{Counts, EndReason, Identity, LIFECYCLE, RegionEvent, Segment, encode_lifecycle};
 use crate::schema::{self, PROTOBUF, Schema};
 use crate::views::ViewChannel;
 use file::{Mcap, OpenFile, WallClock, write_error};
@@ -86,6 +84,9 @@ pub struct Written {
     pub snapshots: u64,
     /// Control messages of readers.
     pub control: u64,
+    /// Those that came before the first frame and had to be given up: what has no frame yet takes no memory without
+    /// bound ([`WriterOptions::index_bytes`]).
+    pub control_dropped: u64,
 }
 
 /// Writes one recording. Memory is bounded by a chunk and a frame.
@@ -172,6 +173,13 @@ impl RecordWriter {
         RegionIndex(self.regions.len() - 1)
     }
 
+    /// The region's place is now that of another one.
+    pub(crate) fn renew(&mut self, region: RegionIndex) -> Result<(), RecordError> {
+        self.end(region, EndReason::Stopped, 0, 0)?;
+        self.regions[region.0] = Region::default();
+        Ok(())
+    }
+
     /// What was written so far. Chunks that are not finished are not counted in the bytes.
     #[must_use]
     pub fn written(&self) -> Written {
@@ -184,48 +192,6 @@ impl RecordWriter {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|f| f.path.as_path())
-    }
-
-    fn open_file(&mut self) -> Result<(), RecordError> {
-        let number = self.written.files + 1;
-        let path = self.path_of(number);
-        // Nobody has asked for these files: they make way for others, and are known by their recording's id.
-        let unasked = !self.options.rotates() && number > 1;
-        let replace = self.options.overwrite && !unasked;
-        let create = |path| OpenFile::create(path, &self.options, self.compression, replace, &self.inputs);
-        let mut file = create(path);
-        let mut spare = number;
-        while unasked && matches!(file, Err(RecordError::Exists { .. } | RecordError::NotAFile { .. })) {
-            spare = spare.saturating_add(1);
-            file = create(self.path_of(spare));
-        }
-        let mut file = file?;
-        if let Some(mode) = self.mode {
-            file.restrict(mode)?;
-        }
-        self.file = Some(file);
-        if self.clock.step().is_some() {
-            // A file of its own may have times of its own; within one they must not jump.
-            self.clock = WallClock::now();
-            (self.step_told, self.last_log) = (0, 0);
-            self.regions.iter_mut().for_each(|r| r.last_time = 0);
-        }
-        self.written.files = number;
-        self.regions.iter_mut().for_each(|r| r.lifecycle = None);
-        let Identity { recording, file } = self.identity();
-        let about = [
-            ("version", VERSION.to_owned()),
-            ("recording", recording),
-            ("file", file.to_string()),
-            ("ticks_to_wall_ns", self.clock.offset.to_string()),
-            ("pid", std::process::id().to_string()),
-        ];
-        let metadata = about.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        self.metadata(RECORDING, metadata)?;
-        for index in 0..self.regions.len() {
-            self.announce(index, true)?;
-        }
-        Ok(())
     }
 
     /// Runs one operation of the MCAP writer; after a failure the file is cut behind its last finished chunk.
@@ -270,8 +236,9 @@ impl RecordWriter {
             (self.step_told, self.step) = (step, Some(step));
         }
         if let Some(file) = &mut self.file {
-            (file.pending, file.pending_since) = (0, None);
-            file.summary += 128 + 10 * file.channels;
+            // The index of a chunk has a place for each channel with messages there.
+            file.summary += 128 + 10 * file.channels.min(file.messages);
+            (file.pending, file.messages, file.pending_since) = (0, 0, None);
             file.good = file.state.written();
         }
         self.chunk_is_done()
@@ -366,6 +333,9 @@ impl RecordWriter {
         let result = self.with(|m| m.write_to_known_channel(&header, &message));
         self.message = message;
         result?;
+        if let Some(file) = &mut self.file {
+            file.messages += 1;
+        }
         self.flush()
     }
 
@@ -378,6 +348,7 @@ impl RecordWriter {
         if self.regions[region.0].open.is_some() {
             self.end(region, EndReason::Replaced, 0, 0)?;
         }
+        self.rotate_if_crowded()?;
         let r = &mut self.regions[region.0];
         r.segments += 1;
         let number = r.segments;

@@ -6,8 +6,8 @@ use common::{Folder, V, publish, unique, until};
 use shmx::{Client, Frame, Hold, Server, Stream, Tap};
 use shmx_record::error::PlayError;
 use shmx_record::{
-    Cursor, Item, Next, PlayOptions, Played, Player, RecordWriter, Recorder, RecorderOptions, Recording, Segment,
-    WriterOptions,
+    Cursor, EndReason, FrameHead, Item, Next, PlayOptions, Played, Player, RecordWriter, Recorder, RecorderOptions,
+    Recording, Segment, WriterOptions,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -73,6 +73,62 @@ fn regions_are_merged_by_time() {
         let ids = frames.iter().filter(|f| f.1 == region).map(|f| f.2);
         assert_eq!(ids.collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>(), "each in its order");
     }
+}
+
+/// What there is to play is frames: a part without one has no length, and would be repeated without a pause.
+#[test]
+fn a_part_without_a_frame_is_refused_and_one_of_one_moment_is_repeated_at_a_pace() {
+    let folder = Folder::new("part");
+    let path = folder.file("a.mcap");
+    let mut writer = RecordWriter::create(&path, WriterOptions::default()).unwrap();
+    let [short, long] = [(); 2].map(|()| writer.add_region());
+    let (names, mut ticks) = ([unique("short"), unique("long")], shmx_os::clock::ticks());
+    let mut payload = Vec::new();
+    for (region, name) in [short, long].into_iter().zip(&names) {
+        let mut server = Server::builder(name).stream(V, 1).create().unwrap();
+        publish(&mut server, 1);
+        let mut tap = Tap::open(name).unwrap();
+        payload = tap.try_next().unwrap().unwrap().payload().to_vec();
+        let directory = tap.directory().unwrap().bytes.clone();
+        writer.begin(region, Segment::of(&tap, 1), &directory).unwrap();
+    }
+    for (frame_id, region) in [(1, short), (1, long), (2, long), (3, long)] {
+        ticks += 1_000_000;
+        let head = FrameHead { frame_id, taken_ticks: ticks, tlv_count: 1, ..FrameHead::default() };
+        writer.raw_frame(region, &head, &payload).unwrap();
+        if frame_id == 2 {
+            writer.end(short, EndReason::Closed, 0, 0).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let of = |name: &str, from: u64, to: u64| {
+        let mut options = options();
+        (options.regions, options.repeat) = (vec![name.to_owned()], true);
+        (options.from, options.to) = (Duration::from_millis(from), Some(Duration::from_millis(to)));
+        Player::new(Recording::open(&[&path]).unwrap(), options)
+    };
+    for (from, to) in [(1, 3), (2, 2), (3, 3)] {
+        let refused = of(&names[0], from, to).err();
+        assert!(matches!(refused, Some(PlayError::Nothing { .. })), "{from} to {to}: {refused:?}");
+    }
+    let mut player = of(&names[0], 0, 3).unwrap();
+    player.start();
+    for round in 1..=3 {
+        let before = Instant::now();
+        // The frame, and the end of its region.
+        while player.stats().loops < round {
+            assert!(matches!(player.step().unwrap(), Played::Frame | Played::Region));
+        }
+        assert_eq!(player.stats().published, round);
+        let Next::Due(at) = player.next() else { panic!("it is repeated") };
+        assert!(at >= before + Duration::from_millis(100), "not at once");
+    }
+    // What has a length has a pace of its own.
+    let mut player = of(&names[1], 1, 2).unwrap();
+    player.start();
+    assert!(player.step_frame().unwrap() && player.step_frame().unwrap());
+    let Next::Due(at) = player.next() else { panic!("it is repeated") };
+    assert!(player.stats().loops == 1 && at <= Instant::now());
 }
 
 /// When a frame is due is when it was published, at any speed; a player that ignored time would fail here.

@@ -43,6 +43,85 @@ fn regions_are_found_by_patterns_now_and_later() {
     assert_eq!(Recording::open(&[&path]).unwrap().regions(), [name("cam-1"), name("cam-2")]);
 }
 
+/// By counts: what is gone is not looked for, has no part of the backlog, and takes no place in memory for ever.
+#[test]
+#[cfg(not(target_os = "macos"))]
+fn regions_that_are_gone_cost_nothing_until_they_come_again() {
+    let folder = Folder::new("gone");
+    let prefix = unique("gone");
+    let name = |n: usize| format!("{prefix}-{n}");
+    let mut options = RecorderOptions::default();
+    options.selection.patterns = vec![format!("{prefix}-*")];
+    let recorder = Recorder::start(&[] as &[&str], &folder.file("a.mcap"), options).unwrap();
+    let once = |n: usize| {
+        let mut server = server(&name(n));
+        publish(&mut server, n as u64);
+        server
+    };
+    let mut all: Vec<Server> = (0..30).map(once).collect();
+    until("all are recorded", || recorder.status().regions.iter().filter(|r| r.taken == 1).count() == 30);
+    // One stays.
+    let mut stays = all.pop().unwrap();
+    drop(all);
+    until("all others rest", || recorder.status().regions.iter().filter(|r| r.rests).count() == 29);
+    let (before, looks) = (recorder.status().sleeps, recorder.status().looks);
+    until("it goes on for a while", || recorder.status().sleeps >= before + 100);
+    assert_eq!(recorder.status().looks, looks, "nothing is looked for");
+    publish(&mut stays, 2);
+    until("the one that stays goes on", || taken(&recorder, &name(29)) == 2);
+    // One comes again, with all that it publishes.
+    let mut again = once(3);
+    publish(&mut again, 4);
+    until("it is recorded", || taken(&recorder, &name(3)) == 3);
+    let of = recorder.status().regions.iter().find(|r| r.region == name(3)).cloned().unwrap();
+    assert_eq!((of.segments, of.missed, of.rests, of.open), (2, 0, false, true));
+    assert_eq!(recorder.finish().unwrap().frames, 33);
+    let recording = Recording::open(&[&folder.file("a.mcap")]).unwrap();
+    assert_eq!((recording.segments().len(), recording.problems()), (31, &[][..]));
+}
+
+/// Far more names than a recorder lists.
+#[test]
+#[cfg(not(target_os = "macos"))]
+fn names_without_end_take_memory_for_some_of_them_only() {
+    let folder = Folder::new("names");
+    let prefix = unique("names");
+    for snapshot in [None, Some(Duration::from_secs(600))] {
+        let path = folder.file(if snapshot.is_some() { "kept.mcap" } else { "a.mcap" });
+        let mut options = RecorderOptions::default();
+        options.selection.patterns = vec![format!("{prefix}-*")];
+        options.snapshot = snapshot;
+        let recorder = Recorder::start(&[] as &[&str], &path, options).unwrap();
+        let total = 1200;
+        for n in 1..=total / 100 {
+            let once = |k: u64| {
+                let name = format!("{prefix}-{n}-{k}");
+                let mut server = Server::builder(name).slots(2).frame_bytes(64).stream(V, 1).create().unwrap();
+                publish(&mut server, n);
+                server
+            };
+            let all: Vec<Server> = (0..100).map(once).collect();
+            until("all are recorded", || {
+                let s = recorder.status();
+                s.forgotten.taken + s.regions.iter().map(|r| r.taken).sum::<u64>() == 100 * n
+            });
+            drop(all);
+            until("all are seen to be gone", || recorder.status().regions.iter().all(|r| !r.open));
+        }
+        let status = recorder.status();
+        assert_eq!((status.regions.len(), status.forgotten.regions), (1000, 200));
+        assert_eq!(status.forgotten.taken, 200);
+        recorder.snapshot();
+        let written = recorder.finish().unwrap();
+        assert_eq!(written.frames, total);
+        let path = if snapshot.is_some() { folder.file("kept-0001.mcap") } else { path };
+        let recording = Recording::open(&[&path]).unwrap();
+        let names: std::collections::HashSet<_> = recording.regions().iter().collect();
+        assert_eq!((names.len() as u64, recording.segments().len() as u64), (total, total));
+        assert_eq!(frames(&path).len() as u64, total);
+    }
+}
+
 #[test]
 fn some_of_the_frames_are_recorded_if_that_is_wanted() {
     let folder = Folder::new("every");

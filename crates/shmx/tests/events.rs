@@ -61,6 +61,23 @@ fn one_that_is_there_already_is_told_first_and_others_are_not() {
     assert!(all.iter().any(|e| e.name == other && e.change == RegionChange::Appeared));
 }
 
+/// What another process may cut short at any time is not touched without need.
+#[test]
+fn only_what_is_wanted_is_opened() {
+    let (name, other) = (unique("wanted"), unique("unwanted"));
+    let (_a, _b) = (server(&name), server(&other));
+    let mapped = |name: &str| {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|l| l.ends_with(&format!("/{name}"))).count()
+    };
+    let before = [mapped(&name), mapped(&other)];
+    let start = name.clone();
+    let mut events = RegionEvents::matching(move |name| name.starts_with(&start)).unwrap();
+    assert_eq!(events.next(LIMIT).unwrap().unwrap().name, name);
+    assert_eq!(events.next(Duration::ZERO).unwrap(), None);
+    assert_eq!([mapped(&name), mapped(&other)], [before[0] + 1, before[1]]);
+}
+
 /// One process after the other, each within the time that looking takes: what was told is what there is at the end.
 #[test]
 fn quick_successors_end_in_what_is_there() {

@@ -92,6 +92,10 @@ pub enum Event {
     },
 }
 
+fn frames(n: u64) -> String {
+    format!("{n} frame{}", if n == 1 { "" } else { "s" })
+}
+
 /// What other hosts wrote is made harmless for terminals.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,15 +104,15 @@ impl fmt::Display for Event {
             Self::Withdrawn { region } => format!("offers `{region}` no more"),
             Self::Sending { region, host } => format!("sends `{region}` to {host}"),
             Self::Sent { region, host, reason, counts } => {
-                format!("sends `{region}` to {host} no more: {reason}; {} frames sent", counts.sent)
+                format!("sends `{region}` to {host} no more: {reason}; {} sent", frames(counts.sent))
             }
             Self::Making { mirror } => format!("makes `{mirror}`"),
             Self::Begun { mirror, host, region } => format!("`{mirror}` mirrors `{region}` of {host}"),
             Self::Silent { mirror, reason } => format!("`{mirror}` has lost its origin: {reason}"),
             Self::Back { mirror } => format!("`{mirror}` has its origin again"),
             Self::Over { mirror, reason, counts: c } => {
-                let (published, missed, rejected) = (c.published, c.missed, c.rejected);
-                format!("`{mirror}` has ended: {reason}; {published} frames, {missed} missed, {rejected} rejected")
+                let (published, missed, rejected) = (frames(c.published), c.missed, c.rejected);
+                format!("`{mirror}` has ended: {reason}; {published}, {missed} missed, {rejected} rejected")
             }
             Self::Refused { host, region, text } => format!("{host} refuses `{region}`: {text}"),
             Self::Trouble { about, what } => format!("{about}: {what}"),

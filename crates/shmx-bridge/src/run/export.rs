@@ -107,7 +107,9 @@ impl Exporter {
         let (mut looked, mut pulsed) = (Instant::now(), Instant::now());
         while !shared.stopped() {
             if events.is_none() && !shared.options.export.is_empty() {
-                match RegionEvents::new() {
+                // What may not leave is not opened: another process may cut it short at any time.
+                let rules = Arc::clone(shared);
+                match RegionEvents::matching(move |name| rules.options.terms_of(name).is_some()) {
                     Ok(new) => events = Some(new),
                     Err(e) => shared.trouble("regions", e),
                 }

@@ -2,6 +2,7 @@
 
 use crate::args::parse;
 use crate::args::region::{Checksum, Made};
+use crate::names;
 use crate::recording::Files;
 use clap::Args;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub(crate) struct Play {
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(super) to: Option<Duration>,
     /// Replay only this region; may be repeated. Without it, all regions.
-    #[arg(long = "region", value_name = "NAME")]
+    #[arg(long = "region", value_name = "NAME|PATTERN", value_parser = names::pattern)]
     pub(super) regions: Vec<String>,
     /// Put this before each region's name, so that the replay does not take the name of the original.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]

@@ -29,15 +29,13 @@ struct Sender {
 
 /// The messages of programs, each with its region, in the order in which they were seen.
 fn messages(a: &Play, recording: &Recording) -> anyhow::Result<Vec<(String, RecordedControl)>> {
-    let known = |r: &&String| !recording.regions().contains(r);
-    if let Some(wanted) = a.regions.iter().chain(a.names.iter().map(|(old, _)| old)).find(known) {
-        let has = recording.regions().join(", ");
-        bail!("the recording has no region `{}`; it has: {}", safe(wanted), safe(&has));
+    let chosen = recording::choose(recording, &a.regions)?;
+    if let Some((wanted, _)) = a.names.iter().find(|(old, _)| !recording.regions().contains(old)) {
+        return Err(recording::no_region(recording, wanted));
     }
-    let chosen = |r: &&String| a.regions.is_empty() || a.regions.contains(r);
     let mut all = Vec::new();
-    for region in recording.regions().iter().filter(chosen) {
-        all.extend(recording.control(region).into_iter().map(|m| (region.clone(), m)));
+    for region in chosen {
+        all.extend(recording.control(region).into_iter().map(|m| (region.to_owned(), m)));
     }
     // What clients send by themselves they send by themselves again.
     let own = [CONTROL_HELLO, CONTROL_HEARTBEAT, CONTROL_BYE];
@@ -82,7 +80,8 @@ pub(super) fn run(a: &Play) -> anyhow::Result<()> {
         let Some(sender) = senders.iter().find(|s| s.region == *region && s.reader == reader) else { continue };
         let due = start + Duration::from_nanos(m.time.saturating_sub(begin)).div_f64(a.rate.max(1e-9));
         if !stop::sleep_until(due) || !send(sender, m)? {
-            return Err(exit::interrupted(&format!("{sent} of {} messages were sent", all.len())));
+            let all = units::were(all.len() as u64, "message");
+            return Err(exit::interrupted(&format!("{sent} of {all} sent")));
         }
         late = late.max(due.elapsed());
         sent += 1;

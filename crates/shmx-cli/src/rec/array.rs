@@ -1,6 +1,7 @@
 //! A stream as arrays of NumPy: one in an NPY file, or with ids and times in an NPZ file.
 
 use super::select::Chosen;
+use crate::units;
 use anyhow::{Context, bail};
 use crc32fast::Hasher;
 use shmx::ElementType;
@@ -72,7 +73,8 @@ impl Found {
             let first = *elements.get_or_insert(n);
             if n != first {
                 let id = at.frame_id;
-                bail!("frame {id} has {n} elements and those before have {first}; an array needs one size: use .csv");
+                let n = units::count(n, "element");
+                bail!("frame {id} has {n} and those before have {first}; an array needs one size: use .csv");
             }
             found.ids.push(at.frame_id);
             found.times.push(at.time);

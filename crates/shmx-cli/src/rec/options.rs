@@ -1,6 +1,7 @@
 //! The options of `shmx rec`.
 
 use crate::args::parse;
+use crate::names;
 use crate::record::Compress;
 use crate::recording::Files;
 use crate::target;
@@ -102,7 +103,7 @@ pub(crate) struct Rec {
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) to: Option<Duration>,
     /// Copy only this region; may be repeated. Without it, all regions.
-    #[arg(long = "region", value_name = "NAME")]
+    #[arg(long = "region", value_name = "NAME|PATTERN", value_parser = names::pattern)]
     pub(crate) regions: Vec<String>,
     /// The stream to export, given by name or number.
     #[arg(long, value_name = "NAME")]

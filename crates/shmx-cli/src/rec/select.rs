@@ -4,10 +4,11 @@ use super::options::Rec;
 use crate::escape::safe;
 use crate::exit;
 use crate::progress::Progress;
+use crate::recording;
 use crate::stop;
 use crate::units;
 use crate::values::type_text;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use shmx::abi::frame::Streams;
 use shmx::{ElementType, StreamInfo};
 use shmx_record::{Cursor, ImageInfo, Item, RecordedFrame, SegmentSummary};
@@ -65,13 +66,7 @@ impl Chosen {
     pub(super) fn of(a: &Rec, stream: &str, cursor: &mut Cursor) -> anyhow::Result<Self> {
         let recording = cursor.recording();
         let names = recording.regions().to_vec();
-        let region = match a.regions.as_slice() {
-            [] if names.len() == 1 => 0,
-            [one] => names.iter().position(|n| n == one).with_context(|| {
-                format!("the recording has no region `{}`; it has: {}", safe(one), safe(&names.join(", ")))
-            })?,
-            _ => bail!("a stream of one region is exported; choose it by --region: {}", safe(&names.join(", "))),
-        };
+        let region = recording::one(recording, &a.regions)?;
         let mut segments = recording.segments();
         segments.retain(|s| s.segment.region == names[region]);
         let named = |s: &&StreamInfo| s.name_lossy() == stream || stream.parse() == Ok(s.id);

@@ -300,6 +300,19 @@ impl RegionEvent {
         }
     }
 
+    /// Its times are later by this many nanoseconds.
+    pub(crate) fn shift(&mut self, by: i64) {
+        let later = |t: &mut u64| *t = t.saturating_add_signed(by);
+        match self {
+            Self::Begin { time, .. } | Self::End { time, .. } => later(time),
+            Self::Directory { .. } => {}
+            Self::Control { time, messages, .. } => {
+                later(time);
+                messages.iter_mut().for_each(|m| later(&mut m.time));
+            }
+        }
+    }
+
     /// When it was recorded, if it says so.
     pub(crate) const fn time(&self) -> Option<u64> {
         match self {

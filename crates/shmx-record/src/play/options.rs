@@ -2,6 +2,7 @@
 
 use crate::error::PlayError;
 use crate::read::Recording;
+use crate::recorder::Selection;
 use shmx::Checksum;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub struct PlayOptions {
     pub from: Duration,
     /// Where to end, from the beginning of the recording.
     pub to: Option<Duration>,
-    /// Regions to replay; all if empty.
+    /// Regions to replay, by name or pattern ([`Selection`](crate::Selection)); all if empty.
     pub regions: Vec<String>,
     /// Other names for regions: as recorded, and as replayed.
     pub names: Vec<(String, String)>,
@@ -73,12 +74,17 @@ impl PlayOptions {
         self.regions.is_empty() || self.regions.iter().any(|r| r == region)
     }
 
-    /// Whether all that is named is in the recording, and each region has a name of its own.
-    pub(super) fn check(&self, recording: &Recording) -> Result<(), PlayError> {
-        let regions = self.regions.iter().chain(self.names.iter().map(|(recorded, _)| recorded));
-        if let Some(wanted) = regions.into_iter().find(|r| !recording.regions().contains(r)) {
-            let has = recording.regions().join(", ");
-            return Err(PlayError::NoSuchRegion { wanted: wanted.clone(), has });
+    /// Names the regions that are to be replayed. Checks whether all that is named is in the recording, and each region
+    /// has a name of its own.
+    pub(super) fn resolve(&mut self, recording: &Recording) -> Result<(), PlayError> {
+        let known = recording.regions();
+        let missing = |wanted: &str| PlayError::NoSuchRegion { wanted: wanted.to_owned(), has: known.join(", ") };
+        if !self.regions.is_empty() {
+            let chosen = Selection::choose(&self.regions, known).map_err(missing)?;
+            self.regions = chosen.into_iter().map(str::to_owned).collect();
+        }
+        if let Some((wanted, _)) = self.names.iter().find(|(recorded, _)| !known.contains(recorded)) {
+            return Err(missing(wanted));
         }
         if let Some((region, _)) = self.names.iter().find(|(recorded, _)| !self.is_chosen(recorded)) {
             return Err(PlayError::NotChosen { region: region.clone() });

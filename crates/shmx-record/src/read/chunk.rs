@@ -24,6 +24,16 @@ pub(super) struct ChunkRef {
     pub(super) across: Vec<ChunkRef>,
 }
 
+impl ChunkRef {
+    /// Its times are later by this.
+    pub(super) fn shift(&mut self, by: i64) {
+        let later = |t: u64| t.saturating_add_signed(by);
+        (self.start, self.end) = (later(self.start), later(self.end));
+        // The last piece has no end.
+        self.window = self.window.map(|(from, to)| (later(from), if to == u64::MAX { to } else { later(to) }));
+    }
+}
+
 pub(super) fn le16(b: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(*b.get(at..)?.first_chunk()?))
 }

@@ -3,7 +3,7 @@
 use super::chunk::{ChunkRef, OP_LEN, le16, le64, record_at, unpack};
 use super::problem::Problem;
 use crate::format::{
-    CARRIES, Counts, EndReason, FRAMES, FrameHead, LIFECYCLE, Payload, RecordedControl, RegionEvent, Segment,
+    CARRIES, Counts, EndReason, FRAMES, FrameHead, Identity, LIFECYCLE, Payload, RecordedControl, RegionEvent, Segment,
     carried_frame, decode_lifecycle, parse_directory,
 };
 use crate::writer::Inputs;
@@ -78,6 +78,10 @@ pub struct Recording {
 #[derive(Debug)]
 pub(super) struct RecordedFile {
     pub(super) path: PathBuf,
+    /// Which recording it is of, and where in it.
+    pub(super) identity: Option<Identity>,
+    /// What its times are later by than it says, nanoseconds.
+    pub(super) shift: i64,
     pub(super) reader: BufReader<File>,
     /// Regions by the channels of their whole frames.
     pub(super) channels: HashMap<u16, usize>,
@@ -279,6 +283,7 @@ impl Recording {
     fn frames(&mut self, file: usize, bytes: Arc<Vec<u8>>) -> Unpacked {
         let (mut frames, mut events) = (Vec::new(), Vec::new());
         let mut at = 0_usize;
+        let shift = self.files[file].shift;
         while at < bytes.len() {
             let Some((opcode, range)) = record_at(&bytes, at) else {
                 return (frames, events, Some("half a record".into()));
@@ -291,10 +296,12 @@ impl Recording {
                     let (Some(channel), Some(log), Some(time)) = (le16(body, 0), le64(body, 6), le64(body, 14)) else {
                         return (frames, events, Some("a message without a head".into()));
                     };
+                    let [log, time] = [log, time].map(|t| t.saturating_add_signed(shift));
                     if self.files[file].lifecycles.contains(&channel) {
                         let facts = body.get(22..).and_then(decode_lifecycle);
                         match facts.as_ref().map(RegionEvent::from_map) {
-                            Some(Ok(event)) => {
+                            Some(Ok(mut event)) => {
+                                event.shift(shift);
                                 self.region_index(event.region());
                                 events.push((log, event));
                             }

@@ -5,7 +5,7 @@ use super::order;
 use super::problem::Problem;
 use super::recording::{Entry, RecordedFile, Recording};
 use crate::error::OpenRecordingError;
-use crate::format::{READ, RECORDING, REGION, RegionEvent};
+use crate::format::{Identity, READ, RECORDING, REGION, RegionEvent};
 use mcap::records::{Record, op};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -60,6 +60,8 @@ impl Recording {
         let index = self.files.len();
         self.files.push(RecordedFile {
             path: path.to_owned(),
+            identity: None,
+            shift: 0,
             reader,
             channels: HashMap::new(),
             carriers: HashMap::new(),
@@ -88,6 +90,7 @@ impl Recording {
         if !scan.known {
             return Err(OpenRecordingError::Foreign { path: path.to_owned(), profile: scan.profile });
         }
+        self.carry_on(index, first);
         Ok(())
     }
 }
@@ -257,6 +260,7 @@ impl Scan<'_> {
             Ok(Record::Header(h)) => self.profile = h.profile,
             Ok(Record::Channel(_)) => rec.learn_channel(self.file, body),
             Ok(Record::Metadata(m)) if m.name == RECORDING => {
+                rec.files[self.file].identity = Identity::of(&m.metadata);
                 end.version = Some(m.metadata.get("version").cloned().unwrap_or_default());
             }
             Ok(Record::Metadata(m)) if m.name == REGION => match RegionEvent::from_map(&m.metadata) {
@@ -302,6 +306,8 @@ mod tests {
             let (lifecycles, known) = (HashSet::new(), HashSet::new());
             let file = RecordedFile {
                 path: path.clone(),
+                identity: None,
+                shift: 0,
                 reader,
                 channels,
                 carriers: HashMap::new(),

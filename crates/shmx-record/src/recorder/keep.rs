@@ -43,6 +43,7 @@ pub(super) struct Keeper {
     /// In the name of the file tried last.
     number: u32,
     written: Written,
+    files: Vec<PathBuf>,
 }
 
 impl Keeper {
@@ -65,6 +66,7 @@ impl Keeper {
             bytes: 0,
             number: 0,
             written: Written::default(),
+            files: Vec::new(),
         };
         names.iter().for_each(|n| keeper.add(n.clone()));
         Ok(keeper)
@@ -81,7 +83,7 @@ impl Keeper {
         back: &mpsc::Sender<usize>,
         shared: &Shared,
         tell: &mpsc::Sender<RecorderEvent>,
-    ) -> Result<Written, RecordError> {
+    ) -> Result<(Written, Vec<PathBuf>), RecordError> {
         loop {
             match todo.recv_timeout(LOOK) {
                 Ok(Work::Snapshot) => {
@@ -95,7 +97,7 @@ impl Keeper {
                     self.forget();
                 }
                 Err(RecvTimeoutError::Timeout) => self.forget(),
-                Err(RecvTimeoutError::Disconnected) => return Ok(self.written),
+                Err(RecvTimeoutError::Disconnected) => return Ok((self.written, self.files)),
             }
         }
     }
@@ -103,6 +105,11 @@ impl Keeper {
     fn take(&mut self, work: Work, back: &mpsc::Sender<usize>, shared: &Shared, tell: &mpsc::Sender<RecorderEvent>) {
         match &work {
             Work::Add(name) => return self.add(name.clone()),
+            Work::Rename { region, name } => {
+                let r = &mut self.regions[*region];
+                r.name.clone_from(name);
+                (r.segment, r.counts) = (0, Counts::default());
+            }
             Work::Begin { region, .. } => {
                 let r = &mut self.regions[*region];
                 (r.segment, r.counts) = (r.segment + 1, Counts::default());
@@ -146,7 +153,7 @@ impl Keeper {
                 }
                 Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
                 Some(Work::End { region, .. }) => self.regions[region].standing = None,
-                Some(Work::Add(_) | Work::Control { .. } | Work::Snapshot) | None => {}
+                Some(Work::Add(_) | Work::Rename { .. } | Work::Control { .. } | Work::Snapshot) | None => {}
             }
         }
     }
@@ -194,17 +201,19 @@ impl Keeper {
                     writer.end(indices[*region], *reason, *missed, *rejected)?;
                 }
                 Work::Control { region, seen, lost } => writer.control(indices[*region], seen, *lost)?,
+                Work::Rename { region, .. } => writer.renew(indices[*region])?,
                 Work::Add(_) | Work::Snapshot => {}
             }
         }
         writer.set_ticks(clock::ticks());
-        let one = writer.finish()?;
+        let (one, files) = writer.finish_files()?;
+        self.files.extend(files);
         self.written.frames += one.frames;
         self.written.messages += one.messages;
         self.written.unviewed += one.unviewed;
         self.written.bytes += one.bytes;
         self.written.kept_bytes += one.bytes;
-        self.written.files += 1;
+        self.written.files += one.files;
         self.written.snapshots += 1;
         let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
         Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })

@@ -19,17 +19,6 @@ pub(super) enum Next {
     Asleep(Duration),
 }
 
-impl Next {
-    /// Not later than after this time.
-    pub(super) fn within(self, time: Duration) -> Self {
-        match self {
-            Self::Poll(t) => Self::Poll(t.min(time)),
-            Self::Asleep(t) => Self::Asleep(t.min(time)),
-            soon => soon,
-        }
-    }
-}
-
 /// How long it rests without a region.
 const QUIET: Duration = Duration::from_millis(5);
 /// How soon memory that the writer gives back is looked for.

@@ -55,6 +55,40 @@ impl Selection {
         Ok(())
     }
 
+    /// Those of `all` that are given, by name or pattern, in the order of `all`; all of them if nothing is given.
+    ///
+    /// ```
+    /// # use shmx_record::Selection;
+    /// let all = ["camera", "lidar", "lidar-raw"].map(String::from);
+    /// assert_eq!(Selection::choose(&["lidar*".into()], &all), Ok(vec!["lidar", "lidar-raw"]));
+    /// assert_eq!(Selection::choose(&["camera".into(), "re:r.*".into()], &all), Err("re:r.*"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first one given that is none of them and matches none.
+    pub fn choose<'a, 'b>(given: &'b [String], all: &'a [String]) -> Result<Vec<&'a str>, &'b str> {
+        let mut chosen = vec![given.is_empty(); all.len()];
+        for text in given {
+            // One that has such a name is meant by it.
+            let name = text.trim_start_matches('/');
+            let is = |n: &String| n == name;
+            let known = all.iter().any(is);
+            let pattern = Self { patterns: vec![text.clone()], except: Vec::new() };
+            let matching: Vec<usize> = all
+                .iter()
+                .enumerate()
+                .filter(|(_, n)| if known { is(n) } else { pattern.has(n) })
+                .map(|(i, _)| i)
+                .collect();
+            if matching.is_empty() {
+                return Err(text);
+            }
+            matching.into_iter().for_each(|i| chosen[i] = true);
+        }
+        Ok(all.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(n, _)| n.as_str()).collect())
+    }
+
     /// Whether this is a pattern, and not the name of one region.
     #[must_use]
     pub fn is_pattern(text: &str) -> bool {
@@ -103,7 +137,6 @@ fn wildcard(pattern: &str, name: &str) -> bool {
 
 /// Finds the regions of a selection as they come.
 pub(super) struct Finder {
-    selection: Selection,
     events: RegionEvents,
     next: Instant,
 }
@@ -112,8 +145,8 @@ pub(super) struct Finder {
 const EVERY: Duration = Duration::from_millis(20);
 
 impl Finder {
-    pub(super) const fn new(selection: Selection, events: RegionEvents, now: Instant) -> Self {
-        Self { selection, events, next: now }
+    pub(super) const fn new(events: RegionEvents, now: Instant) -> Self {
+        Self { events, next: now }
     }
 
     /// Names that have come since the last look, known ones among them.
@@ -123,8 +156,7 @@ impl Finder {
             return found;
         }
         while let Ok(Some(event)) = self.events.next(Duration::ZERO) {
-            let there = matches!(event.change, RegionChange::Appeared | RegionChange::Replaced);
-            if there && self.selection.has(&event.name) {
+            if matches!(event.change, RegionChange::Appeared | RegionChange::Replaced) {
                 found.push(event.name);
             }
         }

@@ -138,6 +138,41 @@ pub struct RegionStatus {
     pub bytes: u64,
     /// What is in the way of recording it, while it is not open.
     pub trouble: Option<String>,
+    /// A pattern has found it and it is gone for some seconds: it is not looked for until it comes again.
+    pub rests: bool,
+}
+
+/// Sums over regions that patterns have found, that are gone, and that are not listed any more: a recorder lists about
+/// a thousand, those that are open among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// Regions; one that came again counts again.
+    pub regions: u64,
+    /// Frames taken.
+    pub taken: u64,
+    /// Frames missed.
+    pub missed: u64,
+    /// Frames rejected.
+    pub rejected: u64,
+    /// Frames left out on purpose.
+    pub skipped: u64,
+    /// Messages of readers that were seen.
+    pub control: u64,
+    /// Bytes of payloads taken.
+    pub bytes: u64,
+}
+
+impl Forgotten {
+    pub(super) const fn add(&mut self, region: &RegionStatus) {
+        self.regions += 1;
+        self.taken += region.taken;
+        self.missed = self.missed.saturating_add(region.missed);
+        self.rejected += region.rejected;
+        self.skipped += region.skipped;
+        self.control += region.control;
+        self.bytes += region.bytes;
+    }
 }
 
 /// The recorder at one moment.
@@ -145,6 +180,8 @@ pub struct RegionStatus {
 pub struct RecorderStatus {
     /// Each region.
     pub regions: Vec<RegionStatus>,
+    /// Those that are not among them any more.
+    pub forgotten: Forgotten,
     /// Frames taken and not written yet.
     pub backlog_frames: u64,
     /// Their bytes.
@@ -154,6 +191,8 @@ pub struct RecorderStatus {
     /// How often the thread that takes frames has slept: few where servers ring always
     /// ([`shmx::ServerBuilder::ring_always`]), several hundred a second where it has to poll.
     pub sleeps: u64,
+    /// How often a region was looked for that was not open.
+    pub looks: u64,
     /// What was written.
     pub written: Written,
     /// Whether it has ended, by itself or by an error; see [`crate::Recorder::finish`].

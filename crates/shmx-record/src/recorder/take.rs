@@ -2,53 +2,17 @@
 
 use super::rest::{Bells, Next, dry};
 use super::selection::Finder;
+use super::source::{self, Following, Source, most_held, share};
 use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
 use shmx::abi::extension::PublishTime;
 use shmx::error::{OpenError, ReadError};
-use shmx::{ControlTap, Frame, OwnedFrame, SeenControl, SeenControls, Start, Tap, Verify};
+use shmx::{Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
-
-/// One region to follow.
-pub(super) struct Source {
-    name: String,
-    tap: Option<Tap>,
-    /// Its server rings for the recorder, too.
-    rings: bool,
-    /// Session seen last, so that what a dead server has left is not recorded twice.
-    last_session: Option<u64>,
-    /// Whether the region was looked for and not there: what it publishes before it is opened is then missed.
-    waited: bool,
-    segment: u32,
-    missed_at_open: u64,
-    /// Frames missed of the open region, as the frames taken tell it.
-    told_missed: u64,
-    rejected: u64,
-    /// Frames taken and not written.
-    held: u64,
-    /// Frames that came since the last one recorded, and when that was published.
-    passed: u64,
-    recorded: Option<u64>,
-    next_look: Instant,
-    /// The producer was seen to be gone; frames that it left may still be taken.
-    ended: Option<EndReason>,
-    last_trouble: String,
-    control: Option<Following>,
-}
-
-/// The control rings of an open region.
-struct Following {
-    tap: ControlTap,
-    next: Instant,
-    /// What was seen and not handed on, and since when.
-    seen: Vec<SeenControl>,
-    lost: u64,
-    since: Instant,
-}
 
 /// How often control rings are looked at.
 const CONTROL_EVERY: Duration = Duration::from_millis(20);
@@ -63,38 +27,8 @@ const TROUBLE_EVERY: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the frames that are in the rings when the recorder is stopped, or asked for a snapshot, may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
-/// Frames taken and not written of all regions together, at most.
-const MOST_FRAMES: u64 = 4000;
 /// Frames taken of one region before the next has its turn.
 const TURN: usize = 16;
-
-impl Source {
-    pub(super) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            tap: None,
-            rings: false,
-            last_session: None,
-            waited: false,
-            segment: 0,
-            missed_at_open: 0,
-            told_missed: 0,
-            rejected: 0,
-            held: 0,
-            passed: 0,
-            recorded: None,
-            next_look: Instant::now(),
-            ended: None,
-            last_trouble: String::new(),
-            control: None,
-        }
-    }
-}
-
-/// Frames of up to `cap` bytes that may wait to be written, of a region with this share of the backlog.
-fn most_held((bytes, frames): (u64, u64), cap: u64) -> u64 {
-    (bytes / cap.max(1)).clamp(2, frames)
-}
 
 /// When a frame was published, by the wire clock; when it was taken if nobody knows.
 fn published(time: Option<PublishTime>) -> u64 {
@@ -172,17 +106,13 @@ pub(super) fn take(
     let mut snapshot: Option<Round> = None;
     let mut first = true;
     loop {
-        for name in finder.as_mut().map(Finder::look).unwrap_or_default() {
-            if !sources.iter().any(|s| s.name == name) {
-                // Of one that has just come, all there is; of those that were there before, as with names.
-                sources.push(Source { waited: !first, ..Source::new(&name) });
-                lock(&shared.regions).push(RegionStatus { region: name.clone(), ..RegionStatus::default() });
-                let _ = work.send(Work::Add(name));
-            }
+        // A round knows the regions by their places.
+        if last_round.is_none() && snapshot.is_none() {
+            let names = finder.as_mut().map(Finder::look).unwrap_or_default();
+            names.into_iter().for_each(|name| t.found(&mut sources, name, first));
+            first = false;
         }
-        first = false;
-        let regions = (sources.len() as u64).max(1);
-        t.share = (options.backlog_bytes / regions, (MOST_FRAMES / regions).max(2));
+        t.share = share(&sources, options.backlog_bytes);
         if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
             last_round = Some(Round::begin(&sources));
         }
@@ -194,7 +124,7 @@ pub(super) fn take(
             sources[region].held -= 1;
         }
         next.clear();
-        for (i, source) in sources.iter_mut().enumerate() {
+        for (i, source) in sources.iter_mut().enumerate().filter(|(_, s)| !s.rests) {
             next.push(t.turn(i, source, last_round.is_some()));
         }
         // Behind the frames in the queue.
@@ -207,13 +137,10 @@ pub(super) fn take(
         if last_round.as_ref().is_some_and(|round| round.is_over(&sources)) {
             break;
         }
-        if options.until_gone && !sources.is_empty() && sources.iter().all(|s| s.segment > 0 && s.tap.is_none()) {
+        if options.until_gone && !sources.is_empty() && sources.iter().all(Source::is_over) {
             break;
         }
-        if let Some(finder) = &finder {
-            let pause = finder.pause();
-            next.iter_mut().for_each(|n| *n = n.within(pause));
-        }
+        next.extend(finder.as_ref().map(|finder| Next::Asleep(finder.pause())));
         if let Some(region) = t.bells.rest(&next, free, shared) {
             sources[region].held -= 1;
         }
@@ -232,15 +159,44 @@ impl Taker<'_> {
     }
 
     fn status(&self, i: usize, f: impl FnOnce(&mut RegionStatus)) {
-        if let Some(s) = lock(&self.shared.regions).get_mut(i) {
+        if let Some(s) = lock(&self.shared.regions).each.get_mut(i) {
             f(s);
+        }
+    }
+
+    /// A region that matches has come.
+    fn found(&self, sources: &mut Vec<Source>, name: String, first: bool) {
+        if let Some(i) = sources.iter().position(|s| s.name == name) {
+            if sources[i].tap.is_none() {
+                sources[i].wake();
+                self.status(i, |s| s.rests = false);
+            }
+            return;
+        }
+        // Of one that has just come, all there is; of those that were there before, as with names.
+        let source = Source { waited: !first, found: true, ..Source::new(&name) };
+        let status = RegionStatus { region: name.clone(), ..RegionStatus::default() };
+        let mut regions = lock(&self.shared.regions);
+        match source::free(sources) {
+            Some(i) => {
+                sources[i] = source;
+                regions.replace(i, status);
+                drop(regions);
+                let _ = self.work.send(Work::Rename { region: i, name });
+            }
+            None => {
+                sources.push(source);
+                regions.each.push(status);
+                drop(regions);
+                let _ = self.work.send(Work::Add(name));
+            }
         }
     }
 
     fn trouble(&self, source: &mut Source, what: String) {
         if source.last_trouble != what {
             source.last_trouble.clone_from(&what);
-            if let Some(s) = lock(&self.shared.regions).iter_mut().find(|s| s.region == source.name) {
+            if let Some(s) = lock(&self.shared.regions).each.iter_mut().find(|s| s.region == source.name) {
                 s.trouble = Some(what.clone());
             }
             let _ = self.tell.send(RecorderEvent::Trouble { region: source.name.clone(), what });
@@ -369,21 +325,30 @@ impl Taker<'_> {
         let _ = self.work.send(Work::Frame { region, frame, taken_ticks: clock::ticks() });
     }
 
+    /// The region is not there, or only what a dead server has left of it.
+    fn absent(&self, i: usize, source: &mut Source) {
+        if source.is_absent(Instant::now()) {
+            self.status(i, |s| s.rests = true);
+        }
+    }
+
     /// Opens the region if it is there and new.
     fn open(&mut self, i: usize, source: &mut Source, stop: bool) -> bool {
         if Instant::now() < source.next_look || stop {
             return false;
         }
         source.next_look = Instant::now() + OPEN_EVERY;
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
         let verify = if self.options.verify { Verify::Always } else { Verify::Never };
         let start = if source.waited || self.options.ring { Start::Oldest } else { Start::Newest };
         let mut tap = match Tap::options().verify(verify).start(start).open(&source.name) {
             Ok(tap) => tap,
             Err(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {
-                source.waited = true;
+                self.absent(i, source);
                 return false;
             }
             Err(e) => {
+                source.gone_since = None;
                 source.next_look = Instant::now() + TROUBLE_EVERY;
                 self.trouble(source, with_causes(&e));
                 return false;
@@ -391,9 +356,10 @@ impl Taker<'_> {
         };
         if source.last_session == Some(tap.session_id()) {
             source.next_look = Instant::now() + TROUBLE_EVERY;
-            source.waited = true;
+            self.absent(i, source);
             return false;
         }
+        source.gone_since = None;
         let directory = match tap.directory_changed() {
             Ok(d) => d.map(|d| d.bytes.clone()).unwrap_or_default(),
             Err(e) => {

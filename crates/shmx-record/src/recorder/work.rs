@@ -1,6 +1,6 @@
 //! What lies between the threads of a recorder.
 
-use super::status::RegionStatus;
+use super::status::{Forgotten, RegionStatus};
 use crate::format::{EndReason, Segment};
 use crate::writer::Written;
 use shmx::{OwnedFrame, SeenControl};
@@ -11,6 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) enum Work {
     /// A region more, of this name.
     Add(String),
+    /// The place of one that is gone is now that of another.
+    Rename {
+        region: usize,
+        name: String,
+    },
     Begin {
         region: usize,
         segment: Segment,
@@ -56,9 +61,26 @@ pub(super) struct Shared {
     pub(super) most_bytes: AtomicU64,
     /// How often the taking thread has gone to rest.
     pub(super) sleeps: AtomicU64,
-    pub(super) regions: Mutex<Vec<RegionStatus>>,
+    /// How often a region was looked for that was not open.
+    pub(super) looks: AtomicU64,
+    pub(super) regions: Mutex<Regions>,
     pub(super) written: Mutex<Written>,
     pub(super) ended: AtomicBool,
+}
+
+/// The regions as others see them.
+#[derive(Debug, Default)]
+pub(super) struct Regions {
+    pub(super) each: Vec<RegionStatus>,
+    pub(super) forgotten: Forgotten,
+}
+
+impl Regions {
+    /// Forgets one, but for what it adds to the sums.
+    pub(super) fn replace(&mut self, place: usize, by: RegionStatus) {
+        let Some(status) = self.each.get_mut(place) else { return };
+        self.forgotten.add(&std::mem::replace(status, by));
+    }
 }
 
 /// Tells that the writer has ended, however it did.

@@ -4,6 +4,7 @@ use super::status::RecorderEvent;
 use super::work::{Shared, Work, lock};
 use crate::error::RecordError;
 use crate::writer::{RecordWriter, RegionIndex, Written};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(super) fn write(
     shared: &Shared,
     tell: &mpsc::Sender<RecorderEvent>,
     flush_after: Duration,
-) -> Result<Written, RecordError> {
+) -> Result<(Written, Vec<PathBuf>), RecordError> {
     let mut segments = vec![0; names.len()];
     let mut handle = |work: Option<Work>| -> Result<(), RecordError> {
         match work {
@@ -26,6 +27,10 @@ pub(super) fn write(
                 indices.push(writer.add_region());
                 names.push(name);
                 segments.push(0);
+            }
+            Some(Work::Rename { region, name }) => {
+                writer.renew(indices[region])?;
+                (names[region], segments[region]) = (name, 0);
             }
             Some(Work::Begin { region, segment, directory, mode }) => {
                 writer.restrict(mode.unwrap_or(0o600))?;
@@ -70,9 +75,9 @@ pub(super) fn write(
     };
     // There is room enough for the end.
     if !matches!(result, Ok(()) | Err(RecordError::Room { .. })) {
-        return result.map(|()| Written::default());
+        return result.map(|()| (Written::default(), Vec::new()));
     }
-    let written = writer.finish()?;
+    let (written, files) = writer.finish_files()?;
     *lock(&shared.written) = written;
-    result.map(|()| written)
+    result.map(|()| (written, files))
 }

@@ -6,7 +6,7 @@ use crate::format::PROFILE;
 use crate::sink::{Sink, SinkState};
 use mcap::WriteOptions;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::BufWriter;
+use std::io::{BufWriter, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -53,6 +53,8 @@ pub(super) struct OpenFile {
     pub(super) opened: Instant,
     /// Bytes of messages in the unfinished chunk, and when it was begun.
     pub(super) pending: u64,
+    /// Messages in it.
+    pub(super) messages: u64,
     pub(super) pending_since: Option<Instant>,
     /// Length at which all chunks were finished.
     pub(super) good: u64,
@@ -60,8 +62,41 @@ pub(super) struct OpenFile {
     /// Estimated bytes of the summary that comes at the end.
     pub(super) summary: u64,
     pub(super) channels: u64,
+    /// The memory that it took when its regions were told of.
+    pub(super) begun_with: u64,
     /// Who may read it, once it is taken over.
     mode: u32,
+}
+
+/// Estimated bytes of a summary of nothing.
+const SUMMARY: u64 = 1024;
+/// The format has numbers for twice as many.
+const MOST_CHANNELS: u64 = 30_000;
+
+/// Begins a file at its front.
+fn begin(
+    file: &File,
+    held: bool,
+    options: &WriterOptions,
+    compression: Option<mcap::Compression>,
+) -> mcap::McapResult<(Mcap, Arc<SinkState>)> {
+    let mut file = file.try_clone()?;
+    file.rewind()?;
+    let (sink, state) = Sink::new(file, held);
+    let form = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
+        .compression(compression)
+        .profile(PROFILE)
+        // Chunks are finished by us, whole and in one go, and never come back to.
+        .chunk_size(None)
+        .disable_seeking(true)
+        // Chunks have checksums of their own; one more over everything costs a pass over all bytes.
+        .calculate_data_section_crc(false);
+    #[cfg(any(feature = "zstd", feature = "lz4"))]
+    let form = form.compression_level(options.level.unwrap_or(0));
+    #[cfg(feature = "zstd")]
+    let form = form.compression_threads(0);
+    let _ = options;
+    Ok((form.create(BufWriter::with_capacity(64 << 10, sink))?, state))
 }
 
 impl OpenFile {
@@ -107,35 +142,53 @@ impl OpenFile {
             file.set_len(0).map_err(fail)?;
             restrict(&file, 0o600).map_err(fail)?;
         }
-        let handle = file.try_clone().map_err(fail)?;
-        let (sink, state) = Sink::new(file, held);
-        let form = WriteOptions::library(WriteOptions::new(), concat!("shmx-record ", env!("CARGO_PKG_VERSION")))
-            .compression(compression)
-            .profile(PROFILE)
-            // Chunks are finished by us, whole and in one go, and never come back to.
-            .chunk_size(None)
-            .disable_seeking(true)
-            // Chunks have checksums of their own; one more over everything costs a pass over all bytes.
-            .calculate_data_section_crc(false);
-        #[cfg(any(feature = "zstd", feature = "lz4"))]
-        let form = form.compression_level(options.level.unwrap_or(0));
-        #[cfg(feature = "zstd")]
-        let form = form.compression_threads(0);
-        let mcap = form.create(BufWriter::with_capacity(64 << 10, sink)).map_err(|e| write_error(&path, 0, e))?;
+        let (mcap, state) = begin(&file, held, options, compression).map_err(|e| write_error(&path, 0, e))?;
         Ok(Self {
             mcap,
-            handle,
+            handle: file,
             state,
             path,
             opened: Instant::now(),
             pending: 0,
+            messages: 0,
             pending_since: None,
             good: 0,
             frames: 0,
-            summary: 1024,
+            summary: SUMMARY,
             channels: 0,
+            begun_with: 0,
             mode: 0o600,
         })
+    }
+
+    /// Begins the file anew, which has no frame yet.
+    pub(super) fn begin_again(
+        &mut self,
+        options: &WriterOptions,
+        compression: Option<mcap::Compression>,
+    ) -> Result<(), RecordError> {
+        // What is left of the old one writes nothing more.
+        self.state.fail();
+        let held = self.state.is_held();
+        let fail = |source| RecordError::Create { path: self.path.clone(), source };
+        if !held {
+            self.handle.set_len(0).map_err(fail)?;
+        }
+        (self.mcap, self.state) =
+            begin(&self.handle, held, options, compression).map_err(|e| write_error(&self.path, 0, e))?;
+        (self.pending, self.messages, self.pending_since) = (0, 0, None);
+        (self.good, self.summary, self.channels) = (0, SUMMARY, 0);
+        Ok(())
+    }
+
+    /// Bytes of memory that grow with it: its index, and all of it while it is held.
+    pub(super) fn memory(&self) -> u64 {
+        self.summary + if self.state.is_held() { self.state.written() } else { 0 }
+    }
+
+    /// Whether its index is larger than it may be, or it has nearly as many channels as a file can have.
+    pub(super) fn is_crowded(&self, most: u64) -> bool {
+        self.channels > MOST_CHANNELS || self.memory() > most.max(self.begun_with.saturating_mul(2))
     }
 
     /// Sets who may read it.

@@ -67,7 +67,8 @@ pub struct WriterOptions {
     /// Begin a new file when one has this many bytes.
     pub rotate_bytes: Option<u64>,
     /// Begin a new file when the index that is kept in memory for the end of one has this many bytes, about. It bounds
-    /// the memory of recordings that last for days. Default 32 MiB: some 40 hours with ten channels.
+    /// the memory of recordings that last for days. Default 32 MiB: some 40 hours with ten channels. The same bounds what
+    /// is kept of a time before the first frame.
     pub index_bytes: u64,
     /// Begin a new file when one is this old.
     pub rotate_after: Option<Duration>,

@@ -23,6 +23,7 @@ impl RecordWriter {
         if let Some(file) = &mut self.file {
             // Record head, message head, and its place in the index.
             file.pending += data.len() as u64 + 47;
+            file.messages += 1;
             file.pending_since.get_or_insert_with(Instant::now);
         }
         Ok(())

@@ -6,6 +6,7 @@ use super::state::ServerState;
 use crate::error::ServerEnd;
 use shmx_os::{NameChanges, NameWatch, NameWatchKind, OsError};
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -59,8 +60,7 @@ pub struct RegionEvent {
 #[derive(Debug)]
 pub struct RegionEvents {
     watch: NameWatch,
-    /// The names asked for; all if empty.
-    names: Vec<String>,
+    wanted: Wanted,
     /// Regions with a server that lived when they were looked at last. The mapping says how it ended, when there is
     /// nothing to open any more.
     known: HashMap<String, Box<Inspector>>,
@@ -68,6 +68,15 @@ pub struct RegionEvents {
     found: VecDeque<RegionEvent>,
     /// A look at everything is due.
     fresh: bool,
+}
+
+/// Which names are looked at.
+struct Wanted(Box<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wanted")
+    }
 }
 
 /// Longest sleep before the servers of known regions are looked at.
@@ -89,9 +98,19 @@ impl RegionEvents {
     ///
     /// As [`RegionEvents::new`].
     pub fn of(names: &[&str]) -> Result<Self, OsError> {
+        let names: Vec<String> = names.iter().map(|name| name.trim_start_matches('/').to_owned()).collect();
+        Self::matching(move |name| names.is_empty() || names.iter().any(|n| n == name))
+    }
+
+    /// Of those whose names, without leading `/`, are wanted. Others are not opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionEvents::new`].
+    pub fn matching(wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Result<Self, OsError> {
         Ok(Self {
             watch: NameWatch::new()?,
-            names: names.iter().map(|name| name.trim_start_matches('/').to_owned()).collect(),
+            wanted: Wanted(Box::new(wanted)),
             known: HashMap::new(),
             found: VecDeque::new(),
             fresh: true,
@@ -145,13 +164,13 @@ impl RegionEvents {
 
     /// Looks at the names for which `touched` says so, and notes what has changed.
     fn look(&mut self, touched: impl Fn(&str) -> bool) -> Result<(), OsError> {
-        let Self { names, known, found, .. } = self;
+        let Self { wanted, known, found, .. } = self;
         let mut tell = |name: &str, change| found.push_back(RegionEvent { name: name.to_owned(), change });
         let mut there = Vec::new();
         for object in shmx_os::list()? {
             let name = object.name.as_str();
             there.push(name.to_owned());
-            if !touched(name) || !names.is_empty() && !names.iter().any(|n| n == name) {
+            if !touched(name) || !(wanted.0)(name) {
                 continue;
             }
             // What cannot be opened has gone again, is not finished, or is nothing of ours.

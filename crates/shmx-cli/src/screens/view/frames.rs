@@ -6,7 +6,6 @@ use crate::recording;
 use crate::stop;
 use crate::units;
 use crate::values;
-use anyhow::bail;
 use shmx::abi::frame::Streams;
 use shmx::error::OpenError;
 use shmx::{Directory, Frame, ServerState, Tap};
@@ -294,26 +293,20 @@ pub(crate) struct Recorded {
     cursor: Cursor,
     points: Vec<Point>,
     places: Vec<Place>,
-    directories: HashMap<u32, Arc<Directory>>,
+    /// By number and session of each segment.
+    directories: HashMap<(u32, u64), Arc<Directory>>,
     columns: Columns,
     note: String,
 }
 
 impl Recorded {
-    pub(crate) fn open(files: &[String], region: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn open(files: &[String], region: &[String]) -> anyhow::Result<Self> {
         let recording = recording::open(files)?;
         let names = recording.regions().to_vec();
-        let index = match region {
-            Some(name) => names.iter().position(|n| n == name),
-            None if names.len() == 1 => Some(0),
-            None => bail!("the recording has several regions; choose one by --region: {}", names.join(", ")),
-        };
-        let Some(index) = index else {
-            bail!("the recording has no region `{}`; it has: {}", region.unwrap_or_default(), names.join(", "));
-        };
+        let index = recording::one(&recording, region)?;
         let mut directories = HashMap::new();
         for s in recording.segments().into_iter().filter(|s| s.segment.region == names[index]) {
-            directories.insert(s.segment.number, Arc::new(s.directory));
+            directories.insert((s.segment.number, s.segment.session_id), Arc::new(s.directory));
         }
         let line = Progress::of_bytes(recording.bytes(), "reading");
         let mut me = Self {
@@ -343,7 +336,7 @@ impl Recorded {
                 break;
             }
             let none = Directory::default();
-            let directory = me.directories.get(&f.head.segment).map_or(&none, |d| d);
+            let directory = me.directories.get(&(f.head.segment, f.head.session_id)).map_or(&none, |d| d);
             let values = me.columns.note(directory, f.payload());
             me.places.push(me.cursor.place());
             me.points.push(Point {
@@ -382,7 +375,7 @@ impl Frames for Recorded {
 
     fn full(&mut self, i: usize) -> Option<Full> {
         let frame = self.cursor.frame_at(*self.places.get(i)?)?;
-        let directory = self.directories.get(&frame.head.segment).cloned().unwrap_or_default();
+        let directory = self.directories.get(&(frame.head.segment, frame.head.session_id)).cloned().unwrap_or_default();
         Some(Full { payload: frame.payload().into(), directory })
     }
 

@@ -9,6 +9,7 @@ mod shown;
 use crate::args::parse;
 use crate::common::say;
 use crate::exit;
+use crate::names;
 use crate::recording;
 use crate::screens::graphics::{self, Bitmap, Images};
 use crate::screens::idle;
@@ -48,7 +49,7 @@ pub(crate) struct View {
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
     /// The region to show, if a recording has several.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME|PATTERN", value_parser = names::pattern)]
     region: Option<String>,
     /// How to plot it; the key m changes it. Without it, what suits the stream.
     #[arg(long, value_name = "HOW", value_enum)]
@@ -102,7 +103,7 @@ const ONCE_WAIT: Duration = Duration::from_secs(10);
 pub(crate) fn run(a: &View) -> anyhow::Result<()> {
     let files = a.source.iter().all(|s| Path::new(s).is_file());
     let mut frames: Box<dyn Frames> = if files {
-        Box::new(Recorded::open(&a.source, a.region.as_deref())?)
+        Box::new(Recorded::open(&a.source, a.region.as_slice())?)
     } else {
         let [name] = a.source.as_slice() else { bail!("give one region, or files; not all of these are files") };
         if is_path(name) {
