@@ -35,6 +35,10 @@ pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
 
 fn copy(a: &Rec) -> anyhow::Result<()> {
     let recordings: Vec<Recording> = a.files.files.iter().map(|f| recording::open(&[f])).collect::<Result<_, _>>()?;
+    for other in Recording::left_over(&a.files.files) {
+        let other = other.display();
+        say(format_args!("{other} is of another recording than the first file of its name, and is merged with it"));
+    }
     let mut options = EditOptions::default();
     options.from = a.from;
     options.to = a.to;
