@@ -188,7 +188,7 @@ fn files_left_over_from_another_recording_are_named() {
     for (args, code) in [
         (&["info", before, now][..], 1),
         (&["play", now, before, "--prefix", &prefix, "--rate", "max"], 1),
-        (&["rec", now, before, "-o", &table, "--stream", "42"], 1),
+        (&["rec", now, before, "-o", &table, "--stream", "42"], 3),
         // What is to be merged is merged, whatever it is called.
         (&["rec", now, before, "-o", &copy], 0),
     ] {
@@ -227,14 +227,14 @@ fn a_file_that_shrinks_while_it_is_read_is_no_death() {
         (&file, &["info", &file]),
         (&file, &["play", &file, "--prefix", &prefix, "--rate", "max"]),
         (&file, &["view", &file, "--once"]),
-        (&file, &["rec", &file, "-o", &copy, "--overwrite"]),
+        (&file, &["rec", &file, "-o", &copy, "--overwrite", "--no-views"]),
         (&file, &["rec", &file, "-o", &table, "--stream", "1", "--overwrite"]),
     ] {
         let bytes = std::fs::read(path).unwrap();
-        for round in 0..8 {
+        for round in 0..5 {
             let reader = Running::start(shmx(args));
             // At some place of its way.
-            std::thread::sleep(std::time::Duration::from_millis(round * 3));
+            std::thread::sleep(std::time::Duration::from_millis(round * 5));
             std::fs::OpenOptions::new().write(true).truncate(true).open(path).unwrap();
             let o = reader.output();
             assert!(o.status.code().is_some(), "{args:?}: {:?}: {}", o.status, words(&o));
