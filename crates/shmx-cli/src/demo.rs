@@ -74,6 +74,10 @@ impl Part {
         Ok(Self { what, child })
     }
 
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     fn ended_by(&mut self, until: Instant) -> anyhow::Result<bool> {
         loop {
             if self.child.try_wait()?.is_some() {
@@ -151,15 +155,22 @@ pub(crate) fn run(a: &Demo) -> anyhow::Result<()> {
     if !a.json {
         writeln!(out, "region `{name}`: a producer at {hz} Hz, a fast and a slow consumer, {secs} s")?;
     }
-    let producer = Part::start("producer", &arg(&serve))?;
+    let mut producer = Part::start("producer", &arg(&serve))?;
     let mut consumers = [Part::start("fast consumer", &arg(&fast))?, Part::start("slow consumer", &arg(&slow))?];
 
     let progress = Progress::of_time(a.seconds, "at work");
     let half = Instant::now() + a.seconds / 2;
-    while Instant::now() < half && stop::sleep_until(half.min(Instant::now() + common::SLICE)) {
+    while Instant::now() < half && !producer.has_ended() && stop::sleep_until(half.min(Instant::now() + common::SLICE))
+    {
         progress.tick();
     }
-    let seen = look(&name);
+    let seen = look(&name, &mut producer);
+    // One that could not begin says why; the consumers would only miss it. A signal comes to all of them.
+    if producer.has_ended() && stop::sleep_until(Instant::now() + common::SLICE) {
+        drop(progress);
+        producer.report()?;
+        bail!("the producer ended before its time");
+    }
     let until = half + a.seconds / 2 + OPEN_WAIT + GRACE;
     while Instant::now() < half + a.seconds / 2 && stop::sleep_until(Instant::now() + common::SLICE) {
         progress.tick();
@@ -232,12 +243,12 @@ fn verdict_of(fast: &Value, slow: &Value, torn: u64) -> anyhow::Result<()> {
 }
 
 /// A snapshot for people.
-fn look(name: &str) -> anyhow::Result<String> {
+fn look(name: &str, producer: &mut Part) -> anyhow::Result<String> {
     let until = Instant::now() + OPEN_WAIT;
     let i = loop {
         match Inspector::open(name) {
             Ok(i) => break i,
-            Err(e) if Instant::now() >= until || stop::requested() => return Err(e.into()),
+            Err(e) if Instant::now() >= until || stop::requested() || producer.has_ended() => return Err(e.into()),
             Err(_) => stop::sleep_until(Instant::now() + Duration::from_millis(5)),
         };
     };

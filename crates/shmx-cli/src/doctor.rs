@@ -139,7 +139,7 @@ fn space() -> Vec<Finding> {
             if s.nameless_objects {
                 found
                     .push(good(AREA, "regions are made without a name first: a creator that is killed leaves nothing"));
-            } else if !s.read_only {
+            } else if !s.read_only && s.objects_left != Some(0) {
                 found.push(finding(
                     AREA,
                     State::Note,

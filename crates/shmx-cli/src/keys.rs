@@ -1,5 +1,6 @@
 //! Keys from a terminal, without waiting for the Enter key.
 
+use crate::job;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal;
 use std::io::IsTerminal;
@@ -91,15 +92,8 @@ impl Drop for Keys {
     }
 }
 
-/// Whether this process's group has the terminal.
-#[cfg(unix)]
 fn in_foreground() -> bool {
-    rustix::termios::tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
-}
-
-#[cfg(not(unix))]
-fn in_foreground() -> bool {
-    true
+    job::in_foreground(std::io::stdin()) == Some(true)
 }
 
 #[cfg(unix)]

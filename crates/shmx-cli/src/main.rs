@@ -16,6 +16,7 @@ mod exit;
 mod hz;
 mod info;
 mod inspect;
+mod job;
 mod json;
 mod keys;
 mod look;

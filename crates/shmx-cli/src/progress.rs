@@ -1,17 +1,22 @@
-//! What stderr shows, if it is a terminal, of what takes longer than a second.
+//! What stderr shows of what takes longer than a second, if it is a terminal and this is no job in its background:
+//! there the lines are the shell's.
 
 use crate::common::say;
+use crate::job;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::fmt::Arguments;
 use std::time::{Duration, Instant};
 
 const QUIET: Duration = Duration::from_secs(1);
+/// How often it is asked who has the terminal.
+const ASKED: Duration = Duration::from_millis(100);
 
 pub(crate) struct Progress {
     bar: ProgressBar,
     start: Instant,
     shown: Cell<bool>,
+    asked: Cell<Option<Instant>>,
 }
 
 impl Progress {
@@ -21,7 +26,7 @@ impl Progress {
             bar.set_style(style.progress_chars("##."));
         }
         bar.set_message(what);
-        Self { bar, start: Instant::now(), shown: Cell::new(false) }
+        Self { bar, start: Instant::now(), shown: Cell::new(false), asked: Cell::default() }
     }
 
     /// For so many bytes.
@@ -46,11 +51,20 @@ impl Progress {
     }
 
     pub(crate) fn set(&self, done: u64) {
+        if self.start.elapsed() > QUIET && self.asked.get().is_none_or(|at| at.elapsed() > ASKED) {
+            self.follow(true);
+        }
         self.bar.set_position(done);
-        if !self.shown.get() && self.start.elapsed() > QUIET {
-            self.shown.set(true);
+    }
+
+    /// Shows the line, or not any longer, as whoever has the terminal changes.
+    fn follow(&self, shown: bool) {
+        self.asked.set(Some(Instant::now()));
+        let shown = shown && job::in_foreground(std::io::stderr()) != Some(false);
+        if self.shown.replace(shown) != shown {
             // Hides itself where stderr is no terminal.
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+            self.bar.set_draw_target(target);
         }
     }
 
@@ -62,12 +76,14 @@ impl Progress {
 
     /// A message above the line.
     pub(crate) fn say(&self, words: Arguments<'_>) {
+        self.follow(self.shown.get());
         self.bar.suspend(|| say(words));
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        self.follow(self.shown.get());
         self.bar.finish_and_clear();
     }
 }

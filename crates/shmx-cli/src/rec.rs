@@ -19,7 +19,7 @@ use crate::stop;
 use crate::units;
 use anyhow::bail;
 use options::Format;
-use shmx_record::{EditOptions, Recording, edit};
+use shmx_record::{EditOptions, Problem, Recording, edit};
 
 pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
     let format = a.format();
@@ -35,6 +35,10 @@ pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
 
 fn copy(a: &Rec) -> anyhow::Result<()> {
     let recordings: Vec<Recording> = a.files.files.iter().map(|f| recording::open(&[f])).collect::<Result<_, _>>()?;
+    for other in Recording::left_over(&a.files.files) {
+        let other = other.display();
+        say(format_args!("{other} is of another recording than the first file of its name, and is merged with it"));
+    }
     let mut options = EditOptions::default();
     options.from = a.from;
     options.to = a.to;
@@ -65,25 +69,30 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
         });
         json::print("rec", summary)?;
     }
-    for p in &edited.problems {
-        say(format_args!("shmx: {p}"));
-    }
+    let all_read = judge(&edited.problems);
     if stop::requested() {
         return Err(exit::interrupted("what was copied by then is kept"));
     }
     if w.frames == 0 && edited.left_out == 0 {
         bail!("there is no frame to copy between the given times");
     }
-    match (edited.problems.len(), edited.left_out) {
-        (0, 0) if w.control_dropped > 0 => Err(recording::dropped(w.control_dropped)),
-        (0, 0) => Ok(()),
-        (n, 0) => {
-            let places = units::count(n as u64, "place");
-            Err(exit::incomplete(format!("{places} could not be read; all else is copied")))
-        }
-        (_, n) => Err(exit::incomplete(format!(
+    match edited.left_out {
+        0 if edited.problems.is_empty() && w.control_dropped > 0 => Err(recording::dropped(w.control_dropped)),
+        0 => all_read,
+        n => Err(exit::incomplete(format!(
             "{} left out, as the beginning of their region could not be read; all else is copied",
             units::were(n, "frame")
         ))),
+    }
+}
+
+/// Tells what could not be read; the error makes the exit code 3.
+fn judge(problems: &[Problem]) -> anyhow::Result<()> {
+    for p in problems {
+        say(format_args!("shmx: {p}"));
+    }
+    match problems.len() as u64 {
+        0 => Ok(()),
+        n => Err(exit::incomplete(format!("{} could not be read; all else is copied", units::count(n, "place")))),
     }
 }

@@ -358,6 +358,10 @@ fn a_view_shows_what_is_there_and_nothing_else() {
     let row = screen.lines().nth(10).unwrap();
     let shades: Vec<usize> = [" .", ":-", "=+", "*#"].iter().filter_map(|two| row.find(|c| two.contains(c))).collect();
     assert!(shades.len() == 4 && row.contains("%"), "from dark to bright: {row:?}");
+    // What does not fit is cut visibly.
+    let narrow = text(&run(&["view", &name, "--once", "--stream", "seven", "--size", "40x12"]));
+    let all: Vec<&str> = narrow.lines().collect();
+    assert!([0, all.len() - 2].iter().all(|&l| all[l].ends_with('…')) && all[1].contains('…'), "{narrow}");
     let o = run(&["view", &name, "--once", "--stream", "nosuch"]);
     assert_eq!(o.status.code(), Some(1));
     assert!(words(&o).contains("no stream `nosuch`") && words(&o).contains("seven, image"), "{}", words(&o));

@@ -21,7 +21,7 @@ const ELSEWHERE: [(&str, u8, &str); 11] = [
     ("cat", 3, "tests/dialect.rs: a miss"),
     ("record", 3, "tests/dialect.rs: a recording with gaps"),
     ("play", 3, "tests/signals.rs: frames that were skipped"),
-    ("rec", 3, "tests/rec.rs: a file that is recovered"),
+    ("rec", 3, "tests/rec.rs: a file that is recovered; tests/files.rs: an export"),
     ("demo", 1, "below: an interrupt"),
 ];
 

@@ -47,7 +47,15 @@ fn what_is_no_regular_file_is_written_through_and_never_replaced() {
     let device = folder.path("null");
     let made = Command::new("mknod").args([&device, "c", "1", "3"]).status().is_ok_and(|s| s.success());
     if made && std::fs::OpenOptions::new().write(true).open(&device).is_ok() {
-        for args in [&["dump", &name, &device][..], &["view", &name, "--svg", &device]] {
+        let recording = folder.path("r.mcap");
+        assert!(common::was_read(&run(&["record", &name, "-o", &recording, "--frames", "3"])));
+        for args in [
+            &["dump", &name, &device][..],
+            &["view", &name, "--svg", &device],
+            &["rec", &recording, "--stream", "42", "--format", "csv", "-o", &device],
+            &["rec", &recording, "--stream", "42", "--format", "npy", "-o", &device],
+            &["rec", &recording, "--stream", "42", "--format", "parquet", "-o", &device],
+        ] {
             let o = run(args);
             assert!(o.status.success(), "{args:?}: {}", words(&o));
             assert!(std::fs::symlink_metadata(&device).unwrap().file_type().is_char_device(), "{args:?} replaced it");
@@ -81,6 +89,20 @@ fn copies_are_no_wider_than_their_region() {
             Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx"), &name, &dump, &file]).output().unwrap();
         assert!(common::was_read(&o), "{}", words(&o));
         assert_eq!([mode(&dump), mode(&file)], [widest; 2], "of a region of mode {region}");
+        // What is made of it is no wider either.
+        let made = ["svg", "csv", "npz", "parquet", "copy.mcap"].map(|end| folder.path(&format!("{region}.{end}")));
+        for (path, args) in made.iter().zip([
+            &["view", &file, "--svg"][..],
+            &["rec", &file, "--stream", "42", "-o"],
+            &["rec", &file, "--stream", "42", "-o"],
+            &["rec", &file, "--stream", "42", "-o"],
+            &["rec", &file, "-o"],
+        ]) {
+            let script = "umask 022; exec \"$0\" \"$@\"";
+            let o = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_shmx")]).args(args).arg(path).output();
+            let o = o.unwrap();
+            assert!(o.status.success() && mode(path) & !widest == 0, "{path}: {:o}: {}", mode(path), words(&o));
+        }
         // A file that others could read is not reused as it is.
         std::fs::write(&file, "").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
@@ -145,6 +167,37 @@ fn a_file_that_is_changed_under_the_recorder_is_told() {
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
 }
 
+/// A recording in several files, over a longer one of before: whoever gives all of them is told.
+#[test]
+fn files_left_over_from_another_recording_are_named() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("over");
+    let name = unique("over");
+    let _serve = serve(&name, &["--slots", "64"]);
+    let file = folder.path("run.mcap");
+    let files = [1, 2].map(|n| folder.path(&format!("run-{n:04}.mcap")));
+    let record = |more: &[&str]| assert!(common::was_read(&run(&[&["record", &name, "-o", &file], more].concat())));
+    record(&["--rotate-size", "1000", "--frames", "50"]);
+    assert!(files.iter().all(|f| Path::new(f).exists()));
+    record(&["--rotate-size", "1G", "--frames", "5", "--overwrite"]);
+    let [now, before] = &files;
+    let prefix = format!("{}-", &*unique("over"));
+    let (copy, table) = (folder.path("copy.mcap"), folder.path("table.csv"));
+    for (args, code) in [
+        (&["info", before, now][..], 1),
+        (&["play", now, before, "--prefix", &prefix, "--rate", "max"], 1),
+        (&["rec", now, before, "-o", &table, "--stream", "42"], 3),
+        // What is to be merged is merged, whatever it is called.
+        (&["rec", now, before, "-o", &copy], 0),
+    ] {
+        let o = run(args);
+        assert_eq!(o.status.code(), Some(code), "{args:?}: {}", words(&o));
+        assert!(words(&o).contains(before.as_str()) && words(&o).contains("another recording"), "{}", words(&o));
+    }
+}
+
 /// Files are read and not mapped: one that shrinks meanwhile gives an error, not a signal.
 #[test]
 fn a_file_that_shrinks_while_it_is_read_is_no_death() {
@@ -155,6 +208,7 @@ fn a_file_that_shrinks_while_it_is_read_is_no_death() {
     let name = unique("shrink");
     let mut server = Server::builder(&*name).slots(64).stream(Stream::<u64>::new(1, "t"), 4000).create().unwrap();
     let (dump, file) = (folder.path("a.bin"), folder.path("a.mcap"));
+    let (copy, table) = (folder.path("copy.mcap"), folder.path("table.csv"));
     let record = Running::start(shmx(&["record", &name, "-o", &file, "--flush", "5ms"]));
     let mut n = 0_u64;
     until(|| {
@@ -173,12 +227,14 @@ fn a_file_that_shrinks_while_it_is_read_is_no_death() {
         (&file, &["info", &file]),
         (&file, &["play", &file, "--prefix", &prefix, "--rate", "max"]),
         (&file, &["view", &file, "--once"]),
+        (&file, &["rec", &file, "-o", &copy, "--overwrite", "--no-views"]),
+        (&file, &["rec", &file, "-o", &table, "--stream", "1", "--overwrite"]),
     ] {
         let bytes = std::fs::read(path).unwrap();
-        for round in 0..8 {
+        for round in 0..5 {
             let reader = Running::start(shmx(args));
             // At some place of its way.
-            std::thread::sleep(std::time::Duration::from_millis(round * 3));
+            std::thread::sleep(std::time::Duration::from_millis(round * 5));
             std::fs::OpenOptions::new().write(true).truncate(true).open(path).unwrap();
             let o = reader.output();
             assert!(o.status.code().is_some(), "{args:?}: {:?}: {}", o.status, words(&o));

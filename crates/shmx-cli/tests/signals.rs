@@ -104,6 +104,31 @@ fn a_player_in_the_background_plays_and_takes_keys_in_the_foreground() {
     t.ends();
 }
 
+/// What shows how far a command is stands in lines that are the shell's while the command is in the background.
+#[test]
+fn a_recorder_in_the_background_leaves_the_terminal_alone() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("progress");
+    let name = unique("progress");
+    let _serve = serve(&name, &["--slots", "64"]);
+    let mut shell = CommandBuilder::new("bash");
+    shell.args(["--norc", "--noprofile", "-i"]);
+    let mut t = Terminal::of(shell, 120, 30, &[("PS1", "ready> ")]);
+    t.shows(&["ready> "]);
+    let record = format!("'{}' record '{}'", env!("CARGO_BIN_EXE_shmx"), &*name);
+    t.press(&format!("{record} --seconds 2 -o '{}' &\n", folder.path("a.mcap")));
+    t.shows(&["frames written"]);
+    assert!(!t.raw().contains("backlog"), "it drew over the shell");
+    t.press(&format!("{record} -o '{}'\n", folder.path("b.mcap")));
+    t.shows(&["backlog"]);
+    t.press("\x03");
+    t.shows(&["ready> "]);
+    t.press("exit\n");
+    t.ends();
+}
+
 #[test]
 fn a_limit_on_files_is_an_error_and_no_death() {
     if cannot_run() {

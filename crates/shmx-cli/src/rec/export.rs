@@ -6,7 +6,6 @@ use super::{array, images, parquet, table};
 use crate::common::say;
 use crate::escape::safe;
 use crate::json;
-use crate::recording;
 use crate::target;
 use crate::units;
 use anyhow::bail;
@@ -48,7 +47,7 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         let what = serde_json::json!({"frames": frames, "stream": stream, "file": a.output.display().to_string()});
         json::print("export", what)?;
     }
-    recording::judge(cursor.recording().problems())
+    super::judge(cursor.recording().problems())
 }
 
 /// All of it in one file.

@@ -1,6 +1,7 @@
 //! A recording: what is in its files, and the frames of its chunks.
 
 use super::chunk::{ChunkRef, OP_LEN, le16, le64, record_at, unpack};
+use super::order;
 use super::problem::Problem;
 use crate::format::{
     CARRIES, Counts, EndReason, FRAMES, FrameHead, Identity, LIFECYCLE, Payload, RecordedControl, RegionEvent, Segment,
@@ -13,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A piece of a recording, in its place.
@@ -99,6 +100,12 @@ impl Recording {
     #[must_use]
     pub fn regions(&self) -> &[String] {
         &self.regions
+    }
+
+    /// Which of these files [`Recording::open`] would leave out, as they are left over from another recording.
+    #[must_use]
+    pub fn left_over<P: AsRef<Path>>(paths: &[P]) -> Vec<PathBuf> {
+        order::in_order(paths.iter().map(AsRef::as_ref)).1
     }
 
     /// What could not be read, as far as it is known by now.

@@ -277,7 +277,10 @@ impl Screen {
             let segment = if p.segment > 1 { format!("  segment {}", p.segment) } else { String::new() };
             let text =
                 format!("{}  {state}  frame {}  sim time {}{segment}  ", self.title, p.id, units::number(p.sim_time));
-            let line = Line::from(vec![Span::styled(text, self.theme.title()), Span::from(frames.state())]);
+            let width = usize::from(head.width);
+            let text = units::cut(&text, width);
+            let state = units::cut(&frames.state(), width - text.chars().count());
+            let line = Line::from(vec![Span::styled(text, self.theme.title()), Span::from(state)]);
             f.render_widget(Paragraph::new(line), head);
         }
         let wide = middle.width >= 70;
@@ -330,6 +333,7 @@ impl Screen {
         let times = if s.info.components > 1 { format!("x{}", s.info.components) } else { String::new() };
         let elements = units::count(s.elements.into(), "element");
         let title = format!(" {} ({shape}{times}, {elements}) {} ", s.name, mode.name());
+        let title = units::cut(&title, usize::from(area.width).saturating_sub(2));
         let Some(ty) = s.ty else {
             let words = Paragraph::new("this stream has no numbers that are known").block(panel(title, self.theme));
             f.render_widget(words, area);
@@ -436,7 +440,7 @@ impl Screen {
             seconds(time(0), time(i)),
             seconds(time(0), time(n - 1))
         );
-        f.render_widget(Paragraph::new(vec![line, Line::from(what).dim()]), area);
+        f.render_widget(Paragraph::new(vec![line, Line::from(units::cut(&what, width)).dim()]), area);
     }
 }
 
