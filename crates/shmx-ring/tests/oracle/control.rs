@@ -1,5 +1,6 @@
 //! Control rings.
 
+use crate::world::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_abi::control::{PlaceError, RingGeometry};
@@ -148,7 +149,7 @@ fn every_small_ring_takes_every_length_at_every_offset() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
+    #![proptest_config(cases(800))]
 
     #[test]
     fn a_control_ring_agrees_with_a_queue(

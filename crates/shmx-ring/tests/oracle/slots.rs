@@ -1,6 +1,6 @@
 //! The slot ring, reader slots and the doorbell.
 
-use crate::world::{Ring, World, op};
+use crate::world::{Ring, World, cases, op};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_ring::reader;
@@ -149,7 +149,7 @@ fn no_free_slot_is_said_after_each_was_tried_with_counts_that_are_true() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(cases(600))]
 
     #[test]
     fn the_slot_ring_agrees_with_a_model(
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn copies_take_what_both_sides_have(words in vec(any::<u64>(), 0..6), len in 0..60_usize) {
+    fn copies_take_what_both_sides_have(words in vec(any::<u64>(), 0..40), len in 0..340_usize) {
         let cells: Vec<_> = words.iter().map(|w| AtomicU64::new(*w)).collect();
         let all: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
         let mut out = vec![0xEE; len];
