@@ -28,6 +28,9 @@ macro_rules! golden {
 
 const GOLDEN: [Golden; 5] = golden!["appended", "control_wrap", "demo", "minimal", "types"];
 
+/// More records than any of these regions has: a walk without end fails.
+const MOST: usize = 1000;
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -73,7 +76,7 @@ fn directory(entries: Directory<'_>) -> Value {
             "extra_hex": hex(e.extra),
         })
     };
-    entries.map(|e| entry(e.expect("a golden entry is well formed"))).collect()
+    entries.take(MOST).map(|e| entry(e.expect("a golden entry is well formed"))).collect()
 }
 
 fn reader(region: &RegionRef<'_>, index: u32) -> Value {
@@ -89,7 +92,8 @@ fn reader(region: &RegionRef<'_>, index: u32) -> Value {
 
 fn slot(slot: &SlotRef<'_>) -> Value {
     let stream = |s: shmx_abi::frame::StreamData<'_>| json!({"stream_id": s.stream_id, "elem_count": s.elem_count, "bytes_hex": hex(s.data)});
-    let streams: Value = slot.streams().map(|s| stream(s.expect("a golden stream is well formed"))).collect();
+    let streams: Value =
+        slot.streams().take(MOST).map(|s| stream(s.expect("a golden stream is well formed"))).collect();
     json!({
         "index": slot.index,
         "frame_id": slot.header.frame_id,
@@ -104,7 +108,7 @@ fn slot(slot: &SlotRef<'_>) -> Value {
 
 fn control(ring: Option<ControlRing<'_>>) -> Value {
     let message = |m: shmx_abi::control::ControlMessage<'_>| json!({"type": m.ty, "data_hex": hex(m.data)});
-    ring.into_iter().flatten().map(|m| message(m.expect("a golden ring is sound"))).collect()
+    ring.into_iter().flatten().take(MOST).map(|m| message(m.expect("a golden ring is sound"))).collect()
 }
 
 fn slots<'a>(region: &RegionRef<'a>) -> Vec<SlotRef<'a>> {
@@ -192,7 +196,7 @@ fn directories_encode_to_the_same_bytes_but_for_padding() {
         let mut out = used.to_vec();
         let mut entries = region.directory().unwrap();
         // One region has a record of a foreign type between its entries; the original keeps it, readers skip it.
-        for tlv in Tlvs::new(used).map(Result::unwrap).filter(|t| t.ty == TLV_STATIC_DIR) {
+        for tlv in Tlvs::new(used).take(MOST).map(Result::unwrap).filter(|t| t.ty == TLV_STATIC_DIR) {
             let entry = entries.next().unwrap().unwrap();
             let record = &mut out[tlv.offset..][..entry.encoded_len().unwrap() as usize];
             record.fill(0xEE);
@@ -217,7 +221,7 @@ fn payloads_rebuild_to_the_same_bytes() {
             let mut cursor = PayloadCursor::new();
             // The original leaves padding as it was in the slot, where ours is zero.
             let mut padding_is_zero = true;
-            for stream in slot.streams() {
+            for stream in slot.streams().take(MOST) {
                 let s = stream.unwrap();
                 let (start, end) =
                     (cursor.used() as usize + 24 + s.data.len(), cursor.used() + stream_len(s.data.len()).unwrap());
