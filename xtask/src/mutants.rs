@@ -14,8 +14,6 @@ use std::path::Path;
 use std::process::Command;
 
 const VERSION: &str = "27.1.0";
-/// Cases of each property test: what a mutant breaks shows in few.
-const CASES: &str = "64";
 /// Longest that the tests of a mutant may take, seconds: who hangs is noticed, too.
 const PATIENCE: &str = "60";
 
@@ -26,6 +24,8 @@ struct Part {
     files: &'static str,
     /// Those that take seconds. Loom and herd7 look after the orderings; see `orderings` and `litmus`.
     tests: &'static [&'static str],
+    /// Cases of each property test: what a mutant breaks shows in few, where each of them is a long one.
+    cases: &'static str,
 }
 
 const PARTS: &[Part] = &[
@@ -47,17 +47,20 @@ const PARTS: &[Part] = &[
             "--test",
             "hostile",
         ],
+        cases: "64",
     },
-    Part { package: "shmx-ring", files: "src/", tests: &["--lib", "--test", "oracle"] },
+    Part { package: "shmx-ring", files: "src/", tests: &["--lib", "--test", "oracle"], cases: "64" },
     Part {
         package: "shmx-abi",
         files: "src/hash/",
         tests: &["--lib", "--test", "golden", "--test", "hash_kernels", "--test", "property"],
+        cases: "64",
     },
     Part {
         package: "shmx-abi",
         files: "src/",
         tests: &["--lib", "--test", "golden", "--test", "oracle", "--test", "property"],
+        cases: "1500",
     },
 ];
 
@@ -105,7 +108,7 @@ pub(crate) fn run(tally: &mut Tally, only: Option<&str>, shard: Option<&str>, in
             // Of the build, too: it would build every test otherwise.
             c.args(part.tests.iter().map(|test| format!("--cargo-arg={test}"))).current_dir(&tree);
             // Nobody reads what a mutant fails on, so that it need not be a small case.
-            c.env("PROPTEST_CASES", CASES)
+            c.env("PROPTEST_CASES", part.cases)
                 .env("PROPTEST_MAX_SHRINK_ITERS", "0")
                 .env("CARGO_TARGET_DIR", place.join("build"))
                 .env("CARGO_PROFILE_DEV_DEBUG", "0");

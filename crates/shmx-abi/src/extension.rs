@@ -393,6 +393,13 @@ mod tests {
         assert_eq!(written(1024).age_ns(1024 + 400 * day), Some(400 * day / 1024 * 1024));
         assert_eq!(written(day).age_ns(day - 5000), Some(0));
         assert_eq!(written(day).age_ns(day - 5_000_000), None, "from the future");
+        // Section 3.3: up to 1000 units ahead; and what lies as far behind as ahead is behind no more.
+        let unit = 1 << 10;
+        assert_eq!(written(5000 * unit).age_ns(4000 * unit), Some(0));
+        assert_eq!(written(5000 * unit).age_ns(3999 * unit), None);
+        let half = 1 << 46;
+        assert_eq!(written(unit).age_ns(half * unit), Some((half - 1) * unit));
+        assert_eq!(written(unit).age_ns((half + 1) * unit), None);
     }
 
     #[test]

@@ -5,8 +5,9 @@
 use serde_json::{Value, json};
 use shmx_abi::control::ControlRing;
 use shmx_abi::directory::Directory;
+use shmx_abi::extension::Features;
 use shmx_abi::frame::{PayloadCursor, stream_len};
-use shmx_abi::region::{RegionRef, SlotRef};
+use shmx_abi::region::{RegionError, RegionRef, SlotRef};
 use shmx_abi::tlv::Tlvs;
 use shmx_abi::{GlobalHeader, RegionLayout, RegionParams, TLV_STATIC_DIR, hash};
 
@@ -266,4 +267,54 @@ fn hashes_match_the_vectors() {
             v["len"]
         );
     }
+}
+
+/// The demo region, with one of its words changed.
+fn changed(at: usize, word: u32) -> Vec<u8> {
+    let mut bytes = GOLDEN[2].bytes.to_vec();
+    assert_ne!(bytes[at..at + 4], word.to_ne_bytes());
+    bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn damage_is_found_where_it_is() {
+    let region = RegionRef::parse(GOLDEN[2].bytes).unwrap();
+    let newest = region.latest().unwrap().unwrap();
+    let (index, cap) = (newest.index, region.layout().frame_bytes_cap());
+    let start = region.layout().frame_slot(index).unwrap();
+    assert_eq!(region.slot_header(index), Some(newest.header));
+    assert_eq!(region.slot_header(region.layout().slots()), None);
+
+    // A byte of the payload, and of the directory.
+    let bytes = changed(start + 64 + 24, 0xDEAD_BEEF);
+    assert!(!RegionRef::parse(&bytes).unwrap().latest().unwrap().unwrap().checksum_ok());
+    let bytes = changed(region.layout().static_offset() as usize + 8, 0xDEAD_BEEF);
+    assert!(!RegionRef::parse(&bytes).unwrap().static_hash_ok());
+    let bytes = changed(56, region.layout().static_bytes_cap() + 1);
+    let damaged = RegionRef::parse(&bytes).unwrap();
+    assert!(damaged.static_bytes().is_err() && !damaged.static_hash_ok());
+
+    // A frame may be as long as there is room, and no longer.
+    let bytes = changed(start + 24, cap);
+    assert_eq!(RegionRef::parse(&bytes).unwrap().latest().unwrap().unwrap().payload.len(), cap as usize);
+    let bytes = changed(start + 24, cap + 1);
+    let oversize = RegionError::Oversize { payload_bytes: cap + 1, frame_bytes_cap: cap };
+    assert_eq!(RegionRef::parse(&bytes).unwrap().latest().err(), Some(oversize));
+}
+
+#[test]
+fn a_slot_that_is_being_written_is_refused_where_stamps_count() {
+    let mut bytes = GOLDEN[2].bytes.to_vec();
+    let region = RegionRef::parse(GOLDEN[2].bytes).unwrap();
+    let (session, index) = (region.header().session_id, region.latest().unwrap().unwrap().index);
+    let stamp = region.layout().frame_slot(index).unwrap() + 56;
+    let latest = |bytes: &[u8]| RegionRef::parse(bytes).unwrap().latest().map(|slot| slot.is_some());
+    bytes[stamp..stamp + 8].copy_from_slice(&3_u64.to_ne_bytes());
+    assert_eq!(latest(&bytes), Ok(true), "the original knows no stamps: the bytes are what they are");
+    let (word, _) = Features::new(session, Features::STAMPS).to_wire();
+    bytes[20..24].copy_from_slice(&word.to_ne_bytes());
+    assert_eq!(latest(&bytes), Err(RegionError::BeingWritten));
+    bytes[stamp..stamp + 8].copy_from_slice(&4_u64.to_ne_bytes());
+    assert_eq!(latest(&bytes), Ok(true));
 }

@@ -1,6 +1,5 @@
 //! Control rings.
 
-use crate::world::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_abi::control::{PlaceError, RingGeometry};
@@ -149,7 +148,7 @@ fn every_small_ring_takes_every_length_at_every_offset() {
 }
 
 proptest! {
-    #![proptest_config(cases(800))]
+    #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
 
     #[test]
     fn a_control_ring_agrees_with_a_queue(

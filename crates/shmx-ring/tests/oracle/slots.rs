@@ -1,6 +1,6 @@
 //! The slot ring, reader slots and the doorbell.
 
-use crate::world::{Ring, World, cases, op};
+use crate::world::{Ring, World, op};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_ring::reader;
@@ -149,7 +149,7 @@ fn no_free_slot_is_said_after_each_was_tried_with_counts_that_are_true() {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn the_slot_ring_agrees_with_a_model(

@@ -14,13 +14,6 @@ pub(crate) const WORDS: usize = 3;
 /// Indices of readers: both ends of both words of lease bits, and the first without a bit.
 pub(crate) const READERS: [u32; 6] = [0, 1, 63, 64, 127, 128];
 
-/// So many cases, unless `PROPTEST_CASES` asks for another number.
-pub(crate) fn cases(usual: u32) -> ProptestConfig {
-    let asked = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { usual };
-    ProptestConfig { cases, ..asked }
-}
-
 pub(crate) struct Ring {
     pub(crate) header: HeaderView,
     pub(crate) slots: Vec<(FrameView, [AtomicU64; WORDS])>,
