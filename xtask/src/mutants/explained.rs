@@ -44,6 +44,7 @@ pub(super) const EXPLAINED: &[(&str, &str, &str)] = &[
     (LOAD, "replace imp::word -> u64 with 1", HALVES),
     (LOAD, "replace imp::count -> u64 with 0", HALVES),
     (LOAD, "replace imp::count -> u64 with 1", HALVES),
+    (LOAD, "replace imp::halves -> &[AtomicU32; 2] with Box::leak(Box::new([Default::default(); 2]))", HALVES),
     (LOAD, "replace | with ^ in join", "the two halves have no bit in common"),
     (PREFETCH, "replace * with +", TIME_ONLY),
     (PREFETCH, "replace * with /", TIME_ONLY),
