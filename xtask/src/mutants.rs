@@ -8,24 +8,24 @@ use crate::supply::tool;
 use crate::tests::target_dir;
 use anyhow::{Context, Result, ensure};
 use explained::EXPLAINED;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 const VERSION: &str = "27.1.0";
-/// Cases of each property test: what a mutant breaks shows in few.
-const CASES: &str = "64";
 /// Longest that the tests of a mutant may take, seconds: who hangs is noticed, too.
 const PATIENCE: &str = "60";
 
 /// What is broken, and the tests that must notice.
 struct Part {
     package: &'static str,
-    /// Only files whose paths have this in them.
+    /// Only files whose paths have this in them; a file belongs to the first part that takes it.
     files: &'static str,
     /// Those that take seconds. Loom and herd7 look after the orderings; see `orderings` and `litmus`.
     tests: &'static [&'static str],
+    /// Cases of each property test: what a mutant breaks shows in few, where each of them is a long one.
+    cases: &'static str,
 }
 
 const PARTS: &[Part] = &[
@@ -47,9 +47,21 @@ const PARTS: &[Part] = &[
             "--test",
             "hostile",
         ],
+        cases: "64",
     },
-    Part { package: "shmx-ring", files: "src/", tests: &["--lib", "--test", "oracle"] },
-    Part { package: "shmx-abi", files: "src/", tests: &["--lib", "--tests"] },
+    Part { package: "shmx-ring", files: "src/", tests: &["--lib", "--test", "oracle"], cases: "64" },
+    Part {
+        package: "shmx-abi",
+        files: "src/hash/",
+        tests: &["--lib", "--test", "golden", "--test", "hash_kernels", "--test", "property"],
+        cases: "64",
+    },
+    Part {
+        package: "shmx-abi",
+        files: "src/",
+        tests: &["--lib", "--test", "golden", "--test", "oracle", "--test", "property"],
+        cases: "1500",
+    },
 ];
 
 const CRATES: &[&str] = &["shmx-abi", "shmx-ring", "shmx-os", "shmx"];
@@ -74,11 +86,15 @@ pub(crate) fn run(tally: &mut Tally, only: Option<&str>, shard: Option<&str>, in
     // Its own folder for what is built stays, so that every file after the first begins at once.
     copy_crates(&tree, CRATES)?;
     let mut all = Found::default();
+    let mut done = BTreeSet::new();
     for part in PARTS {
         let mut files = Vec::new();
         rust_files(&Path::new("crates").join(part.package).join("src"), &mut files)?;
         let chosen = |f: &&String| f.contains(part.files) && only.is_none_or(|only| f.contains(only));
         for file in files.iter().filter(chosen) {
+            if !done.insert(file.clone()) {
+                continue;
+            }
             let out = place.join("out").join(file.replace('/', "-"));
             fs::create_dir_all(&out)?;
             let mut c = Command::new(&mutants);
@@ -91,7 +107,9 @@ pub(crate) fn run(tally: &mut Tally, only: Option<&str>, shard: Option<&str>, in
             c.args(["--exclude-re", "impl (std|core)::fmt::Debug for"]);
             // Of the build, too: it would build every test otherwise.
             c.args(part.tests.iter().map(|test| format!("--cargo-arg={test}"))).current_dir(&tree);
-            c.env("PROPTEST_CASES", CASES)
+            // Nobody reads what a mutant fails on, so that it need not be a small case.
+            c.env("PROPTEST_CASES", part.cases)
+                .env("PROPTEST_MAX_SHRINK_ITERS", "0")
                 .env("CARGO_TARGET_DIR", place.join("build"))
                 .env("CARGO_PROFILE_DEV_DEBUG", "0");
             step::head(format_args!("mutants of {file}"));

@@ -160,9 +160,7 @@ impl RingGeometry {
         if need <= left {
             return Ok(Placement { wrap: None, offset: Some(self.offset(write)), next: write.wrapping_add(need) });
         }
-        if left > free {
-            return Err(PlaceError::Full);
-        }
+        // It goes to the start, and the end is left empty: left < need <= free.
         let pad = if left >= TLV_HEADER_LEN as u64 {
             // left < usable < 2^32, so the cast keeps every bit.
             Some((self.offset(write), TlvHeader { ty: TLV_PAD, length: (left - TLV_HEADER_LEN as u64) as u32 }))
@@ -272,3 +270,37 @@ impl ControlRing<'_> {
 }
 
 impl core::iter::FusedIterator for ControlRing<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_finds_a_header_or_goes_on_at_the_start() {
+        for usable in 1..40 {
+            let ring = RingGeometry::new(usable + 16).unwrap();
+            for position in 0..u64::from(usable) * 3 {
+                let (at, left) = (position % u64::from(usable), u64::from(usable) - position % u64::from(usable));
+                let expected = if left < 8 {
+                    Place::Skip(position + left)
+                } else {
+                    Place::Header(16 + usize::try_from(at).unwrap())
+                };
+                assert_eq!(ring.place(position), expected, "position {position} of {usable}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_much_waits_as_was_sent_and_not_taken() {
+        let ring = RingGeometry::new(16 + 64).unwrap();
+        for read in [0, 40, u64::MAX - 20] {
+            for sent in 0..=64 {
+                assert_eq!(ring.waiting(read, read.wrapping_add(sent)), Some(sent));
+            }
+            assert_eq!(ring.waiting(read, read.wrapping_add(65)), None, "more than it holds");
+            assert_eq!(ring.waiting(read, read.wrapping_sub(1)), None, "taken before it was sent");
+        }
+        assert_eq!(RingGeometry::new(16), None);
+    }
+}

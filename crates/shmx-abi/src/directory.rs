@@ -163,3 +163,26 @@ fn parse_entry(body: &[u8]) -> Option<StreamEntry<'_>> {
 
 const _: () = assert!(size_of::<TlvHeader>() as u32 == TLV_HEADER_LEN);
 const _: () = assert!(size_of::<StaticStreamDesc>() as u32 == STATIC_STREAM_DESC_LEN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_names_are_kept_and_named_where_they_are_known() {
+        let mut entry = StreamEntry {
+            stream_id: 1,
+            element_type_code: 12,
+            components: 3,
+            layout_code: 1,
+            bytes_per_elem: 12,
+            name: "größe".as_bytes(),
+            extra: &[],
+        };
+        assert_eq!(entry.element_type(), Some(ElementType::F32));
+        assert_eq!((entry.layout(), entry.name_str()), (Some(ElementLayout::AosVector), Some("größe")));
+        // A newer writer's.
+        (entry.element_type_code, entry.layout_code, entry.name) = (99, 2, b"\xFF");
+        assert_eq!((entry.element_type(), entry.layout(), entry.name_str()), (None, None, None));
+    }
+}

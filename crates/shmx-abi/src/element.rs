@@ -190,6 +190,21 @@ pub trait PlainElement: Element + Pod {}
 impl<T: Element + Pod> PlainElement for T {}
 
 /// Fails to compile for a type that claims to be an element and is not.
+///
+/// ```compile_fail,E0080
+/// # use bytemuck::{Pod, Zeroable};
+/// # use shmx_abi::{Element, ElementType, check_element};
+/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[repr(C)]
+/// struct Pair([f32; 2]);
+///
+/// impl Element for Pair {
+///     const TYPE: ElementType = ElementType::F32;
+///     const COMPONENTS: u32 = 3;
+/// }
+///
+/// check_element::<Pair>();
+/// ```
 #[inline]
 pub const fn check_element<T: Element>() {
     const {
@@ -237,6 +252,26 @@ mod tests {
         }
         assert_eq!(ElementType::from_wire(0), None);
         assert_eq!(ElementType::from_wire(14), None);
+    }
+
+    /// Section 2 of the format.
+    #[test]
+    fn layouts_are_those_of_the_document() {
+        let all = [(0, ElementLayout::SoaScalar, "soa_scalar"), (1, ElementLayout::AosVector, "aos_vector")];
+        for (code, layout, name) in all {
+            assert_eq!((layout.to_wire(), layout.name()), (code, name));
+            assert_eq!(ElementLayout::from_wire(code), Some(layout));
+        }
+        assert_eq!(ElementLayout::from_wire(2), None);
+    }
+
+    #[test]
+    fn a_type_is_as_large_as_its_name_says() {
+        for t in ElementType::ALL {
+            let bits = t.name().trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(8);
+            assert_eq!(t.size() * 8, bits, "{t}");
+            assert_eq!(std::format!("{t}"), t.name());
+        }
     }
 
     #[test]

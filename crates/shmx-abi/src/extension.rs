@@ -317,6 +317,68 @@ mod tests {
         assert!(Features::from_wire(word, second, 7).has(more));
     }
 
+    /// Section 3.2 of the format: which bit of which word says what.
+    #[test]
+    fn flags_are_the_bits_of_the_document() {
+        use Features as F;
+        let first = [F::STAMPS, F::DOORBELL, F::LOCKS, F::PUBLISH_TIME, F::NO_CHECKSUM, F::MORE, F::DIED, F::CLOSED]
+            .into_iter();
+        let (digest, _) = F::new(7, 0).to_wire();
+        for (bit, flag) in (24..32).zip(first) {
+            assert_eq!(F::new(7, flag).to_wire(), (1 << bit | digest, 0));
+            assert!(F::from_wire(1 << bit | digest, 0, 7).has(flag));
+        }
+        for (bit, flag) in [(0, F::FRAME_MARKS), (1, F::RING_ALWAYS), (3, F::CONTROL_BELL), (4, F::PROGRESS)] {
+            assert_eq!(F::new(7, flag).to_wire(), (1 << 29 | digest, 1 << bit));
+            assert!(F::from_wire(1 << 29 | digest, 1 << bit, 7).has(flag));
+        }
+        assert_eq!((SERVER_WAITS, READERS_CHANGED), (4, 0x1_0000));
+        // Sections 3.3 and 3.4.
+        assert_eq!((FrameMarks::COUNT, STAMP_OPEN), (0xFFFF_FFFF_FFFF, 0x1_0000_0000_0000));
+        assert_eq!(REJECTED_MASK, 0xFFFF_FFFF_FFFF);
+        let reader = [READER_FOLLOWS, READER_EVERY_FRAME, READER_VERIFIES, READER_WAITING];
+        assert_eq!(reader.map(u64::trailing_zeros), [60, 61, 62, 63]);
+    }
+
+    #[test]
+    fn only_flags_make_a_server_extended() {
+        assert!(Features::new(7, Features::STAMPS).is_extended());
+        assert!(!Features::new(7, Features::LOCKS).is_extended());
+        // Of all sessions, this one's digest is 0.
+        for flags in [Features::STAMPS, 0xFF << 24] {
+            let (word, more) = Features::new(0, flags).to_wire();
+            assert_eq!(u64::from(word), flags);
+            assert!(Features::from_wire(word, more, 0).is_extended());
+        }
+        // A word without flags says nothing, whether its digest is right or not.
+        let (digest, _) = Features::new(7, 0).to_wire();
+        assert_eq!(Features::from_wire(digest, 0, 7), Features::from_wire(0, 0, 7));
+    }
+
+    #[test]
+    fn a_checksum_is_compared_only_where_there_is_one() {
+        let (with, without) = (FrameMarks::new(true, None).to_wire() | 12, FrameMarks::new(false, None).to_wire() | 12);
+        let marks = Features::new(7, Features::FRAME_MARKS);
+        assert!(marks.has_checksum(with) && !marks.has_checksum(without), "the frame says so");
+        let plain = Features::new(7, Features::STAMPS);
+        assert!(plain.has_checksum(with) && plain.has_checksum(without), "such a server's stamps only count");
+        for flags in [Features::NO_CHECKSUM, Features::NO_CHECKSUM | Features::FRAME_MARKS] {
+            let none = Features::new(7, flags);
+            assert!(!none.has_checksum(with) && !none.has_checksum(without), "no frame has one");
+        }
+    }
+
+    #[test]
+    fn a_publish_time_takes_a_server_that_gives_it_whole() {
+        let time = PublishTime::from_ticks(5 << 50);
+        let (low, stamp) = (time.to_wire(), FrameMarks::new(true, Some(time)).to_wire() | 12);
+        let of = |flags, low| Features::new(7, flags).publish_time(low, stamp);
+        assert_eq!(of(Features::PUBLISH_TIME | Features::FRAME_MARKS, low), Some(time));
+        assert_eq!(of(Features::PUBLISH_TIME | Features::FRAME_MARKS, 0), None, "not given");
+        assert_eq!(of(Features::PUBLISH_TIME, low), None, "half of it is not there");
+        assert_eq!(of(Features::FRAME_MARKS, low), None);
+    }
+
     #[test]
     fn publish_time_survives_the_wrap_of_its_halves() {
         let written = |ticks| {
@@ -331,6 +393,13 @@ mod tests {
         assert_eq!(written(1024).age_ns(1024 + 400 * day), Some(400 * day / 1024 * 1024));
         assert_eq!(written(day).age_ns(day - 5000), Some(0));
         assert_eq!(written(day).age_ns(day - 5_000_000), None, "from the future");
+        // Section 3.3: up to 1000 units ahead; and what lies as far behind as ahead is behind no more.
+        let unit = 1 << 10;
+        assert_eq!(written(5000 * unit).age_ns(4000 * unit), Some(0));
+        assert_eq!(written(5000 * unit).age_ns(3999 * unit), None);
+        let half = 1 << 46;
+        assert_eq!(written(unit).age_ns(half * unit), Some((half - 1) * unit));
+        assert_eq!(written(unit).age_ns((half + 1) * unit), None);
     }
 
     #[test]

@@ -415,4 +415,34 @@ mod tests {
         let stream = StreamData { stream_id: 1, elem_count: 1, data: &[7; 8] };
         assert_eq!(Streams::new(&buf[..32]).next(), Some(Ok(stream)));
     }
+
+    #[test]
+    fn records_go_behind_those_that_lie_elsewhere() {
+        let mut whole = [0xEE_u8; 128];
+        let mut cursor = PayloadCursor::new();
+        cursor.append(&mut whole, 1, 1, b"one").unwrap();
+        let (_, behind) = whole.split_at_mut(32);
+        for (id, data) in [(2, b"two"), (3, b"six")] {
+            cursor.reserve_behind(32, behind, id, 3, 3).unwrap().copy_from_slice(data);
+        }
+        assert_eq!((cursor.used(), cursor.tlv_count()), (96, 3));
+        let full = PayloadFull { needed: 48, available: 32 };
+        assert_eq!(cursor.reserve_behind(32, behind, 4, 1, 9), Err(full));
+        let ids = Streams::new(&whole[..96]).map(|s| s.map(|s| (s.stream_id, s.data)));
+        assert!(ids.eq([(1, &b"one"[..]), (2, b"two"), (3, b"six")].map(Ok)));
+        assert!(whole[96..].iter().all(|&b| b == 0xEE));
+    }
+
+    #[test]
+    fn records_that_were_written_elsewhere_are_taken_as_far_as_there_is_room() {
+        let mut cursor = PayloadCursor::new();
+        cursor.commit_records(100, 60, 2).unwrap();
+        assert_eq!((cursor.used(), cursor.tlv_count()), (60, 2));
+        assert_eq!(cursor.commit_records(100, 41, 1), Err(PayloadFull { needed: 41, available: 40 }));
+        assert_eq!(cursor.commit_records(59, 1, 1), Err(PayloadFull { needed: 1, available: 0 }));
+        assert_eq!((cursor.used(), cursor.tlv_count()), (60, 2), "nothing was taken");
+        cursor.commit_records(100, 40, 1).unwrap();
+        assert_eq!((cursor.used(), cursor.tlv_count()), (100, 3));
+        assert!(cursor.commit_records(u32::MAX, u32::MAX, 1).is_err());
+    }
 }

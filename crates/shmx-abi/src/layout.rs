@@ -419,3 +419,63 @@ impl RegionLayout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of a new region with so many readers, with `change` made to it, in memory without end.
+    fn found(reader_slots: u32, change: impl FnOnce(&mut GlobalHeader)) -> Result<RegionLayout, LayoutError> {
+        let params = RegionParams {
+            slots: 3,
+            reader_slots,
+            static_bytes_cap: 128,
+            frame_bytes_cap: 100,
+            control_per_reader: 80,
+        };
+        let mut header = GlobalHeader { magic: MAGIC, ver_major: 2, endianness: ENDIAN_TAG, ..Default::default() };
+        RegionLayout::for_params(&params, 0)?.fill_header(&mut header);
+        change(&mut header);
+        RegionLayout::from_header(&header, u64::MAX)
+    }
+
+    #[test]
+    fn each_section_begins_behind_the_one_before_it() {
+        // The header, 128 bytes of directory, two reader slots, two rings of 80 bytes, three frames of 100 bytes.
+        let layout = found(2, |_| {}).unwrap();
+        let sections =
+            [layout.static_offset(), layout.readers_offset(), layout.control_offset(), layout.slots_offset()];
+        assert_eq!(sections, [128, 256, 384, 640]);
+        assert_eq!(layout.total_bytes(), 640 + 3 * (64 + 128));
+        let earlier: [fn(&mut GlobalHeader); 4] = [
+            |h| h.static_offset -= 64,
+            |h| h.readers_offset -= 64,
+            |h| h.control_offset -= 64,
+            |h| h.slots_offset -= 64,
+        ];
+        for (change, at) in earlier.into_iter().zip(sections.map(u64::from)) {
+            let error = found(2, change).unwrap_err();
+            let told =
+                matches!(error, LayoutError::Overlap { offset, earliest, .. } if (offset, earliest) == (at - 64, at));
+            assert!(told, "{error}");
+        }
+    }
+
+    #[test]
+    fn strides_matter_where_there_are_readers() {
+        let no_slot = |h: &mut GlobalHeader| h.reader_slot_stride = 0;
+        let no_ring = |h: &mut GlobalHeader| h.control_stride = 64;
+        let error = |field, value, least| Err(LayoutError::StrideTooSmall { field, value, least });
+        assert_eq!(found(2, no_slot), error("reader_slot_stride", 0, 64));
+        assert_eq!(found(2, no_ring), error("control_stride", 64, 80));
+        assert!(found(0, no_slot).is_ok() && found(0, no_ring).is_ok());
+        assert_eq!(found(0, |h| h.slot_stride = 128), error("slot_stride", 128, 164));
+    }
+
+    #[test]
+    fn a_ring_has_room_behind_its_positions() {
+        for (bytes, ring) in [(0, None), (16, None), (17, Some(384))] {
+            assert_eq!(found(2, |h| h.control_per_reader = bytes).unwrap().control_ring(0), ring);
+        }
+    }
+}

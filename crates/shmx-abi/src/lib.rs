@@ -47,6 +47,8 @@ pub mod extension;
 pub mod frame;
 pub mod hash;
 pub mod layout;
+#[cfg(test)]
+mod messages;
 pub mod region;
 pub mod tlv;
 pub mod wire;

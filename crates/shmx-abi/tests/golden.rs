@@ -5,8 +5,9 @@
 use serde_json::{Value, json};
 use shmx_abi::control::ControlRing;
 use shmx_abi::directory::Directory;
+use shmx_abi::extension::Features;
 use shmx_abi::frame::{PayloadCursor, stream_len};
-use shmx_abi::region::{RegionRef, SlotRef};
+use shmx_abi::region::{RegionError, RegionRef, SlotRef};
 use shmx_abi::tlv::Tlvs;
 use shmx_abi::{GlobalHeader, RegionLayout, RegionParams, TLV_STATIC_DIR, hash};
 
@@ -27,6 +28,9 @@ macro_rules! golden {
 }
 
 const GOLDEN: [Golden; 5] = golden!["appended", "control_wrap", "demo", "minimal", "types"];
+
+/// More records than any of these regions has: a walk without end fails.
+const MOST: usize = 1000;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
@@ -73,7 +77,7 @@ fn directory(entries: Directory<'_>) -> Value {
             "extra_hex": hex(e.extra),
         })
     };
-    entries.map(|e| entry(e.expect("a golden entry is well formed"))).collect()
+    entries.take(MOST).map(|e| entry(e.expect("a golden entry is well formed"))).collect()
 }
 
 fn reader(region: &RegionRef<'_>, index: u32) -> Value {
@@ -89,7 +93,8 @@ fn reader(region: &RegionRef<'_>, index: u32) -> Value {
 
 fn slot(slot: &SlotRef<'_>) -> Value {
     let stream = |s: shmx_abi::frame::StreamData<'_>| json!({"stream_id": s.stream_id, "elem_count": s.elem_count, "bytes_hex": hex(s.data)});
-    let streams: Value = slot.streams().map(|s| stream(s.expect("a golden stream is well formed"))).collect();
+    let streams: Value =
+        slot.streams().take(MOST).map(|s| stream(s.expect("a golden stream is well formed"))).collect();
     json!({
         "index": slot.index,
         "frame_id": slot.header.frame_id,
@@ -104,7 +109,7 @@ fn slot(slot: &SlotRef<'_>) -> Value {
 
 fn control(ring: Option<ControlRing<'_>>) -> Value {
     let message = |m: shmx_abi::control::ControlMessage<'_>| json!({"type": m.ty, "data_hex": hex(m.data)});
-    ring.into_iter().flatten().map(|m| message(m.expect("a golden ring is sound"))).collect()
+    ring.into_iter().flatten().take(MOST).map(|m| message(m.expect("a golden ring is sound"))).collect()
 }
 
 fn slots<'a>(region: &RegionRef<'a>) -> Vec<SlotRef<'a>> {
@@ -192,7 +197,7 @@ fn directories_encode_to_the_same_bytes_but_for_padding() {
         let mut out = used.to_vec();
         let mut entries = region.directory().unwrap();
         // One region has a record of a foreign type between its entries; the original keeps it, readers skip it.
-        for tlv in Tlvs::new(used).map(Result::unwrap).filter(|t| t.ty == TLV_STATIC_DIR) {
+        for tlv in Tlvs::new(used).take(MOST).map(Result::unwrap).filter(|t| t.ty == TLV_STATIC_DIR) {
             let entry = entries.next().unwrap().unwrap();
             let record = &mut out[tlv.offset..][..entry.encoded_len().unwrap() as usize];
             record.fill(0xEE);
@@ -217,7 +222,7 @@ fn payloads_rebuild_to_the_same_bytes() {
             let mut cursor = PayloadCursor::new();
             // The original leaves padding as it was in the slot, where ours is zero.
             let mut padding_is_zero = true;
-            for stream in slot.streams() {
+            for stream in slot.streams().take(MOST) {
                 let s = stream.unwrap();
                 let (start, end) =
                     (cursor.used() as usize + 24 + s.data.len(), cursor.used() + stream_len(s.data.len()).unwrap());
@@ -262,4 +267,54 @@ fn hashes_match_the_vectors() {
             v["len"]
         );
     }
+}
+
+/// The demo region, with one of its words changed.
+fn changed(at: usize, word: u32) -> Vec<u8> {
+    let mut bytes = GOLDEN[2].bytes.to_vec();
+    assert_ne!(bytes[at..at + 4], word.to_ne_bytes());
+    bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn damage_is_found_where_it_is() {
+    let region = RegionRef::parse(GOLDEN[2].bytes).unwrap();
+    let newest = region.latest().unwrap().unwrap();
+    let (index, cap) = (newest.index, region.layout().frame_bytes_cap());
+    let start = region.layout().frame_slot(index).unwrap();
+    assert_eq!(region.slot_header(index), Some(newest.header));
+    assert_eq!(region.slot_header(region.layout().slots()), None);
+
+    // A byte of the payload, and of the directory.
+    let bytes = changed(start + 64 + 24, 0xDEAD_BEEF);
+    assert!(!RegionRef::parse(&bytes).unwrap().latest().unwrap().unwrap().checksum_ok());
+    let bytes = changed(region.layout().static_offset() as usize + 8, 0xDEAD_BEEF);
+    assert!(!RegionRef::parse(&bytes).unwrap().static_hash_ok());
+    let bytes = changed(56, region.layout().static_bytes_cap() + 1);
+    let damaged = RegionRef::parse(&bytes).unwrap();
+    assert!(damaged.static_bytes().is_err() && !damaged.static_hash_ok());
+
+    // A frame may be as long as there is room, and no longer.
+    let bytes = changed(start + 24, cap);
+    assert_eq!(RegionRef::parse(&bytes).unwrap().latest().unwrap().unwrap().payload.len(), cap as usize);
+    let bytes = changed(start + 24, cap + 1);
+    let oversize = RegionError::Oversize { payload_bytes: cap + 1, frame_bytes_cap: cap };
+    assert_eq!(RegionRef::parse(&bytes).unwrap().latest().err(), Some(oversize));
+}
+
+#[test]
+fn a_slot_that_is_being_written_is_refused_where_stamps_count() {
+    let mut bytes = GOLDEN[2].bytes.to_vec();
+    let region = RegionRef::parse(GOLDEN[2].bytes).unwrap();
+    let (session, index) = (region.header().session_id, region.latest().unwrap().unwrap().index);
+    let stamp = region.layout().frame_slot(index).unwrap() + 56;
+    let latest = |bytes: &[u8]| RegionRef::parse(bytes).unwrap().latest().map(|slot| slot.is_some());
+    bytes[stamp..stamp + 8].copy_from_slice(&3_u64.to_ne_bytes());
+    assert_eq!(latest(&bytes), Ok(true), "the original knows no stamps: the bytes are what they are");
+    let (word, _) = Features::new(session, Features::STAMPS).to_wire();
+    bytes[20..24].copy_from_slice(&word.to_ne_bytes());
+    assert_eq!(latest(&bytes), Err(RegionError::BeingWritten));
+    bytes[stamp..stamp + 8].copy_from_slice(&4_u64.to_ne_bytes());
+    assert_eq!(latest(&bytes), Ok(true));
 }

@@ -27,6 +27,13 @@ fn noise(len: usize, mut x: u64) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
+/// `bench` and `hash_speed` take and print these names.
+#[test]
+fn kernels_have_names() {
+    assert_eq!(Kernel::ALL.map(Kernel::name), ["scalar", "avx2", "avx2+gfni", "avx512"]);
+    assert!(Kernel::Scalar.is_supported() && Kernel::best().is_supported());
+}
+
 #[test]
 fn every_length_up_to_several_blocks() {
     let bytes = noise(2048 + 64, 0x1234_5678_9ABC_DEF1);

@@ -4,9 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shmx_abi::control::{Place, PlaceError, Record, RingGeometry};
 use shmx_abi::directory::{Directory, DirectoryError, StreamEntry};
-use shmx_abi::extension::{
-    Features, FrameMarks, PublishTime, READER_WAITING, REJECTED_MASK, ReaderExtension, SERVER_WAITS,
-};
+use shmx_abi::extension::{Features, FrameMarks, PublishTime, ReaderExtension, SERVER_WAITS};
 use shmx_abi::frame::{FrameError, Streams};
 use shmx_abi::tlv::{Tlvs, step};
 use shmx_abi::wire::TlvHeader;
@@ -180,7 +178,7 @@ proptest! {
         let mut bytes = assemble(&pieces);
         bytes.truncate(bytes.len().saturating_sub(cut.saturating_sub(16)));
         let (expected, whole) = section_5(&bytes);
-        let found: Vec<_> = Tlvs::new(&bytes).collect();
+        let found: Vec<_> = Tlvs::new(&bytes).take(bytes.len() + 1).collect();
         let good: Vec<_> = found.iter().flatten().map(|t| (t.offset, u128::from(t.ty), t.body)).collect();
         prop_assert_eq!(&good, &expected);
         prop_assert_eq!(found.iter().all(Result::is_ok), whole);
@@ -331,7 +329,8 @@ proptest! {
         reader_id in 0..3_u64, tag in 0..3_u64, in_use in 0..2_u32, word in any::<u64>(), count in any::<u64>(),
     ) {
         let slot = ReaderSlot {
-            reader_id, in_use, ext_tag: tag, ext_rejected_flags: word, ext_delivered: count, ..Default::default()
+            reader_id, in_use, ext_tag: tag, ext_rejected_flags: word, ext_delivered: count, ext_missed: !count,
+            ext_pid: count as u32, ..Default::default()
         };
         let expected = in_use != 0 && reader_id != 0 && tag == reader_id;
         let found = ReaderExtension::of(&slot);
@@ -339,7 +338,8 @@ proptest! {
         if let Some(e) = found {
             prop_assert_eq!(e.rejected, word % (1 << 48));
             prop_assert_eq!((e.waiting, e.verifies), (word >> 63 == 1, word >> 62 & 1 == 1));
-            prop_assert_eq!((e.delivered, REJECTED_MASK & READER_WAITING), (count, 0));
+            prop_assert_eq!((e.every_frame, e.follows), (word >> 61 & 1 == 1, word >> 60 & 1 == 1));
+            prop_assert_eq!((e.delivered, e.missed, e.pid), (count, !count, count as u32));
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn first_frames<S: Slots>(slots: &S) -> FirstFrames {
     let mut oldest = published.wrapping_add(1);
     // Each round finds the frame before the oldest one known. There are as many as slots.
     for _ in 0..slots.slot_count() {
-        let before = oldest - 1;
+        let before = oldest.wrapping_sub(1);
         let safe = (0..slots.slot_count()).map(|i| slots.slot(i)).any(|slot| {
             // Relaxed and fences: the id is that of the stamp, which was even after the fence of K1.
             let stamp = load::count(&slot.head.ext_stamp);

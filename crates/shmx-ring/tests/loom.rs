@@ -9,7 +9,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use shmx_abi::control::RingGeometry;
-use shmx_abi::extension::Features;
+use shmx_abi::extension::{Features, READERS_CHANGED};
 use shmx_ring::control::{Receiver, RingMemory, send};
 use shmx_ring::control_bell;
 #[cfg(not(loom_weak_sc))]
@@ -521,6 +521,41 @@ fn two_readers_and_one_that_comes_wake_the_server() {
         let word = ring.header.ext_more.load(Ordering::Relaxed);
         // Who changes the word from that value wakes from it.
         assert!(message || (word != expected && woken.contains(&Some(expected))), "{woken:x?} {expected:x} {word:x}");
+    });
+}
+
+/// One system call for each sleep is enough.
+#[test]
+fn one_of_two_readers_wakes_a_server_that_sleeps() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        ring.header.ext_more.store(more(), Ordering::Relaxed);
+        let asleep = control_bell::prepare_to_sleep(&ring.header.ext_more);
+        let other = {
+            let ring = ring.clone();
+            thread::spawn(move || control_bell::ring(&ring.header.ext_more))
+        };
+        let mut woken = [control_bell::ring(&ring.header.ext_more), other.join().unwrap()];
+        woken.sort_unstable();
+        assert_eq!(woken, [None, Some(asleep)]);
+        assert_eq!(ring.header.ext_more.load(Ordering::Relaxed), more() + READERS_CHANGED);
+    });
+}
+
+/// A reader that dies before its system call must not take another's wake-up with it.
+#[test]
+fn a_newcomer_that_wakes_nobody_takes_no_wake_up() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new(1));
+        ring.header.ext_more.store(more(), Ordering::Relaxed);
+        let slot = ReaderView::new();
+        let _ = control_bell::prepare_to_sleep(&ring.header.ext_more);
+        let reader = {
+            let ring = ring.clone();
+            thread::spawn(move || control_bell::ring(&ring.header.ext_more))
+        };
+        let _ = readers::attach(&ring.header, &slot, &who(false));
+        assert!(reader.join().unwrap().is_some(), "the server sleeps, and nobody else wakes it");
     });
 }
 

@@ -5,8 +5,11 @@
 //! `loom.rs`.
 #![cfg(not(loom))]
 
+mod bells;
 mod claims;
 mod control;
+mod every_frame;
 mod holds;
 mod slots;
+mod views;
 mod world;

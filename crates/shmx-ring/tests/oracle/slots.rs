@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn copies_take_what_both_sides_have(words in vec(any::<u64>(), 0..6), len in 0..60_usize) {
+    fn copies_take_what_both_sides_have(words in vec(any::<u64>(), 0..40), len in 0..340_usize) {
         let cells: Vec<_> = words.iter().map(|w| AtomicU64::new(*w)).collect();
         let all: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
         let mut out = vec![0xEE; len];
