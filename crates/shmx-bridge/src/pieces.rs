@@ -2,66 +2,102 @@
 //! there, and hashed as they pass.
 
 use crate::wire::{Begin, Data, PIECE, Piece};
-use shmx::OwnedFrame;
+use shmx::FramePieces;
 use shmx::abi::hash;
+use std::collections::VecDeque;
 use thiserror::Error;
 
-/// The body of a frame that is being sent.
-pub(crate) enum Held {
-    Frame(Box<OwnedFrame>),
+/// Where the body of a frame that is being sent comes from.
+pub(crate) enum Body {
+    /// The region.
+    There(Box<FramePieces>),
     Parts(Vec<u8>),
-}
-
-impl Held {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Frame(frame) => frame.payload(),
-            Self::Parts(parts) => parts,
-        }
-    }
-}
-
-impl From<OwnedFrame> for Held {
-    fn from(frame: OwnedFrame) -> Self {
-        Self::Frame(Box::new(frame))
-    }
-}
-
-impl From<Vec<u8>> for Held {
-    fn from(parts: Vec<u8>) -> Self {
-        Self::Parts(parts)
-    }
 }
 
 /// A frame that is being sent.
 pub(crate) struct Underway {
     seq: u64,
-    body: Held,
+    body: Body,
     at: usize,
     state: u64,
     /// The producer's own checksum.
     own: Option<u32>,
+    /// Messages of the next pieces.
+    made: VecDeque<Vec<u8>>,
+    /// How many are made before the next one is sent.
+    ahead: usize,
+}
+
+/// What is left of a frame that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The message of the next piece was written.
+    Piece,
+    Nothing,
+    /// The producer has overwritten it, or its own checksum is not that of its payload.
+    Lost,
 }
 
 impl Underway {
-    pub(crate) fn new(seq: u64, body: impl Into<Held>, own: Option<u32>) -> Self {
-        Self { seq, body: body.into(), at: 0, state: hash::SEED, own }
+    pub(crate) const fn new(seq: u64, body: Body, own: Option<u32>) -> Self {
+        Self { seq, body, at: 0, state: hash::SEED, own, made: VecDeque::new(), ahead: 0 }
     }
 
-    /// Writes the message of the next piece; false if there is none left.
-    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> bool {
-        let body = self.body.bytes();
-        let rest = body.get(self.at..).unwrap_or_default();
-        let data = &rest[..rest.len().min(PIECE)];
-        if data.is_empty() {
-            return false;
+    /// Number of its message.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn left(&self) -> usize {
+        match &self.body {
+            Body::There(pieces) => pieces.left(),
+            Body::Parts(parts) => parts.len() - self.at,
+        }
+    }
+
+    /// Writes the message of the next piece.
+    ///
+    /// What is in the region is copied ever faster than it is sent: the first piece goes at once, and yet all of a frame
+    /// is copied before a slow link has filled what the network has room for, and before its producer comes round.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Rest {
+        self.ahead = if matches!(self.body, Body::There(_)) { self.ahead + 1 } else { 1 };
+        for _ in 0..self.ahead {
+            let left = self.left();
+            if left == 0 {
+                break;
+            }
+            match self.make(left) {
+                Some(message) => self.made.push_back(message),
+                None => return Rest::Lost,
+            }
+        }
+        match self.made.pop_front() {
+            Some(message) => {
+                *out = message;
+                Rest::Piece
+            }
+            None => Rest::Nothing,
+        }
+    }
+
+    fn make(&mut self, left: usize) -> Option<Vec<u8>> {
+        let (seq, at, bytes) = (self.seq, self.at as u32, left.min(PIECE));
+        let mut message = Vec::with_capacity(Piece::HEAD + bytes);
+        Piece { seq, at, checksum: 0, data: &[] }.encode(&mut message);
+        message.resize(Piece::HEAD + bytes, 0);
+        let data = &mut message[Piece::HEAD..];
+        match &mut self.body {
+            Body::There(pieces) => drop(pieces.copy(data).ok()?),
+            Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
         }
         self.state = hash::update(self.state, data);
-        let last = data.len() == rest.len();
-        let checksum = self.own.filter(|_| last).unwrap_or_else(|| hash::fold32(self.state));
-        Piece { seq: self.seq, at: self.at as u32, checksum, data }.encode(out);
-        self.at += data.len();
-        true
+        self.at += bytes;
+        let sum = hash::fold32(self.state);
+        if bytes == left && self.own.is_some_and(|own| own != sum) {
+            return None;
+        }
+        Piece::set_checksum(&mut message, sum);
+        Some(message)
     }
 }
 
@@ -102,6 +138,9 @@ pub enum PieceError {
     /// The data is not what was sent.
     #[error("the checksum is wrong")]
     Checksum,
+    /// It was overwritten before all of it was sent.
+    #[error("its origin has given it up")]
+    GivenUp,
 }
 
 /// What a message did to a frame in pieces.
@@ -194,6 +233,10 @@ impl Assembly {
         match data {
             Data::Begin(begin) => self.begin(begin),
             Data::Piece(piece) => self.piece(piece),
+            &Data::GivenUp { seq } => {
+                let _ = self.break_off();
+                Err((seq, PieceError::GivenUp))
+            }
             // They overtake the rest.
             Data::Alive(_) => Ok(Fed::Other),
             Data::Frame(_) | Data::Directory { .. } | Data::End(_) => self.break_off().map_or(Ok(Fed::Other), Err),
@@ -251,11 +294,11 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Body, Frame};
+    use crate::wire::{Body as Sent, Frame};
     use shmx::abi::hash::checksum32;
 
     fn begin(seq: u64, len: usize) -> Data<'static> {
-        Data::Begin(Begin { frame: Frame { seq, body: Body::Parts(b""), ..Frame::default() }, len: len as u32 })
+        Data::Begin(Begin { frame: Frame { seq, body: Sent::Parts(b""), ..Frame::default() }, len: len as u32 })
     }
 
     fn fed(assembly: &mut Assembly, message: &[u8]) -> Result<Fed, (u64, PieceError)> {
@@ -271,9 +314,9 @@ mod tests {
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));
-            let mut underway = Underway::new(seq, body.clone(), Some(checksum32(&body)));
+            let mut underway = Underway::new(seq, Body::Parts(body.clone()), Some(checksum32(&body)));
             let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
-            while underway.next(&mut out) {
+            while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;
                 assert_eq!(assembly.feed(&Data::Alive(crate::wire::Alive::default())), Ok(Fed::Other));
                 if let Fed::Whole { begin, body } = fed(&mut assembly, &out).unwrap() {
@@ -302,6 +345,7 @@ mod tests {
             (Data::Piece(Piece { data: &long, ..second }), PieceError::Long { len: 8 }),
             (more, PieceError::BrokenOff { have: 4, len: 8 }),
             (end, PieceError::BrokenOff { have: 4, len: 8 }),
+            (Data::GivenUp { seq: 1 }, PieceError::GivenUp),
         ];
         for (bad, error) in cases {
             let mut assembly = Assembly::default();

@@ -419,5 +419,5 @@ fn rubbish_under_every_key_changes_nothing() {
 #[test]
 fn an_error_names_both_sides_versions() {
     let e = AttachError::Versions { oldest: 8, newest: 9 };
-    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 2 to 2");
+    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 3 to 3");
 }

@@ -62,7 +62,7 @@ impl Inbox {
     /// once, while the next one is on its way.
     pub(super) fn push(&self, message: Cow<'_, [u8]>) {
         let Ok(data) = Data::decode(&message) else { return self.put(Came::Message(message.into_owned())) };
-        let is_part = matches!(data, Data::Begin(_) | Data::Piece(_));
+        let is_part = matches!(data, Data::Begin(_) | Data::Piece(_) | Data::GivenUp { .. });
         let fed = lock(&self.assembly).feed(&data);
         match fed {
             Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),

@@ -9,6 +9,7 @@ use crate::backend::{Stands, Urgency};
 use crate::clock::{Offset, now_ns};
 use crate::keys::OfferKey;
 use crate::mirror::{Accepted, Mirror, MirrorError};
+use crate::pieces::PieceError;
 use crate::wire::{Addition, Answer, Attach, Back, Begin, Data, Frame, OLDEST, VERSION, Welcome};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -374,10 +375,13 @@ impl Link {
             Came::Broken(seq, e) => {
                 self.came(seq);
                 self.ack(left);
-                if let Some(mirror) = &mut self.mirror {
-                    mirror.lost(1);
+                // One that was overwritten at its origin is missed, and no fault of the way.
+                if e != PieceError::GivenUp {
+                    if let Some(mirror) = &mut self.mirror {
+                        mirror.lost(1);
+                    }
+                    self.trouble(&format!("a frame did not come whole: {e}"));
                 }
-                self.trouble(&format!("a frame did not come whole: {e}"));
                 Ok(())
             }
         }
@@ -419,7 +423,7 @@ impl Link {
                 }
             }
             // They are put together before they come here.
-            Data::Begin(_) | Data::Piece(_) => {}
+            Data::Begin(_) | Data::Piece(_) | Data::GivenUp { .. } => {}
         }
         Ok(())
     }

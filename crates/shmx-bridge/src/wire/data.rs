@@ -157,7 +157,12 @@ pub struct Piece<'a> {
 
 impl Piece<'_> {
     /// Bytes of the message before the data.
-    const HEAD: usize = 24;
+    pub(crate) const HEAD: usize = 24;
+
+    /// Puts the checksum into a message whose data was written behind its head.
+    pub(crate) fn set_checksum(message: &mut [u8], checksum: u32) {
+        message[Self::HEAD - 4..Self::HEAD].copy_from_slice(&checksum.to_le_bytes());
+    }
 
     /// As a message.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -211,6 +216,11 @@ pub enum Data<'a> {
     Begin(Begin<'a>),
     /// A piece of it.
     Piece(Piece<'a>),
+    /// There is no more of a frame: its producer has overwritten what was not sent.
+    GivenUp {
+        /// Number of the frame's message.
+        seq: u64,
+    },
     /// More streams, while no frame comes.
     Directory {
         /// Number of the message.
@@ -236,6 +246,7 @@ impl<'a> Data<'a> {
                 Frame { body, checksum: *len, ..*frame }.encode_as(kind::BEGIN, out);
             }
             Self::Piece(piece) => piece.encode(out),
+            Self::GivenUp { seq } => head(out, kind::GIVEN_UP).u64(*seq),
             Self::Directory { seq, session, addition: added } => {
                 let mut w = head(out, kind::DIRECTORY);
                 w.u64(*seq);
@@ -280,6 +291,11 @@ impl<'a> Data<'a> {
             kind::PIECE => {
                 let (seq, at, checksum) = (r.u64()?, r.u32()?, r.u32()?);
                 Ok(Self::Piece(Piece { seq, at, checksum, data: r.rest() }))
+            }
+            kind::GIVEN_UP => {
+                let seq = r.u64()?;
+                r.end()?;
+                Ok(Self::GivenUp { seq })
             }
             kind::DIRECTORY => {
                 let (seq, session) = (r.u64()?, r.u64()?);
@@ -387,6 +403,7 @@ mod tests {
             Data::Frame(frame),
             Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 7 }),
             Data::Piece(Piece { seq: 1, at: 2, checksum: 3, data: b"piece" }),
+            Data::GivenUp { seq: 1 },
             Data::Directory { seq: 1, session: 2, addition: frame.addition },
             Data::End(ended),
             Data::Alive(Alive { asked_ns: 1, came_ns: 2, sent_ns: 3, published: 4 }),
