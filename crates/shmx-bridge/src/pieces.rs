@@ -1,11 +1,22 @@
 //! Frames that travel in pieces, so that all stages of their way are at work at once: taken apart here, put together
 //! there, and hashed as they pass.
 
-use crate::wire::{Begin, Data, PIECE, Piece};
+use crate::draft::Draft;
+use crate::mirror::{Drafts, Mirror};
+use crate::wire::{Begin, Body as Sent, Data, PIECE, Piece};
 use shmx::FramePieces;
 use shmx::abi::hash;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// The checksum of a body so far, and more of it. Not that of the format, which takes eight times as long.
+#[must_use]
+pub fn crc_of(before: u32, more: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    hasher.update(more);
+    hasher.finalize()
+}
 
 /// Where the body of a frame that is being sent comes from.
 pub(crate) enum Body {
@@ -19,9 +30,10 @@ pub(crate) struct Underway {
     seq: u64,
     body: Body,
     at: usize,
-    state: u64,
-    /// The producer's own checksum.
+    crc: u32,
+    /// The producer's own checksum, and that of what was sent.
     own: Option<u32>,
+    state: u64,
     /// Messages of the next pieces.
     made: VecDeque<Vec<u8>>,
     /// How many are made before the next one is sent.
@@ -40,7 +52,7 @@ pub(crate) enum Rest {
 
 impl Underway {
     pub(crate) const fn new(seq: u64, body: Body, own: Option<u32>) -> Self {
-        Self { seq, body, at: 0, state: hash::SEED, own, made: VecDeque::new(), ahead: 0 }
+        Self { seq, body, at: 0, crc: 0, own, state: hash::SEED, made: VecDeque::new(), ahead: 0 }
     }
 
     /// Number of its message.
@@ -90,13 +102,15 @@ impl Underway {
             Body::There(pieces) => drop(pieces.copy(data).ok()?),
             Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
         }
-        self.state = hash::update(self.state, data);
+        self.crc = crc_of(self.crc, data);
         self.at += bytes;
-        let sum = hash::fold32(self.state);
-        if bytes == left && self.own.is_some_and(|own| own != sum) {
-            return None;
+        if let Some(own) = self.own {
+            self.state = hash::update(self.state, data);
+            if bytes == left && own != hash::fold32(self.state) {
+                return None;
+            }
         }
-        Piece::set_checksum(&mut message, sum);
+        Piece::set_checksum(&mut message, self.crc);
         Some(message)
     }
 }
@@ -144,7 +158,7 @@ pub enum PieceError {
 }
 
 /// What a message did to a frame in pieces.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Fed {
     /// It is no part of one.
     Other,
@@ -155,32 +169,73 @@ pub enum Fed {
         /// The message.
         begin: Vec<u8>,
         /// The body.
-        body: Vec<u8>,
+        body: Arrived,
     },
 }
+
+/// Where the body of a frame lies that came in pieces.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Arrived {
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In a slot of its mirror.
+    Slot(Draft),
+}
+
+impl Arrived {
+    /// Its bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Memory(body) => body.len(),
+            Self::Slot(draft) => draft.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes more in, and gives the checksum of all of it by that of what was there. Memory grows with what has come.
+    fn take(&mut self, data: &[u8], crc: u32) -> Option<u32> {
+        match self {
+            Self::Memory(body) => {
+                body.extend_from_slice(data);
+                Some(crc_of(crc, data))
+            }
+            Self::Slot(draft) => draft.write(data, |written| crc_of(crc, written)),
+        }
+    }
+}
+
+/// A frame that takes longer than this on its way holds no slot of its mirror meanwhile.
+const QUICK: Duration = Duration::from_millis(100);
 
 struct Open {
     seq: u64,
     begin: Vec<u8>,
-    body: Vec<u8>,
+    body: Arrived,
     len: u32,
-    state: u64,
+    crc: u32,
+    begun: Instant,
 }
 
 /// Puts frames together out of their pieces. Takes no more memory than came, and gives nothing away whose checksum is
 /// wrong.
 ///
 /// ```
-/// use shmx_bridge::{Assembly, Fed};
+/// use shmx_bridge::{Arrived, Assembly, Fed, crc_of};
 /// use shmx_bridge::wire::{Begin, Body, Data, Frame, Piece};
-/// use shmx::abi::hash::checksum32;
 ///
 /// let mut assembly = Assembly::default();
 /// assembly.expect(100);
 /// let begin = Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4 };
-/// assert_eq!(assembly.feed(&Data::Begin(begin)), Ok(Fed::More));
-/// let piece = Piece { seq: 1, at: 0, checksum: checksum32(b"body"), data: b"body" };
-/// let Ok(Fed::Whole { body, .. }) = assembly.feed(&Data::Piece(piece)) else { panic!("it is whole") };
+/// assert!(matches!(assembly.feed(&Data::Begin(begin)), Ok(Fed::More)));
+/// let piece = Piece { seq: 1, at: 0, checksum: crc_of(0, b"body"), data: b"body" };
+/// let Ok(Fed::Whole { body: Arrived::Memory(body), .. }) = assembly.feed(&Data::Piece(piece)) else { panic!("it is whole") };
 /// assert_eq!(body, b"body");
 /// ```
 #[derive(Default)]
@@ -190,6 +245,11 @@ pub struct Assembly {
     most: usize,
     /// A body that was used, for the next one.
     spare: Vec<u8>,
+    /// Slots of the mirror.
+    drafts: Option<Drafts>,
+    /// Frames come quickly, and nothing is waiting for the mirror: the next one can go into a slot.
+    quick: bool,
+    busy: bool,
 }
 
 impl std::fmt::Debug for Assembly {
@@ -204,6 +264,18 @@ impl Assembly {
         self.most = most;
     }
 
+    /// Frames that are sent as they are go into slots of this mirror while they come, from now on, where one can be had
+    /// and they come quickly.
+    pub fn write_to(&mut self, mirror: &Mirror) {
+        self.drafts = mirror.drafts();
+    }
+
+    /// Whether something that came before still waits to be published: then nothing goes into a slot, as slots are
+    /// published in the order in which they were claimed.
+    pub(crate) const fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+
     /// Bytes of the frame that is not whole.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -212,7 +284,7 @@ impl Assembly {
 
     /// Whether no frame has begun.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.open.is_none()
     }
 
@@ -220,6 +292,20 @@ impl Assembly {
     pub fn give_back(&mut self, body: Vec<u8>) {
         if self.spare.capacity() < body.capacity() {
             self.spare = body;
+        }
+    }
+
+    /// Gives the slot back of a frame that takes too long; what has come of it goes on in memory.
+    pub fn give_back_late(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if open.begun.elapsed() < QUICK {
+            return;
+        }
+        self.quick = false;
+        if let Arrived::Slot(_) = open.body
+            && let Arrived::Slot(draft) = std::mem::replace(&mut open.body, Arrived::Memory(Vec::new()))
+        {
+            open.body = Arrived::Memory(draft.into_memory(std::mem::take(&mut self.spare)));
         }
     }
 
@@ -246,7 +332,7 @@ impl Assembly {
     fn break_off(&mut self) -> Option<(u64, PieceError)> {
         let Open { seq, body, len, .. } = self.open.take()?;
         let have = body.len();
-        self.give_back(body);
+        self.drop_body(body);
         Some((seq, PieceError::BrokenOff { have, len }))
     }
 
@@ -256,11 +342,19 @@ impl Assembly {
         if len as usize > most {
             return Err((seq, PieceError::TooLarge { len, most }));
         }
-        let mut body = std::mem::take(&mut self.spare);
-        body.clear();
+        let drafts =
+            self.drafts.as_ref().filter(|_| self.quick && !self.busy && matches!(begin.frame.body, Sent::Whole(_)));
+        let body = drafts.and_then(Drafts::begin).map_or_else(
+            || {
+                let mut body = std::mem::take(&mut self.spare);
+                body.clear();
+                Arrived::Memory(body)
+            },
+            Arrived::Slot,
+        );
         let mut message = Vec::new();
         Data::Begin(*begin).encode(&mut message);
-        self.open = Some(Open { seq, begin: message, body, len, state: hash::SEED });
+        self.open = Some(Open { seq, begin: message, body, len, crc: 0, begun: Instant::now() });
         broken.map_or(Ok(Fed::More), Err)
     }
 
@@ -274,28 +368,41 @@ impl Assembly {
         } else if data.len() > len as usize - have {
             Some(PieceError::Long { len })
         } else {
-            open.state = hash::update(open.state, data);
-            (hash::fold32(open.state) != checksum).then_some(PieceError::Checksum)
+            let crc = open.body.take(data, open.crc);
+            open.crc = checksum;
+            (crc != Some(checksum)).then_some(PieceError::Checksum)
         };
         if let Some(e) = wrong {
-            self.give_back(open.body);
+            self.drop_body(open.body);
             return Err((seq, e));
         }
-        // Memory grows with what has come.
-        open.body.extend_from_slice(data);
         if open.body.len() < len as usize {
             self.open = Some(open);
+            self.give_back_late();
             return Ok(Fed::More);
         }
+        self.quick = open.begun.elapsed() < QUICK;
         Ok(Fed::Whole { begin: open.begin, body: open.body })
+    }
+
+    fn drop_body(&mut self, body: Arrived) {
+        if let Arrived::Memory(body) = body {
+            self.give_back(body);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Body as Sent, Frame};
+    use crate::wire::Frame;
     use shmx::abi::hash::checksum32;
+
+    impl PartialEq for Fed {
+        fn eq(&self, other: &Self) -> bool {
+            matches!((self, other), (Self::Other, Self::Other) | (Self::More, Self::More))
+        }
+    }
 
     fn begin(seq: u64, len: usize) -> Data<'static> {
         Data::Begin(Begin { frame: Frame { seq, body: Sent::Parts(b""), ..Frame::default() }, len: len as u32 })
@@ -319,7 +426,7 @@ mod tests {
             while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;
                 assert_eq!(assembly.feed(&Data::Alive(crate::wire::Alive::default())), Ok(Fed::Other));
-                if let Fed::Whole { begin, body } = fed(&mut assembly, &out).unwrap() {
+                if let Fed::Whole { begin, body: Arrived::Memory(body) } = fed(&mut assembly, &out).unwrap() {
                     whole = Some((begin, body));
                 }
             }
@@ -333,8 +440,8 @@ mod tests {
     #[test]
     fn pieces_that_do_not_fit_together_make_nothing() {
         let (one, two) = ([1; 4], [2; 4]);
-        let both = checksum32(&[1, 1, 1, 1, 2, 2, 2, 2]);
-        let first = Piece { seq: 1, at: 0, checksum: checksum32(&one), data: &one };
+        let both = crc_of(0, &[1, 1, 1, 1, 2, 2, 2, 2]);
+        let first = Piece { seq: 1, at: 0, checksum: crc_of(0, &one), data: &one };
         let second = Piece { seq: 1, at: 4, checksum: both, data: &two };
         let (long, more) = ([2; 5], begin(2, 8));
         let end = Data::End(crate::wire::Ended { seq: 2, session: 0, published: 0, reason: String::new() });
