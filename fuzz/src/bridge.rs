@@ -303,7 +303,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     };
     let (whole, packed) = (frame(1, Body::Whole(&payload)), frame(2, Body::Parts(&parts)));
     let head = Frame { seq: 3, frame_id: 6, session: 3, tlv_count: cursor.tlv_count(), ..Frame::default() };
-    let begin = encoded(Data::Begin(Begin { frame: head, len: payload.len() as u32 }));
+    let begin = encoded(Data::Begin(Begin { frame: head, len: payload.len() as u32, own: None }));
     let piece = |at: usize, to: usize| {
         let (checksum, data) = (checksum32(&payload[..to]), &payload[at..to]);
         encoded(Data::Piece(Piece { seq: 3, at: at as u32, checksum, data }))

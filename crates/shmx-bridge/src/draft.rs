@@ -25,6 +25,8 @@ self_cell!(
 pub struct Draft {
     cell: Cell,
     len: usize,
+    /// The hash of what was written, where it is known.
+    state: Option<u64>,
 }
 
 impl std::fmt::Debug for Draft {
@@ -37,7 +39,7 @@ impl Draft {
     /// Claims a slot; none if readers hold all of them.
     pub(crate) fn begin(server: &SharedServer) -> Option<Self> {
         let cell = Cell::try_new(server.clone(), |server| server.begin_frame().map(|f| Open(Some(f))));
-        Some(Self { cell: cell.ok()?, len: 0 })
+        Some(Self { cell: cell.ok()?, len: 0, state: None })
     }
 
     /// Bytes written.
@@ -61,6 +63,11 @@ impl Draft {
         Some(sum)
     }
 
+    /// The format's hash of what was written, so that it need not be made once more.
+    pub(crate) const fn set_hashed(&mut self, state: u64) {
+        self.state = Some(state);
+    }
+
     /// What was written, in memory; the slot is given back.
     pub(crate) fn into_memory(mut self, mut memory: Vec<u8>) -> Vec<u8> {
         let len = self.len;
@@ -78,7 +85,7 @@ impl Draft {
         directory: &Directory,
         (mark_id, mark): (u32, &[u8]),
     ) -> Result<Result<u64, RejectedFrame>, PutError> {
-        let len = self.len;
+        let (len, state) = (self.len, self.state);
         self.cell.with_dependent_mut(|_, open| {
             let Some(mut writer) = open.0.take() else { return Ok(Err(RejectedFrame::Misfit)) };
             let room = writer.records_room()?;
@@ -95,6 +102,10 @@ impl Draft {
             let filled = writer.commit_records(padded as u32, frame.tlv_count);
             if filled.and_then(|()| writer.append_raw(mark_id, 1, mark)).is_err() {
                 return Ok(Err(RejectedFrame::Misfit));
+            }
+            // If it is the hash of what is committed, no more and no less.
+            if let Some(state) = state.filter(|_| padded == len) {
+                writer.set_hashed(state, len as u32);
             }
             Ok(Ok(writer.publish_recorded(f64::from_bits(frame.sim_time_bits), frame.has_checksum)?))
         })

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// The checksum of a body so far, and more of it. Not that of the format, which takes eight times as long.
+/// CRC-32 of a body so far, and more of it.
 #[must_use]
 pub fn crc_of(before: u32, more: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(before);
@@ -31,9 +31,6 @@ pub(crate) struct Underway {
     body: Body,
     at: usize,
     crc: u32,
-    /// The producer's own checksum, and that of what was sent.
-    own: Option<u32>,
-    state: u64,
     /// Messages of the next pieces.
     made: VecDeque<Vec<u8>>,
     /// How many are made before the next one is sent.
@@ -46,13 +43,13 @@ pub(crate) enum Rest {
     /// The message of the next piece was written.
     Piece,
     Nothing,
-    /// The producer has overwritten it, or its own checksum is not that of its payload.
+    /// The producer has overwritten it.
     Lost,
 }
 
 impl Underway {
-    pub(crate) const fn new(seq: u64, body: Body, own: Option<u32>) -> Self {
-        Self { seq, body, at: 0, crc: 0, own, state: hash::SEED, made: VecDeque::new(), ahead: 0 }
+    pub(crate) const fn new(seq: u64, body: Body) -> Self {
+        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), ahead: 0 }
     }
 
     /// Number of its message.
@@ -104,12 +101,6 @@ impl Underway {
         }
         self.crc = crc_of(self.crc, data);
         self.at += bytes;
-        if let Some(own) = self.own {
-            self.state = hash::update(self.state, data);
-            if bytes == left && own != hash::fold32(self.state) {
-                return None;
-            }
-        }
         Piece::set_checksum(&mut message, self.crc);
         Some(message)
     }
@@ -199,14 +190,14 @@ impl Arrived {
         self.len() == 0
     }
 
-    /// Takes more in, and gives the checksum of all of it by that of what was there. Memory grows with what has come.
-    fn take(&mut self, data: &[u8], crc: u32) -> Option<u32> {
+    /// Takes more in, and gives what `sum` makes of it where it lies then. Memory grows with what has come.
+    fn take<R>(&mut self, data: &[u8], sum: impl FnOnce(&[u8]) -> R) -> Option<R> {
         match self {
             Self::Memory(body) => {
                 body.extend_from_slice(data);
-                Some(crc_of(crc, data))
+                Some(sum(data))
             }
-            Self::Slot(draft) => draft.write(data, |written| crc_of(crc, written)),
+            Self::Slot(draft) => draft.write(data, sum),
         }
     }
 }
@@ -220,6 +211,9 @@ struct Open {
     body: Arrived,
     len: u32,
     crc: u32,
+    /// The producer's own checksum, and how that of the body stands.
+    own: Option<u32>,
+    state: u64,
     begun: Instant,
 }
 
@@ -232,7 +226,7 @@ struct Open {
 ///
 /// let mut assembly = Assembly::default();
 /// assembly.expect(100);
-/// let begin = Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4 };
+/// let begin = Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4, own: None };
 /// assert!(matches!(assembly.feed(&Data::Begin(begin)), Ok(Fed::More)));
 /// let piece = Piece { seq: 1, at: 0, checksum: crc_of(0, b"body"), data: b"body" };
 /// let Ok(Fed::Whole { body: Arrived::Memory(body), .. }) = assembly.feed(&Data::Piece(piece)) else { panic!("it is whole") };
@@ -354,7 +348,16 @@ impl Assembly {
         );
         let mut message = Vec::new();
         Data::Begin(*begin).encode(&mut message);
-        self.open = Some(Open { seq, begin: message, body, len, crc: 0, begun: Instant::now() });
+        self.open = Some(Open {
+            seq,
+            begin: message,
+            body,
+            len,
+            crc: 0,
+            own: begin.own,
+            state: hash::SEED,
+            begun: Instant::now(),
+        });
         broken.map_or(Ok(Fed::More), Err)
     }
 
@@ -368,9 +371,15 @@ impl Assembly {
         } else if data.len() > len as usize - have {
             Some(PieceError::Long { len })
         } else {
-            let crc = open.body.take(data, open.crc);
-            open.crc = checksum;
-            (crc != Some(checksum)).then_some(PieceError::Checksum)
+            let sums = |data: &[u8]| {
+                let state = open.own.map_or(open.state, |_| hash::update(open.state, data));
+                (crc_of(open.crc, data), state)
+            };
+            let sums = open.body.take(data, sums);
+            (open.crc, open.state) = sums.unwrap_or_default();
+            let last = open.body.len() == len as usize;
+            let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
+            (sums.is_none() || open.crc != checksum || !own).then_some(PieceError::Checksum)
         };
         if let Some(e) = wrong {
             self.drop_body(open.body);
@@ -382,6 +391,9 @@ impl Assembly {
             return Ok(Fed::More);
         }
         self.quick = open.begun.elapsed() < QUICK;
+        if let (Arrived::Slot(draft), Some(_)) = (&mut open.body, open.own) {
+            draft.set_hashed(open.state);
+        }
         Ok(Fed::Whole { begin: open.begin, body: open.body })
     }
 
@@ -396,7 +408,6 @@ impl Assembly {
 mod tests {
     use super::*;
     use crate::wire::Frame;
-    use shmx::abi::hash::checksum32;
 
     impl PartialEq for Fed {
         fn eq(&self, other: &Self) -> bool {
@@ -405,7 +416,11 @@ mod tests {
     }
 
     fn begin(seq: u64, len: usize) -> Data<'static> {
-        Data::Begin(Begin { frame: Frame { seq, body: Sent::Parts(b""), ..Frame::default() }, len: len as u32 })
+        Data::Begin(Begin {
+            frame: Frame { seq, body: Sent::Parts(b""), ..Frame::default() },
+            len: len as u32,
+            own: None,
+        })
     }
 
     fn fed(assembly: &mut Assembly, message: &[u8]) -> Result<Fed, (u64, PieceError)> {
@@ -421,7 +436,7 @@ mod tests {
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));
-            let mut underway = Underway::new(seq, Body::Parts(body.clone()), Some(checksum32(&body)));
+            let mut underway = Underway::new(seq, Body::Parts(body.clone()));
             let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
             while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;

@@ -62,7 +62,7 @@ pub struct RelayCounts {
     pub sent: u64,
     /// Frames left out: for newer ones, or by a rate, or because none of the chosen streams is in them.
     pub left_out: u64,
-    /// Frames of which a part was sent and the rest was overwritten, or not what its producer's checksum says.
+    /// Frames of which a part was sent and the rest was overwritten.
     pub given_up: u64,
     /// Frames rejected as damaged in the region.
     pub rejected: u64,
@@ -393,7 +393,7 @@ impl Relay {
         let mut len = if from_region { frame.len() } else { bytes.len() };
         let in_pieces = !first && len > PIECE;
         if in_pieces {
-            Data::Begin(Begin { frame: message, len: len as u32 }).encode(out);
+            Data::Begin(Begin { frame: message, len: len as u32, own }).encode(out);
             len += out.len();
         } else {
             let checksum = own.unwrap_or_else(|| hash::checksum32(bytes));
@@ -402,7 +402,7 @@ impl Relay {
         }
         self.underway = in_pieces.then(|| {
             let body = if from_region { pieces::Body::There(Box::new(frame)) } else { pieces::Body::Parts(parts) };
-            Underway::new(seq, body, own)
+            Underway::new(seq, body)
         });
         counts.sent += 1;
         if !addition.bytes.is_empty() {

@@ -5,7 +5,8 @@ mod common;
 
 use common::{V, unique, until};
 use shmx::abi::frame::PayloadCursor;
-use shmx::{Client, Inspector, Server, SlotState, Stream, Tap};
+use shmx::abi::hash::checksum32;
+use shmx::{ChecksumState, Client, Inspector, Server, SlotState, Stream, Tap, Verify};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{Begin, Body, Data, Frame, Geometry, Piece, Welcome};
 use shmx_bridge::{Accepted, Arrived, Assembly, Fed, Mirror, MirrorOptions, PieceError, RejectedFrame, crc_of};
@@ -70,7 +71,7 @@ impl Way {
 
     /// A frame in two pieces, the second of which may be changed.
     fn send(&mut self, n: u64, payload: &[u8], change: impl Fn(&mut Piece<'_>)) -> Result<Fed, (u64, PieceError)> {
-        let begin = Begin { frame: Self::frame(n), len: payload.len() as u32 };
+        let begin = Begin { frame: Self::frame(n), len: payload.len() as u32, own: None };
         // What was begun before it breaks off.
         let _ = self.assembly.feed(&Data::Begin(begin));
         let (one, two) = payload.split_at(512);
@@ -82,7 +83,7 @@ impl Way {
     }
 
     fn publish(&mut self, n: u64, arrived: Arrived) -> Result<Accepted, RejectedFrame> {
-        let frame = Self::frame(n);
+        let frame = Frame { has_checksum: true, ..Self::frame(n) };
         let done = match arrived {
             Arrived::Slot(draft) => self.mirror.accept_draft(&frame, draft, None),
             Arrived::Memory(body) => {
@@ -159,7 +160,7 @@ fn what_is_wrong_is_never_seen_and_holds_no_slot() {
         let Ok(Fed::Whole { body, .. }) = way.send(n, &lies, |_| {}) else { panic!("it is what was sent") };
         assert!(matches!(way.publish(n, body), Err(RejectedFrame::Unsound(_))));
         // One that is begun and never goes on.
-        let begin = Begin { frame: Way::frame(n), len: 1000 };
+        let begin = Begin { frame: Way::frame(n), len: 1000, own: None };
         assert!(way.assembly.feed(&Data::Begin(begin)).is_ok());
         assert!(matches!(way.assembly.feed(&Data::GivenUp { seq: n }), Err((_, PieceError::GivenUp))));
         assert_eq!(newest(&mut client), (1, vec![1; 1000]));
@@ -181,7 +182,7 @@ fn one_that_takes_long_holds_no_slot() {
         n += 1;
         let body = payload(n);
         // What was begun before it breaks off.
-        let _ = way.assembly.feed(&Data::Begin(Begin { frame: Way::frame(n), len: body.len() as u32 }));
+        let _ = way.assembly.feed(&Data::Begin(Begin { frame: Way::frame(n), len: body.len() as u32, own: None }));
         let half = Piece { seq: n, at: 0, checksum: crc_of(0, &body[..512]), data: &body[..512] };
         way.assembly.feed(&Data::Piece(half)).unwrap();
         (claimed(&name) == 1).then_some(body)
@@ -206,5 +207,31 @@ fn a_mirror_of_few_slots_lends_none() {
         let arrived = way.whole(n);
         assert!(matches!(arrived, Arrived::Memory(_)), "{arrived:?}");
         way.publish(n, arrived).unwrap();
+    }
+}
+
+#[test]
+fn its_producers_checksum_is_compared_and_goes_on() {
+    let name = unique("own-drafts");
+    let mut way = Way::new(&name, 4);
+    let mut client = Client::options().verify(Verify::Always).open(&name).unwrap();
+    for n in 1..20 {
+        for wrong in [1, 0] {
+            let payload = payload(n);
+            let own = Some(checksum32(&payload) ^ wrong);
+            let frame = Frame { has_checksum: true, ..Way::frame(n) };
+            let _ = way.assembly.feed(&Data::Begin(Begin { frame, len: payload.len() as u32, own }));
+            let piece = Piece { seq: n, at: 0, checksum: crc_of(0, &payload), data: &payload };
+            match way.assembly.feed(&Data::Piece(piece)) {
+                Err((_, PieceError::Checksum)) => assert_eq!(wrong, 1),
+                Ok(Fed::Whole { body, .. }) => {
+                    assert_eq!(wrong, 0);
+                    way.publish(n, body).unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let frame = client.latest().unwrap().expect("one was published");
+        assert_eq!((frame.value(V).unwrap(), frame.checksum()), (n, ChecksumState::Verified));
     }
 }

@@ -224,7 +224,7 @@ fn pieces_that_do_not_make_a_frame_are_never_seen() {
         data.encode(&mut out);
         liar.send(out);
     };
-    let begin = |seq, len| send(Data::Begin(Begin { frame: Frame { checksum: 0, ..frame(seq, b"") }, len }));
+    let begin = |seq, len| send(Data::Begin(Begin { frame: Frame { checksum: 0, ..frame(seq, b"") }, len, own: None }));
     let piece = |seq, at: usize, to: usize| {
         let (checksum, data) = (crc_of(0, &good[..to]), &good[at..to]);
         send(Data::Piece(Piece { seq, at: at as u32, checksum, data }));

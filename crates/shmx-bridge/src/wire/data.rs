@@ -140,6 +140,8 @@ pub struct Begin<'a> {
     pub frame: Frame<'a>,
     /// Bytes of the body.
     pub len: u32,
+    /// The producer's own checksum, where it wrote one and the payload is sent as it is.
+    pub own: Option<u32>,
 }
 
 /// A piece of the body of a frame.
@@ -149,7 +151,7 @@ pub struct Piece<'a> {
     pub seq: u64,
     /// Where it begins in the body.
     pub at: u32,
-    /// Checksum of the body up to the end of this piece.
+    /// CRC-32 of the body up to the end of this piece: the format's own takes eight times as long.
     pub checksum: u32,
     /// The bytes.
     pub data: &'a [u8],
@@ -241,9 +243,9 @@ impl<'a> Data<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Frame(frame) => frame.encode(out),
-            Self::Begin(Begin { frame, len }) => {
-                let body = frame.body.with(&[]);
-                Frame { body, checksum: *len, ..*frame }.encode_as(kind::BEGIN, out);
+            Self::Begin(Begin { frame, len, own }) => {
+                let own = own.map_or([0; 4], u32::to_le_bytes);
+                Frame { body: frame.body.with(&own), checksum: *len, ..*frame }.encode_as(kind::BEGIN, out);
             }
             Self::Piece(piece) => piece.encode(out),
             Self::GivenUp { seq } => head(out, kind::GIVEN_UP).u64(*seq),
@@ -280,13 +282,15 @@ impl<'a> Data<'a> {
             kind::FRAME => Frame::decode(r).map(Self::Frame),
             kind::BEGIN => {
                 let frame = Frame::decode(r)?;
-                if !frame.body.bytes().is_empty() {
-                    return Err(WireError::Long);
-                }
+                let mut own = Reader(frame.body.bytes());
+                let stored = own.u32()?;
+                own.end()?;
                 if frame.checksum == 0 {
                     return Err(WireError::Value("length"));
                 }
-                Ok(Self::Begin(Begin { len: frame.checksum, frame: Frame { checksum: 0, ..frame } }))
+                let own = (frame.has_checksum && matches!(frame.body, Body::Whole(_))).then_some(stored);
+                let (len, body) = (frame.checksum, frame.body.with(&[]));
+                Ok(Self::Begin(Begin { len, own, frame: Frame { checksum: 0, body, ..frame } }))
             }
             kind::PIECE => {
                 let (seq, at, checksum) = (r.u64()?, r.u32()?, r.u32()?);
@@ -401,7 +405,8 @@ mod tests {
         let ended = Ended { seq: 1, session: 2, published: 3, reason: "server left".into() };
         let all = [
             Data::Frame(frame),
-            Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 7 }),
+            Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 7, own: None }),
+            Data::Begin(Begin { frame: Frame { body: Body::Whole(b""), checksum: 0, ..frame }, len: 7, own: Some(8) }),
             Data::Piece(Piece { seq: 1, at: 2, checksum: 3, data: b"piece" }),
             Data::GivenUp { seq: 1 },
             Data::Directory { seq: 1, session: 2, addition: frame.addition },
