@@ -13,8 +13,10 @@ use shmx_bridge::wire::{
     Piece, Refused, VERSION, Welcome, Why, Wish,
 };
 use shmx_bridge::{
-    Accepted, Assembly, Codec, CodecError, Codecs, Fed, MARK_NAME, Mirror, MirrorOptions, Picture, check::check,
+    Accepted, Arrived, Assembly, Codec, CodecError, Codecs, Draft, Fed, MARK_NAME, Mirror, MirrorOptions, Picture,
+    check::check, crc_of,
 };
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -98,14 +100,15 @@ fn frames(mut mirror: Mirror, welcome: &Welcome<'_>, messages: Messages<'_>, fla
     let mut client = Client::open(mirror.name()).expect("a mirror is a region");
     let (mut published, mut assembly, mut sum) = (0, Assembly::default(), Vec::new());
     assembly.expect(2 * CAP as usize);
+    assembly.write_to(&mirror);
     for message in std::iter::once(welcome.first).chain(messages.take(16)) {
         let data = Data::decode(message);
         let whole = data.as_ref().ok().and_then(|data| pieces(&mut assembly, data, flags, &mut sum));
-        let begun = whole.as_ref().map(|(begin, _)| Data::decode(begin));
+        let begun = whole.as_ref().map(|(begin, ..)| Data::decode(begin));
         let mut frame = match data {
             Ok(Data::Frame(frame)) => frame,
             Ok(Data::Piece(_)) => match (begun, &whole) {
-                (Some(Ok(Data::Begin(b))), Some((_, body))) => {
+                (Some(Ok(Data::Begin(b))), Some((_, body, _))) => {
                     let body = b.frame.body.with(body);
                     Frame { body, checksum: checksum32(body.bytes()), ..b.frame }
                 }
@@ -126,7 +129,12 @@ fn frames(mut mirror: Mirror, welcome: &Welcome<'_>, messages: Messages<'_>, fla
         if flags & REPAIR != 0 {
             (frame.checksum, frame.session) = (checksum32(frame.body.bytes()), welcome.session);
         }
-        match mirror.accept(&frame, None, &Runs) {
+        let draft = whole.as_ref().and_then(|(.., draft)| draft.borrow_mut().take());
+        let done = match draft {
+            Some(draft) => mirror.accept_draft(&frame, draft, None),
+            None => mirror.accept(&frame, None, &Runs),
+        };
+        match done {
             Ok(Ok(Accepted::Published(id))) => {
                 published += 1;
                 let directory = Inspector::open(mirror.name()).expect("it is there").directory().expect("and sound");
@@ -143,22 +151,32 @@ fn frames(mut mirror: Mirror, welcome: &Welcome<'_>, messages: Messages<'_>, fla
     assert_eq!(mirror.counts().published, published);
 }
 
+/// The beginning of a frame, its body, and the slot that it was written to.
+type Whole = (Vec<u8>, Vec<u8>, RefCell<Option<Draft>>);
+
 /// What the pieces so far make: `sum` is the body as far as it was accepted, by which checksums are made right.
-fn pieces(assembly: &mut Assembly, data: &Data<'_>, flags: u8, sum: &mut Vec<u8>) -> Option<(Vec<u8>, Vec<u8>)> {
+fn pieces(assembly: &mut Assembly, data: &Data<'_>, flags: u8, sum: &mut Vec<u8>) -> Option<Whole> {
     let mut data = data.clone();
     if let Data::Piece(piece) = &mut data {
         sum.extend_from_slice(piece.data);
         if flags & REPAIR != 0 {
-            piece.checksum = checksum32(sum);
+            piece.checksum = crc_of(0, sum);
         }
     }
     let fed = assembly.feed(&data);
     assert!(assembly.len() <= 2 * CAP as usize);
     match fed {
         Ok(Fed::Whole { begin, body }) => {
-            assert!(assembly.is_empty() && body == *sum);
-            sum.clear();
-            Some((begin, body))
+            assert!(assembly.is_empty() && body.len() == sum.len());
+            let draft = match body {
+                Arrived::Memory(body) => {
+                    assert_eq!(body, *sum);
+                    None
+                }
+                Arrived::Slot(draft) => Some(draft),
+                _ => unreachable!("there are two places"),
+            };
+            Some((begin, std::mem::take(sum), RefCell::new(draft)))
         }
         _ => {
             sum.truncate(assembly.len());
@@ -285,7 +303,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     };
     let (whole, packed) = (frame(1, Body::Whole(&payload)), frame(2, Body::Parts(&parts)));
     let head = Frame { seq: 3, frame_id: 6, session: 3, tlv_count: cursor.tlv_count(), ..Frame::default() };
-    let begin = encoded(Data::Begin(Begin { frame: head, len: payload.len() as u32 }));
+    let begin = encoded(Data::Begin(Begin { frame: head, len: payload.len() as u32, own: None }));
     let piece = |at: usize, to: usize| {
         let (checksum, data) = (checksum32(&payload[..to]), &payload[at..to]);
         encoded(Data::Piece(Piece { seq: 3, at: at as u32, checksum, data }))

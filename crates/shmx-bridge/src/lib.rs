@@ -27,6 +27,7 @@ mod allow;
 mod backend;
 mod body;
 mod codec;
+mod draft;
 mod mark;
 mod mirror;
 mod pieces;
@@ -40,9 +41,10 @@ pub use allow::Patterns;
 pub use backend::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency};
 pub use body::{BodyError, Compress, Selection, payload_of};
 pub use codec::{Codec, CodecError, Codecs, NoCodecs, Picture};
+pub use draft::Draft;
 pub use mark::{MARK_ID, MARK_NAME, MARK_WORDS, Origin, Source, is_mirror};
 pub use mirror::{Accepted, Mirror, MirrorCounts, MirrorError, MirrorOptions, RejectedFrame};
-pub use pieces::{Assembly, Fed, PieceError};
+pub use pieces::{Arrived, Assembly, Fed, PieceError, crc_of};
 pub use relay::{Export, Relay, RelayCounts, Turn, bounds_of};
 pub use run::{
     Bridge, BridgeOffers, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Stale, Status, Tell,

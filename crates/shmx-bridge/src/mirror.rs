@@ -4,6 +4,7 @@ use crate::body::{BodyError, payload_of};
 use crate::check::{Unsound, check, records_len};
 use crate::clock::Estimate;
 use crate::codec::Codecs;
+use crate::draft::Draft;
 use crate::keys::Peer;
 use crate::mark::{MARK_BYTES, MARK_NAME, Origin, Source};
 use crate::wire::{Addition, Body, FROM, Frame, Geometry, Welcome};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use shmx::abi::directory::Directory as Entries;
 use shmx::abi::{self, TLV_ALIGN};
 use shmx::error::{CreateError, StaticError};
-use shmx::{ControlMsg, Directory, ServerBuilder};
+use shmx::{ControlMsg, Directory, ServerBuilder, SharedServer};
 use shmx_record::{Again, Put, PutError, Rebuilt, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ use thiserror::Error;
 
 /// Streams of a mirror, besides its mark: each frame is compared with all of them.
 const STREAMS_MAX: usize = 4096;
+
+/// Slots of a mirror from which on frames are written there while they come: the newest frame and the one that a reader
+/// holds stay where they are.
+const DRAFT_SLOTS: u32 = 3;
 
 fn streams(streams: usize) -> Result<(), MirrorError> {
     if streams > STREAMS_MAX { Err(MirrorError::Streams { streams }) } else { Ok(()) }
@@ -142,6 +147,16 @@ pub enum Accepted {
     Old,
     /// Readers hold every slot.
     Blocked,
+}
+
+/// Slots of a mirror, for frames that still come.
+#[derive(Debug)]
+pub(crate) struct Drafts(SharedServer);
+
+impl Drafts {
+    pub(crate) fn begin(&self) -> Option<Draft> {
+        Draft::begin(&self.0)
+    }
 }
 
 /// The mirror of a session of a region on another host.
@@ -321,22 +336,61 @@ impl Mirror {
         codecs: &dyn Codecs,
     ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
         self.count(frame);
-        if frame.session != self.session {
-            return Ok(self.reject(RejectedFrame::Session(frame.session)));
+        if let Some(done) = self.note(frame)? {
+            return Ok(done);
         }
-        self.add(&frame.addition)?;
-        if frame.frame_id <= self.last_id {
-            return Ok(Ok(Accepted::Old));
-        }
-        if self.last_id > 0 {
-            self.counts.missed = self.counts.missed.saturating_add(frame.frame_id - self.last_id - 1);
-        }
-        self.last_id = frame.frame_id;
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = self.publish(frame, clocks, codecs, &mut scratch);
         self.scratch = scratch;
         match done? {
             Ok(accepted) => Ok(Ok(accepted)),
+            Err(e) => Ok(self.reject(e)),
+        }
+    }
+
+    /// Notes which frame has come; gives what becomes of one that is not to be published.
+    fn note(&mut self, frame: &Frame<'_>) -> Result<Option<Result<Accepted, RejectedFrame>>, MirrorError> {
+        if frame.session != self.session {
+            return Ok(Some(self.reject(RejectedFrame::Session(frame.session))));
+        }
+        self.add(&frame.addition)?;
+        if frame.frame_id <= self.last_id {
+            return Ok(Some(Ok(Accepted::Old)));
+        }
+        if self.last_id > 0 {
+            self.counts.missed = self.counts.missed.saturating_add(frame.frame_id - self.last_id - 1);
+        }
+        self.last_id = frame.frame_id;
+        Ok(None)
+    }
+
+    /// Slots for frames that still come, where the mirror has so many that its readers do not notice one less.
+    pub(crate) fn drafts(&self) -> Option<Drafts> {
+        (self.geometry.slots >= DRAFT_SLOTS).then(|| Drafts(self.again.server.clone()))
+    }
+
+    /// As [`Mirror::accept_whole`], for a frame whose body is in a slot of this mirror.
+    ///
+    /// # Errors
+    ///
+    /// [`MirrorError`].
+    pub fn accept_draft(
+        &mut self,
+        frame: &Frame<'_>,
+        draft: Draft,
+        clocks: Option<Estimate>,
+    ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
+        self.counts.bytes = self.counts.bytes.saturating_add(draft.len() as u64);
+        if let Some(done) = self.note(frame)? {
+            return Ok(done);
+        }
+        let words = origin_of(frame, clocks).to_words().map(u64::to_ne_bytes);
+        let mark = (self.mark_id, words.as_flattened());
+        match draft.publish(frame, self.geometry.frame_bytes_cap, &self.directory, mark)? {
+            Ok(id) => {
+                self.counts.published += 1;
+                Ok(Ok(Accepted::Published(id)))
+            }
             Err(e) => Ok(self.reject(e)),
         }
     }
@@ -379,15 +433,7 @@ impl Mirror {
                 }
             }
         };
-        let known = clocks.filter(|_| frame.published_ns > 0);
-        let origin = Origin {
-            frame_id: frame.frame_id,
-            session: frame.session,
-            published_ns: frame.published_ns,
-            here_ns: known.map_or(0, |e| e.here(frame.published_ns)),
-            error_ns: known.map_or(0, |e| e.error_ns),
-        };
-        let words = origin.to_words().map(u64::to_ne_bytes);
+        let words = origin_of(frame, clocks).to_words().map(u64::to_ne_bytes);
         let again = Again {
             payload,
             tlv_count,
@@ -418,6 +464,17 @@ impl Mirror {
     pub fn poll_control(&self, most: usize) -> Vec<ControlMsg> {
         let batch = self.again.server.poll_control(most);
         batch.messages.into_iter().filter(|m| is_carried(m.ty)).collect()
+    }
+}
+
+fn origin_of(frame: &Frame<'_>, clocks: Option<Estimate>) -> Origin {
+    let known = clocks.filter(|_| frame.published_ns > 0);
+    Origin {
+        frame_id: frame.frame_id,
+        session: frame.session,
+        published_ns: frame.published_ns,
+        here_ns: known.map_or(0, |e| e.here(frame.published_ns)),
+        error_ns: known.map_or(0, |e| e.error_ns),
     }
 }
 

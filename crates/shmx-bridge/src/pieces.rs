@@ -1,67 +1,108 @@
 //! Frames that travel in pieces, so that all stages of their way are at work at once: taken apart here, put together
 //! there, and hashed as they pass.
 
-use crate::wire::{Begin, Data, PIECE, Piece};
-use shmx::OwnedFrame;
+use crate::draft::Draft;
+use crate::mirror::{Drafts, Mirror};
+use crate::wire::{Begin, Body as Sent, Data, PIECE, Piece};
+use shmx::FramePieces;
 use shmx::abi::hash;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// The body of a frame that is being sent.
-pub(crate) enum Held {
-    Frame(Box<OwnedFrame>),
+/// CRC-32 of a body so far, and more of it.
+#[must_use]
+pub fn crc_of(before: u32, more: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    hasher.update(more);
+    hasher.finalize()
+}
+
+/// Where the body of a frame that is being sent comes from.
+pub(crate) enum Body {
+    /// The region.
+    There(Box<FramePieces>),
     Parts(Vec<u8>),
-}
-
-impl Held {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Frame(frame) => frame.payload(),
-            Self::Parts(parts) => parts,
-        }
-    }
-}
-
-impl From<OwnedFrame> for Held {
-    fn from(frame: OwnedFrame) -> Self {
-        Self::Frame(Box::new(frame))
-    }
-}
-
-impl From<Vec<u8>> for Held {
-    fn from(parts: Vec<u8>) -> Self {
-        Self::Parts(parts)
-    }
 }
 
 /// A frame that is being sent.
 pub(crate) struct Underway {
     seq: u64,
-    body: Held,
+    body: Body,
     at: usize,
-    state: u64,
-    /// The producer's own checksum.
-    own: Option<u32>,
+    crc: u32,
+    /// Messages of the next pieces.
+    made: VecDeque<Vec<u8>>,
+    /// How many are made before the next one is sent.
+    ahead: usize,
+}
+
+/// What is left of a frame that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The message of the next piece was written.
+    Piece,
+    Nothing,
+    /// The producer has overwritten it.
+    Lost,
 }
 
 impl Underway {
-    pub(crate) fn new(seq: u64, body: impl Into<Held>, own: Option<u32>) -> Self {
-        Self { seq, body: body.into(), at: 0, state: hash::SEED, own }
+    pub(crate) const fn new(seq: u64, body: Body) -> Self {
+        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), ahead: 0 }
     }
 
-    /// Writes the message of the next piece; false if there is none left.
-    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> bool {
-        let body = self.body.bytes();
-        let rest = body.get(self.at..).unwrap_or_default();
-        let data = &rest[..rest.len().min(PIECE)];
-        if data.is_empty() {
-            return false;
+    /// Number of its message.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn left(&self) -> usize {
+        match &self.body {
+            Body::There(pieces) => pieces.left(),
+            Body::Parts(parts) => parts.len() - self.at,
         }
-        self.state = hash::update(self.state, data);
-        let last = data.len() == rest.len();
-        let checksum = self.own.filter(|_| last).unwrap_or_else(|| hash::fold32(self.state));
-        Piece { seq: self.seq, at: self.at as u32, checksum, data }.encode(out);
-        self.at += data.len();
-        true
+    }
+
+    /// Writes the message of the next piece.
+    ///
+    /// What is in the region is copied ever faster than it is sent: the first piece goes at once, and yet all of a frame
+    /// is copied before a slow link has filled what the network has room for, and before its producer comes round.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Rest {
+        self.ahead = if matches!(self.body, Body::There(_)) { self.ahead + 1 } else { 1 };
+        for _ in 0..self.ahead {
+            let left = self.left();
+            if left == 0 {
+                break;
+            }
+            match self.make(left) {
+                Some(message) => self.made.push_back(message),
+                None => return Rest::Lost,
+            }
+        }
+        match self.made.pop_front() {
+            Some(message) => {
+                *out = message;
+                Rest::Piece
+            }
+            None => Rest::Nothing,
+        }
+    }
+
+    fn make(&mut self, left: usize) -> Option<Vec<u8>> {
+        let (seq, at, bytes) = (self.seq, self.at as u32, left.min(PIECE));
+        let mut message = Vec::with_capacity(Piece::HEAD + bytes);
+        Piece { seq, at, checksum: 0, data: &[] }.encode(&mut message);
+        message.resize(Piece::HEAD + bytes, 0);
+        let data = &mut message[Piece::HEAD..];
+        match &mut self.body {
+            Body::There(pieces) => drop(pieces.copy(data).ok()?),
+            Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
+        }
+        self.crc = crc_of(self.crc, data);
+        self.at += bytes;
+        Piece::set_checksum(&mut message, self.crc);
+        Some(message)
     }
 }
 
@@ -102,10 +143,13 @@ pub enum PieceError {
     /// The data is not what was sent.
     #[error("the checksum is wrong")]
     Checksum,
+    /// It was overwritten before all of it was sent.
+    #[error("its origin has given it up")]
+    GivenUp,
 }
 
 /// What a message did to a frame in pieces.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Fed {
     /// It is no part of one.
     Other,
@@ -116,32 +160,76 @@ pub enum Fed {
         /// The message.
         begin: Vec<u8>,
         /// The body.
-        body: Vec<u8>,
+        body: Arrived,
     },
 }
+
+/// Where the body of a frame lies that came in pieces.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Arrived {
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In a slot of its mirror.
+    Slot(Draft),
+}
+
+impl Arrived {
+    /// Its bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Memory(body) => body.len(),
+            Self::Slot(draft) => draft.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes more in, and gives what `sum` makes of it where it lies then. Memory grows with what has come.
+    fn take<R>(&mut self, data: &[u8], sum: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        match self {
+            Self::Memory(body) => {
+                body.extend_from_slice(data);
+                Some(sum(data))
+            }
+            Self::Slot(draft) => draft.write(data, sum),
+        }
+    }
+}
+
+/// A frame that takes longer than this on its way holds no slot of its mirror meanwhile.
+const QUICK: Duration = Duration::from_millis(100);
 
 struct Open {
     seq: u64,
     begin: Vec<u8>,
-    body: Vec<u8>,
+    body: Arrived,
     len: u32,
+    crc: u32,
+    /// The producer's own checksum, and how that of the body stands.
+    own: Option<u32>,
     state: u64,
+    begun: Instant,
 }
 
 /// Puts frames together out of their pieces. Takes no more memory than came, and gives nothing away whose checksum is
 /// wrong.
 ///
 /// ```
-/// use shmx_bridge::{Assembly, Fed};
+/// use shmx_bridge::{Arrived, Assembly, Fed, crc_of};
 /// use shmx_bridge::wire::{Begin, Body, Data, Frame, Piece};
-/// use shmx::abi::hash::checksum32;
 ///
 /// let mut assembly = Assembly::default();
 /// assembly.expect(100);
-/// let begin = Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4 };
-/// assert_eq!(assembly.feed(&Data::Begin(begin)), Ok(Fed::More));
-/// let piece = Piece { seq: 1, at: 0, checksum: checksum32(b"body"), data: b"body" };
-/// let Ok(Fed::Whole { body, .. }) = assembly.feed(&Data::Piece(piece)) else { panic!("it is whole") };
+/// let begin = Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4, own: None };
+/// assert!(matches!(assembly.feed(&Data::Begin(begin)), Ok(Fed::More)));
+/// let piece = Piece { seq: 1, at: 0, checksum: crc_of(0, b"body"), data: b"body" };
+/// let Ok(Fed::Whole { body: Arrived::Memory(body), .. }) = assembly.feed(&Data::Piece(piece)) else { panic!("it is whole") };
 /// assert_eq!(body, b"body");
 /// ```
 #[derive(Default)]
@@ -151,6 +239,11 @@ pub struct Assembly {
     most: usize,
     /// A body that was used, for the next one.
     spare: Vec<u8>,
+    /// Slots of the mirror.
+    drafts: Option<Drafts>,
+    /// Frames come quickly, and nothing is waiting for the mirror: the next one can go into a slot.
+    quick: bool,
+    busy: bool,
 }
 
 impl std::fmt::Debug for Assembly {
@@ -165,6 +258,18 @@ impl Assembly {
         self.most = most;
     }
 
+    /// Frames that are sent as they are go into slots of this mirror while they come, from now on, where one can be had
+    /// and they come quickly.
+    pub fn write_to(&mut self, mirror: &Mirror) {
+        self.drafts = mirror.drafts();
+    }
+
+    /// Whether something that came before still waits to be published: then nothing goes into a slot, as slots are
+    /// published in the order in which they were claimed.
+    pub(crate) const fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+
     /// Bytes of the frame that is not whole.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -173,7 +278,7 @@ impl Assembly {
 
     /// Whether no frame has begun.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.open.is_none()
     }
 
@@ -181,6 +286,20 @@ impl Assembly {
     pub fn give_back(&mut self, body: Vec<u8>) {
         if self.spare.capacity() < body.capacity() {
             self.spare = body;
+        }
+    }
+
+    /// Gives the slot back of a frame that takes too long; what has come of it goes on in memory.
+    pub fn give_back_late(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if open.begun.elapsed() < QUICK {
+            return;
+        }
+        self.quick = false;
+        if let Arrived::Slot(_) = open.body
+            && let Arrived::Slot(draft) = std::mem::replace(&mut open.body, Arrived::Memory(Vec::new()))
+        {
+            open.body = Arrived::Memory(draft.into_memory(std::mem::take(&mut self.spare)));
         }
     }
 
@@ -194,6 +313,10 @@ impl Assembly {
         match data {
             Data::Begin(begin) => self.begin(begin),
             Data::Piece(piece) => self.piece(piece),
+            &Data::GivenUp { seq } => {
+                let _ = self.break_off();
+                Err((seq, PieceError::GivenUp))
+            }
             // They overtake the rest.
             Data::Alive(_) => Ok(Fed::Other),
             Data::Frame(_) | Data::Directory { .. } | Data::End(_) => self.break_off().map_or(Ok(Fed::Other), Err),
@@ -203,7 +326,7 @@ impl Assembly {
     fn break_off(&mut self) -> Option<(u64, PieceError)> {
         let Open { seq, body, len, .. } = self.open.take()?;
         let have = body.len();
-        self.give_back(body);
+        self.drop_body(body);
         Some((seq, PieceError::BrokenOff { have, len }))
     }
 
@@ -213,11 +336,28 @@ impl Assembly {
         if len as usize > most {
             return Err((seq, PieceError::TooLarge { len, most }));
         }
-        let mut body = std::mem::take(&mut self.spare);
-        body.clear();
+        let drafts =
+            self.drafts.as_ref().filter(|_| self.quick && !self.busy && matches!(begin.frame.body, Sent::Whole(_)));
+        let body = drafts.and_then(Drafts::begin).map_or_else(
+            || {
+                let mut body = std::mem::take(&mut self.spare);
+                body.clear();
+                Arrived::Memory(body)
+            },
+            Arrived::Slot,
+        );
         let mut message = Vec::new();
         Data::Begin(*begin).encode(&mut message);
-        self.open = Some(Open { seq, begin: message, body, len, state: hash::SEED });
+        self.open = Some(Open {
+            seq,
+            begin: message,
+            body,
+            len,
+            crc: 0,
+            own: begin.own,
+            state: hash::SEED,
+            begun: Instant::now(),
+        });
         broken.map_or(Ok(Fed::More), Err)
     }
 
@@ -231,31 +371,56 @@ impl Assembly {
         } else if data.len() > len as usize - have {
             Some(PieceError::Long { len })
         } else {
-            open.state = hash::update(open.state, data);
-            (hash::fold32(open.state) != checksum).then_some(PieceError::Checksum)
+            let sums = |data: &[u8]| {
+                let state = open.own.map_or(open.state, |_| hash::update(open.state, data));
+                (crc_of(open.crc, data), state)
+            };
+            let sums = open.body.take(data, sums);
+            (open.crc, open.state) = sums.unwrap_or_default();
+            let last = open.body.len() == len as usize;
+            let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
+            (sums.is_none() || open.crc != checksum || !own).then_some(PieceError::Checksum)
         };
         if let Some(e) = wrong {
-            self.give_back(open.body);
+            self.drop_body(open.body);
             return Err((seq, e));
         }
-        // Memory grows with what has come.
-        open.body.extend_from_slice(data);
         if open.body.len() < len as usize {
             self.open = Some(open);
+            self.give_back_late();
             return Ok(Fed::More);
         }
+        self.quick = open.begun.elapsed() < QUICK;
+        if let (Arrived::Slot(draft), Some(_)) = (&mut open.body, open.own) {
+            draft.set_hashed(open.state);
+        }
         Ok(Fed::Whole { begin: open.begin, body: open.body })
+    }
+
+    fn drop_body(&mut self, body: Arrived) {
+        if let Arrived::Memory(body) = body {
+            self.give_back(body);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Body, Frame};
-    use shmx::abi::hash::checksum32;
+    use crate::wire::Frame;
+
+    impl PartialEq for Fed {
+        fn eq(&self, other: &Self) -> bool {
+            matches!((self, other), (Self::Other, Self::Other) | (Self::More, Self::More))
+        }
+    }
 
     fn begin(seq: u64, len: usize) -> Data<'static> {
-        Data::Begin(Begin { frame: Frame { seq, body: Body::Parts(b""), ..Frame::default() }, len: len as u32 })
+        Data::Begin(Begin {
+            frame: Frame { seq, body: Sent::Parts(b""), ..Frame::default() },
+            len: len as u32,
+            own: None,
+        })
     }
 
     fn fed(assembly: &mut Assembly, message: &[u8]) -> Result<Fed, (u64, PieceError)> {
@@ -271,12 +436,12 @@ mod tests {
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));
-            let mut underway = Underway::new(seq, body.clone(), Some(checksum32(&body)));
+            let mut underway = Underway::new(seq, Body::Parts(body.clone()));
             let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
-            while underway.next(&mut out) {
+            while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;
                 assert_eq!(assembly.feed(&Data::Alive(crate::wire::Alive::default())), Ok(Fed::Other));
-                if let Fed::Whole { begin, body } = fed(&mut assembly, &out).unwrap() {
+                if let Fed::Whole { begin, body: Arrived::Memory(body) } = fed(&mut assembly, &out).unwrap() {
                     whole = Some((begin, body));
                 }
             }
@@ -290,8 +455,8 @@ mod tests {
     #[test]
     fn pieces_that_do_not_fit_together_make_nothing() {
         let (one, two) = ([1; 4], [2; 4]);
-        let both = checksum32(&[1, 1, 1, 1, 2, 2, 2, 2]);
-        let first = Piece { seq: 1, at: 0, checksum: checksum32(&one), data: &one };
+        let both = crc_of(0, &[1, 1, 1, 1, 2, 2, 2, 2]);
+        let first = Piece { seq: 1, at: 0, checksum: crc_of(0, &one), data: &one };
         let second = Piece { seq: 1, at: 4, checksum: both, data: &two };
         let (long, more) = ([2; 5], begin(2, 8));
         let end = Data::End(crate::wire::Ended { seq: 2, session: 0, published: 0, reason: String::new() });
@@ -302,6 +467,7 @@ mod tests {
             (Data::Piece(Piece { data: &long, ..second }), PieceError::Long { len: 8 }),
             (more, PieceError::BrokenOff { have: 4, len: 8 }),
             (end, PieceError::BrokenOff { have: 4, len: 8 }),
+            (Data::GivenUp { seq: 1 }, PieceError::GivenUp),
         ];
         for (bad, error) in cases {
             let mut assembly = Assembly::default();

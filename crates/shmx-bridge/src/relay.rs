@@ -6,7 +6,7 @@ use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
 use crate::mark::is_mirror;
-use crate::pieces::Underway;
+use crate::pieces::{self, Rest, Underway};
 use crate::wire::{Addition, Attach, Begin, Body, Data, Ended, Frame, Geometry, PIECE, Refused, Welcome, Why, Wish};
 use serde::{Deserialize, Serialize};
 use shmx::abi::hash;
@@ -62,6 +62,8 @@ pub struct RelayCounts {
     pub sent: u64,
     /// Frames left out: for newer ones, or by a rate, or because none of the chosen streams is in them.
     pub left_out: u64,
+    /// Frames of which a part was sent and the rest was overwritten.
+    pub given_up: u64,
     /// Frames rejected as damaged in the region.
     pub rejected: u64,
     /// Bytes of messages.
@@ -110,6 +112,8 @@ pub struct Relay {
     /// The producer was seen to be gone; frames that it left may still be taken.
     ending: bool,
     counts: RelayCounts,
+    /// A frame that is sent at once, or in parts; used again and again.
+    payload: Vec<u8>,
     /// The frame that is being sent in pieces.
     underway: Option<Underway>,
     /// When the last frames were published and taken, for guessing when the next one comes.
@@ -162,6 +166,7 @@ impl Relay {
             looked: Instant::now(),
             ending: false,
             counts: RelayCounts::default(),
+            payload: Vec::new(),
             underway: None,
             pace: Pace::default(),
         })
@@ -240,10 +245,16 @@ impl Relay {
     /// What is to be done now; messages are written to `out`.
     pub fn turn(&mut self, now: Instant, out: &mut Vec<u8>) -> Turn {
         if let Some(underway) = &mut self.underway {
-            if underway.next(out) {
-                return Turn::Send;
+            match underway.next(out) {
+                Rest::Piece => return Turn::Send,
+                Rest::Nothing => self.underway = None,
+                Rest::Lost => {
+                    self.counts.given_up += 1;
+                    Data::GivenUp { seq: underway.seq() }.encode(out);
+                    self.underway = None;
+                    return Turn::Send;
+                }
             }
-            self.underway = None;
         }
         match self.flow.ready(now) {
             Ready::Now => {}
@@ -256,6 +267,11 @@ impl Relay {
             Ok(true) => Turn::Send,
             Ok(false) => self.idle(now, out),
             Err(ReadError::SessionChanged) => self.end(EndReason::SessionChanged, out),
+            // Overwritten while it was copied: a newer one is there.
+            Err(ReadError::Lapped { .. }) => {
+                self.counts.left_out += 1;
+                Turn::Again
+            }
             Err(_) => {
                 self.counts.rejected += 1;
                 Turn::Again
@@ -321,10 +337,11 @@ impl Relay {
     /// Takes a frame, if there is one, and writes its message.
     fn take(&mut self, now: Instant, out: &mut Vec<u8>, first: bool) -> Result<bool, ReadError> {
         let session = self.tap.session_id();
-        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, .. } = self;
+        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, payload, .. } = self;
         // Who comes back has had all before the frame that it names.
         let newest = !self.every || first && !self.resumed;
-        let Some(frame) = (if newest { tap.try_wait()? } else { tap.try_next()? }) else { return Ok(false) };
+        let found = if newest { tap.try_wait_in_pieces()? } else { tap.try_next_in_pieces()? };
+        let Some(mut frame) = found else { return Ok(false) };
         counts.left_out = counts.left_out.saturating_add(frame.missed_before());
         // After the frame: it lists at least what the frame needs.
         let Ok(directory) = frame.directory() else { return Ok(false) };
@@ -336,6 +353,12 @@ impl Relay {
         let age = frame.age().map_or(0, |age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
         let published_ns = if frame.age().is_some() { now_ns.saturating_sub(age) } else { 0 };
         pace.taken(frame.frame_id(), published_ns, now_ns);
+        // The first one is part of an answer.
+        let from_region = selection.whole && !first && frame.len() > PIECE;
+        if !from_region {
+            payload.resize(frame.len(), 0);
+            frame.copy(payload)?;
+        }
         if first {
             self.known = directory.bytes.len();
         }
@@ -343,9 +366,9 @@ impl Relay {
         let (seq, addition) = (self.flow.next_seq(), addition(&directory, told));
         let mut parts = Vec::new();
         let (tlv_count, body) = if selection.whole {
-            (frame.tlv_count(), Body::Whole(frame.payload()))
+            (frame.tlv_count(), Body::Whole(payload))
         } else {
-            let count = selection.encode(frame.payload(), &**codecs, &mut parts);
+            let count = selection.encode(payload, &**codecs, &mut parts);
             if count == 0 {
                 counts.left_out += 1;
                 return Ok(false);
@@ -367,26 +390,20 @@ impl Relay {
         // The producer's own checksum goes all the way, where there is one.
         let own = frame.stored_checksum().filter(|_| selection.whole);
         let bytes = body.bytes();
-        let mut len = bytes.len();
-        // The first one is part of an answer.
+        let mut len = if from_region { frame.len() } else { bytes.len() };
         let in_pieces = !first && len > PIECE;
         if in_pieces {
-            Data::Begin(Begin { frame: message, len: len as u32 }).encode(out);
+            Data::Begin(Begin { frame: message, len: len as u32, own }).encode(out);
             len += out.len();
         } else {
             let checksum = own.unwrap_or_else(|| hash::checksum32(bytes));
             Frame { checksum, body, ..message }.encode(out);
             len = out.len();
         }
-        self.underway = if !in_pieces {
-            drop(frame);
-            None
-        } else if selection.whole {
-            Some(Underway::new(seq, frame.keep(), own))
-        } else {
-            drop(frame);
-            Some(Underway::new(seq, parts, own))
-        };
+        self.underway = in_pieces.then(|| {
+            let body = if from_region { pieces::Body::There(Box::new(frame)) } else { pieces::Body::Parts(parts) };
+            Underway::new(seq, body)
+        });
         counts.sent += 1;
         if !addition.bytes.is_empty() {
             self.told.push_back((seq, directory.bytes.len()));

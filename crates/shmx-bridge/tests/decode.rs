@@ -90,8 +90,9 @@ fn messages() -> Vec<Vec<u8>> {
     for data in [
         Data::Frame(frame),
         Data::Frame(Frame { body: Body::Parts(b"parts"), ..frame }),
-        Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 9 }),
+        Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 9, own: None }),
         Data::Piece(Piece { seq: 1, at: 2, checksum: 3, data: b"piece" }),
+        Data::GivenUp { seq: 1 },
         Data::Directory { seq: 1, session: 2, addition: frame.addition },
         Data::End(Ended { seq: 1, session: 2, published: 3, reason: "why".into() }),
         Data::Alive(Alive::default()),

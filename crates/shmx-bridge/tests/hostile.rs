@@ -13,7 +13,7 @@ use shmx_bridge::wire::{
     Addition, Alive, Answer, Attach, AttachError, Back, Begin, Body, Data, Frame, Geometry, OLDEST, Piece, Refused,
     VERSION, Welcome, Why, Wish,
 };
-use shmx_bridge::{Backend, Event, Stands, Urgency, ask_offers};
+use shmx_bridge::{Backend, Event, Stands, Urgency, ask_offers, crc_of};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -224,9 +224,9 @@ fn pieces_that_do_not_make_a_frame_are_never_seen() {
         data.encode(&mut out);
         liar.send(out);
     };
-    let begin = |seq, len| send(Data::Begin(Begin { frame: Frame { checksum: 0, ..frame(seq, b"") }, len }));
+    let begin = |seq, len| send(Data::Begin(Begin { frame: Frame { checksum: 0, ..frame(seq, b"") }, len, own: None }));
     let piece = |seq, at: usize, to: usize| {
-        let (checksum, data) = (checksum32(&good[..to]), &good[at..to]);
+        let (checksum, data) = (crc_of(0, &good[..to]), &good[at..to]);
         send(Data::Piece(Piece { seq, at: at as u32, checksum, data }));
     };
     // Nothing but an end; a hole; the same twice; the beginning of the next one; more than there is; a wrong checksum; far
@@ -419,5 +419,5 @@ fn rubbish_under_every_key_changes_nothing() {
 #[test]
 fn an_error_names_both_sides_versions() {
     let e = AttachError::Versions { oldest: 8, newest: 9 };
-    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 2 to 2");
+    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 3 to 3");
 }

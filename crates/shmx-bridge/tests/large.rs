@@ -7,7 +7,7 @@ use common::{Host, V, attach, exports, exports_on, imports, imports_on, origin, 
 use shmx::{Checksum, Client, Server, Stream, Verify};
 use shmx_bridge::fake::Net;
 use shmx_bridge::wire::PIECE;
-use shmx_bridge::{Export, Import, MirrorCounts, Patterns};
+use shmx_bridge::{Event, Export, Import, MirrorCounts, Patterns};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_secs(20);
@@ -119,4 +119,35 @@ fn one_that_breaks_off_is_never_seen_and_is_counted() {
     let (id, c) = counts(&desk).unwrap();
     assert!(seen > 0 && cuts > 0, "{seen} {cuts}");
     assert_eq!((c.published + c.missed, c.rejected, c.blocked), (id, 0, 0), "{c:?}");
+}
+
+#[test]
+fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
+    let name = unique("overwritten");
+    let builder = Server::builder(&name).slots(2).stream(V, 1).stream(DATA, MOST as u32);
+    let mut server = builder.create().unwrap();
+    let net = Net::default();
+    let robot = Host::start(&net, exports("robot", &name));
+    let desk = Host::start(&net, imports("desk", "robot/*"));
+    let mut client = attach(&format!("robot.{name}"));
+    let id = publish(&mut server, 0, &pattern(0, MOST));
+    until("the first one", || counts(&desk).filter(|c| c.0 == id));
+    // Some 20 ms for each piece, and a producer that comes round its ring in less.
+    robot.node.set_bytes_per_second(3_000_000);
+    let given_up = || robot.bridge.status().sending.first().map_or(0, |s| s.counts.given_up);
+    let mut n = 0;
+    until("one is given up", || {
+        n += 1;
+        publish(&mut server, n, &pattern(n, MOST));
+        if let Ok(Some(frame)) = client.wait(Duration::ZERO) {
+            let v = frame.value(V).unwrap();
+            assert!(frame.get(DATA).unwrap() == pattern(v, MOST), "frame {v}");
+        }
+        (given_up() > 0).then_some(())
+    });
+    robot.node.set_bytes_per_second(0);
+    let last = publish(&mut server, n + 1, &pattern(n + 1, MOST));
+    let (id, c) = until("the last one", || counts(&desk).filter(|c| c.0 == last));
+    assert_eq!((c.published + c.missed, c.lost, c.rejected), (id, 0, 0), "{c:?}");
+    assert!(!desk.has_told(|e| matches!(e, Event::Trouble { .. })), "it is no fault of the way");
 }

@@ -2,7 +2,7 @@
 
 use shmx::abi::frame::Streams;
 use shmx::error::{AppendError, BeginError, PublishError, StaticError};
-use shmx::{Directory, Server};
+use shmx::{Directory, SharedServer};
 use thiserror::Error;
 
 /// A frame of another region, as it is published again.
@@ -75,7 +75,7 @@ pub enum PutError {
 #[derive(Debug)]
 pub struct Rebuilt {
     /// The region's server.
-    pub server: Server,
+    pub server: SharedServer,
     directory_len: usize,
     /// Ids of the streams that are wanted; all if none.
     wanted: Option<Vec<u32>>,
@@ -84,8 +84,8 @@ pub struct Rebuilt {
 impl Rebuilt {
     /// The region of this server, which has so many bytes of the other's directory.
     #[must_use]
-    pub const fn new(server: Server, directory_len: usize) -> Self {
-        Self { server, directory_len, wanted: None }
+    pub fn new(server: impl Into<SharedServer>, directory_len: usize) -> Self {
+        Self { server: server.into(), directory_len, wanted: None }
     }
 
     /// Bytes of the other's directory that it has.

@@ -143,6 +143,17 @@ pub fn copy_payload(slot: Slot<'_>, seen: &FrameSnapshot, dst: &mut [u8]) -> Res
     validate(slot, seen)
 }
 
+/// The same for the part of the payload that begins at word `from`, of eight bytes: what was copied is the frame's, even
+/// if a later part turns out not to be.
+///
+/// # Errors
+///
+/// [`Disturbed`]: `dst` holds garbage then.
+pub fn copy_part(slot: Slot<'_>, seen: &FrameSnapshot, from: usize, dst: &mut [u8]) -> Result<(), Disturbed> {
+    copy_out(slot.payload.get(from..).unwrap_or_default(), dst);
+    validate(slot, seen)
+}
+
 /// Sets the lease bit of reader `index` on a slot and makes sure that it holds. `[P3 lease-or-claim]`
 ///
 /// While the bit is set no writer of ours touches the slot. The bit says nothing of how many leases the reader has

@@ -67,9 +67,9 @@ pub use client::{IntoTokioStreamError, TokioFrameStream};
 pub use cursor::{ReadStats, Start};
 pub use frame::{ChecksumState, Frame, OwnedFrame};
 pub use observe::{
-    ControlFill, ControlTap, FrameOutline, HeaderField, HeaderReport, Inspector, Listed, PeekedMsg, RegionChange,
-    RegionEvent, RegionEvents, RegionKind, SeenControl, SeenControls, ServerState, SlotBrief, SlotContent, SlotState,
-    SlotView, StreamPart, Tap, TapOptions, list,
+    ControlFill, ControlTap, FrameOutline, FramePieces, HeaderField, HeaderReport, Inspector, Listed, PeekedMsg,
+    RegionChange, RegionEvent, RegionEvents, RegionKind, SeenControl, SeenControls, ServerState, SlotBrief,
+    SlotContent, SlotState, SlotView, StreamPart, Tap, TapOptions, list,
 };
 pub use readers::ReaderInfo;
 pub use remove::{Removed, remove};

@@ -59,7 +59,7 @@ unsafe impl Backing for ReadOnly {
     #[inline]
     unsafe fn shared(&self) -> &[AtomicU8] {
         // SAFETY: the same terms, passed on: the users of this type are the inspector, the tap and the functions of `shmx_ring` they call
-        // (`newest`, `published`, `begin`, `begin_into`, `begin_unstamped`, `validate`, `copy_payload`, `leases`;
+        // (`newest`, `published`, `begin`, `begin_into`, `begin_unstamped`, `validate`, `copy_payload`, `copy_part`, `leases`;
         // `copy_out`, `load_bytes`, `watch`), which do relaxed loads and fences only, or load by instructions of their own.
         unsafe { self.0.bytes() }
     }

@@ -22,18 +22,26 @@ fn percentiles(what: &str, mut ages: Vec<u64>) -> f64 {
     at(50)
 }
 
-pub(crate) fn all() {
+/// Prints the figures; with `only`, those whose name has this text.
+pub(crate) fn all(only: Option<&str>) {
+    let chosen = |name: &str| only.is_none_or(|text| name.contains(text));
     let hosts = match Hosts::new(2) {
         Ok(hosts) => hosts,
         Err(e) => return println!("SKIPPED: no network namespaces here: {e}"),
     };
     println!("{SECONDS} s each, two network namespaces joined by a veth");
-    let bridged = images(&hosts, "1920x1080 RGB at 60 Hz, bridged");
-    let bare = copy(&hosts);
-    println!("   {:.2} times the age of the bare copy (median)", bridged / bare);
-    overload();
+    if chosen("images") {
+        let bridged = images(&hosts, "1920x1080 RGB at 60 Hz, bridged");
+        let bare = copy(&hosts);
+        println!("   {:.2} times the age of the bare copy (median)", bridged / bare);
+    }
+    if chosen("overload") {
+        overload();
+    }
     for every in [false, true] {
-        small(&hosts, every);
+        if chosen("small") {
+            small(&hosts, every);
+        }
     }
 }
 

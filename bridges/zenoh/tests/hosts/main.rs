@@ -1,6 +1,6 @@
 //! Bridges as processes: over the loopback address, and between hosts of their own where this is root.
 //!
-//! `--figures` measures instead; `--only TEXT` picks scenarios.
+//! `--figures` measures instead; `--only TEXT` picks scenarios, or figures (images, overload, small).
 
 mod bridge;
 mod children;
@@ -47,12 +47,12 @@ fn main() -> ExitCode {
     if let Some(code) = children::run(&args) {
         return code;
     }
+    let only = args.iter().position(|a| a == "--only").and_then(|i| args.get(i + 1)).map(String::as_str);
     if args.iter().any(|a| a == "--figures") {
-        figures::all();
+        figures::all(only);
         return ExitCode::SUCCESS;
     }
-    let only = args.iter().position(|a| a == "--only").and_then(|i| args.get(i + 1));
-    let chosen = |s: &&Scenario| only.is_none_or(|text| s.0.contains(text.as_str()));
+    let chosen = |s: &&Scenario| only.is_none_or(|text| s.0.contains(text));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     let mut run = |(name, program, scenario): &Scenario| {
         if !hosts::has(program) {

@@ -2,7 +2,8 @@
 
 use super::shared::{Mailbox, lock};
 use crate::clock::now_ns;
-use crate::pieces::{Assembly, Fed, PieceError};
+use crate::mirror::Mirror;
+use crate::pieces::{Arrived, Assembly, Fed, PieceError};
 use crate::wire::Data;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -20,7 +21,7 @@ pub(super) enum Came {
     /// A message.
     Message(Vec<u8>),
     /// A frame whose pieces were put together: its beginning and its body.
-    Frame(Vec<u8>, Vec<u8>),
+    Frame(Vec<u8>, Arrived),
     /// One that cannot be had: the number of its message, and why.
     Broken(u64, PieceError),
 }
@@ -42,6 +43,10 @@ struct Waiting {
     /// Bytes of the largest message.
     largest: usize,
     dropped: u64,
+    /// What was taken last is still being worked on.
+    in_hand: bool,
+    /// Nothing is taken in any more.
+    closed: bool,
 }
 
 /// Messages that have come, and when.
@@ -58,12 +63,35 @@ impl Inbox {
         lock(&self.assembly).expect(largest);
     }
 
+    /// Frames are written to slots of this mirror while they come. Nothing else publishes there but what is taken out of
+    /// here.
+    pub(super) fn write_to(&self, mirror: &Mirror) {
+        lock(&self.assembly).write_to(mirror);
+    }
+
+    /// Takes nothing in any more, and gives back what the mirror has lent.
+    pub(super) fn close(&self) {
+        *lock(&self.assembly) = Assembly::default();
+        self.waiting.change(|w| {
+            w.closed = true;
+            w.came.clear();
+            w.bytes = 0;
+        });
+    }
+
     /// Takes a message in, or drops it where a sender does not keep to its window. Pieces of frames are put together at
     /// once, while the next one is on its way.
     pub(super) fn push(&self, message: Cow<'_, [u8]>) {
         let Ok(data) = Data::decode(&message) else { return self.put(Came::Message(message.into_owned())) };
-        let is_part = matches!(data, Data::Begin(_) | Data::Piece(_));
-        let fed = lock(&self.assembly).feed(&data);
+        let is_part = matches!(data, Data::Begin(_) | Data::Piece(_) | Data::GivenUp { .. });
+        let fed = {
+            let mut assembly = lock(&self.assembly);
+            if matches!(data, Data::Begin(_)) {
+                let w = self.waiting.lock();
+                assembly.set_busy(w.in_hand || !w.came.is_empty());
+            }
+            assembly.feed(&data)
+        };
         match fed {
             Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),
             Ok(Fed::More | Fed::Other) => {}
@@ -77,6 +105,9 @@ impl Inbox {
     fn put(&self, came: Came) {
         let at_ns = now_ns();
         self.waiting.change(|w| {
+            if w.closed {
+                return;
+            }
             let most = MOST_BYTES.saturating_add(w.largest.saturating_mul(2));
             // One alone may be of any size: the first may come before its size is known.
             let too_much = w.came.len() >= MOST || w.bytes.saturating_add(came.bytes()) > most;
@@ -91,8 +122,11 @@ impl Inbox {
 
     /// Waits for something; gives how many are left behind it.
     pub(super) fn pop(&self, timeout: Duration) -> Option<(Came, u64, usize)> {
+        lock(&self.assembly).give_back_late();
         self.waiting.wait(timeout, |w| {
+            w.in_hand = false;
             let (came, at_ns) = w.came.pop_front()?;
+            w.in_hand = true;
             w.bytes -= came.bytes();
             Some((came, at_ns, w.came.len()))
         })

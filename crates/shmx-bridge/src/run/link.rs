@@ -6,9 +6,11 @@ use super::options::Import;
 use super::presence::Presence;
 use super::shared::{PULSE, SILENCE, Shared, lock};
 use crate::backend::{Stands, Urgency};
-use crate::clock::{Offset, now_ns};
+use crate::clock::{Estimate, Offset, now_ns};
+use crate::draft::Draft;
 use crate::keys::OfferKey;
-use crate::mirror::{Accepted, Mirror, MirrorError};
+use crate::mirror::{Accepted, Mirror, MirrorError, RejectedFrame};
+use crate::pieces::{Arrived, PieceError};
 use crate::wire::{Addition, Answer, Attach, Back, Begin, Data, Frame, OLDEST, VERSION, Welcome};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -137,6 +139,7 @@ impl Link {
 
     fn hang_up(&mut self) {
         if let Some(line) = self.line.take() {
+            line.inbox.close();
             let key = line.offer.peer.from(self.shared.me.id, line.attachment);
             let _ = self.shared.backend.send(&key, Back::Bye.encode(), Urgency::Sign);
         }
@@ -256,6 +259,9 @@ impl Link {
         if let Some(line) = &self.line {
             let g = welcome.geometry;
             line.inbox.expect((g.frame_bytes_cap as usize).saturating_add(g.static_bytes_cap as usize));
+            if let Some(mirror) = &self.mirror {
+                line.inbox.write_to(mirror);
+            }
         }
         Ok(())
     }
@@ -363,21 +369,34 @@ impl Link {
                 self.is_heard(now);
                 if let Ok(Data::Begin(Begin { frame, .. })) = Data::decode(&begin) {
                     self.came(frame.seq);
-                    self.ack(left);
-                    self.frame(&Frame { body: frame.body.with(&body), ..frame }, true)?;
-                }
-                if let Some(line) = &self.line {
-                    line.inbox.give_back(body);
+                    match body {
+                        Arrived::Memory(body) => {
+                            self.ack(left);
+                            self.frame(&Frame { body: frame.body.with(&body), ..frame }, true)?;
+                            if let Some(line) = &self.line {
+                                line.inbox.give_back(body);
+                            }
+                        }
+                        // Publishing it is quicker than the answer; and the next one finds its slot.
+                        Arrived::Slot(draft) => {
+                            let done = self.draft(&frame, draft);
+                            self.ack(left);
+                            done?;
+                        }
+                    }
                 }
                 Ok(())
             }
             Came::Broken(seq, e) => {
                 self.came(seq);
                 self.ack(left);
-                if let Some(mirror) = &mut self.mirror {
-                    mirror.lost(1);
+                // One that was overwritten at its origin is missed, and no fault of the way.
+                if e != PieceError::GivenUp {
+                    if let Some(mirror) = &mut self.mirror {
+                        mirror.lost(1);
+                    }
+                    self.trouble(&format!("a frame did not come whole: {e}"));
                 }
-                self.trouble(&format!("a frame did not come whole: {e}"));
                 Ok(())
             }
         }
@@ -419,7 +438,7 @@ impl Link {
                 }
             }
             // They are put together before they come here.
-            Data::Begin(_) | Data::Piece(_) => {}
+            Data::Begin(_) | Data::Piece(_) | Data::GivenUp { .. } => {}
         }
         Ok(())
     }
@@ -434,6 +453,19 @@ impl Link {
         } else {
             mirror.accept(frame, estimate, codecs)?
         };
+        self.accepted(frame, estimate, accepted);
+        Ok(())
+    }
+
+    fn draft(&mut self, frame: &Frame<'_>, draft: Draft) -> Result<(), MirrorError> {
+        let estimate = self.offset.estimate();
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        let accepted = mirror.accept_draft(frame, draft, estimate)?;
+        self.accepted(frame, estimate, accepted);
+        Ok(())
+    }
+
+    fn accepted(&mut self, frame: &Frame<'_>, estimate: Option<Estimate>, accepted: Result<Accepted, RejectedFrame>) {
         match accepted {
             Ok(Accepted::Published(_)) => {
                 self.published = self.published.max(frame.frame_id);
@@ -443,7 +475,6 @@ impl Link {
             Ok(Accepted::Old | Accepted::Blocked) => {}
             Err(e) => self.trouble(&format!("a frame was rejected: {e}")),
         }
-        Ok(())
     }
 
     /// Carries messages of the mirror's readers, or throws them away.

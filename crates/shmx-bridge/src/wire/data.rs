@@ -140,6 +140,8 @@ pub struct Begin<'a> {
     pub frame: Frame<'a>,
     /// Bytes of the body.
     pub len: u32,
+    /// The producer's own checksum, where it wrote one and the payload is sent as it is.
+    pub own: Option<u32>,
 }
 
 /// A piece of the body of a frame.
@@ -149,7 +151,7 @@ pub struct Piece<'a> {
     pub seq: u64,
     /// Where it begins in the body.
     pub at: u32,
-    /// Checksum of the body up to the end of this piece.
+    /// CRC-32 of the body up to the end of this piece: the format's own takes eight times as long.
     pub checksum: u32,
     /// The bytes.
     pub data: &'a [u8],
@@ -157,7 +159,12 @@ pub struct Piece<'a> {
 
 impl Piece<'_> {
     /// Bytes of the message before the data.
-    const HEAD: usize = 24;
+    pub(crate) const HEAD: usize = 24;
+
+    /// Puts the checksum into a message whose data was written behind its head.
+    pub(crate) fn set_checksum(message: &mut [u8], checksum: u32) {
+        message[Self::HEAD - 4..Self::HEAD].copy_from_slice(&checksum.to_le_bytes());
+    }
 
     /// As a message.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -211,6 +218,11 @@ pub enum Data<'a> {
     Begin(Begin<'a>),
     /// A piece of it.
     Piece(Piece<'a>),
+    /// There is no more of a frame: its producer has overwritten what was not sent.
+    GivenUp {
+        /// Number of the frame's message.
+        seq: u64,
+    },
     /// More streams, while no frame comes.
     Directory {
         /// Number of the message.
@@ -231,11 +243,12 @@ impl<'a> Data<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Frame(frame) => frame.encode(out),
-            Self::Begin(Begin { frame, len }) => {
-                let body = frame.body.with(&[]);
-                Frame { body, checksum: *len, ..*frame }.encode_as(kind::BEGIN, out);
+            Self::Begin(Begin { frame, len, own }) => {
+                let own = own.map_or([0; 4], u32::to_le_bytes);
+                Frame { body: frame.body.with(&own), checksum: *len, ..*frame }.encode_as(kind::BEGIN, out);
             }
             Self::Piece(piece) => piece.encode(out),
+            Self::GivenUp { seq } => head(out, kind::GIVEN_UP).u64(*seq),
             Self::Directory { seq, session, addition: added } => {
                 let mut w = head(out, kind::DIRECTORY);
                 w.u64(*seq);
@@ -269,17 +282,24 @@ impl<'a> Data<'a> {
             kind::FRAME => Frame::decode(r).map(Self::Frame),
             kind::BEGIN => {
                 let frame = Frame::decode(r)?;
-                if !frame.body.bytes().is_empty() {
-                    return Err(WireError::Long);
-                }
+                let mut own = Reader(frame.body.bytes());
+                let stored = own.u32()?;
+                own.end()?;
                 if frame.checksum == 0 {
                     return Err(WireError::Value("length"));
                 }
-                Ok(Self::Begin(Begin { len: frame.checksum, frame: Frame { checksum: 0, ..frame } }))
+                let own = (frame.has_checksum && matches!(frame.body, Body::Whole(_))).then_some(stored);
+                let (len, body) = (frame.checksum, frame.body.with(&[]));
+                Ok(Self::Begin(Begin { len, own, frame: Frame { checksum: 0, body, ..frame } }))
             }
             kind::PIECE => {
                 let (seq, at, checksum) = (r.u64()?, r.u32()?, r.u32()?);
                 Ok(Self::Piece(Piece { seq, at, checksum, data: r.rest() }))
+            }
+            kind::GIVEN_UP => {
+                let seq = r.u64()?;
+                r.end()?;
+                Ok(Self::GivenUp { seq })
             }
             kind::DIRECTORY => {
                 let (seq, session) = (r.u64()?, r.u64()?);
@@ -385,8 +405,10 @@ mod tests {
         let ended = Ended { seq: 1, session: 2, published: 3, reason: "server left".into() };
         let all = [
             Data::Frame(frame),
-            Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 7 }),
+            Data::Begin(Begin { frame: Frame { body: Body::Parts(b""), checksum: 0, ..frame }, len: 7, own: None }),
+            Data::Begin(Begin { frame: Frame { body: Body::Whole(b""), checksum: 0, ..frame }, len: 7, own: Some(8) }),
             Data::Piece(Piece { seq: 1, at: 2, checksum: 3, data: b"piece" }),
+            Data::GivenUp { seq: 1 },
             Data::Directory { seq: 1, session: 2, addition: frame.addition },
             Data::End(ended),
             Data::Alive(Alive { asked_ns: 1, came_ns: 2, sent_ns: 3, published: 4 }),

@@ -37,6 +37,7 @@ mod kind {
     pub(super) const ALIVE: u8 = 19;
     pub(super) const BEGIN: u8 = 20;
     pub(super) const PIECE: u8 = 21;
+    pub(super) const GIVEN_UP: u8 = 22;
     pub(super) const ACK: u8 = 32;
     pub(super) const KEEP: u8 = 33;
     pub(super) const CONTROL: u8 = 34;

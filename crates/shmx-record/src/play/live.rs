@@ -32,7 +32,7 @@ impl Live {
         Self { region, segment, session_id, again, waiting: VecDeque::new() }
     }
 
-    pub(super) const fn server(&self) -> &Server {
+    pub(super) fn server(&self) -> &Server {
         &self.again.server
     }
 

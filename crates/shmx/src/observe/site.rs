@@ -6,11 +6,11 @@ use crate::frame::Taken;
 use crate::region::{Mapped, ReadOnly};
 use crate::schema::catalog::{Catalog, Home};
 use crate::schema::directory::Directory;
-use crate::slot::read::{self, Current, Expected, Miss};
+use crate::slot::read::{self, Current, Expected, Miss, Sum};
 use shmx_abi::extension::Features;
 use shmx_os::RegionName;
 use shmx_ring::view::{Slot, Slots};
-use shmx_ring::{load, prefetch};
+use shmx_ring::{load, prefetch, reader};
 use std::sync::Arc;
 
 /// The region of a tap, for it and for the frame that it lends.
@@ -37,6 +37,8 @@ pub(super) struct Glass<'t> {
     pub(super) site: &'t Site,
     pub(super) taken: &'t mut Taken,
     pub(super) expected: Expected,
+    /// Only the head of a frame is read, and its sequence number goes here.
+    pub(super) head: Option<&'t mut u32>,
 }
 
 impl Ground for Glass<'_> {
@@ -69,10 +71,13 @@ impl Ground for Glass<'_> {
 
     fn read(&mut self, slot: u32) -> Result<(), Miss> {
         let Taken { current, scratch, .. } = &mut *self.taken;
-        let copied =
-            read::copy(&self.site.region, self.site.region.slot(slot), slot, self.expected, current, |words| {
-                scratch.at_least(words)
-            })?;
+        let (region, view) = (&self.site.region, self.site.region.slot(slot));
+        if let Some(number) = &mut self.head {
+            **number = read::head(region, view, slot, self.expected, current)?;
+            current.sum = Sum::NotCompared;
+            return Ok(reader::validate(view, &current.meta)?);
+        }
+        let copied = read::copy(region, view, slot, self.expected, current, |words| scratch.at_least(words))?;
         copied.map_err(Miss::Error)
     }
 }

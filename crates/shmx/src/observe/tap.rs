@@ -11,7 +11,7 @@ use crate::schema::directory::Directory;
 use crate::schema::key::StreamKey;
 use crate::schema::stream::StreamId;
 use crate::slot::buffer::Pool;
-use crate::slot::read::Expected;
+use crate::slot::read::{Current, Expected};
 use crate::slot::verify::Verify;
 use crate::wait::notice::Notice;
 use shmx_abi::extension::Features;
@@ -423,13 +423,28 @@ impl Tap {
         self.period.map_or(LONGEST, |p| (p * spare / 4).max(idle)).clamp(SHORTEST, LONGEST)
     }
 
+    /// The next frame in order, or the newest, by its head alone. Its payload is then taken from where it lies.
+    pub(super) fn find_head(&mut self, newest: bool) -> Result<Option<(&Current, u32)>, ReadError> {
+        let Self { site, cursor, taken, expected, .. } = self;
+        let (delivered, mut number) = (cursor.stats.delivered, 0);
+        let mut glass = Glass { site, taken, expected: *expected, head: Some(&mut number) };
+        let found = if newest { cursor.try_wait(&mut glass) } else { cursor.try_next(&mut glass) };
+        if found?.is_none() {
+            return Ok(None);
+        }
+        if self.cursor.stats.delivered != delivered {
+            self.pace(self.taken.current.missed_before.saturating_add(1));
+        }
+        Ok(Some((&self.taken.current, number)))
+    }
+
     fn find(
         &mut self,
         look: impl FnOnce(&mut Cursor, &mut Glass<'_>) -> Result<Option<()>, ReadError>,
     ) -> Result<bool, ReadError> {
         let Self { site, cursor, taken, expected, .. } = self;
         let delivered = cursor.stats.delivered;
-        let found = look(cursor, &mut Glass { site, taken, expected: *expected })?.is_some();
+        let found = look(cursor, &mut Glass { site, taken, expected: *expected, head: None })?.is_some();
         if found && self.cursor.stats.delivered != delivered {
             self.pace(self.taken.current.missed_before.saturating_add(1));
         }

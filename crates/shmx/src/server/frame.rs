@@ -610,6 +610,15 @@ impl<'a> FrameWriter<'a> {
         self.cursor.commit_records(capacity, len, count).map_err(|full| AppendError::Records { full })
     }
 
+    /// Says that the checksum of the first `bytes` bytes of the payload stands at `state`, as `abi::hash::update` has it:
+    /// for records that were hashed while they were written in place, so that publishing need not. The frame will carry
+    /// a checksum then, unless the server writes none. It is not compared; with a wrong one readers reject the frame.
+    pub const fn set_hashed(&mut self, state: u64, bytes: u32) {
+        if bytes <= self.cursor.used() {
+            self.hashed = Hashed { state, bytes };
+        }
+    }
+
     /// Appends a stream that the directory does not list. Readers get its bytes without a description.
     ///
     /// # Errors

@@ -106,6 +106,33 @@ pub(crate) fn is_reserved<B: Backing>(region: &Mapped<B>, number: u32) -> bool {
     reserved.wrapping_sub(number) >= region.layout.slots()
 }
 
+/// Reads what a frame says of itself, and gives its sequence number if its server writes no stamps. Valid only together
+/// with a later [`reader::validate`].
+#[inline]
+pub(crate) fn head<B: Backing>(
+    region: &Mapped<B>,
+    slot: Slot<'_>,
+    index: u32,
+    expected: Expected,
+    current: &mut Current,
+) -> Result<u32, Miss> {
+    let extended = expected.features.is_extended();
+    let number = if extended { 0 } else { number_in(region, index) };
+    current.slot = index;
+    let meta = &mut current.meta;
+    if extended {
+        reader::begin_into(slot, meta)?;
+    } else {
+        *meta = reader::begin_unstamped(slot);
+    }
+    check_meta(meta, expected.session_id, &region.layout).map_err(|e| match e {
+        // Seen half-written; say so only if it stays.
+        Miss::Error(_) | Miss::Empty if reader::validate(slot, meta).is_err() => Miss::Disturbed,
+        other => other,
+    })?;
+    Ok(number)
+}
+
 /// Copies the frame of `slot`, which has this index, into the memory that `memory` gives for so many words, and proves
 /// that the copy is whole. The inner error is a wrong checksum, in a frame that is whole otherwise.
 ///
@@ -121,21 +148,10 @@ pub(crate) fn copy<'m, B: Backing>(
     current: &mut Current,
     memory: impl FnOnce(usize) -> &'m mut [u64],
 ) -> Result<Result<(), ReadError>, Miss> {
-    let Expected { session_id, features, verify } = expected;
+    let Expected { features, verify, .. } = expected;
     let extended = features.is_extended();
-    let number = if extended { 0 } else { number_in(region, index) };
-    current.slot = index;
+    let number = head(region, slot, index, expected, current)?;
     let meta = &mut current.meta;
-    if extended {
-        reader::begin_into(slot, meta)?;
-    } else {
-        *meta = reader::begin_unstamped(slot);
-    }
-    check_meta(meta, session_id, &region.layout).map_err(|e| match e {
-        // Seen half-written; say so only if it stays.
-        Miss::Error(_) | Miss::Empty if reader::validate(slot, meta).is_err() => Miss::Disturbed,
-        other => other,
-    })?;
     let len = meta.payload_bytes as usize;
     let words = memory(len.div_ceil(8));
     // A place that has too little is a fault of ours, and no frame.
