@@ -85,16 +85,8 @@ pub(crate) fn body(parts: &[Part]) -> Result<Vec<u8>, String> {
 }
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
-    let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let byte = |pair: &[char]| match pair {
-        [a, b] => Some((a.to_digit(16)? * 16 + b.to_digit(16)?) as u8),
-        _ => None,
-    };
-    digits
-        .chunks(2)
-        .map(byte)
-        .collect::<Option<_>>()
-        .ok_or_else(|| format!("`{text}` is no row of pairs of hex digits"))
+    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    shmx_record::hex::decode(&digits).ok_or_else(|| format!("`{text}` is no row of pairs of hex digits"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use shmx::abi::wire::GlobalHeader;
 use shmx::abi::{CONTROL_BYE, CONTROL_HEARTBEAT, CONTROL_HELLO};
 use shmx::error::{BeginError, CreateError, OpenError, ServerEnd};
 use shmx::{Client, ClientOptions, Server, ServerBuilder};
+use shmx_record::hex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,12 @@ fn advice_on_begin(e: &BeginError) -> Option<String> {
     Some(format!("the name `{name}` was removed by somebody else; start it again, or with --on-name-loss come-back"))
 }
 
+/// Files are named by those who write them: what has no name is stdout. Bare, it sounds as if `/dev/shm` were full.
+fn full_output(e: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(e.kind(), FileTooLarge | QuotaExceeded | StorageFull).then(|| format!("cannot write to stdout: {e}"))
+}
+
 /// The error with its causes on one line; a cause that its parent already tells is not told twice.
 pub(crate) fn one_line(e: &anyhow::Error) -> String {
     let mut line = String::new();
@@ -77,6 +84,7 @@ pub(crate) fn one_line(e: &anyhow::Error) -> String {
         }
         // What the library advises is written for programs; the command has words of its own.
         let text = create.and_then(advice_on_create).or_else(|| advice_on_begin(cause.downcast_ref()?));
+        let text = text.or_else(|| full_output(cause.downcast_ref()?).filter(|_| line.is_empty()));
         let text = text.unwrap_or_else(|| cause.to_string());
         if line.is_empty() {
             line = text;
@@ -106,22 +114,13 @@ pub(crate) fn is_broken_pipe(e: &anyhow::Error) -> bool {
     e.chain().any(|c| c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
-}
-
 /// Bytes from hex digits; blanks between them are allowed.
 pub(crate) fn hex_bytes(s: &str) -> Result<Vec<u8>, String> {
-    let digits: Vec<char> = s.chars().filter(|c| !c.is_whitespace()).collect();
-    if digits.len() % 2 == 1 {
+    let digits: String = s.chars().filter(|c| !c.is_whitespace()).collect();
+    if !digits.len().is_multiple_of(2) {
         return Err(format!("`{s}` has an odd number of hex digits"));
     }
-    let byte = |pair: &[char]| Some((pair[0].to_digit(16)? * 16 + pair[1].to_digit(16)?) as u8);
-    digits.chunks_exact(2).map(byte).collect::<Option<_>>().ok_or_else(|| format!("`{s}` holds more than hex digits"))
+    hex::decode(&digits).ok_or_else(|| format!("`{s}` holds more than hex digits"))
 }
 
 /// Does what may wait for somebody on a thread of its own, so that a signal ends the command at once; `None` then.

@@ -1,7 +1,6 @@
 //! `shmx inspect`: what a region holds, live, as text or as JSON.
 
 use crate::args::parse::interval;
-use crate::common::hex;
 use crate::complete::regions;
 use crate::exit::usage;
 use crate::json;
@@ -14,6 +13,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use shmx::{ChecksumState, HeaderReport, Inspector, OwnedFrame, ReaderInfo, SlotState, SlotView};
+use shmx_record::hex;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -261,7 +261,7 @@ fn raw(i: &Inspector, file: bool) -> Value {
         json!({
             "stream_id": s.id, "element_type": s.element_type_code, "components": s.components,
             "layout": s.layout_code, "bytes_per_elem": s.bytes_per_elem,
-            "name_utf8_hex": hex(&s.name), "extra_hex": hex(&s.extra),
+            "name_utf8_hex": hex::encode(&s.name), "extra_hex": hex::encode(&s.extra),
         })
     };
     let directory: Vec<Value> = dir.iter().flat_map(|d| &d.streams).map(stream).collect();
@@ -270,7 +270,7 @@ fn raw(i: &Inspector, file: bool) -> Value {
     let frame = |s: &SlotView| {
         let f = state(s).1?;
         let streams: Vec<Value> = (f.streams().flatten())
-            .map(|s| json!({"stream_id": s.stream_id, "elem_count": s.elem_count, "bytes_hex": hex(s.data)}))
+            .map(|s| json!({"stream_id": s.stream_id, "elem_count": s.elem_count, "bytes_hex": hex::encode(s.data)}))
             .collect();
         Some(json!({
             "index": s.index, "frame_id": f.frame_id(), "sim_time_bits": format!("{:016x}", f.sim_time().to_bits()),
@@ -279,7 +279,7 @@ fn raw(i: &Inspector, file: bool) -> Value {
         }))
     };
     let messages = |ring: &Result<Vec<shmx::PeekedMsg>, _>| -> Value {
-        ring.iter().flatten().map(|m| json!({"type": m.ty, "data_hex": hex(&m.data)})).collect()
+        ring.iter().flatten().map(|m| json!({"type": m.ty, "data_hex": hex::encode(&m.data)})).collect()
     };
     json!({
         "header": {

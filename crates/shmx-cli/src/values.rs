@@ -1,11 +1,11 @@
 //! Stream bytes as values.
 
-use crate::common::hex;
 use crate::escape::safe;
 use clap::Args;
 use serde_json::Value;
 use shmx::abi::frame::StreamData;
 use shmx::{Directory, ElementType, OwnedFrame, StreamInfo};
+use shmx_record::hex;
 
 fn float(v: f64) -> Value {
     // JSON has no name for these.
@@ -73,7 +73,7 @@ fn component(ty: ElementType, b: &[u8]) -> Value {
         // The shortest text of the narrow type, so that 0.1 does not show as 0.10000000149.
         Component::Narrow(v) => float(v.to_string().parse().unwrap_or(f64::from(v))),
         Component::Wide(v) => float(v),
-        Component::Unknown => hex(b).into(),
+        Component::Unknown => hex::encode(b).into(),
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn numeric(info: &StreamInfo) -> Option<ElementType> {
 
 /// At most `limit` elements: scalars as they are, vectors as arrays; hex digits if the directory does not fit.
 pub(crate) fn decode(info: Option<&StreamInfo>, data: &[u8], limit: usize) -> Value {
-    let raw = || Value::from(hex(data.get(..limit).unwrap_or(data)));
+    let raw = || Value::from(hex::encode(data.get(..limit).unwrap_or(data)));
     let Some(info) = info else { return raw() };
     let Some(ty) = numeric(info) else { return raw() };
     let (size, elem) = (ty.size() as usize, info.bytes_per_elem as usize);

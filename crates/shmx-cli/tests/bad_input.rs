@@ -227,3 +227,32 @@ fn damaged_dumps_are_shown_and_crash_nothing() {
     }
     assert!(regions > 10 && damaged > 10, "{regions} shown as regions, {damaged} as damaged");
 }
+
+/// Of a tool for shared memory a bare "No space left on device" sounds as if that were full.
+#[test]
+fn a_full_disk_behind_stdout_is_told_as_such() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("full");
+    let _serve = serve(&name, &["--slots", "64"]);
+    for args in [
+        &["ls", "--seconds", "0"][..],
+        &["ls", "--seconds", "0", "--json"],
+        &["inspect", &name, "--once"],
+        &["read", &name, "--frames", "1"],
+        &["cat", &name, "--stream", "42", "--frames", "1"],
+        &["hz", &name, "--seconds", "0.3"],
+        &["wait", &name, "--json"],
+        &["dump", &name, "-"],
+        &["doctor"],
+        &["completions", "bash"],
+    ] {
+        let mut c = shmx(args);
+        c.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let o = Running::start(c).output();
+        assert_eq!(o.status.code(), Some(1), "{args:?}: {}", words(&o));
+        let last = words(&o).lines().last().unwrap_or_default().to_owned();
+        assert!(last.starts_with("shmx: cannot write to stdout: No space left"), "{args:?}: {last}");
+    }
+}

@@ -145,6 +145,9 @@ fn a_process_is_named_only_if_it_is_seen_to_use_the_region() {
     let here = common::serve(&own, &[]);
     let o = run(&["serve", &own]);
     assert!(words(&o).contains(&format!("process {}", here.child.id())), "{}", words(&o));
+    // With the namespace's parent its server is killed, a moment later; only then can its region go.
+    drop(serve);
+    until(|| shmx::remove(&name, true).is_ok());
 }
 
 /// The folder of this process's memory group, and the file of its limit.

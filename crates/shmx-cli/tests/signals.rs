@@ -194,6 +194,33 @@ fn what_was_not_done_is_told_by_the_exit_status() {
     assert_ne!(wait.output().status.code(), Some(0));
 }
 
+/// A recorder that waits says so; one that only keeps writes when it is asked, each time into a file of its own.
+#[test]
+fn what_a_recorder_waits_for_is_told_and_what_it_keeps_is_written_when_asked() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("kept");
+    let (name, file) = (unique("kept"), folder.path("run.mcap"));
+    let mut record = Running::start(shmx(&["record", &name, "-o", &file, "--snapshot", "60s"]));
+    let mut says = |words: &str| while !record.line().contains(words) {};
+    says("kill -USR1");
+    says("waiting for");
+    let _serve = serve(&name, &["--slots", "64"]);
+    says("is there");
+    for n in 1..=2 {
+        // There is nothing to write before the first frame.
+        until(|| {
+            signal(&record.child, "USR1");
+            run(&["info", &folder.path(&format!("run-{n:04}.mcap"))]).status.success()
+        });
+    }
+    signal(&record.child, "INT");
+    let o = record.output();
+    assert!(common::was_read(&o), "{}", words(&o));
+    assert!(!std::path::Path::new(&file).exists(), "nothing is written by itself");
+}
+
 #[test]
 fn a_recorder_without_descriptors_names_what_it_lacks() {
     if cannot_run() {

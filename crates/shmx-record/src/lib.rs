@@ -32,6 +32,7 @@
 
 pub mod error;
 pub mod escape;
+pub mod hex;
 
 mod descriptor;
 mod edit;

@@ -5,6 +5,7 @@ mod common;
 
 use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError, Void};
 use shmx::{Client, Hold, Server, SharedServer, Step, StreamSpec};
+use shmx_testkit::unique;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -16,10 +17,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(30);
 /// How long a parent waits for what a forked child does, which ends by its alarm before that unless it hangs early on.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn unique(tag: &str) -> String {
-    format!("shmx-fork-{tag}-{}", std::process::id())
-}
 
 fn serve(name: &str) -> SharedServer {
     Server::builder(name).slots(6).stream(StreamSpec::of::<u64>(1, "t"), 50).create().unwrap().into_shared()

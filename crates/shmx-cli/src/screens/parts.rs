@@ -21,9 +21,15 @@ pub(crate) fn middle(area: Rect, width: u16, height: u16) -> Rect {
 }
 
 /// The keys that matter most, on the last line of a screen.
-pub(crate) fn key_line(keys: &[Key], theme: Theme) -> Line<'static> {
+pub(crate) fn key_line(keys: &[Key], width: u16, theme: Theme) -> Line<'static> {
     let mut line = Line::from(" ");
-    for (key, what) in keys {
+    for (i, (key, what)) in keys.iter().enumerate() {
+        // The last one needs no room behind it, the others at least that of an ellipsis.
+        let more = if i + 1 < keys.len() { 4 } else { 1 };
+        if line.width() + key.chars().count() + what.len() + more > width.into() {
+            line.push_span(Span::styled("…", theme.dim()));
+            break;
+        }
         line.push_span(Span::styled(*key, theme.key()));
         line.push_span(Span::styled(format!(" {what}  "), theme.dim()));
     }

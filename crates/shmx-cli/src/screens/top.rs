@@ -220,7 +220,7 @@ impl Table {
         frame.render_widget(Paragraph::new(std::iter::once(heading).chain(rows).collect::<Vec<_>>()), body);
         let order = if self.reverse { "least first" } else { "most first" };
         let more = if more > 0 { format!("  +{more} more") } else { String::new() };
-        let mut foot_line = key_line(&KEYS, theme);
+        let mut foot_line = key_line(&KEYS, foot.width, theme);
         foot_line.push_span(Span::raw(format!("sorted by {}, {order}{more}", self.sort.word())));
         frame.render_widget(Paragraph::new(foot_line), foot);
         if self.help {

@@ -1,5 +1,6 @@
 //! What becomes of a region, as keys and values.
 
+use crate::hex;
 use shmx::abi::extension::Features;
 use shmx::abi::hash;
 use shmx::{Checksum, Server, ServerBuilder, ServerState, Tap};
@@ -208,7 +209,7 @@ impl RecordedControl {
     /// Time, slot, reader, type, body.
     fn to_text(&self) -> String {
         let Self { time, reader_index, reader_id, ty, data } = self;
-        format!("{time} {reader_index} {reader_id:#018x} {ty:#x} {}", hex(data))
+        format!("{time} {reader_index} {reader_id:#018x} {ty:#x} {}", hex::encode(data))
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -217,7 +218,7 @@ impl RecordedControl {
         let hexnum = |s: &str| u64::from_str_radix(s.strip_prefix("0x")?, 16).ok();
         let (time, reader_index) = (next()?.parse().ok()?, next()?.parse().ok()?);
         let (reader_id, ty) = (hexnum(next()?)?, u32::try_from(hexnum(next()?)?).ok()?);
-        let data = unhex(next()?)?;
+        let data = hex::decode(next()?)?;
         next().is_none().then_some(Self { time, reader_index, reader_id, ty, data })
     }
 }
@@ -226,21 +227,6 @@ pub(crate) type Map = BTreeMap<String, String>;
 
 fn map<const N: usize>(pairs: [(&str, String); N]) -> Map {
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |c: u8| char::from(c).to_digit(16);
-    let byte = |&[a, b]: &[u8; 2]| Some((digit(a)? << 4 | digit(b)?) as u8);
-    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 impl RegionEvent {
@@ -269,7 +255,7 @@ impl RegionEvent {
                 ("static_bytes_cap", s.static_bytes_cap.to_string()),
                 ("frame_bytes_cap", s.frame_bytes_cap.to_string()),
                 ("control_per_reader", s.control_per_reader.to_string()),
-                ("directory", hex(directory)),
+                ("directory", hex::encode(directory)),
                 ("directory_hash", format!("{:#018x}", hash::fnv1a64(directory))),
             ]),
             Self::Directory { region, segment, at, bytes } => map([
@@ -277,7 +263,7 @@ impl RegionEvent {
                 ("region", region.clone()),
                 ("segment", segment.to_string()),
                 ("at", at.to_string()),
-                ("bytes", hex(bytes)),
+                ("bytes", hex::encode(bytes)),
             ]),
             Self::End { time, region, segment, reason, counts } => map([
                 ("time", time.to_string()),
@@ -340,7 +326,7 @@ impl RegionEvent {
         let number = num(m, "segment")?;
         match get(m, "event")? {
             event @ ("begin" | "continue") => {
-                let directory = unhex(get(m, "directory")?).ok_or("directory")?;
+                let directory = hex::decode(get(m, "directory")?).ok_or("directory")?;
                 if hash::fnv1a64(&directory) != hexnum(m, "directory_hash")? {
                     return Err("directory_hash");
                 }
@@ -361,7 +347,7 @@ impl RegionEvent {
                 Ok(Self::Begin { time: num(m, "time")?, segment, directory, continued: event == "continue" })
             }
             "directory" => {
-                let bytes = unhex(get(m, "bytes")?).ok_or("bytes")?;
+                let bytes = hex::decode(get(m, "bytes")?).ok_or("bytes")?;
                 Ok(Self::Directory { region, segment: number, at: num(m, "at")?, bytes })
             }
             "end" => Ok(Self::End {

@@ -7,7 +7,7 @@ use shmx_ring::reader;
 use shmx_ring::sync::{AtomicU8, AtomicU64, Ordering};
 use shmx_ring::view::{HeaderView, ReaderView, Slot, Slots};
 use shmx_ring::writer::{Claimer, FrameMeta, NoFreeSlot, Publisher, Sequence};
-use shmx_ring::{bytes, readers};
+use shmx_ring::{bytes, prefetch, readers};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
@@ -145,6 +145,21 @@ fn no_free_slot_is_said_after_each_was_tried_with_counts_that_are_true() {
     }
     for claim in held {
         claimer.abandon(&ring, claim);
+    }
+}
+
+/// A length is a word of the region: any may stand there.
+#[test]
+fn asking_for_cache_lines_early_changes_nothing() {
+    let ring = Ring::new(1);
+    ring.slot(0).head.frame_id.store(5, Ordering::Relaxed);
+    for len in [0, 1, 24, 64, 1 << 14, (1 << 14) + 65, u32::MAX] {
+        for ask in [prefetch::will_read, prefetch::will_lease, prefetch::will_write] {
+            let before = ring.slot(0).head.load();
+            ask(ring.slot(0), len);
+            assert_eq!(ring.slot(0).head.load(), before);
+            assert!(ring.slot(0).payload.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        }
     }
 }
 

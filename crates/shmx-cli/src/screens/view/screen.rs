@@ -258,7 +258,7 @@ impl Screen {
             Constraint::Length(1),
         ])
         .areas(f.area());
-        f.render_widget(Paragraph::new(key_line(&KEYS, self.theme)), foot);
+        f.render_widget(Paragraph::new(key_line(&KEYS, foot.width, self.theme)), foot);
         self.bitmap = None;
         if frames.is_empty() {
             f.render_widget(Paragraph::new(format!("{}: {}", self.title, frames.state())), head);

@@ -62,7 +62,8 @@ pub(crate) fn draw(frame: &mut Frame, m: &Model, theme: Theme) {
             .areas(area);
     frame.render_widget(title_line(m, theme, title.width), title);
     frame.render_widget(tab_line(m, theme, area), tabs);
-    frame.render_widget(key_line(if m.target.is_none() { &PICKING } else { &WATCHING }, theme), keys);
+    let of = if m.target.is_none() { &PICKING[..] } else { &WATCHING };
+    frame.render_widget(key_line(of, keys.width, theme), keys);
     match (&m.target, &m.look) {
         (None, _) => picker(frame, body, m, theme),
         (Some(_), Some(Look::Region(f))) => match m.page {
