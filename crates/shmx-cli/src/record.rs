@@ -66,6 +66,10 @@ pub(crate) struct Record {
         conflicts_with_all = ["rotate_size", "rotate_every", "keep_size"])]
     #[cfg(unix)]
     snapshot: Option<Duration>,
+    /// With --snapshot: also on each control message of this type (`shmx send NAME TYPE`).
+    #[arg(long, value_name = "TYPE", requires = "snapshot", value_parser = parse::message_type)]
+    #[cfg(unix)]
+    snapshot_on: Option<u32>,
     /// End once every region has been there and its server is gone, instead of waiting for it to come back.
     #[arg(long)]
     until_gone: bool,
@@ -193,6 +197,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     #[cfg(unix)]
     let ask = {
         options.snapshot = a.snapshot;
+        options.snapshot_on = a.snapshot_on;
         let ask = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         if a.snapshot.is_some() {
             signal_hook::flag::register(signal_hook::consts::SIGUSR1, ask.clone())?;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Folder, V, frames, publish, unique, until};
-use shmx::{Server, StreamSpec};
+use shmx::{Client, Server, StreamSpec};
 use shmx_record::{Recorder, RecorderEvent, RecorderOptions, Recording};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +15,10 @@ fn server(name: &str) -> Server {
 /// Asks for a snapshot: its file, and the ids of its frames.
 fn snapshot(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
     recorder.snapshot();
+    written(recorder)
+}
+
+fn written(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
     let mut found = None;
     until("it is written", || {
         while let Some(event) = recorder.next_event() {
@@ -64,6 +68,31 @@ fn what_was_kept_is_written_each_time_it_is_asked_for() {
     let written = recorder.finish().unwrap();
     assert_eq!((written.snapshots, written.files, written.frames), (2, 2, 23));
     assert!(!folder.file("a.mcap").exists() && std::fs::read(folder.file("a-0001.mcap")).unwrap() == b"mine");
+}
+
+#[test]
+fn a_reader_asks_by_a_control_message() {
+    let folder = Folder::new("ask");
+    let name = unique("ask");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    (options.snapshot, options.snapshot_on) = (Some(Duration::from_secs(3600)), Some(0x3001));
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    (1..=3).for_each(|n| publish(&mut server, n));
+    until("all is taken", || taken(&recorder) == 3);
+    let client = Client::open(&name).unwrap();
+    client.control_send(0x3000, b"nothing").unwrap();
+    client.control_send(0x3001, b"now").unwrap();
+    assert_eq!(written(&recorder), (folder.file("a-0001.mcap"), vec![1, 2, 3]));
+    // The server takes it at once, and it is heard all the same.
+    publish(&mut server, 4);
+    client.control_send(0x3001, b"again").unwrap();
+    assert_eq!(server.poll_control(10).messages.len(), 3);
+    client.control_send(0x3000, b"").unwrap();
+    assert_eq!(written(&recorder), (folder.file("a-0002.mcap"), vec![1, 2, 3, 4]));
+    // They are recorded only if that is asked for.
+    let written = recorder.finish().unwrap();
+    assert_eq!((written.snapshots, written.control), (2, 0));
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub struct RecorderOptions {
     /// Keep the frames of so much time in memory, in `backlog_bytes` at most, and write them only when asked
     /// ([`crate::Recorder::snapshot`]): each time into a file of its own, `run-0001.mcap` and so on for `run.mcap`.
     pub snapshot: Option<Duration>,
+    /// Take a control message of this type, to any of the regions, as being asked for a snapshot. Messages are seen as
+    /// with `control`, so one of many in a small ring may be overlooked. Default none.
+    pub snapshot_on: Option<u32>,
 }
 
 impl Default for RecorderOptions {
@@ -62,6 +65,7 @@ impl Default for RecorderOptions {
             control: false,
             max_frames: None,
             snapshot: None,
+            snapshot_on: None,
         }
     }
 }

@@ -289,6 +289,7 @@ impl Taker<'_> {
     }
 
     fn seen(&self, region: usize, c: &mut Following, found: SeenControls) {
+        let found = self.heed(found);
         if c.seen.is_empty() && c.lost == 0 {
             c.since = Instant::now();
         }
@@ -298,6 +299,14 @@ impl Taker<'_> {
         });
         c.lost = c.lost.saturating_add(found.lost);
         c.seen.extend(found.messages);
+    }
+
+    /// Takes a snapshot where a message asks for one, and gives the messages if they are to be recorded.
+    fn heed(&self, found: SeenControls) -> SeenControls {
+        if self.options.snapshot_on.is_some_and(|ty| found.messages.iter().any(|m| m.message.ty == ty)) {
+            self.shared.snapshot.store(true, Ordering::Release);
+        }
+        if self.options.control { found } else { SeenControls::default() }
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {
@@ -384,7 +393,8 @@ impl Taker<'_> {
         let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
-        source.control = tap.control().filter(|_| self.options.control).map(|tap| {
+        let follows = self.options.control || self.options.snapshot_on.is_some();
+        source.control = tap.control().filter(|_| follows).map(|tap| {
             let now = Instant::now();
             Following { tap, next: now, seen: Vec::new(), lost: 0, since: now }
         });
@@ -411,7 +421,7 @@ impl Taker<'_> {
         });
         if let Some(Following { tap, mut seen, mut lost, .. }) = source.control.take() {
             // What is cut short must not be touched any more.
-            let rest = if whole { tap.finish() } else { SeenControls::default() };
+            let rest = self.heed(if whole { tap.finish() } else { SeenControls::default() });
             self.status(region, |s| {
                 s.control += rest.messages.len() as u64;
                 s.control_lost = s.control_lost.saturating_add(rest.lost);
