@@ -47,6 +47,9 @@ pub(crate) struct Record {
     /// Leave out regions that match this, of those found by patterns and --all; may be repeated.
     #[arg(long, value_name = "NAME|PATTERN", value_parser = names::pattern)]
     exclude: Vec<String>,
+    /// Record only this stream of each region, by name or number; may be repeated. Frames without it are left out.
+    #[arg(long = "stream", value_name = "NAME")]
+    streams: Vec<String>,
     /// File to write. Without it, shmx-DATE-TIME.mcap (UTC). With rotation, run.mcap becomes run-0001.mcap,
     /// run-0002.mcap and so on.
     #[arg(short, long, value_name = "FILE")]
@@ -172,6 +175,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         parse::Every::Frames(n) => Every::Frames(n),
         parse::Every::Time(time) => Every::Time(time),
     });
+    options.writer.streams.clone_from(&a.streams);
     options.writer.min_free = a.min_free;
     options.writer.sync = match a.sync {
         SyncWhen::Never => Sync::Never,
@@ -274,7 +278,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
     let Sums { missed, rejected, .. } = sums;
     let (written, paths) = finished?;
     let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
-    let left_out = if a.every.is_some() { format!(", {} skipped", sums.skipped) } else { String::new() };
+    let mut left_out = if a.every.is_some() { format!(", {} skipped", sums.skipped) } else { String::new() };
+    if !a.streams.is_empty() {
+        left_out += &format!(", {} left out", written.left_out);
+    }
     let messages =
         if a.control { format!(", {}", units::count(sums.control, "control message")) } else { String::new() };
     say(format_args!(
@@ -313,7 +320,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "taken": sums.taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes,
             "skipped": sums.skipped, "control": written.control, "syncs": written.syncs, "snapshots": written.snapshots,
-            "control_dropped": written.control_dropped, "file": paths.first(), "paths": paths,
+            "left_out": written.left_out, "control_dropped": written.control_dropped, "file": paths.first(), "paths": paths,
             "sleeps": status.sleeps, "looks": status.looks, "regions": regions,
             "forgotten": {
                 "regions": gone.regions, "frames": gone.taken, "missed": gone.missed, "rejected": gone.rejected,
@@ -335,6 +342,10 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
     }
     if written.frames == 0 && (!keeps || sums.taken == 0) {
+        if written.left_out > 0 {
+            let names = a.streams.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
+            bail!("no frame has a stream {names}; `shmx inspect` lists the streams of a region");
+        }
         bail!("no frame was recorded; see whether the servers publish");
     }
     match (missed, rejected) {

@@ -1,5 +1,6 @@
 //! A region that is made again elsewhere: out of a recording, or on another host.
 
+use crate::format::is_called;
 use shmx::abi::frame::Streams;
 use shmx::error::{AppendError, BeginError, PublishError, StaticError};
 use shmx::{Directory, SharedServer};
@@ -154,7 +155,7 @@ impl Rebuilt {
     }
 }
 
-fn chosen(directory: &Directory, streams: &[String]) -> Vec<u32> {
-    let named = |id: u32, name: &str| streams.iter().any(|s| s == name || s.parse() == Ok(id));
-    directory.streams.iter().filter(|s| named(s.id, &s.name_lossy())).map(|s| s.id).collect()
+/// The numbers of the streams that are called so.
+pub(crate) fn chosen(directory: &Directory, streams: &[String]) -> Vec<u32> {
+    directory.streams.iter().filter(|s| streams.iter().any(|by| is_called(s, by))).map(|s| s.id).collect()
 }

@@ -206,6 +206,8 @@ pub(crate) fn compressed_image() -> Schema {
     schema("foxglove.CompressedImage", vec![timestamp(), frame_file(), main])
 }
 
+const VECTOR: &str = "foxglove/Vector3.proto";
+const TURN: &str = "foxglove/Quaternion.proto";
 const POSE: &str = "foxglove/Pose.proto";
 
 /// What `foxglove.Pose` is made of, and itself.
@@ -220,11 +222,10 @@ fn pose_files() -> Vec<FileDescriptorProto> {
             typed("orientation", 2, Type::Message, ".foxglove.Quaternion"),
         ],
     );
-    let (vector_file, turn_file) = ("foxglove/Vector3.proto", "foxglove/Quaternion.proto");
     vec![
-        file("foxglove", vector_file, &[], vec![vector]),
-        file("foxglove", turn_file, &[], vec![turn]),
-        file("foxglove", POSE, &[vector_file, turn_file], vec![pose]),
+        file("foxglove", VECTOR, &[], vec![vector]),
+        file("foxglove", TURN, &[], vec![turn]),
+        file("foxglove", POSE, &[VECTOR, TURN], vec![pose]),
     ]
 }
 
@@ -240,6 +241,23 @@ pub(crate) fn poses() -> Schema {
     );
     let main = file("foxglove", "foxglove/PosesInFrame.proto", &[TIMESTAMP, POSE], vec![m]);
     schema("foxglove.PosesInFrame", [vec![timestamp()], pose_files(), vec![main]].concat())
+}
+
+/// `foxglove.FrameTransform`.
+pub(crate) fn transform() -> Schema {
+    let m = message(
+        "FrameTransform",
+        vec![
+            time_field(1),
+            field("parent_frame_id", 2, Type::String),
+            field("child_frame_id", 3, Type::String),
+            typed("translation", 4, Type::Message, ".foxglove.Vector3"),
+            typed("rotation", 5, Type::Message, ".foxglove.Quaternion"),
+        ],
+    );
+    // Also brings what a pose is made of.
+    let main = file("foxglove", "foxglove/FrameTransform.proto", &[TIMESTAMP, VECTOR, TURN], vec![m]);
+    schema("foxglove.FrameTransform", [vec![timestamp()], pose_files(), vec![main]].concat())
 }
 
 /// `foxglove.PointCloud`.
@@ -295,6 +313,7 @@ mod tests {
             (compressed_image(), 3, 20),
             (point_cloud(), 7, 34),
             (poses(), 5, 14),
+            (transform(), 5, 16),
             (fields("robot", &[FieldSpec { name: "tick", number: 16, ty: Type::Fixed64, single: true }]), 1, 3),
         ];
         for (schema, files, fields) in all {

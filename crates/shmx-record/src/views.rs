@@ -60,6 +60,13 @@ pub(crate) enum View {
         /// Frame of reference, if one is named.
         frame: Option<String>,
     },
+    /// The place of a frame of reference in another.
+    Transform {
+        double: bool,
+        /// The other one, if it is named.
+        frame: Option<String>,
+        child: String,
+    },
     Points {
         /// Whether numbers are f64; f32 otherwise.
         double: bool,
@@ -83,7 +90,7 @@ impl View {
         match self {
             Self::Image(image) if image.encoding.is_compressed() => Some(2),
             Self::Image(_) | Self::Points { .. } => Some(6),
-            Self::Values { .. } | Self::Poses { .. } => None,
+            Self::Values { .. } | Self::Poses { .. } | Self::Transform { .. } => None,
         }
     }
 }
@@ -138,8 +145,12 @@ pub(crate) fn views_of(region: &str, name: &str, stream: &StreamInfo) -> Vec<Vie
         Some(_) => false,
     };
     if meta.role == Some(Role::Pose) && components == 7 {
-        let view = View::Poses { double, frame: meta.frame };
+        let view = View::Poses { double, frame: meta.frame.clone() };
         views.push(channel(view, format!("{topic}/poses"), schema::poses()));
+        if let Some(child) = meta.child {
+            let view = View::Transform { double, frame: meta.frame, child };
+            views.push(channel(view, format!("{topic}/transform"), schema::transform()));
+        }
     } else if spatial {
         // A single one of three components without a role is a vector of any kind rather than a cloud.
         let least = if meta.role == Some(Role::Points) { 0 } else { 2 };
@@ -166,6 +177,9 @@ pub(crate) fn encode(view: &View, from: Source, data: &StreamData<'_>, limit: us
         View::Values { ty, components } => values(*ty, *components, from, data.data, limit, out),
         View::Image(image) => picture(image, from, data.data, out),
         View::Poses { double, frame } => poses(*double, frame.as_deref(), from, data.data, limit, out),
+        View::Transform { double, frame, child } => {
+            transform(*double, frame.as_deref(), child, from, data.data, limit, out)
+        }
         View::Points { double, components, frame, least } => {
             let few = least.saturating_mul(*components as usize).saturating_mul(if *double { 8 } else { 4 });
             data.data.len() >= few && points(*double, *components, frame.as_deref(), from, data.data, limit, out)
@@ -227,30 +241,60 @@ fn picture(image: &ImageInfo, from: Source, data: &[u8], out: &mut Vec<u8>) -> b
     true
 }
 
+/// All values as f64.
+fn doubles(double: bool, data: &[u8]) -> Vec<f64> {
+    if double {
+        each(data).map(f64::from_ne_bytes).collect()
+    } else {
+        each(data).map(|b| f32::from_ne_bytes(b).into()).collect()
+    }
+}
+
+/// A message of doubles: x, y, z, or a quaternion.
+fn vector(numbers: &[f64]) -> Vec<u8> {
+    let mut inner = Vec::with_capacity(36);
+    (1..).zip(numbers).for_each(|(field, n)| Writer(&mut inner).fixed64(field, n.to_bits()));
+    inner
+}
+
+/// Of exactly one pose.
+fn transform(
+    double: bool,
+    frame: Option<&str>,
+    child: &str,
+    from: Source,
+    data: &[u8],
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> bool {
+    let size = if double { 8 } else { 4 };
+    if data.len() > limit || data.len() != 7 * size {
+        return false;
+    }
+    let numbers = doubles(double, data);
+    let mut w = Writer(out);
+    stamp(&mut w, 1, from.time);
+    w.bytes(2, frame.unwrap_or(FRAME).as_bytes());
+    w.bytes(3, child.as_bytes());
+    w.bytes(4, &vector(&numbers[..3]));
+    w.bytes(5, &vector(&numbers[3..]));
+    true
+}
+
 fn poses(double: bool, frame: Option<&str>, from: Source, data: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
     let size = if double { 8 } else { 4 };
     if data.len() > limit || !data.len().is_multiple_of(7 * size) {
         return false;
     }
-    let numbers: Vec<f64> = if double {
-        each(data).map(f64::from_ne_bytes).collect()
-    } else {
-        each(data).map(|b| f32::from_ne_bytes(b).into()).collect()
-    };
+    let numbers = doubles(double, data);
     let mut w = Writer(out);
     stamp(&mut w, 1, from.time);
     // As points, they need a place in space.
     w.bytes(2, frame.unwrap_or(FRAME).as_bytes());
     for pose in numbers.as_chunks::<7>().0 {
-        // A message for x, y, z, and one for the quaternion.
-        let part = |numbers: &[f64]| {
-            let mut inner = Vec::with_capacity(36);
-            (1..).zip(numbers).for_each(|(field, n)| Writer(&mut inner).fixed64(field, n.to_bits()));
-            inner
-        };
         let mut inner = Vec::with_capacity(80);
-        Writer(&mut inner).bytes(1, &part(&pose[..3]));
-        Writer(&mut inner).bytes(2, &part(&pose[3..]));
+        Writer(&mut inner).bytes(1, &vector(&pose[..3]));
+        Writer(&mut inner).bytes(2, &vector(&pose[3..]));
         w.bytes(3, &inner);
     }
     true
@@ -372,6 +416,22 @@ mod tests {
         assert!(message(F64, 7, r#"{"role":"pose"}"#, &numbers[8..]).is_none(), "no whole one");
         let narrow: Vec<u8> = (1..=7_u8).flat_map(|n| f32::from(n).to_ne_bytes()).collect();
         assert!(contains(&message(F32, 7, r#"{"role":"pose"}"#, &narrow).unwrap(), &7.0_f64.to_le_bytes()));
+    }
+
+    #[test]
+    fn a_pose_with_a_child_is_a_transform() {
+        let extra = r#"{"role":"pose","frame":"map","child":"base"}"#;
+        assert_eq!(schemas(F64, 7, extra), ["shmx.DoubleValues", "foxglove.PosesInFrame", "foxglove.FrameTransform"]);
+        let numbers: Vec<u8> = (1..=7).flat_map(|n| f64::from(n).to_ne_bytes()).collect();
+        let found = message(F64, 7, extra, &numbers).unwrap();
+        assert!(contains(&found, b"\x12\x03map\x1A\x04base\x22\x1B"));
+        for (field, n) in [(3, 3.0_f64), (4, 7.0)] {
+            assert!(contains(&found, &[&[field << 3 | 1][..], &n.to_le_bytes()].concat()));
+        }
+        // The root where none is named; and of one pose only.
+        let rootless = r#"{"role":"pose","child":"base"}"#;
+        assert!(contains(&message(F64, 7, rootless, &numbers).unwrap(), b"\x12\x05world"));
+        assert!(message(F64, 7, extra, &[numbers.clone(), numbers].concat()).is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Writes recordings: regions, their directories and frames, into one MCAP file or a row of them.
 
+mod choice;
 mod disk;
 mod file;
 mod frames;
@@ -18,6 +19,7 @@ use crate::fields::Fields;
 use crate::format::{Counts, EndReason, Identity, LIFECYCLE, RegionEvent, Segment, encode_lifecycle};
 use crate::schema::{self, PROTOBUF, Schema};
 use crate::views::ViewChannel;
+use choice::Choice;
 use file::{Mcap, OpenFile, WallClock, write_error};
 use mcap::records::{MessageHeader, Metadata};
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +45,8 @@ struct Open {
     fields_channel: Option<u16>,
     channel: u16,
     counts: Counts,
+    /// If some of its streams are recorded only.
+    choice: Option<Choice>,
 }
 
 #[derive(Default)]
@@ -82,6 +86,8 @@ pub struct Written {
     pub syncs: u64,
     /// Snapshots.
     pub snapshots: u64,
+    /// Frames that have none of the streams that are recorded ([`WriterOptions::streams`]).
+    pub left_out: u64,
     /// Control messages of readers.
     pub control: u64,
     /// Those that came before the first frame and had to be given up: what has no frame yet takes no memory without
@@ -356,8 +362,9 @@ impl RecordWriter {
         let mut fields = Fields::default();
         let views = if self.options.views { make_views(&segment, directory, &mut fields).0 } else { Vec::new() };
         let views = views.into_iter().map(|channel| Viewed { channel, id: None }).collect();
+        let choice = choice(&self.options.streams, segment.session_id, directory);
         let (directory, counts) = (directory.to_vec(), Counts::default());
-        r.open = Some(Open { segment, directory, views, fields, fields_channel: None, channel: 0, counts });
+        r.open = Some(Open { segment, directory, views, fields, fields_channel: None, channel: 0, counts, choice });
         self.announce(region.0, false)?;
         Ok(number)
     }
@@ -384,6 +391,9 @@ impl RecordWriter {
             bytes: added.to_vec(),
         };
         open.directory = directory.to_vec();
+        if let Some(choice) = &mut open.choice {
+            choice.look_up(&self.options.streams, open.segment.session_id, directory);
+        }
         if views {
             let known = open.views.len();
             let (all, more) = make_views(&open.segment, directory, &mut open.fields);
@@ -416,7 +426,8 @@ impl RecordWriter {
     ) -> Result<Counts, RecordError> {
         let Some(open) = self.regions[region.0].open.take() else { return Ok(Counts::default()) };
         let mut counts = open.counts;
-        counts.missed = counts.missed.saturating_add(missed);
+        let untold = open.choice.as_ref().map_or(0, Choice::missed);
+        counts.missed = counts.missed.saturating_add(missed).saturating_add(untold);
         counts.rejected += rejected;
         let (name, segment, time) = (open.segment.region, open.segment.number, self.now_wall());
         self.event(region.0, &RegionEvent::End { time, region: name, segment, reason, counts })?;
@@ -447,6 +458,13 @@ impl RecordWriter {
         }
         Ok((self.written(), self.finished.iter().map(|(path, _)| path.clone()).collect()))
     }
+}
+
+/// None if all streams are recorded.
+fn choice(names: &[String], session_id: u64, directory: &[u8]) -> Option<Choice> {
+    let mut choice = (!names.is_empty()).then(Choice::default)?;
+    choice.look_up(names, session_id, directory);
+    Some(choice)
 }
 
 impl Drop for RecordWriter {

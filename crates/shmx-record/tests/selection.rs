@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Folder, V, frames, publish, unique, until};
-use shmx::Server;
+use shmx::abi::frame::Streams;
+use shmx::abi::hash;
+use shmx::{Checksum, Server, Stream, StreamSpec};
 use shmx_record::error::RecordError;
 use shmx_record::{Every, Recorder, RecorderOptions, Recording, Sync};
 use std::time::Duration;
@@ -41,6 +43,50 @@ fn regions_are_found_by_patterns_now_and_later() {
     assert_eq!(regions, [(name("cam-1"), 0), (name("cam-2"), 0)]);
     assert_eq!(recorder.finish().unwrap().frames, 9);
     assert_eq!(Recording::open(&[&path]).unwrap().regions(), [name("cam-1"), name("cam-2")]);
+}
+
+#[test]
+fn some_of_the_streams_are_recorded() {
+    const W: Stream<f32> = Stream::new(2, "w");
+    let folder = Folder::new("streams");
+    let path = folder.file("a.mcap");
+    let name = unique("streams");
+    let builder = Server::builder(&name).slots(64).stream(V, 1).stream(W, 3).checksum(Checksum::Always);
+    let mut server = builder.create().unwrap();
+    // Both, one, the other, and one that comes later.
+    let put = |server: &mut Server, n: u64| {
+        let mut f = server.begin_frame().unwrap();
+        if n % 3 != 1 {
+            f.append_value(V, n).unwrap();
+        }
+        if n % 3 != 2 {
+            f.append_stream(W, &[n as f32; 3]).unwrap();
+        }
+        f.publish_frame(n as f64).unwrap();
+    };
+    (0..9).for_each(|n| put(&mut server, n));
+    let mut options = RecorderOptions::default();
+    options.writer.streams = vec!["w".into(), "later".into()];
+    let recorder = Recorder::start(&[&name], &path, options).unwrap();
+    until("the ring is taken", || taken(&recorder, &name) == 9);
+    assert_eq!(recorder.status().regions[0].trouble.as_deref(), Some("it has no stream `later` yet"));
+    server.add_stream(StreamSpec::of::<u8>(3, "later")).unwrap();
+    let mut f = server.begin_frame().unwrap();
+    f.append_value(V, 9).unwrap();
+    f.append_stream(3, &[7_u8]).unwrap();
+    f.publish_frame(9.0).unwrap();
+    until("all is taken", || taken(&recorder, &name) == 10);
+    let written = recorder.finish().unwrap();
+    assert_eq!((written.frames, written.left_out), (7, 3));
+    let recorded = frames(&path);
+    assert_eq!(recorded.iter().map(|f| f.head.frame_id).collect::<Vec<_>>(), [1, 2, 4, 5, 7, 8, 10]);
+    for f in &recorded {
+        let ids: Vec<u32> = Streams::new(f.payload()).map(|s| s.unwrap().stream_id).collect();
+        assert_eq!(ids, if f.head.frame_id == 10 { [3] } else { [2] });
+        assert_eq!((f.head.tlv_count, f.head.missed_before), (1, 0));
+        assert_eq!(f.head.checksum, Some(hash::checksum32(f.payload())));
+    }
+    assert_eq!(Recording::open(&[&path]).unwrap().segments()[0].directory.streams.len(), 3);
 }
 
 /// By counts: what is gone is not looked for, has no part of the backlog, and takes no place in memory for ever.

@@ -5,10 +5,10 @@ use super::selection::Finder;
 use super::source::{self, Following, Source, most_held, share};
 use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
-use crate::format::{EndReason, Segment};
+use crate::format::{EndReason, Segment, is_called};
 use shmx::abi::extension::PublishTime;
 use shmx::error::{OpenError, ReadError};
-use shmx::{Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
+use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -59,6 +59,17 @@ fn with_causes(e: &dyn std::error::Error) -> String {
         cause = c.source();
     }
     text
+}
+
+/// That a region has not all the streams that are to be recorded; empty if it has.
+fn not_listed(wanted: &[String], directory: &Directory) -> String {
+    let missing = |by: &&String| !directory.streams.iter().any(|s| is_called(s, by));
+    let names: Vec<String> = wanted.iter().filter(missing).map(|by| format!("`{by}`")).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("it has no stream {} yet", names[0]),
+        _ => format!("it has no streams {} yet", names.join(", ")),
+    }
 }
 
 /// Takes what is in the rings at one moment: until when, and up to which frame of each region.
@@ -369,8 +380,13 @@ impl Taker<'_> {
             return false;
         }
         source.gone_since = None;
+        let mut unknown = String::new();
         let directory = match tap.directory_changed() {
-            Ok(d) => d.map(|d| d.bytes.clone()).unwrap_or_default(),
+            Ok(Some(d)) => {
+                unknown = not_listed(&self.options.writer.streams, &d);
+                d.bytes.clone()
+            }
+            Ok(None) => Vec::new(),
             Err(e) => {
                 source.next_look = Instant::now() + TROUBLE_EVERY;
                 self.trouble(source, format!("the directory cannot be read: {e}"));
@@ -400,6 +416,9 @@ impl Taker<'_> {
         });
         source.rings = self.bells.add(&mut tap);
         source.tap = Some(tap);
+        if !unknown.is_empty() {
+            self.trouble(source, unknown);
+        }
         true
     }
 

@@ -40,6 +40,32 @@ impl RecordWriter {
     ) -> Result<(), RecordError> {
         let r = &mut self.regions[region.0];
         let Some(open) = r.open.as_mut() else { return Ok(()) };
+        // Put back before this returns.
+        let mut choice = open.choice.take();
+        let cut = choice.as_mut().map(|choice| choice.cut(head, payload));
+        let result = match &cut {
+            None => self.put_part(region, head, payload, times),
+            Some(Some((head, payload))) => self.put_part(region, head, payload, times),
+            Some(None) => {
+                self.written.left_out += 1;
+                Ok(())
+            }
+        };
+        if let Some(open) = self.regions[region.0].open.as_mut() {
+            open.choice = choice;
+        }
+        result
+    }
+
+    fn put_part(
+        &mut self,
+        region: RegionIndex,
+        head: &FrameHead,
+        payload: &[u8],
+        times: Times,
+    ) -> Result<(), RecordError> {
+        let r = &mut self.regions[region.0];
+        let Some(open) = r.open.as_mut() else { return Ok(()) };
         if let Some(file) = &mut self.file {
             file.take_over()?;
         }

@@ -64,6 +64,10 @@ pub struct WriterOptions {
     /// Streams whose message of numbers or points would be longer than this are in the whole frame only. Images have
     /// no limit. Default 1 MiB.
     pub view_bytes: usize,
+    /// Only these streams of each region, by name or number; all if there are none. A frame that has none of them is
+    /// left out ([`Written::left_out`](crate::Written::left_out)), and the checksum of the others is made anew. The
+    /// directory is recorded whole.
+    pub streams: Vec<String>,
     /// Begin a new file when one has this many bytes.
     pub rotate_bytes: Option<u64>,
     /// Begin a new file when the index that is kept in memory for the end of one has this many bytes, about. It bounds
@@ -94,6 +98,7 @@ impl Default for WriterOptions {
             flush_after: Duration::from_secs(1),
             views: true,
             view_bytes: 1 << 20,
+            streams: Vec::new(),
             rotate_bytes: None,
             index_bytes: 32 << 20,
             rotate_after: None,

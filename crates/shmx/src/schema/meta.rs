@@ -128,6 +128,8 @@ pub struct StreamMeta {
     pub unit: Option<String>,
     /// Frame of reference.
     pub frame: Option<String>,
+    /// Of a pose: the frame of reference whose place in `frame` it is.
+    pub child: Option<String>,
     /// Clock of a stream of times.
     pub clock: Option<Clock>,
     /// How to show the stream, if not by its role.
@@ -135,7 +137,7 @@ pub struct StreamMeta {
 }
 
 /// The keys of `extra`; unlike the old ones, always ours.
-const KEYS: [&str; 8] = ["role", "shape", "encoding", "row_step", "unit", "frame", "clock", "view"];
+const KEYS: [&str; 9] = ["role", "shape", "encoding", "row_step", "unit", "frame", "child", "clock", "view"];
 
 type Object<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -203,6 +205,13 @@ impl StreamMeta {
     #[must_use]
     pub fn frame(mut self, frame: impl Into<String>) -> Self {
         self.frame = Some(frame.into()).filter(|f| !f.is_empty());
+        self
+    }
+
+    /// Says that a pose is the place of this frame of reference in the one of [`StreamMeta::frame`].
+    #[must_use]
+    pub fn child(mut self, child: impl Into<String>) -> Self {
+        self.child = Some(child.into()).filter(|c| !c.is_empty());
         self
     }
 
@@ -274,6 +283,7 @@ impl StreamMeta {
             row_step: r.positive("row_step", "a number of bytes above 0"),
             unit: r.text("unit"),
             frame: r.text("frame"),
+            child: r.text("child"),
             clock: r.text("clock").map(|t| Clock::from(t.as_str())),
             view: None,
         };
@@ -336,6 +346,7 @@ impl StreamMeta {
             self.row_step.as_ref().filter(|&&n| n > 0).map(number),
             self.unit.as_deref().and_then(text),
             self.frame.as_deref().and_then(text),
+            self.child.as_deref().and_then(text),
             self.clock.as_ref().and_then(|c| text(c.name())),
             self.view.as_ref().and_then(|v| text(v.name())),
         ];

@@ -21,13 +21,14 @@ fn check(meta: &StreamMeta, ty: ElementType, components: u32, elements: Option<u
 fn all_keys_are_read_and_written() {
     let text = [
         r#"{"role":"image","shape":[480,640],"encoding":"mono16","row_step":1536,"#,
-        r#""unit":"lx","frame":"cam","clock":"gps","view":"values"}"#,
+        r#""unit":"lx","frame":"cam","child":"lens","clock":"gps","view":"values"}"#,
     ]
     .concat();
     let meta = clean(&text);
     assert_eq!((meta.role.as_ref(), meta.shape.as_deref()), (Some(&Role::Image), Some(&[480, 640][..])));
     assert_eq!((meta.encoding.as_ref(), meta.row_step), (Some(&Encoding::Mono16), Some(1536)));
     assert_eq!((meta.unit.as_deref(), meta.frame.as_deref()), (Some("lx"), Some("cam")));
+    assert_eq!(meta.child.as_deref(), Some("lens"));
     assert_eq!((meta.clock.as_ref(), meta.view.as_ref()), (Some(&Clock::Other("gps".into())), Some(&View::Values)));
     assert_eq!(meta.to_extra(), text.as_bytes());
     assert_eq!(
@@ -35,7 +36,7 @@ fn all_keys_are_read_and_written() {
         r#"{"role":"x","frame":"a\"é\\"}"#.as_bytes()
     );
     assert!(StreamMeta::new().is_empty() && StreamMeta::new().to_extra().is_empty());
-    assert_eq!(StreamMeta::new().unit("").frame("").encoding("").row_step(0), StreamMeta::new());
+    assert_eq!(StreamMeta::new().unit("").frame("").child("").encoding("").row_step(0), StreamMeta::new());
 }
 
 #[test]
@@ -273,14 +274,16 @@ fn meta() -> impl Strategy<Value = StreamMeta> {
     let clock = prop::option::of(prop::sample::select(vec!["monotonic", "realtime", "tai", "gps"]));
     let view = prop::option::of(prop::sample::select(vec!["values", "none", "graph"]));
     let shape = prop::option::of(prop::collection::vec(any::<u32>(), 0..=MAX_DIMENSIONS));
-    (role, shape, encoding, prop::option::of(1..u32::MAX), text(), text(), clock, view).prop_map(
-        |(role, shape, encoding, row_step, unit, frame, clock, view)| StreamMeta {
+    let frames = (text(), text());
+    (role, shape, encoding, prop::option::of(1..u32::MAX), text(), frames, clock, view).prop_map(
+        |(role, shape, encoding, row_step, unit, (frame, child), clock, view)| StreamMeta {
             role,
             shape,
             encoding,
             row_step,
             unit,
             frame,
+            child,
             clock: clock.map(Clock::from),
             view: view.map(View::from),
         },
