@@ -69,7 +69,7 @@ fn some_of_the_streams_are_recorded() {
     options.writer.streams = vec!["w".into(), "later".into()];
     let recorder = Recorder::start(&[&name], &path, options).unwrap();
     until("the ring is taken", || taken(&recorder, &name) == 9);
-    assert_eq!(recorder.status().regions[0].trouble.as_deref(), Some("it has no stream `later` yet"));
+    assert_eq!(recorder.status().regions[0].trouble.as_deref(), Some("no stream `later` yet"));
     server.add_stream(StreamSpec::of::<u8>(3, "later")).unwrap();
     let mut f = server.begin_frame().unwrap();
     f.append_value(V, 9).unwrap();

@@ -67,8 +67,8 @@ fn not_listed(wanted: &[String], directory: &Directory) -> String {
     let names: Vec<String> = wanted.iter().filter(missing).map(|by| format!("`{by}`")).collect();
     match names.len() {
         0 => String::new(),
-        1 => format!("it has no stream {} yet", names[0]),
-        _ => format!("it has no streams {} yet", names.join(", ")),
+        1 => format!("no stream {} yet", names[0]),
+        _ => format!("no streams {} yet", names.join(", ")),
     }
 }
 
