@@ -111,6 +111,8 @@ fn names_without_end_take_memory_for_some_of_them_only() {
         let status = recorder.status();
         assert_eq!((status.regions.len(), status.forgotten.regions), (1000, 200));
         assert_eq!(status.forgotten.taken, 200);
+        // There were a beginning and an end of each, and nobody has asked.
+        assert_eq!(std::iter::from_fn(|| recorder.next_event()).count(), 1024);
         recorder.snapshot();
         let written = recorder.finish().unwrap();
         assert_eq!(written.frames, total);
