@@ -214,10 +214,11 @@ fn what_is_not_shown_is_not_opened() {
     let _producers = [Producer::new(&shown, 10), Producer::new(&other, 10)];
     let live = Live::start(&[&shown]);
     let mut viewer = live.viewer();
-    viewer.look_at(&shown, &json!([{"id": 1}]));
-    viewer.frame();
+    viewer.send(&json!({"op": "look", "on": true}));
     let regions = viewer.text("regions");
     assert_eq!(regions["regions"].as_array().unwrap().len(), 1, "{regions}");
+    viewer.send(&json!({"op": "subscribe", "region": shown, "streams": [{"id": 1}]}));
+    viewer.frame();
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", live.worker())).unwrap();
     assert!(maps.contains(&format!("/dev/shm/{shown}")), "{maps}");
     assert!(!maps.contains(&other), "{maps}");

@@ -86,7 +86,7 @@ impl Recorder {
             writer.as_mut().map_or_else(Vec::new, |writer| seen.iter().map(|_| writer.add_region()).collect());
         // Frames are bounded by their memory; this bounds the rest.
         let (work, todo) = mpsc::sync_channel(4096);
-        let (tell, events) = mpsc::channel();
+        let (tell, events) = mpsc::sync_channel(MOST_EVENTS);
         let names = seen;
         let s = shared.clone();
         let tell_writer = tell.clone();
@@ -125,7 +125,7 @@ impl Recorder {
         }
     }
 
-    /// The next event that was not asked for yet, without waiting.
+    /// The next event that was not asked for yet, without waiting. About a thousand are kept; further ones are lost.
     #[must_use]
     pub fn next_event(&self) -> Option<RecorderEvent> {
         lock(&self.events).try_recv().ok()
@@ -178,6 +178,9 @@ impl Drop for Recorder {
         }
     }
 }
+
+/// Events that wait to be asked for, at most.
+const MOST_EVENTS: usize = 1024;
 
 /// What was written, and the files that it is in.
 type Finished = (Written, Vec<PathBuf>);

@@ -8,7 +8,7 @@ use crate::writer::{RecordWriter, RegionIndex, WriterOptions, Written};
 use shmx_os::clock;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 /// How often old frames are dropped where nothing comes.
@@ -82,7 +82,7 @@ impl Keeper {
         todo: &Receiver<Work>,
         back: &mpsc::Sender<usize>,
         shared: &Shared,
-        tell: &mpsc::Sender<RecorderEvent>,
+        tell: &SyncSender<RecorderEvent>,
     ) -> Result<(Written, Vec<PathBuf>), RecordError> {
         loop {
             match todo.recv_timeout(LOOK) {
@@ -90,7 +90,7 @@ impl Keeper {
                     self.forget();
                     let event = self.write()?;
                     *lock(&shared.written) = self.written;
-                    let _ = tell.send(event);
+                    let _ = tell.try_send(event);
                 }
                 Ok(work) => {
                     self.take(work, back, shared, tell);
@@ -102,7 +102,7 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, work: Work, back: &mpsc::Sender<usize>, shared: &Shared, tell: &mpsc::Sender<RecorderEvent>) {
+    fn take(&mut self, work: Work, back: &mpsc::Sender<usize>, shared: &Shared, tell: &SyncSender<RecorderEvent>) {
         match &work {
             Work::Add(name) => return self.add(name.clone()),
             Work::Rename { region, name } => {
@@ -128,7 +128,7 @@ impl Keeper {
                 let missed = r.counts.missed.saturating_add(*missed);
                 let counts = Counts { missed, rejected: *rejected, ..r.counts };
                 let (region, segment, reason) = (r.name.clone(), r.segment, *reason);
-                let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
+                let _ = tell.try_send(RecorderEvent::End { region, segment, reason, counts });
             }
             Work::Directory { .. } | Work::Control { .. } | Work::Snapshot => {}
         }

@@ -11,7 +11,7 @@ use shmx::error::{OpenError, ReadError};
 use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 /// How often control rings are looked at.
@@ -94,7 +94,7 @@ struct Taker<'a> {
     options: &'a RecorderOptions,
     work: &'a SyncSender<Work>,
     shared: &'a Shared,
-    tell: &'a mpsc::Sender<RecorderEvent>,
+    tell: &'a SyncSender<RecorderEvent>,
     taken: u64,
     bells: Bells,
     /// Each region's part of the backlog, in bytes and in frames.
@@ -109,7 +109,7 @@ pub(super) fn take(
     work: &SyncSender<Work>,
     free: &Receiver<usize>,
     shared: &Shared,
-    tell: &mpsc::Sender<RecorderEvent>,
+    tell: &SyncSender<RecorderEvent>,
 ) {
     let mut t = Taker { options, work, shared, tell, taken: 0, bells: Bells::new(), share: (0, 0) };
     let mut next = Vec::with_capacity(sources.len());
@@ -210,7 +210,7 @@ impl Taker<'_> {
             if let Some(s) = lock(&self.shared.regions).each.iter_mut().find(|s| s.region == source.name) {
                 s.trouble = Some(what.clone());
             }
-            let _ = self.tell.send(RecorderEvent::Trouble { region: source.name.clone(), what });
+            let _ = self.tell.try_send(RecorderEvent::Trouble { region: source.name.clone(), what });
         }
     }
 
@@ -406,7 +406,7 @@ impl Taker<'_> {
             s.missed = s.missed.saturating_add(missed);
         });
         let region = source.name.clone();
-        let _ = self.tell.send(RecorderEvent::Begin { region, segment: number, missed });
+        let _ = self.tell.try_send(RecorderEvent::Begin { region, segment: number, missed });
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
         let follows = self.options.control || self.options.snapshot_on.is_some();

@@ -5,7 +5,7 @@ use super::work::{Shared, Work, lock};
 use crate::error::RecordError;
 use crate::writer::{RecordWriter, RegionIndex, Written};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 /// The writing thread.
@@ -17,7 +17,7 @@ pub(super) fn write(
     todo: &Receiver<Work>,
     back: &mpsc::Sender<usize>,
     shared: &Shared,
-    tell: &mpsc::Sender<RecorderEvent>,
+    tell: &SyncSender<RecorderEvent>,
     flush_after: Duration,
 ) -> Result<(Written, Vec<PathBuf>), RecordError> {
     let mut segments = vec![0; names.len()];
@@ -49,7 +49,7 @@ pub(super) fn write(
             Some(Work::End { region, reason, missed, rejected }) => {
                 let counts = writer.end(indices[region], reason, missed, rejected)?;
                 let (region, segment) = (names[region].clone(), segments[region]);
-                let _ = tell.send(RecorderEvent::End { region, segment, reason, counts });
+                let _ = tell.try_send(RecorderEvent::End { region, segment, reason, counts });
             }
             Some(Work::Control { region, seen, lost }) => writer.control(indices[region], &seen, lost)?,
             // Everything is written anyway.
@@ -57,7 +57,7 @@ pub(super) fn write(
         }
         writer.tick()?;
         if let Some(step_ns) = writer.clock_step() {
-            let _ = tell.send(RecorderEvent::ClockSet { step_ns });
+            let _ = tell.try_send(RecorderEvent::ClockSet { step_ns });
         }
         *lock(&shared.written) = writer.written();
         Ok(())
