@@ -19,7 +19,7 @@ use crate::stop;
 use crate::units;
 use anyhow::bail;
 use options::Format;
-use shmx_record::{EditOptions, Problem, Recording, edit};
+use shmx_record::{EditOptions, Recording, edit};
 
 pub(crate) fn run(a: &Rec) -> anyhow::Result<()> {
     let format = a.format();
@@ -69,7 +69,7 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
         });
         json::print("rec", summary)?;
     }
-    let all_read = judge(&edited.problems);
+    let all_read = recording::judge_copy(&edited.problems);
     if stop::requested() {
         return Err(exit::interrupted("what was copied by then is kept"));
     }
@@ -83,16 +83,5 @@ fn copy(a: &Rec) -> anyhow::Result<()> {
             "{} left out, as the beginning of their region could not be read; all else is copied",
             units::were(n, "frame")
         ))),
-    }
-}
-
-/// Tells what could not be read; the error makes the exit code 3.
-fn judge(problems: &[Problem]) -> anyhow::Result<()> {
-    for p in problems {
-        say(format_args!("shmx: {p}"));
-    }
-    match problems.len() as u64 {
-        0 => Ok(()),
-        n => Err(exit::incomplete(format!("{} could not be read; all else is copied", units::count(n, "place")))),
     }
 }

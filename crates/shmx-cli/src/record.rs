@@ -91,7 +91,7 @@ pub(crate) struct Record {
     /// How hard to compress: 1 to 22 for zstd, 1 to 12 for lz4. Without it, 3 for zstd and the fastest for lz4.
     #[arg(long, value_name = "N", requires = "compress", value_parser = clap::value_parser!(u32).range(1..=22))]
     level: Option<u32>,
-    /// Begin a new file when one has reached this size. Without it, never.
+    /// Begin a new file when one has reached this size. Without it, when its index has 32 MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     rotate_size: Option<u64>,
     /// Begin a new file when one is this old. Without it, never.

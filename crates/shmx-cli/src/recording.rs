@@ -74,14 +74,21 @@ pub(crate) fn dropped(messages: u64) -> anyhow::Error {
 
 /// Tells what could not be read; the error makes the exit code 1.
 pub(crate) fn judge(problems: &[Problem]) -> anyhow::Result<()> {
+    tell(problems).map_or(Ok(()), |places| {
+        Err(anyhow::anyhow!("{places} of the recording could not be read; the readable part is shown above"))
+    })
+}
+
+/// The same of what was copied or exported; the error makes the exit code 3.
+pub(crate) fn judge_copy(problems: &[Problem]) -> anyhow::Result<()> {
+    tell(problems)
+        .map_or(Ok(()), |places| Err(exit::incomplete(format!("{places} could not be read; all else is copied"))))
+}
+
+/// Names each, and says how many there are.
+fn tell(problems: &[Problem]) -> Option<String> {
     for p in problems {
         say(format_args!("shmx: {p}"));
     }
-    match problems.len() {
-        0 => Ok(()),
-        n => {
-            let places = units::count(n as u64, "place");
-            Err(anyhow!("{places} of the recording could not be read; the readable part is shown above"))
-        }
-    }
+    (!problems.is_empty()).then(|| units::count(problems.len() as u64, "place"))
 }

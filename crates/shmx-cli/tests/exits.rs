@@ -143,8 +143,7 @@ fn an_interrupt_is_an_end_or_a_failure() {
             "record" => common::until(|| std::fs::metadata(&file).is_ok_and(|m| m.len() > 4096)),
             _ => drop(c.line()),
         }
-        common::signal(&c.child, "INT");
-        let o = c.output();
+        let o = common::end_by(c, "INT");
         let ended = o.status.code() == Some(code) || (args[0] == "record" && o.status.code() == Some(3));
         assert!(ended, "{args:?}: {:?} {}", o.status, words(&o));
     }

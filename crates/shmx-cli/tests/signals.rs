@@ -190,8 +190,7 @@ fn what_was_not_done_is_told_by_the_exit_status() {
     assert_eq!(o.status.code(), Some(1), "{}", words(&o));
     assert!(words(&o).contains("0 of 5 frames"), "{}", words(&o));
     let wait = Running::start(shmx(&["wait", &never]));
-    signal(&wait.child, "TERM");
-    assert_ne!(wait.output().status.code(), Some(0));
+    assert_ne!(common::end_by(wait, "TERM").status.code(), Some(0));
 }
 
 /// A recorder that waits says so; one that only keeps writes when it is asked, each time into a file of its own.

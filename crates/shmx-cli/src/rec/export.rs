@@ -6,6 +6,7 @@ use super::{array, images, parquet, table};
 use crate::common::say;
 use crate::escape::safe;
 use crate::json;
+use crate::recording;
 use crate::target;
 use crate::units;
 use anyhow::bail;
@@ -47,7 +48,7 @@ pub(super) fn run(a: &Rec, stream: &str, format: Format) -> anyhow::Result<()> {
         let what = serde_json::json!({"frames": frames, "stream": stream, "file": a.output.display().to_string()});
         json::print("export", what)?;
     }
-    super::judge(cursor.recording().problems())
+    recording::judge_copy(cursor.recording().problems())
 }
 
 /// All of it in one file.

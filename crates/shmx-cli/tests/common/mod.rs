@@ -86,6 +86,19 @@ pub(crate) fn signal(child: &Child, name: &str) {
     shmx_testkit::signal(child.id(), name);
 }
 
+/// Signals a command until it has ended: a signal that comes while its handler is being set up is lost.
+#[cfg(unix)]
+pub(crate) fn end_by(mut command: Running, how: &str) -> Output {
+    until(|| {
+        let ended = command.child.try_wait().unwrap().is_some();
+        if !ended {
+            signal(&command.child, how);
+        }
+        ended
+    });
+    command.output()
+}
+
 /// Whether this machine lacks what a test needs: programs that start by themselves, outside of an emulator, and locks
 /// that tell the living from the dead. Says so.
 pub(crate) fn cannot_run() -> bool {
