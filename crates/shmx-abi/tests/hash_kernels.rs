@@ -27,7 +27,7 @@ fn noise(len: usize, mut x: u64) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// `bench` and `hash_speed` take and print these names.
+/// The benchmarks print these names.
 #[test]
 fn kernels_have_names() {
     assert_eq!(Kernel::ALL.map(Kernel::name), ["scalar", "avx2", "avx2+gfni", "avx512"]);
