@@ -3,7 +3,7 @@
 use super::inspector::Inspector;
 use super::listing::{RegionKind, kind_of};
 use super::state::ServerState;
-use crate::error::ServerEnd;
+use crate::error::{OpenError, ServerEnd};
 use shmx_os::{NameChanges, NameWatch, NameWatchKind, OsError};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -68,6 +68,8 @@ pub struct RegionEvents {
     found: VecDeque<RegionEvent>,
     /// A look at everything is due.
     fresh: bool,
+    /// Another is due then, as something could not be looked at.
+    again: Option<Instant>,
 }
 
 /// Which names are looked at.
@@ -81,6 +83,8 @@ impl fmt::Debug for Wanted {
 
 /// Longest sleep before the servers of known regions are looked at.
 const SLICE: Duration = Duration::from_millis(100);
+/// After what time a look that failed is taken again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl RegionEvents {
     /// Of all regions.
@@ -114,6 +118,7 @@ impl RegionEvents {
             known: HashMap::new(),
             found: VecDeque::new(),
             fresh: true,
+            again: None,
         })
     }
 
@@ -131,7 +136,7 @@ impl RegionEvents {
     pub fn next(&mut self, timeout: Duration) -> Result<Option<RegionEvent>, OsError> {
         let start = Instant::now();
         loop {
-            if std::mem::take(&mut self.fresh) {
+            if std::mem::take(&mut self.fresh) || self.again.is_some_and(|at| Instant::now() >= at) {
                 self.look(|_| true)?;
             }
             if let Some(event) = self.found.pop_front() {
@@ -162,19 +167,31 @@ impl RegionEvents {
         });
     }
 
-    /// Looks at the names for which `touched` says so, and notes what has changed.
+    /// Looks at the names for which `touched` says so, and notes what has changed. Where the system fails, for want of
+    /// descriptors say, the change was told and not seen: all is looked at again a little later.
     fn look(&mut self, touched: impl Fn(&str) -> bool) -> Result<(), OsError> {
-        let Self { wanted, known, found, .. } = self;
+        let Self { wanted, known, found, again, .. } = self;
+        // Until the names are listed.
+        *again = Some(Instant::now() + AGAIN);
         let mut tell = |name: &str, change| found.push_back(RegionEvent { name: name.to_owned(), change });
         let mut there = Vec::new();
-        for object in shmx_os::list()? {
+        let all = shmx_os::list()?;
+        *again = None;
+        for object in all {
             let name = object.name.as_str();
             there.push(name.to_owned());
             if !touched(name) || !(wanted.0)(name) {
                 continue;
             }
             // What cannot be opened has gone again, is not finished, or is nothing of ours.
-            let RegionKind::Region { server, inspector } = kind_of(&object) else { continue };
+            let (server, inspector) = match kind_of(&object) {
+                RegionKind::Region { server, inspector } => (server, inspector),
+                RegionKind::Unreadable(OpenError::Os(shmx_os::OpenError::Os { .. })) => {
+                    *again = Some(Instant::now() + AGAIN);
+                    continue;
+                }
+                _ => continue,
+            };
             if server.is_gone() {
                 if let Some(before) = known.remove(name) {
                     tell(name, ended(&before));
