@@ -325,6 +325,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "forgotten": {
                 "regions": gone.regions, "frames": gone.taken, "missed": gone.missed, "rejected": gone.rejected,
                 "skipped": gone.skipped, "bytes": gone.bytes, "control": gone.control,
+                "control_lost_bytes": gone.control_lost,
             },
         });
         json::print("record", summary)?;

@@ -375,6 +375,7 @@ impl RecordWriter {
     ///
     /// [`RecordError`].
     pub fn directory(&mut self, region: RegionIndex, directory: &[u8]) -> Result<(), RecordError> {
+        self.rotate_if_crowded()?;
         let views = self.options.views;
         let Some(open) = self.regions[region.0].open.as_mut() else { return Ok(()) };
         if open.directory == directory {

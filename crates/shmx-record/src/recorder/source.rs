@@ -86,12 +86,18 @@ impl Source {
     /// Notes that the region was looked for in vain. Says whether it rests from now on.
     pub(super) fn is_absent(&mut self, now: Instant) -> bool {
         self.waited = true;
+        self.rests = self.ages(now) >= REST_AFTER && self.found;
+        self.rests
+    }
+
+    /// Notes that the region could not be opened, and says for how long that is so. It does not rest, as nobody tells
+    /// when it can be, but is tried seldom, and gives its place to others.
+    pub(super) fn ages(&mut self, now: Instant) -> Duration {
         let gone = now.saturating_duration_since(*self.gone_since.get_or_insert(now));
         if self.found && gone >= OFTEN {
             self.next_look = self.next_look.max(now + SELDOM);
         }
-        self.rests = self.found && gone >= REST_AFTER;
-        self.rests
+        gone
     }
 
     /// A region of this name has come.
@@ -146,6 +152,9 @@ mod tests {
         source.wake();
         assert!(!source.rests && !source.is_over() && source.next_look <= Instant::now());
         assert!(!source.is_absent(start + REST_AFTER), "it is looked for again for a while");
+        let mut closed = gone(3, start);
+        closed.ages(start + REST_AFTER);
+        assert!(!closed.rests && closed.next_look == start + REST_AFTER + SELDOM, "one that cannot be opened does not");
         let mut named = Source { found: false, ..gone(2, start) };
         assert!(!named.is_absent(start + 10 * REST_AFTER) && named.next_look <= Instant::now());
     }

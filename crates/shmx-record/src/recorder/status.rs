@@ -163,6 +163,8 @@ pub struct Forgotten {
     pub skipped: u64,
     /// Messages of readers that were seen.
     pub control: u64,
+    /// Bytes of such messages that were not seen whole.
+    pub control_lost: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
 }
@@ -175,6 +177,7 @@ impl Forgotten {
         self.rejected += region.rejected;
         self.skipped += region.skipped;
         self.control += region.control;
+        self.control_lost = self.control_lost.saturating_add(region.control_lost);
         self.bytes += region.bytes;
     }
 }

@@ -368,8 +368,8 @@ impl Taker<'_> {
                 return false;
             }
             Err(e) => {
-                source.gone_since = None;
                 source.next_look = Instant::now() + TROUBLE_EVERY;
+                source.ages(Instant::now());
                 self.trouble(source, with_causes(&e));
                 return false;
             }

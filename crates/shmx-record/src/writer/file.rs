@@ -64,14 +64,18 @@ pub(super) struct OpenFile {
     pub(super) channels: u64,
     /// The memory that it took when its regions were told of.
     pub(super) begun_with: u64,
+    /// And the channels.
+    pub(super) begun_channels: u64,
     /// Who may read it, once it is taken over.
     mode: u32,
 }
 
 /// Estimated bytes of a summary of nothing.
 const SUMMARY: u64 = 1024;
-/// The format has numbers for twice as many.
+/// Channels of a file, unless it begins with nearly as many.
 const MOST_CHANNELS: u64 = 30_000;
+/// The format has numbers for 65 535.
+const ALL_CHANNELS: u64 = 65_000;
 
 /// Begins a file at its front.
 fn begin(
@@ -157,6 +161,7 @@ impl OpenFile {
             summary: SUMMARY,
             channels: 0,
             begun_with: 0,
+            begun_channels: 0,
             mode: 0o600,
         })
     }
@@ -188,7 +193,8 @@ impl OpenFile {
 
     /// Whether its index is larger than it may be, or it has nearly as many channels as a file can have.
     pub(super) fn is_crowded(&self, most: u64) -> bool {
-        self.channels > MOST_CHANNELS || self.memory() > most.max(self.begun_with.saturating_mul(2))
+        let most_channels = MOST_CHANNELS.max(self.begun_channels.saturating_mul(2).min(ALL_CHANNELS));
+        self.channels > most_channels || self.memory() > most.max(self.begun_with.saturating_mul(2))
     }
 
     /// Sets who may read it.

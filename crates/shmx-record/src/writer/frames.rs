@@ -119,6 +119,7 @@ impl RecordWriter {
         messages: Vec<RecordedControl>,
         lost: u64,
     ) -> Result<(), RecordError> {
+        self.rotate_if_crowded()?;
         let Some(open) = self.regions[region.0].open.as_ref() else { return Ok(()) };
         if messages.is_empty() && lost == 0 {
             return Ok(());

@@ -65,7 +65,7 @@ impl RecordWriter {
             self.announce(index, self.written.files > 1)?;
         }
         if let Some(file) = &mut self.file {
-            file.begun_with = file.memory();
+            (file.begun_with, file.begun_channels) = (file.memory(), file.channels);
         }
         Ok(())
     }

@@ -149,7 +149,7 @@ impl FramePieces {
     }
 
     /// Copies the next bytes of the payload, as many as `to` has or are left, and gives their number. All but the last
-    /// piece is cut to whole words of eight bytes.
+    /// piece is cut to whole words of eight bytes: into fewer nothing is copied, unless no more are left.
     ///
     /// # Errors
     ///

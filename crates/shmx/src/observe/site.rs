@@ -75,7 +75,10 @@ impl Ground for Glass<'_> {
         if let Some(number) = &mut self.head {
             **number = read::head(region, view, slot, self.expected, current)?;
             current.sum = Sum::NotCompared;
-            return Ok(reader::validate(view, &current.meta)?);
+            reader::validate(view, &current.meta)?;
+            // Without stamps nothing else tells of a head that is half written.
+            let extended = self.expected.features.is_extended();
+            return if !extended && read::is_reserved(region, **number) { Err(Miss::Disturbed) } else { Ok(()) };
         }
         let copied = read::copy(region, view, slot, self.expected, current, |words| scratch.at_least(words))?;
         copied.map_err(Miss::Error)
