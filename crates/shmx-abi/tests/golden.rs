@@ -310,11 +310,14 @@ fn a_slot_that_is_being_written_is_refused_where_stamps_count() {
     let (session, index) = (region.header().session_id, region.latest().unwrap().unwrap().index);
     let stamp = region.layout().frame_slot(index).unwrap() + 56;
     let latest = |bytes: &[u8]| RegionRef::parse(bytes).unwrap().latest().map(|slot| slot.is_some());
-    bytes[stamp..stamp + 8].copy_from_slice(&3_u64.to_ne_bytes());
+    let write = |bytes: &mut [u8], count: u64| bytes[stamp..stamp + 8].copy_from_slice(&count.to_ne_bytes());
+    write(&mut bytes, 5);
     assert_eq!(latest(&bytes), Ok(true), "the original knows no stamps: the bytes are what they are");
     let (word, _) = Features::new(session, Features::STAMPS).to_wire();
     bytes[20..24].copy_from_slice(&word.to_ne_bytes());
-    assert_eq!(latest(&bytes), Err(RegionError::BeingWritten));
-    bytes[stamp..stamp + 8].copy_from_slice(&4_u64.to_ne_bytes());
-    assert_eq!(latest(&bytes), Ok(true));
+    for count in 0..9 {
+        write(&mut bytes, count);
+        let expected = if count % 2 == 1 { Err(RegionError::BeingWritten) } else { Ok(true) };
+        assert_eq!(latest(&bytes), expected, "stamp {count}");
+    }
 }
