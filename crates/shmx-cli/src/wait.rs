@@ -29,7 +29,7 @@ Exit codes: 0 all are as asked for; 1 not in time, or interrupted; 2 wrong usage
 Examples:
   shmx wait clock --timeout 10s
   shmx wait clock --frames 1 --timeout 10s -q
-  shmx wait 'clo*' --timeout 10s
+  shmx wait 'clock*' --timeout 10s
   shmx wait nobody --gone")]
 pub(crate) struct Wait {
     /// The regions. Of a pattern one region is enough; with --gone, all that match have to be gone.
