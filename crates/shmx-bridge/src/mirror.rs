@@ -1,6 +1,6 @@
 //! A region out of what another host sends.
 
-use crate::body::{BodyError, payload_of};
+use crate::body::{BodyError, is_named, payload_of};
 use crate::check::{Unsound, check, records_len};
 use crate::clock::Estimate;
 use crate::codec::Codecs;
@@ -172,6 +172,8 @@ pub struct Mirror {
     slot_wait: Duration,
     /// Id of the origin's frame that came last; 0 before the first.
     last_id: u64,
+    /// Frames rejected since then whose ids are not believed: they are not among those that are missed.
+    unknown: u64,
     counts: MirrorCounts,
     scratch: Vec<u8>,
 }
@@ -233,6 +235,7 @@ impl Mirror {
             directory,
             slot_wait: options.slot_wait,
             last_id: 0,
+            unknown: 0,
             counts: MirrorCounts::default(),
             scratch: Vec::new(),
         })
@@ -278,10 +281,21 @@ impl Mirror {
         self.counts.lost = self.counts.lost.saturating_add(messages);
     }
 
+    const fn miss_up_to(&mut self, id: u64) {
+        let between = id.saturating_sub(self.last_id).saturating_sub(self.unknown);
+        self.counts.missed = self.counts.missed.saturating_add(between);
+        self.unknown = 0;
+    }
+
     /// Notes how many frames the origin's session had in all.
     pub const fn ended(&mut self, published: u64) {
-        self.counts.missed = self.counts.missed.saturating_add(published.saturating_sub(self.last_id));
+        self.miss_up_to(published);
         self.last_id = if published > self.last_id { published } else { self.last_id };
+    }
+
+    /// Those of these names of streams that the directory does not list.
+    pub(crate) fn unlisted(&self, names: &[String]) -> Vec<String> {
+        names.iter().filter(|n| !self.directory.streams.iter().any(|s| is_named(s, n))).cloned().collect()
     }
 
     /// Adds streams to the directory; those that are there already are left out.
@@ -315,7 +329,7 @@ impl Mirror {
     ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
         if frame.session == self.session && !frame.is_whole() {
             self.count(frame);
-            return Ok(self.reject(RejectedFrame::Checksum));
+            return Ok(self.reject_unknown(RejectedFrame::Checksum));
         }
         self.accept_whole(frame, clocks, codecs)
     }
@@ -351,15 +365,16 @@ impl Mirror {
     /// Notes which frame has come; gives what becomes of one that is not to be published.
     fn note(&mut self, frame: &Frame<'_>) -> Result<Option<Result<Accepted, RejectedFrame>>, MirrorError> {
         if frame.session != self.session {
-            return Ok(Some(self.reject(RejectedFrame::Session(frame.session))));
+            return Ok(Some(self.reject_unknown(RejectedFrame::Session(frame.session))));
         }
         self.add(&frame.addition)?;
         if frame.frame_id <= self.last_id {
             return Ok(Some(Ok(Accepted::Old)));
         }
         if self.last_id > 0 {
-            self.counts.missed = self.counts.missed.saturating_add(frame.frame_id - self.last_id - 1);
+            self.miss_up_to(frame.frame_id - 1);
         }
+        self.unknown = 0;
         self.last_id = frame.frame_id;
         Ok(None)
     }
@@ -393,6 +408,11 @@ impl Mirror {
             }
             Err(e) => Ok(self.reject(e)),
         }
+    }
+
+    fn reject_unknown(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {
+        self.unknown = self.unknown.saturating_add(1);
+        self.reject(e)
     }
 
     fn reject(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {

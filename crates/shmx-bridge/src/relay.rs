@@ -1,7 +1,7 @@
 //! One region on its way to one peer: a tap, and what of it may be sent when.
 
 use crate::allow::Patterns;
-use crate::body::{Compress, Selection};
+use crate::body::{Compress, Selection, is_named};
 use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
@@ -184,6 +184,13 @@ impl Relay {
         self.tap.last_id().saturating_add(self.tap.behind())
     }
 
+    /// Streams that the host's rule or the peer names and that the region does not list.
+    pub(crate) fn unlisted(&self) -> Vec<String> {
+        let Ok(directory) = self.tap.directory() else { return Vec::new() };
+        let named = self.terms.streams.iter().chain(&self.wish.streams);
+        named.filter(|n| !directory.streams.iter().any(|s| is_named(s, n))).cloned().collect()
+    }
+
     /// Bytes of the longest control message that the region could take.
     pub(crate) fn longest_control(&self) -> usize {
         self.tap.layout().control_per_reader() as usize
@@ -203,22 +210,11 @@ impl Relay {
             first.clear();
             self.known = directory.bytes.len();
         }
-        let layout = self.tap.layout();
-        let (features, features_more) = self.tap.features().to_wire();
-        let geometry = Geometry {
-            slots: layout.slots(),
-            reader_slots: layout.reader_slots(),
-            static_bytes_cap: layout.static_bytes_cap(),
-            frame_bytes_cap: layout.frame_bytes_cap(),
-            control_per_reader: layout.control_per_reader(),
-            features,
-            features_more,
-        };
         let extended = self.tap.features().is_extended();
         let welcome = Welcome {
             session: self.tap.session_id(),
             server_pid: if extended { self.tap.header().ext_server_pid } else { 0 },
-            geometry,
+            geometry: Geometry::of(self.tap.layout(), self.tap.features()),
             every: self.every,
             window: self.window,
             control: self.control,

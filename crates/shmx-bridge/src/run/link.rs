@@ -285,6 +285,10 @@ impl Link {
             self.said.clear();
             let (host, region) = (self.host.clone(), self.region.clone());
             self.shared.tell(Event::Begun { mirror: name, host, region });
+            let unlisted = mirror.unlisted(&self.rule.streams);
+            for stream in unlisted {
+                self.trouble(&format!("`streams` names `{stream}`, which the region does not list"));
+            }
         }
         if let Ok(Data::Frame(frame)) = Data::decode(welcome.first) {
             self.frame(&frame, false)?;
