@@ -116,6 +116,8 @@ pub struct Relay {
     payload: Vec<u8>,
     /// The frame that is being sent in pieces.
     underway: Option<Underway>,
+    /// The link is slow, so that large frames are copied at once.
+    at_once: bool,
     /// When the last frames were published and taken, for guessing when the next one comes.
     pace: Pace,
 }
@@ -168,6 +170,7 @@ impl Relay {
             counts: RelayCounts::default(),
             payload: Vec::new(),
             underway: None,
+            at_once: false,
             pace: Pace::default(),
         })
     }
@@ -243,8 +246,12 @@ impl Relay {
         if let Some(underway) = &mut self.underway {
             match underway.next(out) {
                 Rest::Piece => return Turn::Send,
-                Rest::Nothing => self.underway = None,
+                Rest::Nothing => {
+                    self.at_once = underway.is_slow();
+                    self.underway = None;
+                }
                 Rest::Lost => {
+                    self.at_once = true;
                     self.counts.given_up += 1;
                     Data::GivenUp { seq: underway.seq() }.encode(out);
                     self.underway = None;
@@ -333,7 +340,7 @@ impl Relay {
     /// Takes a frame, if there is one, and writes its message.
     fn take(&mut self, now: Instant, out: &mut Vec<u8>, first: bool) -> Result<bool, ReadError> {
         let session = self.tap.session_id();
-        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, payload, .. } = self;
+        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, payload, at_once, .. } = self;
         // Who comes back has had all before the frame that it names.
         let newest = !self.every || first && !self.resumed;
         let found = if newest { tap.try_wait_in_pieces()? } else { tap.try_next_in_pieces()? };
@@ -398,7 +405,7 @@ impl Relay {
         }
         self.underway = in_pieces.then(|| {
             let body = if from_region { pieces::Body::There(Box::new(frame)) } else { pieces::Body::Parts(parts) };
-            Underway::new(seq, body)
+            Underway::new(seq, body, *at_once)
         });
         counts.sent += 1;
         if !addition.bytes.is_empty() {
