@@ -94,7 +94,7 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
         .chunks(2)
         .map(byte)
         .collect::<Option<_>>()
-        .ok_or_else(|| format!("`{text}` is no row of pairs of hex digits"))
+        .ok_or_else(|| format!("`{text}` is not a sequence of two-digit hex numbers"))
 }
 
 #[cfg(test)]
