@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Most frames of a region per second and viewer
     #[arg(long, value_name = "N", default_value_t = 60.0, value_parser = rate)]
     pub(crate) rate: f64,
-    /// Say nothing but the link and errors
+    /// Print the link and errors, but no other messages
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// For `keeper.rs`: process that the program has been started by, as the part that touches regions
@@ -87,17 +87,19 @@ fn address(text: &str) -> Result<Listen, String> {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let port = match port {
         "" => None,
-        p => Some(p.parse().map_err(|_| format!("`{p}` is no port; use a number below 65536"))?),
+        p => Some(p.parse().map_err(|_| format!("`{p}` is not a port; give a number below 65536"))?),
     };
     match host {
         "localhost" | "" => Ok(Listen { ip: Ipv4Addr::LOCALHOST.into(), port }),
-        _ => Err(format!("`{host}` is no address; use one of this machine, as in 192.168.1.5:7650 or 0.0.0.0")),
+        _ => {
+            Err(format!("`{host}` is not an IP address; give one of this machine, such as 192.168.1.5:7650 or 0.0.0.0"))
+        }
     }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if (0.1..=1000.0).contains(&number) { Ok(number) } else { Err("between 0.1 and 1000".to_owned()) }
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.1..=1000.0).contains(&number) { Ok(number) } else { Err("give a number from 0.1 to 1000".to_owned()) }
 }
 
 #[cfg(test)]

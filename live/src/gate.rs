@@ -29,7 +29,7 @@ impl Token {
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("{TOKEN} is no token; use {SHORTEST} to {LONGEST} letters and digits"))
+            Err(format!("{TOKEN} is not a usable token; give {SHORTEST} to {LONGEST} letters and digits"))
         }
     }
 

@@ -86,7 +86,7 @@ pub(crate) fn body(parts: &[Part]) -> Result<Vec<u8>, String> {
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    shmx_record::hex::decode(&digits).ok_or_else(|| format!("`{text}` is no row of pairs of hex digits"))
+    shmx_record::hex::decode(&digits).ok_or_else(|| format!("`{text}` is not a sequence of two-digit hex numbers"))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn a_bad_token_is_refused_and_not_repeated() {
     let output = command.args(["--listen", "127.0.0.1:0"]).env("SHMX_LIVE_TOKEN", bad).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("SHMX_LIVE_TOKEN is no token") && !said.contains(bad), "{said}");
+    assert!(said.contains("SHMX_LIVE_TOKEN is not a usable token") && !said.contains(bad), "{said}");
     assert!(output.stdout.is_empty());
 }
 

@@ -15,18 +15,28 @@ pub(crate) const EXAMPLE: &str = include_str!("../shmx-bridge.json5");
 /// What the command line says of the network.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Place {
-    /// The configuration file, as `shmx-bridge config` prints one.
+    /// Read this configuration file; `shmx bridge config` prints one
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Listen there, besides what the file says: `tcp/0.0.0.0:7447`, `tls/...`.
+    /// Listen on this endpoint, such as tcp/0.0.0.0:7447, in addition to the file's
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) listen: Vec<String>,
-    /// Connect to a bridge, or to a router of zenoh: `tcp/robot:7447`, `tls/...`.
+    /// Connect to this endpoint of a bridge or a zenoh router, such as tcp/robot:7447, in addition to the file's
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) connect: Vec<String>,
-    /// Name of this host, as others see it; else the file's, or the system's.
+    /// Name under which others see this host. Without it, the file's; without that, the system's
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug)]
+pub(crate) struct Wrong(String);
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Options of the bridge, and the configuration of zenoh.
@@ -40,7 +50,7 @@ fn add(zenoh: &mut Value, what: &str, endpoints: &[String]) -> anyhow::Result<()
     match zenoh[what]["endpoints"].as_array_mut() {
         Some(list) => list.extend(endpoints.iter().map(|e| json!(e))),
         None if endpoints.is_empty() => {}
-        None => bail!("`{what}.endpoints` is no list, so --{what} cannot be added; put the endpoint into the file"),
+        None => bail!("`{what}.endpoints` is not a list, so --{what} cannot add to it; put the endpoint into the file"),
     }
     Ok(())
 }
@@ -56,13 +66,13 @@ impl Config {
             Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
             None => "{}".to_owned(),
         };
-        let of = || place.config.as_deref().unwrap_or(Path::new("the configuration")).display();
-        Self::parse(&text, place).with_context(|| format!("{} is wrong", of()))
+        let of = place.config.as_deref().unwrap_or(Path::new("the configuration")).display();
+        Self::parse(&text, place).map_err(|e| anyhow::anyhow!("{e:#}").context(Wrong(format!("cannot use {of}"))))
     }
 
     fn parse(text: &str, place: &Place) -> anyhow::Result<Self> {
         let mut file: Value = json5::from_str(text)?;
-        let Some(object) = file.as_object_mut() else { bail!("it is no object; begin it with {{") };
+        let Some(object) = file.as_object_mut() else { bail!("it is not an object; put it between {{ and }}") };
         let mut zenoh = defaults();
         merge(&mut zenoh, object.remove("zenoh").unwrap_or_else(|| json!({})));
         let mut options: Options = serde_json::from_value(file)?;

@@ -36,7 +36,7 @@ impl Janitor {
     pub(crate) fn note(&self, name: &str) {
         let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipe) = &mut child.stdin
-            && let Err(e) = pipe.write_all(format!("{name}\n").as_bytes())
+            && let Err(e) = pipe.write_all(&line_of(name))
         {
             tracing::warn!("the helper that would remove mirrors is gone: {e}");
         }
@@ -51,14 +51,26 @@ impl Drop for Janitor {
     }
 }
 
+/// A name on its way to the helper. No name has a byte that is 0, but one may have any other.
+fn line_of(name: &str) -> Vec<u8> {
+    [name.as_bytes(), &[0]].concat()
+}
+
+/// The names up to the end of the pipe, however it ends. One that was cut off is none.
+fn names_in(pipe: impl BufRead) -> BTreeSet<String> {
+    let mut pipe = pipe;
+    let (mut names, mut line) = (BTreeSet::new(), Vec::new());
+    while pipe.read_until(0, &mut line).is_ok() && line.pop() == Some(0) {
+        names.extend(String::from_utf8(std::mem::take(&mut line)));
+    }
+    names
+}
+
 /// The helper: hears names until the pipe ends, and removes those whose server is dead.
 pub(crate) fn run() -> anyhow::Result<()> {
     // Only the end of the pipe ends it.
     ctrlc::set_handler(|| {})?;
-    let mut names = BTreeSet::new();
-    for line in std::io::stdin().lock().lines() {
-        names.insert(line?);
-    }
+    let mut names = names_in(std::io::stdin().lock());
     let end = Instant::now() + PATIENCE;
     while !names.is_empty() && Instant::now() < end {
         // Gone in good order, removed now, or somebody else's by now; only a lock that is still held is waited for.
@@ -71,4 +83,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_through_whatever_is_in_them() {
+        let names = ["robot.camera", "two\nlines", "\r\n", "é"];
+        let mut pipe: Vec<u8> = names.iter().flat_map(|n| line_of(n)).collect();
+        pipe.extend_from_slice(b"cut off");
+        assert_eq!(names_in(&pipe[..]), names.iter().map(|n| (*n).to_owned()).collect());
+    }
 }

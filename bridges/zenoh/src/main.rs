@@ -20,15 +20,28 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 
-/// Carries regions to other hosts, and theirs to this one, over zenoh.
+/// Mirror regions between hosts, over zenoh.
 ///
-/// Nothing leaves this host that is not named, and nothing listens beyond the loopback address unless it is told to.
-/// Exit codes: 0 ended by a signal, or done; 1 failed; 2 wrong usage.
+/// A mirror is a region like any other: all programs and commands work on it. Only regions that you name leave this
+/// host, and only this host can connect unless you say otherwise.
 #[derive(Debug, Parser)]
-#[command(name = "shmx-bridge", bin_name = "shmx bridge", version, max_term_width = 110)]
+#[command(
+    name = "shmx-bridge",
+    bin_name = "shmx bridge",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Exit codes: 0 done, or ended by a signal; 1 failed; 2 wrong usage or configuration.
+
+Examples:
+  shmx bridge run --host robot --export 'camera*' --listen tcp/0.0.0.0:7447
+  shmx bridge run --import 'robot/*' --connect tcp/robot:7447
+  shmx bridge ls --connect tcp/robot:7447"
+)]
 struct Line {
-    /// Only errors.
+    /// Print errors, but no other messages
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]
@@ -37,13 +50,26 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Work until a signal ends it
+    /// Export and import regions until a signal ends it
     Run(Run),
-    /// Show what other bridges offer
+    /// List the regions that other bridges offer
     Ls(list::Ls),
-    /// Print the configuration with all its defaults
+    /// Print a configuration file with all defaults and comments
+    #[command(after_help = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage.
+
+Examples:
+  shmx bridge config >bridge.json5
+  shmx bridge run --config bridge.json5")]
     Config,
-    /// Remove mirrors that a killed bridge has left
+    /// Remove mirrors that a killed bridge has left behind
+    #[command(after_help = "\
+Prints the names of the mirrors that it removes. Mirrors of a running bridge stay.
+
+Exit codes: 0 done; 1 failed, or a mirror could not be removed; 2 wrong usage.
+
+Examples:
+  shmx bridge tidy")]
     Tidy,
     /// Used by the bridge itself
     #[command(name = janitor::COMMAND, hide = true)]
@@ -51,16 +77,26 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Without --listen, --connect and such endpoints in the file, it listens on tcp/127.0.0.1:7447. TCP endpoints are neither \
+encrypted nor authenticated; `shmx bridge config` shows how to use TLS.
+
+Exit codes: 0 ended by a signal; 1 failed; 2 wrong usage or configuration, or no region to export or import.
+
+Examples:
+  shmx bridge run --host robot --export 'camera*' --export lidar --listen tcp/0.0.0.0:7447
+  shmx bridge run --import 'robot/*' --connect tcp/robot:7447 --status 10
+  shmx bridge run --config bridge.json5")]
 struct Run {
     #[command(flatten)]
     place: Place,
-    /// Let others have regions with this name or pattern, besides what the file says.
-    #[arg(long, value_name = "REGION")]
+    /// Offer the regions with this name or pattern to others, in addition to the file's
+    #[arg(long, value_name = "NAME|PATTERN")]
     export: Vec<String>,
-    /// Mirror regions of other hosts, as HOST/REGION or a pattern, besides what the file says.
-    #[arg(long, value_name = "HOST/REGION")]
+    /// Mirror these regions of other hosts, given as HOST/NAME or a pattern, in addition to the file's
+    #[arg(long, value_name = "HOST/NAME|PATTERN")]
     import: Vec<String>,
-    /// Print what is sent and mirrored every so many seconds, as lines of JSON.
+    /// Print what is sent and mirrored at this interval, as lines of JSON
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     status: Option<Duration>,
 }
@@ -68,7 +104,7 @@ struct Run {
 /// A time that is not nothing.
 fn seconds(text: &str) -> Result<Duration, String> {
     let time = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-    time.filter(|t| !t.is_zero()).ok_or_else(|| "not a number of seconds above 0".to_owned())
+    time.filter(|t| !t.is_zero()).ok_or_else(|| "give a number of seconds above 0, such as 0.5".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -91,7 +127,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             say(false, format_args!("shmx-bridge: {}", format!("{e:#}").replace('\n', " ")));
-            ExitCode::from(FAILED)
+            let usage = e.is::<config::Wrong>() || e.is::<shmx_bridge::OptionsError>();
+            ExitCode::from(if usage { USAGE } else { FAILED })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A frame that still comes, in the slot of the mirror that it will be read from.
 
 use crate::check::{check, records_len};
-use crate::mirror::RejectedFrame;
+use crate::outcome::RejectedFrame;
 use crate::wire::Frame;
 use self_cell::self_cell;
 use shmx::abi::TLV_ALIGN;

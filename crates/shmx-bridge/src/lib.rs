@@ -30,6 +30,7 @@ mod codec;
 mod draft;
 mod mark;
 mod mirror;
+mod outcome;
 mod pieces;
 mod relay;
 mod run;
@@ -43,7 +44,8 @@ pub use body::{BodyError, Compress, Selection, payload_of};
 pub use codec::{Codec, CodecError, Codecs, NoCodecs, Picture};
 pub use draft::Draft;
 pub use mark::{MARK_ID, MARK_NAME, MARK_WORDS, Origin, Source, is_mirror};
-pub use mirror::{Accepted, Mirror, MirrorCounts, MirrorError, MirrorOptions, RejectedFrame};
+pub use mirror::{Mirror, MirrorOptions};
+pub use outcome::{Accepted, MirrorCounts, MirrorError, RejectedFrame};
 pub use pieces::{Arrived, Assembly, Fed, PieceError, crc_of};
 pub use relay::{Export, Relay, RelayCounts, Turn, bounds_of};
 pub use run::{

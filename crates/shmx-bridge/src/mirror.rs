@@ -1,25 +1,21 @@
 //! A region out of what another host sends.
 
-use crate::body::{BodyError, payload_of};
-use crate::check::{Unsound, check, records_len};
+use crate::body::{is_named, payload_of};
+use crate::check::{check, records_len};
 use crate::clock::Estimate;
 use crate::codec::Codecs;
 use crate::draft::Draft;
 use crate::keys::Peer;
 use crate::mark::{MARK_BYTES, MARK_NAME, Origin, Source};
+use crate::outcome::{Accepted, MirrorCounts, MirrorError, RejectedFrame, STREAMS_MAX};
 use crate::wire::{Addition, Body, FROM, Frame, Geometry, Welcome};
-use serde::Serialize;
 use shmx::abi::directory::Directory as Entries;
 use shmx::abi::{self, TLV_ALIGN};
-use shmx::error::{CreateError, StaticError};
+use shmx::error::CreateError;
 use shmx::{ControlMsg, Directory, ServerBuilder, SharedServer};
 use shmx_record::{Again, Put, PutError, Rebuilt, Segment};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thiserror::Error;
-
-/// Streams of a mirror, besides its mark: each frame is compared with all of them.
-const STREAMS_MAX: usize = 4096;
 
 /// Slots of a mirror from which on frames are written there while they come: the newest frame and the one that a reader
 /// holds stay where they are.
@@ -46,109 +42,6 @@ impl Default for MirrorOptions {
     }
 }
 
-/// A mirror could not be made, or cannot go on.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum MirrorError {
-    /// What is offered is a mirror itself.
-    #[error("it is a mirror of `{region}` on {host} itself, and mirrors are not sent on")]
-    Mirror {
-        /// Of this host.
-        host: String,
-        /// Of this region.
-        region: String,
-    },
-    /// It would be too large.
-    #[error("the mirror would take {bytes} bytes and {most} are allowed; raise `mirror_bytes`, or do not import it")]
-    TooLarge {
-        /// Its bytes.
-        bytes: u64,
-        /// The most there may be.
-        most: u64,
-    },
-    /// Its measures or its directory make no region, or its name is taken.
-    #[error("cannot make the region `{name}`: {source}")]
-    Create {
-        /// The name.
-        name: String,
-        /// Why.
-        source: Box<CreateError>,
-    },
-    /// The directory cannot be added to.
-    #[error("cannot add to the directory: {0}")]
-    Directory(#[from] StaticError),
-    /// A part of the directory never came.
-    #[error("the directory has {have} bytes and byte {at} came next")]
-    Gap {
-        /// What there is.
-        have: usize,
-        /// What came.
-        at: usize,
-    },
-    /// It lists too many streams.
-    #[error("its directory lists {streams} streams, and a mirror has at most {STREAMS_MAX}")]
-    Streams {
-        /// As many.
-        streams: usize,
-    },
-    /// Its measures are others than before.
-    #[error("its bridge tells other measures of the same session than before")]
-    Geometry,
-    /// The server failed.
-    #[error(transparent)]
-    Put(#[from] PutError),
-}
-
-/// A frame was not published.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RejectedFrame {
-    /// The data is not what was sent.
-    #[error("the checksum is wrong")]
-    Checksum,
-    /// It is of another session.
-    #[error("it is of session {0:016x}")]
-    Session(u64),
-    /// It does not fit the directory.
-    #[error(transparent)]
-    Unsound(#[from] Unsound),
-    /// It cannot be unpacked.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// It contradicts its region.
-    #[error("it does not fit into a frame of its region")]
-    Misfit,
-}
-
-/// Counts of a mirror, over all links to its origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct MirrorCounts {
-    /// Frames published in the mirror.
-    pub published: u64,
-    /// Frames of the origin that did not come, by their ids: left out by the sender for newer ones, or lost.
-    pub missed: u64,
-    /// Messages that did not come, or not whole, by their numbers; frames among them are in `missed`.
-    pub lost: u64,
-    /// Frames that came and were not published because something was wrong with them.
-    pub rejected: u64,
-    /// Frames that came and were not published because readers held every slot.
-    pub blocked: u64,
-    /// Bytes of messages that came.
-    pub bytes: u64,
-}
-
-/// What became of a frame that came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is published, under this id.
-    Published(u64),
-    /// It is not newer than one that was published.
-    Old,
-    /// Readers hold every slot.
-    Blocked,
-}
-
 /// Slots of a mirror, for frames that still come.
 #[derive(Debug)]
 pub(crate) struct Drafts(SharedServer);
@@ -172,6 +65,8 @@ pub struct Mirror {
     slot_wait: Duration,
     /// Id of the origin's frame that came last; 0 before the first.
     last_id: u64,
+    /// Frames rejected since then whose ids are not believed: they are not among those that are missed.
+    unknown: u64,
     counts: MirrorCounts,
     scratch: Vec<u8>,
 }
@@ -233,6 +128,7 @@ impl Mirror {
             directory,
             slot_wait: options.slot_wait,
             last_id: 0,
+            unknown: 0,
             counts: MirrorCounts::default(),
             scratch: Vec::new(),
         })
@@ -278,10 +174,21 @@ impl Mirror {
         self.counts.lost = self.counts.lost.saturating_add(messages);
     }
 
+    const fn miss_up_to(&mut self, id: u64) {
+        let between = id.saturating_sub(self.last_id).saturating_sub(self.unknown);
+        self.counts.missed = self.counts.missed.saturating_add(between);
+        self.unknown = 0;
+    }
+
     /// Notes how many frames the origin's session had in all.
     pub const fn ended(&mut self, published: u64) {
-        self.counts.missed = self.counts.missed.saturating_add(published.saturating_sub(self.last_id));
+        self.miss_up_to(published);
         self.last_id = if published > self.last_id { published } else { self.last_id };
+    }
+
+    /// Those of these names of streams that the directory does not list.
+    pub(crate) fn unlisted(&self, names: &[String]) -> Vec<String> {
+        names.iter().filter(|n| !self.directory.streams.iter().any(|s| is_named(s, n))).cloned().collect()
     }
 
     /// Adds streams to the directory; those that are there already are left out.
@@ -315,7 +222,7 @@ impl Mirror {
     ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
         if frame.session == self.session && !frame.is_whole() {
             self.count(frame);
-            return Ok(self.reject(RejectedFrame::Checksum));
+            return Ok(self.reject_unknown(RejectedFrame::Checksum));
         }
         self.accept_whole(frame, clocks, codecs)
     }
@@ -351,15 +258,16 @@ impl Mirror {
     /// Notes which frame has come; gives what becomes of one that is not to be published.
     fn note(&mut self, frame: &Frame<'_>) -> Result<Option<Result<Accepted, RejectedFrame>>, MirrorError> {
         if frame.session != self.session {
-            return Ok(Some(self.reject(RejectedFrame::Session(frame.session))));
+            return Ok(Some(self.reject_unknown(RejectedFrame::Session(frame.session))));
         }
         self.add(&frame.addition)?;
         if frame.frame_id <= self.last_id {
             return Ok(Some(Ok(Accepted::Old)));
         }
         if self.last_id > 0 {
-            self.counts.missed = self.counts.missed.saturating_add(frame.frame_id - self.last_id - 1);
+            self.miss_up_to(frame.frame_id - 1);
         }
+        self.unknown = 0;
         self.last_id = frame.frame_id;
         Ok(None)
     }
@@ -393,6 +301,11 @@ impl Mirror {
             }
             Err(e) => Ok(self.reject(e)),
         }
+    }
+
+    fn reject_unknown(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {
+        self.unknown = self.unknown.saturating_add(1);
+        self.reject(e)
     }
 
     fn reject(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {

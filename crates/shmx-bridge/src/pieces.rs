@@ -33,9 +33,17 @@ pub(crate) struct Underway {
     crc: u32,
     /// Messages of the next pieces.
     made: VecDeque<Vec<u8>>,
-    /// How many are made before the next one is sent.
-    ahead: usize,
+    /// All that is left is copied before more is sent.
+    at_once: bool,
+    /// When the last message was written, and how many took long to send.
+    written: Option<Instant>,
+    slow: u32,
 }
+
+/// A message that takes longer than this is held up by the link.
+const HELD_UP: Duration = Duration::from_millis(1);
+/// So many such messages of one frame are no accident.
+const SLOW: u32 = 4;
 
 /// What is left of a frame that is being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +56,14 @@ pub(crate) enum Rest {
 }
 
 impl Underway {
-    pub(crate) const fn new(seq: u64, body: Body) -> Self {
-        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), ahead: 0 }
+    /// `at_once`: all of it is copied before the first piece is sent.
+    pub(crate) const fn new(seq: u64, body: Body, at_once: bool) -> Self {
+        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), at_once, written: None, slow: 0 }
+    }
+
+    /// Whether the link is slow: then the next frame had better not wait in the region until it is sent.
+    pub(crate) const fn is_slow(&self) -> bool {
+        self.slow >= SLOW
     }
 
     /// Number of its message.
@@ -66,20 +80,21 @@ impl Underway {
 
     /// Writes the message of the next piece.
     ///
-    /// What is in the region is copied ever faster than it is sent: the first piece goes at once, and yet all of a frame
-    /// is copied before a slow link has filled what the network has room for, and before its producer comes round.
+    /// As long as the link keeps up, each piece is copied out of the region when its turn comes. Once one is held up the
+    /// rest is copied at once, before the producer comes round.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Rest {
-        self.ahead = if matches!(self.body, Body::There(_)) { self.ahead + 1 } else { 1 };
-        for _ in 0..self.ahead {
-            let left = self.left();
-            if left == 0 {
-                break;
-            }
-            match self.make(left) {
+        if self.written.is_some_and(|written| written.elapsed() > HELD_UP) {
+            self.slow += 1;
+            self.at_once = true;
+        }
+        let there = matches!(self.body, Body::There(_));
+        while self.left() > 0 && (self.made.is_empty() || there && self.at_once) {
+            match self.make(self.left()) {
                 Some(message) => self.made.push_back(message),
                 None => return Rest::Lost,
             }
         }
+        self.written = Some(Instant::now());
         match self.made.pop_front() {
             Some(message) => {
                 *out = message;
@@ -436,7 +451,7 @@ mod tests {
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));
-            let mut underway = Underway::new(seq, Body::Parts(body.clone()));
+            let mut underway = Underway::new(seq, Body::Parts(body.clone()), false);
             let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
             while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;

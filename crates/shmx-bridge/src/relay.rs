@@ -1,7 +1,7 @@
 //! One region on its way to one peer: a tap, and what of it may be sent when.
 
 use crate::allow::Patterns;
-use crate::body::{Compress, Selection};
+use crate::body::{Compress, Selection, is_named};
 use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
@@ -116,6 +116,8 @@ pub struct Relay {
     payload: Vec<u8>,
     /// The frame that is being sent in pieces.
     underway: Option<Underway>,
+    /// The link is slow, so that large frames are copied at once.
+    at_once: bool,
     /// When the last frames were published and taken, for guessing when the next one comes.
     pace: Pace,
 }
@@ -168,6 +170,7 @@ impl Relay {
             counts: RelayCounts::default(),
             payload: Vec::new(),
             underway: None,
+            at_once: false,
             pace: Pace::default(),
         })
     }
@@ -182,6 +185,13 @@ impl Relay {
     #[must_use]
     pub fn published(&self) -> u64 {
         self.tap.last_id().saturating_add(self.tap.behind())
+    }
+
+    /// Streams that the host's rule or the peer names and that the region does not list.
+    pub(crate) fn unlisted(&self) -> Vec<String> {
+        let Ok(directory) = self.tap.directory() else { return Vec::new() };
+        let named = self.terms.streams.iter().chain(&self.wish.streams);
+        named.filter(|n| !directory.streams.iter().any(|s| is_named(s, n))).cloned().collect()
     }
 
     /// Bytes of the longest control message that the region could take.
@@ -203,22 +213,11 @@ impl Relay {
             first.clear();
             self.known = directory.bytes.len();
         }
-        let layout = self.tap.layout();
-        let (features, features_more) = self.tap.features().to_wire();
-        let geometry = Geometry {
-            slots: layout.slots(),
-            reader_slots: layout.reader_slots(),
-            static_bytes_cap: layout.static_bytes_cap(),
-            frame_bytes_cap: layout.frame_bytes_cap(),
-            control_per_reader: layout.control_per_reader(),
-            features,
-            features_more,
-        };
         let extended = self.tap.features().is_extended();
         let welcome = Welcome {
             session: self.tap.session_id(),
             server_pid: if extended { self.tap.header().ext_server_pid } else { 0 },
-            geometry,
+            geometry: Geometry::of(self.tap.layout(), self.tap.features()),
             every: self.every,
             window: self.window,
             control: self.control,
@@ -247,8 +246,12 @@ impl Relay {
         if let Some(underway) = &mut self.underway {
             match underway.next(out) {
                 Rest::Piece => return Turn::Send,
-                Rest::Nothing => self.underway = None,
+                Rest::Nothing => {
+                    self.at_once = underway.is_slow();
+                    self.underway = None;
+                }
                 Rest::Lost => {
+                    self.at_once = true;
                     self.counts.given_up += 1;
                     Data::GivenUp { seq: underway.seq() }.encode(out);
                     self.underway = None;
@@ -337,7 +340,7 @@ impl Relay {
     /// Takes a frame, if there is one, and writes its message.
     fn take(&mut self, now: Instant, out: &mut Vec<u8>, first: bool) -> Result<bool, ReadError> {
         let session = self.tap.session_id();
-        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, payload, .. } = self;
+        let Self { tap, selection, generation, terms, wish, codecs, counts, pace, payload, at_once, .. } = self;
         // Who comes back has had all before the frame that it names.
         let newest = !self.every || first && !self.resumed;
         let found = if newest { tap.try_wait_in_pieces()? } else { tap.try_next_in_pieces()? };
@@ -402,7 +405,7 @@ impl Relay {
         }
         self.underway = in_pieces.then(|| {
             let body = if from_region { pieces::Body::There(Box::new(frame)) } else { pieces::Body::Parts(parts) };
-            Underway::new(seq, body)
+            Underway::new(seq, body, *at_once)
         });
         counts.sent += 1;
         if !addition.bytes.is_empty() {

@@ -64,7 +64,7 @@ fn other_versions_and_strangers_are_refused_clearly() {
     assert_eq!((said.why, said.text), (Why::NoSuchRegion, format!("`{hidden}` is not offered")));
     assert_eq!(refused(&node, peer, ask(&name, session + 1).encode()).why, Why::NoSuchRegion);
     assert!(robot.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains("another version"))));
-    let offers = ask_offers(&node, SHORT).unwrap();
+    let offers = ask_offers(&node, Duration::from_secs(1)).unwrap();
     let regions = &offers[0].1.as_ref().unwrap().regions;
     assert_eq!((offers[0].0.host.as_str(), regions.len(), regions[0].region.as_str()), ("robot", 1, name.as_str()));
     assert_eq!((regions[0].streams, regions[0].control), (2, false));

@@ -130,20 +130,40 @@ fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
     let robot = Host::start(&net, exports("robot", &name));
     let desk = Host::start(&net, imports("desk", "robot/*"));
     let mut client = attach(&format!("robot.{name}"));
-    let id = publish(&mut server, 0, &pattern(0, MOST));
-    until("the first one", || counts(&desk).filter(|c| c.0 == id));
-    // Some 20 ms for each piece, and a producer that comes round its ring in less.
-    robot.node.set_bytes_per_second(3_000_000);
+    let data: Vec<_> = (0..8).map(|n| pattern(n, MOST)).collect();
+    // Those before the first one are not missed.
+    let mut n = publish(&mut server, 1, &data[1]);
+    until("the first one", || counts(&desk).filter(|c| c.0 == n));
     let given_up = || robot.bridge.status().sending.first().map_or(0, |s| s.counts.given_up);
-    let mut n = 0;
     until("one is given up", || {
-        n += 1;
-        publish(&mut server, n, &pattern(n, MOST));
-        if let Ok(Some(frame)) = client.wait(Duration::ZERO) {
-            let v = frame.value(V).unwrap();
-            assert!(frame.get(DATA).unwrap() == pattern(v, MOST), "frame {v}");
+        // The bridge learns that the link is quick. Then a piece takes 60 ms, and the producer comes round its ring in
+        // less.
+        robot.node.set_bytes_per_second(0);
+        let before = counts(&desk).map_or(0, |c| c.1.published);
+        until("a quick one", || {
+            n += 1;
+            publish(&mut server, n, &data[n as usize % 8]);
+            counts(&desk).filter(|c| c.1.published > before + 1)
+        });
+        robot.node.set_bytes_per_second(1_000_000);
+        for _ in 0..50 {
+            n += 1;
+            publish(&mut server, n, &data[n as usize % 8]);
+            std::thread::sleep(Duration::from_millis(2));
+            if let Ok(Some(frame)) = client.wait(Duration::ZERO) {
+                let v = frame.value(V).unwrap();
+                assert!(frame.get(DATA).unwrap() == data[v as usize % 8], "frame {v}");
+            }
         }
         (given_up() > 0).then_some(())
+    });
+    // That is no reason for none to come any more.
+    let before = counts(&desk).map_or(0, |c| c.1.published);
+    until("others come", || {
+        n += 1;
+        publish(&mut server, n, &data[n as usize % 8]);
+        std::thread::sleep(Duration::from_millis(5));
+        counts(&desk).filter(|c| c.1.published > before + 2)
     });
     robot.node.set_bytes_per_second(0);
     let last = publish(&mut server, n + 1, &pattern(n + 1, MOST));

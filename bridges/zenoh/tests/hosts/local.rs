@@ -200,6 +200,28 @@ pub(crate) fn ls() {
     assert!(e.contains("no bridge answers"), "{e}");
 }
 
+/// A command line or a file that makes no bridge ends with 2, as the help says; what fails ends with 1.
+pub(crate) fn usage() {
+    let code = |args: &[&str]| {
+        let out = std::process::Command::new(PROGRAM).args(args).output().expect("it runs");
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let wrong = File::new(&format!("{}.json5", unique("wrong")), "{ exprt: [] }");
+    for args in [
+        &["run"][..],
+        &["run", "--export", "re:("],
+        &["run", "--config", wrong.path(), "--export", "a"],
+        &["run", "--host", "a b", "--export", "a"],
+        &["run", "--status", "0"],
+        &["ls", "--config", wrong.path()],
+    ] {
+        let (code, said) = code(args);
+        assert!(code == Some(2) && !said.contains("panicked"), "{args:?}: {code:?} {said}");
+    }
+    let (code, said) = code(&["run", "--config", "/nowhere.json5", "--export", "a"]);
+    assert!(code == Some(1) && said.contains("/nowhere.json5"), "{code:?} {said}");
+}
+
 pub(crate) fn killed_importer() {
     let name = unique("killed");
     let mut server = serve(&name, 1000);

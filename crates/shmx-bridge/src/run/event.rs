@@ -1,6 +1,6 @@
 //! What a bridge tells of its work.
 
-use crate::mirror::MirrorCounts;
+use crate::outcome::MirrorCounts;
 use crate::relay::RelayCounts;
 use serde::Serialize;
 use shmx_record::escape::safe;

@@ -9,8 +9,9 @@ use crate::mark::is_mirror;
 use crate::mirror::is_carried;
 use crate::relay::{Relay, RelayCounts, Turn};
 use crate::wire::{Alive, Attach, AttachError, Back, Data, FROM, Geometry, Offer, Offers, Refused, Why};
+use shmx::abi::extension::Features;
 use shmx::{Client, Inspector, RegionChange, RegionEvents};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 const PEER_GONE: Duration = Duration::from_secs(10);
 /// Control messages that wait to be taken to a region, at most.
 const CONTROL_MAX: usize = 256;
+/// Names of streams that regions do not list, of which that is said, at most.
+const SAID_MAX: usize = 256;
 /// How often the sessions of offered regions are looked at: a server of the reference can begin anew in place.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -59,11 +62,19 @@ pub(super) struct Exporter {
     attached: Mutex<Attachments>,
     /// When a peer was refused last.
     refused: Mutex<Option<Instant>>,
+    /// Regions and names of streams that they do not list, as was said.
+    unlisted: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Exporter {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, offered: Mutex::default(), attached: Mutex::default(), refused: Mutex::default() })
+        Arc::new(Self {
+            shared,
+            offered: Mutex::default(),
+            attached: Mutex::default(),
+            refused: Mutex::default(),
+            unlisted: Mutex::default(),
+        })
     }
 
     pub(super) fn offers(&self) -> Vec<String> {
@@ -180,15 +191,7 @@ impl Exporter {
         let offer = |(name, session): (String, u64)| {
             let region = Inspector::open(&name).ok()?;
             let (layout, header) = (*region.layout(), region.header());
-            let geometry = Geometry {
-                slots: layout.slots(),
-                reader_slots: layout.reader_slots(),
-                static_bytes_cap: layout.static_bytes_cap(),
-                frame_bytes_cap: layout.frame_bytes_cap(),
-                control_per_reader: layout.control_per_reader(),
-                features: header.ext_features,
-                features_more: header.ext_more & 0xFFFF,
-            };
+            let geometry = Geometry::of(&layout, Features::of(&header));
             Some(Offer {
                 streams: region.directory().map_or(0, |d| d.streams.len() as u32),
                 published: header.frame_seq,
@@ -250,6 +253,7 @@ impl Exporter {
             return Err(no());
         }
         let relay = Relay::open(&ask, terms, self.shared.codecs.clone())?;
+        self.tell_unlisted(&ask, &relay);
         let mail = Mail {
             acked: 0,
             heard: Instant::now(),
@@ -263,6 +267,19 @@ impl Exporter {
         };
         let control = terms.control.then(|| relay.longest_control());
         Ok((Arc::new(Attachment { control, ask, mail: Mailbox::new(mail) }), relay))
+    }
+
+    /// Says once of each stream that is to be sent that the region has none of that name. It may come later.
+    fn tell_unlisted(&self, ask: &Attach, relay: &Relay) {
+        for stream in relay.unlisted() {
+            let mut said = lock(&self.unlisted);
+            // What peers ask for is bounded.
+            if said.len() < SAID_MAX && said.insert((ask.region.clone(), stream.clone())) {
+                drop(said);
+                let what = format!("`streams` names `{stream}`, which the region does not list");
+                self.shared.trouble(format!("`{}` to {}", ask.region, ask.host), what);
+            }
+        }
     }
 
     /// Sends a region to a peer until one of them is gone.

@@ -5,7 +5,7 @@ use super::link::Link;
 use super::presence::Presence;
 use super::shared::{Shared, lock};
 use crate::keys::{ALL_REGIONS, OfferKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,11 +17,13 @@ pub(super) struct Importer {
     shared: Arc<Shared>,
     presence: Arc<Presence>,
     links: Mutex<Links>,
+    /// Regions for which there was no room, as was said.
+    too_many: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Importer {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, presence: Arc::default(), links: Mutex::default() })
+        Arc::new(Self { shared, presence: Arc::default(), links: Mutex::default(), too_many: Mutex::default() })
     }
 
     pub(super) fn mirrors(&self) -> Vec<MirrorStatus> {
@@ -52,16 +54,21 @@ impl Importer {
         let mut links = lock(&self.links);
         links.retain(|_, (_, thread)| !thread.is_finished());
         let wanted = |o: &OfferKey| o.peer.id != me && options.import_of(&o.peer.host, &o.region).is_some();
-        for (host, region) in self.presence.wanted(wanted) {
+        let all = self.presence.wanted(wanted);
+        lock(&self.too_many).retain(|key| all.contains(key));
+        for (host, region) in all {
             let key = (host.clone(), region.clone());
             if links.contains_key(&key) {
                 continue;
             }
             if links.len() >= options.mirrors {
-                shared.trouble(format!("`{region}` of {host}"), "there are as many mirrors as `mirrors` allows");
-                thread::sleep(Duration::from_secs(1));
-                return;
+                // Looked for again and again; what is not mirrored is said once.
+                if lock(&self.too_many).insert(key) {
+                    shared.trouble(format!("`{region}` of {host}"), "there are as many mirrors as `mirrors` allows");
+                }
+                continue;
             }
+            lock(&self.too_many).remove(&key);
             let Some(rule) = options.import_of(&host, &region).cloned() else { continue };
             let status = Arc::new(Mutex::new(None));
             let link = Link::new(shared.clone(), self.presence.clone(), (host, region.clone()), rule, status.clone());

@@ -1,4 +1,6 @@
 //! One region of another host: the link to it, and its mirror.
+//!
+//! Length: one state machine; its steps read and write the same fields.
 
 use super::event::{Event, MirrorStatus};
 use super::inbox::{Came, Inbox};
@@ -9,7 +11,8 @@ use crate::backend::{Stands, Urgency};
 use crate::clock::{Estimate, Offset, now_ns};
 use crate::draft::Draft;
 use crate::keys::OfferKey;
-use crate::mirror::{Accepted, Mirror, MirrorError, RejectedFrame};
+use crate::mirror::Mirror;
+use crate::outcome::{Accepted, MirrorError, RejectedFrame};
 use crate::pieces::{Arrived, PieceError};
 use crate::wire::{Addition, Answer, Attach, Back, Begin, Data, Frame, OLDEST, VERSION, Welcome};
 use std::sync::{Arc, Mutex};
@@ -285,6 +288,10 @@ impl Link {
             self.said.clear();
             let (host, region) = (self.host.clone(), self.region.clone());
             self.shared.tell(Event::Begun { mirror: name, host, region });
+            let unlisted = mirror.unlisted(&self.rule.streams);
+            for stream in unlisted {
+                self.trouble(&format!("`streams` names `{stream}`, which the region does not list"));
+            }
         }
         if let Ok(Data::Frame(frame)) = Data::decode(welcome.first) {
             self.frame(&frame, false)?;

@@ -23,10 +23,11 @@ use export::Exporter;
 use import::Importer;
 use shared::Shared;
 use shmx::{RegionKind, ServerState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A bridge at work, until it is dropped: its mirrors end with it.
 ///
@@ -136,17 +137,27 @@ impl Drop for Bridge {
 /// A bridge, and what it offers as far as that can be read.
 pub type BridgeOffers = (Peer, Result<Offers, WireError>);
 
-/// What the bridges on a network offer: each with its answer.
+/// How often it is asked: a link may not stand yet.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What the bridges on a network offer: each with its last answer. Asks until the time is up, as some are reached later
+/// than others.
 ///
 /// # Errors
 ///
 /// [`BackendError`].
 pub fn ask_offers(backend: &dyn Backend, timeout: Duration) -> Result<Vec<BridgeOffers>, BackendError> {
-    let answers = backend.ask(ALL_OFFERS, Vec::new(), timeout)?;
-    let read = answers.into_iter().filter_map(|(key, answer)| Some((peer_of(&key)?, Offers::decode(&answer))));
-    let mut all: Vec<_> = read.collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(all)
+    let end = Instant::now() + timeout;
+    let mut all = BTreeMap::new();
+    loop {
+        let answers = backend.ask(ALL_OFFERS, Vec::new(), end.saturating_duration_since(Instant::now()))?;
+        all.extend(answers.into_iter().filter_map(|(key, answer)| Some((peer_of(&key)?, Offers::decode(&answer)))));
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(all.into_iter().collect());
+        }
+        thread::sleep(ASK_AGAIN.min(left));
+    }
 }
 
 /// Mirrors that a killed bridge has left, and what became of them.

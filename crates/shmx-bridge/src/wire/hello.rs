@@ -3,6 +3,8 @@
 use super::bytes::{Reader, Writer};
 use super::{NAME_MAX, OLDEST, TEXT_MAX, VERSION, WireError, head, kind, open, open_known};
 use crate::keys::is_host;
+use shmx::abi::RegionLayout;
+use shmx::abi::extension::Features;
 use std::fmt;
 
 /// Most streams that a wish names.
@@ -143,6 +145,23 @@ pub struct Geometry {
     pub features: u32,
     /// Flags of the second.
     pub features_more: u32,
+}
+
+impl Geometry {
+    /// Of a region whose server has these features.
+    #[must_use]
+    pub const fn of(layout: &RegionLayout, features: Features) -> Self {
+        let (features, features_more) = features.to_wire();
+        Self {
+            slots: layout.slots(),
+            reader_slots: layout.reader_slots(),
+            static_bytes_cap: layout.static_bytes_cap(),
+            frame_bytes_cap: layout.frame_bytes_cap(),
+            control_per_reader: layout.control_per_reader(),
+            features,
+            features_more,
+        }
+    }
 }
 
 impl Geometry {

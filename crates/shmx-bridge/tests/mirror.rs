@@ -1,4 +1,5 @@
-//! Frames that are written to a slot of their mirror while they come: seen whole and published, or not at all.
+//! One mirror, without a network: frames that are written to a slot of it while they come are seen whole and published,
+//! or not at all; and what did not come is counted once.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -234,4 +235,27 @@ fn its_producers_checksum_is_compared_and_goes_on() {
         let frame = client.latest().unwrap().expect("one was published");
         assert_eq!((frame.value(V).unwrap(), frame.checksum()), (n, ChecksumState::Verified));
     }
+}
+
+#[test]
+fn rejected_frames_are_not_counted_as_missed_too() {
+    let name = unique("counts");
+    let mut way = Way::new(&name, 4);
+    let take = |mirror: &mut Mirror, n: u64, session: u64, wrong: u32| {
+        let payload = payload(n);
+        let checksum = checksum32(&payload) ^ wrong;
+        let frame = Frame { session, checksum, body: Body::Whole(&payload), ..Way::frame(n) };
+        mirror.accept(&frame, None, &shmx_bridge::NoCodecs).expect("the mirror goes on").is_ok()
+    };
+    assert!(take(&mut way.mirror, 1, SESSION, 0));
+    assert!(!take(&mut way.mirror, 2, SESSION, 1), "its checksum is wrong");
+    assert!(!take(&mut way.mirror, 3, SESSION + 1, 0), "it is of another session");
+    assert!(take(&mut way.mirror, 4, SESSION, 0));
+    assert_eq!((way.mirror.counts().missed, way.mirror.counts().rejected), (0, 2));
+    // 5 and 6 never came, and neither did 8; 9 is not believed.
+    assert!(take(&mut way.mirror, 7, SESSION, 0));
+    assert!(!take(&mut way.mirror, 9, SESSION, 1));
+    way.mirror.ended(9);
+    let c = way.mirror.counts();
+    assert_eq!((c.published, c.missed, c.rejected), (3, 3, 3), "{c:?}");
 }

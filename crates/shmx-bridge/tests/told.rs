@@ -1,0 +1,102 @@
+//! What a bridge answers and tells: all of it, and once.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Host, attach, exports_on, imports_on, serve, unique, until};
+use shmx_bridge::fake::Net;
+use shmx_bridge::keys::Peer;
+use shmx_bridge::wire::{Offers, VERSION};
+use shmx_bridge::{
+    Backend, BackendError, Event, Export, Import, OnMessage, OnPresence, OnQuestion, Options, Patterns, Stands,
+    Urgency, ask_offers,
+};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A network on which one bridge answers at once, and another only when it is asked again.
+#[derive(Default)]
+struct Late(AtomicU32);
+
+impl Backend for Late {
+    fn announce(&self, _: &str) -> Result<Stands, BackendError> {
+        unreachable!("it is only asked")
+    }
+
+    fn watch(&self, _: &str, _: OnPresence) -> Result<Stands, BackendError> {
+        unreachable!("it is only asked")
+    }
+
+    fn subscribe(&self, _: &str, _: OnMessage) -> Result<Stands, BackendError> {
+        unreachable!("it is only asked")
+    }
+
+    fn send(&self, _: &str, _: Vec<u8>, _: Urgency) -> Result<(), BackendError> {
+        unreachable!("it is only asked")
+    }
+
+    fn answer(&self, _: &str, _: OnQuestion) -> Result<Stands, BackendError> {
+        unreachable!("it is only asked")
+    }
+
+    fn ask(&self, _: &str, _: Vec<u8>, _: Duration) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+        let hosts = if self.0.fetch_add(1, Ordering::Relaxed) == 0 { 1..2 } else { 1..3 };
+        let offers = Offers { version: VERSION, regions: Vec::new() }.encode();
+        Ok(hosts.map(|id| (Peer { host: format!("host{id}"), id }.offers(), offers.clone())).collect())
+    }
+}
+
+#[test]
+fn bridges_are_asked_until_the_time_is_up() {
+    let offers = ask_offers(&Late::default(), Duration::from_secs(2)).unwrap();
+    let hosts: Vec<&str> = offers.iter().map(|(peer, _)| peer.host.as_str()).collect();
+    assert_eq!(hosts, ["host1", "host2"], "each is there, and once");
+    assert!(offers.iter().all(|(_, o)| o.is_ok()), "{offers:?}");
+}
+
+/// Troubles with this text.
+fn troubles(host: &Host, text: &str) -> usize {
+    let told = host.told.lock().unwrap();
+    told.iter().filter(|e| matches!(e, Event::Trouble { what, .. } if what.contains(text))).count()
+}
+
+#[test]
+fn a_stream_that_no_region_has_is_told_once() {
+    let region = unique("streams");
+    let _server = serve(&region);
+    let net = Net::default();
+    let streams = vec!["v".to_owned(), "2".to_owned(), "imgae".to_owned()];
+    let export = Export { regions: Patterns::new([&region[..]]), streams, ..Export::default() };
+    let robot = Host::start(&net, exports_on("robot", export));
+    let import = |streams| Import { regions: Patterns::new(["robot/*"]), streams, ..Import::default() };
+    let desk = Host::start(&net, imports_on("desk", import(vec!["depth".to_owned()])));
+    attach(&format!("robot.{region}"));
+    until("it is told", || (troubles(&desk, "`streams` names `depth`") == 1).then_some(()));
+    assert_eq!(troubles(&robot, "`streams` names `imgae`"), 1);
+    // Another peer is no news.
+    let other = Host::start(&net, Options { host: "other".into(), ..imports_on("other", import(Vec::new())) });
+    until("it is sent to both", || (robot.bridge.status().sending.len() == 2).then_some(()));
+    assert_eq!((troubles(&robot, "`imgae`"), troubles(&other, "`streams`")), (1, 0));
+    assert_eq!((troubles(&robot, "names `v`"), troubles(&robot, "names `2`")), (0, 0));
+}
+
+#[test]
+fn a_region_for_which_there_is_no_room_is_told_once_and_holds_up_nobody() {
+    let (one, two) = (unique("room-a"), unique("room-b"));
+    let _servers = [serve(&one), serve(&two)];
+    let net = Net::default();
+    let export = Export { regions: Patterns::new([&one[..], &two[..]]), ..Export::default() };
+    let _robot = Host::start(&net, exports_on("robot", export));
+    let import = Import { regions: Patterns::new(["robot/*"]), ..Import::default() };
+    let desk = Host::start(&net, Options { mirrors: 1, ..imports_on("desk", import) });
+    until("it is told", || (troubles(&desk, "`mirrors` allows") > 0).then_some(()));
+    // It was told every second, and who asked for the status meanwhile waited.
+    let begun = Instant::now();
+    let mut asked = 0_u32;
+    while begun.elapsed() < Duration::from_millis(2500) {
+        assert!(desk.bridge.status().mirrors.len() <= 1);
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(troubles(&desk, "`mirrors` allows"), 1, "asked {asked} times");
+}
