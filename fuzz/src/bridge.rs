@@ -302,13 +302,21 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         }))
     };
     let (whole, packed) = (frame(1, Body::Whole(&payload)), frame(2, Body::Parts(&parts)));
-    let head = Frame { seq: 3, frame_id: 6, session: 3, tlv_count: cursor.tlv_count(), ..Frame::default() };
-    let begin = encoded(Data::Begin(Begin { frame: head, len: payload.len() as u32, own: None }));
-    let piece = |at: usize, to: usize| {
-        let (checksum, data) = (checksum32(&payload[..to]), &payload[at..to]);
-        encoded(Data::Piece(Piece { seq: 3, at: at as u32, checksum, data }))
+    // The first goes into memory and the next ones into slots, with the producer's checksum and without.
+    let tlv_count = cursor.tlv_count();
+    let begin = |seq, own| {
+        let frame = Frame { seq, frame_id: seq * 2, session: 3, tlv_count, body: Body::Whole(&[]), ..Frame::default() };
+        encoded(Data::Begin(Begin { frame, len: payload.len() as u32, own }))
     };
-    let in_pieces = vec![begin, piece(0, 10), piece(10, 50), piece(50, payload.len())];
+    let piece = |seq, at: usize, to: usize| {
+        let (checksum, data) = (crc_of(0, &payload[..to]), &payload[at..to]);
+        encoded(Data::Piece(Piece { seq, at: at as u32, checksum, data }))
+    };
+    let mut in_pieces = Vec::new();
+    for (seq, own) in [(3, None), (4, Some(checksum32(&payload))), (5, None)] {
+        in_pieces.extend([begin(seq, own), piece(seq, 0, 16), piece(seq, 16, 48), piece(seq, 48, payload.len())]);
+    }
+    in_pieces.extend([begin(6, None), piece(6, 0, 16), encoded(Data::GivenUp { seq: 6 })]);
     let more = Data::Directory { seq: 3, session: 3, addition: Addition { at: 0, bytes: directory } };
     let end = Data::End(Ended { seq: 4, session: 3, published: 9, reason: "why".into() });
     let first = Welcome { first: &whole, ..welcome(model()) }.encode();

@@ -34,6 +34,7 @@ mod outcome;
 mod pieces;
 mod relay;
 mod run;
+mod underway;
 
 /// What other hosts wrote, made harmless for terminals.
 pub use shmx_record::escape::safe;
@@ -46,7 +47,7 @@ pub use draft::Draft;
 pub use mark::{MARK_ID, MARK_NAME, MARK_WORDS, Origin, Source, is_mirror};
 pub use mirror::{Mirror, MirrorOptions};
 pub use outcome::{Accepted, MirrorCounts, MirrorError, RejectedFrame};
-pub use pieces::{Arrived, Assembly, Fed, PieceError, crc_of};
+pub use pieces::{Arrived, Assembly, Broken, Fed, PieceError, crc_of};
 pub use relay::{Export, Relay, RelayCounts, Turn, bounds_of};
 pub use run::{
     Bridge, BridgeOffers, Event, Import, MirrorStatus, Options, OptionsError, RelayStatus, Stale, Status, Tell,

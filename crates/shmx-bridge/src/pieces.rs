@@ -1,12 +1,10 @@
-//! Frames that travel in pieces, so that all stages of their way are at work at once: taken apart here, put together
-//! there, and hashed as they pass.
+//! Frames that travel in pieces, so that all stages of their way are at work at once: put together, and hashed as they
+//! come. Taken apart they are in `underway.rs`.
 
 use crate::draft::Draft;
 use crate::mirror::{Drafts, Mirror};
-use crate::wire::{Begin, Body as Sent, Data, PIECE, Piece};
-use shmx::FramePieces;
+use crate::wire::{Begin, Body as Sent, Data, Piece};
 use shmx::abi::hash;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -16,109 +14,6 @@ pub fn crc_of(before: u32, more: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(before);
     hasher.update(more);
     hasher.finalize()
-}
-
-/// Where the body of a frame that is being sent comes from.
-pub(crate) enum Body {
-    /// The region.
-    There(Box<FramePieces>),
-    Parts(Vec<u8>),
-}
-
-/// A frame that is being sent.
-pub(crate) struct Underway {
-    seq: u64,
-    body: Body,
-    at: usize,
-    crc: u32,
-    /// Messages of the next pieces.
-    made: VecDeque<Vec<u8>>,
-    /// All that is left is copied before more is sent.
-    at_once: bool,
-    /// When the last message was written, and how many took long to send.
-    written: Option<Instant>,
-    slow: u32,
-}
-
-/// A message that takes longer than this is held up by the link.
-const HELD_UP: Duration = Duration::from_millis(1);
-/// So many such messages of one frame are no accident.
-const SLOW: u32 = 4;
-
-/// What is left of a frame that is being sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// The message of the next piece was written.
-    Piece,
-    Nothing,
-    /// The producer has overwritten it.
-    Lost,
-}
-
-impl Underway {
-    /// `at_once`: all of it is copied before the first piece is sent.
-    pub(crate) const fn new(seq: u64, body: Body, at_once: bool) -> Self {
-        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), at_once, written: None, slow: 0 }
-    }
-
-    /// Whether the link is slow: then the next frame had better not wait in the region until it is sent.
-    pub(crate) const fn is_slow(&self) -> bool {
-        self.slow >= SLOW
-    }
-
-    /// Number of its message.
-    pub(crate) const fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    fn left(&self) -> usize {
-        match &self.body {
-            Body::There(pieces) => pieces.left(),
-            Body::Parts(parts) => parts.len() - self.at,
-        }
-    }
-
-    /// Writes the message of the next piece.
-    ///
-    /// As long as the link keeps up, each piece is copied out of the region when its turn comes. Once one is held up the
-    /// rest is copied at once, before the producer comes round.
-    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Rest {
-        if self.written.is_some_and(|written| written.elapsed() > HELD_UP) {
-            self.slow += 1;
-            self.at_once = true;
-        }
-        let there = matches!(self.body, Body::There(_));
-        while self.left() > 0 && (self.made.is_empty() || there && self.at_once) {
-            match self.make(self.left()) {
-                Some(message) => self.made.push_back(message),
-                None => return Rest::Lost,
-            }
-        }
-        self.written = Some(Instant::now());
-        match self.made.pop_front() {
-            Some(message) => {
-                *out = message;
-                Rest::Piece
-            }
-            None => Rest::Nothing,
-        }
-    }
-
-    fn make(&mut self, left: usize) -> Option<Vec<u8>> {
-        let (seq, at, bytes) = (self.seq, self.at as u32, left.min(PIECE));
-        let mut message = Vec::with_capacity(Piece::HEAD + bytes);
-        Piece { seq, at, checksum: 0, data: &[] }.encode(&mut message);
-        message.resize(Piece::HEAD + bytes, 0);
-        let data = &mut message[Piece::HEAD..];
-        match &mut self.body {
-            Body::There(pieces) => drop(pieces.copy(data).ok()?),
-            Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
-        }
-        self.crc = crc_of(self.crc, data);
-        self.at += bytes;
-        Piece::set_checksum(&mut message, self.crc);
-        Some(message)
-    }
 }
 
 /// Why a frame that came in pieces cannot be had.
@@ -161,6 +56,17 @@ pub enum PieceError {
     /// It was overwritten before all of it was sent.
     #[error("its origin has given it up")]
     GivenUp,
+}
+
+/// A frame that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The number of its message.
+    pub seq: u64,
+    /// Why.
+    pub error: PieceError,
+    /// Its beginning as a message, where that is known: what it says of the directory counts all the same.
+    pub begin: Option<Vec<u8>>,
 }
 
 /// What a message did to a frame in pieces.
@@ -323,14 +229,18 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// The number of the frame's message, and why the frame cannot be had.
-    pub fn feed(&mut self, data: &Data<'_>) -> Result<Fed, (u64, PieceError)> {
+    /// [`Broken`]: which frame, and why it cannot be had.
+    pub fn feed(&mut self, data: &Data<'_>) -> Result<Fed, Broken> {
         match data {
             Data::Begin(begin) => self.begin(begin),
             Data::Piece(piece) => self.piece(piece),
             &Data::GivenUp { seq } => {
-                let _ = self.break_off();
-                Err((seq, PieceError::GivenUp))
+                let given_up = self.open.as_ref().is_some_and(|o| o.seq == seq);
+                Err(match self.break_off() {
+                    Some(broken) if given_up => Broken { error: PieceError::GivenUp, ..broken },
+                    Some(broken) => broken,
+                    None => Broken { seq, error: PieceError::GivenUp, begin: None },
+                })
             }
             // They overtake the rest.
             Data::Alive(_) => Ok(Fed::Other),
@@ -338,18 +248,20 @@ impl Assembly {
         }
     }
 
-    fn break_off(&mut self) -> Option<(u64, PieceError)> {
-        let Open { seq, body, len, .. } = self.open.take()?;
+    fn break_off(&mut self) -> Option<Broken> {
+        let Open { seq, begin, body, len, .. } = self.open.take()?;
         let have = body.len();
         self.drop_body(body);
-        Some((seq, PieceError::BrokenOff { have, len }))
+        Some(Broken { seq, error: PieceError::BrokenOff { have, len }, begin: Some(begin) })
     }
 
-    fn begin(&mut self, begin: &Begin<'_>) -> Result<Fed, (u64, PieceError)> {
+    fn begin(&mut self, begin: &Begin<'_>) -> Result<Fed, Broken> {
         let broken = self.break_off();
         let (seq, len, most) = (begin.frame.seq, begin.len, self.most);
+        let mut message = Vec::new();
+        Data::Begin(*begin).encode(&mut message);
         if len as usize > most {
-            return Err((seq, PieceError::TooLarge { len, most }));
+            return Err(Broken { seq, error: PieceError::TooLarge { len, most }, begin: Some(message) });
         }
         let drafts =
             self.drafts.as_ref().filter(|_| self.quick && !self.busy && matches!(begin.frame.body, Sent::Whole(_)));
@@ -361,8 +273,6 @@ impl Assembly {
             },
             Arrived::Slot,
         );
-        let mut message = Vec::new();
-        Data::Begin(*begin).encode(&mut message);
         self.open = Some(Open {
             seq,
             begin: message,
@@ -376,7 +286,7 @@ impl Assembly {
         broken.map_or(Ok(Fed::More), Err)
     }
 
-    fn piece(&mut self, piece: &Piece<'_>) -> Result<Fed, (u64, PieceError)> {
+    fn piece(&mut self, piece: &Piece<'_>) -> Result<Fed, Broken> {
         let &Piece { seq, at, checksum, data } = piece;
         // What is left of one that is gone already.
         let Some(mut open) = self.open.take_if(|o| o.seq == seq) else { return Ok(Fed::More) };
@@ -396,9 +306,9 @@ impl Assembly {
             let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
             (sums.is_none() || open.crc != checksum || !own).then_some(PieceError::Checksum)
         };
-        if let Some(e) = wrong {
+        if let Some(error) = wrong {
             self.drop_body(open.body);
-            return Err((seq, e));
+            return Err(Broken { seq, error, begin: Some(open.begin) });
         }
         if open.body.len() < len as usize {
             self.open = Some(open);
@@ -422,7 +332,8 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Frame;
+    use crate::underway::{Body, Rest, Underway};
+    use crate::wire::{Frame, PIECE};
 
     impl PartialEq for Fed {
         fn eq(&self, other: &Self) -> bool {
@@ -438,7 +349,7 @@ mod tests {
         })
     }
 
-    fn fed(assembly: &mut Assembly, message: &[u8]) -> Result<Fed, (u64, PieceError)> {
+    fn fed(assembly: &mut Assembly, message: &[u8]) -> Result<Fed, Broken> {
         assembly.feed(&Data::decode(message).unwrap())
     }
 
@@ -475,6 +386,9 @@ mod tests {
         let second = Piece { seq: 1, at: 4, checksum: both, data: &two };
         let (long, more) = ([2; 5], begin(2, 8));
         let end = Data::End(crate::wire::Ended { seq: 2, session: 0, published: 0, reason: String::new() });
+        let mut beginning = Vec::new();
+        begin(1, 8).encode(&mut beginning);
+        let broken = |error| Broken { seq: 1, error, begin: Some(beginning.clone()) };
         let cases = [
             (Data::Piece(Piece { at: 5, ..second }), PieceError::Gap { have: 4, at: 5 }),
             (Data::Piece(Piece { at: 0, ..second }), PieceError::Gap { have: 4, at: 0 }),
@@ -483,15 +397,16 @@ mod tests {
             (more, PieceError::BrokenOff { have: 4, len: 8 }),
             (end, PieceError::BrokenOff { have: 4, len: 8 }),
             (Data::GivenUp { seq: 1 }, PieceError::GivenUp),
+            (Data::GivenUp { seq: 2 }, PieceError::BrokenOff { have: 4, len: 8 }),
         ];
         for (bad, error) in cases {
             let mut assembly = Assembly::default();
-            assert_eq!(assembly.feed(&begin(1, 8)), Err((1, PieceError::TooLarge { len: 8, most: 0 })));
+            assert_eq!(assembly.feed(&begin(1, 8)), Err(broken(PieceError::TooLarge { len: 8, most: 0 })));
             assembly.expect(8);
             assert_eq!(assembly.feed(&begin(1, 8)), Ok(Fed::More));
             assert_eq!(assembly.feed(&Data::Piece(first)), Ok(Fed::More));
             assert_eq!(assembly.len(), 4);
-            assert_eq!(assembly.feed(&bad), Err((1, error)));
+            assert_eq!(assembly.feed(&bad), Err(broken(error)));
             // What comes after that belongs to nothing.
             assert_eq!(assembly.feed(&Data::Piece(second)), Ok(Fed::More));
         }

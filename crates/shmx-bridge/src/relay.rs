@@ -6,7 +6,7 @@ use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
 use crate::mark::is_mirror;
-use crate::pieces::{self, Rest, Underway};
+use crate::underway::{self, Rest, Underway};
 use crate::wire::{Addition, Attach, Begin, Body, Data, Ended, Frame, Geometry, PIECE, Refused, Welcome, Why, Wish};
 use serde::{Deserialize, Serialize};
 use shmx::abi::hash;
@@ -404,7 +404,7 @@ impl Relay {
             len = out.len();
         }
         self.underway = in_pieces.then(|| {
-            let body = if from_region { pieces::Body::There(Box::new(frame)) } else { pieces::Body::Parts(parts) };
+            let body = if from_region { underway::Body::There(Box::new(frame)) } else { underway::Body::Parts(parts) };
             Underway::new(seq, body, *at_once)
         });
         counts.sent += 1;

@@ -10,7 +10,7 @@ use shmx::abi::hash::checksum32;
 use shmx::{ChecksumState, Client, Inspector, Server, SlotState, Stream, Tap, Verify};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{Begin, Body, Data, Frame, Geometry, Piece, Welcome};
-use shmx_bridge::{Accepted, Arrived, Assembly, Fed, Mirror, MirrorOptions, PieceError, RejectedFrame, crc_of};
+use shmx_bridge::{Accepted, Arrived, Assembly, Broken, Fed, Mirror, MirrorOptions, PieceError, RejectedFrame, crc_of};
 
 const DATA: Stream<u8> = Stream::new(2, "data");
 const SESSION: u64 = 7;
@@ -71,7 +71,7 @@ impl Way {
     }
 
     /// A frame in two pieces, the second of which may be changed.
-    fn send(&mut self, n: u64, payload: &[u8], change: impl Fn(&mut Piece<'_>)) -> Result<Fed, (u64, PieceError)> {
+    fn send(&mut self, n: u64, payload: &[u8], change: impl Fn(&mut Piece<'_>)) -> Result<Fed, Broken> {
         let begin = Begin { frame: Self::frame(n), len: payload.len() as u32, own: None };
         // What was begun before it breaks off.
         let _ = self.assembly.feed(&Data::Begin(begin));
@@ -155,7 +155,7 @@ fn what_is_wrong_is_never_seen_and_holds_no_slot() {
     // More often than there are slots.
     for n in 2..30 {
         let bad = way.send(n, &payload(n), |p| p.checksum ^= 1);
-        assert!(matches!(bad, Err((_, PieceError::Checksum))), "{bad:?}");
+        assert!(matches!(bad, Err(Broken { error: PieceError::Checksum, .. })), "{bad:?}");
         let mut lies = payload(n);
         lies[0] ^= 0xFF;
         let Ok(Fed::Whole { body, .. }) = way.send(n, &lies, |_| {}) else { panic!("it is what was sent") };
@@ -163,7 +163,7 @@ fn what_is_wrong_is_never_seen_and_holds_no_slot() {
         // One that is begun and never goes on.
         let begin = Begin { frame: Way::frame(n), len: 1000, own: None };
         assert!(way.assembly.feed(&Data::Begin(begin)).is_ok());
-        assert!(matches!(way.assembly.feed(&Data::GivenUp { seq: n }), Err((_, PieceError::GivenUp))));
+        assert!(matches!(way.assembly.feed(&Data::GivenUp { seq: n }), Err(Broken { error: PieceError::GivenUp, .. })));
         assert_eq!(newest(&mut client), (1, vec![1; 1000]));
     }
     let good = way.whole(30);
@@ -224,7 +224,7 @@ fn its_producers_checksum_is_compared_and_goes_on() {
             let _ = way.assembly.feed(&Data::Begin(Begin { frame, len: payload.len() as u32, own }));
             let piece = Piece { seq: n, at: 0, checksum: crc_of(0, &payload), data: &payload };
             match way.assembly.feed(&Data::Piece(piece)) {
-                Err((_, PieceError::Checksum)) => assert_eq!(wrong, 1),
+                Err(Broken { error: PieceError::Checksum, .. }) => assert_eq!(wrong, 1),
                 Ok(Fed::Whole { body, .. }) => {
                     assert_eq!(wrong, 0);
                     way.publish(n, body).unwrap();

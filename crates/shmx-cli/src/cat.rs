@@ -67,15 +67,15 @@ fn copy(a: &Cat, source: &mut Source) -> anyhow::Result<()> {
             Taken::Frame(frame) => {
                 if let Some(s) = frame.stream(id)? {
                     out.write_all(s.data)?;
+                    // Whoever reads them waits for these, not for a full buffer.
+                    out.flush()?;
                 }
                 got += 1;
             }
             end => {
-                out.flush()?;
                 return source::end_of_frames(&a.name, end, got, a.taking.frames, a.taking.timeout);
             }
         }
     }
-    out.flush()?;
     Ok(())
 }

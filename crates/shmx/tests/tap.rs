@@ -65,7 +65,7 @@ fn frames_come_once_and_in_order_and_the_lost_are_counted() {
 /// The rate was once that of the frames received, so that the pause grew with what was missed.
 #[test]
 fn how_long_it_looks_away_follows_from_what_is_published() {
-    const SHORTEST: Duration = Duration::from_micros(50);
+    const SHORT: Duration = Duration::from_micros(500);
     let name = unique("pace");
     let server = server(&name, 3);
     let mut tap = Tap::open(&name).unwrap();
@@ -78,10 +78,10 @@ fn how_long_it_looks_away_follows_from_what_is_published() {
         // One of 20000 is taken. In 5 ms each, as it would seem, they would allow a pause of milliseconds.
         assert!(tap.try_wait().unwrap().is_some());
         let pause = tap.pause();
-        if pause == SHORTEST {
+        if pause <= SHORT {
             break;
         }
-        // Kept from the processor for a second, or between the two lines.
+        // Kept from the processor for many seconds.
         assert!(Instant::now() < end, "{pause:?}");
     }
 }

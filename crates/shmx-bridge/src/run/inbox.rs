@@ -3,7 +3,7 @@
 use super::shared::{Mailbox, lock};
 use crate::clock::now_ns;
 use crate::mirror::Mirror;
-use crate::pieces::{Arrived, Assembly, Fed, PieceError};
+use crate::pieces::{Arrived, Assembly, Broken, Fed};
 use crate::wire::Data;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -22,16 +22,16 @@ pub(super) enum Came {
     Message(Vec<u8>),
     /// A frame whose pieces were put together: its beginning and its body.
     Frame(Vec<u8>, Arrived),
-    /// One that cannot be had: the number of its message, and why.
-    Broken(u64, PieceError),
+    /// One that cannot be had.
+    Broken(Broken),
 }
 
 impl Came {
-    const fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.len(),
             Self::Frame(begin, body) => begin.len() + body.len(),
-            Self::Broken(..) => 0,
+            Self::Broken(broken) => broken.begin.as_ref().map_or(0, Vec::len),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Inbox {
         match fed {
             Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),
             Ok(Fed::More | Fed::Other) => {}
-            Err((seq, e)) => self.put(Came::Broken(seq, e)),
+            Err(broken) => self.put(Came::Broken(broken)),
         }
         if !is_part {
             self.put(Came::Message(message.into_owned()));

@@ -13,7 +13,7 @@ use crate::draft::Draft;
 use crate::keys::OfferKey;
 use crate::mirror::Mirror;
 use crate::outcome::{Accepted, MirrorError, RejectedFrame};
-use crate::pieces::{Arrived, PieceError};
+use crate::pieces::{Arrived, Broken, PieceError};
 use crate::wire::{Addition, Answer, Attach, Back, Begin, Data, Frame, OLDEST, VERSION, Welcome};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -394,19 +394,28 @@ impl Link {
                 }
                 Ok(())
             }
-            Came::Broken(seq, e) => {
-                self.came(seq);
-                self.ack(left);
-                // One that was overwritten at its origin is missed, and no fault of the way.
-                if e != PieceError::GivenUp {
-                    if let Some(mirror) = &mut self.mirror {
-                        mirror.lost(1);
-                    }
-                    self.trouble(&format!("a frame did not come whole: {e}"));
-                }
-                Ok(())
-            }
+            Came::Broken(broken) => self.broken(&broken, left),
         }
+    }
+
+    fn broken(&mut self, Broken { seq, error, begin }: &Broken, left: usize) -> Result<(), MirrorError> {
+        self.came(*seq);
+        // What it says of the directory is not said again once it is acknowledged.
+        let added = match (begin.as_deref().map(Data::decode), &mut self.mirror) {
+            (Some(Ok(Data::Begin(Begin { frame, .. }))), Some(mirror)) if frame.session == mirror.session() => {
+                mirror.add(&frame.addition)
+            }
+            _ => Ok(()),
+        };
+        self.ack(left);
+        // One that was overwritten at its origin is missed, and no fault of the way.
+        if *error != PieceError::GivenUp {
+            if let Some(mirror) = &mut self.mirror {
+                mirror.lost(1);
+            }
+            self.trouble(&format!("a frame did not come whole: {error}"));
+        }
+        added
     }
 
     fn is_heard(&mut self, now: Instant) {

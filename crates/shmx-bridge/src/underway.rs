@@ -1,0 +1,110 @@
+//! A frame that is being sent, taken apart.
+
+use crate::pieces::crc_of;
+use crate::wire::{PIECE, Piece};
+use shmx::FramePieces;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Where the body of a frame that is being sent comes from.
+pub(crate) enum Body {
+    /// The region.
+    There(Box<FramePieces>),
+    Parts(Vec<u8>),
+}
+
+/// A frame that is being sent.
+pub(crate) struct Underway {
+    seq: u64,
+    body: Body,
+    at: usize,
+    crc: u32,
+    /// Messages of the next pieces.
+    made: VecDeque<Vec<u8>>,
+    /// All that is left is copied before more is sent.
+    at_once: bool,
+    /// When the last message was written, and how many took long to send.
+    written: Option<Instant>,
+    slow: u32,
+}
+
+/// A message that takes longer than this is held up by the link.
+const HELD_UP: Duration = Duration::from_millis(1);
+/// So many such messages of one frame are no accident.
+const SLOW: u32 = 4;
+
+/// What is left of a frame that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The message of the next piece was written.
+    Piece,
+    Nothing,
+    /// The producer has overwritten it.
+    Lost,
+}
+
+impl Underway {
+    /// `at_once`: all of it is copied before the first piece is sent.
+    pub(crate) const fn new(seq: u64, body: Body, at_once: bool) -> Self {
+        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), at_once, written: None, slow: 0 }
+    }
+
+    /// Whether the link is slow: then the next frame had better not wait in the region until it is sent.
+    pub(crate) const fn is_slow(&self) -> bool {
+        self.slow >= SLOW
+    }
+
+    /// Number of its message.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn left(&self) -> usize {
+        match &self.body {
+            Body::There(pieces) => pieces.left(),
+            Body::Parts(parts) => parts.len() - self.at,
+        }
+    }
+
+    /// Writes the message of the next piece.
+    ///
+    /// As long as the link keeps up, each piece is copied out of the region when its turn comes. Once one is held up the
+    /// rest is copied at once, before the producer comes round.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Rest {
+        if self.written.is_some_and(|written| written.elapsed() > HELD_UP) {
+            self.slow += 1;
+            self.at_once = true;
+        }
+        let there = matches!(self.body, Body::There(_));
+        while self.left() > 0 && (self.made.is_empty() || there && self.at_once) {
+            match self.make(self.left()) {
+                Some(message) => self.made.push_back(message),
+                None => return Rest::Lost,
+            }
+        }
+        self.written = Some(Instant::now());
+        match self.made.pop_front() {
+            Some(message) => {
+                *out = message;
+                Rest::Piece
+            }
+            None => Rest::Nothing,
+        }
+    }
+
+    fn make(&mut self, left: usize) -> Option<Vec<u8>> {
+        let (seq, at, bytes) = (self.seq, self.at as u32, left.min(PIECE));
+        let mut message = Vec::with_capacity(Piece::HEAD + bytes);
+        Piece { seq, at, checksum: 0, data: &[] }.encode(&mut message);
+        message.resize(Piece::HEAD + bytes, 0);
+        let data = &mut message[Piece::HEAD..];
+        match &mut self.body {
+            Body::There(pieces) => drop(pieces.copy(data).ok()?),
+            Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
+        }
+        self.crc = crc_of(self.crc, data);
+        self.at += bytes;
+        Piece::set_checksum(&mut message, self.crc);
+        Some(message)
+    }
+}
