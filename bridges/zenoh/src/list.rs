@@ -26,7 +26,7 @@ pub(crate) struct Ls {
     #[command(flatten)]
     place: Place,
     /// Collect answers for this long
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = crate::seconds)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::time)]
     timeout: Duration,
     /// Print a JSON object for each region
     #[arg(long)]

@@ -85,7 +85,7 @@ Exit codes: 0 ended by a signal; 1 failed; 2 wrong usage or configuration, or no
 
 Examples:
   shmx bridge run --host robot --export 'camera*' --export lidar --listen tcp/0.0.0.0:7447
-  shmx bridge run --import 'robot/*' --connect tcp/robot:7447 --status 10
+  shmx bridge run --import 'robot/*' --connect tcp/robot:7447 --status 10s
   shmx bridge run --config bridge.json5")]
 struct Run {
     #[command(flatten)]
@@ -97,14 +97,14 @@ struct Run {
     #[arg(long, value_name = "HOST/NAME|PATTERN")]
     import: Vec<String>,
     /// Print what is sent and mirrored at this interval, as lines of JSON
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     status: Option<Duration>,
 }
 
 /// A time that is not nothing.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let time = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-    time.filter(|t| !t.is_zero()).ok_or_else(|| "give a number of seconds above 0, such as 0.5".to_owned())
+fn time(text: &str) -> Result<Duration, String> {
+    let time = shmx_bridge::duration::parse(text).map_err(|e| e.to_string())?;
+    if time.is_zero() { Err("give more than 0 seconds".to_owned()) } else { Ok(time) }
 }
 
 fn main() -> ExitCode {

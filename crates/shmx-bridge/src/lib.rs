@@ -37,6 +37,7 @@ mod run;
 mod underway;
 
 /// What other hosts wrote, made harmless for terminals.
+pub use shmx_record::duration;
 pub use shmx_record::escape::safe;
 
 pub use allow::Patterns;

@@ -27,7 +27,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// There is a file already.
-    #[error("{path} exists; choose another name, or replace it (`shmx record --overwrite`)", path = path.display())]
+    #[error("{path} exists; choose another name, or replace it (`--overwrite`; programs: `WriterOptions::overwrite`)", path = path.display())]
     Exists {
         /// The file.
         path: PathBuf,

@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod duration;
 pub mod error;
 pub mod escape;
 pub mod hex;

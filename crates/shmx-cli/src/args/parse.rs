@@ -18,27 +18,9 @@ pub(crate) struct PublishStream {
     pub(crate) count: u32,
 }
 
-/// A time that is not negative: seconds as `1.5`, or with a unit, `200ms`, `50us`, `1.5s`, `2m`, `1h`, `3d`.
+/// A time that is not negative, as all programs take it.
 pub(crate) fn time(s: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("`{s}` is not a time; give seconds, not negative, as in 1.5, or with a unit, as in 200ms, 2m, 1h");
-    let (number, unit) = match s.find(|c: char| c.is_ascii_alphabetic() && c != 'e') {
-        Some(at) => s.split_at(at),
-        None => (s, "s"),
-    };
-    let unit = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return Err(wrong()),
-    };
-    let v: f64 = number.parse().map_err(|_| wrong())?;
-    let d = Duration::try_from_secs_f64(v * unit).map_err(|_| wrong())?;
-    // Instants cannot go arbitrarily far.
-    Ok(d.min(Duration::from_secs(100 * 365 * 24 * 3600)))
+    shmx_record::duration::parse(s).map_err(|e| e.to_string())
 }
 
 pub(crate) fn positive_time(s: &str) -> Result<Duration, String> {
