@@ -36,8 +36,9 @@ mod relay;
 mod run;
 mod underway;
 
-/// What other hosts wrote, made harmless for terminals.
+/// Times as people type them.
 pub use shmx_record::duration;
+/// What other hosts wrote, made harmless for terminals.
 pub use shmx_record::escape::safe;
 
 pub use allow::Patterns;

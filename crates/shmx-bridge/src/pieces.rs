@@ -304,7 +304,12 @@ impl Assembly {
             (open.crc, open.state) = sums.unwrap_or_default();
             let last = open.body.len() == len as usize;
             let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
-            (sums.is_none() || open.crc != checksum || !own).then_some(PieceError::Checksum)
+            if sums.is_none() {
+                // Its slot has no room for it.
+                Some(PieceError::TooLarge { len, most: have })
+            } else {
+                (open.crc != checksum || !own).then_some(PieceError::Checksum)
+            }
         };
         if let Some(error) = wrong {
             self.drop_body(open.body);

@@ -250,9 +250,12 @@ impl Relay {
                     self.at_once = underway.is_slow();
                     self.underway = None;
                 }
-                Rest::Lost => {
+                rest @ (Rest::Lost | Rest::Damaged) => {
                     self.at_once = true;
-                    self.counts.given_up += 1;
+                    match rest {
+                        Rest::Damaged => self.counts.rejected += 1,
+                        _ => self.counts.given_up += 1,
+                    }
                     Data::GivenUp { seq: underway.seq() }.encode(out);
                     self.underway = None;
                     return Turn::Send;

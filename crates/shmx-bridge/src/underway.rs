@@ -3,6 +3,7 @@
 use crate::pieces::crc_of;
 use crate::wire::{PIECE, Piece};
 use shmx::FramePieces;
+use shmx::error::ReadError;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub(crate) enum Rest {
     Nothing,
     /// The producer has overwritten it.
     Lost,
+    /// Its checksum is wrong.
+    Damaged,
 }
 
 impl Underway {
@@ -78,8 +81,9 @@ impl Underway {
         let there = matches!(self.body, Body::There(_));
         while self.left() > 0 && (self.made.is_empty() || there && self.at_once) {
             match self.make(self.left()) {
-                Some(message) => self.made.push_back(message),
-                None => return Rest::Lost,
+                Ok(message) => self.made.push_back(message),
+                Err(ReadError::Checksum { .. }) => return Rest::Damaged,
+                Err(_) => return Rest::Lost,
             }
         }
         self.written = Some(Instant::now());
@@ -92,19 +96,19 @@ impl Underway {
         }
     }
 
-    fn make(&mut self, left: usize) -> Option<Vec<u8>> {
+    fn make(&mut self, left: usize) -> Result<Vec<u8>, ReadError> {
         let (seq, at, bytes) = (self.seq, self.at as u32, left.min(PIECE));
         let mut message = Vec::with_capacity(Piece::HEAD + bytes);
         Piece { seq, at, checksum: 0, data: &[] }.encode(&mut message);
         message.resize(Piece::HEAD + bytes, 0);
         let data = &mut message[Piece::HEAD..];
         match &mut self.body {
-            Body::There(pieces) => drop(pieces.copy(data).ok()?),
+            Body::There(pieces) => drop(pieces.copy(data)?),
             Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
         }
         self.crc = crc_of(self.crc, data);
         self.at += bytes;
         Piece::set_checksum(&mut message, self.crc);
-        Some(message)
+        Ok(message)
     }
 }

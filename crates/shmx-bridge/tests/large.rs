@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Host, V, attach, exports, exports_on, imports, imports_on, origin, unique, until};
-use shmx::{Checksum, Client, Server, Stream, Verify};
+use shmx::{Checksum, Client, Server, Stream, StreamSpec, Verify};
 use shmx_bridge::fake::Net;
 use shmx_bridge::wire::PIECE;
 use shmx_bridge::{Event, Export, Import, MirrorCounts, Patterns};
@@ -124,7 +124,7 @@ fn one_that_breaks_off_is_never_seen_and_is_counted() {
 #[test]
 fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
     let name = unique("overwritten");
-    let builder = Server::builder(&name).slots(2).stream(V, 1).stream(DATA, MOST as u32);
+    let builder = Server::builder(&name).slots(2).stream(V, 1).stream(DATA, MOST as u32).directory_bytes(1 << 16);
     let mut server = builder.create().unwrap();
     let net = Net::default();
     let robot = Host::start(&net, exports("robot", &name));
@@ -134,6 +134,7 @@ fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
     // Those before the first one are not missed.
     let mut n = publish(&mut server, 1, &data[1]);
     until("the first one", || counts(&desk).filter(|c| c.0 == n));
+    let mut added = 0;
     let given_up = || robot.bridge.status().sending.first().map_or(0, |s| s.counts.given_up);
     until("one is given up", || {
         // The bridge learns that the link is quick. Then a piece takes 60 ms, and the producer comes round its ring in
@@ -146,6 +147,9 @@ fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
             counts(&desk).filter(|c| c.1.published > before + 1)
         });
         robot.node.set_bytes_per_second(1_000_000);
+        // The frame that tells of it may be one that never arrives.
+        added += 1;
+        server.add_stream(StreamSpec::of::<u8>(100 + added, format!("added {added}"))).unwrap();
         for _ in 0..50 {
             n += 1;
             publish(&mut server, n, &data[n as usize % 8]);
@@ -170,4 +174,6 @@ fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
     let (id, c) = until("the last one", || counts(&desk).filter(|c| c.0 == last));
     assert_eq!((c.published + c.missed, c.lost, c.rejected), (id, 0, 0), "{c:?}");
     assert!(!desk.has_told(|e| matches!(e, Event::Trouble { .. })), "it is no fault of the way");
+    let streams = client.directory().unwrap().streams.iter().filter(|s| (101..1000).contains(&s.id)).count();
+    assert_eq!(streams, added as usize, "what was added is known, whatever became of the frames");
 }

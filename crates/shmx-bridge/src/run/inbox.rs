@@ -84,19 +84,18 @@ impl Inbox {
     pub(super) fn push(&self, message: Cow<'_, [u8]>) {
         let Ok(data) = Data::decode(&message) else { return self.put(Came::Message(message.into_owned())) };
         let is_part = matches!(data, Data::Begin(_) | Data::Piece(_) | Data::GivenUp { .. });
-        let fed = {
-            let mut assembly = lock(&self.assembly);
-            if matches!(data, Data::Begin(_)) {
-                let w = self.waiting.lock();
-                assembly.set_busy(w.in_hand || !w.came.is_empty());
-            }
-            assembly.feed(&data)
-        };
-        match fed {
+        // Kept until it is put down: what is closed meanwhile has lent nothing then.
+        let mut assembly = lock(&self.assembly);
+        if matches!(data, Data::Begin(_)) {
+            let w = self.waiting.lock();
+            assembly.set_busy(w.in_hand || !w.came.is_empty());
+        }
+        match assembly.feed(&data) {
             Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),
             Ok(Fed::More | Fed::Other) => {}
             Err(broken) => self.put(Came::Broken(broken)),
         }
+        drop(assembly);
         if !is_part {
             self.put(Came::Message(message.into_owned()));
         }
