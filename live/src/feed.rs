@@ -337,6 +337,7 @@ fn open(name: &str, gone: Option<u64>) -> Option<Source> {
 mod tests {
     use super::*;
     use shmx::{Server, Stream};
+    use shmx_testkit::until;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     const TICK: Stream<u64> = Stream::new(1, "tick");
@@ -365,14 +366,6 @@ mod tests {
         }
     }
 
-    fn until(mut what: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while !what() {
-            assert!(Instant::now() < end);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     #[test]
     fn a_viewer_that_is_not_ready_gets_nothing_and_then_the_newest() {
         let name = format!("shmx-live-feed-{}", std::process::id());
@@ -397,7 +390,7 @@ mod tests {
         assert_eq!(next(&mut from), 50, "again, in another form");
         assert_eq!(feeds.active(), 1);
         drop((one, two));
-        until(|| feeds.active() == 0);
+        until("nobody is fed", || feeds.active() == 0);
     }
 
     #[test]
@@ -413,7 +406,7 @@ mod tests {
         let mut server = Server::builder(&name).stream(TICK, 1).create().unwrap();
         one.want(Arc::new(Ticks));
         // There is no frame yet, so the next one is waited for.
-        until(|| {
+        until("the next one is waited for", || {
             // The last frame of the old session may come once more.
             while from.try_recv().is_ok() {}
             one.ready();

@@ -1,7 +1,6 @@
 //! Regions for unit tests.
 
 use shmx::{Checksum, Server, ServerBuilder, SharedServer, Stream};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 const TICK: Stream<u64> = Stream::new(1, "tick");
 const POSITION: Stream<[f32; 3]> = Stream::new(2, "position");
@@ -33,8 +32,7 @@ impl Scratch {
     }
 
     pub(crate) fn unique(tag: &str) -> String {
-        static N: AtomicU32 = AtomicU32::new(0);
-        format!("shmx-cli-u-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+        shmx_testkit::unique(tag)
     }
 
     /// With a checksum for every frame: when large ones have one otherwise depends on the time.

@@ -6,7 +6,6 @@ use shmx_bridge::{MARK_NAME, MARK_WORDS, Origin};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,12 @@ pub(crate) const V: Stream<u64> = Stream::new(1, "v");
 pub(crate) const DATA: Stream<u8> = Stream::new(2, "data");
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_shmx-bridge");
 
-/// A name that nothing else has.
+/// A name that nothing else has, and that says whose it is.
 pub(crate) fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-t-zb-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+    shmx_testkit::unique(&format!("zb-{tag}"))
 }
 
-/// Waits until it is so; fails after a minute and a half.
+/// Waits until it is so; fails after a minute and a half: processes and networks of their own begin slowly.
 pub(crate) fn until<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(90);
     loop {

@@ -4,30 +4,12 @@
 use shmx::{Client, Frame, Server, Stream};
 use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::{Bridge, Event, Export, Import, MARK_NAME, MARK_WORDS, NoCodecs, Options, Origin, Patterns};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 pub const V: Stream<u64> = Stream::new(1, "v");
 pub const IMAGE: Stream<u8> = Stream::new(2, "image");
 
-/// A name that no other test has.
-pub fn unique(tag: &str) -> String {
-    static N: AtomicU32 = AtomicU32::new(0);
-    format!("shmx-t-bridge-{tag}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Waits until it is so; fails after a minute.
-pub fn until<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(t) = so() {
-            return t;
-        }
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_micros(500));
-    }
-}
+pub use shmx_testkit::{unique, until_some as until};
 
 pub fn serve(name: &str) -> Server {
     Server::builder(name).slots(8).stream(V, 1).stream(IMAGE, 4096).create().unwrap()
