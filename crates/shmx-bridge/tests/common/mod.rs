@@ -4,12 +4,11 @@
 use shmx::{Client, Frame, Server, Stream};
 use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::{Bridge, Event, Export, Import, MARK_NAME, MARK_WORDS, NoCodecs, Options, Origin, Patterns};
+pub use shmx_testkit::{unique, until_some as until};
 use std::sync::{Arc, Mutex};
 
 pub const V: Stream<u64> = Stream::new(1, "v");
 pub const IMAGE: Stream<u8> = Stream::new(2, "image");
-
-pub use shmx_testkit::{unique, until_some as until};
 
 pub fn serve(name: &str) -> Server {
     Server::builder(name).slots(8).stream(V, 1).stream(IMAGE, 4096).create().unwrap()
