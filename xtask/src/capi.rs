@@ -111,6 +111,27 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     Ok(())
 }
 
+/// The core of it, with the libraries that the tests were built with: seconds.
+pub(crate) fn core(tally: &mut Tally) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return step::skip(tally, "C interface", "the programs are written for Linux", false);
+    }
+    if let Err(e) = output(Command::new("g++").arg("--version")) {
+        return step::skip(tally, "C interface", &format!("no g++: {e:#}"), false);
+    }
+    let bench = Bench::of_tests(&target_dir()?)?;
+    let source = |name: &str| format!("{TESTS}/{name}");
+    let (c, cpp) = ([source("c/features.c")], [source("cpp/features.cpp"), source("cpp/other.cpp")]);
+    for (name, compiler, flags, sources) in [("core in C", "gcc", C, &c[..]), ("core in C++", "g++", CXX, &cpp[..])] {
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        step::check(tally, name, || {
+            let recipe = Recipe { compiler, flags, sources: &sources, link: Link::Shared, strict: true };
+            whole(Command::new(bench.compile(compiler, &recipe)?))
+        })?;
+    }
+    Ok(())
+}
+
 /// Only `shmx_` names are visible, all that there ever were are there, and nothing but the C library is needed.
 fn symbols(bench: &Bench) -> Result<()> {
     let library = bench.lib.join("libshmx.so.0");

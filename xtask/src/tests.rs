@@ -23,6 +23,7 @@ pub(crate) fn before_commit(tally: &mut Tally) -> Result<()> {
     step::check(tally, "house rules", house::check)?;
     let mut tests = cargo(&["test", "--workspace", "--features", FEATURES]);
     step::counted(tally, "tests", &mut tests, |l| l.starts_with("test result:"))?;
+    crate::capi::core(tally)?;
     readme::run(tally)?;
     nothing_left(tally, &before)
 }

@@ -44,13 +44,22 @@ pub(super) struct Recipe<'a> {
 impl Bench {
     /// The libraries of the release build, under the names that they are installed by.
     pub(super) fn new(target: &Path) -> Result<Self> {
-        let dir = target.join("capi");
+        Self::of(target, "release", "capi")
+    }
+
+    /// Those that tests were built with.
+    pub(super) fn of_tests(target: &Path) -> Result<Self> {
+        Self::of(target, "debug/deps", "capi-core")
+    }
+
+    fn of(target: &Path, profile: &str, folder: &str) -> Result<Self> {
+        let dir = target.join(folder);
         let lib = dir.join("lib");
         fs::create_dir_all(&lib)?;
         for (from, to) in [("libshmx_capi.so", "libshmx.so.0"), ("libshmx_capi.a", "libshmx.a")] {
             let to = lib.join(to);
             let _ = fs::remove_file(&to);
-            fs::copy(target.join("release").join(from), &to).with_context(|| format!("copy {from}"))?;
+            fs::copy(target.join(profile).join(from), &to).with_context(|| format!("copy {from}"))?;
         }
         fs::copy(lib.join("libshmx.so.0"), lib.join("libshmx.so"))?;
         Ok(Self { dir, lib })
