@@ -6,7 +6,7 @@ mod common;
 
 use common::{Live, until};
 use rustix::process::Signal;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 #[test]
 fn the_worker_ends_with_its_keeper() {
@@ -27,7 +27,7 @@ fn signals_end_both_in_order() {
         let worker = live.worker();
         live.viewer();
         live.signal(signal);
-        assert!(live.child.wait().unwrap().success(), "{signal:?}");
+        assert!(live.ended().success(), "{signal:?}");
         assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists());
         assert_eq!(*live.stderr.lock().unwrap(), "");
     }
@@ -35,7 +35,7 @@ fn signals_end_both_in_order() {
 
 #[test]
 fn the_option_for_workers_is_for_itself() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_shmx-live")).arg("--worker=1").output().unwrap();
+    let output = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live")).arg("--worker=1").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8(output.stderr).unwrap().contains("--worker is for shmx-live itself"));
 }
@@ -43,7 +43,7 @@ fn the_option_for_workers_is_for_itself() {
 #[test]
 fn a_bad_token_is_refused_and_not_repeated() {
     let bad = "only-fourteen!";
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_shmx-live"));
+    let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
     let output = command.args(["--listen", "127.0.0.1:0"]).env("SHMX_LIVE_TOKEN", bad).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -58,7 +58,7 @@ fn nobody() -> std::io::PipeWriter {
 
 #[test]
 fn a_link_that_nobody_reads_is_an_error() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shmx-live"));
+    let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
     command.args(["--listen", "127.0.0.1:0", "--foxglove"]).stdin(Stdio::null());
     let ended = command.stdout(nobody()).stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
@@ -68,12 +68,12 @@ fn a_link_that_nobody_reads_is_an_error() {
 
 #[test]
 fn words_that_nobody_reads_end_nothing() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shmx-live"));
+    let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
     // All that it can say: about an address that others can reach, about control, and a log.
     command.args(["--listen", "0.0.0.0:0", "--control"]).env("RUST_LOG", "trace").env_remove("SHMX_LIVE_TOKEN");
     let mut live = Live::of(command.stderr(nobody()));
     assert_eq!(live.upgrade("elsewhere.example", &[]), 403);
     assert_eq!(live.get("/").0, 200);
     live.signal(Signal::TERM);
-    assert_eq!(live.child.wait().unwrap().code(), Some(0));
+    assert_eq!(live.ended().code(), Some(0));
 }

@@ -14,7 +14,7 @@ const TICK: Stream<u64> = Stream::new(1, "tick");
 /// The command with a clock that is this much ahead; none if the system has no time namespaces.
 fn later(seconds: u64, args: &[&str]) -> Option<Output> {
     let with = |program: &str, args: &[&str]| {
-        common::hear_signals();
+        shmx_testkit::hear_signals();
         let mut c = Command::new("unshare");
         c.args(["-T", "--monotonic", &seconds.to_string(), program]).args(args).env_remove("RUST_LOG");
         c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -141,7 +141,7 @@ impl Stage {
     }
 
     fn shell(&self, line: &str) -> Command {
-        common::hear_signals();
+        shmx_testkit::hear_signals();
         let mut c = Command::new("sh");
         c.arg("-c").arg(line).current_dir(self.folder.dir()).env("PATH", &self.path).env_remove("RUST_LOG");
         c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

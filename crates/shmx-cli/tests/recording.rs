@@ -18,7 +18,7 @@ fn emulated() -> bool {
 }
 
 fn shmx(args: &[&str]) -> Command {
-    common::hear_signals();
+    shmx_testkit::hear_signals();
     let mut c = Command::new(env!("CARGO_BIN_EXE_shmx"));
     c.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     c

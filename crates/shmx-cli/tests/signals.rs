@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 /// The command behind a shell's preparation, as the same process.
 fn prepared(script: &str, args: &[&str]) -> Command {
-    common::hear_signals();
+    shmx_testkit::hear_signals();
     let mut c = Command::new("bash");
     c.args(["-c", &format!("{script}; exec \"$@\""), "bash", env!("CARGO_BIN_EXE_shmx")]).args(args);
     c.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -16,9 +16,29 @@ pub fn emulated() -> bool {
     std::env::var_os(RUNNER).is_some()
 }
 
-/// A program, behind the words of an emulator where the tests run in one.
+/// Programs that the tests start hear signals, also where the tests themselves run in the background of a shell, or
+/// under `nohup`, that has them ignore some: an ignored signal is inherited, one with a handler is not. On Linux.
+pub fn hear_signals() {
+    #[cfg(target_os = "linux")]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+            let mask = mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or(0);
+            for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|s| mask >> (s - 1) & 1 == 1) {
+                // One that cannot be had stays ignored.
+                let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
+            }
+        });
+    }
+}
+
+/// A program, behind the words of an emulator where the tests run in one. It hears signals ([`hear_signals`]).
 #[must_use]
 pub fn program(path: impl AsRef<OsStr>) -> Command {
+    hear_signals();
     let runner = std::env::var(RUNNER).unwrap_or_default();
     let mut words = runner.split_whitespace();
     let Some(emulator) = words.next() else { return Command::new(path) };

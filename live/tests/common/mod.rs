@@ -72,7 +72,7 @@ impl Live {
     }
 
     pub(crate) fn with(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shmx-live"));
+        let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
         command.args(args).args(["--listen", "127.0.0.1:0", "--quiet"]).env_remove("SHMX_LIVE_TOKEN");
         Self::of(command.envs(variables.iter().copied()).stderr(Stdio::piped()))
     }
@@ -164,10 +164,15 @@ impl Live {
         let _ = rustix::process::kill_process(pid, signal);
     }
 
+    /// How it has ended.
+    pub(crate) fn ended(&mut self) -> std::process::ExitStatus {
+        until("its end", || self.child.try_wait().unwrap())
+    }
+
     /// Ends it; what it has said.
     pub(crate) fn end(mut self) -> String {
         self.signal(rustix::process::Signal::TERM);
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.ended().success());
         self.stderr.lock().unwrap().clone()
     }
 }

@@ -44,6 +44,7 @@ const LINKED: &[Scenario] = &[
 ];
 
 fn main() -> ExitCode {
+    shmx_testkit::hear_signals();
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let Some(code) = children::run(&args) {
         return code;

@@ -34,23 +34,7 @@ pub(crate) fn unique(tag: &str) -> Name {
     Name(shmx_testkit::unique(tag))
 }
 
-/// Programs that the tests start hear signals, also where the tests themselves run in the background of a shell that
-/// has them ignore some: an ignored signal is inherited, one with a handler is not.
-pub(crate) fn hear_signals() {
-    #[cfg(unix)]
-    {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&s| shmx_os::signal::is_ignored(s)) {
-                signal_hook::flag::register(signal, std::sync::Arc::default()).unwrap();
-            }
-        });
-    }
-}
-
 pub(crate) fn shmx(args: &[&str]) -> Command {
-    hear_signals();
     let mut c = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx"));
     c.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     c

@@ -28,7 +28,7 @@ impl Terminal {
 
     /// Another program: a shell.
     pub(crate) fn of(mut command: CommandBuilder, columns: u16, rows: u16, env: &[(&str, &str)]) -> Self {
-        super::hear_signals();
+        shmx_testkit::hear_signals();
         let size = PtySize { rows, cols: columns, ..PtySize::default() };
         let pty = native_pty_system().openpty(size).unwrap();
         command.env("TERM", "xterm-256color");
