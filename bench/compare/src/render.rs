@@ -135,7 +135,6 @@ impl Page<'_> {
         self.line("\n## To reach\n");
         self.line("Ratios are medians over the rounds. `x` is times as fast, `<=` times as long.");
         self.targets();
-        self.sides();
         let plain = |e: &EntryReport| Some(e.middle_ns);
         self.by_size(
             "Half a round trip, written and read in full",
@@ -147,8 +146,6 @@ impl Page<'_> {
         self.by_size("Half a round trip, untouched", "hand-over", (What::PingPong, false, false), plain, time)?;
         let rates = |e: &EntryReport| e.gb_per_s;
         self.by_size("One way, written and read in full", "throughput", (What::OneWay, true, false), rates, rate)?;
-        let per_frame = (What::OneWay, false, false);
-        self.by_size("One way, untouched, time per frame", "frames", per_frame, plain, time)?;
         self.by_size(
             "Half a round trip, readers asleep, written and read in full",
             "sleeping",
@@ -156,7 +153,7 @@ impl Page<'_> {
             plain,
             time,
         )?;
-        self.percentiles();
+        self.distribution();
         self.wake_ups();
         self.readers();
         self.readouts();
@@ -227,13 +224,6 @@ impl Page<'_> {
         }
     }
 
-    fn sides(&mut self) {
-        self.line("\nThe figures behind the ratios; of several ways of using the same thing, the fastest.\n");
-        for t in self.report.targets.iter().filter(|t| !t.detail.is_empty()) {
-            self.line(&format!("* {}, {}: {}", t.what, t.against, t.detail));
-        }
-    }
-
     /// A table and a plot over the sizes.
     fn by_size(
         &mut self,
@@ -288,18 +278,18 @@ impl Page<'_> {
         }
     }
 
-    fn percentiles(&mut self) {
-        let cells: Vec<CellReport> = self.cells(What::PingPong, true, false).into_iter().cloned().collect();
-        for cell in cells.iter().filter(|c| matches!(c.entries[0].bytes, 64 | 0x10_0000)) {
-            let bytes = size(cell.entries[0].bytes);
-            self.line(&format!("\n## Half a round trip of {bytes}, written and read in full: distribution"));
-            self.head(&["", "middle", "p50", "p99", "p99.9", "max", "rounds interrupted"]);
-            for e in &cell.entries {
-                let name = e.contender.name().to_owned();
-                let times = [e.middle_ns, e.p50_ns, e.p99_ns, e.p99_9_ns, e.max_ns].map(time);
-                let rounds = format!("{} of {}", e.interrupted_rounds, e.rounds.len());
-                self.row(&[&[name], &times[..], &[rounds]].concat());
-            }
+    fn distribution(&mut self) {
+        let smallest = |c: &&&CellReport| c.entries[0].bytes == SIZES[0];
+        let cells = self.cells(What::PingPong, true, false);
+        let Some(cell) = cells.iter().find(smallest).copied().cloned() else { return };
+        let bytes = size(SIZES[0]);
+        self.line(&format!("\n## Half a round trip of {bytes}, written and read in full: distribution"));
+        self.head(&["", "p50", "p99", "p99.9", "max", "rounds interrupted"]);
+        for e in &cell.entries {
+            let name = e.contender.name().to_owned();
+            let times = [e.p50_ns, e.p99_ns, e.p99_9_ns, e.max_ns].map(time);
+            let rounds = format!("{} of {}", e.interrupted_rounds, e.rounds.len());
+            self.row(&[&[name], &times[..], &[rounds]].concat());
         }
     }
 
@@ -383,7 +373,8 @@ impl Page<'_> {
         counts.sort_unstable();
         counts.dedup();
         self.line(&format!("\n## {title}"));
-        let names: Vec<String> = counts.iter().map(|n| format!("{n} readers")).collect();
+        let names: Vec<String> =
+            counts.iter().map(|&n| if n == 1 { "1 reader".to_owned() } else { format!("{n} readers") }).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));
         self.head(&columns);
