@@ -34,6 +34,9 @@ pub(crate) fn render(json: &Path, document: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The table that most readers come for.
+const LATENCY: &str = "Half a round trip, written and read in full";
+
 struct Page<'a> {
     report: &'a Report,
     out: String,
@@ -117,15 +120,13 @@ impl Page<'_> {
         let quick = if m.quick { ", with few rounds" } else { "" };
         let text = format!(
             "Run [{name}]({beside}/{name}.md) ([raw]({beside}/{name}.json)):\n{}, {cores} cores, a bare line takes {}, \
-             commit {}{quick}.\nThe page has the targets and every other table.",
+             commit {}{quick}.\nThe page has targets and tables.",
             m.processor,
             time(line),
             m.commit
         );
         self.line(&text);
-        self.line("\nHalf a round trip, written and read in full:");
-        let cells = self.cells(What::PingPong, true, false).into_iter().cloned().collect::<Vec<_>>();
-        self.size_table(&cells, &|e| Some(e.middle_ns), time);
+        self.line(&format!("\n![{LATENCY}, by size]({beside}/{name}/latency.svg)"));
     }
 
     fn all(&mut self) -> Result<()> {
@@ -136,13 +137,7 @@ impl Page<'_> {
         self.line("Ratios are medians over the rounds. `x` is times as fast, `<=` times as long.");
         self.targets();
         let plain = |e: &EntryReport| Some(e.middle_ns);
-        self.by_size(
-            "Half a round trip, written and read in full",
-            "latency",
-            (What::PingPong, true, false),
-            plain,
-            time,
-        )?;
+        self.by_size(LATENCY, "latency", (What::PingPong, true, false), plain, time)?;
         self.by_size("Half a round trip, untouched", "hand-over", (What::PingPong, false, false), plain, time)?;
         let rates = |e: &EntryReport| e.gb_per_s;
         self.by_size("One way, written and read in full", "throughput", (What::OneWay, true, false), rates, rate)?;
@@ -296,9 +291,9 @@ impl Page<'_> {
     fn wake_ups(&mut self) {
         let Some(cell) = self.cells(What::WakeUp, true, true).first().copied().cloned() else { return };
         self.line("\n## Wake-up of a sleeping reader, 64 B");
-        self.head(&["", "middle", "p50", "p99", "sleeps per frame"]);
+        self.head(&["", "p50", "p99", "sleeps per frame"]);
         for e in &cell.entries {
-            let times = [e.middle_ns, e.p50_ns, e.p99_ns].map(time);
+            let times = [e.p50_ns, e.p99_ns].map(time);
             let name = if e.contender == Kind::Raw { "bare futex" } else { e.contender.name() }.to_owned();
             self.row(&[&[name], &times[..], &[format!("{:.2}", e.sleeps_per_frame)]].concat());
         }
@@ -314,26 +309,27 @@ impl Page<'_> {
     }
 
     fn readouts(&mut self) {
-        let title = "\n## 8 MiB that take 5 ms to fill, from the last byte written to the reader's result";
-        for block in [false, true] {
-            let Some(cell) = self.cells(What::Readout, true, block).first().copied().cloned() else { continue };
-            self.line(&format!("{title}, {}", if block { "readers asleep" } else { "readers awake" }));
-            self.head(&["", "middle", "p50", "p99", "max"]);
-            for e in &cell.entries {
-                let name = e.contender.name().to_owned();
-                self.row(&[&[name], &[e.middle_ns, e.p50_ns, e.p99_ns, e.max_ns].map(time)[..]].concat());
-            }
+        let Some(cell) = self.cells(What::Readout, true, false).first().copied().cloned() else { return };
+        self.line("\n## 8 MiB that take 5 ms to fill, from the last byte written to the awake reader's result");
+        self.head(&["", "p50", "p99", "max"]);
+        for e in &cell.entries {
+            let name = e.contender.name().to_owned();
+            self.row(&[&[name], &[e.p50_ns, e.p99_ns, e.max_ns].map(time)[..]].concat());
         }
     }
 
     fn paced(&mut self) {
-        let cells: Vec<CellReport> =
-            self.report.cells.iter().filter(|c| c.what == What::Paced && !c.entries.is_empty()).cloned().collect();
+        let cells: Vec<CellReport> = self
+            .report
+            .cells
+            .iter()
+            .filter(|c| c.what == What::Paced && !c.load && !c.entries.is_empty())
+            .cloned()
+            .collect();
         for cell in cells {
             let (rate, readers) = if cell.block { (PACE_ASLEEP, "asleep") } else { (PACE, "awake") };
-            let load = if cell.load { "under load" } else { "quiet" };
             let rate = rate.as_micros();
-            self.line(&format!("\n## 64 B every {rate} µs, from the intended time to the reader, {readers}, {load}"));
+            self.line(&format!("\n## 64 B every {rate} µs, from the intended time to the reader, {readers}"));
             self.head(&["", "frames", "p50", "p99", "p99.9", "p99.99", "max"]);
             for e in &cell.entries {
                 let rare = e.p99_99_ns.unwrap_or(f64::NAN);
