@@ -66,10 +66,6 @@ const fn style(kind: Kind) -> Style {
     Style { colour, dashes, width }
 }
 
-fn rate(gb_per_s: f64) -> String {
-    if gb_per_s < 0.995 { format!("{:.0} MB/s", gb_per_s * 1e3) } else { format!("{gb_per_s:.2} GB/s") }
-}
-
 /// A figure of an entry, if it has it.
 type Value<'a> = dyn Fn(&EntryReport) -> Option<f64> + 'a;
 
@@ -137,17 +133,12 @@ impl Page<'_> {
         self.line("Ratios are medians over the rounds. `x` is times as fast, `<=` times as long.");
         self.targets();
         let plain = |e: &EntryReport| Some(e.middle_ns);
-        self.by_size(LATENCY, "latency", (What::PingPong, true, false), plain, time)?;
-        self.by_size("Half a round trip, untouched", "hand-over", (What::PingPong, false, false), plain, time)?;
+        self.by_size(LATENCY, "latency", (What::PingPong, true, false), plain)?;
+        self.by_size("Half a round trip, untouched", "hand-over", (What::PingPong, false, false), plain)?;
         let rates = |e: &EntryReport| e.gb_per_s;
-        self.by_size("One way, written and read in full", "throughput", (What::OneWay, true, false), rates, rate)?;
-        self.by_size(
-            "Half a round trip, readers asleep, written and read in full",
-            "sleeping",
-            (What::PingPong, true, true),
-            plain,
-            time,
-        )?;
+        self.by_size("One way, written and read in full", "throughput", (What::OneWay, true, false), rates)?;
+        let asleep = "Half a round trip, readers asleep, written and read in full";
+        self.by_size(asleep, "sleeping", (What::PingPong, true, true), plain)?;
         self.distribution();
         self.wake_ups();
         self.readers();
@@ -219,14 +210,13 @@ impl Page<'_> {
         }
     }
 
-    /// A table and a plot over the sizes.
+    /// A plot over the sizes, and a table where readers are awake and one frame is on its way.
     fn by_size(
         &mut self,
         title: &str,
         file: &str,
         (what, touch, block): (What, bool, bool),
         value: impl Fn(&EntryReport) -> Option<f64>,
-        show: fn(f64) -> String,
     ) -> Result<()> {
         let cells: Vec<CellReport> = self.cells(what, touch, block).into_iter().cloned().collect();
         if cells.is_empty() {
@@ -257,18 +247,20 @@ impl Page<'_> {
         std::fs::write(self.folder.join(format!("{file}.svg")), plot.svg())?;
         let name = self.name;
         self.line(&format!("\n## {title}\n\n![{title}]({name}/{file}.svg)"));
-        self.size_table(&cells, &value, show);
+        if what == What::PingPong && !block {
+            self.size_table(&cells, &value);
+        }
         Ok(())
     }
 
-    fn size_table(&mut self, cells: &[CellReport], value: &Value<'_>, show: fn(f64) -> String) {
+    fn size_table(&mut self, cells: &[CellReport], value: &Value<'_>) {
         let names: Vec<String> = cells.iter().map(|c| size(c.entries[0].bytes)).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));
         self.head(&columns);
         for (kind, values) in by_kind(cells.iter(), value) {
             let mut row = vec![kind.name().to_owned()];
-            row.extend(values.into_iter().map(|v| v.map_or(String::new(), show)));
+            row.extend(values.into_iter().map(|v| v.map_or(String::new(), time)));
             self.row(&row);
         }
     }
