@@ -1,7 +1,7 @@
 //! The figures of a run: a page with all tables and plots, and the headlines in a document.
 
 use crate::contenders::Kind;
-use crate::duel::{PACE, PACE_ASLEEP, What};
+use crate::duel::What;
 use crate::plan::{CAMERA, SIZES};
 use crate::plot::{Plot, Series, Style};
 use crate::report::{CellReport, EntryReport, Report, Verdict};
@@ -143,7 +143,6 @@ impl Page<'_> {
         self.wake_ups();
         self.readers();
         self.readouts();
-        self.paced();
         self.camera();
         self.hashes();
         for skip in &self.report.skipped {
@@ -307,28 +306,6 @@ impl Page<'_> {
         for e in &cell.entries {
             let name = e.contender.name().to_owned();
             self.row(&[&[name], &[e.p50_ns, e.p99_ns, e.max_ns].map(time)[..]].concat());
-        }
-    }
-
-    fn paced(&mut self) {
-        let cells: Vec<CellReport> = self
-            .report
-            .cells
-            .iter()
-            .filter(|c| c.what == What::Paced && !c.load && !c.entries.is_empty())
-            .cloned()
-            .collect();
-        for cell in cells {
-            let (rate, readers) = if cell.block { (PACE_ASLEEP, "asleep") } else { (PACE, "awake") };
-            let rate = rate.as_micros();
-            self.line(&format!("\n## 64 B every {rate} µs, from the intended time to the reader, {readers}"));
-            self.head(&["", "frames", "p50", "p99", "p99.9", "p99.99", "max"]);
-            for e in &cell.entries {
-                let rare = e.p99_99_ns.unwrap_or(f64::NAN);
-                let times = [e.p50_ns, e.p99_ns, e.p99_9_ns, rare, e.max_ns].map(time);
-                let frames = e.rounds.iter().map(|r| r.frames).sum::<u64>().to_string();
-                self.row(&[&[e.contender.name().to_owned(), frames], &times[..]].concat());
-            }
         }
     }
 
