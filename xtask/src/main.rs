@@ -24,6 +24,7 @@ mod readme;
 mod record;
 mod release;
 mod screens;
+mod sid;
 mod step;
 mod supply;
 mod tests;
