@@ -54,6 +54,21 @@ fn pip(python: &Path) -> Command {
     c
 }
 
+/// Packages of npm of exact versions in a folder, made on first use.
+pub(crate) fn npm(folder: &Path, packages: &[&str]) -> Result<()> {
+    let marker = folder.join("ready");
+    let made_of = packages.join(" ");
+    if !std::fs::read_to_string(&marker).is_ok_and(|have| have == made_of) {
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("package.json"), "{\"private\":true}")?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--save-exact"]).args(packages);
+        output(npm.current_dir(folder))?;
+        std::fs::write(&marker, made_of)?;
+    }
+    Ok(())
+}
+
 /// A tool of an exact version from crates.io, built on first use and kept under the target directory.
 pub(crate) fn cargo_tool(target: &Path, name: &str, version: &str) -> Result<PathBuf> {
     let root = target.join("tools");

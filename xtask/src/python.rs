@@ -99,6 +99,12 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
     Ok(())
 }
 
+/// An interpreter with these packages and no others.
+pub(crate) fn tools(dir: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let interpreters = environment::find();
+    environment::plain(dir, interpreters.first().context(environment::NONE)?, packages)
+}
+
 /// An interpreter with our packages and these.
 pub(crate) fn with_ours(tally: &mut Tally, packages: &[&str]) -> Result<PathBuf> {
     let interpreters = environment::find();
