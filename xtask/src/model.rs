@@ -119,7 +119,7 @@ fn spin(folder: &Path, model: &Model, fault: Option<&str>) -> Command {
 /// Goes through all states, twice: whatever ends ends well, no assertion fails, nobody waits for ever; and no run goes
 /// in a circle. Together: what must come comes, whoever is how slow.
 fn check(folder: &Path, model: &Model, fault: Option<&str>) -> Result<Verdict> {
-    let made = spin(folder, model, fault).args(["-a", "model.pml"]).output()?;
+    let made = spin(folder, model, fault).args(["-a", "model.pml"]).output().context("start spin")?;
     ensure!(made.status.success(), "spin: {}", String::from_utf8_lossy(&made.stdout));
     let ends = search(folder, &["-DSAFETY"], &[])?;
     if ends.errors > 0 {
