@@ -47,8 +47,8 @@ impl Default for MirrorOptions {
 pub(crate) struct Drafts(SharedServer);
 
 impl Drafts {
-    pub(crate) fn begin(&self) -> Option<Draft> {
-        Draft::begin(&self.0)
+    pub(crate) fn begin(&self, bytes: u32) -> Option<Draft> {
+        Draft::begin(&self.0, bytes as usize)
     }
 }
 
