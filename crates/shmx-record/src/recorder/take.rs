@@ -5,7 +5,7 @@ use super::selection::Finder;
 use super::source::{self, Following, Source, most_held, share};
 use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
-use crate::format::{EndReason, Segment, is_called};
+use crate::format::{EndReason, Segment};
 use shmx::abi::extension::PublishTime;
 use shmx::error::{OpenError, ReadError};
 use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
@@ -63,7 +63,7 @@ fn with_causes(e: &dyn std::error::Error) -> String {
 
 /// That a region has not all the streams that are to be recorded; empty if it has.
 fn not_listed(wanted: &[String], directory: &Directory) -> String {
-    let missing = |by: &&String| !directory.streams.iter().any(|s| is_called(s, by));
+    let missing = |by: &&String| !directory.streams.iter().any(|s| s.is_called(by));
     let names: Vec<String> = wanted.iter().filter(missing).map(|by| format!("`{by}`")).collect();
     match names.len() {
         0 => String::new(),
