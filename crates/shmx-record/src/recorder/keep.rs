@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How often old frames are dropped where nothing comes.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// There is nothing to write.
+const NOTHING: RecorderEvent = RecorderEvent::Snapshot { path: None, frames: 0, reaches: Duration::ZERO };
+
 /// A region as it stood before what is kept.
 #[derive(Clone)]
 struct Standing {
@@ -57,8 +60,14 @@ impl Keeper {
         options.check()?;
         let mut keeper = Self {
             path: path.to_owned(),
-            // A snapshot is one file.
-            options: WriterOptions { rotate_bytes: None, rotate_after: None, keep_bytes: None, ..options },
+            // A snapshot is one file, or none.
+            options: WriterOptions {
+                rotate_bytes: None,
+                rotate_after: None,
+                keep_bytes: None,
+                discard_empty: true,
+                ..options
+            },
             span,
             most,
             regions: Vec::new(),
@@ -176,7 +185,7 @@ impl Keeper {
     /// Writes what is kept.
     fn write(&mut self) -> Result<RecorderEvent, RecordError> {
         if !self.kept.iter().any(|(_, work)| matches!(work, Work::Frame { .. })) {
-            return Ok(RecorderEvent::Snapshot { path: None, frames: 0, reaches: Duration::ZERO });
+            return Ok(NOTHING);
         }
         let (mut writer, path) = self.create()?;
         let indices: Vec<RegionIndex> = self.regions.iter().map(|_| writer.add_region()).collect();
@@ -207,13 +216,21 @@ impl Keeper {
         }
         writer.set_ticks(clock::ticks());
         let (one, files) = writer.finish_files()?;
+        self.written.left_out += one.left_out;
+        if files.is_empty() {
+            // None of the frames has a stream that is recorded.
+            self.number -= 1;
+            return Ok(NOTHING);
+        }
         self.files.extend(files);
         self.written.frames += one.frames;
         self.written.messages += one.messages;
         self.written.unviewed += one.unviewed;
+        self.written.control += one.control;
         self.written.bytes += one.bytes;
         self.written.kept_bytes += one.bytes;
         self.written.files += one.files;
+        self.written.syncs += one.syncs;
         self.written.snapshots += 1;
         let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
         Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })
