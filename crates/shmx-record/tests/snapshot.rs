@@ -141,6 +141,29 @@ fn frames_without_the_streams_that_are_recorded_make_no_snapshot() {
     assert_eq!((written.frames, written.files, written.snapshots, written.left_out), (1, 1, 1, 6));
 }
 
+/// Readers may send without end.
+#[test]
+fn messages_that_are_kept_are_bounded_too() {
+    let folder = Folder::new("flood");
+    let name = unique("flood");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    (options.snapshot, options.control, options.backlog_bytes) = (Some(Duration::from_secs(3600)), true, 20_000);
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    until("it is there", || recorder.status().regions[0].open);
+    let client = Client::open(&name).unwrap();
+    for n in 1..=50 {
+        client.control_send(0x3000, &[0; 1000]).unwrap();
+        until("it is seen", || recorder.status().regions[0].control == n);
+        assert_eq!(server.poll_control(10).messages.len(), 1);
+    }
+    publish(&mut server, 1);
+    until("it is taken", || taken(&recorder) == 1);
+    assert_eq!(snapshot(&recorder).1, [1]);
+    let control = recorder.finish().unwrap().control;
+    assert!((1..20).contains(&control), "{control}");
+}
+
 #[test]
 fn what_is_kept_is_bounded_and_stands_alone() {
     let folder = Folder::new("bound");

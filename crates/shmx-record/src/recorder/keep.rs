@@ -49,6 +49,15 @@ pub(super) struct Keeper {
     files: Vec<PathBuf>,
 }
 
+/// Bytes of what there may be any number of.
+fn weight(work: &Work) -> u64 {
+    match work {
+        Work::Frame { frame, .. } => frame.payload().len() as u64,
+        Work::Control { seen, .. } => seen.iter().map(|s| (size_of_val(s) + s.message.data.len()) as u64).sum(),
+        _ => 0,
+    }
+}
+
 impl Keeper {
     pub(super) fn new(
         path: &Path,
@@ -124,9 +133,7 @@ impl Keeper {
                 (r.segment, r.counts) = (r.segment + 1, Counts::default());
             }
             Work::Frame { region, frame, .. } => {
-                let len = frame.payload().len() as u64;
-                self.bytes += len;
-                shared.written(len);
+                shared.written(frame.payload().len() as u64);
                 let _ = back.send(*region);
                 let counts = &mut self.regions[*region].counts;
                 counts.frames += 1;
@@ -141,6 +148,7 @@ impl Keeper {
             }
             Work::Directory { .. } | Work::Control { .. } | Work::Snapshot => {}
         }
+        self.bytes += weight(&work);
         self.kept.push_back((clock::ticks(), work));
     }
 
@@ -151,7 +159,9 @@ impl Keeper {
         while let Some((at, _)) = self.kept.front()
             && (now.saturating_sub(*at) >= span || self.bytes > self.most)
         {
-            match self.kept.pop_front().map(|(_, work)| work) {
+            let work = self.kept.pop_front().map(|(_, work)| work);
+            self.bytes -= work.as_ref().map_or(0, weight);
+            match work {
                 Some(Work::Begin { region, segment, directory, mode }) => {
                     self.regions[region].standing = Some(Standing { segment, directory, mode });
                 }
@@ -160,9 +170,11 @@ impl Keeper {
                         standing.directory = bytes;
                     }
                 }
-                Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
                 Some(Work::End { region, .. }) => self.regions[region].standing = None,
-                Some(Work::Add(_) | Work::Rename { .. } | Work::Control { .. } | Work::Snapshot) | None => {}
+                Some(
+                    Work::Add(_) | Work::Rename { .. } | Work::Frame { .. } | Work::Control { .. } | Work::Snapshot,
+                )
+                | None => {}
             }
         }
     }
