@@ -101,7 +101,7 @@ pub enum RecorderEvent {
     },
     /// What was kept is written.
     Snapshot {
-        /// The file; none where no frame was kept.
+        /// The file; none where there was no frame to write.
         path: Option<PathBuf>,
         /// Frames in it.
         frames: u64,
