@@ -40,7 +40,8 @@ pub struct RegionEvent {
 /// names every 20 ms. It only looks, and takes no reader slot.
 ///
 /// Two changes that follow each other at once may be told as the later one only. On Linux it is a descriptor for event
-/// loops, too: call [`RegionEvents::next`] with a timeout of zero until it brings nothing.
+/// loops, too: call [`RegionEvents::next`] with a timeout of zero until it brings nothing. What could not be looked at,
+/// for want of descriptors say, is looked at again by the next call from 0.1 s on.
 ///
 /// ```
 /// # #[cfg(not(target_os = "macos"))]
