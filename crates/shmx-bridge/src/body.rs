@@ -27,11 +27,6 @@ impl Compress {
     }
 }
 
-/// Whether this is the name of the stream, or its number.
-pub(crate) fn is_named(stream: &StreamInfo, name: &str) -> bool {
-    name.as_bytes() == stream.name || name.parse() == Ok(stream.id)
-}
-
 /// What is sent of each frame of a region: looked up once for each state of its directory.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -46,7 +41,7 @@ impl Selection {
     /// the peer can undo.
     #[must_use]
     pub fn new(directory: &Directory, lists: [&[String]; 2], compress: &[Compress], codecs: u32) -> Self {
-        let named = |s: &StreamInfo, list: &[String]| list.is_empty() || list.iter().any(|n| is_named(s, n));
+        let named = |s: &StreamInfo, list: &[String]| list.is_empty() || list.iter().any(|n| s.is_called(n));
         let mut all = true;
         let mut streams = Vec::new();
         for s in &directory.streams {

@@ -36,10 +36,11 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// Claims a slot; none if readers hold all of them.
-    pub(crate) fn begin(server: &SharedServer) -> Option<Self> {
+    /// Claims a slot for so many bytes; none if readers hold all of them, or no slot has so much room.
+    pub(crate) fn begin(server: &SharedServer, bytes: usize) -> Option<Self> {
         let cell = Cell::try_new(server.clone(), |server| server.begin_frame().map(|f| Open(Some(f))));
-        Some(Self { cell: cell.ok()?, len: 0, state: None })
+        let mut draft = Self { cell: cell.ok()?, len: 0, state: None };
+        draft.room(|room| room.len() >= bytes)?.then_some(draft)
     }
 
     /// Bytes written.

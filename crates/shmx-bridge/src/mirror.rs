@@ -1,6 +1,6 @@
 //! A region out of what another host sends.
 
-use crate::body::{is_named, payload_of};
+use crate::body::payload_of;
 use crate::check::{check, records_len};
 use crate::clock::Estimate;
 use crate::codec::Codecs;
@@ -47,8 +47,8 @@ impl Default for MirrorOptions {
 pub(crate) struct Drafts(SharedServer);
 
 impl Drafts {
-    pub(crate) fn begin(&self) -> Option<Draft> {
-        Draft::begin(&self.0)
+    pub(crate) fn begin(&self, bytes: u32) -> Option<Draft> {
+        Draft::begin(&self.0, bytes as usize)
     }
 }
 
@@ -188,7 +188,7 @@ impl Mirror {
 
     /// Those of these names of streams that the directory does not list.
     pub(crate) fn unlisted(&self, names: &[String]) -> Vec<String> {
-        names.iter().filter(|n| !self.directory.streams.iter().any(|s| is_named(s, n))).cloned().collect()
+        names.iter().filter(|n| !self.directory.streams.iter().any(|s| s.is_called(n))).cloned().collect()
     }
 
     /// Adds streams to the directory; those that are there already are left out.

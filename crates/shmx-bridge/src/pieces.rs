@@ -265,7 +265,7 @@ impl Assembly {
         }
         let drafts =
             self.drafts.as_ref().filter(|_| self.quick && !self.busy && matches!(begin.frame.body, Sent::Whole(_)));
-        let body = drafts.and_then(Drafts::begin).map_or_else(
+        let body = drafts.and_then(|drafts| drafts.begin(len)).map_or_else(
             || {
                 let mut body = std::mem::take(&mut self.spare);
                 body.clear();
@@ -300,16 +300,11 @@ impl Assembly {
                 let state = open.own.map_or(open.state, |_| hash::update(open.state, data));
                 (crc_of(open.crc, data), state)
             };
-            let sums = open.body.take(data, sums);
-            (open.crc, open.state) = sums.unwrap_or_default();
+            // None only if its slot has no room, and then it was not begun there.
+            (open.crc, open.state) = open.body.take(data, sums).unwrap_or_default();
             let last = open.body.len() == len as usize;
             let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
-            if sums.is_none() {
-                // Its slot has no room for it.
-                Some(PieceError::TooLarge { len, most: have })
-            } else {
-                (open.crc != checksum || !own).then_some(PieceError::Checksum)
-            }
+            (open.crc != checksum || !own).then_some(PieceError::Checksum)
         };
         if let Some(error) = wrong {
             self.drop_body(open.body);

@@ -1,7 +1,7 @@
 //! One region on its way to one peer: a tap, and what of it may be sent when.
 
 use crate::allow::Patterns;
-use crate::body::{Compress, Selection, is_named};
+use crate::body::{Compress, Selection};
 use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
@@ -191,7 +191,7 @@ impl Relay {
     pub(crate) fn unlisted(&self) -> Vec<String> {
         let Ok(directory) = self.tap.directory() else { return Vec::new() };
         let named = self.terms.streams.iter().chain(&self.wish.streams);
-        named.filter(|n| !directory.streams.iter().any(|s| is_named(s, n))).cloned().collect()
+        named.filter(|n| !directory.streams.iter().any(|s| s.is_called(n))).cloned().collect()
     }
 
     /// Bytes of the longest control message that the region could take.

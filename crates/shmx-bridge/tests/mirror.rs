@@ -171,6 +171,21 @@ fn what_is_wrong_is_never_seen_and_holds_no_slot() {
     assert_eq!(newest(&mut client), (30, vec![30; 1000]));
 }
 
+/// Messages may be larger than frames: they can bring the whole directory.
+#[test]
+fn one_that_no_slot_has_room_for_is_told_as_what_it_is() {
+    let name = unique("large-drafts");
+    let mut way = Way::new(&name, 4);
+    for n in 1..20 {
+        let first = way.whole(n);
+        way.publish(n, first).unwrap();
+    }
+    let large = [payload(20), payload(20), payload(20)].concat();
+    let Ok(Fed::Whole { body, .. }) = way.send(20, &large, |_| {}) else { panic!("it is what was sent") };
+    let rejected = way.publish(20, body).unwrap_err();
+    assert!(matches!(rejected, RejectedFrame::Unsound(_)), "{rejected}");
+}
+
 #[test]
 fn one_that_takes_long_holds_no_slot() {
     let name = unique("late-drafts");

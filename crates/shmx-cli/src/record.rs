@@ -60,7 +60,7 @@ pub(crate) struct Record {
     /// End after this time. Without it, go on until interrupted.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     seconds: Option<Duration>,
-    /// End after this many frames, counted over all regions.
+    /// End after this many frames, counted over all regions, with those that --stream leaves out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
     /// Write nothing yet: keep the frames of the last TIME in memory (at most --backlog), and write them to a file of
@@ -342,7 +342,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
         let why = first.trouble.as_deref().unwrap_or("not there");
         bail!("nothing of {}{more} was recorded: {why}; what was recorded of others is kept", names.join(", "));
     }
-    if written.frames == 0 && (!keeps || sums.taken == 0) {
+    if written.frames == 0 && (!keeps || sums.taken == 0 || written.left_out > 0) {
         if written.left_out > 0 {
             let names = a.streams.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
             bail!("no frame has a stream {names}; `shmx inspect` lists the streams of a region");
@@ -423,7 +423,9 @@ fn tell(line: &Progress, event: &RecorderEvent) {
              the next file begins with the new time",
             *step_ns as f64 / 1e9
         )),
-        RecorderEvent::Snapshot { path: None, .. } => line.say(format_args!("no frame is kept; nothing was written")),
+        RecorderEvent::Snapshot { path: None, .. } => {
+            line.say(format_args!("there is no frame to write; nothing was written"))
+        }
         RecorderEvent::Snapshot { path: Some(path), frames, reaches } => line.say(format_args!(
             "{} of the last {:.1} s written to {}",
             units::count(*frames, "frame"),

@@ -221,6 +221,28 @@ fn what_a_recorder_waits_for_is_told_and_what_it_keeps_is_written_when_asked() {
 }
 
 #[test]
+fn what_was_kept_in_vain_is_no_success() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("vain");
+    let (name, file) = (unique("vain"), folder.path("run.mcap"));
+    let _serve = serve(&name, &["--slots", "64"]);
+    assert!(run(&["wait", &name, "--frames", "1"]).status.success());
+    let mut record = Running::start(shmx(&["record", &name, "-o", &file, "--snapshot", "60s", "--stream", "nosuch"]));
+    let says = |record: &mut Running, words: &str| while !record.line().contains(words) {};
+    says(&mut record, "is there");
+    says(&mut record, "no stream `nosuch` yet");
+    signal(&record.child, "USR1");
+    says(&mut record, "nothing was written");
+    signal(&record.child, "INT");
+    let o = record.output();
+    assert_eq!(o.status.code(), Some(1), "{}", words(&o));
+    assert!(words(&o).contains("no frame has a stream `nosuch`"), "{}", words(&o));
+    assert_eq!(std::fs::read_dir(folder.dir()).unwrap().count(), 0, "there is no file");
+}
+
+#[test]
 fn a_recorder_without_descriptors_names_what_it_lacks() {
     if cannot_run() {
         return;

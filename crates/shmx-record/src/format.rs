@@ -5,7 +5,7 @@ mod frame;
 mod lifecycle;
 mod region;
 
-pub(crate) use directory::{is_called, parse_directory, stream_names};
+pub(crate) use directory::{parse_directory, stream_names};
 pub use frame::FrameHead;
 pub(crate) use frame::{CARRIED, Carried, Payload, carried_frame, field};
 pub(crate) use lifecycle::{Identity, LIFECYCLE, decode as decode_lifecycle, encode as encode_lifecycle, fact};

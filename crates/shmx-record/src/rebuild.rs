@@ -1,6 +1,5 @@
 //! A region that is made again elsewhere: out of a recording, or on another host.
 
-use crate::format::is_called;
 use shmx::abi::frame::Streams;
 use shmx::error::{AppendError, BeginError, PublishError, StaticError};
 use shmx::{Directory, SharedServer};
@@ -157,5 +156,5 @@ impl Rebuilt {
 
 /// The numbers of the streams that are called so.
 pub(crate) fn chosen(directory: &Directory, streams: &[String]) -> Vec<u32> {
-    directory.streams.iter().filter(|s| streams.iter().any(|by| is_called(s, by))).map(|s| s.id).collect()
+    directory.streams.iter().filter(|s| streams.iter().any(|by| s.is_called(by))).map(|s| s.id).collect()
 }

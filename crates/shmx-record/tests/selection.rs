@@ -76,6 +76,7 @@ fn some_of_the_streams_are_recorded() {
     f.append_stream(3, &[7_u8]).unwrap();
     f.publish_frame(9.0).unwrap();
     until("all is taken", || taken(&recorder, &name) == 10);
+    until("it is not missed any more", || recorder.status().regions[0].trouble.is_none());
     let written = recorder.finish().unwrap();
     assert_eq!((written.frames, written.left_out), (7, 3));
     let recorded = frames(&path);

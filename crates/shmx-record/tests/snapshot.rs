@@ -18,9 +18,9 @@ fn snapshot(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
     written(recorder)
 }
 
-fn written(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
+fn told(recorder: &Recorder) -> (Option<PathBuf>, u64) {
     let mut found = None;
-    until("it is written", || {
+    until("it is told", || {
         while let Some(event) = recorder.next_event() {
             if let RecorderEvent::Snapshot { path, frames, .. } = event {
                 found = Some((path, frames));
@@ -28,7 +28,11 @@ fn written(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
         }
         found.is_some()
     });
-    let (path, count) = found.unwrap();
+    found.unwrap()
+}
+
+fn written(recorder: &Recorder) -> (PathBuf, Vec<u64>) {
+    let (path, count) = told(recorder);
     let path = path.unwrap();
     let ids: Vec<u64> = frames(&path).iter().map(|f| f.head.frame_id).collect();
     assert_eq!(ids.len() as u64, count);
@@ -93,6 +97,71 @@ fn a_reader_asks_by_a_control_message() {
     // They are recorded only if that is asked for.
     let written = recorder.finish().unwrap();
     assert_eq!((written.snapshots, written.control), (2, 0));
+}
+
+/// Of the messages that are there when the recorder is stopped, too.
+#[test]
+fn a_reader_may_ask_last() {
+    let folder = Folder::new("last");
+    let name = unique("last");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    (options.snapshot, options.snapshot_on) = (Some(Duration::from_secs(3600)), Some(0x3001));
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    publish(&mut server, 1);
+    until("it is taken", || taken(&recorder) == 1);
+    // Not looked at again for some milliseconds.
+    Client::open(&name).unwrap().control_send(0x3001, b"now").unwrap();
+    assert_eq!(recorder.finish().unwrap().snapshots, 1);
+    assert_eq!(frames(&folder.file("a-0001.mcap")).len(), 1);
+}
+
+#[test]
+fn frames_without_the_streams_that_are_recorded_make_no_snapshot() {
+    let folder = Folder::new("none");
+    let name = unique("none");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    options.snapshot = Some(Duration::from_secs(3600));
+    options.writer.streams = vec!["later".into()];
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    (1..=3).for_each(|n| publish(&mut server, n));
+    until("all is taken", || taken(&recorder) == 3);
+    recorder.snapshot();
+    assert_eq!(told(&recorder), (None, 0));
+    assert_eq!(std::fs::read_dir(folder.dir()).unwrap().count(), 0, "there is no file");
+    server.add_stream(StreamSpec::of::<u8>(9, "later")).unwrap();
+    let mut f = server.begin_frame().unwrap();
+    f.append_stream(9, &[7_u8]).unwrap();
+    f.publish_frame(4.0).unwrap();
+    until("the last one is taken", || taken(&recorder) == 4);
+    assert_eq!(snapshot(&recorder), (folder.file("a-0001.mcap"), vec![4]));
+    let written = recorder.finish().unwrap();
+    // Once by each of the two.
+    assert_eq!((written.frames, written.files, written.snapshots, written.left_out), (1, 1, 1, 6));
+}
+
+/// Readers may send without end.
+#[test]
+fn messages_that_are_kept_are_bounded_too() {
+    let folder = Folder::new("flood");
+    let name = unique("flood");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    (options.snapshot, options.control, options.backlog_bytes) = (Some(Duration::from_secs(3600)), true, 20_000);
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    until("it is there", || recorder.status().regions[0].open);
+    let client = Client::open(&name).unwrap();
+    for n in 1..=50 {
+        client.control_send(0x3000, &[0; 1000]).unwrap();
+        until("it is seen", || recorder.status().regions[0].control == n);
+        assert_eq!(server.poll_control(10).messages.len(), 1);
+    }
+    publish(&mut server, 1);
+    until("it is taken", || taken(&recorder) == 1);
+    assert_eq!(snapshot(&recorder).1, [1]);
+    let control = recorder.finish().unwrap().control;
+    assert!((1..20).contains(&control), "{control}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Chosen {
         let region = recording::one(recording, &a.regions)?;
         let mut segments = recording.segments();
         segments.retain(|s| s.segment.region == names[region]);
-        let named = |s: &&StreamInfo| s.name_lossy() == stream || stream.parse() == Ok(s.id);
+        let named = |s: &&StreamInfo| s.is_called(stream);
         if !segments.iter().flat_map(|s| &s.directory.streams).any(|s| named(&s)) {
             let has: Vec<_> = segments.iter().flat_map(|s| &s.directory.streams).map(|s| s.name_lossy()).collect();
             let has = safe(&has.join(", ")).into_owned();

@@ -5,11 +5,6 @@ use shmx::abi::directory::Directory as Entries;
 use shmx::abi::hash;
 
 /// The directory as a value, for readers of a recording.
-/// Whether this is the stream's name, or its number.
-pub(crate) fn is_called(stream: &shmx::StreamInfo, by: &str) -> bool {
-    stream.name_lossy() == by || by.parse() == Ok(stream.id)
-}
-
 pub(crate) fn parse_directory(session_id: u64, bytes: &[u8]) -> Directory {
     let mut directory = Directory::default();
     directory.session_id = session_id;

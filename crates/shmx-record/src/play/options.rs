@@ -1,7 +1,6 @@
 //! How recordings are replayed, and what a player tells.
 
 use crate::error::PlayError;
-use crate::format::is_called;
 use crate::read::Recording;
 use crate::recorder::Selection;
 use shmx::Checksum;
@@ -101,7 +100,7 @@ impl PlayOptions {
         let segments = recording.segments();
         let chosen = || segments.iter().filter(|s| self.is_chosen(&s.segment.region));
         let all = || chosen().flat_map(|s| &s.directory.streams);
-        let listed = |wanted: &String| all().any(|s| is_called(s, wanted));
+        let listed = |wanted: &String| all().any(|s| s.is_called(wanted));
         let Some(wanted) = self.streams.iter().find(|s| !listed(s)) else { return Ok(()) };
         let mut has: Vec<_> = all().map(|s| s.name_lossy()).collect();
         has.sort_unstable();

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How often old frames are dropped where nothing comes.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// There is nothing to write.
+const NOTHING: RecorderEvent = RecorderEvent::Snapshot { path: None, frames: 0, reaches: Duration::ZERO };
+
 /// A region as it stood before what is kept.
 #[derive(Clone)]
 struct Standing {
@@ -46,6 +49,15 @@ pub(super) struct Keeper {
     files: Vec<PathBuf>,
 }
 
+/// Bytes of what there may be any number of.
+fn weight(work: &Work) -> u64 {
+    match work {
+        Work::Frame { frame, .. } => frame.payload().len() as u64,
+        Work::Control { seen, .. } => seen.iter().map(|s| (size_of_val(s) + s.message.data.len()) as u64).sum(),
+        _ => 0,
+    }
+}
+
 impl Keeper {
     pub(super) fn new(
         path: &Path,
@@ -57,8 +69,14 @@ impl Keeper {
         options.check()?;
         let mut keeper = Self {
             path: path.to_owned(),
-            // A snapshot is one file.
-            options: WriterOptions { rotate_bytes: None, rotate_after: None, keep_bytes: None, ..options },
+            // A snapshot is one file, or none.
+            options: WriterOptions {
+                rotate_bytes: None,
+                rotate_after: None,
+                keep_bytes: None,
+                discard_empty: true,
+                ..options
+            },
             span,
             most,
             regions: Vec::new(),
@@ -115,9 +133,7 @@ impl Keeper {
                 (r.segment, r.counts) = (r.segment + 1, Counts::default());
             }
             Work::Frame { region, frame, .. } => {
-                let len = frame.payload().len() as u64;
-                self.bytes += len;
-                shared.written(len);
+                shared.written(frame.payload().len() as u64);
                 let _ = back.send(*region);
                 let counts = &mut self.regions[*region].counts;
                 counts.frames += 1;
@@ -132,6 +148,7 @@ impl Keeper {
             }
             Work::Directory { .. } | Work::Control { .. } | Work::Snapshot => {}
         }
+        self.bytes += weight(&work);
         self.kept.push_back((clock::ticks(), work));
     }
 
@@ -142,7 +159,9 @@ impl Keeper {
         while let Some((at, _)) = self.kept.front()
             && (now.saturating_sub(*at) >= span || self.bytes > self.most)
         {
-            match self.kept.pop_front().map(|(_, work)| work) {
+            let work = self.kept.pop_front().map(|(_, work)| work);
+            self.bytes -= work.as_ref().map_or(0, weight);
+            match work {
                 Some(Work::Begin { region, segment, directory, mode }) => {
                     self.regions[region].standing = Some(Standing { segment, directory, mode });
                 }
@@ -151,9 +170,11 @@ impl Keeper {
                         standing.directory = bytes;
                     }
                 }
-                Some(Work::Frame { frame, .. }) => self.bytes -= frame.payload().len() as u64,
                 Some(Work::End { region, .. }) => self.regions[region].standing = None,
-                Some(Work::Add(_) | Work::Rename { .. } | Work::Control { .. } | Work::Snapshot) | None => {}
+                Some(
+                    Work::Add(_) | Work::Rename { .. } | Work::Frame { .. } | Work::Control { .. } | Work::Snapshot,
+                )
+                | None => {}
             }
         }
     }
@@ -176,7 +197,7 @@ impl Keeper {
     /// Writes what is kept.
     fn write(&mut self) -> Result<RecorderEvent, RecordError> {
         if !self.kept.iter().any(|(_, work)| matches!(work, Work::Frame { .. })) {
-            return Ok(RecorderEvent::Snapshot { path: None, frames: 0, reaches: Duration::ZERO });
+            return Ok(NOTHING);
         }
         let (mut writer, path) = self.create()?;
         let indices: Vec<RegionIndex> = self.regions.iter().map(|_| writer.add_region()).collect();
@@ -207,13 +228,21 @@ impl Keeper {
         }
         writer.set_ticks(clock::ticks());
         let (one, files) = writer.finish_files()?;
+        self.written.left_out += one.left_out;
+        if files.is_empty() {
+            // None of the frames has a stream that is recorded.
+            self.number -= 1;
+            return Ok(NOTHING);
+        }
         self.files.extend(files);
         self.written.frames += one.frames;
         self.written.messages += one.messages;
         self.written.unviewed += one.unviewed;
+        self.written.control += one.control;
         self.written.bytes += one.bytes;
         self.written.kept_bytes += one.bytes;
         self.written.files += one.files;
+        self.written.syncs += one.syncs;
         self.written.snapshots += 1;
         let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
         Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })

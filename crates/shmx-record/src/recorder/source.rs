@@ -28,6 +28,8 @@ pub(super) struct Source {
     /// The producer was seen to be gone; frames that it left may still be taken.
     pub(super) ended: Option<EndReason>,
     pub(super) last_trouble: String,
+    /// That some of the streams that are to be recorded are not there yet; empty if they are.
+    pub(super) unlisted: String,
     pub(super) control: Option<Following>,
     /// Found by a pattern, which tells when the region comes again.
     pub(super) found: bool,
@@ -76,6 +78,7 @@ impl Source {
             next_look: Instant::now(),
             ended: None,
             last_trouble: String::new(),
+            unlisted: String::new(),
             control: None,
             found: false,
             gone_since: None,

@@ -101,7 +101,7 @@ pub enum RecorderEvent {
     },
     /// What was kept is written.
     Snapshot {
-        /// The file; none where no frame was kept.
+        /// The file; none where there was no frame to write.
         path: Option<PathBuf>,
         /// Frames in it.
         frames: u64,
@@ -140,7 +140,7 @@ pub struct RegionStatus {
     pub control_lost: u64,
     /// Bytes of payloads taken.
     pub bytes: u64,
-    /// What is in the way of recording it, while it is not open.
+    /// What was in the way last of recording it, or some of its frames or streams.
     pub trouble: Option<String>,
     /// A pattern has found it and it is gone for some seconds: it is not looked for until it comes again.
     pub rests: bool,

@@ -5,9 +5,9 @@ use super::selection::Finder;
 use super::source::{self, Following, Source, most_held, share};
 use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
-use crate::format::{EndReason, Segment, is_called};
+use crate::format::{EndReason, Segment};
 use shmx::abi::extension::PublishTime;
-use shmx::error::{OpenError, ReadError};
+use shmx::error::{DirectoryReadError, OpenError, ReadError};
 use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
 use std::sync::atomic::Ordering;
@@ -63,7 +63,7 @@ fn with_causes(e: &dyn std::error::Error) -> String {
 
 /// That a region has not all the streams that are to be recorded; empty if it has.
 fn not_listed(wanted: &[String], directory: &Directory) -> String {
-    let missing = |by: &&String| !directory.streams.iter().any(|s| is_called(s, by));
+    let missing = |by: &&String| !directory.streams.iter().any(|s| s.is_called(by));
     let names: Vec<String> = wanted.iter().filter(missing).map(|by| format!("`{by}`")).collect();
     match names.len() {
         0 => String::new(),
@@ -161,6 +161,10 @@ pub(super) fn take(
     }
     for (i, source) in sources.iter_mut().enumerate() {
         t.end(i, source, EndReason::Stopped);
+    }
+    // A reader's last message may have asked.
+    if shared.snapshot.swap(false, Ordering::Acquire) {
+        let _ = work.send(Work::Snapshot);
     }
 }
 
@@ -270,17 +274,14 @@ impl Taker<'_> {
         if Instant::now() >= source.next_look {
             source.next_look = Instant::now() + LOOK_EVERY;
             let ended = EndReason::of(tap);
-            if let Ok(Some(dir)) = tap.directory_changed() {
-                let _ = self.work.send(Work::Directory { region: i, bytes: dir.bytes.clone() });
-            }
+            // One that cannot be read is told of with the next frame.
+            let _ = self.directory(i, source);
             source.ended = ended;
             if source.ended.is_some() {
                 return Next::More;
             }
         }
-        if !empty {
-            return Next::More;
-        }
+        let Some(tap) = source.tap.as_mut().filter(|_| empty) else { return Next::More };
         dry(tap, source.rings, source.next_look.saturating_duration_since(Instant::now()))
     }
 
@@ -321,12 +322,9 @@ impl Taker<'_> {
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {
-        let Some(tap) = source.tap.as_mut() else { return };
         // After the frame: additions that it needs came before it.
-        match tap.directory_changed() {
-            Ok(None) => {}
-            Ok(Some(dir)) => drop(self.work.send(Work::Directory { region, bytes: dir.bytes.clone() })),
-            Err(e) => self.trouble(source, format!("the directory cannot be read: {e}")),
+        if let Err(e) = self.directory(region, source) {
+            self.trouble(source, format!("the directory cannot be read: {e}"));
         }
         self.taken += 1;
         source.passed = 0;
@@ -343,6 +341,28 @@ impl Taker<'_> {
         self.shared.taken(len);
         // The queue has more places than there is memory for frames, so this waits for nothing but a dead writer.
         let _ = self.work.send(Work::Frame { region, frame, taken_ticks: clock::ticks() });
+    }
+
+    /// Hands on what was added to the directory.
+    fn directory(&self, region: usize, source: &mut Source) -> Result<(), DirectoryReadError> {
+        let Some(tap) = source.tap.as_mut() else { return Ok(()) };
+        if let Some(directory) = tap.directory_changed()? {
+            let _ = self.work.send(Work::Directory { region, bytes: directory.bytes.clone() });
+            self.look_for_streams(region, source, &directory);
+        }
+        Ok(())
+    }
+
+    /// Tells which of the streams that are to be recorded are not there yet.
+    fn look_for_streams(&self, region: usize, source: &mut Source, directory: &Directory) {
+        let unlisted = not_listed(&self.options.writer.streams, directory);
+        let before = std::mem::replace(&mut source.unlisted, unlisted.clone());
+        if !unlisted.is_empty() {
+            self.trouble(source, unlisted);
+        } else if !before.is_empty() && source.last_trouble == before {
+            source.last_trouble.clear();
+            self.status(region, |s| s.trouble = None);
+        }
     }
 
     /// The region is not there, or only what a dead server has left of it.
@@ -379,26 +399,23 @@ impl Taker<'_> {
             self.absent(i, source);
             return false;
         }
-        source.gone_since = None;
-        let mut unknown = String::new();
         let directory = match tap.directory_changed() {
-            Ok(Some(d)) => {
-                unknown = not_listed(&self.options.writer.streams, &d);
-                d.bytes.clone()
-            }
-            Ok(None) => Vec::new(),
+            Ok(directory) => directory.unwrap_or_default(),
             Err(e) => {
                 source.next_look = Instant::now() + TROUBLE_EVERY;
+                source.ages(Instant::now());
                 self.trouble(source, format!("the directory cannot be read: {e}"));
                 return false;
             }
         };
+        source.gone_since = None;
         source.segment += 1;
         (source.told_missed, source.rejected) = (0, 0);
         source.last_session = Some(tap.session_id());
         // Who was waiting for the region has missed what was overwritten before it could be opened.
         source.missed_at_open = if source.waited { tap.last_id() } else { 0 };
         source.last_trouble.clear();
+        source.unlisted.clear();
         let segment = Segment::of(&tap, source.segment);
         let (number, missed) = (source.segment, source.missed_at_open);
         self.status(i, |s| {
@@ -408,7 +425,7 @@ impl Taker<'_> {
         let region = source.name.clone();
         let _ = self.tell.try_send(RecorderEvent::Begin { region, segment: number, missed });
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
-        let _ = self.work.send(Work::Begin { region: i, segment, directory, mode });
+        let _ = self.work.send(Work::Begin { region: i, segment, directory: directory.bytes.clone(), mode });
         let follows = self.options.control || self.options.snapshot_on.is_some();
         source.control = tap.control().filter(|_| follows).map(|tap| {
             let now = Instant::now();
@@ -416,9 +433,7 @@ impl Taker<'_> {
         });
         source.rings = self.bells.add(&mut tap);
         source.tap = Some(tap);
-        if !unknown.is_empty() {
-            self.trouble(source, unknown);
-        }
+        self.look_for_streams(i, source, &directory);
         true
     }
 

@@ -222,6 +222,15 @@ fn a_recording_goes_on_in_another_file_before_its_channels_run_out() {
         writer.begin(region, segment, &[]).unwrap();
         writer.renew(region).unwrap();
     }
+    // One that begins with many has room for others, or each frame would begin another.
+    let file = writer.file.as_mut().unwrap();
+    for (begun, channels, crowded) in
+        [(0, 30_001, true), (20_000, 40_000, false), (20_000, 40_001, true), (60_000, 65_000, false)]
+    {
+        (file.begun_channels, file.channels) = (begun, channels);
+        assert_eq!(file.is_crowded(u64::MAX), crowded, "{channels} after {begun}");
+    }
+    file.channels = 0;
     assert_eq!(writer.finish().unwrap().files, 2);
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -40,7 +40,8 @@ pub struct RegionEvent {
 /// names every 20 ms. It only looks, and takes no reader slot.
 ///
 /// Two changes that follow each other at once may be told as the later one only. On Linux it is a descriptor for event
-/// loops, too: call [`RegionEvents::next`] with a timeout of zero until it brings nothing.
+/// loops, too: call [`RegionEvents::next`] with a timeout of zero until it brings nothing. What could not be looked at,
+/// for want of descriptors say, is looked at again by the next call from 0.1 s on.
 ///
 /// ```
 /// # #[cfg(not(target_os = "macos"))]
@@ -137,6 +138,7 @@ impl RegionEvents {
         let start = Instant::now();
         loop {
             if std::mem::take(&mut self.fresh) || self.again.is_some_and(|at| Instant::now() >= at) {
+                self.again = None;
                 self.look(|_| true)?;
             }
             if let Some(event) = self.found.pop_front() {
@@ -171,13 +173,13 @@ impl RegionEvents {
     /// descriptors say, the change was told and not seen: all is looked at again a little later.
     fn look(&mut self, touched: impl Fn(&str) -> bool) -> Result<(), OsError> {
         let Self { wanted, known, found, again, .. } = self;
-        // Until the names are listed.
-        *again = Some(Instant::now() + AGAIN);
+        // One that is due stays so: what could not be looked at then may be no part of this look.
+        let mut look_again = || {
+            again.get_or_insert_with(|| Instant::now() + AGAIN);
+        };
         let mut tell = |name: &str, change| found.push_back(RegionEvent { name: name.to_owned(), change });
         let mut there = Vec::new();
-        let all = shmx_os::list()?;
-        *again = None;
-        for object in all {
+        for object in shmx_os::list().inspect_err(|_| look_again())? {
             let name = object.name.as_str();
             there.push(name.to_owned());
             if !touched(name) || !(wanted.0)(name) {
@@ -187,7 +189,7 @@ impl RegionEvents {
             let (server, inspector) = match kind_of(&object) {
                 RegionKind::Region { server, inspector } => (server, inspector),
                 RegionKind::Unreadable(OpenError::Os(shmx_os::OpenError::Os { .. })) => {
-                    *again = Some(Instant::now() + AGAIN);
+                    look_again();
                     continue;
                 }
                 _ => continue,

@@ -45,6 +45,12 @@ impl StreamInfo {
         String::from_utf8_lossy(&self.name)
     }
 
+    /// Whether somebody who says this means the stream: it is its name, or its number.
+    #[must_use]
+    pub fn is_called(&self, name_or_id: &str) -> bool {
+        self.name_lossy() == name_or_id || name_or_id.parse() == Ok(self.id)
+    }
+
     /// What the stream means, as far as its application data says it, and what is wrong with that.
     #[must_use]
     pub fn meta(&self) -> (StreamMeta, Vec<MetaProblem>) {
