@@ -76,9 +76,12 @@ impl Prefix {
     /// Everything.
     pub(super) fn install(mut self, target: &Path, version: &str) -> Result<()> {
         ensure!(cfg!(target_os = "linux"), "installing is written for Linux; see docs/cpp.md for Windows");
-        let mut build = cargo(&["build", "--release", "-p", "shmx-capi", "-p", "shmx-cli"]);
-        // Incremental builds are larger.
-        ensure!(build.env("CARGO_INCREMENTAL", "0").status()?.success(), "the libraries cannot be built");
+        // Each by itself: together they share features, and the command would be built once more for those of the library.
+        for package in ["shmx-capi", "shmx-cli"] {
+            let mut build = cargo(&["build", "--release", "-p", package]);
+            // Incremental builds are larger.
+            ensure!(build.env("CARGO_INCREMENTAL", "0").status()?.success(), "{package} cannot be built");
+        }
         let release = target.join("release");
         self.libraries(&release, version)?;
         for file in ["shmx.h", "shmx.hpp"] {
