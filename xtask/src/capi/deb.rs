@@ -74,8 +74,9 @@ fn unpacked(package: &Path, dir: &Path) -> Result<()> {
         if file.ends_with(MANIFEST) || file.ends_with("LICENSE") {
             continue;
         }
-        // Manual pages are compressed.
-        let found = [file.to_owned(), format!("{file}.gz")].into_iter().map(|f| root.join(f));
+        // Debian's zsh looks in another folder, and manual pages are compressed.
+        let file = file.replace("zsh/site-functions", "zsh/vendor-completions");
+        let found = [file.clone(), format!("{file}.gz")].into_iter().map(|f| root.join(f));
         ensure!(found.into_iter().any(|f| f.symlink_metadata().is_ok()), "it has no {file}");
     }
     ensure!(root.join("usr/share/doc/shmx/copyright").exists(), "it has no licence");

@@ -1,7 +1,7 @@
 //! `cargo xtask install`: libraries, headers, CMake and pkg-config packages, the command with its manual pages and
 //! completions, under a prefix.
 
-use crate::interop::output;
+use crate::interop::{output, strip};
 use crate::step::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
@@ -117,8 +117,7 @@ impl Prefix {
 
     fn command(&mut self, shmx: &Path) -> Result<()> {
         let installed = self.copy(shmx, "bin/shmx")?;
-        // As above: lines of source are most of its bytes.
-        let _ = output(Command::new("strip").arg("--strip-debug").arg(installed));
+        let _ = strip(&installed);
         let pages = self.root.join("share/man/man1");
         output(Command::new(shmx).args(["man", "--dir"]).arg(&pages))?;
         for entry in fs::read_dir(&pages)? {
