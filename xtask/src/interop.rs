@@ -118,6 +118,11 @@ pub(crate) fn debian(files: &[&str], packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Takes out of a program what only a debugger needs.
+pub(crate) fn strip(program: &Path) -> Result<()> {
+    output(Command::new("strip").arg(program)).map(|_| ())
+}
+
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let out = command.output().with_context(|| format!("start {command:?}"))?;
     if !out.status.success() {

@@ -51,10 +51,9 @@ pub(crate) fn deny(tally: &mut Tally, in_ci: bool) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask semver`: against the newest tag of a release.
+/// `cargo xtask semver`: against the release before.
 pub(crate) fn semver(tally: &mut Tally, in_ci: bool) -> Result<()> {
-    let tags = output(Command::new("git").args(["tag", "--list", "v*", "--sort=-version:refname"]))?;
-    let Some(last) = tags.lines().next() else {
+    let Some(last) = release_before(Path::new("."))? else {
         // Nothing to compare with is no failure, and nothing that passed.
         return step::skip(tally, "interfaces", "there is no release yet to compare with", false);
     };
@@ -63,8 +62,15 @@ pub(crate) fn semver(tally: &mut Tally, in_ci: bool) -> Result<()> {
         Err(e) => return step::skip(tally, "interfaces", &format!("{e:#}"), in_ci),
     };
     let mut c = Command::new(tool);
-    c.args(["semver-checks", "check-release", "--workspace", "--baseline-rev", last]);
+    c.args(["semver-checks", "check-release", "--workspace", "--baseline-rev", &last]);
     step::command(tally, &format!("interfaces since {last}"), &mut c)
+}
+
+/// The newest tag of a release that is not this one: a release is made at its own tag, and equals itself.
+fn release_before(folder: &Path) -> Result<Option<String>> {
+    let newest_first = ["tag", "--list", "v*", "--no-contains", "HEAD", "--sort=-version:refname"];
+    let tags = output(Command::new("git").current_dir(folder).args(newest_first))?;
+    Ok(tags.lines().next().map(str::to_owned))
 }
 
 /// `cargo xtask minimal-versions`: in a copy, because it writes another lock file.
@@ -105,4 +111,43 @@ pub(crate) fn tool(name: &str, version: &str) -> Result<PathBuf> {
     let tool = interop::cargo_tool(&target_dir()?, name, version)?;
     ensure!(tool.exists(), "{} is not there", tool.display());
     Ok(tool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::release_before;
+    use crate::interop::output;
+    use std::process::Command;
+
+    #[test]
+    fn a_release_is_compared_with_the_one_before_and_not_with_itself() {
+        let folder = std::env::temp_dir().join(format!("shmx-xtask-tags-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let git = |args: &[&str]| {
+            let who = [
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@example.com",
+                "-c",
+                "commit.gpgsign=false",
+                "-c",
+                "tag.gpgsign=false",
+            ];
+            output(Command::new("git").current_dir(&folder).args(who).args(args)).unwrap();
+        };
+        let commit = |tag: &str| {
+            git(&["commit", "--quiet", "--allow-empty", "--message", tag]);
+            git(&["tag", tag]);
+        };
+        let before = || release_before(&folder).unwrap();
+        git(&["init", "--quiet"]);
+        commit("v0.9.0");
+        assert_eq!(before(), None);
+        commit("v0.10.0");
+        assert_eq!(before().as_deref(), Some("v0.9.0"));
+        git(&["commit", "--quiet", "--allow-empty", "--message", "on"]);
+        assert_eq!(before().as_deref(), Some("v0.10.0"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -21,12 +21,22 @@ pub(super) fn test(tally: &mut Tally, target: &Path, in_ci: bool) -> Result<()> 
         // It comes from the registry.
         Err(e) => return step::skip(tally, "Debian package", &format!("{e:#}"), in_ci),
     };
-    let package = target.join(format!("debian/shmx_{}.deb", version()?));
+    let package = target.join(format!("debian/shmx_{}_{}.deb", version()?, architecture()));
     step::check(tally, "Debian package", || make(&tool, target, &package))?;
     if let Err(e) = output(Command::new("dpkg-deb").arg("--version")) {
         return step::skip(tally, "what is in the Debian package", &format!("no dpkg-deb: {e:#}"), in_ci);
     }
     step::check(tally, "what is in the Debian package", || unpacked(&package, &target.join("capi/deb")))
+}
+
+/// In Debian's words. It is part of the name, because a release has packages of several.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "i386",
+        other => other,
+    }
 }
 
 fn make(tool: &Path, target: &Path, package: &Path) -> Result<()> {
@@ -53,6 +63,7 @@ fn unpacked(package: &Path, dir: &Path) -> Result<()> {
     let field = |name: &str| output(Command::new("dpkg-deb").arg("--field").arg(package).arg(name));
     ensure!(field("Package")?.trim() == "shmx", "it has another name");
     ensure!(field("Version")?.starts_with(&version()?), "it has another version: {}", field("Version")?);
+    ensure!(field("Architecture")?.trim() == architecture(), "it is for {}", field("Architecture")?);
     ensure!(field("Depends")?.contains("libc6 (>= "), "it needs {}", field("Depends")?);
     let triggers = output(Command::new("dpkg-deb").arg("--info").arg(package).arg("triggers"))?;
     ensure!(triggers.contains("ldconfig"), "the loader would not be told: {triggers}");
@@ -63,8 +74,9 @@ fn unpacked(package: &Path, dir: &Path) -> Result<()> {
         if file.ends_with(MANIFEST) || file.ends_with("LICENSE") {
             continue;
         }
-        // Manual pages are compressed.
-        let found = [file.to_owned(), format!("{file}.gz")].into_iter().map(|f| root.join(f));
+        // Debian's zsh looks in another folder, and manual pages are compressed.
+        let file = file.replace("zsh/site-functions", "zsh/vendor-completions");
+        let found = [file.clone(), format!("{file}.gz")].into_iter().map(|f| root.join(f));
         ensure!(found.into_iter().any(|f| f.symlink_metadata().is_ok()), "it has no {file}");
     }
     ensure!(root.join("usr/share/doc/shmx/copyright").exists(), "it has no licence");

@@ -1,7 +1,7 @@
 //! `cargo xtask install`: libraries, headers, CMake and pkg-config packages, the command with its manual pages and
 //! completions, under a prefix.
 
-use crate::interop::output;
+use crate::interop::{output, strip};
 use crate::step::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
@@ -76,9 +76,12 @@ impl Prefix {
     /// Everything.
     pub(super) fn install(mut self, target: &Path, version: &str) -> Result<()> {
         ensure!(cfg!(target_os = "linux"), "installing is written for Linux; see docs/cpp.md for Windows");
-        let mut build = cargo(&["build", "--release", "-p", "shmx-capi", "-p", "shmx-cli"]);
-        // Incremental builds are larger.
-        ensure!(build.env("CARGO_INCREMENTAL", "0").status()?.success(), "the libraries cannot be built");
+        // Each by itself: together they share features, and the command would be built once more for those of the library.
+        for package in ["shmx-capi", "shmx-cli"] {
+            let mut build = cargo(&["build", "--release", "-p", package]);
+            // Incremental builds are larger.
+            ensure!(build.env("CARGO_INCREMENTAL", "0").status()?.success(), "{package} cannot be built");
+        }
         let release = target.join("release");
         self.libraries(&release, version)?;
         for file in ["shmx.h", "shmx.hpp"] {
@@ -114,8 +117,7 @@ impl Prefix {
 
     fn command(&mut self, shmx: &Path) -> Result<()> {
         let installed = self.copy(shmx, "bin/shmx")?;
-        // As above: lines of source are most of its bytes.
-        let _ = output(Command::new("strip").arg("--strip-debug").arg(installed));
+        let _ = strip(&installed);
         let pages = self.root.join("share/man/man1");
         output(Command::new(shmx).args(["man", "--dir"]).arg(&pages))?;
         for entry in fs::read_dir(&pages)? {

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: the command with completions and manual pages, and on Linux the C package, as archives.
 
 use super::{host, versions};
-use crate::interop::output;
+use crate::interop::{output, strip};
 use crate::step::{self, Tally, cargo};
 use crate::tests::target_dir;
 use anyhow::{Context, Result, ensure};
@@ -30,7 +30,7 @@ pub(crate) fn make(tally: &mut Tally) -> Result<()> {
         let command = stage.join(&program);
         fs::copy(release.join(&program), &command)?;
         if cfg!(unix) {
-            output(Command::new("strip").arg(&command))?;
+            strip(&command)?;
         }
         let bytes = fs::metadata(&command)?.len();
         ensure!(bytes < MOST_BYTES, "the command has {bytes} bytes, more than {MOST_BYTES}");
