@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 const FRAMES: u64 = 1000;
 const POSITIONS: &str = "[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]";
 
-pub(crate) fn run(tally: &mut Tally) -> Result<()> {
-    let mut build = cargo(&["build", "-p", "shmx", "--example", "producer", "--example", "reader"]);
+/// With the features that the tests were built with, so that nothing is compiled again.
+pub(crate) fn run(tally: &mut Tally, features: &str) -> Result<()> {
+    let mut build =
+        cargo(&["build", "--workspace", "--features", features, "--example", "producer", "--example", "reader"]);
     step::command(tally, "build the programs of the README", &mut build)?;
     let folder = target_dir()?.join("debug/examples");
     step::check(tally, "programs of the README", || {

@@ -6,7 +6,7 @@ use crate::step::{self, Tally, cargo};
 use anyhow::Result;
 
 pub(crate) fn write(tally: &mut Tally) -> Result<()> {
-    let mut test = cargo(&["test", "-p", "shmx-cli", "--bin", "shmx", "screens_of_the_documents"]);
+    let mut test = cargo(&["test", "-p", "shmx-cli", "--lib", "screens_of_the_documents"]);
     step::command(tally, "screens", test.env("SHMX_SCREENS", "write"))?;
     let mut written: Vec<_> = std::fs::read_dir("docs/img")?.flatten().collect();
     written.sort_by_key(std::fs::DirEntry::file_name);

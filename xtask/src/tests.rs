@@ -24,7 +24,7 @@ pub(crate) fn before_commit(tally: &mut Tally) -> Result<()> {
     let mut tests = cargo(&["test", "--workspace", "--features", FEATURES]);
     step::counted(tally, "tests", &mut tests, |l| l.starts_with("test result:"))?;
     crate::capi::core(tally)?;
-    readme::run(tally)?;
+    readme::run(tally, FEATURES)?;
     nothing_left(tally, &before)
 }
 
