@@ -46,13 +46,13 @@ const IMAGES: (&str, &str) = ("python/tests/test_docs.py", "examples/images.py")
 const TOPICS: &[Topic] = &[
     Topic {
         title: "01 newest",
-        what: "the newest frame each time; what was passed over is counted",
+        what: "the newest frame each time; missed ones are counted",
         programs: [&["producer", "reader"], &[], &[], &["images"]],
         tests: &[README, IMAGES],
     },
     Topic {
         title: "02 every frame",
-        what: "each frame in order; what was overwritten is counted",
+        what: "each frame in order; missed ones are counted",
         programs: [&["logger"], &["server", "client"], &["server", "client"], &["images"]],
         tests: &[("crates/shmx/tests/three_programs.rs", "examples/logger.rs"), CMAKE, IMAGES],
     },
@@ -182,8 +182,8 @@ impl Topic {
 fn table() -> Result<String> {
     let mut text = String::from(
         "# Examples\n\n<!-- Made by `cargo xtask examples`; `cargo xtask house` compares. -->\n\n\
-         The programs lie in their packages, where cargo, CMake and pip find them. Each is run by a test, the last column\n\
-         says by which.\n\n\
+         The programs lie in their packages, where cargo, CMake and pip find them. Each is run by a test; the last column\n\
+         says which.\n\n\
          ```sh\n\
          cargo run -p shmx --example producer        # and `reader` in another terminal; others take their names from the line\n\
          cmake -S crates/shmx-capi/examples -B build # after `cargo xtask install --prefix DIR`\n\
@@ -207,14 +207,17 @@ fn table() -> Result<String> {
             let source = fs::read_to_string(file).with_context(|| format!("read {file}"))?;
             ensure!(source.contains(what), "{file} does not have `{what}`");
             let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
-            tests.push(format!("[{name}](../{file})"));
+            let link = format!("[{name}](../{file})");
+            if !tests.contains(&link) {
+                tests.push(link);
+            }
         }
         ensure!(!tests.is_empty(), "{} is run by no test", topic.title);
         writeln!(text, " {} |", tests.join(", "))?;
     }
     text.push_str(
         "\nWhole programs: a simulation with its renderer, and an optimiser to watch, in\n\
-         [`crates/shmx-patterns`](../crates/shmx-patterns), told in [docs/patterns.md](../docs/patterns.md).\n",
+         [`crates/shmx-patterns`](../crates/shmx-patterns): [docs/patterns.md](../docs/patterns.md).\n",
     );
     Ok(text)
 }

@@ -13,6 +13,7 @@ mod instructions;
 mod interop;
 mod kill_steps;
 mod layers;
+mod lint_workflows;
 mod litmus;
 mod live;
 mod model;
@@ -24,6 +25,7 @@ mod readme;
 mod record;
 mod release;
 mod screens;
+mod sid;
 mod step;
 mod supply;
 mod tests;
@@ -248,6 +250,8 @@ enum Task {
     TestBridge(Quick),
     /// Figures: what `shmx bridge` adds to the age of frames, and what it takes of the processors
     BenchBridge,
+    /// The workflows by actionlint and zizmor
+    LintWorkflows,
     /// No crate depends on one above it
     Layers,
     /// No circle of imports among the files of a crate, no file over 500 lines without a reason
@@ -330,6 +334,7 @@ fn run(task: Task, tally: &mut Tally) -> Result<()> {
         Task::LiveBench => live::bench(tally),
         Task::TestBridge(Quick { quick }) => bridge::test(tally, quick, in_ci),
         Task::BenchBridge => bridge::bench(tally),
+        Task::LintWorkflows => lint_workflows::run(tally, in_ci),
         Task::Layers => step::check(tally, "layers", layers::check),
         Task::House => step::check(tally, "house rules", house::check),
     }

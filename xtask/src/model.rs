@@ -3,6 +3,7 @@
 //! Each model must hold as it stands, liveness included, and fail with any one of its seeded faults. The trail of a
 //! fault can be replayed.
 
+use crate::interop;
 use crate::step::{self, Tally};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -55,8 +56,10 @@ const MODELS: &[Model] = &[
 
 /// `cargo xtask model [--quick] [--only MODEL]`. Quick: the first fault of each.
 pub(crate) fn run(tally: &mut Tally, target: &Path, quick: bool, only: Option<&str>) -> Result<()> {
-    if Command::new("spin").arg("-V").output().is_err() {
-        return step::skip(tally, "models", "spin is not installed (Debian: spin)", false);
+    if Command::new("spin").arg("-V").output().is_err()
+        && let Err(e) = interop::debian(&["/usr/bin/spin"], &["spin"])
+    {
+        return step::skip(tally, "models", &format!("no spin: {e:#}"), false);
     }
     for model in MODELS.iter().filter(|m| only.is_none_or(|only| m.name == only)) {
         step::check(tally, &format!("model {} holds", model.name), || {
@@ -116,7 +119,7 @@ fn spin(folder: &Path, model: &Model, fault: Option<&str>) -> Command {
 /// Goes through all states, twice: whatever ends ends well, no assertion fails, nobody waits for ever; and no run goes
 /// in a circle. Together: what must come comes, whoever is how slow.
 fn check(folder: &Path, model: &Model, fault: Option<&str>) -> Result<Verdict> {
-    let made = spin(folder, model, fault).args(["-a", "model.pml"]).output()?;
+    let made = spin(folder, model, fault).args(["-a", "model.pml"]).output().context("start spin")?;
     ensure!(made.status.success(), "spin: {}", String::from_utf8_lossy(&made.stdout));
     let ends = search(folder, &["-DSAFETY"], &[])?;
     if ends.errors > 0 {

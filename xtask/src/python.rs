@@ -24,6 +24,7 @@ const TEST: &[&str] = &[
     NUMPY,
     "ml_dtypes==0.6.0",
 ];
+/// Without a wheel for interpreters without the lock; its tests are skipped there.
 const OPENCV: &[&str] = &["opencv-python-headless==5.0.0.93"];
 const LINT: &[&str] = &[
     "ruff==0.17.6",
@@ -76,7 +77,8 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
         step::skip(tally, "Python without the interpreter lock", "there is no such interpreter", false)?;
     }
     for interpreter in chosen {
-        let packages: Vec<&str> = TEST.iter().chain(if quick { &[] } else { OPENCV }).copied().collect();
+        let packages: Vec<&str> =
+            TEST.iter().chain(if quick || interpreter.free_threaded { &[] } else { OPENCV }).copied().collect();
         let python = environment::with_wheels(interpreter, &packages, &wheels)?;
         if !quick && interpreter.path == first.path {
             lint(tally, &python)?;
@@ -97,6 +99,12 @@ pub(crate) fn test(tally: &mut Tally, quick: bool, in_ci: bool) -> Result<()> {
         from_source(tally, first)?;
     }
     Ok(())
+}
+
+/// An interpreter with these packages and no others.
+pub(crate) fn tools(dir: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let interpreters = environment::find();
+    environment::plain(dir, interpreters.first().context(environment::NONE)?, packages)
 }
 
 /// An interpreter with our packages and these.

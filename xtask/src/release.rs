@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 pub(crate) use archives::make as dist;
-pub(crate) use versions::{check as check_versions, check_tag, command as version};
+pub(crate) use versions::{check as check_versions, check_tag, command as version, find};
 
 /// What every package holds, beside its sources.
 const IN_EVERY_PACKAGE: [&str; 3] = ["Cargo.toml", "LICENSE", "README.md"];

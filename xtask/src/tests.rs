@@ -2,8 +2,8 @@
 
 use crate::step::{self, Tally, cargo};
 use crate::{
-    chaos, cross, fuzz, house, instructions, interop, kill_steps, layers, litmus, model, orderings, python, readme,
-    release, tsan,
+    chaos, cross, fuzz, house, instructions, interop, kill_steps, layers, lint_workflows, litmus, model, orderings,
+    python, readme, release, tsan,
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -35,6 +35,7 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     no_std(tally)?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES]);
     step::command(tally, "documentation", doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    lint_workflows::run(tally, in_ci)?;
     let target = target_dir()?;
     loom(tally)?;
     step::tidy(&target.join("loom"));

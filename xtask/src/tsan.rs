@@ -5,9 +5,10 @@
 //! version is unpacked under the target directory; nothing is installed.
 
 use crate::orderings::copy_ring;
+use crate::sid::Sid;
 use crate::step::{self, Tally};
 use crate::tests::target_dir;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -137,13 +138,7 @@ fn library(folder: &Path) -> Result<Source> {
     )
 }
 
-fn output(command: &mut Command) -> Result<String> {
-    let out = command.output().with_context(|| format!("start {command:?}"))?;
-    ensure!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
-    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-}
-
-/// Debian's rust-src of the nightly's version, unpacked. Uses package lists of its own beside the system's.
+/// Debian's rust-src of the nightly's version, unpacked.
 fn debian(folder: &Path) -> Result<PathBuf> {
     let release = crate::nightly::rustc_says("release:")?;
     let version = release.split('-').next().and_then(|v| v.rsplit_once('.')).context("an odd version")?.0.to_owned();
@@ -156,38 +151,8 @@ fn debian(folder: &Path) -> Result<PathBuf> {
     if let Some(library) = found() {
         return Ok(library);
     }
-    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    ensure!(Path::new(keys).exists(), "this is no Debian system");
-    // The archive that the system itself uses, so that none need be named here.
-    let targets = output(Command::new("apt-get").args(["indextargets", "--format", "$(LABEL) $(REPO_URI)"]))?;
-    let archive = targets.lines().find_map(|l| l.strip_prefix("Debian ")).context("run `apt-get update` first")?;
-    let apt = folder.join("apt");
-    for needed in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(apt.join(needed))?;
-    }
-    fs::write(apt.join("sources.list"), format!("deb [signed-by={keys}] {archive} sid main\n"))?;
-    let with = |program: &str| {
-        let mut c = Command::new(program);
-        c.current_dir(&apt).args(["-q", "-o", "Dir::Etc::sourceparts=/dev/null"]);
-        for (option, place) in
-            [("Dir::Etc::sourcelist", "sources.list"), ("Dir::State::lists", "lists"), ("Dir::Cache", "cache")]
-        {
-            c.arg("-o").arg(format!("{option}={}", apt.join(place).display()));
-        }
-        c
-    };
-    output(with("apt-get").arg("update"))?;
-    let offered = output(with("apt-cache").args(["madison", "rust-src"]))?;
-    let wanted = offered.split('|').map(str::trim).find(|v| v.starts_with(&format!("{version}.")));
-    let wanted = wanted.with_context(|| format!("Debian has no rust-src of version {version}"))?;
-    output(with("apt-get").args(["download", &format!("rust-src={wanted}")]))?;
-    let packages = fs::read_dir(&apt)?.flatten().map(|e| e.path());
-    let package =
-        packages.into_iter().find(|p| p.to_string_lossy().contains("/rust-src_")).context("no package came")?;
-    output(Command::new("dpkg").arg("-x").arg(&package).arg(&unpacked))?;
-    fs::remove_file(&package)?;
-    match found() {
-        Some(library) => Ok(library),
-        None => bail!("the package holds no library"),
-    }
+    let sid = Sid::lists(folder)?;
+    let wanted = sid.version("rust-src", &format!("{version}."))?;
+    sid.unpack(&[&format!("rust-src={wanted}")], &unpacked)?;
+    found().context("the package holds no library")
 }

@@ -1,7 +1,7 @@
 //! The figures of a run: a page with all tables and plots, and the headlines in a document.
 
 use crate::contenders::Kind;
-use crate::duel::{PACE, PACE_ASLEEP, What};
+use crate::duel::What;
 use crate::plan::{CAMERA, SIZES};
 use crate::plot::{Plot, Series, Style};
 use crate::report::{CellReport, EntryReport, Report, Verdict};
@@ -34,6 +34,9 @@ pub(crate) fn render(json: &Path, document: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The table that most readers come for.
+const LATENCY: &str = "Half a round trip, written and read in full";
+
 struct Page<'a> {
     report: &'a Report,
     out: String,
@@ -61,10 +64,6 @@ const fn style(kind: Kind) -> Style {
         Kind::ShmxCopyHash | Kind::ShmxDefault | Kind::ShmxChecked => ("#d55e00", "6 4", 2.0),
     };
     Style { colour, dashes, width }
-}
-
-fn rate(gb_per_s: f64) -> String {
-    if gb_per_s < 0.995 { format!("{:.0} MB/s", gb_per_s * 1e3) } else { format!("{gb_per_s:.2} GB/s") }
 }
 
 /// A figure of an entry, if it has it.
@@ -117,15 +116,13 @@ impl Page<'_> {
         let quick = if m.quick { ", with few rounds" } else { "" };
         let text = format!(
             "Run [{name}]({beside}/{name}.md) ([raw]({beside}/{name}.json)):\n{}, {cores} cores, a bare line takes {}, \
-             commit {}{quick}.\nThe page has the targets and every other table.",
+             commit {}{quick}.\nThe page has targets and tables.",
             m.processor,
             time(line),
             m.commit
         );
         self.line(&text);
-        self.line("\nHalf a round trip, written and read in full:");
-        let cells = self.cells(What::PingPong, true, false).into_iter().cloned().collect::<Vec<_>>();
-        self.size_table(&cells, &|e| Some(e.middle_ns), time);
+        self.line(&format!("\n![{LATENCY}, by size]({beside}/{name}/latency.svg)"));
     }
 
     fn all(&mut self) -> Result<()> {
@@ -135,32 +132,17 @@ impl Page<'_> {
         self.line("\n## To reach\n");
         self.line("Ratios are medians over the rounds. `x` is times as fast, `<=` times as long.");
         self.targets();
-        self.sides();
         let plain = |e: &EntryReport| Some(e.middle_ns);
-        self.by_size(
-            "Half a round trip, written and read in full",
-            "latency",
-            (What::PingPong, true, false),
-            plain,
-            time,
-        )?;
-        self.by_size("Half a round trip, untouched", "hand-over", (What::PingPong, false, false), plain, time)?;
+        self.by_size(LATENCY, "latency", (What::PingPong, true, false), plain)?;
+        self.by_size("Half a round trip, untouched", "hand-over", (What::PingPong, false, false), plain)?;
         let rates = |e: &EntryReport| e.gb_per_s;
-        self.by_size("One way, written and read in full", "throughput", (What::OneWay, true, false), rates, rate)?;
-        let per_frame = (What::OneWay, false, false);
-        self.by_size("One way, untouched, time per frame", "frames", per_frame, plain, time)?;
-        self.by_size(
-            "Half a round trip, readers asleep, written and read in full",
-            "sleeping",
-            (What::PingPong, true, true),
-            plain,
-            time,
-        )?;
-        self.percentiles();
+        self.by_size("One way, written and read in full", "throughput", (What::OneWay, true, false), rates)?;
+        let asleep = "Half a round trip, readers asleep, written and read in full";
+        self.by_size(asleep, "sleeping", (What::PingPong, true, true), plain)?;
+        self.distribution();
         self.wake_ups();
         self.readers();
         self.readouts();
-        self.paced();
         self.camera();
         self.hashes();
         for skip in &self.report.skipped {
@@ -227,21 +209,13 @@ impl Page<'_> {
         }
     }
 
-    fn sides(&mut self) {
-        self.line("\nThe figures behind the ratios; of several ways of using the same thing, the fastest.\n");
-        for t in self.report.targets.iter().filter(|t| !t.detail.is_empty()) {
-            self.line(&format!("* {}, {}: {}", t.what, t.against, t.detail));
-        }
-    }
-
-    /// A table and a plot over the sizes.
+    /// A plot over the sizes, and a table where readers are awake and one frame is on its way.
     fn by_size(
         &mut self,
         title: &str,
         file: &str,
         (what, touch, block): (What, bool, bool),
         value: impl Fn(&EntryReport) -> Option<f64>,
-        show: fn(f64) -> String,
     ) -> Result<()> {
         let cells: Vec<CellReport> = self.cells(what, touch, block).into_iter().cloned().collect();
         if cells.is_empty() {
@@ -272,43 +246,45 @@ impl Page<'_> {
         std::fs::write(self.folder.join(format!("{file}.svg")), plot.svg())?;
         let name = self.name;
         self.line(&format!("\n## {title}\n\n![{title}]({name}/{file}.svg)"));
-        self.size_table(&cells, &value, show);
+        if what == What::PingPong && !block {
+            self.size_table(&cells, &value);
+        }
         Ok(())
     }
 
-    fn size_table(&mut self, cells: &[CellReport], value: &Value<'_>, show: fn(f64) -> String) {
+    fn size_table(&mut self, cells: &[CellReport], value: &Value<'_>) {
         let names: Vec<String> = cells.iter().map(|c| size(c.entries[0].bytes)).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));
         self.head(&columns);
         for (kind, values) in by_kind(cells.iter(), value) {
             let mut row = vec![kind.name().to_owned()];
-            row.extend(values.into_iter().map(|v| v.map_or(String::new(), show)));
+            row.extend(values.into_iter().map(|v| v.map_or(String::new(), time)));
             self.row(&row);
         }
     }
 
-    fn percentiles(&mut self) {
-        let cells: Vec<CellReport> = self.cells(What::PingPong, true, false).into_iter().cloned().collect();
-        for cell in cells.iter().filter(|c| matches!(c.entries[0].bytes, 64 | 0x10_0000)) {
-            let bytes = size(cell.entries[0].bytes);
-            self.line(&format!("\n## Half a round trip of {bytes}, written and read in full: distribution"));
-            self.head(&["", "middle", "p50", "p99", "p99.9", "max", "rounds interrupted"]);
-            for e in &cell.entries {
-                let name = e.contender.name().to_owned();
-                let times = [e.middle_ns, e.p50_ns, e.p99_ns, e.p99_9_ns, e.max_ns].map(time);
-                let rounds = format!("{} of {}", e.interrupted_rounds, e.rounds.len());
-                self.row(&[&[name], &times[..], &[rounds]].concat());
-            }
+    fn distribution(&mut self) {
+        let smallest = |c: &&&CellReport| c.entries[0].bytes == SIZES[0];
+        let cells = self.cells(What::PingPong, true, false);
+        let Some(cell) = cells.iter().find(smallest).copied().cloned() else { return };
+        let bytes = size(SIZES[0]);
+        self.line(&format!("\n## Half a round trip of {bytes}, written and read in full: distribution"));
+        self.head(&["", "p50", "p99", "p99.9", "max", "rounds interrupted"]);
+        for e in &cell.entries {
+            let name = e.contender.name().to_owned();
+            let times = [e.p50_ns, e.p99_ns, e.p99_9_ns, e.max_ns].map(time);
+            let rounds = format!("{} of {}", e.interrupted_rounds, e.rounds.len());
+            self.row(&[&[name], &times[..], &[rounds]].concat());
         }
     }
 
     fn wake_ups(&mut self) {
         let Some(cell) = self.cells(What::WakeUp, true, true).first().copied().cloned() else { return };
         self.line("\n## Wake-up of a sleeping reader, 64 B");
-        self.head(&["", "middle", "p50", "p99", "sleeps per frame"]);
+        self.head(&["", "p50", "p99", "sleeps per frame"]);
         for e in &cell.entries {
-            let times = [e.middle_ns, e.p50_ns, e.p99_ns].map(time);
+            let times = [e.p50_ns, e.p99_ns].map(time);
             let name = if e.contender == Kind::Raw { "bare futex" } else { e.contender.name() }.to_owned();
             self.row(&[&[name], &times[..], &[format!("{:.2}", e.sleeps_per_frame)]].concat());
         }
@@ -324,33 +300,12 @@ impl Page<'_> {
     }
 
     fn readouts(&mut self) {
-        let title = "\n## 8 MiB that take 5 ms to fill, from the last byte written to the reader's result";
-        for block in [false, true] {
-            let Some(cell) = self.cells(What::Readout, true, block).first().copied().cloned() else { continue };
-            self.line(&format!("{title}, {}", if block { "readers asleep" } else { "readers awake" }));
-            self.head(&["", "middle", "p50", "p99", "max"]);
-            for e in &cell.entries {
-                let name = e.contender.name().to_owned();
-                self.row(&[&[name], &[e.middle_ns, e.p50_ns, e.p99_ns, e.max_ns].map(time)[..]].concat());
-            }
-        }
-    }
-
-    fn paced(&mut self) {
-        let cells: Vec<CellReport> =
-            self.report.cells.iter().filter(|c| c.what == What::Paced && !c.entries.is_empty()).cloned().collect();
-        for cell in cells {
-            let (rate, readers) = if cell.block { (PACE_ASLEEP, "asleep") } else { (PACE, "awake") };
-            let load = if cell.load { "under load" } else { "quiet" };
-            let rate = rate.as_micros();
-            self.line(&format!("\n## 64 B every {rate} µs, from the intended time to the reader, {readers}, {load}"));
-            self.head(&["", "frames", "p50", "p99", "p99.9", "p99.99", "max"]);
-            for e in &cell.entries {
-                let rare = e.p99_99_ns.unwrap_or(f64::NAN);
-                let times = [e.p50_ns, e.p99_ns, e.p99_9_ns, rare, e.max_ns].map(time);
-                let frames = e.rounds.iter().map(|r| r.frames).sum::<u64>().to_string();
-                self.row(&[&[e.contender.name().to_owned(), frames], &times[..]].concat());
-            }
+        let Some(cell) = self.cells(What::Readout, true, false).first().copied().cloned() else { return };
+        self.line("\n## 8 MiB that take 5 ms to fill, from the last byte written to the awake reader's result");
+        self.head(&["", "p50", "p99", "max"]);
+        for e in &cell.entries {
+            let name = e.contender.name().to_owned();
+            self.row(&[&[name], &[e.p50_ns, e.p99_ns, e.max_ns].map(time)[..]].concat());
         }
     }
 
@@ -383,7 +338,8 @@ impl Page<'_> {
         counts.sort_unstable();
         counts.dedup();
         self.line(&format!("\n## {title}"));
-        let names: Vec<String> = counts.iter().map(|n| format!("{n} readers")).collect();
+        let names: Vec<String> =
+            counts.iter().map(|&n| if n == 1 { "1 reader".to_owned() } else { format!("{n} readers") }).collect();
         let mut columns = vec![""];
         columns.extend(names.iter().map(String::as_str));
         self.head(&columns);

@@ -1,10 +1,12 @@
-//! The workflows: what they use is pinned, and no job can pass on nothing.
+//! The workflows: what they use is pinned, and no job can pass on nothing. Dependabot: it knows every lock file.
 
+use crate::release;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FOLDER: &str = ".github/workflows";
+const UPDATES: &str = ".github/dependabot.yml";
 /// Tasks that a job may run without a floor, because they make one thing or fail.
 const WITHOUT_FLOOR: [&str; 7] = ["dist", "deb", "wheel", "version", "release-check", "package", "semver"];
 
@@ -15,8 +17,20 @@ pub(super) fn check() -> Result<()> {
         let path = entry?.path();
         broken.extend(faults(&path, &fs::read_to_string(&path)?));
     }
+    let updates = fs::read_to_string(UPDATES).with_context(|| format!("read {UPDATES}"))?;
+    broken.extend(not_updated(&updates, &release::find(Path::new("."), &["Cargo.lock", "package-lock.json"])?));
     ensure!(broken.is_empty(), "workflows:\n{}", broken.join("\n"));
     Ok(())
+}
+
+/// Lock files whose folder is not among those of dependabot.
+fn not_updated(updates: &str, locks: &[PathBuf]) -> Vec<String> {
+    let known = |lock: &&PathBuf| {
+        let folder = lock.parent().and_then(Path::to_str).unwrap_or_default().trim_start_matches('.');
+        updates.contains(&format!("\"{}\"", if folder.is_empty() { "/" } else { folder }))
+    };
+    let unknown = locks.iter().filter(|lock| !known(lock));
+    unknown.map(|lock| format!("{UPDATES}: it does not name the folder of {}", lock.display())).collect()
 }
 
 fn faults(path: &Path, text: &str) -> Vec<String> {
@@ -75,7 +89,7 @@ fn is_pinned(action: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::faults;
+    use super::{faults, not_updated};
     use std::path::Path;
 
     const HEAD: &str = "permissions:\nconcurrency:\n";
@@ -109,5 +123,14 @@ mod tests {
         assert_eq!(of(&format!("{jobs} [a, b]")), [""; 0]);
         assert_eq!(of(&format!("{jobs} [a]")), ["a.yml: `all` does not wait for b"]);
         assert_eq!(of(&format!("{jobs} []")).len(), 2);
+    }
+
+    #[test]
+    fn the_folder_of_every_lock_file_is_updated() {
+        let locks = ["./Cargo.lock", "./live/Cargo.lock", "./live/web/package-lock.json"].map(Into::into);
+        assert_eq!(not_updated(r#"directories: ["/", "/live", "/live/web"]"#, &locks), [""; 0]);
+        let found = not_updated(r#"directories: ["/", "/live/web"]"#, &locks);
+        assert!(found.len() == 1 && found[0].ends_with("./live/Cargo.lock"), "{found:?}");
+        assert_eq!(not_updated(r#"directory: "/live""#, &locks).len(), 2);
     }
 }

@@ -1,6 +1,6 @@
 //! Recordings written anew by the MCAP packages of others: what is replayed stays the same.
 
-use crate::interop::output;
+use crate::interop::{self, output};
 use crate::record::readback::{FRAMES, STREAMS};
 use crate::record::setting::Setting;
 use anyhow::{Context, Result, ensure};
@@ -15,16 +15,7 @@ const PACKAGES: &[&str] =
 /// The folder with the packages of npm, made on first use.
 pub(crate) fn packages(target: &Path) -> Result<PathBuf> {
     let folder = target.join("record-node");
-    let marker = folder.join("ready");
-    let made_of = PACKAGES.join(" ");
-    if !fs::read_to_string(&marker).is_ok_and(|have| have == made_of) {
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("package.json"), "{\"private\":true}")?;
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--save-exact"]).args(PACKAGES);
-        output(npm.current_dir(&folder))?;
-        fs::write(&marker, made_of)?;
-    }
+    interop::npm(&folder, PACKAGES)?;
     Ok(folder)
 }
 

@@ -129,7 +129,7 @@ fn lock_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Files of these names, build outputs and hidden folders aside.
-fn find(folder: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
+pub(crate) fn find(folder: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -228,7 +228,7 @@ impl Bed {
 
 impl Reader<'_> {
     fn run(mut self, name: &str) -> Result<()> {
-        if !["latest", "wait", "next", "copy", "hold", "control", "storm", "fd", "set", "follow"]
+        if !["latest", "wait", "next", "all", "copy", "hold", "control", "storm", "fd", "set", "follow"]
             .contains(&self.mode.as_str())
         {
             bail!("unknown part {:?}", self.mode);
@@ -268,13 +268,13 @@ impl Reader<'_> {
         let Some(mut bed) = self.bed(&mut client) else { return };
         while line.turn() {
             let session = client.session_id();
-            let patience = bed.sleep(&mut client);
+            let patience = if self.mode == "all" { Duration::ZERO } else { bed.sleep(&mut client) };
             // Frames that are kept, and borrowed ones.
             let taken = if self.mode == "follow" && !self.dice.one_in(4) {
                 self.follow(&mut client, last)
             } else if self.dice.one_in(3) {
                 let polled = matches!(self.mode.as_str(), "latest" | "storm");
-                let in_order = !polled && self.dice.one_in(2);
+                let in_order = !polled && (self.mode == "all" || self.dice.one_in(2));
                 let lent = match (polled, in_order) {
                     (true, _) => client.latest(),
                     (_, true) => client.next(patience),
@@ -290,7 +290,7 @@ impl Reader<'_> {
                 })
             } else {
                 let polled = matches!(self.mode.as_str(), "latest" | "storm");
-                let ordered = matches!(self.mode.as_str(), "next" | "control");
+                let ordered = matches!(self.mode.as_str(), "next" | "all" | "control");
                 let in_order = ordered || (!polled && self.dice.one_in(2));
                 let kept = match (polled, in_order) {
                     (true, _) => client.latest(),
@@ -312,6 +312,7 @@ impl Reader<'_> {
             let mut over = false;
             match taken {
                 Ok(Some(id)) => last = id,
+                Ok(None) if self.mode == "all" => std::thread::sleep(self.dice.micros(3000)),
                 Ok(None) => {}
                 Err(ReadError::Lapped { .. }) => line.add(Count::Lapped, 1),
                 Err(ReadError::ServerGone { .. }) => over = true,

@@ -14,16 +14,17 @@ pub(crate) struct Set {
     pub(crate) readers: &'static [&'static str],
 }
 
-/// For many frames: small ones, at once, to many readers, who are struck less often than they could be.
+/// For many frames: small ones, at once, to many readers, who are struck less often than they could be. Most take all
+/// there are and rest then, so that the time goes into frames and not into waking up.
 pub(crate) const SOAK: &[Set] = &[Set {
-    slots: 128,
+    slots: 4096,
     reader_slots: 16,
     max_len: 32,
     control: 1001,
     threads: 1,
     burst: 20_000,
     pace: 60_000,
-    readers: &["next", "next", "next", "wait", "hold", "copy", "control", "follow", "storm"],
+    readers: &["all", "all", "all", "all", "all", "wait", "hold", "copy", "control", "follow"],
 }];
 
 pub(crate) const SETS: &[Set] = &[
