@@ -6,10 +6,13 @@ use super::source::{self, Following, Source, most_held, share};
 use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
+use crate::writer::damage;
 use shmx::abi::extension::PublishTime;
+use shmx::abi::frame::FrameError;
 use shmx::error::{DirectoryReadError, OpenError, ReadError};
 use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
+use std::fmt::Display;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -127,8 +130,7 @@ pub(super) fn take(
         if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
             last_round = Some(Round::begin(&sources));
         }
-        // Acquire pairs with the Release of who asks: what was published before belongs to the snapshot.
-        if snapshot.is_none() && shared.snapshot.swap(false, Ordering::Acquire) {
+        if snapshot.is_none() && shared.wants_snapshot(false) {
             snapshot = Some(Round::begin(&sources));
         }
         while let Ok(region) = free.try_recv() {
@@ -140,7 +142,7 @@ pub(super) fn take(
         }
         // Behind the frames in the queue.
         if snapshot.take_if(|round| round.is_over(&sources)).is_some() {
-            let _ = work.send(Work::Snapshot);
+            t.snapshot();
         }
         if shared.broken.load(Ordering::Acquire) || t.done() {
             break;
@@ -156,19 +158,24 @@ pub(super) fn take(
             sources[region].held -= 1;
         }
     }
-    if snapshot.is_some() || shared.snapshot.swap(false, Ordering::Acquire) {
-        let _ = work.send(Work::Snapshot);
+    if shared.wants_snapshot(true) || snapshot.is_some() {
+        t.snapshot();
     }
     for (i, source) in sources.iter_mut().enumerate() {
         t.end(i, source, EndReason::Stopped);
     }
     // A reader's last message may have asked.
-    if shared.snapshot.swap(false, Ordering::Acquire) {
-        let _ = work.send(Work::Snapshot);
+    if shared.wants_snapshot(true) {
+        t.snapshot();
     }
 }
 
 impl Taker<'_> {
+    fn snapshot(&self) {
+        self.shared.begin_snapshot();
+        let _ = self.work.send(Work::Snapshot);
+    }
+
     fn done(&self) -> bool {
         self.options.max_frames.is_some_and(|n| self.taken >= n)
     }
@@ -245,7 +252,10 @@ impl Taker<'_> {
             let passes =
                 |frame: &Frame<'_>| every.is_some_and(|every| is_passed(every, frame, source.passed, source.recorded));
             match tap.try_next().map(|frame| frame.map(|f| if passes(&f) { None } else { Some(f.keep()) })) {
-                Ok(Some(Some(frame))) => self.taken(i, source, frame),
+                Ok(Some(Some(frame))) => match self.damage(&frame) {
+                    None => self.taken(i, source, frame),
+                    Some(e) => self.rejected(i, source, e),
+                },
                 Ok(Some(None)) => {
                     source.passed += 1;
                     self.status(i, |s| s.skipped += 1);
@@ -258,11 +268,7 @@ impl Taker<'_> {
                     self.end(i, source, EndReason::SessionChanged);
                     return Next::More;
                 }
-                Err(e) => {
-                    source.rejected += 1;
-                    self.status(i, |s| s.rejected += 1);
-                    self.trouble(source, format!("a frame was rejected: {e}"));
-                }
+                Err(e) => self.rejected(i, source, e),
             }
         }
         // What was published before the end is taken first: the end was seen before this turn began.
@@ -301,7 +307,7 @@ impl Taker<'_> {
     }
 
     fn seen(&self, region: usize, c: &mut Following, found: SeenControls) {
-        let found = self.heed(found);
+        let found = self.heed(found, c.asks_from);
         if c.seen.is_empty() && c.lost == 0 {
             c.since = Instant::now();
         }
@@ -313,12 +319,25 @@ impl Taker<'_> {
         c.seen.extend(found.messages);
     }
 
-    /// Takes a snapshot where a message asks for one, and gives the messages if they are to be recorded.
-    fn heed(&self, found: SeenControls) -> SeenControls {
-        if self.options.snapshot_on.is_some_and(|ty| found.messages.iter().any(|m| m.message.ty == ty)) {
-            self.shared.snapshot.store(true, Ordering::Release);
+    /// Takes a snapshot where a message asks for one that was seen after this time, and gives the messages if they are
+    /// to be recorded.
+    fn heed(&self, found: SeenControls, asks_from: u64) -> SeenControls {
+        let asks = |ty| found.messages.iter().any(|m| m.message.ty == ty && m.ticks > asks_from);
+        if self.options.snapshot_on.is_some_and(asks) {
+            self.shared.asked.store(true, Ordering::Release);
         }
         if self.options.control { found } else { SeenControls::default() }
+    }
+
+    /// Why some of a frame's streams cannot be recorded, where not all are.
+    fn damage(&self, frame: &OwnedFrame) -> Option<FrameError> {
+        if self.options.writer.streams.is_empty() { None } else { damage(frame.payload()) }
+    }
+
+    fn rejected(&self, region: usize, source: &mut Source, why: impl Display) {
+        source.rejected += 1;
+        self.status(region, |s| s.rejected += 1);
+        self.trouble(source, format!("a frame was rejected: {why}"));
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {
@@ -427,9 +446,13 @@ impl Taker<'_> {
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory: directory.bytes.clone(), mode });
         let follows = self.options.control || self.options.snapshot_on.is_some();
-        source.control = tap.control().filter(|_| follows).map(|tap| {
-            let now = Instant::now();
-            Following { tap, next: now, seen: Vec::new(), lost: 0, since: now }
+        source.control = tap.control().filter(|_| follows).map(|mut tap| {
+            let (now, waiting) = (Instant::now(), tap.poll());
+            // What waits in the rings of a region that was there before may be old.
+            let asks_from = if source.waited { 0 } else { clock::ticks() };
+            let mut c = Following { tap, next: now, seen: Vec::new(), lost: 0, since: now, asks_from };
+            self.seen(i, &mut c, waiting);
+            c
         });
         source.rings = self.bells.add(&mut tap);
         source.tap = Some(tap);
@@ -453,9 +476,9 @@ impl Taker<'_> {
             s.open = false;
             s.missed = s.missed.saturating_add(lost);
         });
-        if let Some(Following { tap, mut seen, mut lost, .. }) = source.control.take() {
+        if let Some(Following { tap, mut seen, mut lost, asks_from, .. }) = source.control.take() {
             // What is cut short must not be touched any more.
-            let rest = self.heed(if whole { tap.finish() } else { SeenControls::default() });
+            let rest = self.heed(if whole { tap.finish() } else { SeenControls::default() }, asks_from);
             self.status(region, |s| {
                 s.control += rest.messages.len() as u64;
                 s.control_lost = s.control_lost.saturating_add(rest.lost);
