@@ -42,6 +42,7 @@ pub(crate) fn rest(tally: &mut Tally, in_ci: bool) -> Result<()> {
     orderings::replay(tally, &target, true, "")?;
     step::tidy(&target.join("orderings"));
     litmus::run(tally, &target)?;
+    step::tidy(&target.join("litmus"));
     model::run(tally, &target, true, None)?;
     tsan::run(tally, true)?;
     step::tidy(&target.join("tsan"));
