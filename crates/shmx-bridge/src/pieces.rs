@@ -8,6 +8,9 @@ use shmx::abi::hash;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
+/// So many bytes are copied and then summed at a time, while they are in the nearest cache.
+pub(crate) const BLOCK: usize = 16 << 10;
+
 /// CRC-32 of a body so far, and more of it.
 #[must_use]
 pub fn crc_of(before: u32, more: &[u8]) -> u32 {
@@ -111,14 +114,14 @@ impl Arrived {
         self.len() == 0
     }
 
-    /// Takes more in, and gives what `sum` makes of it where it lies then. Memory grows with what has come.
-    fn take<R>(&mut self, data: &[u8], sum: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// Takes more in; `None` if there is no room. Memory grows with what has come.
+    fn take(&mut self, data: &[u8]) -> Option<()> {
         match self {
             Self::Memory(body) => {
                 body.extend_from_slice(data);
-                Some(sum(data))
+                Some(())
             }
-            Self::Slot(draft) => draft.write(data, sum),
+            Self::Slot(draft) => draft.write(data),
         }
     }
 }
@@ -136,6 +139,18 @@ struct Open {
     own: Option<u32>,
     state: u64,
     begun: Instant,
+}
+
+impl Open {
+    /// Takes more in; false if there is no room.
+    fn take(&mut self, block: &[u8]) -> bool {
+        let taken = self.body.take(block);
+        match self.own {
+            Some(_) => self.state = hash::update(self.state, block),
+            None => self.crc = crc_of(self.crc, block),
+        }
+        taken.is_some()
+    }
 }
 
 /// Puts frames together out of their pieces. Takes no more memory than came, and gives nothing away whose checksum is
@@ -296,20 +311,14 @@ impl Assembly {
         } else if data.len() > len as usize - have {
             Some(PieceError::Long { len })
         } else {
-            let sums = |data: &[u8]| {
-                let state = open.own.map_or(open.state, |_| hash::update(open.state, data));
-                (crc_of(open.crc, data), state)
+            let whole = data.chunks(BLOCK).all(|block| open.take(block));
+            let is_right = match open.own {
+                Some(own) => open.body.len() < len as usize || own == hash::fold32(open.state),
+                None => open.crc == checksum,
             };
-            let sums = open.body.take(data, sums);
-            (open.crc, open.state) = sums.unwrap_or_default();
-            let last = open.body.len() == len as usize;
-            let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
-            if sums.is_none() {
-                // Its slot has no room for it.
-                Some(PieceError::TooLarge { len, most: have })
-            } else {
-                (open.crc != checksum || !own).then_some(PieceError::Checksum)
-            }
+            // Its slot may have no room for it.
+            let wrong = if whole { PieceError::Checksum } else { PieceError::TooLarge { len, most: have } };
+            (!whole || !is_right).then_some(wrong)
         };
         if let Some(error) = wrong {
             self.drop_body(open.body);
@@ -367,7 +376,7 @@ mod tests {
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));
-            let mut underway = Underway::new(seq, Body::Parts(body.clone()), false);
+            let mut underway = Underway::new(seq, Body::Parts(body.clone()), false, false);
             let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
             while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;

@@ -15,7 +15,7 @@ use shmx_bridge::{Accepted, Arrived, Assembly, Broken, Fed, Mirror, MirrorOption
 const DATA: Stream<u8> = Stream::new(2, "data");
 const SESSION: u64 = 7;
 
-fn mirror(name: &str, slots: u32) -> Mirror {
+fn mirror(name: &str, slots: u32, before: u64) -> Mirror {
     let origin = Server::builder(format!("{name}-o")).slots(slots).stream(V, 1).stream(DATA, 1000).create().unwrap();
     let tap = Tap::open(origin.name()).unwrap();
     let (layout, directory) = (tap.layout(), tap.directory().unwrap());
@@ -36,6 +36,7 @@ fn mirror(name: &str, slots: u32) -> Mirror {
         every: false,
         window: 1,
         control: false,
+        before,
         directory: &directory.bytes,
         first: &[],
     };
@@ -59,7 +60,7 @@ struct Way {
 
 impl Way {
     fn new(name: &str, slots: u32) -> Self {
-        let mirror = mirror(name, slots);
+        let mirror = mirror(name, slots, 0);
         let mut assembly = Assembly::default();
         assembly.expect(4096);
         assembly.write_to(&mirror);
@@ -258,4 +259,20 @@ fn rejected_frames_are_not_counted_as_missed_too() {
     way.mirror.ended(9);
     let c = way.mirror.counts();
     assert_eq!((c.published, c.missed, c.rejected), (3, 3, 3), "{c:?}");
+}
+
+#[test]
+fn counting_begins_where_the_origin_says_so() {
+    let mut mirror = mirror(&unique("before"), 4, 3);
+    assert_eq!((mirror.first_id(), mirror.last_id()), (4, 3));
+    let payload = payload(7);
+    let frame = Frame { checksum: checksum32(&payload), body: Body::Whole(&payload), ..Way::frame(7) };
+    mirror.accept(&frame, None, &shmx_bridge::NoCodecs).unwrap().unwrap();
+    mirror.ended(9);
+    let c = mirror.counts();
+    assert_eq!((c.published, c.missed), (1, 5), "{c:?}");
+    // One that has come to an end without a frame.
+    let mut empty = self::mirror(&unique("empty"), 4, 3);
+    empty.ended(5);
+    assert_eq!(empty.counts().missed, 2);
 }
