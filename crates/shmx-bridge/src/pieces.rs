@@ -393,6 +393,36 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_with_a_checksum_of_its_own_needs_no_other() {
+        let body: Vec<u8> = (0..2 * PIECE + 100).map(|i| ((i * 7) >> 3) as u8).collect();
+        let (len, own) = (body.len() as u32, Some(hash::checksum32(&body)));
+        let frame = Frame { seq: 1, has_checksum: true, ..Frame::default() };
+        for damaged in [None, Some(0), Some(1), Some(2)] {
+            let mut assembly = Assembly::default();
+            assembly.expect(1 << 20);
+            assert_eq!(assembly.feed(&Data::Begin(Begin { frame, len, own })), Ok(Fed::More));
+            let mut underway = Underway::new(1, Body::Parts(body.clone()), false, true);
+            let (mut out, mut done) = (Vec::new(), Ok(Fed::More));
+            for n in 0..3 {
+                assert_eq!(underway.next(&mut out), Rest::Piece);
+                let Ok(Data::Piece(piece)) = Data::decode(&out) else { panic!("a piece") };
+                assert_eq!(piece.checksum, 0);
+                if damaged == Some(n) {
+                    let last = out.len() - 1;
+                    out[last] ^= 1;
+                }
+                assert_eq!(done, Ok(Fed::More));
+                done = fed(&mut assembly, &out);
+            }
+            match (damaged, done) {
+                (None, Ok(Fed::Whole { body: Arrived::Memory(came), .. })) => assert!(came == body),
+                (Some(_), Err(Broken { seq: 1, error: PieceError::Checksum, .. })) => {}
+                (_, done) => panic!("{damaged:?}: {done:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn pieces_that_do_not_fit_together_make_nothing() {
         let (one, two) = ([1; 4], [2; 4]);
         let both = crc_of(0, &[1, 1, 1, 1, 2, 2, 2, 2]);

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
             for _ in 0..count.parse().ok()? {
                 let frame = client.wait(Duration::from_secs(5)).ok()??;
                 let age = frame.age().map_or(0, |age| age.as_nanos() as u64);
-                send(&mut stream, now_ns() - age, &frame.get::<u8>(DATA.name()).ok()?)?;
+                send(&mut stream, now_ns() - age, frame.get::<u8>(DATA.name()).ok()?)?;
             }
         }
         // Its other end: prints the age of each frame in nanoseconds.
