@@ -205,9 +205,8 @@ impl Relay {
     ///
     /// [`Refused`]: what the peer is told instead.
     pub fn welcome(&mut self, now: Instant) -> Result<Vec<u8>, Refused> {
-        let mut first = Vec::new();
+        let (mut first, published) = (Vec::new(), self.published());
         // One that is damaged is left out; the next one comes soon.
-        let published = self.published();
         let has_first = self.take(now, &mut first, true).unwrap_or(false);
         let directory = self.tap.directory().map_err(|e| refuse(Why::Trouble, e))?;
         let before = if has_first { self.tap.last_id().saturating_sub(1) } else { published };
