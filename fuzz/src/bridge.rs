@@ -208,7 +208,8 @@ fn model() -> &'static (Geometry, Vec<u8>) {
 
 fn welcome((geometry, directory): &(Geometry, Vec<u8>)) -> Welcome<'_> {
     let geometry = *geometry;
-    Welcome { session: 3, server_pid: 0, geometry, every: true, window: 8, control: true, directory, first: b"" }
+    let (session, server_pid, every, window, control) = (3, 0, true, 8, true);
+    Welcome { session, server_pid, geometry, every, window, control, before: 0, directory, first: b"" }
 }
 
 /// Runs of equal bytes stand in for every codec.

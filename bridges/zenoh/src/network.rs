@@ -1,9 +1,11 @@
 //! zenoh as the network of a bridge.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use shmx_bridge::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
 use std::sync::Arc;
 use std::time::Duration;
+use zenoh::bytes::ZBytes;
 use zenoh::qos::{CongestionControl, Priority};
 use zenoh::query::{ConsolidationMode, QueryTarget};
 use zenoh::sample::SampleKind;
@@ -17,8 +19,9 @@ pub(crate) fn defaults() -> Value {
         "connect": { "endpoints": [] },
         "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
         // Batches of 64 KiB that wait for the link. With zenoh's two, whoever fills them and whoever sends them wait for
-        // each other after every one.
-        "transport": { "link": { "tx": { "queue": { "size": { "data": 16 } } } } },
+        // each other after every one; with many, they keep the processors from whoever receives on the same machine, and
+        // the batches do not stay in a cache.
+        "transport": { "link": { "tx": { "queue": { "size": { "data": 4 } } } } },
     })
 }
 
@@ -50,6 +53,25 @@ impl Network {
         let session = session.map_err(|e| anyhow::anyhow!("zenoh cannot be started: {e}"))?;
         Ok(Arc::new(Self(session)))
     }
+
+    fn put(&self, key: &str, message: ZBytes, urgency: Urgency) -> Result<(), BackendError> {
+        // Data goes when the link has room; the sender sees to it that there is little. Signs overtake it.
+        let (congestion, priority) = match urgency {
+            Urgency::Data => (CongestionControl::Block, Priority::Data),
+            Urgency::Sign => (CongestionControl::Drop, Priority::InteractiveHigh),
+        };
+        let put = self.0.put(key, message).congestion_control(congestion).priority(priority).express(true);
+        put.wait().map_err(fail("send"))
+    }
+}
+
+/// A message that is sent, and whose memory is used again.
+struct Lent(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 fn stands<T: Send + Sync + 'static>(value: T) -> Stands {
@@ -78,13 +100,15 @@ impl Backend for Network {
     }
 
     fn send(&self, key: &str, message: Vec<u8>, urgency: Urgency) -> Result<(), BackendError> {
-        // Data goes when the link has room; the sender sees to it that there is little. Signs overtake it.
-        let (congestion, priority) = match urgency {
-            Urgency::Data => (CongestionControl::Block, Priority::Data),
-            Urgency::Sign => (CongestionControl::Drop, Priority::InteractiveHigh),
-        };
-        let put = self.0.put(key, message).congestion_control(congestion).priority(priority).express(true);
-        put.wait().map_err(fail("send"))
+        self.put(key, message.into(), urgency)
+    }
+
+    fn send_from(&self, key: &str, message: &mut Vec<u8>, urgency: Urgency) -> Result<(), BackendError> {
+        let shared = Arc::new(std::mem::take(message));
+        let sent = self.put(key, Bytes::from_owner(Lent(shared.clone())).into(), urgency);
+        // It was copied into a batch, unless somebody in this process listens.
+        *message = Arc::try_unwrap(shared).unwrap_or_default();
+        sent
     }
 
     fn answer(&self, key: &str, tell: OnQuestion) -> Result<Stands, BackendError> {

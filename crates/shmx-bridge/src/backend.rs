@@ -69,6 +69,15 @@ pub trait Backend: Send + Sync {
     /// [`BackendError`].
     fn send(&self, key: &str, message: Vec<u8>, urgency: Urgency) -> Result<(), BackendError>;
 
+    /// The same; the memory of a message is left for the next one, where the network has no more use for it.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`].
+    fn send_from(&self, key: &str, message: &mut Vec<u8>, urgency: Urgency) -> Result<(), BackendError> {
+        self.send(key, std::mem::take(message), urgency)
+    }
+
     /// Answers questions under a key.
     ///
     /// # Errors

@@ -52,16 +52,12 @@ impl Draft {
         self.cell.with_dependent_mut(|_, open| open.0.as_mut()?.records_room().ok().map(work))
     }
 
-    /// Writes more, and gives `sum` of what was written; `None` if there is no room.
-    pub(crate) fn write<R>(&mut self, data: &[u8], sum: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// Writes more; `None` if there is no room.
+    pub(crate) fn write(&mut self, data: &[u8]) -> Option<()> {
         let len = self.len;
-        let sum = self.room(|room| {
-            let place = room.get_mut(len..)?.get_mut(..data.len())?;
-            place.copy_from_slice(data);
-            Some(sum(place))
-        })??;
+        self.room(|room| room.get_mut(len..)?.get_mut(..data.len()).map(|place| place.copy_from_slice(data)))??;
         self.len += data.len();
-        Some(sum)
+        Some(())
     }
 
     /// The format's hash of what was written, so that it need not be made once more.

@@ -63,8 +63,10 @@ pub struct Mirror {
     mark_id: u32,
     directory: Arc<Directory>,
     slot_wait: Duration,
-    /// Id of the origin's frame that came last; 0 before the first.
+    /// Id of the origin's frame that came last; before the first, of the one after which counting begins.
     last_id: u64,
+    /// That one.
+    before: u64,
     /// Frames rejected since then whose ids are not believed: they are not among those that are missed.
     unknown: u64,
     counts: MirrorCounts,
@@ -127,7 +129,8 @@ impl Mirror {
             mark_id,
             directory,
             slot_wait: options.slot_wait,
-            last_id: 0,
+            last_id: welcome.before,
+            before: welcome.before,
             unknown: 0,
             counts: MirrorCounts::default(),
             scratch: Vec::new(),
@@ -152,10 +155,16 @@ impl Mirror {
         self.session
     }
 
-    /// Id of the origin's frame that came last.
+    /// Id of the origin's frame that came last; before the first, of the one after which counting begins.
     #[must_use]
     pub const fn last_id(&self) -> u64 {
         self.last_id
+    }
+
+    /// Id of the origin's frame with which counting began: each from it on is published, missed, rejected or blocked.
+    #[must_use]
+    pub const fn first_id(&self) -> u64 {
+        self.before.saturating_add(1)
     }
 
     /// Counts so far.
@@ -265,10 +274,7 @@ impl Mirror {
         if frame.frame_id <= self.last_id {
             return Ok(Some(Ok(Accepted::Old)));
         }
-        if self.last_id > 0 {
-            self.miss_up_to(frame.frame_id - 1);
-        }
-        self.unknown = 0;
+        self.miss_up_to(frame.frame_id - 1);
         self.last_id = frame.frame_id;
         Ok(None)
     }

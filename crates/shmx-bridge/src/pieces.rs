@@ -8,6 +8,9 @@ use shmx::abi::hash;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
+/// So many bytes are copied and then summed at a time, while they are in the nearest cache.
+pub(crate) const BLOCK: usize = 16 << 10;
+
 /// CRC-32 of a body so far, and more of it.
 #[must_use]
 pub fn crc_of(before: u32, more: &[u8]) -> u32 {
@@ -111,14 +114,14 @@ impl Arrived {
         self.len() == 0
     }
 
-    /// Takes more in, and gives what `sum` makes of it where it lies then. Memory grows with what has come.
-    fn take<R>(&mut self, data: &[u8], sum: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// Takes more in; `None` if there is no room. Memory grows with what has come.
+    fn take(&mut self, data: &[u8]) -> Option<()> {
         match self {
             Self::Memory(body) => {
                 body.extend_from_slice(data);
-                Some(sum(data))
+                Some(())
             }
-            Self::Slot(draft) => draft.write(data, sum),
+            Self::Slot(draft) => draft.write(data),
         }
     }
 }
@@ -136,6 +139,18 @@ struct Open {
     own: Option<u32>,
     state: u64,
     begun: Instant,
+}
+
+impl Open {
+    /// Takes more in; false if there is no room.
+    fn take(&mut self, block: &[u8]) -> bool {
+        let taken = self.body.take(block);
+        match self.own {
+            Some(_) => self.state = hash::update(self.state, block),
+            None => self.crc = crc_of(self.crc, block),
+        }
+        taken.is_some()
+    }
 }
 
 /// Puts frames together out of their pieces. Takes no more memory than came, and gives nothing away whose checksum is
@@ -296,15 +311,14 @@ impl Assembly {
         } else if data.len() > len as usize - have {
             Some(PieceError::Long { len })
         } else {
-            let sums = |data: &[u8]| {
-                let state = open.own.map_or(open.state, |_| hash::update(open.state, data));
-                (crc_of(open.crc, data), state)
+            let whole = data.chunks(BLOCK).all(|block| open.take(block));
+            let is_right = match open.own {
+                Some(own) => open.body.len() < len as usize || own == hash::fold32(open.state),
+                None => open.crc == checksum,
             };
-            // None only if its slot has no room, and then it was not begun there.
-            (open.crc, open.state) = open.body.take(data, sums).unwrap_or_default();
-            let last = open.body.len() == len as usize;
-            let own = open.own.filter(|_| last).is_none_or(|own| own == hash::fold32(open.state));
-            (open.crc != checksum || !own).then_some(PieceError::Checksum)
+            // Its slot may have no room for it.
+            let wrong = if whole { PieceError::Checksum } else { PieceError::TooLarge { len, most: have } };
+            (!whole || !is_right).then_some(wrong)
         };
         if let Some(error) = wrong {
             self.drop_body(open.body);
@@ -362,7 +376,7 @@ mod tests {
             let seq = seq as u64 + 1;
             let first = begin(seq, len);
             assert_eq!(assembly.feed(&first), Ok(Fed::More));
-            let mut underway = Underway::new(seq, Body::Parts(body.clone()), false);
+            let mut underway = Underway::new(seq, Body::Parts(body.clone()), false, false);
             let (mut out, mut pieces, mut whole) = (Vec::new(), 0, None);
             while underway.next(&mut out) == Rest::Piece {
                 pieces += 1;
@@ -375,6 +389,36 @@ mod tests {
             assert!(came == body && Data::decode(&begin) == Ok(first) && pieces == len.div_ceil(PIECE));
             assembly.give_back(came);
             assert!(assembly.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_frame_with_a_checksum_of_its_own_needs_no_other() {
+        let body: Vec<u8> = (0..2 * PIECE + 100).map(|i| ((i * 7) >> 3) as u8).collect();
+        let (len, own) = (body.len() as u32, Some(hash::checksum32(&body)));
+        let frame = Frame { seq: 1, has_checksum: true, ..Frame::default() };
+        for damaged in [None, Some(0), Some(1), Some(2)] {
+            let mut assembly = Assembly::default();
+            assembly.expect(1 << 20);
+            assert_eq!(assembly.feed(&Data::Begin(Begin { frame, len, own })), Ok(Fed::More));
+            let mut underway = Underway::new(1, Body::Parts(body.clone()), false, true);
+            let (mut out, mut done) = (Vec::new(), Ok(Fed::More));
+            for n in 0..3 {
+                assert_eq!(underway.next(&mut out), Rest::Piece);
+                let Ok(Data::Piece(piece)) = Data::decode(&out) else { panic!("a piece") };
+                assert_eq!(piece.checksum, 0);
+                if damaged == Some(n) {
+                    let last = out.len() - 1;
+                    out[last] ^= 1;
+                }
+                assert_eq!(done, Ok(Fed::More));
+                done = fed(&mut assembly, &out);
+            }
+            match (damaged, done) {
+                (None, Ok(Fed::Whole { body: Arrived::Memory(came), .. })) => assert!(came == body),
+                (Some(_), Err(Broken { seq: 1, error: PieceError::Checksum, .. })) => {}
+                (_, done) => panic!("{damaged:?}: {done:?}"),
+            }
         }
     }
 

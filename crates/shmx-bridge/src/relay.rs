@@ -205,10 +205,11 @@ impl Relay {
     ///
     /// [`Refused`]: what the peer is told instead.
     pub fn welcome(&mut self, now: Instant) -> Result<Vec<u8>, Refused> {
-        let mut first = Vec::new();
+        let (mut first, published) = (Vec::new(), self.published());
         // One that is damaged is left out; the next one comes soon.
         let has_first = self.take(now, &mut first, true).unwrap_or(false);
         let directory = self.tap.directory().map_err(|e| refuse(Why::Trouble, e))?;
+        let before = if has_first { self.tap.last_id().saturating_sub(1) } else { published };
         if !has_first {
             first.clear();
             self.known = directory.bytes.len();
@@ -221,6 +222,7 @@ impl Relay {
             every: self.every,
             window: self.window,
             control: self.control,
+            before,
             directory: directory.bytes.get(..self.known).unwrap_or(&directory.bytes),
             first: &first,
         };
@@ -409,7 +411,7 @@ impl Relay {
         }
         self.underway = in_pieces.then(|| {
             let body = if from_region { underway::Body::There(Box::new(frame)) } else { underway::Body::Parts(parts) };
-            Underway::new(seq, body, *at_once)
+            Underway::new(seq, body, *at_once, own.is_some())
         });
         // One in pieces is counted when it is known what became of it.
         counts.sent += u64::from(!in_pieces);

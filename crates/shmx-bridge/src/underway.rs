@@ -1,6 +1,6 @@
 //! A frame that is being sent, taken apart.
 
-use crate::pieces::crc_of;
+use crate::pieces::{BLOCK, crc_of};
 use crate::wire::{PIECE, Piece};
 use shmx::FramePieces;
 use shmx::error::ReadError;
@@ -19,7 +19,8 @@ pub(crate) struct Underway {
     seq: u64,
     body: Body,
     at: usize,
-    crc: u32,
+    /// CRC-32 of what was copied; none where the producer's own checksum travels.
+    crc: Option<u32>,
     /// Messages of the next pieces.
     made: VecDeque<Vec<u8>>,
     /// All that is left is copied before more is sent.
@@ -47,9 +48,10 @@ pub(crate) enum Rest {
 }
 
 impl Underway {
-    /// `at_once`: all of it is copied before the first piece is sent.
-    pub(crate) const fn new(seq: u64, body: Body, at_once: bool) -> Self {
-        Self { seq, body, at: 0, crc: 0, made: VecDeque::new(), at_once, written: None, slow: 0 }
+    /// `at_once`: all of it is copied before the first piece is sent. `is_sealed`: the producer's own checksum travels.
+    pub(crate) fn new(seq: u64, body: Body, at_once: bool, is_sealed: bool) -> Self {
+        let crc = (!is_sealed).then_some(0);
+        Self { seq, body, at: 0, crc, made: VecDeque::new(), at_once, written: None, slow: 0 }
     }
 
     /// Whether the link is slow: then the next frame had better not wait in the region until it is sent.
@@ -80,7 +82,7 @@ impl Underway {
         }
         let there = matches!(self.body, Body::There(_));
         while self.left() > 0 && (self.made.is_empty() || there && self.at_once) {
-            match self.make(self.left()) {
+            match self.make(self.left(), std::mem::take(out)) {
                 Ok(message) => self.made.push_back(message),
                 Err(ReadError::Checksum { .. }) => return Rest::Damaged,
                 Err(_) => return Rest::Lost,
@@ -96,19 +98,21 @@ impl Underway {
         }
     }
 
-    fn make(&mut self, left: usize) -> Result<Vec<u8>, ReadError> {
+    /// Makes the message of the next piece, in the memory of one that was sent.
+    fn make(&mut self, left: usize, mut message: Vec<u8>) -> Result<Vec<u8>, ReadError> {
         let (seq, at, bytes) = (self.seq, self.at as u32, left.min(PIECE));
-        let mut message = Vec::with_capacity(Piece::HEAD + bytes);
-        Piece { seq, at, checksum: 0, data: &[] }.encode(&mut message);
+        // Most of it was as long before, so that little is filled with zeros.
         message.resize(Piece::HEAD + bytes, 0);
         let data = &mut message[Piece::HEAD..];
-        match &mut self.body {
-            Body::There(pieces) => drop(pieces.copy(data)?),
-            Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + bytes]),
+        for data in data.chunks_mut(BLOCK) {
+            match &mut self.body {
+                Body::There(pieces) => drop(pieces.copy(data)?),
+                Body::Parts(parts) => data.copy_from_slice(&parts[self.at..self.at + data.len()]),
+            }
+            self.crc = self.crc.map(|crc| crc_of(crc, data));
+            self.at += data.len();
         }
-        self.crc = crc_of(self.crc, data);
-        self.at += bytes;
-        Piece::set_checksum(&mut message, self.crc);
+        Piece { seq, at, checksum: self.crc.unwrap_or(0), data: &[] }.write_head(&mut message);
         Ok(message)
     }
 }

@@ -73,6 +73,7 @@ fn messages() -> Vec<Vec<u8>> {
         every: false,
         window: 1,
         control: true,
+        before: 3,
         directory: b"directory",
         first: &first,
     };

@@ -166,7 +166,8 @@ fn geometry(server: &Server) -> Geometry {
 }
 
 fn welcome<'a>(geometry: Geometry, directory: &'a [u8]) -> Welcome<'a> {
-    Welcome { session: 5, server_pid: 0, geometry, every: true, window: 8, control: false, directory, first: b"" }
+    let (session, server_pid, every, window, control) = (5, 0, true, 8, false);
+    Welcome { session, server_pid, geometry, every, window, control, before: 0, directory, first: b"" }
 }
 
 #[test]
@@ -419,5 +420,5 @@ fn rubbish_under_every_key_changes_nothing() {
 #[test]
 fn an_error_names_both_sides_versions() {
     let e = AttachError::Versions { oldest: 8, newest: 9 };
-    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 3 to 3");
+    assert_eq!(e.to_string(), "it speaks versions 8 to 9 of the bridge's messages, this one 4 to 4");
 }

@@ -131,7 +131,6 @@ fn one_that_is_overwritten_on_the_way_is_given_up_and_missed() {
     let desk = Host::start(&net, imports("desk", "robot/*"));
     let mut client = attach(&format!("robot.{name}"));
     let data: Vec<_> = (0..8).map(|n| pattern(n, MOST)).collect();
-    // Those before the first one are not missed.
     let mut n = publish(&mut server, 1, &data[1]);
     until("the first one", || counts(&desk).filter(|c| c.0 == n));
     let mut added = 0;

@@ -16,7 +16,7 @@ use std::time::Duration;
 const DATA: Stream<u8> = Stream::new(2, "data");
 const SESSION: u64 = 7;
 
-fn mirror(name: &str, slots: u32, options: &MirrorOptions) -> Mirror {
+fn mirror(name: &str, slots: u32, before: u64, options: &MirrorOptions) -> Mirror {
     let origin = Server::builder(format!("{name}-o")).slots(slots).stream(V, 1).stream(DATA, 1000).create().unwrap();
     let tap = Tap::open(origin.name()).unwrap();
     let (layout, directory) = (tap.layout(), tap.directory().unwrap());
@@ -37,6 +37,7 @@ fn mirror(name: &str, slots: u32, options: &MirrorOptions) -> Mirror {
         every: false,
         window: 1,
         control: false,
+        before,
         directory: &directory.bytes,
         first: &[],
     };
@@ -60,7 +61,7 @@ struct Way {
 
 impl Way {
     fn new(name: &str, slots: u32) -> Self {
-        let mirror = mirror(name, slots, &MirrorOptions::default());
+        let mirror = mirror(name, slots, 0, &MirrorOptions::default());
         let mut assembly = Assembly::default();
         assembly.expect(4096);
         assembly.write_to(&mirror);
@@ -175,7 +176,7 @@ fn what_is_wrong_is_never_seen_and_holds_no_slot() {
 #[test]
 fn it_may_wait_for_a_slot_as_long_as_one_likes() {
     let name = unique("patient");
-    let mut mirror = mirror(&name, 2, &MirrorOptions { slot_wait: Duration::MAX, ..MirrorOptions::default() });
+    let mut mirror = mirror(&name, 2, 0, &MirrorOptions { slot_wait: Duration::MAX, ..MirrorOptions::default() });
     let payload = payload(1);
     let frame = Frame { checksum: checksum32(&payload), body: Body::Whole(&payload), ..Way::frame(1) };
     let accepted = mirror.accept(&frame, None, &shmx_bridge::NoCodecs).unwrap().unwrap();
@@ -285,4 +286,20 @@ fn rejected_frames_are_not_counted_as_missed_too() {
     way.mirror.ended(9);
     let c = way.mirror.counts();
     assert_eq!((c.published, c.missed, c.rejected), (3, 4, 3), "{c:?}");
+}
+
+#[test]
+fn counting_begins_where_the_origin_says_so() {
+    let mut mirror = mirror(&unique("before"), 4, 3, &MirrorOptions::default());
+    assert_eq!((mirror.first_id(), mirror.last_id()), (4, 3));
+    let payload = payload(7);
+    let frame = Frame { checksum: checksum32(&payload), body: Body::Whole(&payload), ..Way::frame(7) };
+    mirror.accept(&frame, None, &shmx_bridge::NoCodecs).unwrap().unwrap();
+    mirror.ended(9);
+    let c = mirror.counts();
+    assert_eq!((c.published, c.missed), (1, 5), "{c:?}");
+    // One that has come to an end without a frame.
+    let mut empty = self::mirror(&unique("empty"), 4, 3, &MirrorOptions::default());
+    empty.ended(5);
+    assert_eq!(empty.counts().missed, 2);
 }

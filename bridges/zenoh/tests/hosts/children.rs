@@ -1,7 +1,7 @@
 //! What this program does as a child of itself.
 
-use crate::bridge::{pattern, publish, serve};
-use std::io::{Read, Write};
+use crate::bridge::{DATA, attach, pattern, publish, serve};
+use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,20 @@ pub(crate) fn start(on: &[String], args: &[&str]) -> Child {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().expect("a child")
+}
+
+fn connect(address: &str) -> Option<TcpStream> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some(stream)
+}
+
+fn send(stream: &mut TcpStream, at_ns: u64, data: &[u8]) -> Option<()> {
+    // Both at once, as long as the link takes them.
+    let sent = stream.write_vectored(&[IoSlice::new(&at_ns.to_le_bytes()), IoSlice::new(data)]).ok()?;
+    let head = at_ns.to_le_bytes();
+    stream.write_all(&head[sent.min(8)..]).ok()?;
+    stream.write_all(&data[sent.saturating_sub(8)..]).ok()
 }
 
 /// Does a child's work, if that is what was asked for.
@@ -35,18 +49,26 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
         }
-        // A bare copy of the same bytes: frames with the time at which they were begun.
-        ["--copy-to", address, bytes, hz, count] => {
-            let (bytes, hz, count): (usize, f64, u64) = (bytes.parse().ok()?, hz.parse().ok()?, count.parse().ok()?);
-            let mut stream = TcpStream::connect(address).ok()?;
-            let _ = stream.set_nodelay(true);
-            let mut data = pattern(1, bytes);
+        // A bare copy: frames behind the time at which they were begun.
+        ["--copy-to", address, bytes, count] => {
+            let (bytes, count): (usize, u64) = (bytes.parse().ok()?, count.parse().ok()?);
+            let mut stream = connect(address)?;
+            let data = pattern(1, bytes);
             let start = Instant::now();
             for n in 1..=count {
-                data[..8].copy_from_slice(&now_ns().to_le_bytes());
-                stream.write_all(&data).ok()?;
-                let due = start + Duration::from_secs_f64(n as f64 / hz);
+                send(&mut stream, now_ns(), &data)?;
+                let due = start + Duration::from_secs_f64(n as f64 / 60.0);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        }
+        // The same out of a region, straight from the slot that the reader holds: behind the time of publishing.
+        ["--copy-region-to", address, name, count] => {
+            let mut stream = connect(address)?;
+            let mut client = attach(name);
+            for _ in 0..count.parse().ok()? {
+                let frame = client.wait(Duration::from_secs(5)).ok()??;
+                let age = frame.age().map_or(0, |age| age.as_nanos() as u64);
+                send(&mut stream, now_ns() - age, frame.get::<u8>(DATA.name()).ok()?)?;
             }
         }
         // Its other end: prints the age of each frame in nanoseconds.
@@ -54,10 +76,9 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
             let listener = TcpListener::bind(address).ok()?;
             println!("ready");
             let (mut stream, _) = listener.accept().ok()?;
-            let mut data = vec![0; bytes.parse().ok()?];
-            while stream.read_exact(&mut data).is_ok() {
-                let sent = u64::from_le_bytes(*data.first_chunk()?);
-                println!("{}", now_ns().saturating_sub(sent));
+            let (mut at, mut data) = ([0; 8], vec![0; bytes.parse().ok()?]);
+            while stream.read_exact(&mut at).and_then(|()| stream.read_exact(&mut data)).is_ok() {
+                println!("{}", now_ns().saturating_sub(u64::from_le_bytes(at)));
             }
         }
         _ => return None,

@@ -1,8 +1,9 @@
 //! Figures: they pass and fail nothing.
 
-use crate::bridge::{Bridge, attach, origin, pattern, publish, serve, unique};
+use crate::bridge::{Bridge, attach, origin, pattern, publish, serve, unique, until};
 use crate::children::{self, now_ns};
 use crate::hosts::Hosts;
+use shmx::Server;
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,11 @@ pub(crate) fn all(only: Option<&str>) {
     println!("{SECONDS} s each, two network namespaces joined by a veth");
     if chosen("images") {
         let bridged = images(&hosts, "1920x1080 RGB at 60 Hz, bridged");
-        let bare = copy(&hosts);
-        println!("   {:.2} times the age of the bare copy (median)", bridged / bare);
+        let (region, memory) = (copy(&hosts, true), copy(&hosts, false));
+        let (region, memory) = (bridged / region, bridged / memory);
+        println!(
+            "   {region:.2} times the age of a bare copy out of the region, {memory:.2} of one out of memory (median)"
+        );
     }
     if chosen("overload") {
         overload();
@@ -71,6 +75,16 @@ fn overload() {
     images(&hosts, "the same over a cable of 20 MB/s");
 }
 
+/// 60 frames a second.
+fn produce(server: &mut Server, data: &[u8]) {
+    let begun = Instant::now();
+    for n in 1..=SECONDS * 60 {
+        publish(server, n, data);
+        let due = begun + Duration::from_secs_f64(n as f64 / 60.0);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}
+
 fn images(hosts: &Hosts, what: &str) -> f64 {
     let name = unique("image");
     let size = 1920 * 1080 * 3;
@@ -87,11 +101,7 @@ fn images(hosts: &Hosts, what: &str) -> f64 {
         ages
     });
     let (begun, busy) = (Instant::now(), [robot.busy(), desk.busy()]);
-    for n in 1..=SECONDS * 60 {
-        publish(&mut server, n, &data);
-        let due = begun + Duration::from_secs_f64(n as f64 / 60.0);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-    }
+    produce(&mut server, &data);
     let spent = begun.elapsed().as_secs_f64();
     let share = |before: Duration, after: Duration| (after - before).as_secs_f64() / spent * 100.0;
     let cpu = [share(busy[0], robot.busy()), share(busy[1], desk.busy())];
@@ -104,17 +114,26 @@ fn images(hosts: &Hosts, what: &str) -> f64 {
     median
 }
 
-fn copy(hosts: &Hosts) -> f64 {
-    let bytes = (1920 * 1080 * 3).to_string();
+/// The same bytes over a bare connection, unchecked: out of a region to which the same producer publishes, or out of one
+/// piece of memory that is always the same, where the age counts from the first byte sent.
+fn copy(hosts: &Hosts, from_region: bool) -> f64 {
+    let (name, size) = (unique("bare"), 1920 * 1080 * 3);
+    let (bytes, count) = (size.to_string(), (SECONDS * 60).to_string());
+    let mut server = serve(&name, size as u32);
     let address = format!("{}:7500", hosts.address(1, 0));
     let mut receiver = children::start(&hosts.on(1), &["--copy-from", &address, &bytes]);
     let mut lines = BufReader::new(receiver.stdout.take().expect("stdout")).lines().map_while(Result::ok);
     assert_eq!(lines.next().as_deref(), Some("ready"));
-    let count = (SECONDS * 60).to_string();
-    let mut sender = children::start(&hosts.on(0), &["--copy-to", &address, &bytes, "60", &count]);
-    let ages = lines.filter_map(|l| l.parse().ok()).collect();
+    let to = if from_region { ["--copy-region-to", &address, &name] } else { ["--copy-to", &address, &bytes] };
+    let mut sender = children::start(&hosts.on(0), &[&to[..], &[&count]].concat());
+    let ages = std::thread::spawn(move || lines.filter_map(|l| l.parse().ok()).collect());
+    if from_region {
+        until("a reader", || (server.readers_connected() > 0).then_some(()));
+        produce(&mut server, &pattern(1, size));
+    }
     let _ = (sender.wait(), receiver.wait());
-    percentiles("the same bytes, bare TCP", ages)
+    let from = if from_region { "the region" } else { "memory" };
+    percentiles(&format!("the same bytes, bare TCP, out of {from}"), ages.join().expect("ages"))
 }
 
 fn small(hosts: &Hosts, every: bool) {

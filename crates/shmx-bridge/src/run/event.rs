@@ -133,7 +133,9 @@ pub struct MirrorStatus {
     pub region: String,
     /// Whether the origin is heard.
     pub linked: bool,
-    /// Id of the origin's frame that came last.
+    /// Id of the origin's frame with which counting began: from it on, each is in `counts`.
+    pub origin_first: u64,
+    /// Id of the origin's frame that came last; one less than `origin_first` before the first.
     pub origin_id: u64,
     /// Frames that the origin had published when it was heard last.
     pub origin_published: u64,

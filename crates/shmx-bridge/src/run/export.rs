@@ -314,7 +314,7 @@ impl Exporter {
         let ask = &attachment.ask;
         let key = self.shared.me.to(ask.peer, ask.attachment);
         let send = |out: &mut Vec<u8>| {
-            if let Err(e) = self.shared.backend.send(&key, std::mem::take(out), Urgency::Data) {
+            if let Err(e) = self.shared.backend.send_from(&key, out, Urgency::Data) {
                 self.shared.trouble(format!("`{}` to {}", ask.region, ask.host), e);
                 thread::sleep(Duration::from_millis(100));
             }

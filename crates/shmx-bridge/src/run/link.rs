@@ -527,6 +527,7 @@ impl Link {
             host: self.host.clone(),
             region: self.region.clone(),
             linked: self.line.is_some(),
+            origin_first: mirror.first_id(),
             origin_id: mirror.last_id(),
             origin_published: self.published,
             counts: mirror.counts(),

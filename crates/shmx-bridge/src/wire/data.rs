@@ -151,7 +151,8 @@ pub struct Piece<'a> {
     pub seq: u64,
     /// Where it begins in the body.
     pub at: u32,
-    /// CRC-32 of the body up to the end of this piece: the format's own takes eight times as long.
+    /// CRC-32 of the body up to the end of this piece; 0, and not looked at, where the producer's own checksum travels
+    /// ([`Begin::own`]): that is compared instead.
     pub checksum: u32,
     /// The bytes.
     pub data: &'a [u8],
@@ -161,9 +162,11 @@ impl Piece<'_> {
     /// Bytes of the message before the data.
     pub(crate) const HEAD: usize = 24;
 
-    /// Puts the checksum into a message whose data was written behind its head.
-    pub(crate) fn set_checksum(message: &mut [u8], checksum: u32) {
-        message[Self::HEAD - 4..Self::HEAD].copy_from_slice(&checksum.to_le_bytes());
+    /// Writes the head over the first bytes of a message whose data stands behind it.
+    pub(crate) fn write_head(&self, message: &mut [u8]) {
+        let mut head = Vec::with_capacity(Self::HEAD);
+        Piece { data: &[], ..*self }.encode(&mut head);
+        message[..Self::HEAD].copy_from_slice(&head);
     }
 
     /// As a message.

@@ -3,9 +3,10 @@
 use thiserror::Error;
 
 /// The version that this bridge speaks best.
-pub const VERSION: u16 = 3;
-/// The oldest one that it still speaks. The first version had no pieces, and in the second none could be given up.
-pub const OLDEST: u16 = 3;
+pub const VERSION: u16 = 4;
+/// The oldest one that it still speaks. The first version had no pieces, in the second none could be given up, and in the
+/// third all pieces had a checksum.
+pub const OLDEST: u16 = 4;
 
 /// A message that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -202,6 +202,8 @@ pub struct Welcome<'a> {
     pub window: u32,
     /// Whether control messages are taken to the origin.
     pub control: bool,
+    /// Id of the frame after which counting begins: each later one comes, or is missed.
+    pub before: u64,
     /// The directory, byte for byte.
     pub directory: &'a [u8],
     /// The newest frame, as a message of its own; empty if there is none yet.
@@ -220,6 +222,7 @@ impl Welcome<'_> {
         w.u8(self.every.into());
         w.u32(self.window);
         w.u8(self.control.into());
+        w.u64(self.before);
         w.bytes(self.directory);
         w.0.extend_from_slice(self.first);
         out
@@ -319,9 +322,10 @@ impl<'a> Answer<'a> {
         let every = r.flag("mode")?;
         let window = r.u32()?;
         let control = r.flag("permission")?;
+        let before = r.u64()?;
         let directory = r.bytes()?;
         let first = r.rest();
-        Ok(Self::Welcome(Welcome { session, server_pid, geometry, every, window, control, directory, first }))
+        Ok(Self::Welcome(Welcome { session, server_pid, geometry, every, window, control, before, directory, first }))
     }
 }
 
@@ -429,6 +433,7 @@ mod tests {
             every: false,
             window: 1,
             control: true,
+            before: 3,
             directory: b"dir",
             first: b"frame",
         };
