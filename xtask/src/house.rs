@@ -29,6 +29,7 @@ pub(crate) fn check() -> Result<()> {
     let mut broken = Vec::new();
     for krate in entries(Path::new("crates"))?.into_iter().chain(["python", "live", "bridges/zenoh"].map(PathBuf::from))
     {
+        broken.extend(left_out(&krate)?);
         for root in roots(&krate.join("src"))? {
             broken.extend(circles::circles(&root, &|path| fs::read_to_string(path).ok()));
         }
@@ -51,6 +52,18 @@ pub(crate) fn check() -> Result<()> {
         bail!("{} house rules are broken:\n{}", broken.len(), broken.join("\n"));
     }
     Ok(())
+}
+
+/// Tests that are not compiled: where one program has all files, it names them, or they are programs of their own.
+fn left_out(krate: &Path) -> Result<Vec<String>> {
+    let Ok(main) = fs::read_to_string(krate.join("tests/main.rs")) else { return Ok(Vec::new()) };
+    let manifest = fs::read_to_string(krate.join("Cargo.toml"))?;
+    let is_program = |f: &Path| manifest.contains(&format!("[[test]]\nname = {:?}", f.file_stem().unwrap_or_default()));
+    let mut files = entries(&krate.join("tests"))?;
+    files.retain(|f| !is_program(f));
+    files.retain(|f| f.extension().is_some_and(|e| e == "rs") && !f.ends_with("main.rs"));
+    files.retain(|f| !main.lines().any(|l| l.strip_prefix("mod ").is_some_and(|m| f.ends_with(m.replace(';', ".rs")))));
+    Ok(files.iter().map(|f| format!("{}: tests/main.rs does not name it", f.display())).collect())
 }
 
 /// The lines of a file that has too many, and no reason.

@@ -31,6 +31,7 @@ mod draft;
 mod mark;
 mod mirror;
 mod outcome;
+mod pace;
 mod pieces;
 mod relay;
 mod run;

@@ -6,6 +6,7 @@ use crate::clock::now_ns;
 use crate::codec::Codecs;
 use crate::flow::{Bounds, Flow, Ready};
 use crate::mark::is_mirror;
+use crate::pace::Pace;
 use crate::underway::{self, Rest, Underway};
 use crate::wire::{Addition, Attach, Begin, Body, Data, Ended, Frame, Geometry, PIECE, Refused, Welcome, Why, Wish};
 use serde::{Deserialize, Serialize};
@@ -430,41 +431,6 @@ fn addition(directory: &Directory, known: usize) -> Addition<'_> {
     }
 }
 
-/// Guesses when the next frame comes, so that it is met without looking all the time.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<(u64, u64)>,
-    period_ns: u64,
-}
-
-impl Pace {
-    const CLOSE: Duration = Duration::from_micros(100);
-
-    fn taken(&mut self, frame_id: u64, published_ns: u64, now_ns: u64) {
-        let at = if published_ns > 0 { published_ns } else { now_ns };
-        if let Some((id, before)) = self.last
-            && let Some(period) = at.saturating_sub(before).checked_div(frame_id.saturating_sub(id))
-        {
-            // Little by little, as one frame may be late.
-            self.period_ns = if self.period_ns == 0 { period } else { (self.period_ns * 7 + period) / 8 };
-        }
-        self.last = Some((frame_id, at));
-    }
-
-    /// How long to look away; `otherwise` where nothing is known.
-    fn pause(&self, now_ns: u64, otherwise: Duration) -> Duration {
-        let Some((_, last)) = self.last.filter(|_| self.period_ns > 0) else { return otherwise };
-        let since = now_ns.saturating_sub(last);
-        let ahead = Duration::from_nanos(self.period_ns.saturating_sub(since));
-        match ahead.checked_sub(Self::CLOSE * 3) {
-            Some(ahead) => (ahead + Self::CLOSE).min(otherwise),
-            // About now. If it does not come, it is worth less and less to look.
-            None if since < self.period_ns.saturating_mul(2) => Self::CLOSE.min(otherwise),
-            None => otherwise,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -482,21 +448,5 @@ mod tests {
         assert!(every);
         assert_eq!((bounds.interval, bounds.bytes_per_second), (Duration::from_secs(86400), 5));
         assert_eq!(interval_of(f64::MIN_POSITIVE), Duration::MAX);
-    }
-
-    #[test]
-    fn a_steady_producer_is_met_without_looking_all_the_time() {
-        let ms = 1_000_000;
-        let otherwise = Duration::from_millis(5);
-        let mut pace = Pace::default();
-        assert_eq!(pace.pause(0, otherwise), otherwise);
-        for i in 1..20 {
-            pace.taken(i, i * 16 * ms, i * 16 * ms + 1);
-        }
-        let last = 19 * 16 * ms;
-        assert_eq!(pace.pause(last, otherwise), otherwise);
-        assert_eq!(pace.pause(last + 15 * ms, otherwise), Duration::from_micros(800));
-        assert_eq!(pace.pause(last + 16 * ms, otherwise), Pace::CLOSE);
-        assert_eq!(pace.pause(last + 40 * ms, otherwise), otherwise);
     }
 }

@@ -1,9 +1,7 @@
 //! Peers that are of another version, talk rubbish, or lie.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Host, V, attach, exports, imports, origin, publish, serve, unique, until};
+use crate::common::{self, Host, V, attach, exports, imports, origin, publish, serve, unique, until};
 use shmx::abi::frame::PayloadCursor;
 use shmx::abi::hash::checksum32;
 use shmx::{Client, Server};

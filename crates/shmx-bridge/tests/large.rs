@@ -1,9 +1,7 @@
 //! Frames that travel in pieces.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Host, V, attach, exports, exports_on, imports, imports_on, origin, unique, until};
+use crate::common::{Host, V, attach, exports, exports_on, imports, imports_on, origin, unique, until};
 use shmx::{Checksum, Client, Server, Stream, StreamSpec, Verify};
 use shmx_bridge::fake::Net;
 use shmx_bridge::wire::PIECE;

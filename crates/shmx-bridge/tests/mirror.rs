@@ -2,9 +2,7 @@
 //! or not at all; and what did not come is counted once.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{V, unique, until};
+use crate::common::{self, V, unique, until};
 use shmx::abi::frame::PayloadCursor;
 use shmx::abi::hash::checksum32;
 use shmx::{ChecksumState, Client, Inspector, Server, SlotState, Stream, Tap, Verify};

@@ -3,9 +3,7 @@
 //! Length: one scenario after the other, over the same few helpers.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{
+use crate::common::{
     Host, V, attach, exports, exports_on, imports, imports_on, origin, payload_of, publish, serve, unique, until,
 };
 use shmx::error::{ReadError, ServerEnd};

@@ -1,9 +1,7 @@
 //! What a relay counts: each frame once, whatever its size.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{V, unique};
+use crate::common::{V, unique};
 use shmx::{Checksum, Server, Stream};
 use shmx_bridge::wire::{Attach, PIECE, VERSION, Wish};
 use shmx_bridge::{Export, NoCodecs, Relay, Turn};

@@ -1,9 +1,7 @@
 //! What a bridge answers and tells: all of it, and once.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Host, attach, exports_on, imports_on, serve, unique, until};
+use crate::common::{Host, attach, exports_on, imports_on, serve, unique, until};
 use shmx_bridge::fake::Net;
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{Offers, VERSION};

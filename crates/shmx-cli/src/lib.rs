@@ -50,6 +50,7 @@ mod wait;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
+use std::io::Write;
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -61,9 +62,8 @@ pub fn main() -> ExitCode {
     let cli = match matches.and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         // Help and the version.
-        Err(e) if !e.use_stderr() || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            e.exit()
-        }
+        Err(e) if !e.use_stderr() => return ended(show(&e)),
+        Err(e) if e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => e.exit(),
         Err(e) => {
             common::complain(format_args!("shmx: {}", args::usage_line(&e)));
             return exit::wrong_usage();
@@ -72,7 +72,16 @@ pub fn main() -> ExitCode {
     colour::choose(cli.color);
     common::set_quiet(cli.quiet);
     log(&cli);
-    match stop::install().and_then(|()| run(&cli.command)) {
+    ended(stop::install().and_then(|()| run(&cli.command)))
+}
+
+fn show(help: &clap::Error) -> anyhow::Result<()> {
+    help.print()?;
+    Ok(std::io::stdout().flush()?)
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if common::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {

@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, Running, cannot_run, run, serve, shmx, unique, words};
+use crate::common::{Folder, Running, cannot_run, run, serve, shmx, unique, words};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -247,6 +245,9 @@ fn a_full_disk_behind_stdout_is_told_as_such() {
         &["dump", &name, "-"],
         &["doctor"],
         &["completions", "bash"],
+        &["--help"],
+        &["hz", "-h"],
+        &["--version"],
     ] {
         let mut c = shmx(args);
         c.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());

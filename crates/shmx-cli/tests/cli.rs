@@ -1,12 +1,10 @@
 //! The command as its users run it: real processes, their output and exit codes.
 
-mod common;
-
 #[cfg(unix)]
-use common::signal;
+use crate::common::signal;
 #[cfg(target_os = "linux")]
-use common::until;
-use common::{Folder, Running, gone, run, shmx, unique, words};
+use crate::common::until;
+use crate::common::{self, Folder, Running, gone, run, shmx, unique, words};
 use std::io::Write;
 #[cfg(unix)]
 use std::io::{BufRead, BufReader};

@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, Running, cannot_run, lines, run, serve, shmx, unique, until, words};
+use crate::common::{self, Folder, Running, cannot_run, lines, run, serve, shmx, unique, until, words};
 use shmx::{Server, Stream};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -2,10 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::pty::Terminal;
-use common::{cannot_run, run, serve, signal, unique, until};
+use crate::common::pty::Terminal;
+use crate::common::{self, cannot_run, run, serve, signal, unique, until};
 use shmx::{Server, Stream};
 
 const UP: &str = "\x1b[A";

@@ -2,10 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::pty::Terminal;
-use common::{Folder, Running, cannot_run, lines, run, serve, shmx, unique, until, words};
+use crate::common::pty::Terminal;
+use crate::common::{self, Folder, Running, cannot_run, lines, run, serve, shmx, unique, until, words};
 use shmx::{Server, Stream};
 use std::io::Write;
 use std::process::{Output, Stdio};

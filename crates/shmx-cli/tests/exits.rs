@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, Running, cannot_run, run, serve, shmx, unique, words};
+use crate::common::{self, Folder, Running, cannot_run, run, serve, shmx, unique, words};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a command line is to end with.

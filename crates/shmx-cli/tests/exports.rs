@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, cannot_run, run, unique, was_read, words};
+use crate::common::{Folder, cannot_run, run, unique, was_read, words};
 use shmx::{Server, ServerBuilder, Stream};
 use shmx_record::{Cursor, Item, Recording};
 

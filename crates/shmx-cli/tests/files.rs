@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, Running, cannot_run, run, serve, shmx, unique, until, words};
+use crate::common::{self, Folder, Running, cannot_run, run, serve, shmx, unique, until, words};
 use shmx::{Server, Stream};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};

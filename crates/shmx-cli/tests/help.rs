@@ -2,10 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::pty::Terminal;
-use common::{DEADLINE, Folder, Name, Running, cannot_run, run, signal, unique, until, words};
+use crate::common::pty::Terminal;
+use crate::common::{self, DEADLINE, Folder, Name, Running, cannot_run, run, signal, unique, until, words};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;

@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, cannot_run, lines, run, serve, unique, words};
+use crate::common::{self, Folder, cannot_run, lines, run, serve, unique, words};
 
 fn text(o: &std::process::Output) -> String {
     String::from_utf8(o.stdout.clone()).unwrap()

@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, Name, Running, cannot_run, lines, run, serve, signal, unique, until, words};
+use crate::common::{self, Folder, Name, Running, cannot_run, lines, run, serve, signal, unique, until, words};
 use shmx::Server;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output, Stdio};

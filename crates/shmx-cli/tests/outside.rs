@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;

@@ -2,10 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::pty::Terminal;
-use common::{Folder, Running, cannot_run, run, serve, shmx, signal, unique, until, words};
+use crate::common::pty::Terminal;
+use crate::common::{Folder, Running, cannot_run, run, serve, shmx, signal, unique, until, words};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 

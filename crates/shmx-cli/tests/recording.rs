@@ -1,8 +1,7 @@
 //! record, play and info as processes: signals, kills, a disk that is full, files that are not whole.
 #![cfg(target_os = "linux")]
 
-mod common;
-
+use crate::common;
 use serde_json::Value;
 use shmx_testkit::{Folder, Running, unique, until};
 use std::path::Path;

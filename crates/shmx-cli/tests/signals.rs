@@ -2,10 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::pty::Terminal;
-use common::{Folder, Running, cannot_run, gone, run, serve, shmx, signal, unique, until, words};
+use crate::common::pty::Terminal;
+use crate::common::{self, Folder, Running, cannot_run, gone, run, serve, shmx, signal, unique, until, words};
 use portable_pty::CommandBuilder;
 use shmx::{Client, Hold, Server, Stream};
 use std::process::{Command, Stdio};

@@ -2,9 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Running, cannot_run, run, serve, shmx, unique, until, words};
+use crate::common::{self, Running, cannot_run, run, serve, shmx, unique, until, words};
 use serde_json::{Value, json};
 use shmx::meta::Clock;
 use shmx::{Checksum, Server, Stream};

@@ -1,8 +1,6 @@
 //! Checksums that are absent stay so, also in files of version 1.
 
-mod common;
-
-use common::{Folder, frames, unique};
+use crate::common::{self, Folder, frames, unique};
 use shmx::{Checksum, Frame, Server, Stream, Tap, Verify};
 use shmx_record::{PlayOptions, Player, RecordWriter, Recording, Segment, WriterOptions};
 use std::path::Path;

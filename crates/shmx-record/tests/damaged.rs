@@ -1,9 +1,7 @@
 //! Frames whose records make no sense, where only some of their streams are recorded.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{Folder, V, frames, unique, until};
+use crate::common::{Folder, V, frames, unique, until};
 use shmx::{Checksum, Server, Stream};
 use shmx_record::{Recorder, RecorderEvent, RecorderOptions};
 use std::fs::File;

@@ -1,8 +1,6 @@
 //! Recordings made out of recordings.
 
-mod common;
-
-use common::{Folder, V, frames, publish, unique, until};
+use crate::common::{Folder, V, frames, publish, unique, until};
 use shmx::{Server, StreamSpec};
 use shmx_record::error::RecordError;
 use shmx_record::{Compression, EditOptions, EndReason, Recorder, RecorderOptions, Recording, WriterOptions, edit};

@@ -2,11 +2,10 @@
 // The names are too long for macOS.
 #![cfg(any(target_os = "linux", windows))]
 
-mod common;
 #[path = "../examples/record_and_replay.rs"]
 mod record_and_replay;
 
-use common::{Folder, V, publish, unique};
+use crate::common::{Folder, V, publish, unique};
 use shmx::error::ReadError;
 use shmx::{Client, Server, Start};
 use std::error::Error;
@@ -51,7 +50,7 @@ fn what_is_recorded_is_replayed_under_another_name() {
     let mut example = Command::new(std::env::current_exe().unwrap());
     // The arguments are filters to the test harness, too.
     example.args([&name, &FRAMES.to_string(), file.to_str().unwrap()]);
-    example.args(["the_example_itself", "--exact", "--nocapture"]).env(PART, "1").stdout(Stdio::piped());
+    example.args(["example::the_example_itself", "--exact", "--nocapture"]).env(PART, "1").stdout(Stdio::piped());
     let example = example.spawn().unwrap();
     let done = AtomicBool::new(false);
     let (values, said) = std::thread::scope(|s| {

@@ -1,8 +1,6 @@
 //! The player: order, pace, names, streams, and regions that readers block.
 
-mod common;
-
-use common::{Folder, V, publish, unique, until};
+use crate::common::{self, Folder, V, publish, unique, until};
 use shmx::{Client, Frame, Hold, Server, Stream, Tap};
 use shmx_record::error::PlayError;
 use shmx_record::{

@@ -1,8 +1,6 @@
 //! The recorder and its files: restarts, rotation, bounds, damage.
 
-mod common;
-
-use common::{Folder, V, frames, publish, unique, until};
+use crate::common::{Folder, V, frames, publish, unique, until};
 use shmx::{Server, StreamSpec};
 use shmx_record::error::{OpenRecordingError, RecordError};
 use shmx_record::{

@@ -1,8 +1,6 @@
 //! Record, replay, record again: the same bytes, for random directories and payloads.
 
-mod common;
-
-use common::{Folder, unique};
+use crate::common::{Folder, unique};
 use proptest::prelude::*;
 use shmx::abi::directory::StreamEntry;
 use shmx::abi::tlv;

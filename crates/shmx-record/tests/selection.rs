@@ -1,8 +1,6 @@
 //! Which regions and frames are recorded, and what the disk has to do with it.
 
-mod common;
-
-use common::{Folder, V, frames, publish, unique, until};
+use crate::common::{self, Folder, V, frames, publish, unique, until};
 use shmx::abi::frame::Streams;
 use shmx::abi::hash;
 use shmx::{Checksum, Server, Stream, StreamSpec};

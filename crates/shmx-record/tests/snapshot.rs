@@ -1,8 +1,6 @@
 //! The last frames, kept in memory and written when asked.
 
-mod common;
-
-use common::{Folder, V, frames, publish, unique, until};
+use crate::common::{Folder, V, frames, publish, unique, until};
 use shmx::{Client, Server, StreamSpec};
 use shmx_record::{Recorder, RecorderEvent, RecorderOptions, Recording};
 use std::path::PathBuf;

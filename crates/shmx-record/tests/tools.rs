@@ -1,8 +1,6 @@
 //! Recordings that went through other tools: what those may do to a file leaves what is replayed.
 
-mod common;
-
-use common::{Folder, V, as_version, publish, unique, until};
+use crate::common::{self, Folder, V, as_version, publish, unique, until};
 use mcap::records::{MessageHeader, Metadata, Record};
 use shmx::{Server, StreamSpec};
 use shmx_record::{

@@ -1,8 +1,6 @@
 //! Messages for viewers: what they hold, and that images are written once.
 
-mod common;
-
-use common::{Folder, frames, unique, until};
+use crate::common::{Folder, frames, unique, until};
 use mcap::records::Record;
 use shmx::{ElementType, Server, StreamSpec};
 use shmx_record::{Recorder, RecorderOptions, Recording};

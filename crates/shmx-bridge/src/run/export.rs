@@ -163,7 +163,10 @@ impl Exporter {
         }
         let region = match Inspector::open(name) {
             Ok(region) => region,
-            Err(OpenError::Os(os::OpenError::Os { .. })) => return drop(again.insert(name.to_owned())),
+            Err(OpenError::Os(os::OpenError::Os { .. })) => {
+                again.insert(name.to_owned());
+                return;
+            }
             // It has gone again, or is nothing of ours.
             Err(_) => return self.withdraw(name),
         };
