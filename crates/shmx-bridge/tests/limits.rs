@@ -10,6 +10,15 @@ use shmx_bridge::{Event, Export, Patterns};
 use std::fs::{File, rename};
 use std::time::{Duration, Instant};
 
+/// Removes what the server does not know by this name.
+struct Renamed(String);
+
+impl Drop for Renamed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 #[test]
 fn a_region_that_could_not_be_opened_is_offered_later() {
     let (first, second, hidden) = (unique("limits-a"), unique("limits-b"), unique("limits-c"));
@@ -24,7 +33,8 @@ fn a_region_that_could_not_be_opened_is_offered_later() {
     let mut held: Vec<File> = std::iter::from_fn(|| File::open(&this).ok()).collect();
     // One is left, for whoever hears of the region: it keeps that, and there is none to open the region once more.
     held.pop();
-    rename(format!("/dev/shm/{}", &*hidden), format!("/dev/shm/{}", &*second)).unwrap();
+    let renamed = Renamed(format!("/dev/shm/{second}"));
+    rename(format!("/dev/shm/{hidden}"), &renamed.0).unwrap();
     until("it is heard of", || File::open(&this).is_err().then_some(()));
     // The offered one is looked at every second, too. Less time proves less, and fails nothing.
     let start = Instant::now();
