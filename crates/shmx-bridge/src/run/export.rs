@@ -10,6 +10,7 @@ use crate::mirror::is_carried;
 use crate::relay::{Relay, RelayCounts, Turn};
 use crate::wire::{Alive, Attach, AttachError, Back, Data, FROM, Geometry, Offer, Offers, Refused, Why};
 use shmx::abi::extension::Features;
+use shmx::error::{OpenError, os};
 use shmx::{Client, Inspector, RegionChange, RegionEvents};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -115,6 +116,8 @@ impl Exporter {
         let shared = &self.shared;
         let mut events = None;
         let mut clients = BTreeMap::new();
+        // Regions that the system failed to open.
+        let mut again = BTreeSet::new();
         let (mut looked, mut pulsed) = (Instant::now(), Instant::now());
         while !shared.stopped() {
             if events.is_none() && !shared.options.export.is_empty() {
@@ -128,7 +131,7 @@ impl Exporter {
             match events.as_mut().map(|e| e.next(Duration::from_millis(20))) {
                 Some(Ok(Some(event))) => match event.change {
                     RegionChange::Ended(_) => self.withdraw(&event.name),
-                    _ => self.consider(&event.name),
+                    _ => self.consider(&event.name, &mut again),
                 },
                 Some(Ok(None)) => {}
                 Some(Err(e)) => {
@@ -140,8 +143,9 @@ impl Exporter {
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                let names: Vec<_> = lock(&self.offered).keys().cloned().collect();
-                names.iter().for_each(|name| self.consider(name));
+                let mut names = std::mem::take(&mut again);
+                names.extend(lock(&self.offered).keys().cloned());
+                names.iter().for_each(|name| self.consider(name, &mut again));
             }
             let pulse = pulsed.elapsed() >= PULSE;
             if pulse {
@@ -151,13 +155,21 @@ impl Exporter {
         }
     }
 
-    /// Offers a region, if that is allowed and it is not offered already.
-    fn consider(&self, name: &str) {
+    /// Offers a region, if that is allowed and it is not offered already. Where the system fails to open it, for want of
+    /// descriptors say, it is noted in `again`.
+    fn consider(&self, name: &str, again: &mut BTreeSet<String>) {
         if self.shared.options.terms_of(name).is_none() {
             return;
         }
-        // What cannot be opened has gone again, or is nothing of ours.
-        let Ok(region) = Inspector::open(name) else { return self.withdraw(name) };
+        let region = match Inspector::open(name) {
+            Ok(region) => region,
+            Err(OpenError::Os(os::OpenError::Os { .. })) => {
+                again.insert(name.to_owned());
+                return;
+            }
+            // It has gone again, or is nothing of ours.
+            Err(_) => return self.withdraw(name),
+        };
         let session = region.header().session_id;
         if lock(&self.offered).get(name).is_some_and(|o| o.session == session) {
             return;
