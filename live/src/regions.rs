@@ -2,12 +2,14 @@
 
 use crate::pattern::Patterns;
 use crate::state::{self, RegionState, Sample, StreamDescription};
-use shmx::error::ServerEnd;
+use shmx::error::{OpenError, ServerEnd, os};
 use shmx::{Inspector, RegionChange, RegionEvent, RegionEvents};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// After what time a region that the system failed to open is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Ended regions that are remembered.
 const MOST_ENDED: usize = 64;
 
@@ -15,10 +17,21 @@ const MOST_ENDED: usize = 64;
 struct Known {
     /// While it is there.
     inspector: Option<Inspector>,
+    /// The system failed to open it, for want of descriptors say.
+    again: bool,
     ended: Option<&'static str>,
     /// Counts the ends, so that the oldest is forgotten first.
     ended_at: u64,
     sample: Option<Sample>,
+}
+
+impl Known {
+    fn open(&mut self, name: &str) {
+        let opened = Inspector::open(name);
+        self.again = matches!(opened, Err(OpenError::Os(os::OpenError::Os { .. })));
+        // It may be gone again: the next event says so.
+        self.inspector = opened.ok();
+    }
 }
 
 /// The regions that match, kept up to date by a thread of their own.
@@ -47,7 +60,8 @@ impl Regions {
         let shared = Arc::clone(&regions);
         std::thread::Builder::new().name("regions".into()).spawn(move || {
             loop {
-                match events.next(Duration::from_secs(3600)) {
+                let wait = if shared.open_again() { AGAIN } else { Duration::from_secs(3600) };
+                match events.next(wait) {
                     Ok(Some(event)) => shared.note(event),
                     Ok(None) => {}
                     Err(error) => {
@@ -75,7 +89,7 @@ impl Regions {
         let entry = known.entry(event.name.clone()).or_default();
         match event.change {
             RegionChange::Ended(end) => {
-                entry.inspector = None;
+                (entry.inspector, entry.again) = (None, false);
                 entry.ended_at = count;
                 entry.ended = Some(match end {
                     Some(ServerEnd::Closed) => "closed",
@@ -86,8 +100,7 @@ impl Regions {
             _ => {
                 entry.ended = None;
                 entry.sample = None;
-                // It may be gone again: the next event says so.
-                entry.inspector = Inspector::open(&event.name).ok();
+                entry.open(&event.name);
             }
         }
         while known.values().filter(|k| k.ended.is_some()).count() > MOST_ENDED {
@@ -95,6 +108,13 @@ impl Regions {
             let Some(oldest) = oldest.map(|k| k.0.clone()) else { break };
             known.remove(&oldest);
         }
+    }
+
+    /// Tries again to open what the system failed to open. Says whether there is more of that.
+    fn open_again(&self) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter_mut().filter(|k| k.1.again).for_each(|(name, k)| k.open(name));
+        known.values().any(|k| k.again)
     }
 
     /// All of them at this moment, by name.
