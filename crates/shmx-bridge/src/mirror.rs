@@ -222,7 +222,8 @@ impl Mirror {
     ) -> Result<Result<Accepted, RejectedFrame>, MirrorError> {
         if frame.session == self.session && !frame.is_whole() {
             self.count(frame);
-            return Ok(self.reject_unknown(RejectedFrame::Checksum));
+            self.unknown = self.unknown.saturating_add(1);
+            return Ok(self.reject(RejectedFrame::Checksum));
         }
         self.accept_whole(frame, clocks, codecs)
     }
@@ -258,7 +259,7 @@ impl Mirror {
     /// Notes which frame has come; gives what becomes of one that is not to be published.
     fn note(&mut self, frame: &Frame<'_>) -> Result<Option<Result<Accepted, RejectedFrame>>, MirrorError> {
         if frame.session != self.session {
-            return Ok(Some(self.reject_unknown(RejectedFrame::Session(frame.session))));
+            return Ok(Some(self.reject(RejectedFrame::Session(frame.session))));
         }
         self.add(&frame.addition)?;
         if frame.frame_id <= self.last_id {
@@ -301,11 +302,6 @@ impl Mirror {
             }
             Err(e) => Ok(self.reject(e)),
         }
-    }
-
-    fn reject_unknown(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {
-        self.unknown = self.unknown.saturating_add(1);
-        self.reject(e)
     }
 
     fn reject(&mut self, e: RejectedFrame) -> Result<Accepted, RejectedFrame> {

@@ -58,7 +58,7 @@ pub fn bounds_of(terms: &Export, wish: &Wish) -> (bool, Bounds) {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RelayCounts {
-    /// Frames sent.
+    /// Frames sent whole.
     pub sent: u64,
     /// Frames left out: for newer ones, or by a rate, or because none of the chosen streams is in them.
     pub left_out: u64,
@@ -247,6 +247,7 @@ impl Relay {
             match underway.next(out) {
                 Rest::Piece => return Turn::Send,
                 Rest::Nothing => {
+                    self.counts.sent += 1;
                     self.at_once = underway.is_slow();
                     self.underway = None;
                 }
@@ -410,7 +411,8 @@ impl Relay {
             let body = if from_region { underway::Body::There(Box::new(frame)) } else { underway::Body::Parts(parts) };
             Underway::new(seq, body, *at_once)
         });
-        counts.sent += 1;
+        // One in pieces is counted when it is known what became of it.
+        counts.sent += u64::from(!in_pieces);
         if !addition.bytes.is_empty() {
             self.told.push_back((seq, directory.bytes.len()));
         }
