@@ -350,14 +350,14 @@ impl Mirror {
             checksum: frame.has_checksum,
             mark: Some((self.mark_id, 1, words.as_flattened())),
         };
-        let end = Instant::now() + self.slot_wait;
+        let start = Instant::now();
         loop {
             match self.again.put(&again) {
                 Ok(Put::Published(id)) => {
                     self.counts.published += 1;
                     return Ok(Ok(Accepted::Published(id)));
                 }
-                Ok(Put::NoSlot) if Instant::now() < end => std::thread::sleep(Duration::from_micros(200)),
+                Ok(Put::NoSlot) if start.elapsed() < self.slot_wait => std::thread::sleep(Duration::from_micros(200)),
                 Ok(Put::NoSlot) => {
                     self.counts.blocked += 1;
                     return Ok(Ok(Accepted::Blocked));

@@ -11,11 +11,12 @@ use shmx::{ChecksumState, Client, Inspector, Server, SlotState, Stream, Tap, Ver
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{Begin, Body, Data, Frame, Geometry, Piece, Welcome};
 use shmx_bridge::{Accepted, Arrived, Assembly, Broken, Fed, Mirror, MirrorOptions, PieceError, RejectedFrame, crc_of};
+use std::time::Duration;
 
 const DATA: Stream<u8> = Stream::new(2, "data");
 const SESSION: u64 = 7;
 
-fn mirror(name: &str, slots: u32) -> Mirror {
+fn mirror(name: &str, slots: u32, options: &MirrorOptions) -> Mirror {
     let origin = Server::builder(format!("{name}-o")).slots(slots).stream(V, 1).stream(DATA, 1000).create().unwrap();
     let tap = Tap::open(origin.name()).unwrap();
     let (layout, directory) = (tap.layout(), tap.directory().unwrap());
@@ -40,7 +41,7 @@ fn mirror(name: &str, slots: u32) -> Mirror {
         first: &[],
     };
     let peer = Peer { host: "robot".into(), id: 1 };
-    Mirror::create(name, &peer, "region", &welcome, &MirrorOptions::default()).unwrap()
+    Mirror::create(name, &peer, "region", &welcome, options).unwrap()
 }
 
 fn payload(n: u64) -> Vec<u8> {
@@ -59,7 +60,7 @@ struct Way {
 
 impl Way {
     fn new(name: &str, slots: u32) -> Self {
-        let mirror = mirror(name, slots);
+        let mirror = mirror(name, slots, &MirrorOptions::default());
         let mut assembly = Assembly::default();
         assembly.expect(4096);
         assembly.write_to(&mirror);
@@ -169,6 +170,16 @@ fn what_is_wrong_is_never_seen_and_holds_no_slot() {
     let good = way.whole(30);
     way.publish(30, good).unwrap();
     assert_eq!(newest(&mut client), (30, vec![30; 1000]));
+}
+
+#[test]
+fn it_may_wait_for_a_slot_as_long_as_one_likes() {
+    let name = unique("patient");
+    let mut mirror = mirror(&name, 2, &MirrorOptions { slot_wait: Duration::MAX, ..MirrorOptions::default() });
+    let payload = payload(1);
+    let frame = Frame { checksum: checksum32(&payload), body: Body::Whole(&payload), ..Way::frame(1) };
+    let accepted = mirror.accept(&frame, None, &shmx_bridge::NoCodecs).unwrap().unwrap();
+    assert_eq!(accepted, Accepted::Published(1));
 }
 
 /// Messages may be larger than frames: they can bring the whole directory.

@@ -14,9 +14,9 @@ use shmx_bridge::{
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A network on which one bridge answers at once, and another only when it is asked again.
-#[derive(Default)]
-struct Late(AtomicU32);
+/// A network on which one bridge answers at once, and another only when it is asked again. It fails when it is asked so
+/// many times.
+struct Late(AtomicU32, u32);
 
 impl Backend for Late {
     fn announce(&self, _: &str) -> Result<Stands, BackendError> {
@@ -40,7 +40,11 @@ impl Backend for Late {
     }
 
     fn ask(&self, _: &str, _: Vec<u8>, _: Duration) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
-        let hosts = if self.0.fetch_add(1, Ordering::Relaxed) == 0 { 1..2 } else { 1..3 };
+        let asked = self.0.fetch_add(1, Ordering::Relaxed);
+        if asked == self.1 {
+            return Err(BackendError { what: "ask", source: "the network is gone".into() });
+        }
+        let hosts = if asked == 0 { 1..2 } else { 1..3 };
         let offers = Offers { version: VERSION, regions: Vec::new() }.encode();
         Ok(hosts.map(|id| (Peer { host: format!("host{id}"), id }.offers(), offers.clone())).collect())
     }
@@ -48,10 +52,17 @@ impl Backend for Late {
 
 #[test]
 fn bridges_are_asked_until_the_time_is_up() {
-    let offers = ask_offers(&Late::default(), Duration::from_secs(2)).unwrap();
+    // What was answered stays so when the network fails for a moment.
+    let offers = ask_offers(&Late(AtomicU32::new(0), 1), Duration::from_secs(2)).unwrap();
     let hosts: Vec<&str> = offers.iter().map(|(peer, _)| peer.host.as_str()).collect();
     assert_eq!(hosts, ["host1", "host2"], "each is there, and once");
     assert!(offers.iter().all(|(_, o)| o.is_ok()), "{offers:?}");
+}
+
+#[test]
+fn a_network_that_fails_before_an_answer_is_told_whatever_the_time() {
+    let failed = ask_offers(&Late(AtomicU32::new(0), 0), Duration::MAX).unwrap_err();
+    assert_eq!(failed.what, "ask");
 }
 
 /// Troubles with this text.

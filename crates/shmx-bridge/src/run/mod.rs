@@ -140,23 +140,33 @@ pub type BridgeOffers = (Peer, Result<Offers, WireError>);
 /// How often it is asked: a link may not stand yet.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
+/// Longest that is waited for the answers to one question.
+const ONE_ASK: Duration = Duration::from_secs(3600);
+
 /// What the bridges on a network offer: each with its last answer. Asks until the time is up, as some are reached later
 /// than others.
 ///
 /// # Errors
 ///
-/// [`BackendError`].
+/// [`BackendError`], as long as nobody has answered.
 pub fn ask_offers(backend: &dyn Backend, timeout: Duration) -> Result<Vec<BridgeOffers>, BackendError> {
-    let end = Instant::now() + timeout;
+    let start = Instant::now();
+    let left = || timeout.saturating_sub(start.elapsed());
     let mut all = BTreeMap::new();
     loop {
-        let answers = backend.ask(ALL_OFFERS, Vec::new(), end.saturating_duration_since(Instant::now()))?;
-        all.extend(answers.into_iter().filter_map(|(key, answer)| Some((peer_of(&key)?, Offers::decode(&answer)))));
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        match backend.ask(ALL_OFFERS, Vec::new(), left().min(ONE_ASK)) {
+            Ok(answers) => {
+                let read = |(key, answer): (String, Vec<u8>)| Some((peer_of(&key)?, Offers::decode(&answer)));
+                all.extend(answers.into_iter().filter_map(read));
+            }
+            Err(e) if all.is_empty() => return Err(e),
+            // Those that have answered are no less there.
+            Err(_) => {}
+        }
+        if left().is_zero() {
             return Ok(all.into_iter().collect());
         }
-        thread::sleep(ASK_AGAIN.min(left));
+        thread::sleep(ASK_AGAIN.min(left()));
     }
 }
 
