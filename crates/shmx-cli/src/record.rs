@@ -29,7 +29,7 @@ recorder that is killed leaves a file that is readable up to its last finished c
 Only those who may read the regions may read the file.
 
 Exit codes: 0 ended by --seconds, --frames, --until-gone or a signal, and no frame was missed; 1 failed, or a region \
-never came (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected, or control \
+never came, or a snapshot could not be written (what was written is kept); 2 wrong usage; 3 recorded, but frames were missed or rejected, or control \
 messages given up.
 
 Examples:
@@ -69,7 +69,7 @@ pub(crate) struct Record {
         conflicts_with_all = ["rotate_size", "rotate_every", "keep_size"])]
     #[cfg(unix)]
     snapshot: Option<Duration>,
-    /// With --snapshot: also on each control message of this type (`shmx send NAME TYPE`).
+    /// With --snapshot: also on each control message of this type (`shmx send NAME TYPE`), once a second at most.
     #[arg(long, value_name = "TYPE", requires = "snapshot", value_parser = parse::message_type)]
     #[cfg(unix)]
     snapshot_on: Option<u32>,
@@ -100,7 +100,8 @@ pub(crate) struct Record {
     /// Remove the oldest files of this recording, so that together they have at most this size. Without it, keep all.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     keep_size: Option<u64>,
-    /// End, with the files complete, when the disk has less free space than this. Without it, when it is full.
+    /// End, with the files complete, when the disk has less free space than this; with --snapshot, that snapshot fails.
+    /// Without it, when it is full.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     min_free: Option<u64>,
     /// When to force the file to disk, so that it survives a power failure.
@@ -320,6 +321,7 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             "taken": sums.taken, "messages": written.messages, "bytes": written.bytes, "files": written.files,
             "removed": written.removed, "memory_bytes": status.memory_bytes,
             "skipped": sums.skipped, "control": written.control, "syncs": written.syncs, "snapshots": written.snapshots,
+            "snapshots_failed": written.snapshots_failed,
             "left_out": written.left_out, "control_dropped": written.control_dropped, "file": paths.first(), "paths": paths,
             "sleeps": status.sleeps, "looks": status.looks, "regions": regions,
             "forgotten": {
@@ -348,6 +350,9 @@ pub(crate) fn run(a: &Record) -> anyhow::Result<()> {
             bail!("no frame has a stream {names}; `shmx inspect` lists the streams of a region");
         }
         bail!("no frame was recorded; see whether the servers publish");
+    }
+    if written.snapshots_failed > 0 {
+        bail!("{} could not be written; why is told above", units::count(written.snapshots_failed, "snapshot"));
     }
     match (missed, rejected) {
         (0, 0) if written.control_dropped > 0 => Err(recording::dropped(written.control_dropped)),
@@ -432,6 +437,7 @@ fn tell(line: &Progress, event: &RecorderEvent) {
             reaches.as_secs_f64(),
             path.display()
         )),
+        RecorderEvent::SnapshotFailed { what } => line.say(format_args!("a snapshot could not be written: {what}")),
         RecorderEvent::Trouble { region, what } => line.say(format_args!("`{region}`: {what}")),
         _ => {}
     }

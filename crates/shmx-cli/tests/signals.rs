@@ -221,6 +221,35 @@ fn what_a_recorder_waits_for_is_told_and_what_it_keeps_is_written_when_asked() {
 }
 
 #[test]
+fn a_snapshot_that_fails_is_told_and_ends_nothing() {
+    if cannot_run() {
+        return;
+    }
+    let folder = Folder::new("failed");
+    let name = unique("failed");
+    let _serve = serve(&name, &["--slots", "64"]);
+    assert!(run(&["wait", &name, "--frames", "1"]).status.success());
+    let file = folder.path("later/run.mcap");
+    let mut record = Running::start(shmx(&["record", &name, "-o", &file, "--snapshot", "60s", "--ring"]));
+    let says = |record: &mut Running, words: &str| while !record.line().contains(words) {};
+    says(&mut record, "is there");
+    until(|| {
+        // There is nothing to write before the first frame.
+        signal(&record.child, "USR1");
+        record.line().contains("a snapshot could not be written: cannot create")
+    });
+    std::fs::create_dir(folder.dir().join("later")).unwrap();
+    until(|| {
+        signal(&record.child, "USR1");
+        record.line().contains("written to")
+    });
+    signal(&record.child, "INT");
+    let o = record.output();
+    assert_eq!(o.status.code(), Some(1), "{}", words(&o));
+    assert!(words(&o).contains("could not be written; why is told above"), "{}", words(&o));
+}
+
+#[test]
 fn what_was_kept_in_vain_is_no_success() {
     if cannot_run() {
         return;

@@ -132,8 +132,8 @@ impl Recorder {
     }
 
     /// Asks for the frames that are kept ([`RecorderOptions::snapshot`]) to be written into a file of their own, with
-    /// what is in the rings now. An [event](RecorderEvent::Snapshot) says when that is done. A recorder that writes
-    /// everything anyway does nothing.
+    /// what is in the rings now. An event says when that is done ([`RecorderEvent::Snapshot`]) or has failed
+    /// ([`RecorderEvent::SnapshotFailed`]). A recorder that writes everything anyway does nothing.
     pub fn snapshot(&self) {
         // Release: what the caller did before belongs to the snapshot.
         self.shared.snapshot.store(true, Ordering::Release);

@@ -86,6 +86,8 @@ pub struct Written {
     pub syncs: u64,
     /// Snapshots.
     pub snapshots: u64,
+    /// Those that could not be written, or not whole.
+    pub snapshots_failed: u64,
     /// Frames that have none of the streams that are recorded ([`WriterOptions::streams`]).
     pub left_out: u64,
     /// Control messages of readers.

@@ -6,7 +6,7 @@ use common::{Folder, V, frames, publish, unique, until};
 use shmx::{Client, Server, StreamSpec};
 use shmx_record::{Recorder, RecorderEvent, RecorderOptions, Recording};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn server(name: &str) -> Server {
     Server::builder(name).slots(64).stream(V, 1).create().unwrap()
@@ -97,6 +97,80 @@ fn a_reader_asks_by_a_control_message() {
     // They are recorded only if that is asked for.
     let written = recorder.finish().unwrap();
     assert_eq!((written.snapshots, written.control), (2, 0));
+}
+
+/// Readers may ask without end.
+#[test]
+fn readers_are_given_one_a_second_and_the_last_request_is_not_lost() {
+    let folder = Folder::new("often");
+    let name = unique("often");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    (options.snapshot, options.snapshot_on) = (Some(Duration::from_secs(3600)), Some(0x3001));
+    options.control = true;
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    publish(&mut server, 1);
+    until("it is taken", || taken(&recorder) == 1);
+    let start = Instant::now();
+    let client = Client::open(&name).unwrap();
+    for n in 1..=25 {
+        client.control_send(0x3001, b"now").unwrap();
+        until("it is seen", || recorder.status().regions[0].control == n);
+    }
+    publish(&mut server, 2);
+    until("it is taken", || taken(&recorder) == 2);
+    // Whoever runs the recorder is given one at any time.
+    recorder.snapshot();
+    until("both are written", || recorder.status().written.snapshots >= 2);
+    publish(&mut server, 3);
+    client.control_send(0x3001, b"last").unwrap();
+    let written = recorder.finish().unwrap();
+    let seconds = start.elapsed().as_secs();
+    assert!(written.snapshots <= 3 + seconds, "{} in {seconds} s", written.snapshots);
+    let last = folder.file(&format!("a-{:04}.mcap", written.snapshots));
+    assert_eq!(frames(&last).len(), 3);
+}
+
+#[test]
+fn one_that_fails_is_told_and_the_next_one_is_written() {
+    let folder = Folder::new("fails");
+    let name = unique("fails");
+    let mut server = server(&name);
+    let mut options = RecorderOptions::default();
+    options.snapshot = Some(Duration::from_secs(3600));
+    let path = folder.file("later/a.mcap");
+    let recorder = Recorder::start(&[&name], &path, options.clone()).unwrap();
+    publish(&mut server, 1);
+    until("it is taken", || taken(&recorder) == 1);
+    let failed = |recorder: &Recorder| {
+        recorder.snapshot();
+        let mut found = None;
+        until("it is told", || {
+            if let Some(RecorderEvent::SnapshotFailed { what }) = recorder.next_event() {
+                found = Some(what);
+            }
+            found.is_some()
+        });
+        found.unwrap()
+    };
+    let what = failed(&recorder);
+    assert!(what.contains("cannot create") && what.contains("a-0001.mcap"), "{what}");
+    std::fs::create_dir(folder.file("later")).unwrap();
+    publish(&mut server, 2);
+    until("it is taken", || taken(&recorder) == 2);
+    assert_eq!(snapshot(&recorder), (folder.file("later/a-0001.mcap"), vec![1, 2]));
+    let written = recorder.finish().unwrap();
+    assert_eq!((written.snapshots, written.snapshots_failed), (1, 1));
+    // Without room there is no file, however often one is asked for.
+    options.writer.min_free = Some(u64::MAX);
+    let recorder = Recorder::start(&[&name], &folder.file("b.mcap"), options).unwrap();
+    until("the ring is taken", || taken(&recorder) == 2);
+    for _ in 0..2 {
+        let what = failed(&recorder);
+        assert!(what.contains("bytes are free"), "{what}");
+    }
+    assert_eq!(recorder.finish().unwrap().snapshots_failed, 2);
+    assert!(!folder.file("b-0001.mcap").exists());
 }
 
 /// Of the messages that are there when the recorder is stopped, too.

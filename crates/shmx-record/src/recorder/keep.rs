@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How often old frames are dropped where nothing comes.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Files of one name, at most.
+const MOST_FILES: u32 = 9999;
+
 /// There is nothing to write.
 const NOTHING: RecorderEvent = RecorderEvent::Snapshot { path: None, frames: 0, reaches: Duration::ZERO };
 
@@ -43,7 +46,7 @@ pub(super) struct Keeper {
     /// What was taken, and when; ticks.
     kept: VecDeque<(u64, Work)>,
     bytes: u64,
-    /// In the name of the file tried last.
+    /// In the name of the file written last.
     number: u32,
     written: Written,
     files: Vec<PathBuf>,
@@ -106,8 +109,12 @@ impl Keeper {
             match todo.recv_timeout(LOOK) {
                 Ok(Work::Snapshot) => {
                     self.forget();
-                    let event = self.write()?;
+                    let event = self.write().unwrap_or_else(|e| {
+                        self.written.snapshots_failed += 1;
+                        RecorderEvent::SnapshotFailed { what: e.to_string() }
+                    });
                     *lock(&shared.written) = self.written;
+                    shared.end_snapshot();
                     let _ = tell.try_send(event);
                 }
                 Ok(work) => {
@@ -179,19 +186,20 @@ impl Keeper {
         }
     }
 
-    /// A file that is not there yet.
-    fn create(&mut self) -> Result<(RecordWriter, PathBuf), RecordError> {
+    /// A file that is not there yet, and its number.
+    fn create(&self) -> Result<(RecordWriter, PathBuf, u32), RecordError> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let extension = self.path.extension().map_or("mcap".into(), |e| e.to_string_lossy().into_owned());
-        loop {
-            self.number += 1;
-            let path = self.path.with_file_name(format!("{stem}-{:04}.{extension}", self.number));
+        let path = |number| self.path.with_file_name(format!("{stem}-{number:04}.{extension}"));
+        for number in self.number + 1..=MOST_FILES {
+            let path = path(number);
             match RecordWriter::create(&path, self.options.clone()) {
-                Ok(writer) => return Ok((writer, path)),
-                Err(RecordError::Exists { .. }) if self.number < 9999 => {}
+                Ok(writer) => return Ok((writer, path, number)),
+                Err(RecordError::Exists { .. }) => {}
                 Err(e) => return Err(e),
             }
         }
+        Err(RecordError::Exists { path: path(MOST_FILES) })
     }
 
     /// Writes what is kept.
@@ -199,9 +207,38 @@ impl Keeper {
         if !self.kept.iter().any(|(_, work)| matches!(work, Work::Frame { .. })) {
             return Ok(NOTHING);
         }
-        let (mut writer, path) = self.create()?;
-        let indices: Vec<RegionIndex> = self.regions.iter().map(|_| writer.add_region()).collect();
+        let (mut writer, path, number) = self.create()?;
         let begin = self.kept.front().map_or_else(clock::ticks, |(at, _)| *at);
+        let filled = self.fill(&mut writer, begin);
+        // There is room enough for the end.
+        if !matches!(filled, Ok(()) | Err(RecordError::Room { .. })) {
+            return filled.map(|()| NOTHING);
+        }
+        let (one, files) = writer.finish_files()?;
+        self.written.left_out += one.left_out;
+        if files.is_empty() {
+            // None of the frames has a stream that is recorded.
+            return filled.map(|()| NOTHING);
+        }
+        self.number = number;
+        self.files.extend(files);
+        self.written.frames += one.frames;
+        self.written.messages += one.messages;
+        self.written.unviewed += one.unviewed;
+        self.written.control += one.control;
+        self.written.bytes += one.bytes;
+        self.written.kept_bytes += one.bytes;
+        self.written.files += one.files;
+        self.written.syncs += one.syncs;
+        filled?;
+        self.written.snapshots += 1;
+        let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
+        Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })
+    }
+
+    /// Writes what was taken since then into a file.
+    fn fill(&self, writer: &mut RecordWriter, begin: u64) -> Result<(), RecordError> {
+        let indices: Vec<RegionIndex> = self.regions.iter().map(|_| writer.add_region()).collect();
         writer.set_ticks(begin);
         for (region, index) in self.regions.iter().zip(&indices) {
             if let Some(s) = region.standing.clone() {
@@ -227,24 +264,29 @@ impl Keeper {
             }
         }
         writer.set_ticks(clock::ticks());
-        let (one, files) = writer.finish_files()?;
-        self.written.left_out += one.left_out;
-        if files.is_empty() {
-            // None of the frames has a stream that is recorded.
-            self.number -= 1;
-            return Ok(NOTHING);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_end_of_files() {
+        let folder = shmx_testkit::Folder::new("most-files");
+        let path = folder.file("a.mcap");
+        let mut keeper = Keeper::new(&path, WriterOptions::default(), Duration::ZERO, 0, &[]).unwrap();
+        keeper.number = MOST_FILES - 2;
+        std::fs::write(folder.file("a-9998.mcap"), "mine").unwrap();
+        let (writer, last, number) = keeper.create().unwrap();
+        assert_eq!((last, number), (folder.file("a-9999.mcap"), MOST_FILES));
+        // Not once, but as often as it is tried.
+        for _ in 0..2 {
+            assert!(matches!(keeper.create(), Err(RecordError::Exists { .. })));
         }
-        self.files.extend(files);
-        self.written.frames += one.frames;
-        self.written.messages += one.messages;
-        self.written.unviewed += one.unviewed;
-        self.written.control += one.control;
-        self.written.bytes += one.bytes;
-        self.written.kept_bytes += one.bytes;
-        self.written.files += one.files;
-        self.written.syncs += one.syncs;
-        self.written.snapshots += 1;
-        let reaches = Duration::from_nanos(clock::ticks().saturating_sub(begin));
-        Ok(RecorderEvent::Snapshot { path: Some(path), frames: one.frames, reaches })
+        drop(writer);
+        keeper.number = MOST_FILES;
+        assert!(matches!(keeper.create(), Err(RecordError::Exists { .. })));
     }
 }

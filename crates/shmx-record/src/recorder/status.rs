@@ -47,8 +47,9 @@ pub struct RecorderOptions {
     /// Keep the frames of so much time in memory, in `backlog_bytes` at most, and write them only when asked
     /// ([`crate::Recorder::snapshot`]): each time into a file of its own, `run-0001.mcap` and so on for `run.mcap`.
     pub snapshot: Option<Duration>,
-    /// Take a control message of this type, to any of the regions, as being asked for a snapshot. Messages are seen as
-    /// with `control`, so one of many in a small ring may be overlooked. Default none.
+    /// Take a control message of this type, to any of the regions, as being asked for a snapshot: at most once a second,
+    /// and messages that come sooner are one request for the next. Messages are seen as with `control`, so one of many
+    /// in a small ring may be overlooked. Default none.
     pub snapshot_on: Option<u32>,
 }
 
@@ -107,6 +108,11 @@ pub enum RecorderEvent {
         frames: u64,
         /// How far back it reaches.
         reaches: Duration,
+    },
+    /// A snapshot could not be written, or not all of it. The recorder goes on keeping.
+    SnapshotFailed {
+        /// Why.
+        what: String,
     },
     /// Something is in the way of recording a region; the recorder tries on.
     Trouble {

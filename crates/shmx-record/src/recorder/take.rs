@@ -127,8 +127,7 @@ pub(super) fn take(
         if last_round.is_none() && shared.stop.load(Ordering::Acquire) {
             last_round = Some(Round::begin(&sources));
         }
-        // Acquire pairs with the Release of who asks: what was published before belongs to the snapshot.
-        if snapshot.is_none() && shared.snapshot.swap(false, Ordering::Acquire) {
+        if snapshot.is_none() && shared.wants_snapshot(false) {
             snapshot = Some(Round::begin(&sources));
         }
         while let Ok(region) = free.try_recv() {
@@ -140,7 +139,7 @@ pub(super) fn take(
         }
         // Behind the frames in the queue.
         if snapshot.take_if(|round| round.is_over(&sources)).is_some() {
-            let _ = work.send(Work::Snapshot);
+            t.snapshot();
         }
         if shared.broken.load(Ordering::Acquire) || t.done() {
             break;
@@ -156,19 +155,24 @@ pub(super) fn take(
             sources[region].held -= 1;
         }
     }
-    if snapshot.is_some() || shared.snapshot.swap(false, Ordering::Acquire) {
-        let _ = work.send(Work::Snapshot);
+    if shared.wants_snapshot(true) || snapshot.is_some() {
+        t.snapshot();
     }
     for (i, source) in sources.iter_mut().enumerate() {
         t.end(i, source, EndReason::Stopped);
     }
     // A reader's last message may have asked.
-    if shared.snapshot.swap(false, Ordering::Acquire) {
-        let _ = work.send(Work::Snapshot);
+    if shared.wants_snapshot(true) {
+        t.snapshot();
     }
 }
 
 impl Taker<'_> {
+    fn snapshot(&self) {
+        self.shared.begin_snapshot();
+        let _ = self.work.send(Work::Snapshot);
+    }
+
     fn done(&self) -> bool {
         self.options.max_frames.is_some_and(|n| self.taken >= n)
     }
@@ -316,7 +320,7 @@ impl Taker<'_> {
     /// Takes a snapshot where a message asks for one, and gives the messages if they are to be recorded.
     fn heed(&self, found: SeenControls) -> SeenControls {
         if self.options.snapshot_on.is_some_and(|ty| found.messages.iter().any(|m| m.message.ty == ty)) {
-            self.shared.snapshot.store(true, Ordering::Release);
+            self.shared.asked.store(true, Ordering::Release);
         }
         if self.options.control { found } else { SeenControls::default() }
     }

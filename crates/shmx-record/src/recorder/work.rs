@@ -4,6 +4,7 @@ use super::status::{Forgotten, RegionStatus};
 use crate::format::{EndReason, Segment};
 use crate::writer::Written;
 use shmx::{OwnedFrame, SeenControl};
+use shmx_os::clock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -53,6 +54,10 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// A snapshot is asked for.
     pub(super) snapshot: AtomicBool,
+    /// A reader has asked for one.
+    pub(super) asked: AtomicBool,
+    /// From when on a reader is given one, by the wire clock; never while one is being written.
+    asked_from: AtomicU64,
     /// The writer has failed; taking more is of no use.
     pub(super) broken: AtomicBool,
     pub(super) backlog_frames: AtomicU64,
@@ -97,7 +102,30 @@ pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Least time from a snapshot to the next one that a reader asks for: readers may ask without end.
+const APART_NS: u64 = 1_000_000_000;
+
 impl Shared {
+    /// Whether a snapshot is to be taken now. What readers ask for too soon after one is kept for the next, and `last`
+    /// says that this is the last chance.
+    pub(super) fn wants_snapshot(&self, last: bool) -> bool {
+        // Acquire pairs with the Release of who asks: what was published before belongs to the snapshot.
+        let own = self.snapshot.swap(false, Ordering::Acquire);
+        // Relaxed: whenever it is seen is soon enough.
+        let due = own || last || clock::ticks() >= self.asked_from.load(Ordering::Relaxed);
+        due && (self.asked.swap(false, Ordering::Acquire) || own)
+    }
+
+    /// A snapshot is about to be written.
+    pub(super) fn begin_snapshot(&self) {
+        self.asked_from.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// It is written, or could not be.
+    pub(super) fn end_snapshot(&self) {
+        self.asked_from.store(clock::ticks().saturating_add(APART_NS), Ordering::Relaxed);
+    }
+
     /// A frame of so many bytes was taken.
     pub(super) fn taken(&self, bytes: u64) {
         self.backlog_frames.fetch_add(1, Ordering::Relaxed);
