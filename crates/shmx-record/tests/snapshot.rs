@@ -131,6 +131,29 @@ fn readers_are_given_one_a_second_and_the_last_request_is_not_lost() {
     assert_eq!(frames(&last).len(), 3);
 }
 
+/// A server that does not listen leaves them in the ring.
+#[test]
+fn messages_from_before_the_recorder_ask_for_nothing() {
+    let folder = Folder::new("old");
+    let name = unique("old");
+    let mut server = server(&name);
+    publish(&mut server, 1);
+    let client = Client::open(&name).unwrap();
+    client.control_send(0x3001, b"long ago").unwrap();
+    let mut options = RecorderOptions::default();
+    (options.snapshot, options.snapshot_on) = (Some(Duration::from_secs(3600)), Some(0x3001));
+    options.control = true;
+    let recorder = Recorder::start(&[&name], &folder.file("a.mcap"), options).unwrap();
+    until("both are seen", || taken(&recorder) == 1 && recorder.status().regions[0].control == 1);
+    client.control_send(0x3000, b"no request").unwrap();
+    until("it is seen", || recorder.status().regions[0].control == 2);
+    publish(&mut server, 2);
+    until("it is taken", || taken(&recorder) == 2);
+    client.control_send(0x3001, b"now").unwrap();
+    assert_eq!(written(&recorder), (folder.file("a-0001.mcap"), vec![1, 2]));
+    assert_eq!(recorder.finish().unwrap().snapshots, 1);
+}
+
 #[test]
 fn one_that_fails_is_told_and_the_next_one_is_written() {
     let folder = Folder::new("fails");

@@ -47,6 +47,8 @@ pub(super) struct Following {
     pub(super) seen: Vec<SeenControl>,
     pub(super) lost: u64,
     pub(super) since: Instant,
+    /// Messages seen after this time may ask for a snapshot; ticks.
+    pub(super) asks_from: u64,
 }
 
 /// A region that a pattern has found is looked for as often as one that was named during this time after it is gone:

@@ -48,8 +48,9 @@ pub struct RecorderOptions {
     /// ([`crate::Recorder::snapshot`]): each time into a file of its own, `run-0001.mcap` and so on for `run.mcap`.
     pub snapshot: Option<Duration>,
     /// Take a control message of this type, to any of the regions, as being asked for a snapshot: at most once a second,
-    /// and messages that come sooner are one request for the next. Messages are seen as with `control`, so one of many
-    /// in a small ring may be overlooked. Default none.
+    /// and messages that come sooner are one request for the next. Those that wait in a region that is there when the
+    /// recorder starts do not count. Messages are seen as with `control`, so one of many in a small ring may be
+    /// overlooked. Default none.
     pub snapshot_on: Option<u32>,
 }
 

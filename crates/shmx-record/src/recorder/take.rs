@@ -305,7 +305,7 @@ impl Taker<'_> {
     }
 
     fn seen(&self, region: usize, c: &mut Following, found: SeenControls) {
-        let found = self.heed(found);
+        let found = self.heed(found, c.asks_from);
         if c.seen.is_empty() && c.lost == 0 {
             c.since = Instant::now();
         }
@@ -317,9 +317,11 @@ impl Taker<'_> {
         c.seen.extend(found.messages);
     }
 
-    /// Takes a snapshot where a message asks for one, and gives the messages if they are to be recorded.
-    fn heed(&self, found: SeenControls) -> SeenControls {
-        if self.options.snapshot_on.is_some_and(|ty| found.messages.iter().any(|m| m.message.ty == ty)) {
+    /// Takes a snapshot where a message asks for one that was seen after this time, and gives the messages if they are
+    /// to be recorded.
+    fn heed(&self, found: SeenControls, asks_from: u64) -> SeenControls {
+        let asks = |ty| found.messages.iter().any(|m| m.message.ty == ty && m.ticks > asks_from);
+        if self.options.snapshot_on.is_some_and(asks) {
             self.shared.asked.store(true, Ordering::Release);
         }
         if self.options.control { found } else { SeenControls::default() }
@@ -431,9 +433,13 @@ impl Taker<'_> {
         let mode = tap.owner().map(|o| o.mode_of_copy(shmx_os::group_of_process()));
         let _ = self.work.send(Work::Begin { region: i, segment, directory: directory.bytes.clone(), mode });
         let follows = self.options.control || self.options.snapshot_on.is_some();
-        source.control = tap.control().filter(|_| follows).map(|tap| {
-            let now = Instant::now();
-            Following { tap, next: now, seen: Vec::new(), lost: 0, since: now }
+        source.control = tap.control().filter(|_| follows).map(|mut tap| {
+            let (now, waiting) = (Instant::now(), tap.poll());
+            // What waits in the rings of a region that was there before may be old.
+            let asks_from = if source.waited { 0 } else { clock::ticks() };
+            let mut c = Following { tap, next: now, seen: Vec::new(), lost: 0, since: now, asks_from };
+            self.seen(i, &mut c, waiting);
+            c
         });
         source.rings = self.bells.add(&mut tap);
         source.tap = Some(tap);
@@ -457,9 +463,9 @@ impl Taker<'_> {
             s.open = false;
             s.missed = s.missed.saturating_add(lost);
         });
-        if let Some(Following { tap, mut seen, mut lost, .. }) = source.control.take() {
+        if let Some(Following { tap, mut seen, mut lost, asks_from, .. }) = source.control.take() {
             // What is cut short must not be touched any more.
-            let rest = self.heed(if whole { tap.finish() } else { SeenControls::default() });
+            let rest = self.heed(if whole { tap.finish() } else { SeenControls::default() }, asks_from);
             self.status(region, |s| {
                 s.control += rest.messages.len() as u64;
                 s.control_lost = s.control_lost.saturating_add(rest.lost);
