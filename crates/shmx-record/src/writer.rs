@@ -11,6 +11,7 @@ mod tests;
 mod view_channels;
 mod viewed;
 
+pub(crate) use choice::damage;
 pub(crate) use file::Inputs;
 pub use options::{Compression, Sync, WriterOptions};
 

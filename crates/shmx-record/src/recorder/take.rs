@@ -6,10 +6,13 @@ use super::source::{self, Following, Source, most_held, share};
 use super::status::{Every, RecorderEvent, RecorderOptions, RegionStatus};
 use super::work::{Shared, Work, lock};
 use crate::format::{EndReason, Segment};
+use crate::writer::damage;
 use shmx::abi::extension::PublishTime;
+use shmx::abi::frame::FrameError;
 use shmx::error::{DirectoryReadError, OpenError, ReadError};
 use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
+use std::fmt::Display;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -249,7 +252,10 @@ impl Taker<'_> {
             let passes =
                 |frame: &Frame<'_>| every.is_some_and(|every| is_passed(every, frame, source.passed, source.recorded));
             match tap.try_next().map(|frame| frame.map(|f| if passes(&f) { None } else { Some(f.keep()) })) {
-                Ok(Some(Some(frame))) => self.taken(i, source, frame),
+                Ok(Some(Some(frame))) => match self.damage(&frame) {
+                    None => self.taken(i, source, frame),
+                    Some(e) => self.rejected(i, source, e),
+                },
                 Ok(Some(None)) => {
                     source.passed += 1;
                     self.status(i, |s| s.skipped += 1);
@@ -262,11 +268,7 @@ impl Taker<'_> {
                     self.end(i, source, EndReason::SessionChanged);
                     return Next::More;
                 }
-                Err(e) => {
-                    source.rejected += 1;
-                    self.status(i, |s| s.rejected += 1);
-                    self.trouble(source, format!("a frame was rejected: {e}"));
-                }
+                Err(e) => self.rejected(i, source, e),
             }
         }
         // What was published before the end is taken first: the end was seen before this turn began.
@@ -325,6 +327,17 @@ impl Taker<'_> {
             self.shared.asked.store(true, Ordering::Release);
         }
         if self.options.control { found } else { SeenControls::default() }
+    }
+
+    /// Why some of a frame's streams cannot be recorded, where not all are.
+    fn damage(&self, frame: &OwnedFrame) -> Option<FrameError> {
+        if self.options.writer.streams.is_empty() { None } else { damage(frame.payload()) }
+    }
+
+    fn rejected(&self, region: usize, source: &mut Source, why: impl Display) {
+        source.rejected += 1;
+        self.status(region, |s| s.rejected += 1);
+        self.trouble(source, format!("a frame was rejected: {why}"));
     }
 
     fn taken(&mut self, region: usize, source: &mut Source, frame: OwnedFrame) {

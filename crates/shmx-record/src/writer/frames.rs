@@ -1,5 +1,6 @@
 //! Frames: of live regions, and out of other recordings, whose times they keep.
 
+use super::choice::Cut;
 use super::{RecordWriter, RegionIndex, Times};
 use crate::error::RecordError;
 use crate::format::{FrameHead, RecordedControl, RegionEvent};
@@ -45,9 +46,13 @@ impl RecordWriter {
         let cut = choice.as_mut().map(|choice| choice.cut(head, payload));
         let result = match &cut {
             None => self.put_part(region, head, payload, times),
-            Some(Some((head, payload))) => self.put_part(region, head, payload, times),
-            Some(None) => {
+            Some(Cut::Left(head, payload)) => self.put_part(region, head, payload, times),
+            Some(Cut::Nothing) => {
                 self.written.left_out += 1;
+                Ok(())
+            }
+            Some(Cut::Damaged) => {
+                self.rejected(region, 1);
                 Ok(())
             }
         };

@@ -65,8 +65,8 @@ pub struct WriterOptions {
     /// no limit. Default 1 MiB.
     pub view_bytes: usize,
     /// Only these streams of each region, by name or number; all if there are none. A frame that has none of them is
-    /// left out ([`Written::left_out`](crate::Written::left_out)), and the checksum of the others is made anew. The
-    /// directory is recorded whole.
+    /// left out ([`Written::left_out`](crate::Written::left_out)), one whose records make no sense is rejected, and the
+    /// checksum of the others is made anew. The directory is recorded whole.
     pub streams: Vec<String>,
     /// Begin a new file when one has this many bytes.
     pub rotate_bytes: Option<u64>,
