@@ -151,7 +151,8 @@ fn messages_from_before_the_recorder_ask_for_nothing() {
     until("it is taken", || taken(&recorder) == 2);
     client.control_send(0x3001, b"now").unwrap();
     assert_eq!(written(&recorder), (folder.file("a-0001.mcap"), vec![1, 2]));
-    assert_eq!(recorder.finish().unwrap().snapshots, 1);
+    let written = recorder.finish().unwrap();
+    assert_eq!((written.snapshots, written.control), (1, 3), "they are recorded, up to the one that asked");
 }
 
 #[test]

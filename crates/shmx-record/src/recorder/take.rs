@@ -10,9 +10,10 @@ use crate::writer::damage;
 use shmx::abi::extension::PublishTime;
 use shmx::abi::frame::FrameError;
 use shmx::error::{DirectoryReadError, OpenError, ReadError};
-use shmx::{Directory, Frame, OwnedFrame, SeenControls, Start, Tap, Verify};
+use shmx::{Directory, Frame, OwnedFrame, SeenControl, SeenControls, Start, Tap, Verify};
 use shmx_os::clock;
 use std::fmt::Display;
+use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -142,7 +143,7 @@ pub(super) fn take(
         }
         // Behind the frames in the queue.
         if snapshot.take_if(|round| round.is_over(&sources)).is_some() {
-            t.snapshot();
+            t.snapshot(&mut sources);
         }
         if shared.broken.load(Ordering::Acquire) || t.done() {
             break;
@@ -159,19 +160,21 @@ pub(super) fn take(
         }
     }
     if shared.wants_snapshot(true) || snapshot.is_some() {
-        t.snapshot();
+        t.snapshot(&mut sources);
     }
     for (i, source) in sources.iter_mut().enumerate() {
         t.end(i, source, EndReason::Stopped);
     }
     // A reader's last message may have asked.
     if shared.wants_snapshot(true) {
-        t.snapshot();
+        t.snapshot(&mut sources);
     }
 }
 
 impl Taker<'_> {
-    fn snapshot(&self) {
+    fn snapshot(&self, sources: &mut [Source]) {
+        let followed = sources.iter_mut().enumerate().filter_map(|(i, s)| Some((i, s.control.as_mut()?)));
+        followed.for_each(|(i, c)| self.hand_on(i, mem::take(&mut c.seen), mem::take(&mut c.lost)));
         self.shared.begin_snapshot();
         let _ = self.work.send(Work::Snapshot);
     }
@@ -300,8 +303,14 @@ impl Taker<'_> {
             let found = c.tap.poll();
             self.seen(region, c, found);
         }
-        if (!c.seen.is_empty() || c.lost > 0) && c.since.elapsed() >= CONTROL_TOGETHER {
-            let (seen, lost) = (std::mem::take(&mut c.seen), std::mem::take(&mut c.lost));
+        if c.since.elapsed() >= CONTROL_TOGETHER {
+            self.hand_on(region, mem::take(&mut c.seen), mem::take(&mut c.lost));
+        }
+    }
+
+    /// Hands on messages, and how much was not seen whole.
+    fn hand_on(&self, region: usize, seen: Vec<SeenControl>, lost: u64) {
+        if !seen.is_empty() || lost > 0 {
             let _ = self.work.send(Work::Control { region, seen, lost });
         }
     }
@@ -375,7 +384,7 @@ impl Taker<'_> {
     /// Tells which of the streams that are to be recorded are not there yet.
     fn look_for_streams(&self, region: usize, source: &mut Source, directory: &Directory) {
         let unlisted = not_listed(&self.options.writer.streams, directory);
-        let before = std::mem::replace(&mut source.unlisted, unlisted.clone());
+        let before = mem::replace(&mut source.unlisted, unlisted.clone());
         if !unlisted.is_empty() {
             self.trouble(source, unlisted);
         } else if !before.is_empty() && source.last_trouble == before {
@@ -476,7 +485,7 @@ impl Taker<'_> {
             s.open = false;
             s.missed = s.missed.saturating_add(lost);
         });
-        if let Some(Following { tap, mut seen, mut lost, asks_from, .. }) = source.control.take() {
+        if let Some(Following { tap, mut seen, lost, asks_from, .. }) = source.control.take() {
             // What is cut short must not be touched any more.
             let rest = self.heed(if whole { tap.finish() } else { SeenControls::default() }, asks_from);
             self.status(region, |s| {
@@ -484,10 +493,7 @@ impl Taker<'_> {
                 s.control_lost = s.control_lost.saturating_add(rest.lost);
             });
             seen.extend(rest.messages);
-            lost = lost.saturating_add(rest.lost);
-            if !seen.is_empty() || lost > 0 {
-                let _ = self.work.send(Work::Control { region, seen, lost });
-            }
+            self.hand_on(region, seen, lost.saturating_add(rest.lost));
         }
         let _ = self.work.send(Work::End { region, reason, missed, rejected: source.rejected });
     }
