@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 const BARE: &str = "x86_64-unknown-none";
 
@@ -22,6 +23,10 @@ pub(crate) fn before_commit(tally: &mut Tally) -> Result<()> {
     step::check(tally, "layers", layers::check)?;
     step::check(tally, "house rules", house::check)?;
     let mut tests = cargo(&["test", "--workspace", "--features", FEATURES]);
+    // Most wait for other processes.
+    if std::env::var_os("RUST_TEST_THREADS").is_none() && thread::available_parallelism().is_ok_and(|n| n.get() < 4) {
+        tests.env("RUST_TEST_THREADS", "4");
+    }
     step::counted(tally, "tests", &mut tests, |l| l.starts_with("test result:"))?;
     crate::capi::core(tally)?;
     readme::run(tally, FEATURES)?;
