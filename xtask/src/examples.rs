@@ -53,7 +53,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         title: "02 every frame",
         what: "each frame in order; missed ones are counted",
-        programs: [&["logger"], &["server", "client"], &["server", "client"], &["images"]],
+        programs: [&["camera", "detector", "logger"], &["server", "client"], &["server", "client"], &["images"]],
         tests: &[("crates/shmx/tests/three_programs.rs", "examples/logger.rs"), CMAKE, IMAGES],
     },
     Topic {
@@ -185,10 +185,12 @@ fn table() -> Result<String> {
          The programs lie in their packages, where cargo, CMake and pip find them. Each is run by a test; the last column\n\
          says which.\n\n\
          ```sh\n\
-         cargo run -p shmx --example producer        # and `reader` in another terminal; others take their names from the line\n\
+         cargo run -p shmx --example producer        # 01: and `reader` in another terminal\n\
+         cargo run -p shmx --example camera          # 02, 04, 05: and `detector`, then `logger`, in two others\n\
          cmake -S crates/shmx-capi/examples -B build # after `cargo xtask install --prefix DIR`\n\
          python python/examples/images.py            # after `pip install ./python numpy`\n\
          ```\n\n\
+         The first line of each file has its arguments.\n\n\
          | | Rust | C++ | C | Python | run by |\n|---|---|---|---|---|---|\n",
     );
     for topic in TOPICS {
