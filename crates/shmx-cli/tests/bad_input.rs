@@ -145,6 +145,27 @@ fn what_does_not_fit_a_live_region_is_one_line_and_1() {
 }
 
 #[test]
+fn without_a_terminal_a_view_says_what_needs_none() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("view");
+    let view = || {
+        let o = run(&["view", &name]);
+        assert_eq!((o.status.code(), o.stdout.len(), words(&o).lines().count()), (Some(1), 0, 1), "{o:?}");
+        words(&o)
+    };
+    let missing = view();
+    assert!(missing.starts_with("shmx: cannot open region `") && missing.contains("check the name"), "{missing}");
+    let _serve = serve(&name, &[]);
+    let told = view();
+    assert!(
+        ["there is no terminal; ", "`--once`", "`--json`", "`--svg FILE`"].iter().all(|s| told.contains(s)),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_server_that_does_not_listen_is_told() {
     if cannot_run() {
         return;
