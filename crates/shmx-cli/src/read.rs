@@ -107,6 +107,9 @@ fn lines(a: &Read, source: &mut Source, skipped: &mut u64) -> anyhow::Result<()>
             Some(Every::Time(t)) => next_time = (next_time + t).max(Instant::now()),
             None => {}
         }
+        if got == 0 && source.is_dead() {
+            common::say(format_args!("the server of `{}` died; this is its last frame", a.name));
+        }
         let found = source.directory().context("cannot read the stream directory")?;
         if found.generation != dir.generation {
             tracing::info!(streams = found.streams.len(), "the directory has changed");

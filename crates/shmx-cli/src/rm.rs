@@ -64,7 +64,7 @@ pub(crate) struct Prune {
 }
 
 pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
-    let mut failed = 0;
+    let (mut failed, mut only) = (0, None);
     for name in &a.names {
         tracing::info!(name = %safe(name), force = a.force, "to be removed");
         let (word, error) = match shmx::remove(name, a.force) {
@@ -83,7 +83,11 @@ pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
                     _ => "",
                 };
                 let text = one_line(&anyhow::Error::new(e).context(format!("cannot remove `{name}`")));
-                complain(format_args!("shmx: {text}{hint}"));
+                let words = format!("{text}{hint}");
+                match a.names.len() {
+                    1 => only = Some(words),
+                    _ => complain(format_args!("shmx: {words}")),
+                }
                 ("refused", Some(text))
             }
         };
@@ -91,10 +95,11 @@ pub(crate) fn run(a: &Rm) -> anyhow::Result<()> {
             json::print("rm", json!({"name": name, "result": word, "error": error}))?;
         }
     }
-    if failed > 0 {
-        bail!("{failed} of {} not removed", units::count(a.names.len() as u64, "region"));
+    match only {
+        Some(words) => bail!(words),
+        None if failed > 0 => bail!("{failed} of {} not removed", units::count(a.names.len() as u64, "region")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A creator is done with its object long before this time; what is older was left by one that was killed.

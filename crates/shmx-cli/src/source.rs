@@ -21,6 +21,8 @@ pub(crate) enum Source {
 /// Reads without a reader slot.
 pub(crate) struct Watcher {
     tap: Tap,
+    /// Whether the server had died before, so that its newest frame is its last.
+    died: bool,
     /// When the object's length was last checked, a system call.
     checked: Instant,
 }
@@ -54,12 +56,17 @@ impl Source {
         let tap = look(name, wait, || {
             let tap = options.open(name)?;
             let state = tap.state();
-            Ok((tap, state))
+            Ok(((tap, state == ServerState::Died), state))
         })?;
-        if let Some(tap) = &tap {
+        if let Some((tap, _)) = &tap {
             common::opened(name, &tap.header(), tap.layout());
         }
-        Ok(tap.map(|tap| Self::Watching(Box::new(Watcher { tap, checked: Instant::now() }))))
+        Ok(tap.map(|(tap, died)| Self::Watching(Box::new(Watcher { tap, died, checked: Instant::now() }))))
+    }
+
+    /// Whether the server had died before it was opened: its last frame is all that is taken.
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self, Self::Watching(w) if w.died)
     }
 
     /// Read anew only if it has changed.

@@ -104,7 +104,7 @@ fn what_is_not_there_is_one_line_and_1() {
         (&["hz", &name], 1, &[&name, "check the name"]),
         (&["send", &name, "user"], 1, &[&name, "check the name"]),
         (&["dump", &name, &missing], 1, &[&name, "check the name"]),
-        (&["rm", &name], 1, &["1 of 1 region not removed"]),
+        (&["rm", &name], 1, &["cannot remove", &name]),
         (&["read", &name, "--wait-server", "0.1"], 1, &[&name]),
         (&["inspect", "--file", &missing], 1, &["missing"]),
         (&["inspect", "--file", &folder.dir().to_string_lossy()], 1, &["not a shared-memory object"]),
@@ -128,13 +128,14 @@ fn what_does_not_fit_a_live_region_is_one_line_and_1() {
         (&["cat", &name, "--stream", "7"], 1, &["no stream `7`"]),
         (&["send", &name, "user", "--text", &long], 1, &["100 bytes does not fit", "longest is 40"]),
         (&["send", &name, "user", "--file", "/nonexistent"], 1, &["/nonexistent"]),
-        (&["rm", &name], 1, &["not removed"]),
-        (&["rm", "--force", &name], 1, &["not removed"]),
+        (&["rm", &name], 1, &["cannot remove", "held by a live server"]),
+        (&["rm", "--force", &name], 1, &["cannot remove", "held by a live server"]),
         (&["serve", &name], 1, &["held by a live server", "another name"]),
         (&["dump", &name, "/nonexistent/x"], 1, &["cannot write `/nonexistent/x`"]),
     ]);
     let refused = words(&run(&["rm", "--force", &name]));
     assert!(refused.contains("held by a live server") && refused.contains("stop it"), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "one region needs no count: {refused}");
     server.child.kill().unwrap();
     server.wait();
     check(&[
@@ -142,6 +143,27 @@ fn what_does_not_fit_a_live_region_is_one_line_and_1() {
         (&["hz", &name, "--seconds", "0.2"], 1, &["died without leaving in order"]),
     ]);
     assert!(run(&["rm", &name]).status.success());
+}
+
+#[test]
+fn without_a_terminal_a_view_says_what_needs_none() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("view");
+    let view = || {
+        let o = run(&["view", &name]);
+        assert_eq!((o.status.code(), o.stdout.len(), words(&o).lines().count()), (Some(1), 0, 1), "{o:?}");
+        words(&o)
+    };
+    let missing = view();
+    assert!(missing.starts_with("shmx: cannot open region `") && missing.contains("check the name"), "{missing}");
+    let _serve = serve(&name, &[]);
+    let told = view();
+    assert!(
+        ["there is no terminal; ", "`--once`", "`--json`", "`--svg FILE`"].iter().all(|s| told.contains(s)),
+        "{told}"
+    );
 }
 
 #[test]

@@ -162,6 +162,24 @@ fn a_reader_says_that_its_server_left_or_died() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_last_frame_of_a_dead_server_is_told_as_such() {
+    if common::cannot_run() {
+        return;
+    }
+    let name = unique("last");
+    let mut serve = common::serve(&name, &[]);
+    let read = || run(&["read", &name, "--frames", "1"]);
+    assert!(!words(&read()).contains("last frame"), "it lives");
+    serve.child.kill().unwrap();
+    serve.wait();
+    let o = read();
+    assert!(o.status.success() && o.stdout.starts_with(b"frame "), "{}", words(&o));
+    let told = format!("the server of `{name}` died; this is its last frame\n");
+    assert!(words(&o).starts_with(&told) && words(&o).lines().count() == 2, "{}", words(&o));
+}
+
 #[test]
 fn a_live_region_is_inspected_and_dumped() {
     let name = unique("inspect");

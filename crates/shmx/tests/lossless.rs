@@ -285,9 +285,13 @@ fn a_slow_reader_is_told_from_a_stopped_one() {
         frame.append_stream(WORDS, &[v; 50]).unwrap();
         frame.publish_frame(0.0).unwrap();
     });
-    let Err(BeginError::NotTaken { frame_id: 1, laggards }) = server.begin_frame_when_taken(Duration::ZERO) else {
-        panic!("it wants frame 1")
-    };
+    let refused = server.begin_frame_when_taken(Duration::ZERO).map(drop).expect_err("it wants frame 1");
+    let text = refused.to_string();
+    assert!(
+        text.starts_with("1 reader wants every frame and has not taken frame 1 (") && text.ends_with("end it"),
+        "{text}"
+    );
+    let BeginError::NotTaken { frame_id: 1, laggards } = refused else { panic!("{refused:?}") };
     let [Laggard { index, pid, state, last_taken: 0, .. }] = laggards[..] else { panic!("{laggards:?}") };
     let own = Some(std::process::id());
     assert_eq!((Some(index), pid, state), (slow.reader_index(), own, ReaderState::Live));

@@ -107,8 +107,9 @@ pub(crate) enum Command {
 /// What is wrong with a command line, on one line, and where to read on.
 pub(crate) fn usage_line(e: &clap::Error) -> String {
     let text = e.render().to_string();
-    let said =
-        |line: &&str| !line.is_empty() && !line.starts_with("Usage: ") && !line.starts_with("For more information");
+    // No name begins with two dashes but by mistake, so the advice on how to give one is none.
+    let no_words = ["Usage: ", "For more information", "tip: to pass '--"];
+    let said = |line: &&str| !line.is_empty() && !no_words.iter().any(|w| line.starts_with(w));
     let lines: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
     // A tip comes last, as advice.
     let (tips, words): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.starts_with("tip: "));
@@ -130,6 +131,15 @@ mod tests {
         let line = usage_line(&e);
         assert!(line.starts_with("unexpected argument '--count' found; "), "{line}");
         assert!(!line.contains("tip:"), "{line}");
+    }
+
+    #[test]
+    fn a_tip_does_not_take_an_unknown_option_for_a_name() {
+        let line = |args: &[&str]| usage_line(&Cli::try_parse_from(args).unwrap_err());
+        let option = line(&["shmx", "hz", "clock", "--frames", "30"]);
+        assert!(option.starts_with("unexpected argument '--frames' found; see `shmx "), "{option}");
+        let name = line(&["shmx", "rm", "-x"]);
+        assert!(name.contains("use '-- -x'"), "{name}");
     }
 
     #[test]

@@ -2,11 +2,28 @@
 
 use crate::common;
 use crate::stop;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use ratatui::DefaultTerminal;
+use std::io::IsTerminal;
 
-/// Takes the terminal over, and gives it back whatever happens.
-pub(crate) fn in_terminal(work: impl FnOnce(&mut DefaultTerminal) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Whether there is a terminal to draw on, and one that keys come from.
+pub(crate) fn is_there() -> bool {
+    let keys = || {
+        let controlling = || std::fs::File::options().read(true).write(true).open("/dev/tty").is_ok();
+        cfg!(not(unix)) || std::io::stdin().is_terminal() || controlling()
+    };
+    std::io::stdout().is_terminal() && keys()
+}
+
+/// Takes the terminal over, and gives it back whatever happens. `instead` says what needs no terminal.
+pub(crate) fn in_terminal(
+    instead: &str,
+    work: impl FnOnce(&mut DefaultTerminal) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    // What is no terminal is not told to leave a screen, either.
+    if !is_there() {
+        bail!("there is no terminal; {instead}");
+    }
     shmx_os::signal::restore_terminal_on_bus_error(Some("\x1b[?1049l\x1b[?25h"));
     // Its panic hook restores the terminal before the message is written.
     let terminal = ratatui::try_init();
@@ -34,7 +51,7 @@ mod tests {
             return;
         }
         if std::env::var_os(INSIDE).is_some() {
-            let _ = super::in_terminal(|_| panic!("on purpose"));
+            let _ = super::in_terminal("", |_| panic!("on purpose"));
             return;
         }
         let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, ..PtySize::default() }).unwrap();

@@ -238,7 +238,7 @@ pub(crate) fn run(a: &Top) -> anyhow::Result<()> {
         return print(a, &mut table, &mut samples);
     }
     let theme = Theme::from_environment();
-    in_terminal(|terminal| {
+    in_terminal("`--once` prints the table, `--json` the regions", |terminal| {
         let mut next = Instant::now() + a.interval.min(Duration::from_millis(200));
         while !stop::requested() {
             if Instant::now() >= next {

@@ -284,11 +284,7 @@ pub enum BeginError {
         name: String,
     },
     /// Readers that want every frame have not taken in time what had to be taken.
-    #[error(
-        "{} want every frame and have not taken frame {frame_id}{}; wait longer, give the region more slots, or end them",
-        count_text(laggards.len(), "reader"),
-        laggards_text(laggards)
-    )]
+    #[error("{}", not_taken_text(*frame_id, laggards))]
     NotTaken {
         /// The frame that was waited for: the oldest that is still needed where a slot is wanted.
         frame_id: u64,
@@ -325,8 +321,13 @@ pub enum ReaderState {
     Unknown,
 }
 
-fn count_text(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+fn not_taken_text(frame_id: u64, laggards: &[Laggard]) -> String {
+    let (who, them) = match laggards.len() {
+        1 => ("1 reader wants every frame and has".to_owned(), "it"),
+        n => (format!("{n} readers want every frame and have"), "them"),
+    };
+    let each = laggards_text(laggards);
+    format!("{who} not taken frame {frame_id}{each}; wait longer, give the region more slots, or end {them}")
 }
 
 fn laggards_text(laggards: &[Laggard]) -> String {

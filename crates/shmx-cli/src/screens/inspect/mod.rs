@@ -33,7 +33,9 @@ const LISTING: Duration = Duration::from_secs(1);
 const TURN: usize = 64;
 
 pub(crate) fn run(target: Option<Target>, interval: Duration) -> anyhow::Result<()> {
-    in_terminal(|terminal| Dashboard::new(target, interval).run(terminal))
+    in_terminal("`--once` prints the screen, `--json` what it shows", |terminal| {
+        Dashboard::new(target, interval).run(terminal)
+    })
 }
 
 struct Dashboard {

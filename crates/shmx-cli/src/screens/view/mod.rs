@@ -7,14 +7,14 @@ mod screen;
 mod shown;
 
 use crate::args::parse;
-use crate::common::say;
+use crate::common::{self, say};
 use crate::exit;
 use crate::names;
 use crate::recording;
 use crate::screens::graphics::{self, Bitmap, Images};
 use crate::screens::idle;
 use crate::screens::svg;
-use crate::screens::terminal::in_terminal;
+use crate::screens::terminal::{self, in_terminal};
 use crate::stop;
 use crate::values::Data;
 use anyhow::{Context, bail};
@@ -109,7 +109,12 @@ pub(crate) fn run(a: &View) -> anyhow::Result<()> {
         if is_path(name) {
             bail!("there is no file `{name}`; give a region, or files made by `shmx record`");
         }
-        Box::new(Live::new(name, a.history)?)
+        let live = Live::new(name, a.history)?;
+        // On a terminal its server may come later.
+        if !(a.once || a.json || a.svg.is_some() || terminal::is_there()) {
+            shmx::Tap::open(name).with_context(|| common::cannot_open(name))?;
+        }
+        Box::new(live)
     };
     if stop::requested() {
         return Err(exit::interrupted("the recording was not read to its end"));
@@ -122,7 +127,8 @@ pub(crate) fn run(a: &View) -> anyhow::Result<()> {
     if files {
         screen.begin_at(frames.as_mut(), a.at.unwrap_or_default());
     }
-    in_terminal(|terminal| live(terminal, frames.as_mut(), &mut screen, a.images))?;
+    let instead = "`--once` prints the screen, `--json` the frame, `--svg FILE` writes a picture";
+    in_terminal(instead, |terminal| live(terminal, frames.as_mut(), &mut screen, a.images))?;
     recording::judge(frames.problems())
 }
 
