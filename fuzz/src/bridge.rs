@@ -1,7 +1,7 @@
 //! What other hosts send: every decoder, and a mirror that is made of what they decode.
 //!
 //! The first byte says what the rest is: bit 0, a whole welcome or frames for a region that is known; bit 1, checksums
-//! are made right, as no fuzzer guesses one. Messages come with their length in front, two bytes.
+//! are made right, as no fuzzer guesses one; bit 2, pieces come in two parts. Messages come with their length in front, two bytes.
 
 use crate::live::{neighbour, unique};
 use shmx::abi::frame::PayloadCursor;
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 const WHOLE: u8 = 1;
 const REPAIR: u8 = 2;
+const PARTS: u8 = 4;
 const CAP: u32 = 4096;
 
 /// Runs the target.
@@ -163,7 +164,14 @@ fn pieces(assembly: &mut Assembly, data: &Data<'_>, flags: u8, sum: &mut Vec<u8>
             piece.checksum = crc_of(0, sum);
         }
     }
-    let fed = assembly.feed(&data);
+    let fed = match &data {
+        // As over a network that has a message in several parts.
+        &Data::Piece(piece) if flags & PARTS != 0 => {
+            let (data, rest) = piece.data.split_at(piece.data.len() / 2);
+            assembly.feed_piece(&Piece { data, ..piece }, &[rest])
+        }
+        data => assembly.feed(data),
+    };
     assert!(assembly.len() <= 2 * CAP as usize);
     match fed {
         Ok(Fed::Whole { begin, body }) => {
@@ -321,8 +329,9 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let more = Data::Directory { seq: 3, session: 3, addition: Addition { at: 0, bytes: directory } };
     let end = Data::End(Ended { seq: 4, session: 3, published: 9, reason: "why".into() });
     let first = Welcome { first: &whole, ..welcome(model()) }.encode();
-    let scripts: [(&str, u8, Vec<Vec<u8>>); 5] = [
-        ("pieces", 0, in_pieces),
+    let scripts: [(&str, u8, Vec<Vec<u8>>); 6] = [
+        ("pieces", 0, in_pieces.clone()),
+        ("cut", PARTS, in_pieces),
         ("whole", 0, vec![whole.clone()]),
         ("parts", REPAIR, vec![whole.clone(), packed.clone()]),
         ("more", REPAIR, vec![whole, encoded(more), packed.clone(), encoded(end)]),

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use shmx_bridge::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
-use std::sync::Arc;
+use shmx_bridge::{Backend, BackendError, Message, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zenoh::bytes::ZBytes;
 use zenoh::qos::{CongestionControl, Priority};
@@ -19,9 +19,9 @@ pub(crate) fn defaults() -> Value {
         "connect": { "endpoints": [] },
         "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
         // Batches of 64 KiB that wait for the link. With zenoh's two, whoever fills them and whoever sends them wait for
-        // each other after every one; with many, they keep the processors from whoever receives on the same machine, and
-        // the batches do not stay in a cache.
-        "transport": { "link": { "tx": { "queue": { "size": { "data": 4 } } } } },
+        // each other after every one; with many, the batches do not stay in a cache. At the other end the batches of some
+        // pieces are kept for the next ones.
+        "transport": { "link": { "tx": { "queue": { "size": { "data": 12 } } }, "rx": { "buffer_size": 1 << 20 } } },
     })
 }
 
@@ -37,8 +37,8 @@ pub(crate) fn merge(base: &mut Value, more: Value) {
     }
 }
 
-/// A session of zenoh.
-pub(crate) struct Network(Session);
+/// A session of zenoh, and the memory of messages that were sent.
+pub(crate) struct Network(Session, Arc<Sent>);
 
 fn fail<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> BackendError {
     move |e| BackendError { what, source: e.to_string().into() }
@@ -51,7 +51,7 @@ impl Network {
         let config = zenoh::Config::from_json5(&config.to_string()).map_err(wrong)?;
         let session = zenoh::open(config).wait();
         let session = session.map_err(|e| anyhow::anyhow!("zenoh cannot be started: {e}"))?;
-        Ok(Arc::new(Self(session)))
+        Ok(Arc::new(Self(session, Arc::default())))
     }
 
     fn put(&self, key: &str, message: ZBytes, urgency: Urgency) -> Result<(), BackendError> {
@@ -65,12 +65,37 @@ impl Network {
     }
 }
 
-/// A message that is sent, and whose memory is used again.
-struct Lent(Arc<Vec<u8>>);
+/// Memory of messages that were sent, for the next ones.
+#[derive(Default)]
+struct Sent(Mutex<Vec<Vec<u8>>>);
+
+/// Most that lie idle: zenoh keeps the last one of each link until the next.
+const SENT_MAX: usize = 16;
+
+impl Sent {
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A message that is sent.
+struct Lent {
+    message: Vec<u8>,
+    home: Arc<Sent>,
+}
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.message
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut sent = self.home.lock();
+        if sent.len() < SENT_MAX {
+            sent.push(std::mem::take(&mut self.message));
+        }
     }
 }
 
@@ -94,7 +119,12 @@ impl Backend for Network {
 
     fn subscribe(&self, pattern: &str, tell: OnMessage) -> Result<Stands, BackendError> {
         let subscribe = self.0.declare_subscriber(pattern.to_owned()).callback(move |sample| {
-            tell(sample.key_expr().as_str(), sample.payload().to_bytes());
+            let (key, mut parts) = (sample.key_expr().as_str(), sample.payload().slices());
+            let head = parts.next().unwrap_or_default();
+            match parts.next() {
+                None => tell(key, Message(&[head])),
+                Some(next) => tell(key, Message(&[head, next].into_iter().chain(parts).collect::<Vec<_>>())),
+            }
         });
         Ok(stands(subscribe.wait().map_err(fail("listen"))?))
     }
@@ -104,10 +134,9 @@ impl Backend for Network {
     }
 
     fn send_from(&self, key: &str, message: &mut Vec<u8>, urgency: Urgency) -> Result<(), BackendError> {
-        let shared = Arc::new(std::mem::take(message));
-        let sent = self.put(key, Bytes::from_owner(Lent(shared.clone())).into(), urgency);
-        // It was copied into a batch, unless somebody in this process listens.
-        *message = Arc::try_unwrap(shared).unwrap_or_default();
+        let lent = Lent { message: std::mem::take(message), home: self.1.clone() };
+        let sent = self.put(key, Bytes::from_owner(lent).into(), urgency);
+        *message = self.1.lock().pop().unwrap_or_default();
         sent
     }
 

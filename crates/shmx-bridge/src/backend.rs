@@ -22,6 +22,22 @@ pub enum Urgency {
     Sign,
 }
 
+/// A message as the network has it: in one part or several, which belong one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a>(pub &'a [&'a [u8]]);
+
+impl<'a> Message<'a> {
+    /// All of it; copied if it has several parts.
+    #[must_use]
+    pub fn whole(self) -> Cow<'a, [u8]> {
+        match self.0 {
+            [] => Cow::Borrowed(&[]),
+            [all] => Cow::Borrowed(all),
+            parts => Cow::Owned(parts.concat()),
+        }
+    }
+}
+
 /// Something that lasts until it is dropped: a presence, or a subscription.
 pub trait Standing: Send + Sync {}
 impl<T: Send + Sync> Standing for T {}
@@ -32,8 +48,8 @@ pub type Stands = Box<dyn Standing>;
 pub type Respond = Box<dyn FnOnce(Vec<u8>) + Send>;
 /// Gets a key, and whether something is present under it.
 pub type OnPresence = Box<dyn Fn(&str, bool) + Send + Sync>;
-/// Gets a key and a message, owned where the network has put it together: large ones are not copied once more.
-pub type OnMessage = Box<dyn Fn(&str, Cow<'_, [u8]>) + Send + Sync>;
+/// Gets a key and a message.
+pub type OnMessage = Box<dyn Fn(&str, Message<'_>) + Send + Sync>;
 /// Gets a question, and what answers it.
 pub type OnQuestion = Box<dyn Fn(&[u8], Respond) + Send + Sync>;
 

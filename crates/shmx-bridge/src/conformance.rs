@@ -8,8 +8,7 @@
 //! conformance::all(&[Arc::new(net.host()), Arc::new(net.host())]);
 //! ```
 
-use crate::backend::{Backend, Urgency};
-use std::borrow::Cow;
+use crate::backend::{Backend, Message, Urgency};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,8 +54,8 @@ fn presence(a: &dyn Backend, b: &dyn Backend) {
 fn messages(a: &dyn Backend, b: &dyn Backend) {
     let (send, receive) = mpsc::channel();
     let send = Mutex::new(send);
-    let tell = move |key: &str, message: Cow<'_, [u8]>| {
-        drop(send.lock().unwrap_or_else(PoisonError::into_inner).send((key.to_owned(), message.into_owned())));
+    let tell = move |key: &str, message: Message<'_>| {
+        drop(send.lock().unwrap_or_else(PoisonError::into_inner).send((key.to_owned(), message.whole().into_owned())));
     };
     let _subscribed = b.subscribe("shmx/c/1/to/*/4", Box::new(tell)).expect("subscribe");
     // Until the subscription is known there, messages may be lost.

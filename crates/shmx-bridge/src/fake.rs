@@ -1,11 +1,13 @@
 //! A network in memory, for tests: links can be cut and slowed, and whoever is on it can say anything.
 
-use crate::backend::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
-use std::borrow::Cow;
+use crate::backend::{Backend, BackendError, Message, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+
+/// Messages that are longer come in parts of so many bytes, as over a real network.
+const BATCH: usize = 65_000;
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +52,7 @@ impl Shared {
 /// let net = Net::default();
 /// let (a, b) = (net.host(), net.host());
 /// let (send, receive) = std::sync::mpsc::channel();
-/// let _subscribed = b.subscribe("x/*", Box::new(move |_, m| drop(send.send(m.into_owned()))))?;
+/// let _subscribed = b.subscribe("x/*", Box::new(move |_, m| drop(send.send(m.whole().into_owned()))))?;
 /// a.send("x/y", b"hello".to_vec(), Urgency::Data)?;
 /// assert_eq!(receive.recv()?, b"hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -188,9 +190,10 @@ impl Backend for Node {
         let here = shared.subscribers.values().filter(|(host, p, _)| shared.linked(*host, self.me) && fits(p, key));
         let subscribers: Vec<_> = here.map(|(.., s)| s.clone()).collect();
         drop(shared);
+        let parts: Vec<&[u8]> = message.chunks(BATCH).collect();
         for s in subscribers {
             self.net.1.fetch_add((urgency == Urgency::Data).into(), Ordering::Relaxed);
-            s(key, Cow::Borrowed(&message));
+            s(key, Message(&parts));
         }
         Ok(())
     }

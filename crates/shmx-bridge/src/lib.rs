@@ -43,7 +43,9 @@ pub use shmx_record::duration;
 pub use shmx_record::escape::safe;
 
 pub use allow::Patterns;
-pub use backend::{Backend, BackendError, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency};
+pub use backend::{
+    Backend, BackendError, Message, OnMessage, OnPresence, OnQuestion, Respond, Standing, Stands, Urgency,
+};
 pub use body::{BodyError, Compress, Selection, payload_of};
 pub use codec::{Codec, CodecError, Codecs, NoCodecs, Picture};
 pub use draft::Draft;

@@ -10,7 +10,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    const CLOSE: Duration = Duration::from_micros(100);
+    /// Pauses around the moment at which the next frame is expected; a system makes them somewhat longer.
+    const CLOSE: Duration = Duration::from_micros(20);
+    /// How early to begin with them.
+    const BEFORE: Duration = Duration::from_micros(250);
 
     pub(crate) fn taken(&mut self, frame_id: u64, published_ns: u64, now_ns: u64) {
         let at = if published_ns > 0 { published_ns } else { now_ns };
@@ -28,8 +31,8 @@ impl Pace {
         let Some((_, last)) = self.last.filter(|_| self.period_ns > 0) else { return otherwise };
         let since = now_ns.saturating_sub(last);
         let ahead = Duration::from_nanos(self.period_ns.saturating_sub(since));
-        match ahead.checked_sub(Self::CLOSE * 3) {
-            Some(ahead) => (ahead + Self::CLOSE).min(otherwise),
+        match ahead.checked_sub(Self::BEFORE).filter(|ahead| !ahead.is_zero()) {
+            Some(ahead) => ahead.min(otherwise),
             // About now. If it does not come, it is worth less and less to look.
             None if since < self.period_ns.saturating_mul(2) => Self::CLOSE.min(otherwise),
             None => otherwise,
@@ -52,7 +55,7 @@ mod tests {
         }
         let last = 19 * 16 * ms;
         assert_eq!(pace.pause(last, otherwise), otherwise);
-        assert_eq!(pace.pause(last + 15 * ms, otherwise), Duration::from_micros(800));
+        assert_eq!(pace.pause(last + 15 * ms, otherwise), Duration::from_micros(750));
         assert_eq!(pace.pause(last + 16 * ms, otherwise), Pace::CLOSE);
         assert_eq!(pace.pause(last + 40 * ms, otherwise), otherwise);
     }

@@ -5,6 +5,7 @@ use crate::draft::Draft;
 use crate::mirror::{Drafts, Mirror};
 use crate::wire::{Begin, Body as Sent, Data, Piece};
 use shmx::abi::hash;
+use std::iter;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -248,7 +249,7 @@ impl Assembly {
     pub fn feed(&mut self, data: &Data<'_>) -> Result<Fed, Broken> {
         match data {
             Data::Begin(begin) => self.begin(begin),
-            Data::Piece(piece) => self.piece(piece),
+            Data::Piece(piece) => self.feed_piece(piece, &[]),
             &Data::GivenUp { seq } => {
                 let given_up = self.open.as_ref().is_some_and(|o| o.seq == seq);
                 Err(match self.break_off() {
@@ -301,17 +302,23 @@ impl Assembly {
         broken.map_or(Ok(Fed::More), Err)
     }
 
-    fn piece(&mut self, piece: &Piece<'_>) -> Result<Fed, Broken> {
+    /// As [`Assembly::feed`], for a piece whose data goes on in further parts.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Assembly::feed`].
+    pub fn feed_piece(&mut self, piece: &Piece<'_>, more: &[&[u8]]) -> Result<Fed, Broken> {
         let &Piece { seq, at, checksum, data } = piece;
+        let parts = || iter::once(&data).chain(more);
         // What is left of one that is gone already.
         let Some(mut open) = self.open.take_if(|o| o.seq == seq) else { return Ok(Fed::More) };
         let (have, len) = (open.body.len(), open.len);
         let wrong = if at as usize != have {
             Some(PieceError::Gap { have, at })
-        } else if data.len() > len as usize - have {
+        } else if parts().map(|part| part.len()).sum::<usize>() > len as usize - have {
             Some(PieceError::Long { len })
         } else {
-            let whole = data.chunks(BLOCK).all(|block| open.take(block));
+            let whole = parts().flat_map(|part| part.chunks(BLOCK)).all(|block| open.take(block));
             let is_right = match open.own {
                 Some(own) => open.body.len() < len as usize || own == hash::fold32(open.state),
                 None => open.crc == checksum,
@@ -418,6 +425,32 @@ mod tests {
                 (None, Ok(Fed::Whole { body: Arrived::Memory(came), .. })) => assert!(came == body),
                 (Some(_), Err(Broken { seq: 1, error: PieceError::Checksum, .. })) => {}
                 (_, done) => panic!("{damaged:?}: {done:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_piece_may_come_in_parts() {
+        let body: Vec<u8> = (0..100_000_u32).map(|i| ((i * 7) >> 3) as u8).collect();
+        let own = hash::checksum32(&body);
+        for own in [None, Some(own)] {
+            let frame = Frame { seq: 1, has_checksum: own.is_some(), ..Frame::default() };
+            for cut in [0, 1, 20_000, 99_999, 100_000] {
+                let mut assembly = Assembly::default();
+                assembly.expect(1 << 20);
+                assert_eq!(assembly.feed(&Data::Begin(Begin { frame, len: 100_000, own })), Ok(Fed::More));
+                let (data, more) = body.split_at(cut);
+                let piece = Piece { seq: 1, at: 0, checksum: crc_of(0, &body), data };
+                let (one, two) = more.split_at(more.len() / 3);
+                let Ok(Fed::Whole { body: Arrived::Memory(came), .. }) = assembly.feed_piece(&piece, &[one, &[], two])
+                else {
+                    panic!("it is whole")
+                };
+                assert!(came == body);
+                let begin = Data::Begin(Begin { frame, len: 100_000, own });
+                assert_eq!(assembly.feed(&begin), Ok(Fed::More));
+                let fed = assembly.feed_piece(&piece, &[one, two, &[0]]);
+                assert!(matches!(fed, Err(Broken { error: PieceError::Long { len: 100_000 }, .. })), "{fed:?}");
             }
         }
     }

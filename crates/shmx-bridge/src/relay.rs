@@ -8,7 +8,7 @@ use crate::flow::{Bounds, Flow, Ready};
 use crate::mark::is_mirror;
 use crate::pace::Pace;
 use crate::underway::{self, Rest, Underway};
-use crate::wire::{Addition, Attach, Begin, Body, Data, Ended, Frame, Geometry, PIECE, Refused, Welcome, Why, Wish};
+use crate::wire::{ALONE, Addition, Attach, Begin, Body, Data, Ended, Frame, Geometry, Refused, Welcome, Why, Wish};
 use serde::{Deserialize, Serialize};
 use shmx::abi::hash;
 use shmx::error::ReadError;
@@ -364,7 +364,7 @@ impl Relay {
         let published_ns = if frame.age().is_some() { now_ns.saturating_sub(age) } else { 0 };
         pace.taken(frame.frame_id(), published_ns, now_ns);
         // The first one is part of an answer.
-        let from_region = selection.whole && !first && frame.len() > PIECE;
+        let from_region = selection.whole && !first && frame.len() > ALONE;
         if !from_region {
             payload.resize(frame.len(), 0);
             frame.copy(payload)?;
@@ -401,7 +401,7 @@ impl Relay {
         let own = frame.stored_checksum().filter(|_| selection.whole);
         let bytes = body.bytes();
         let mut len = if from_region { frame.len() } else { bytes.len() };
-        let in_pieces = !first && len > PIECE;
+        let in_pieces = !first && len > ALONE;
         if in_pieces {
             Data::Begin(Begin { frame: message, len: len as u32, own }).encode(out);
             len += out.len();

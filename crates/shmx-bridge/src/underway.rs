@@ -30,8 +30,8 @@ pub(crate) struct Underway {
     slow: u32,
 }
 
-/// A message that takes longer than this is held up by the link.
-const HELD_UP: Duration = Duration::from_millis(1);
+/// A piece that takes longer than this is held up by the link.
+const HELD_UP: Duration = Duration::from_millis(4);
 /// So many such messages of one frame are no accident.
 const SLOW: u32 = 4;
 

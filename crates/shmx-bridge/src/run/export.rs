@@ -101,7 +101,8 @@ impl Exporter {
         let offers = move |_: &[u8], respond: Respond| respond(this.all_offers().encode());
         let _offers = backend.answer(&me.offers(), Box::new(offers))?;
         let this = self.clone();
-        let _back = backend.subscribe(&me.from_all(), Box::new(move |key, message| this.back(key, &message)))?;
+        let _back =
+            backend.subscribe(&me.from_all(), Box::new(move |key, message| this.back(key, &message.whole())))?;
         self.work();
         lock(&self.offered).clear();
         let all = std::mem::take(&mut *lock(&self.attached));

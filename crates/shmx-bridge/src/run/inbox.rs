@@ -1,11 +1,11 @@
 //! What has come for a mirror and waits to be looked at: bounded, whoever sends.
 
 use super::shared::{Mailbox, lock};
+use crate::backend::Message;
 use crate::clock::now_ns;
 use crate::mirror::Mirror;
 use crate::pieces::{Arrived, Assembly, Broken, Fed};
 use crate::wire::Data;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -81,7 +81,16 @@ impl Inbox {
 
     /// Takes a message in, or drops it where a sender does not keep to its window. Pieces of frames are put together at
     /// once, while the next one is on its way.
-    pub(super) fn push(&self, message: Cow<'_, [u8]>) {
+    pub(super) fn push(&self, message: Message<'_>) {
+        if let [head, rest @ ..] = message.0
+            && !rest.is_empty()
+            && let Ok(Data::Piece(piece)) = Data::decode(head)
+        {
+            let mut assembly = lock(&self.assembly);
+            let fed = assembly.feed_piece(&piece, rest);
+            return self.put_fed(fed);
+        }
+        let message = message.whole();
         let Ok(data) = Data::decode(&message) else { return self.put(Came::Message(message.into_owned())) };
         let is_part = matches!(data, Data::Begin(_) | Data::Piece(_) | Data::GivenUp { .. });
         // Kept until it is put down: what is closed meanwhile has lent nothing then.
@@ -90,14 +99,18 @@ impl Inbox {
             let w = self.waiting.lock();
             assembly.set_busy(w.in_hand || !w.came.is_empty());
         }
-        match assembly.feed(&data) {
-            Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),
-            Ok(Fed::More | Fed::Other) => {}
-            Err(broken) => self.put(Came::Broken(broken)),
-        }
+        self.put_fed(assembly.feed(&data));
         drop(assembly);
         if !is_part {
             self.put(Came::Message(message.into_owned()));
+        }
+    }
+
+    fn put_fed(&self, fed: Result<Fed, Broken>) {
+        match fed {
+            Ok(Fed::Whole { begin, body }) => self.put(Came::Frame(begin, body)),
+            Ok(Fed::More | Fed::Other) => {}
+            Err(broken) => self.put(Came::Broken(broken)),
         }
     }
 
@@ -145,12 +158,34 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Begin, Frame, Piece};
+
+    #[test]
+    fn it_does_not_matter_where_a_message_is_cut() {
+        let mut message = Vec::new();
+        Piece { seq: 1, at: 0, checksum: crate::crc_of(0, b"four"), data: b"four" }.encode(&mut message);
+        for cut in 0..=message.len() {
+            let inbox = Inbox::default();
+            inbox.expect(100);
+            let mut begin = Vec::new();
+            Data::Begin(Begin { frame: Frame { seq: 1, ..Frame::default() }, len: 4, own: None }).encode(&mut begin);
+            let (one, two) = begin.split_at(cut.min(begin.len()));
+            inbox.push(Message(&[one, two]));
+            let (one, two) = message.split_at(cut);
+            inbox.push(Message(&[one, &[], two]));
+            let came = inbox.pop(Duration::ZERO);
+            assert!(
+                matches!(&came, Some((Came::Frame(_, Arrived::Memory(body)), ..)) if body == b"four"),
+                "{cut}: {came:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_sender_that_floods_fills_nothing() {
         let inbox = Inbox::default();
         for _ in 0..1000 {
-            inbox.push(Cow::Borrowed(&[0; 10]));
+            inbox.push(Message(&[&[0; 10]]));
         }
         assert_eq!(inbox.dropped(), 1000 - MOST as u64);
         let mut taken = 0;
@@ -158,12 +193,12 @@ mod tests {
             taken += 1;
         }
         assert_eq!((taken, inbox.dropped()), (MOST, 0));
-        inbox.push(Cow::Owned(vec![0; MOST_BYTES + 1]));
+        inbox.push(Message(&[&vec![0; MOST_BYTES + 1]]));
         assert_eq!(inbox.dropped(), 0);
-        inbox.push(Cow::Borrowed(&[0]));
+        inbox.push(Message(&[&[0]]));
         assert_eq!(inbox.dropped(), 1);
         inbox.expect(MOST_BYTES);
-        inbox.push(Cow::Borrowed(&[0]));
+        inbox.push(Message(&[&[0]]));
         assert_eq!(inbox.dropped(), 0);
     }
 }

@@ -17,9 +17,11 @@ pub use hello::{Answer, Attach, AttachError, Geometry, Offer, Offers, Refused, W
 use bytes::{Reader, Writer};
 
 const MAGIC: [u8; 4] = *b"SHMB";
-/// Bodies of frames that are longer are sent in pieces of so many bytes: with its head and a key, one fits into a batch
-/// of zenoh, and is neither cut nor put together there.
-pub const PIECE: usize = 60 << 10;
+/// Bodies of frames that are longer are sent in pieces.
+pub const ALONE: usize = 60 << 10;
+/// Bytes of a piece: with its head and a key, one fills four batches of zenoh, which spends as much on a short message
+/// as on a long one.
+pub const PIECE: usize = 252 << 10;
 /// Most bytes of a name in a message; those of regions are shorter.
 const NAME_MAX: usize = 255;
 /// Most bytes of an explanation.
