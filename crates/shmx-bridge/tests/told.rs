@@ -1,14 +1,15 @@
 //! What a bridge answers and tells: all of it, and once.
 #![cfg(target_os = "linux")]
 
-use crate::common::{Host, attach, exports_on, imports_on, serve, unique, until};
-use shmx_bridge::fake::Net;
+use crate::common::{Host, attach, exports_on, imports, imports_on, serve, unique, until};
+use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{Offers, VERSION};
 use shmx_bridge::{
-    Backend, BackendError, Event, Export, Import, OnMessage, OnPresence, OnQuestion, Options, Patterns, Stands,
-    Urgency, ask_offers,
+    Backend, BackendError, Bridge, Event, Export, Import, NoCodecs, OnMessage, OnPresence, OnQuestion, Options,
+    Patterns, Stands, Urgency, ask_offers,
 };
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,59 @@ impl Backend for Late {
         let offers = Offers { version: VERSION, regions: Vec::new() }.encode();
         Ok(hosts.map(|id| (Peer { host: format!("host{id}"), id }.offers(), offers.clone())).collect())
     }
+}
+
+/// A network on which nothing can be announced so many times.
+struct Hoarse(Node, AtomicU32);
+
+impl Backend for Hoarse {
+    fn announce(&self, key: &str) -> Result<Stands, BackendError> {
+        let left = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() {
+            return Err(BackendError { what: "announce", source: "not now".into() });
+        }
+        self.0.announce(key)
+    }
+
+    fn watch(&self, pattern: &str, tell: OnPresence) -> Result<Stands, BackendError> {
+        self.0.watch(pattern, tell)
+    }
+
+    fn subscribe(&self, pattern: &str, tell: OnMessage) -> Result<Stands, BackendError> {
+        self.0.subscribe(pattern, tell)
+    }
+
+    fn send(&self, key: &str, message: Vec<u8>, urgency: Urgency) -> Result<(), BackendError> {
+        self.0.send(key, message, urgency)
+    }
+
+    fn answer(&self, key: &str, tell: OnQuestion) -> Result<Stands, BackendError> {
+        self.0.answer(key, tell)
+    }
+
+    fn ask(&self, key: &str, asked: Vec<u8>, timeout: Duration) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+        self.0.ask(key, asked, timeout)
+    }
+}
+
+#[test]
+fn what_cannot_be_announced_is_announced_later() {
+    let name = unique("hoarse");
+    let _server = serve(&name);
+    let net = Net::default();
+    let (node, told) = (net.host(), Arc::new(AtomicU32::new(0)));
+    let failed = told.clone();
+    let tell = move |event: Event| {
+        if matches!(event, Event::Trouble { .. }) {
+            failed.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let hoarse = Arc::new(Hoarse(node, AtomicU32::new(2)));
+    let export = Export { regions: Patterns::new([&name[..]]), ..Export::default() };
+    let _robot = Bridge::start(hoarse, Arc::new(NoCodecs), exports_on("robot", export), Arc::new(tell)).unwrap();
+    let _desk = Host::start(&net, imports("desk", "robot/*"));
+    attach(&format!("robot.{name}"));
+    assert_eq!(told.load(Ordering::Relaxed), 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::escape::safe;
 use crate::json;
 use crate::look;
 use crate::ls;
+use crate::names::Only;
 use crate::units;
 use anyhow::bail;
 use clap::Args;
@@ -243,7 +244,7 @@ fn containers() -> Vec<Finding> {
 
 fn regions() -> Vec<Finding> {
     const AREA: &str = "regions";
-    let Ok(rows) = ls::rows(|| {}) else { return Vec::new() };
+    let Ok(rows) = ls::rows(&Only::default(), || {}) else { return Vec::new() };
     let n = |s| rows.iter().filter(|r| r.state == s).count() as u64;
     let mut found = vec![good(AREA, format!("{} live", n(ls::State::Live)))];
     let dead: Vec<_> = rows.iter().filter(|r| matches!(r.state, ls::State::Dead | ls::State::Closed)).collect();

@@ -237,16 +237,16 @@ fn rows_of(all: &[Listed], before: &Samples) -> Vec<Row> {
     all.iter().map(|l| row(l, before.get(l.object.name.as_str()).copied())).collect()
 }
 
-fn listed() -> Result<Vec<Listed>, shmx_os::OsError> {
+fn listed(only: &Only) -> Result<Vec<Listed>, shmx_os::OsError> {
     let start = Instant::now();
-    let all = shmx::list()?;
+    let all = shmx::list_matching(|name| only.has(name))?;
     tracing::info!(objects = all.len(), took = %units::ns(start.elapsed().as_nanos() as u64), "listed");
     Ok(all)
 }
 
 /// The regions of this machine; rates are measured while it waits.
-pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
-    let all = listed()?;
+pub(crate) fn rows(only: &Only, wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
+    let all = listed(only)?;
     let before = samples(&all);
     if !before.is_empty() {
         wait();
@@ -255,18 +255,17 @@ pub(crate) fn rows(wait: impl FnOnce()) -> Result<Vec<Row>, shmx_os::OsError> {
 }
 
 /// The regions of this machine; rates are measured since the last call with these samples.
-pub(crate) fn rows_since(before: &mut Samples) -> Result<Vec<Row>, shmx_os::OsError> {
-    let all = listed()?;
+pub(crate) fn rows_since(only: &Only, before: &mut Samples) -> Result<Vec<Row>, shmx_os::OsError> {
+    let all = listed(only)?;
     let rows = rows_of(&all, before);
     *before = samples(&all);
     Ok(rows)
 }
 
 pub(crate) fn run(a: &Ls) -> anyhow::Result<()> {
-    let mut rows = rows(|| {
+    let mut rows = rows(&a.only, || {
         stop::sleep_until(Instant::now() + a.seconds);
     })?;
-    rows.retain(|r| a.only.has(&r.name));
     let others = rows.iter().filter(|r| r.state == State::Foreign).count();
     if !a.all {
         rows.retain(|r| r.state != State::Foreign);

@@ -2,10 +2,27 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::common::{self, Folder, cannot_run, lines, run, serve, unique, words};
+use crate::common::{self, Folder, Running, cannot_run, lines, run, serve, shmx, unique, words};
+use shmx_testkit::until_some;
 
 fn text(o: &std::process::Output) -> String {
     String::from_utf8(o.stdout.clone()).unwrap()
+}
+
+/// Another process may cut a region short at any time, which ends who has it open.
+#[test]
+fn what_is_not_listed_is_not_opened() {
+    if cannot_run() {
+        return;
+    }
+    let (name, other) = (unique("wanted"), unique("unwanted"));
+    let _serve = [serve(&name, &[]), serve(&other, &[])];
+    let listing = Running::start(shmx(&["ls", &format!("{}*", &*name), "--seconds", "60"]));
+    let maps = format!("/proc/{}/maps", listing.child.id());
+    let maps = until_some("the region", || std::fs::read_to_string(&maps).ok().filter(|maps| maps.contains(&*name)));
+    common::signal(&listing.child, "INT");
+    assert!(!maps.contains(&*other), "{maps}");
+    let _ = listing.output();
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub use frame::{ChecksumState, Frame, OwnedFrame};
 pub use observe::{
     ControlFill, ControlTap, FrameOutline, FramePieces, HeaderField, HeaderReport, Inspector, Listed, PeekedMsg,
     RegionChange, RegionEvent, RegionEvents, RegionKind, SeenControl, SeenControls, ServerState, SlotBrief,
-    SlotContent, SlotState, SlotView, StreamPart, Tap, TapOptions, list,
+    SlotContent, SlotState, SlotView, StreamPart, Tap, TapOptions, list, list_matching,
 };
 pub use readers::ReaderInfo;
 pub use remove::{Removed, remove};

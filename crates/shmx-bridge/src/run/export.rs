@@ -187,7 +187,10 @@ impl Exporter {
                 lock(&self.offered).insert(name.to_owned(), Offered { session, _stands: stands });
                 self.shared.tell(Event::Offered { region: name.to_owned() });
             }
-            Err(e) => self.shared.trouble(format!("`{name}` cannot be offered"), e),
+            Err(e) => {
+                again.insert(name.to_owned());
+                self.shared.trouble(format!("`{name}` cannot be offered"), e);
+            }
         }
     }
 

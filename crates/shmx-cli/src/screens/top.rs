@@ -147,8 +147,7 @@ struct Table {
 impl Table {
     /// Counts anew.
     fn refresh(&mut self, samples: &mut Samples) -> anyhow::Result<()> {
-        self.rows = ls::rows_since(samples)?;
-        self.rows.retain(|r| self.only.has(&r.name));
+        self.rows = ls::rows_since(&self.only, samples)?;
         self.order();
         Ok(())
     }
@@ -233,7 +232,7 @@ pub(crate) fn run(a: &Top) -> anyhow::Result<()> {
     let mut samples = Samples::new();
     let mut table = Table { sort: a.sort, reverse: a.reverse, only: a.only.clone(), ..Table::default() };
     // Rates need two counts.
-    ls::rows_since(&mut samples)?;
+    table.refresh(&mut samples)?;
     if a.once || a.json || !std::io::stdout().is_terminal() {
         return print(a, &mut table, &mut samples);
     }

@@ -44,8 +44,27 @@ pub enum RegionKind {
 ///
 /// [`OsError::Unsupported`] where the platform cannot list objects (Windows, macOS); [`OsError::Os`] otherwise.
 pub fn list() -> Result<Vec<Listed>, OsError> {
+    list_matching(|_| true)
+}
+
+/// As [`list`], only those whose names are wanted; no other object is opened.
+///
+/// ```
+/// # if cfg!(target_os = "linux") {
+/// # let name = format!("doc-listed-{}", std::process::id());
+/// let server = shmx::Server::builder(&name).create()?;
+/// let found = shmx::list_matching(|other| other == name)?;
+/// assert_eq!(found[0].object.name.as_str(), name);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As for [`list`].
+pub fn list_matching(wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, OsError> {
     let mut all = Vec::new();
-    for object in shmx_os::list()? {
+    for object in shmx_os::list()?.into_iter().filter(|o| wanted(o.name.as_str())) {
         match kind_of(&object) {
             RegionKind::Unreadable(OpenError::Os(shmx_os::OpenError::NotFound { .. })) => {}
             kind => all.push(Listed { object, kind }),

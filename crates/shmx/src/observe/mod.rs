@@ -17,7 +17,7 @@ pub use control::{ControlTap, SeenControl, SeenControls};
 pub use events::{RegionChange, RegionEvent, RegionEvents};
 pub use header_report::{HeaderField, HeaderReport};
 pub use inspector::{ControlFill, Inspector, PeekedMsg};
-pub use listing::{Listed, RegionKind, list};
+pub use listing::{Listed, RegionKind, list, list_matching};
 pub use outline::{FrameOutline, StreamPart};
 pub use pieces::FramePieces;
 pub use slots::{SlotBrief, SlotContent, SlotState, SlotView};

@@ -12,6 +12,7 @@ mod view;
 
 use crate::look::{Look, Lookout, Target};
 use crate::ls;
+use crate::names::Only;
 use crate::screens::idle;
 use crate::screens::terminal::in_terminal;
 use crate::screens::theme::Theme;
@@ -112,7 +113,7 @@ impl Dashboard {
         let Some(lookout) = &mut self.lookout else {
             if self.listed.is_none_or(|at| at.elapsed() >= LISTING) {
                 // The rates come from publish times; waiting here would hold up the keys.
-                let rows = ls::rows(|| {}).map(|mut rows| {
+                let rows = ls::rows(&Only::default(), || {}).map(|mut rows| {
                     rows.retain(|r| r.state != ls::State::Foreign);
                     rows
                 });
