@@ -1,9 +1,7 @@
 //! Servers that sleep until readers have something for them.
 #![cfg(any(target_os = "linux", windows))]
 
-mod common;
-
-use common::{LIMIT, Other, WORDS, unique, within_limit};
+use crate::common::{LIMIT, Other, WORDS, unique, within_limit};
 use shmx::abi::TLV_CONTROL_USER;
 use shmx::abi::extension::{Features, SERVER_WAITS};
 use shmx::{Client, Server, SharedServer};

@@ -1,9 +1,7 @@
 //! Frames in a reader's hands: borrowed and kept, leased and copied, in one process.
 
-mod common;
-
-use common::memory;
-use common::small::{SECOND, leased_slots, leasing, publish, small};
+use crate::common::small::{SECOND, leased_slots, leasing, publish, small};
+use crate::common::{self, memory};
 use shmx::error::BeginError;
 use shmx::{ChecksumState, Client, Frame, Hold};
 use std::sync::atomic::Ordering;
