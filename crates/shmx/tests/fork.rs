@@ -4,7 +4,7 @@
 
 use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError, Void};
 use shmx::{Client, Hold, Server, SharedServer, Step, StreamSpec};
-use shmx_testkit::{emulated, this_program, unique};
+use shmx_testkit::{this_program, unique};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -328,7 +328,7 @@ fn host(name: &str) -> ! {
 #[cfg(feature = "async")]
 fn an_inherited_stream_ends_and_does_not_hang() {
     use futures::{FutureExt, StreamExt};
-    if emulated() {
+    if shmx_testkit::emulated() {
         println!("not run: a fork amid threads may hang in an emulator");
         return;
     }
