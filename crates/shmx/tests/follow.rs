@@ -671,6 +671,12 @@ fn the_example() {
 
 #[test]
 fn the_example_draws_lines_before_their_frame_is_published() {
+    // On a busy machine this test may look too late for all of them.
+    assert!(within_limit(|| lines_drawn_early() > 0), "each line came only with its frame");
+}
+
+/// Runs the example, and looks after each line whether its frame is published.
+fn lines_drawn_early() -> u32 {
     let name = unique("follow-example");
     let start = |part: &str| {
         let mut command = this_program();
@@ -700,7 +706,7 @@ fn the_example_draws_lines_before_their_frame_is_published() {
         }
     }
     assert_eq!(frames, 5);
-    assert!(early > 0, "each line came only with its frame");
     drop(other);
     assert!(camera.wait().unwrap().success() && viewer.wait().unwrap().success());
+    early
 }
