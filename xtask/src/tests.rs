@@ -22,12 +22,15 @@ pub(crate) fn before_commit(tally: &mut Tally) -> Result<()> {
     clippy(tally, "clippy", &["--workspace", "--features", FEATURES])?;
     step::check(tally, "layers", layers::check)?;
     step::check(tally, "house rules", house::check)?;
-    let mut tests = cargo(&["test", "--workspace", "--features", FEATURES]);
+    // Examples are parts of the tests, or are built further down: as programs of their own each would be linked, too.
+    let mut tests = cargo(&["test", "--workspace", "--features", FEATURES, "--tests"]);
     // Most wait for other processes.
     if std::env::var_os("RUST_TEST_THREADS").is_none() && thread::available_parallelism().is_ok_and(|n| n.get() < 4) {
         tests.env("RUST_TEST_THREADS", "4");
     }
     step::counted(tally, "tests", &mut tests, |l| l.starts_with("test result:"))?;
+    let mut docs = cargo(&["test", "--workspace", "--features", FEATURES, "--doc"]);
+    step::counted(tally, "tests of the documentation", &mut docs, |l| l.starts_with("test result:"))?;
     crate::capi::core(tally)?;
     readme::run(tally, FEATURES)?;
     nothing_left(tally, &before)

@@ -2,9 +2,9 @@
 
 #[path = "../examples/foreign_reader.rs"]
 #[allow(dead_code)]
-mod foreign_reader;
+mod example;
 
-use foreign_reader::show;
+use example::show;
 use std::fs::File;
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn errors_are_words() {
 #[cfg(unix)]
 #[test]
 fn a_live_region_is_never_seen_torn() {
-    use foreign_reader::latest;
+    use example::latest;
     use shmx_abi::extension::Features;
     use shmx_abi::frame::{PayloadCursor, Streams};
     use shmx_abi::{ENDIAN_TAG, FrameHeader, GlobalHeader, MAGIC, RegionLayout, RegionParams};

@@ -12,6 +12,9 @@ pub(crate) struct Pace {
 impl Pace {
     /// Pauses around the moment at which the next frame is expected; a system makes them somewhat longer.
     const CLOSE: Duration = Duration::from_micros(20);
+    /// The same where frames come so quickly that there would be many.
+    const CLOSE_OF_MANY: Duration = Duration::from_micros(100);
+    const MANY_NS: u64 = 2_000_000;
     /// How early to begin with them.
     const BEFORE: Duration = Duration::from_micros(250);
 
@@ -34,7 +37,10 @@ impl Pace {
         match ahead.checked_sub(Self::BEFORE).filter(|ahead| !ahead.is_zero()) {
             Some(ahead) => ahead.min(otherwise),
             // About now. If it does not come, it is worth less and less to look.
-            None if since < self.period_ns.saturating_mul(2) => Self::CLOSE.min(otherwise),
+            None if since < self.period_ns.saturating_mul(2) => {
+                let close = if self.period_ns < Self::MANY_NS { Self::CLOSE_OF_MANY } else { Self::CLOSE };
+                close.min(otherwise)
+            }
             None => otherwise,
         }
     }
@@ -58,5 +64,8 @@ mod tests {
         assert_eq!(pace.pause(last + 15 * ms, otherwise), Duration::from_micros(750));
         assert_eq!(pace.pause(last + 16 * ms, otherwise), Pace::CLOSE);
         assert_eq!(pace.pause(last + 40 * ms, otherwise), otherwise);
+        // Ten thousand a second.
+        (1..200).for_each(|i| pace.taken(19 + i, last + i * ms / 10, last + i * ms / 10));
+        assert_eq!(pace.pause(last + 20 * ms, otherwise), Pace::CLOSE_OF_MANY);
     }
 }

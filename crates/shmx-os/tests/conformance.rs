@@ -2,12 +2,10 @@
 
 #![cfg(any(target_os = "linux", target_os = "macos", windows))]
 
-mod common;
-
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, Shared, options};
+use crate::common::{Scratch, Shared, options};
 use shmx_os::{
     CreateError, CreateOptions, Existing, LockByte, LockState, OpenError, OsError, Pending, PublishError,
     ReadOnlyRegion, Region, clock, futex,

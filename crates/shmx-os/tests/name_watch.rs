@@ -2,11 +2,9 @@
 
 #![cfg(any(target_os = "linux", windows))]
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::Scratch;
+use crate::common::Scratch;
 use shmx_os::{NameChanges, NameWatch, NameWatchKind, RegionName};
 
 const DEADLINE: Duration = Duration::from_secs(60);

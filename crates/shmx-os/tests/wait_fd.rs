@@ -2,18 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-#[path = "common/word.rs"]
-mod word;
-
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use common::Scratch;
+use crate::common::Scratch;
+use crate::word::{Memory, Word};
 use shmx_os::{ReadOnlyRegion, Region, WaitFd, WaitFdKind, WaitWord};
-use word::{Memory, Word};
 
 const FOREVER: Duration = Duration::MAX;
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -2,17 +2,13 @@
 
 #![cfg(any(target_os = "linux", target_os = "macos", windows))]
 
-mod common;
-#[path = "common/word.rs"]
-mod word;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use common::Scratch;
+use crate::common::Scratch;
+use crate::word::{Memory, Word};
 use shmx_os::{ManyWake, ReadOnlyRegion, WaitMany, WaitWord, futex};
-use word::{Memory, Word};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -3,8 +3,6 @@
 
 #![cfg(windows)]
 
-mod common;
-
 use std::io::{BufRead, BufReader, Write};
 use std::os::windows::io::{FromRawHandle, OwnedHandle};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,7 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Scratch, Shared, options};
+use crate::common::{Scratch, Shared, options};
 use shmx_os::{
     CreateError, CreateOptions, Existing, LockByte, LockState, OpenError, OsError, Pending, ReadOnlyRegion, Region,
     RegionName, clock, futex,
@@ -41,7 +39,7 @@ struct Helper {
 impl Helper {
     fn start(action: &str, name: &RegionName) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child_entry", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["windows::child_entry", "--exact", "--nocapture", "--test-threads=1"])
             .env(ACTION, action)
             .env(NAME, name.as_str())
             .stdin(Stdio::piped())

@@ -1,10 +1,9 @@
 //! Frames of several regions that belong to one moment.
 
-mod common;
 #[path = "../examples/two_cameras.rs"]
 mod two_cameras;
 
-use common::{LIMIT, this_program, unique};
+use crate::common::{self, LIMIT, this_program, unique};
 use shmx::error::{AlignError, ServerEnd};
 use shmx::meta::Clock;
 use shmx::{AlignBy, Aligned, Aligner, Client, Server, Stream, Tap};
@@ -115,7 +114,7 @@ fn two_cameras_are_aligned() {
     let names = ["left", "right"].map(unique);
     let [mut left, mut right] = names.each_ref().map(|n| server(n));
     let mut command = this_program();
-    command.args(&names).args(["one_program", "--exact", "--nocapture"]).env(PART, "pairs");
+    command.args(&names).args(["align::one_program", "--exact", "--nocapture"]).env(PART, "pairs");
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let attached = |s: &Server| s.snapshot_readers().iter().any(|r| r.in_use);

@@ -1,8 +1,6 @@
 //! Which frames carry a checksum, and who looks at it.
 
-mod common;
-
-use common::{LIMIT, Other, WORDS, serve, within_limit};
+use crate::common::{self, LIMIT, Other, WORDS, serve, within_limit};
 use shmx::{Checksum, ChecksumState, Client, Inspector, Server, Tap, Verify};
 use shmx_ring::readers::{self, Newcomer};
 use std::sync::atomic::Ordering;

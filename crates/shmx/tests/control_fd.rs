@@ -1,9 +1,7 @@
 //! A server that waits for its readers by a descriptor.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{LIMIT, unique};
+use crate::common::{self, LIMIT, unique};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use shmx::abi::TLV_CONTROL_USER;

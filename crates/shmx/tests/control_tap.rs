@@ -1,8 +1,6 @@
 //! What readers send, followed from outside: whole, in order, and the server gets it all the same.
 
-mod common;
-
-use common::{LIMIT, unique};
+use crate::common::{LIMIT, unique};
 use shmx::{Client, ControlTap, Inspector, SeenControls, Server, Tap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

@@ -1,8 +1,6 @@
 //! What a builder chooses where it is told nothing.
 
-mod common;
-
-use common::unique;
+use crate::common::unique;
 use shmx::abi::RegionLayout;
 use shmx::{Server, ServerBuilder, StreamSpec};
 

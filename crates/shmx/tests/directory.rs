@@ -1,8 +1,6 @@
 //! A directory whose bytes somebody has changed: what is typed says so, what is raw works, and keeping frames is cheap.
 
-mod common;
-
-use common::{LIMIT, Other, WORDS, memory, publish, serve};
+use crate::common::{LIMIT, Other, WORDS, memory, publish, serve};
 use shmx::error::{DirectoryReadError, LookupError, ValueError};
 use shmx::{Client, Server, Tap};
 use std::sync::atomic::Ordering;

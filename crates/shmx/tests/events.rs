@@ -1,10 +1,8 @@
 //! Regions that come, end, die, are replaced, and lose their names.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::loops::{self, PART, server, start_server};
-use common::{LIMIT, unique};
+use crate::common::loops::{server, start_server};
+use crate::common::{LIMIT, unique};
 use shmx::error::ServerEnd;
 use shmx::{RegionChange, RegionEvents};
 use std::time::{Duration, Instant};
@@ -99,12 +97,4 @@ fn quick_successors_end_in_what_is_there() {
     assert!(present);
     drop(last);
     assert_eq!(next(&mut events), RegionChange::Ended(Some(ServerEnd::Closed)));
-}
-
-/// Not a test by itself.
-#[test]
-fn one_server() {
-    if std::env::var(PART).as_deref() == Ok("server") {
-        loops::serve_for_ever();
-    }
 }

@@ -1,13 +1,16 @@
 //! Changes that are told while nothing can be opened. A program of its own: it leaves the process without descriptors.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::loops::server;
-use common::{LIMIT, unique};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use shmx::{RegionChange, RegionEvents};
+use shmx::{RegionChange, RegionEvents, Server, StreamSpec};
+use shmx_testkit::unique;
 use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn server(name: &str) -> Server {
+    Server::builder(name).stream(StreamSpec::of::<u64>(1, "tick"), 1).create().unwrap()
+}
 
 #[test]
 fn what_could_not_be_looked_at_is_told_later() {

@@ -1,13 +1,12 @@
 //! Examples that no other suite runs: frames written and read in place, and two users.
 #![cfg(target_os = "linux")]
 
-mod common;
 #[path = "../examples/in_place.rs"]
 mod in_place;
 #[path = "../examples/two_users.rs"]
 mod two_users;
 
-use common::{LIMIT, this_program, unique, within_limit};
+use crate::common::{LIMIT, this_program, unique, within_limit};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -30,7 +29,7 @@ fn one_of_the_examples() {
 /// An example; its arguments are filters to the test harness, too.
 fn example(part: &str, arguments: &[&str]) -> Command {
     let mut command = this_program();
-    command.args(arguments).args(["one_of_the_examples", "--exact", "--nocapture"]).env(PART, part);
+    command.args(arguments).args(["examples::one_of_the_examples", "--exact", "--nocapture"]).env(PART, part);
     command.current_dir("/").stdout(Stdio::piped());
     command
 }

@@ -1,9 +1,7 @@
 //! The facade within one process: what each operation promises, and what bad input gets.
 
-mod common;
-
-use common::small::{SECOND, publish, small};
-use common::unique;
+use crate::common::small::{SECOND, publish, small};
+use crate::common::unique;
 use shmx::error::{
     AppendError, BeginError, CreateError, LookupError, OpenError, PublishError, ReadError, SendError, ServerEnd,
     StaticError,

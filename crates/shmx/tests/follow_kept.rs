@@ -1,8 +1,6 @@
 //! Frames that are followed, and streams that are filled, without a borrow: as bindings do it.
 
-mod common;
-
-use common::{LIMIT, Other, unique};
+use crate::common::{LIMIT, Other, unique};
 use shmx::error::{AppendError, BeginError, PublishError, Void};
 use shmx::{Checksum, ChecksumState, Client, Hold, Server, Step, Stream, Verify};
 use std::sync::atomic::Ordering;

@@ -1,11 +1,10 @@
-//! A host that forks, as Python does: what a child inherits, and what it may do with it.
+//! A host that forks, as Python does: what a child inherits, and what it may do with it. A program of its own: a child
+//! is a copy of all that is open.
 #![cfg(target_os = "linux")]
-
-mod common;
 
 use shmx::error::{AppendError, BeginError, ReadError, SendError, ServerEnd, StaticError, StreamError, Void};
 use shmx::{Client, Hold, Server, SharedServer, Step, StreamSpec};
-use shmx_testkit::unique;
+use shmx_testkit::{this_program, unique};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -181,6 +180,17 @@ impl Drop for Stop<'_> {
     }
 }
 
+/// The descriptor to wait on is the parent's, too.
+#[test]
+fn a_child_of_one_that_waits_by_a_descriptor_is_told() {
+    let name = unique("forked");
+    let _server = serve(&name);
+    let mut client = Client::open(&name).unwrap();
+    client.wait_fd().unwrap();
+    in_child(|| assert!(matches!(client.try_next(), Err(ReadError::Forked))));
+    assert!(client.try_next().unwrap().is_none());
+}
+
 /// Locks that other threads held at the fork stay locked in the child, so it must not wait for them.
 #[test]
 fn a_child_is_told_even_if_a_thread_was_in_the_middle_of_it() {
@@ -258,7 +268,7 @@ fn a_dead_hosts_child_does_not_pass_for_the_server() {
         host(&name);
     }
     let name = unique("host");
-    let mut host = common::this_program()
+    let mut host = this_program()
         .args(["a_dead_hosts_child_does_not_pass_for_the_server", "--exact", "--nocapture"])
         .env(NAME, &name)
         .stdin(Stdio::piped())
@@ -318,7 +328,7 @@ fn host(name: &str) -> ! {
 #[cfg(feature = "async")]
 fn an_inherited_stream_ends_and_does_not_hang() {
     use futures::{FutureExt, StreamExt};
-    if common::emulated() {
+    if shmx_testkit::emulated() {
         println!("not run: a fork amid threads may hang in an emulator");
         return;
     }

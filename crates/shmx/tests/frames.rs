@@ -1,8 +1,6 @@
 //! Frames as an asynchronous stream: order, back-pressure, cancellation, the end, and what an idle stream costs.
 
-mod common;
-
-use common::memory;
+use crate::common::{self, memory};
 use futures::task::SpawnExt;
 use futures::{FutureExt, StreamExt};
 use shmx::error::{ReadError, ServerEnd};
@@ -210,7 +208,7 @@ fn until_threads_are(expected: usize) {
 fn a_dropped_stream_leaves_no_thread_and_no_slot() {
     const MARK: &str = "SHMX_FRAMES_ALONE";
     if std::env::var_os(MARK).is_none() {
-        let args = ["a_dropped_stream_leaves_no_thread_and_no_slot", "--exact", "--test-threads=1"];
+        let args = ["frames::a_dropped_stream_leaves_no_thread_and_no_slot", "--exact", "--test-threads=1"];
         // Its summary is not one of ours, so it goes nowhere.
         let out = common::this_program().args(args).env(MARK, "1").output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));

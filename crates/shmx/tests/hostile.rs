@@ -1,9 +1,6 @@
 //! A neighbour that scribbles over the region: every party survives with errors, none panics or hangs.
 
-#[path = "common/memory.rs"]
-mod memory;
-
-use memory::bytes;
+use crate::common::memory::bytes;
 use proptest::prelude::*;
 use shmx::error::{BeginError, SendError};
 use shmx::{Client, Inspector, Server, ServerBuilder, SharedServer, StreamSpec};

@@ -1,10 +1,7 @@
 //! A neighbour that scribbles while the parties work, and not only between their calls: what was checked may change
 //! before it is used. Every call must come back; frames may be spoilt.
 
-#[path = "common/memory.rs"]
-mod memory;
-
-use memory::bytes;
+use crate::common::memory::bytes;
 use shmx::error::ReadError;
 use shmx::{Client, Hold, Inspector, OwnedFrame, Server, SharedServer, SlotState, StreamSpec, Verify};
 use shmx_os::{Region, RegionName};

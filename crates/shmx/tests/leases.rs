@@ -1,9 +1,7 @@
 //! Frames in a reader's hands: borrowed and kept, leased and copied, in one process.
 
-mod common;
-
-use common::memory;
-use common::small::{SECOND, leased_slots, leasing, publish, small};
+use crate::common::memory;
+use crate::common::small::{SECOND, leased_slots, leasing, publish, small};
 use shmx::error::BeginError;
 use shmx::{ChecksumState, Client, Frame, Hold};
 use std::sync::atomic::Ordering;
@@ -235,7 +233,7 @@ fn the_newest_frame_never_goes_back() {
 #[test]
 #[cfg(target_os = "linux")]
 fn payload_pages_are_read_only_in_clients() {
-    let name = common::unique("pages");
+    let name = crate::common::unique("pages");
     let builder = shmx::Server::builder(&name);
     let mut server = builder.stream(shmx::StreamSpec::of::<u64>(1, "t"), 131_072).create().unwrap();
     let mut client = Client::open(&name).unwrap();

@@ -1,8 +1,6 @@
 //! How servers and readers come and go, and how the others learn of it.
 
-mod common;
-
-use common::{LIMIT, Other, WORDS, publish, serve, unique, within_limit};
+use crate::common::{LIMIT, Other, WORDS, publish, serve, unique, within_limit};
 use shmx::abi::extension::Features;
 use shmx::error::{CreateError, OpenError, ReadError, SendError, ServerEnd};
 use shmx::{Client, Server, Tap};
@@ -118,8 +116,8 @@ fn a_client_waits_for_its_server_and_follows_its_successor() {
 #[cfg(target_os = "linux")]
 fn serve_elsewhere(name: &str) -> std::process::Child {
     use std::io::{BufRead, BufReader};
-    let mut child = common::this_program()
-        .args(["a_polled_client_follows_the_successor_of_a_killed_server", "--exact", "--nocapture"])
+    let mut child = crate::common::this_program()
+        .args(["lifecycle::a_polled_client_follows_the_successor_of_a_killed_server", "--exact", "--nocapture"])
         .env(NAME, name)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

@@ -1,8 +1,6 @@
 //! What the dead leave behind, step by step, and how it is cleared.
 
-#[path = "common/memory.rs"]
-mod memory;
-
+use crate::common::memory;
 use shmx::{Client, Server, SharedServer, StreamSpec};
 #[cfg(target_os = "linux")]
 use shmx_os::{LockByte, clock};

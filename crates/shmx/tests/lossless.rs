@@ -1,13 +1,12 @@
 //! Producers that wait until readers have taken what they overwrite, with readers that stall, stop, come and die.
 #![cfg(target_os = "linux")]
 
-mod common;
 #[path = "../examples/lossless_producer.rs"]
 mod lossless_producer;
 #[path = "../examples/lossless_reader.rs"]
 mod lossless_reader;
 
-use common::{LIMIT, Other, WORDS, publish, serve, this_program, unique, within_limit};
+use crate::common::{LIMIT, Other, WORDS, publish, serve, this_program, unique, within_limit};
 use rustix::process::{Pid, Signal, kill_process};
 use shmx::error::{BeginError, Laggard, ReadError, ReaderState};
 use shmx::{Client, Hold, Server, SharedServer, Start, Tap, Verify};
@@ -24,7 +23,7 @@ const SEED: &str = "SHMX_TEST_SEED";
 /// A reader process that ends with 0 once the server is gone and it has missed nothing.
 fn reader(name: &str, part: &str, seed: u64) -> Child {
     let mut command = this_program();
-    command.args(["a_reader_in_another_process", "--exact", "--nocapture"]).stdout(Stdio::null());
+    command.args(["lossless::a_reader_in_another_process", "--exact", "--nocapture"]).stdout(Stdio::null());
     command.env(PART, part).env(REGION, name).env(SEED, seed.to_string()).spawn().unwrap()
 }
 
@@ -134,7 +133,7 @@ fn one_of_the_examples() {
 /// One of the examples; its arguments are filters to the test harness, too.
 fn example(part: &str, arguments: &[&str], out: Stdio) -> Child {
     let mut command = this_program();
-    command.args(arguments).args(["one_of_the_examples", "--exact", "--nocapture"]).env(PART, part);
+    command.args(arguments).args(["lossless::one_of_the_examples", "--exact", "--nocapture"]).env(PART, part);
     command.stdout(out).spawn().unwrap()
 }
 

@@ -1,9 +1,7 @@
 //! What a server does when its name is taken away.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{LIMIT, WORDS, publish, unique, within_limit};
+use crate::common::{LIMIT, WORDS, publish, unique, within_limit};
 use shmx::error::{BeginError, CreateError, ReadError, ServerEnd};
 use shmx::{Client, NameLoss, Server, Stream};
 use std::time::Duration;

@@ -1,10 +1,7 @@
 //! Reading without anything that the extension adds: no stamps, no leases, no doorbell, no locks. The region is made
 //! and written as a server of the reference does it, so waiting polls.
 
-#[path = "common/memory.rs"]
-mod memory;
-
-use memory::{bytes, view};
+use crate::common::memory::{bytes, view};
 use shmx::abi::frame::PayloadCursor;
 use shmx::abi::wire::GlobalHeader;
 use shmx::abi::{ENDIAN_TAG, MAGIC, RegionLayout, RegionParams, hash};

@@ -1,11 +1,10 @@
 //! A monitor that may read a region and nothing more, and sleeps: the server rings always.
 #![cfg(target_os = "linux")]
 
-mod common;
 #[path = "../examples/monitor.rs"]
 mod monitor_example;
 
-use common::{LIMIT, WORDS, publish, this_program, unique, within_limit};
+use crate::common::{self, LIMIT, WORDS, publish, this_program, unique, within_limit};
 use shmx::abi::extension::Features;
 use shmx::{Client, Server, Tap};
 use std::io::{BufRead, BufReader, Read};
@@ -79,7 +78,7 @@ fn a_monitor_without_write_permission_sleeps_and_is_woken() {
     let builder = Server::builder(&name).slots(64).stream(WORDS, 50).mode(0o444).ring_always(true);
     let mut server = builder.create().unwrap();
     (0..FRAMES).for_each(|v| _ = publish(&mut server, v));
-    let Some(mut child) = monitor(&name, "a_monitor_in_another_process") else {
+    let Some(mut child) = monitor(&name, "read_only::a_monitor_in_another_process") else {
         println!("not run: another user may not run this program here");
         return;
     };
@@ -147,7 +146,7 @@ fn the_example_needs_no_more_than_to_read() {
     let name = unique("example");
     let builder = Server::builder(&name).slots(64).stream(WORDS, 50).mode(0o444).ring_always(true);
     let mut server = builder.create().unwrap();
-    let Some(mut child) = monitor(&name, "the_example") else {
+    let Some(mut child) = monitor(&name, "read_only::the_example") else {
         println!("not run: another user may not run this program here");
         return;
     };

@@ -1,8 +1,6 @@
 //! Taking frames: borrowed and kept, newest and in order, leased and copied.
 
-mod common;
-
-use common::{LIMIT, Other, WORDS, publish, serve, unique};
+use crate::common::{LIMIT, Other, WORDS, publish, serve, unique};
 use shmx::error::{BeginError, ReadError};
 use shmx::{Client, Hold, Server, Start, Tap, Verify};
 use std::sync::atomic::Ordering;

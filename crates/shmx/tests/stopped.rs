@@ -1,8 +1,6 @@
 //! Producers that stop at the worst place, frames that are refused or lost, and what readers do then.
 
-mod common;
-
-use common::{LIMIT, Other, WORDS, unique};
+use crate::common::{self, LIMIT, Other, WORDS, unique};
 use shmx::error::{ReadError, ServerEnd};
 use shmx::{Client, Frame, Hold, Inspector, Server, SharedServer, Start, Tap, Verify};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,7 @@
 //! Streams by type, number, name and handle: what fits, and what is said where it does not.
 
-mod common;
-
+use crate::common::unique;
 use bytemuck::{Pod, Zeroable};
-use common::unique;
 use shmx::error::{AppendError, CreateError, LookupError, StreamError, ValueError};
 use shmx::meta::{Clock, StreamMeta};
 use shmx::{Client, Element, ElementType, Inspector, Server, Stream, StreamSpec, Tap};

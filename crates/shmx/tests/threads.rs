@@ -1,8 +1,7 @@
 //! The facade from many threads at once: everything that a server and its clients guard by locks and atomics of their
 //! own process. Run natively for content, and under ThreadSanitizer (`cargo xtask tsan`) for order.
 
-mod common;
-
+use crate::common;
 use shmx::error::{BeginError, SendError};
 use shmx::{Client, Frame, Hold, Inspector, OwnedFrame, Server, StreamSpec};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

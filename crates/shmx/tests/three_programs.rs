@@ -3,13 +3,12 @@
 
 #[path = "../examples/camera.rs"]
 mod camera;
-mod common;
 #[path = "../examples/detector.rs"]
 mod detector;
 #[path = "../examples/logger.rs"]
 mod logger;
 
-use common::{LIMIT, this_program, unique};
+use crate::common::{LIMIT, this_program, unique};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -32,7 +31,10 @@ const NAMES: [&str; 3] = ["camera", "detector", "logger"];
 fn start(which: usize, camera: &str, spot: &str) -> (Child, Option<Receiver<String>>) {
     let arguments = &[vec![camera], vec![camera, spot], vec![spot]][which];
     let mut command = this_program();
-    command.args(arguments).args(["one_of_the_programs", "--exact", "--nocapture"]).env(PART, NAMES[which]);
+    command
+        .args(arguments)
+        .args(["three_programs::one_of_the_programs", "--exact", "--nocapture"])
+        .env(PART, NAMES[which]);
     let out = if which == 2 { Stdio::piped() } else { Stdio::null() };
     let mut child = command.stdin(Stdio::null()).stdout(out).spawn().unwrap();
     let Some(out) = child.stdout.take() else { return (child, None) };

@@ -1,12 +1,11 @@
 //! Frames as a stream in a tokio runtime.
 #![cfg(target_os = "linux")]
 
-mod common;
 #[path = "../examples/event_loop_tokio.rs"]
 mod event_loop_tokio;
 
-use common::loops::{self, PART, TICK, publish, server};
-use common::{LIMIT, unique};
+use crate::common::loops::{self, PART, TICK, publish, server};
+use crate::common::{self, LIMIT, unique};
 use futures::StreamExt;
 use shmx::error::{ReadError, ServerEnd};
 use shmx::{Client, Order};
@@ -61,18 +60,11 @@ fn a_future_that_is_dropped_loses_no_frame() {
     });
 }
 
-/// Not tests by themselves.
+/// Not a test by itself.
 #[test]
 fn one_loop() {
     if std::env::var(PART).as_deref() == Ok("loop") {
         event_loop_tokio::main().unwrap();
-    }
-}
-
-#[test]
-fn one_server() {
-    if std::env::var(PART).as_deref() == Ok("server") {
-        loops::serve_for_ever();
     }
 }
 
@@ -81,7 +73,7 @@ fn one_server() {
 fn three_regions_a_socket_and_a_timer_in_one_task() {
     // The harness has a thread for the test and its main one.
     let kind = shmx_os::WaitFd::new().unwrap().kind();
-    let threads = loops::loop_answers();
+    let threads = loops::loop_answers("tokio::one_loop");
     if common::emulated() {
         println!("threads not counted: an emulator has some of its own");
     } else {

@@ -1,12 +1,11 @@
 //! Descriptors to wait on: no wake-up is lost, and they work in one loop with sockets and timers.
 #![cfg(target_os = "linux")]
 
-mod common;
 #[path = "../examples/event_loop.rs"]
 mod event_loop;
 
-use common::loops::{self, PART, TICK, publish, server, start_server};
-use common::{LIMIT, unique};
+use crate::common::loops::{self, PART, TICK, publish, server, start_server};
+use crate::common::{self, LIMIT, unique};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use shmx::error::{ReadError, ServerEnd};
@@ -166,41 +165,11 @@ fn it_outlives_reopening_and_ends_with_the_client() {
     assert!(second.snapshot_readers().iter().all(|r| !r.in_use), "nothing of the descriptor holds the reader slot");
 }
 
-#[test]
-fn a_forked_child_is_told_and_the_parent_goes_on() {
-    let name = unique("forked");
-    let _server = server(&name);
-    let mut client = Client::open(&name).unwrap();
-    client.wait_fd().unwrap();
-    // SAFETY: the child makes system calls and uses the allocator only, and ends by `_exit`.
-    match unsafe { libc::fork() } {
-        0 => {
-            let forked = matches!(client.try_next(), Err(ReadError::Forked));
-            // SAFETY: ends the child without running what is the parent's.
-            unsafe { libc::_exit(if forked { 0 } else { 1 }) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: valid for writes.
-            unsafe { libc::waitpid(child, &raw mut status, 0) };
-            assert_eq!(status, 0);
-        }
-    }
-    assert!(client.try_next().unwrap().is_none());
-}
-
-/// Not tests by themselves.
+/// Not a test by itself.
 #[test]
 fn one_loop() {
     if std::env::var(PART).as_deref() == Ok("loop") {
         event_loop::main().unwrap();
-    }
-}
-
-#[test]
-fn one_server() {
-    if std::env::var(PART).as_deref() == Ok("server") {
-        loops::serve_for_ever();
     }
 }
 
@@ -209,7 +178,7 @@ fn one_server() {
 fn three_regions_a_socket_and_a_timer_in_one_loop() {
     // The harness has a thread for the test and its main one.
     let kind = shmx_os::WaitFd::new().unwrap().kind();
-    let threads = loops::loop_answers();
+    let threads = loops::loop_answers("wait_fd::one_loop");
     if common::emulated() {
         println!("threads not counted: an emulator has some of its own");
     } else {

@@ -1,8 +1,6 @@
 //! Wait sets: one sleep for many regions, from none to very many.
 
-mod common;
-
-use common::{LIMIT, Other, unique, within_limit};
+use crate::common::{self, LIMIT, Other, unique, within_limit};
 use shmx::error::{ReadError, ServerEnd};
 use shmx::{Client, Server, Stream, Tap, Token, WaitSet};
 use std::collections::HashMap;

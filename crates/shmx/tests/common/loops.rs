@@ -1,5 +1,4 @@
 //! Programs that run an event loop, and the servers that they listen to.
-#![allow(dead_code)] // each suite uses a part
 
 use super::{LIMIT, this_program, unique};
 use shmx::{Server, Stream};
@@ -22,8 +21,12 @@ pub(crate) fn publish(server: &mut Server, tick: u64) {
     frame.publish_frame(0.0).unwrap();
 }
 
-/// What the child called `server` does: publishes until it is killed.
-pub(crate) fn serve_for_ever() {
+/// Not a test by itself: a child that publishes until it is killed.
+#[test]
+fn one_server() {
+    if std::env::var(PART).as_deref() != Ok("server") {
+        return;
+    }
     let name = std::env::args().nth(1).unwrap();
     let mut server = server(&name);
     for tick in 1.. {
@@ -32,9 +35,9 @@ pub(crate) fn serve_for_ever() {
     }
 }
 
-/// A child that serves: this program must have a test `one_server` that calls [`serve_for_ever`].
+/// A child that serves.
 pub(crate) fn start_server(name: &str) -> Child {
-    this_program().args([name, "one_server", "--exact"]).env(PART, "server").spawn().unwrap()
+    this_program().args([name, "common::loops::one_server", "--exact"]).env(PART, "server").spawn().unwrap()
 }
 
 struct Killed(Vec<Child>, Vec<String>);
@@ -53,11 +56,11 @@ impl Drop for Killed {
 
 /// Runs this program's test `one_loop` on three regions, of which one is killed and comes back, with a socket and a timer.
 /// The number of threads of the loop at the end.
-pub(crate) fn loop_answers() -> usize {
+pub(crate) fn loop_answers(one_loop: &str) -> usize {
     let names = ["a", "b", "c"].map(unique);
     let mut programs = Killed(names.iter().map(|n| start_server(n)).collect(), names.to_vec());
     let mut command: Command = this_program();
-    command.args(&names).args(["one_loop", "--exact", "--nocapture"]).env(PART, "loop");
+    command.args(&names).args([one_loop, "--exact", "--nocapture"]).env(PART, "loop");
     let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let pid = program.id();

@@ -1,5 +1,4 @@
 //! A region's bytes, for tests that play another process: one that breaks the rules, or another implementation.
-#![allow(dead_code)] // each suite uses a part
 
 use shmx_os::Region;
 use shmx_ring::sync::AtomicU8;

@@ -1,5 +1,4 @@
 //! What several suites share.
-#![allow(dead_code, unused_imports)] // each suite uses a part
 
 #[cfg(target_os = "linux")]
 pub(crate) mod loops;

@@ -1,5 +1,4 @@
 //! A region with one small stream, for what each operation of the facade promises.
-#![allow(dead_code)] // each suite uses a part
 
 use super::unique;
 use shmx::{Client, Hold, Server, SharedServer, StreamSpec, Verify};
