@@ -163,6 +163,22 @@ fn asking_for_cache_lines_early_changes_nothing() {
     }
 }
 
+/// Those that are fetched ahead too.
+#[test]
+fn large_copies_are_whole() {
+    for words in [2047_u64, 2048, 2049, 2055, 2056, 5000] {
+        let all: Vec<u64> = (1..=words).map(|w| w.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+        let cells: Vec<_> = all.iter().map(|w| AtomicU64::new(*w)).collect();
+        let all: Vec<u8> = all.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        for len in [all.len() - 65, all.len() - 3, all.len(), all.len() + 100] {
+            let mut out = vec![0xEE; len];
+            bytes::copy_out(&cells, &mut out);
+            let n = len.min(all.len());
+            assert!(out[..n] == all[..n] && out[n..].iter().all(|b| *b == 0xEE), "{words} words, {len} bytes");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
