@@ -1,7 +1,8 @@
 //! What other hosts send: every decoder, and a mirror that is made of what they decode.
 //!
 //! The first byte says what the rest is: bit 0, a whole welcome or frames for a region that is known; bit 1, checksums
-//! are made right, as no fuzzer guesses one; bit 2, pieces come in two parts. Messages come with their length in front, two bytes.
+//! are made right, as no fuzzer guesses one; bit 2, pieces come in two parts. Messages come with their length in front,
+//! two bytes.
 
 use crate::live::{neighbour, unique};
 use shmx::abi::frame::PayloadCursor;

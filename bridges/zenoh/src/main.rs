@@ -19,10 +19,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// Where zenoh looks for its threads, and what it finds: those that receive also wait for the network, so that what comes
-/// wakes one thread instead of two.
-const ZENOH_THREADS: (&str, &str) = ("ZENOH_RUNTIME", "(net: (handover: rx))");
-
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
@@ -111,18 +107,7 @@ fn time(text: &str) -> Result<Duration, String> {
     if time.is_zero() { Err("give more than 0 seconds".to_owned()) } else { Ok(time) }
 }
 
-/// To be called before all else.
-#[expect(unsafe_code, reason = "zenoh takes this from the environment alone")]
-fn choose_threads() {
-    let (name, threads) = ZENOH_THREADS;
-    if std::env::var_os(name).is_none() {
-        // SAFETY: `main` begins with this, so there is no other thread that could read or change the environment.
-        unsafe { std::env::set_var(name, threads) };
-    }
-}
-
 fn main() -> ExitCode {
-    choose_threads();
     // Wrong usage ends with 2 here, as everywhere in `shmx`.
     let line = Line::parse();
     // What zenoh says of itself is for those who look for it (RUST_LOG).

@@ -39,7 +39,8 @@ impl Pace {
             // About now. If it does not come, it is worth less and less to look.
             None if since < self.period_ns.saturating_mul(2) => {
                 let close = if self.period_ns < Self::MANY_NS { Self::CLOSE_OF_MANY } else { Self::CLOSE };
-                close.min(otherwise)
+                let late = Duration::from_nanos(since.saturating_sub(self.period_ns));
+                close.max(late / 16).min(otherwise)
             }
             None => otherwise,
         }
@@ -63,6 +64,7 @@ mod tests {
         assert_eq!(pace.pause(last, otherwise), otherwise);
         assert_eq!(pace.pause(last + 15 * ms, otherwise), Duration::from_micros(750));
         assert_eq!(pace.pause(last + 16 * ms, otherwise), Pace::CLOSE);
+        assert_eq!(pace.pause(last + 24 * ms, otherwise), Duration::from_micros(500));
         assert_eq!(pace.pause(last + 40 * ms, otherwise), otherwise);
         // Ten thousand a second.
         (1..200).for_each(|i| pace.taken(19 + i, last + i * ms / 10, last + i * ms / 10));

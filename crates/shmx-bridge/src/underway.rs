@@ -25,15 +25,13 @@ pub(crate) struct Underway {
     made: VecDeque<Vec<u8>>,
     /// All that is left is copied before more is sent.
     at_once: bool,
-    /// When the last message was written, and how many took long to send.
+    /// When the last message was written, and whether one took long to send.
     written: Option<Instant>,
-    slow: u32,
+    slow: bool,
 }
 
 /// A piece that takes longer than this is held up by the link.
 const HELD_UP: Duration = Duration::from_millis(4);
-/// So many such messages of one frame are no accident.
-const SLOW: u32 = 4;
 
 /// What is left of a frame that is being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +49,12 @@ impl Underway {
     /// `at_once`: all of it is copied before the first piece is sent. `is_sealed`: the producer's own checksum travels.
     pub(crate) fn new(seq: u64, body: Body, at_once: bool, is_sealed: bool) -> Self {
         let crc = (!is_sealed).then_some(0);
-        Self { seq, body, at: 0, crc, made: VecDeque::new(), at_once, written: None, slow: 0 }
+        Self { seq, body, at: 0, crc, made: VecDeque::new(), at_once, written: None, slow: false }
     }
 
     /// Whether the link is slow: then the next frame had better not wait in the region until it is sent.
     pub(crate) const fn is_slow(&self) -> bool {
-        self.slow >= SLOW
+        self.slow
     }
 
     /// Number of its message.
@@ -77,7 +75,7 @@ impl Underway {
     /// rest is copied at once, before the producer comes round.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Rest {
         if self.written.is_some_and(|written| written.elapsed() > HELD_UP) {
-            self.slow += 1;
+            self.slow = true;
             self.at_once = true;
         }
         let there = matches!(self.body, Body::There(_));

@@ -86,23 +86,24 @@ mod blocks {
     /// Copies as many blocks as both sides have and returns what is left of them.
     #[inline]
     pub(super) fn copy_out<'s, 'd>(src: &'s [AtomicU64], dst: &'d mut [u8]) -> (&'s [AtomicU64], &'d mut [u8]) {
-        let blocks = (src.len() / WORDS).min(dst.len() / BYTES);
-        let (from, src) = src.split_at(blocks * WORDS);
-        let (to, dst) = dst.split_at_mut(blocks * BYTES);
-        let first = if blocks >= MANY { blocks - AHEAD } else { 0 };
-        let ((from, last), (to, end)) = (from.split_at(first * WORDS), to.split_at_mut(first * BYTES));
+        let mut blocks = (src.len() / WORDS).min(dst.len() / BYTES);
+        let (mut from, src) = src.split_at(blocks * WORDS);
+        let (mut to, dst) = dst.split_at_mut(blocks * BYTES);
         // SAFETY of both: the loop runs for as many blocks as the two slices have, at least one, and each time reads the
         // next 64 bytes of the one and writes the next 64 of the other. Others may write what is read: to the language
         // these are loads of a foreign function's, and to the processor each aligned word is loaded whole and loads stay
         // in order, as with relaxed loads of the words; what a copy is worth, the stamp says. SSE2 is part of every
         // x86-64, and the registers are declared. It is a compiler barrier, being without `nomem`.
-        if first > 0 {
+        if blocks >= MANY {
+            let first = blocks - AHEAD;
+            let ((now, last), (here, end)) = (from.split_at(first * WORDS), to.split_at_mut(first * BYTES));
             // SAFETY: as above; and a fetch ahead is a hint, whatever lies there.
-            unsafe { lines!(from.as_ptr(), to.as_mut_ptr(), first, "prefetcht0 [{from} + 2048]") };
+            unsafe { lines!(now.as_ptr(), here.as_mut_ptr(), first, "prefetcht0 [{from} + 2048]") };
+            (from, to, blocks) = (last, end, AHEAD);
         }
-        if blocks > first {
+        if blocks > 0 {
             // SAFETY: as above.
-            unsafe { lines!(last.as_ptr(), end.as_mut_ptr(), blocks - first) };
+            unsafe { lines!(from.as_ptr(), to.as_mut_ptr(), blocks) };
         }
         (src, dst)
     }

@@ -117,8 +117,8 @@ impl Exporter {
         let shared = &self.shared;
         let mut events = None;
         let mut clients = BTreeMap::new();
-        // Regions that the system failed to open.
-        let mut again = BTreeSet::new();
+        // Regions that the system failed to open or the network to announce, and whether that was said.
+        let mut again = BTreeMap::new();
         let (mut looked, mut pulsed) = (Instant::now(), Instant::now());
         while !shared.stopped() {
             if events.is_none() && !shared.options.export.is_empty() {
@@ -144,8 +144,7 @@ impl Exporter {
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                let mut names = std::mem::take(&mut again);
-                names.extend(lock(&self.offered).keys().cloned());
+                let names: BTreeSet<_> = again.keys().chain(lock(&self.offered).keys()).cloned().collect();
                 names.iter().for_each(|name| self.consider(name, &mut again));
             }
             let pulse = pulsed.elapsed() >= PULSE;
@@ -158,14 +157,15 @@ impl Exporter {
 
     /// Offers a region, if that is allowed and it is not offered already. Where the system fails to open it, for want of
     /// descriptors say, it is noted in `again`.
-    fn consider(&self, name: &str, again: &mut BTreeSet<String>) {
+    fn consider(&self, name: &str, again: &mut BTreeMap<String, bool>) {
+        let told = again.remove(name).unwrap_or(false);
         if self.shared.options.terms_of(name).is_none() {
             return;
         }
         let region = match Inspector::open(name) {
             Ok(region) => region,
             Err(OpenError::Os(os::OpenError::Os { .. })) => {
-                again.insert(name.to_owned());
+                again.insert(name.to_owned(), told);
                 return;
             }
             // It has gone again, or is nothing of ours.
@@ -188,8 +188,10 @@ impl Exporter {
                 self.shared.tell(Event::Offered { region: name.to_owned() });
             }
             Err(e) => {
-                again.insert(name.to_owned());
-                self.shared.trouble(format!("`{name}` cannot be offered"), e);
+                again.insert(name.to_owned(), true);
+                if !told {
+                    self.shared.trouble(format!("`{name}` cannot be offered"), e);
+                }
             }
         }
     }
