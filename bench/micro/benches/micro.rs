@@ -1,14 +1,12 @@
-//! The operations by themselves, in one process: `cargo xtask bench --micro`.
+//! The operations by themselves, in one process and one thread: `cargo xtask bench --micro`.
 //!
 //! No cache line changes hands here, so these figures say what the instructions cost, not what passing a frame on does.
-//! Only in `copy from another thread` there is a second one.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shmx::abi::hash::{self, Kernel};
 use shmx::{Checksum, Client, Frame, Hold, Server, StreamSpec, Verify};
 use std::hint::black_box;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SIZES: [usize; 4] = [64, 4 << 10, 64 << 10, 1 << 20];
 const STREAMS: u32 = 8;
@@ -164,40 +162,6 @@ fn pieces(c: &mut Criterion) {
     group.finish();
 }
 
-/// Frames that another thread has just published, in copies.
-fn copies(c: &mut Criterion) {
-    let mut group = c.benchmark_group("copy from another thread");
-    for bytes in [16 << 10, 64 << 10, 1 << 20, 6 << 20] {
-        let Setup { mut server, mut client } = setup(bytes, false, Hold::Copy);
-        let values = vec![7_u64; bytes / 8];
-        let (ask, asked) = mpsc::channel();
-        let (told, done) = mpsc::channel();
-        let producer = std::thread::spawn(move || {
-            for () in asked {
-                publish(&mut server, &values);
-                told.send(()).expect("it waits for that");
-            }
-        });
-        group.throughput(Throughput::Bytes(bytes as u64));
-        group.bench_function(BenchmarkId::from_parameter(bytes), |b| {
-            b.iter_custom(|times| {
-                let mut sum = Duration::ZERO;
-                for _ in 0..times {
-                    ask.send(()).expect("it lives");
-                    done.recv().expect("it lives");
-                    let begun = Instant::now();
-                    black_box(client.latest()).expect("no error").expect("a frame");
-                    sum += begun.elapsed();
-                }
-                sum
-            });
-        });
-        drop(ask);
-        producer.join().expect("it ends");
-    }
-    group.finish();
-}
-
 fn control(c: &mut Criterion) {
     let s = setup(64, false, Hold::Lease);
     let body = [7; 32];
@@ -218,5 +182,5 @@ fn control(c: &mut Criterion) {
     });
 }
 
-criterion_group!(micro, hashes, producer, consumer, copies, pieces, control);
+criterion_group!(micro, hashes, producer, consumer, pieces, control);
 criterion_main!(micro);

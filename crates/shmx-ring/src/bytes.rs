@@ -47,63 +47,43 @@ mod blocks {
     const WORDS: usize = 8;
     const BYTES: usize = WORDS * size_of::<AtomicU64>();
 
-    /// From so many blocks on, each is fetched ahead of its copy: a processor's own look-ahead ends with each page.
-    /// Nothing is fetched beyond what is copied, as it may be what the producer is about to write.
-    const MANY: usize = (16 << 10) / BYTES;
-    /// So far ahead. [`lines`] has it in bytes.
-    const AHEAD: usize = 2048 / BYTES;
-
-    /// Copies `$blocks` blocks, at least one.
-    macro_rules! lines {
-        ($from:expr, $to:expr, $blocks:expr $(, $ahead:literal)?) => {
-            asm!(
-                "2:",
-                $($ahead,)?
-                "movdqu {a}, [{from}]",
-                "movdqu {b}, [{from} + 16]",
-                "movdqu {c}, [{from} + 32]",
-                "movdqu {d}, [{from} + 48]",
-                "movdqu [{to}], {a}",
-                "movdqu [{to} + 16], {b}",
-                "movdqu [{to} + 32], {c}",
-                "movdqu [{to} + 48], {d}",
-                "add {from}, 64",
-                "add {to}, 64",
-                "dec {blocks}",
-                "jnz 2b",
-                from = inout(reg) $from => _,
-                to = inout(reg) $to => _,
-                blocks = inout(reg) $blocks => _,
-                a = out(xmm_reg) _,
-                b = out(xmm_reg) _,
-                c = out(xmm_reg) _,
-                d = out(xmm_reg) _,
-                options(nostack),
-            )
-        };
-    }
-
     /// Copies as many blocks as both sides have and returns what is left of them.
     #[inline]
     pub(super) fn copy_out<'s, 'd>(src: &'s [AtomicU64], dst: &'d mut [u8]) -> (&'s [AtomicU64], &'d mut [u8]) {
-        let mut blocks = (src.len() / WORDS).min(dst.len() / BYTES);
-        let (mut from, src) = src.split_at(blocks * WORDS);
-        let (mut to, dst) = dst.split_at_mut(blocks * BYTES);
-        // SAFETY of both: the loop runs for as many blocks as the two slices have, at least one, and each time reads the
-        // next 64 bytes of the one and writes the next 64 of the other. Others may write what is read: to the language
-        // these are loads of a foreign function's, and to the processor each aligned word is loaded whole and loads stay
-        // in order, as with relaxed loads of the words; what a copy is worth, the stamp says. SSE2 is part of every
-        // x86-64, and the registers are declared. It is a compiler barrier, being without `nomem`.
-        if blocks >= MANY {
-            let first = blocks - AHEAD;
-            let ((now, last), (here, end)) = (from.split_at(first * WORDS), to.split_at_mut(first * BYTES));
-            // SAFETY: as above; and a fetch ahead is a hint, whatever lies there.
-            unsafe { lines!(now.as_ptr(), here.as_mut_ptr(), first, "prefetcht0 [{from} + 2048]") };
-            (from, to, blocks) = (last, end, AHEAD);
-        }
+        let blocks = (src.len() / WORDS).min(dst.len() / BYTES);
+        let (from, src) = src.split_at(blocks * WORDS);
+        let (to, dst) = dst.split_at_mut(blocks * BYTES);
         if blocks > 0 {
-            // SAFETY: as above.
-            unsafe { lines!(from.as_ptr(), to.as_mut_ptr(), blocks) };
+            // SAFETY: the loop runs `blocks` times, at least once, and each time reads the next 64 bytes of `from` and
+            // writes the next 64 of `to`, which have that many. Others may write what is read: to the language these
+            // are loads of a foreign function's, and to the processor each aligned word is loaded whole and loads stay
+            // in order, as with relaxed loads of the words; what a copy is worth, the stamp says. SSE2 is part of every
+            // x86-64, and the registers are declared. It is a compiler barrier, being without `nomem`.
+            unsafe {
+                asm!(
+                    "2:",
+                    "movdqu {a}, [{from}]",
+                    "movdqu {b}, [{from} + 16]",
+                    "movdqu {c}, [{from} + 32]",
+                    "movdqu {d}, [{from} + 48]",
+                    "movdqu [{to}], {a}",
+                    "movdqu [{to} + 16], {b}",
+                    "movdqu [{to} + 32], {c}",
+                    "movdqu [{to} + 48], {d}",
+                    "add {from}, 64",
+                    "add {to}, 64",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    from = inout(reg) from.as_ptr() => _,
+                    to = inout(reg) to.as_mut_ptr() => _,
+                    blocks = inout(reg) blocks => _,
+                    a = out(xmm_reg) _,
+                    b = out(xmm_reg) _,
+                    c = out(xmm_reg) _,
+                    d = out(xmm_reg) _,
+                    options(nostack),
+                );
+            }
         }
         (src, dst)
     }

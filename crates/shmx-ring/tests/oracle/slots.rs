@@ -163,7 +163,7 @@ fn asking_for_cache_lines_early_changes_nothing() {
     }
 }
 
-/// Those that are fetched ahead too.
+/// Of more than a few lines of the cache.
 #[test]
 fn large_copies_are_whole() {
     for words in [2047_u64, 2048, 2049, 2055, 2056, 5000] {
