@@ -60,7 +60,8 @@ impl Terminal {
 
     pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         // The screen first, so that nothing drawn for the new size meets the old one.
-        self.screen.lock().unwrap().0.screen_mut().set_size(rows, columns);
+        // The emulator panics where a line wraps on a screen of one row, as one that was drawn before does.
+        self.screen.lock().unwrap().0.screen_mut().set_size(rows.max(2), columns.max(2));
         self.master.resize(PtySize { rows, cols: columns, ..PtySize::default() }).unwrap();
     }
 
