@@ -6,6 +6,7 @@ mod janitor;
 mod list;
 mod network;
 mod say;
+mod threads;
 
 use clap::{Args, Parser, Subcommand};
 use codecs::BuiltIn;
@@ -151,6 +152,9 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
         config.options.import.push(Import { regions: Patterns::new(run.import.clone()), ..Import::default() });
     }
     config.options.check()?;
+    if config.options.export.is_empty() {
+        threads::import_only();
+    }
     let (send, stop) = mpsc::channel();
     ctrlc::set_handler(move || {
         let _ = send.send(());

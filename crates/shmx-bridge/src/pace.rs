@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Pace {
     last: Option<(u64, u64)>,
     period_ns: u64,
+    /// How much earlier than expected frames have come lately.
+    early_ns: u64,
 }
 
 impl Pace {
@@ -15,14 +17,17 @@ impl Pace {
     /// The same where frames come so quickly that there would be many.
     const CLOSE_OF_MANY: Duration = Duration::from_micros(100);
     const MANY_NS: u64 = 2_000_000;
-    /// How early to begin with them.
-    const BEFORE: Duration = Duration::from_micros(250);
+    /// How early to begin with them, beyond what frames have been early.
+    const BEFORE_NS: u64 = 250_000;
 
     pub(crate) fn taken(&mut self, frame_id: u64, published_ns: u64, now_ns: u64) {
         let at = if published_ns > 0 { published_ns } else { now_ns };
         if let Some((id, before)) = self.last
             && let Some(period) = at.saturating_sub(before).checked_div(frame_id.saturating_sub(id))
         {
+            // One that takes its producer longer is late, and the next one early.
+            let early = self.period_ns.saturating_sub(period).min(self.period_ns / 4);
+            self.early_ns = early.max(self.early_ns - self.early_ns / 16);
             // Little by little, as one frame may be late.
             self.period_ns = if self.period_ns == 0 { period } else { (self.period_ns * 7 + period) / 8 };
         }
@@ -33,16 +38,15 @@ impl Pace {
     pub(crate) fn pause(&self, now_ns: u64, otherwise: Duration) -> Duration {
         let Some((_, last)) = self.last.filter(|_| self.period_ns > 0) else { return otherwise };
         let since = now_ns.saturating_sub(last);
-        let ahead = Duration::from_nanos(self.period_ns.saturating_sub(since));
-        match ahead.checked_sub(Self::BEFORE).filter(|ahead| !ahead.is_zero()) {
-            Some(ahead) => ahead.min(otherwise),
+        match self.period_ns.saturating_sub(since).saturating_sub(Self::BEFORE_NS.saturating_add(self.early_ns)) {
+            ahead @ 1.. => Duration::from_nanos(ahead).min(otherwise),
             // About now. If it does not come, it is worth less and less to look.
-            None if since < self.period_ns.saturating_mul(2) => {
+            0 if since < self.period_ns.saturating_mul(2) => {
                 let close = if self.period_ns < Self::MANY_NS { Self::CLOSE_OF_MANY } else { Self::CLOSE };
                 let late = Duration::from_nanos(since.saturating_sub(self.period_ns));
                 close.max(late / 16).min(otherwise)
             }
-            None => otherwise,
+            0 => otherwise,
         }
     }
 }
@@ -69,5 +73,24 @@ mod tests {
         // Ten thousand a second.
         (1..200).for_each(|i| pace.taken(19 + i, last + i * ms / 10, last + i * ms / 10));
         assert_eq!(pace.pause(last + 20 * ms, otherwise), Pace::CLOSE_OF_MANY);
+    }
+
+    #[test]
+    fn one_whose_frames_take_longer_now_and_then_is_met_too() {
+        let (us, otherwise) = (1_000, Duration::from_millis(5));
+        let mut pace = Pace::default();
+        let (mut now, mut looks) = (0_u64, 0);
+        for i in 1..200_u64 {
+            let late = if i % 3 == 0 { 800 * us } else { 0 };
+            let at = i * 16_667 * us + late;
+            while now < at {
+                // A pause takes somewhat longer than it should.
+                now += pace.pause(now, otherwise).as_nanos() as u64 + 50 * us;
+                looks += 1;
+            }
+            assert!(i < 10 || now - at < 100 * us, "frame {i} is found after {} us", (now - at) / us);
+            pace.taken(i, at, now);
+        }
+        assert!(looks < 200 * 40, "{looks} looks");
     }
 }

@@ -181,6 +181,36 @@ pub(crate) fn far() {
     assert!(Some(ahead.unsigned_abs()) <= error.map(|e| e + 1) && error >= Some(one_way), "{status}");
 }
 
+/// A bridge that only imports has its links read by few threads.
+pub(crate) fn stopped() {
+    let names = [unique("stopped"), unique("goes-on")];
+    let mut servers = names.each_ref().map(|name| serve(name, 300_000));
+    let endpoints = [port(), port()].map(|port| format!("tcp/127.0.0.1:{port}"));
+    let robots =
+        [0, 1].map(|i| Bridge::start(&[], &["--host", "robot", "--export", &names[i], "--listen", &endpoints[i]]));
+    let desk = format!("tcp/127.0.0.1:{}", port());
+    let import = names.each_ref().map(|name| format!("robot/{name}"));
+    let [one, two] = &import;
+    let links = ["--connect", &endpoints[0], "--connect", &endpoints[1], "--listen", &desk];
+    let importer = [&["--host", "desk", "--import", one, "--import", two], &links[..]].concat();
+    let _importer = Bridge::start(&[], &importer);
+    let mut clients = names.each_ref().map(|name| attach(&mirror_of(name)));
+    compare(&mut servers[0], &mut clients[0], 20);
+    shmx_testkit::signal(robots[0].id(), "STOP");
+    compare(&mut servers[1], &mut clients[1], 200);
+    // It answers meanwhile; it has nothing to offer itself.
+    let text = sh(&[PROGRAM, "ls", "--timeout", "5", "--connect", &desk]);
+    shmx_testkit::signal(robots[0].id(), "CONT");
+    assert!(text.as_ref().is_ok_and(|text| !text.contains(&names[0])), "{text:?}");
+    // By now its mirror may have ended and be made anew.
+    let id = publish(&mut servers[0], 1, &[1]);
+    until("it goes on", || {
+        let mut client = Client::open(&mirror_of(&names[0])).ok()?;
+        let frame = client.wait(Duration::from_secs(1)).ok()??;
+        (origin(&frame).frame_id == id).then_some(())
+    });
+}
+
 pub(crate) fn ls() {
     let name = unique("ls");
     let mut server = serve(&name, 1000);

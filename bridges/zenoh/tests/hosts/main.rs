@@ -23,6 +23,7 @@ const LOCAL: &[Scenario] = &[
     ("who comes late has the newest frame", "", local::late),
     ("over a link that takes 50 ms each way the newest wins", "", local::far),
     ("ls shows what is offered", "", local::ls),
+    ("a bridge that is stopped holds no other one up", "", local::stopped),
     ("wrong usage ends with 2", "", local::usage),
     ("a killed bridge leaves no region", "", local::killed_importer),
     ("an origin's bridge is killed and started again", "", local::killed_exporter),
