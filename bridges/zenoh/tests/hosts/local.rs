@@ -1,7 +1,7 @@
 //! Scenarios over the loopback address: they need no rights.
 
 use crate::bridge::{Bridge, DATA, PROGRAM, V, attach, origin, pattern, port, publish, serve, unique, until};
-use crate::children::{self, now_ns};
+use crate::children::now_ns;
 use crate::delay;
 use crate::hosts::sh;
 use shmx::{Client, Server, Stream};
@@ -13,10 +13,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SHORT: Duration = Duration::from_secs(30);
+pub(crate) const SHORT: Duration = Duration::from_secs(30);
 
 /// Two bridges: one that sends `name`, with more options, and one that mirrors it.
-fn pair(name: &str, more: &[&str]) -> (Bridge, Bridge, u16) {
+pub(crate) fn pair(name: &str, more: &[&str]) -> (Bridge, Bridge, u16) {
     let port = port();
     let endpoint = format!("tcp/127.0.0.1:{port}");
     let robot = [&["--host", "robot", "--export", name, "--listen", &endpoint], more].concat();
@@ -25,21 +25,21 @@ fn pair(name: &str, more: &[&str]) -> (Bridge, Bridge, u16) {
     (robot, desk, port)
 }
 
-fn mirror_of(name: &str) -> String {
+pub(crate) fn mirror_of(name: &str) -> String {
     format!("robot.{name}")
 }
 
 /// A file that goes with its value.
-struct File(PathBuf);
+pub(crate) struct File(PathBuf);
 
 impl File {
-    fn new(name: &str, text: &str) -> Self {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, text).expect("a file");
         Self(path)
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("a path")
     }
 }
@@ -181,36 +181,6 @@ pub(crate) fn far() {
     assert!(Some(ahead.unsigned_abs()) <= error.map(|e| e + 1) && error >= Some(one_way), "{status}");
 }
 
-/// A bridge that only imports has its links read by few threads.
-pub(crate) fn stopped() {
-    let names = [unique("stopped"), unique("goes-on")];
-    let mut servers = names.each_ref().map(|name| serve(name, 300_000));
-    let endpoints = [port(), port()].map(|port| format!("tcp/127.0.0.1:{port}"));
-    let robots =
-        [0, 1].map(|i| Bridge::start(&[], &["--host", "robot", "--export", &names[i], "--listen", &endpoints[i]]));
-    let desk = format!("tcp/127.0.0.1:{}", port());
-    let import = names.each_ref().map(|name| format!("robot/{name}"));
-    let [one, two] = &import;
-    let links = ["--connect", &endpoints[0], "--connect", &endpoints[1], "--listen", &desk];
-    let importer = [&["--host", "desk", "--import", one, "--import", two], &links[..]].concat();
-    let _importer = Bridge::start(&[], &importer);
-    let mut clients = names.each_ref().map(|name| attach(&mirror_of(name)));
-    compare(&mut servers[0], &mut clients[0], 20);
-    shmx_testkit::signal(robots[0].id(), "STOP");
-    compare(&mut servers[1], &mut clients[1], 200);
-    // It answers meanwhile; it has nothing to offer itself.
-    let text = sh(&[PROGRAM, "ls", "--timeout", "5", "--connect", &desk]);
-    shmx_testkit::signal(robots[0].id(), "CONT");
-    assert!(text.as_ref().is_ok_and(|text| !text.contains(&names[0])), "{text:?}");
-    // By now its mirror may have ended and be made anew.
-    let id = publish(&mut servers[0], 1, &[1]);
-    until("it goes on", || {
-        let mut client = Client::open(&mirror_of(&names[0])).ok()?;
-        let frame = client.wait(Duration::from_secs(1)).ok()??;
-        (origin(&frame).frame_id == id).then_some(())
-    });
-}
-
 pub(crate) fn ls() {
     let name = unique("ls");
     let mut server = serve(&name, 1000);
@@ -250,68 +220,6 @@ pub(crate) fn usage() {
     }
     let (code, said) = code(&["run", "--config", "/nowhere.json5", "--export", "a"]);
     assert!(code == Some(1) && said.contains("/nowhere.json5"), "{code:?} {said}");
-}
-
-pub(crate) fn killed_importer() {
-    let name = unique("killed");
-    let mut server = serve(&name, 1000);
-    publish(&mut server, 1, &[1]);
-    let (_robot, mut desk, _) = pair(&name, &[]);
-    let client = attach(&mirror_of(&name));
-    desk.kill();
-    let there = Path::new("/dev/shm").join(mirror_of(&name));
-    until("the mirror's name is gone", || (!there.exists()).then_some(()));
-    assert!(client.server_end().is_some(), "its readers are told");
-}
-
-pub(crate) fn killed_exporter() {
-    let name = unique("again");
-    let mut server = serve(&name, 1000);
-    let first = publish(&mut server, 1, &[1]);
-    let endpoint = format!("tcp/127.0.0.1:{}", port());
-    let robot = ["--host", "robot", "--export", &name, "--listen", &endpoint];
-    let mut before = Bridge::start(&[], &robot);
-    let config = format!("{{ end_after: 60, import: [{{ regions: ['robot/{name}'] }}] }}");
-    let config = File::new(&format!("{name}.json5"), &config);
-    let desk = Bridge::start(&[], &["--host", "desk", "--config", config.path(), "--connect", &endpoint]);
-    let mut client = attach(&mirror_of(&name));
-    assert_eq!(client.next(SHORT).expect("a mirror").map(|f| origin(&f).frame_id), Some(first));
-    before.kill();
-    desk.says("has lost its origin");
-    let lost = (2..=5).map(|n| publish(&mut server, n, &[1])).last();
-    let _after = Bridge::start(&[], &robot);
-    let frame = client.next(Duration::from_secs(60)).expect("the same mirror").expect("a frame");
-    assert_eq!(Some(origin(&frame).frame_id), lost);
-    desk.says("has its origin again");
-    // And for good.
-    drop(_after);
-}
-
-pub(crate) fn killed_producer() {
-    let name = unique("producer");
-    let produce = ["--produce", &name, "1000", "200"];
-    let mut producer = children::start(&[], &produce);
-    let (robot, desk, _) = pair(&name, &[]);
-    let mut client = attach(&mirror_of(&name));
-    let session = origin(&client.next(SHORT).expect("a mirror").expect("a frame")).session;
-    let _ = producer.kill();
-    let _ = producer.wait();
-    until("the mirror ends", || {
-        let ended = client.next(Duration::from_millis(10)).is_err();
-        client.server_end().filter(|_| ended)
-    });
-    desk.says("server died, says its origin");
-    let mut producer = children::start(&[], &produce);
-    let again = until("a new mirror", || {
-        let mut client = Client::open(&mirror_of(&name)).ok()?;
-        let frame = client.next(SHORT).ok()??;
-        Some(origin(&frame).session)
-    });
-    assert_ne!(again, session);
-    drop((robot, desk));
-    let _ = producer.kill();
-    let _ = producer.wait();
-    shmx::remove(&name, false).expect("what the producer left");
 }
 
 pub(crate) fn compressed() {

@@ -4,6 +4,7 @@
 
 mod bridge;
 mod children;
+mod deaths;
 mod delay;
 mod figures;
 mod hosts;
@@ -23,11 +24,11 @@ const LOCAL: &[Scenario] = &[
     ("who comes late has the newest frame", "", local::late),
     ("over a link that takes 50 ms each way the newest wins", "", local::far),
     ("ls shows what is offered", "", local::ls),
-    ("a bridge that is stopped holds no other one up", "", local::stopped),
+    ("a bridge that is stopped holds no other one up", "", deaths::stopped),
     ("wrong usage ends with 2", "", local::usage),
-    ("a killed bridge leaves no region", "", local::killed_importer),
-    ("an origin's bridge is killed and started again", "", local::killed_exporter),
-    ("a producer is killed and started again", "", local::killed_producer),
+    ("a killed bridge leaves no region", "", deaths::killed_importer),
+    ("an origin's bridge is killed and started again", "", deaths::killed_exporter),
+    ("a producer is killed and started again", "", deaths::killed_producer),
     ("what nobody reads is no failure", "", local::unread),
     ("compressed streams come back", "", local::compressed),
     ("control messages go back", "", local::control),
