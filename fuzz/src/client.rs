@@ -6,7 +6,7 @@ use crate::ops::Ops;
 use crate::region::{LONGEST, PREFIX, flag, repaired};
 use shmx::error::{CreateError, OpenError, ReadError};
 use shmx::{ChecksumState, Client, Frame, Hold, OwnedFrame, Server, StreamSpec, Verify};
-use shmx_abi::extension::Features;
+use shmx_abi::extension::{Features, SERVER_WAITS};
 use shmx_abi::region::RegionRef;
 use shmx_abi::wire::read_at;
 use shmx_abi::{GlobalHeader, MAGIC, RegionLayout, hash};
@@ -260,7 +260,9 @@ fn outside(layout: &RegionLayout, before: &[u8], after: &[u8]) -> Option<usize> 
         let counts = (102..104).contains(&at) || (116..120).contains(&at) || (124..128).contains(&at);
         counts || lease || readers.contains(&at)
     };
-    before.iter().zip(after).enumerate().position(|(at, (b, a))| b != a && !clients(at))
+    // Who wakes a server that waits says so.
+    let woken = |at: usize, b: u8, a: u8| at == 100 && a == b & !(SERVER_WAITS as u8);
+    before.iter().zip(after).enumerate().position(|(at, (&b, &a))| b != a && !clients(at) && !woken(at, b, a))
 }
 
 /// Nobody else wrote: all that is left of the client is the doorbell's and the ring's state.
