@@ -152,8 +152,12 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
         config.options.import.push(Import { regions: Patterns::new(run.import.clone()), ..Import::default() });
     }
     config.options.check()?;
-    if config.options.export.is_empty() {
-        threads::import_only();
+    if config.options.export.is_empty() && threads::hardly_sends(&config.zenoh) {
+        // SAFETY: this thread is the only one as yet: the first other is that of the signals, below.
+        #[expect(unsafe_code, reason = "see there")]
+        unsafe {
+            threads::watch_by_reading();
+        }
     }
     let (send, stop) = mpsc::channel();
     ctrlc::set_handler(move || {

@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use shmx_bridge::{Backend, BackendError, Message, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zenoh::bytes::ZBytes;
 use zenoh::qos::{CongestionControl, Priority};
-use zenoh::query::{ConsolidationMode, Query, QueryTarget};
+use zenoh::query::{ConsolidationMode, QueryTarget};
 use zenoh::sample::SampleKind;
 use zenoh::{Session, Wait};
 
@@ -69,9 +68,6 @@ impl Network {
 /// Memory of messages that were sent, for the next ones.
 #[derive(Default)]
 struct Sent(Mutex<Vec<Vec<u8>>>);
-
-/// Questions that wait for their answers, at most.
-const QUESTIONS: usize = 64;
 
 /// Most that lie idle: zenoh keeps the last one of each link until the next.
 const SENT_MAX: usize = 16;
@@ -145,27 +141,16 @@ impl Backend for Network {
     }
 
     fn answer(&self, key: &str, tell: OnQuestion) -> Result<Stands, BackendError> {
-        // An answer may wait until a link has room. The threads that read links must not; who has asked too often is not
-        // answered.
-        let (ask, questions) = mpsc::sync_channel::<Query>(QUESTIONS);
         let own = key.to_owned();
-        let answers = thread::Builder::new().name("answers".into()).spawn(move || {
-            for query in questions {
-                let question = query.payload().map(|p| p.to_bytes().into_owned()).unwrap_or_default();
-                let own = own.clone();
-                let respond: Respond = Box::new(move |message| {
-                    if let Err(e) = query.reply(own, message).wait() {
-                        tracing::debug!("an answer was not taken: {e}");
-                    }
-                });
-                tell(&question, respond);
-            }
-        });
-        answers.map_err(fail("answer"))?;
         let answer = self.0.declare_queryable(key.to_owned()).callback(move |query| {
-            if ask.try_send(query).is_err() {
-                tracing::debug!("a question is not answered: there are {QUESTIONS} before it");
-            }
+            let question = query.payload().map(|p| p.to_bytes().into_owned()).unwrap_or_default();
+            let own = own.clone();
+            let respond: Respond = Box::new(move |message| {
+                if let Err(e) = query.reply(own, message).wait() {
+                    tracing::debug!("an answer was not taken: {e}");
+                }
+            });
+            tell(&question, respond);
         });
         Ok(stands(answer.wait().map_err(fail("answer"))?))
     }

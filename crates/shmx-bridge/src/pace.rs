@@ -20,16 +20,22 @@ impl Pace {
     /// How early to begin with them, beyond what frames have been early.
     const BEFORE_NS: u64 = 250_000;
 
+    /// Most that a frame is looked for earlier.
+    const EARLY_NS: u64 = 2_000_000;
+
     pub(crate) fn taken(&mut self, frame_id: u64, published_ns: u64, now_ns: u64) {
         let at = if published_ns > 0 { published_ns } else { now_ns };
         if let Some((id, before)) = self.last
             && let Some(period) = at.saturating_sub(before).checked_div(frame_id.saturating_sub(id))
         {
-            // One that takes its producer longer is late, and the next one early.
-            let early = self.period_ns.saturating_sub(period).min(self.period_ns / 4);
-            self.early_ns = early.max(self.early_ns - self.early_ns / 16);
-            // Little by little, as one frame may be late.
-            self.period_ns = if self.period_ns == 0 { period } else { (self.period_ns * 7 + period) / 8 };
+            // Little by little, as one frame may be late, and a pause says nothing.
+            let usual = if self.period_ns == 0 { period } else { self.period_ns };
+            let early = usual.saturating_sub(period);
+            self.period_ns = (usual / 8).saturating_mul(7).saturating_add(period.min(usual.saturating_mul(4)) / 8);
+            // One that takes its producer longer is late, and the next one early. Where the moment is only that at which
+            // it was found, it says nothing of that.
+            let early = if published_ns > 0 { early } else { 0 };
+            self.early_ns = early.max(self.early_ns - self.early_ns / 16).min(self.period_ns / 4).min(Self::EARLY_NS);
         }
         self.last = Some((frame_id, at));
     }
@@ -92,5 +98,25 @@ mod tests {
             pace.taken(i, at, now);
         }
         assert!(looks < 200 * 40, "{looks} looks");
+    }
+
+    #[test]
+    fn a_pause_of_the_producer_costs_nothing_afterwards() {
+        let (us, otherwise) = (1_000, Duration::from_millis(5));
+        for seconds in [1, 60, 1_700_000_000] {
+            let (mut pace, mut now, mut at) = (Pace::default(), 1, 1);
+            for i in 1..400_u64 {
+                at += if i == 100 { seconds * 1_000_000 * us } else { 16_667 * us };
+                now = now.max(at - 16_667 * us);
+                let mut looks = 0;
+                while now < at {
+                    now += pace.pause(now, otherwise).as_nanos() as u64 + 50 * us;
+                    looks += 1;
+                }
+                assert!(looks < 50, "frame {i} after {seconds} s: {looks} looks");
+                assert!(i < 10 || (100..130).contains(&i) || now - at < 100 * us, "frame {i}");
+                pace.taken(i, at, now);
+            }
+        }
     }
 }

@@ -1,34 +1,42 @@
 //! Bridges and producers that are killed, or stand still.
 
-use crate::bridge::{Bridge, PROGRAM, attach, origin, port, publish, serve, unique, until};
+use crate::bridge::{Bridge, attach, origin, port, publish, serve, unique, until};
 use crate::children;
-use crate::hosts::sh;
 use crate::local::{File, SHORT, compare, mirror_of, pair};
 use shmx::Client;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A bridge that only imports has its links read by few threads: one that is stuck holds up no other.
+/// Names of the threads of a process.
+fn threads(pid: u32) -> Vec<String> {
+    let all = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
+    let name = |t: std::fs::DirEntry| std::fs::read_to_string(t.path().join("comm")).ok();
+    all.map_while(Result::ok).filter_map(name).map(|name| name.trim().to_owned()).collect()
+}
+
+/// A bridge that only imports has its links read by few threads.
 pub(crate) fn stopped() {
     let names = [unique("stopped"), unique("goes-on")];
     let mut servers = names.each_ref().map(|name| serve(name, 300_000));
     let endpoints = [port(), port()].map(|port| format!("tcp/127.0.0.1:{port}"));
     let robots =
         [0, 1].map(|i| Bridge::start(&[], &["--host", "robot", "--export", &names[i], "--listen", &endpoints[i]]));
-    let desk = format!("tcp/127.0.0.1:{}", port());
-    let import = names.each_ref().map(|name| format!("robot/{name}"));
-    let [one, two] = &import;
-    let links = ["--connect", &endpoints[0], "--connect", &endpoints[1], "--listen", &desk];
-    let importer = [&["--host", "desk", "--import", one, "--import", two], &links[..]].concat();
-    let _importer = Bridge::start(&[], &importer);
+    let [one, two] = names.each_ref().map(|name| format!("robot/{name}"));
+    let importer = ["--host", "desk", "--import", &one, "--import", &two];
+    let importer = [&importer[..], &["--connect", &endpoints[0], "--connect", &endpoints[1]]].concat();
+    let importer = Bridge::start(&[], &importer);
     let mut clients = names.each_ref().map(|name| attach(&mirror_of(name)));
     compare(&mut servers[0], &mut clients[0], 20);
+    // zenoh's threads that watch links and read none: the others leave them out.
+    let watches = |bridge: &Bridge| threads(bridge.id()).iter().any(|name| name.starts_with("net-"));
+    assert!(!watches(&importer), "{:?}", threads(importer.id()));
+    assert!(watches(&robots[1]), "{:?}", threads(robots[1].id()));
     shmx_testkit::signal(robots[0].id(), "STOP");
-    compare(&mut servers[1], &mut clients[1], 200);
-    // It answers meanwhile; it has nothing to offer itself.
-    let text = sh(&[PROGRAM, "ls", "--timeout", "5", "--connect", &desk]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        compare(&mut servers[1], &mut clients[1], 20);
+    }
     shmx_testkit::signal(robots[0].id(), "CONT");
-    assert!(text.as_ref().is_ok_and(|text| !text.contains(&names[0])), "{text:?}");
     // By now its mirror may have ended and be made anew.
     let id = publish(&mut servers[0], 1, &[1]);
     until("it goes on", || {
