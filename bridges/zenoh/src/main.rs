@@ -154,7 +154,7 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     config.options.check()?;
     if config.options.export.is_empty() && threads::hardly_sends(&config.zenoh) {
         // SAFETY: this thread is the only one as yet: the first other is that of the signals, below.
-        #[expect(unsafe_code, reason = "see there")]
+        #[expect(unsafe_code, reason = "zenoh takes it from the environment alone")]
         unsafe {
             threads::watch_by_reading();
         }

@@ -18,8 +18,8 @@ fn reading_ones(processors: usize) -> String {
 }
 
 /// Whether a bridge that exports nothing can do with that: it must hardly send. Threads that watch links also see when
-/// one has room again; where they wait for room themselves, nobody does, until zenoh gives that link up after 5 s. So it
-/// neither carries what others send to each other, nor has links that it did not ask for.
+/// one has room again; where they wait for room themselves, nobody does, until zenoh gives that link up after 5 s. So
+/// such a bridge neither carries what others send to each other, nor has links that it did not ask for.
 pub(crate) fn hardly_sends(zenoh: &Value) -> bool {
     let has_none = |endpoints: &Value| endpoints.as_array().is_some_and(Vec::is_empty);
     matches!(zenoh["mode"].as_str(), Some("peer" | "client"))
