@@ -240,7 +240,7 @@ fn the_system_asks_whether_viewers_are_there() {
     let live = Live::start(&[]);
     let mut viewer = live.viewer();
     let (of, to) =
-        (viewer.socket.get_ref().local_addr().unwrap().port(), viewer.socket.get_ref().peer_addr().unwrap().port());
+        (viewer.socket.get_ref().0.local_addr().unwrap().port(), viewer.socket.get_ref().0.peer_addr().unwrap().port());
     viewer.text("hello");
     // The server's end, with the timer of keepalive running.
     let line = format!("0100007F:{to:04X} 0100007F:{of:04X} ");

@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{Live, until};
+use common::{Live, Producer, name, until};
 use rustix::process::Signal;
-use std::process::Stdio;
+use serde_json::json;
+use std::process::{Command, Stdio};
 
 #[test]
 fn the_worker_ends_with_its_keeper() {
@@ -76,4 +77,25 @@ fn words_that_nobody_reads_end_nothing() {
     assert_eq!(live.get("/").0, 200);
     live.signal(Signal::TERM);
     assert_eq!(live.ended().code(), Some(0));
+}
+
+/// A paused machine stops these tests too, and a call with a timeout is interrupted then.
+#[test]
+fn viewers_of_tests_read_on_after_a_stop() {
+    let region = name("stopped");
+    let _producer = Producer::new(&region, 1);
+    let live = Live::start(&[&region]);
+    let mut viewer = live.viewer();
+    viewer.look_at(&region, &json!([{"id": 1}]));
+    let id = std::process::id();
+    let script = format!("for i in $(seq 50); do kill -STOP {id}; sleep 0.002; kill -CONT {id}; sleep 0.01; done");
+    let mut stopper = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    let ended = loop {
+        viewer.frame();
+        viewer.ack(&region);
+        if let Some(ended) = stopper.try_wait().unwrap() {
+            break ended;
+        }
+    };
+    assert!(ended.success());
 }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use shmx::{Server, Stream};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,7 +148,7 @@ impl Live {
     pub(crate) fn try_viewer(&self) -> Result<Viewer, tungstenite::Error> {
         let mut request = format!("ws://{}/ws", self.host).into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", self.protocols().parse().unwrap());
-        match tungstenite::client(request, self.connect()) {
+        match tungstenite::client(request, Patient(self.connect())) {
             Ok((socket, _)) => Ok(Viewer { socket }),
             Err(tungstenite::HandshakeError::Failure(e)) => Err(e),
             Err(e @ tungstenite::HandshakeError::Interrupted(_)) => panic!("{e}"),
@@ -186,9 +186,40 @@ impl Drop for Live {
     }
 }
 
+/// A stream that tries again when it is interrupted, as a stopped process is. A call with a timeout reports that on
+/// Linux (signal(7)), and a WebSocket passes it on.
+pub(crate) struct Patient(pub(crate) TcpStream);
+
+impl Patient {
+    fn again<T>(&mut self, mut call: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match call(&mut self.0) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.again(|s| s.read(to))
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.again(|s| s.write(from))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.again(Write::flush)
+    }
+}
+
 /// A page in a few lines.
 pub(crate) struct Viewer {
-    pub(crate) socket: WebSocket<TcpStream>,
+    pub(crate) socket: WebSocket<Patient>,
 }
 
 impl Viewer {
