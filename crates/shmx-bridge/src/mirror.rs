@@ -143,6 +143,13 @@ impl Mirror {
         self.again.server.name()
     }
 
+    /// Whether the name led to this region when that was last looked at, twice a second while frames come or control
+    /// messages are asked for.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.again.server.is_named()
+    }
+
     /// Where it comes from.
     #[must_use]
     pub const fn source(&self) -> &Source {

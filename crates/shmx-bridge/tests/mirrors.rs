@@ -241,6 +241,36 @@ fn a_link_that_comes_back_goes_on_and_one_that_does_not_ends_the_mirror() {
     assert_eq!(next(&mut attach(&format!("lab.{name}"))).unwrap().0, 10);
 }
 
+/// As a system does that clears `/dev/shm` when a user logs out.
+#[test]
+fn a_mirror_whose_name_is_removed_comes_back() {
+    let name = unique("unnamed");
+    let mut server = serve(&name);
+    publish(&mut server, 7);
+    let net = Net::default();
+    let _robot = Host::start(&net, exports("robot", &name));
+    let desk = Host::start(&net, imports("desk", "robot/*"));
+    let mirror = format!("robot.{name}");
+    let mut client = attach(&mirror);
+    assert_eq!(next(&mut client).unwrap().0, 1);
+    // By another process, which makes a region of its own there: that one is left alone.
+    std::fs::remove_file(format!("/dev/shm/{mirror}")).unwrap();
+    let other = Server::builder(&mirror).stream(V, 1).create().unwrap();
+    let end = client.next(SHORT).unwrap_err();
+    let ReadError::ServerGone { end } = end else { panic!("{end:?}") };
+    assert_eq!(end, ServerEnd::Closed);
+    until("words about the name", || desk.has_told(|e| matches!(e, Event::Trouble { .. })).then_some(()));
+    assert!(desk.has_told(|e| matches!(e, Event::Over { reason, .. } if reason.contains("its name"))));
+    assert!(other.is_named() && other.name_is_current());
+    drop(other);
+    // Nothing else is published: it has the newest frame at once.
+    let mut client = attach(&mirror);
+    assert_eq!(next(&mut client).unwrap().0, 1);
+    publish(&mut server, 8);
+    assert_eq!(next(&mut client).unwrap().0, 2);
+    assert!(desk.has_told(|e| matches!(e, Event::Trouble { what, .. } if what.contains(&mirror))));
+}
+
 #[test]
 fn an_origins_bridge_that_ends_takes_the_mirror_along() {
     let name = unique("gone");

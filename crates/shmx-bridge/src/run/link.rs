@@ -109,6 +109,7 @@ impl Link {
                 break;
             }
             self.poll_control();
+            self.keep_name();
             self.tell_status();
         }
         self.hang_up();
@@ -517,6 +518,15 @@ impl Link {
             if let Err(e) = self.shared.backend.send(&key, back.encode(), Urgency::Data) {
                 self.shared.trouble("a control message", e);
             }
+        }
+    }
+
+    /// A mirror whose name somebody removed is found by nobody who comes now: another one takes its place.
+    fn keep_name(&mut self) {
+        if self.mirror.as_ref().is_some_and(|m| !m.is_named()) {
+            self.hang_up();
+            self.end("somebody removed its name");
+            self.again = Instant::now();
         }
     }
 
