@@ -187,8 +187,10 @@ fn a_stopped_reader_is_named_and_a_killed_one_holds_nobody_up() {
     kill_process(pid, Signal::STOP).unwrap();
     assert!(within_limit(|| shmx_os::process_is_stopped(child.id()) == Some(true)));
     let patience = Duration::from_millis(150);
+    let end = Instant::now() + LIMIT;
     let (laggards, waited) = loop {
         let start = Instant::now();
+        assert!(start < end, "a stopped reader holds nobody up");
         match server.begin_frame_when_taken(patience) {
             Ok(mut frame) => {
                 frame.append_stream(WORDS, &[7; 50]).unwrap();
