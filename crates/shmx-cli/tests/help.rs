@@ -4,8 +4,9 @@
 
 use crate::common::pty::Terminal;
 use crate::common::{self, DEADLINE, Folder, Name, Running, cannot_run, run, signal, unique, until, words};
+use shmx_testkit::place_program;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -103,15 +104,12 @@ impl Stage {
         let bin = folder.dir().join("bin");
         std::fs::create_dir(&bin).unwrap();
         for (program, script) in STAND_INS {
-            let file = bin.join(program);
-            std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+            place_program(&bin.join(program), format!("#!/bin/sh\n{script}\n"));
         }
         // Where the tests run in an emulator, the command needs it too.
         let runner = std::env::var("SHMX_RUNNER").unwrap_or_default();
-        let shmx = bin.join("shmx");
-        std::fs::write(&shmx, format!("#!/bin/sh\nexec {runner} '{}' \"$@\"\n", env!("CARGO_BIN_EXE_shmx"))).unwrap();
-        std::fs::set_permissions(&shmx, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let shmx = env!("CARGO_BIN_EXE_shmx");
+        place_program(&bin.join("shmx"), format!("#!/bin/sh\nexec {runner} '{shmx}' \"$@\"\n"));
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let names = NAMES.iter().map(|&n| (n, unique(n.trim_end_matches('-')))).collect();
         Self { folder, path, names }

@@ -3,9 +3,9 @@
 #![cfg(target_os = "linux")]
 
 use crate::common::Folder;
-use std::os::unix::fs::PermissionsExt;
+use shmx_testkit::place_program;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 /// The programs, and the folders of a clone that have them.
 const PROGRAMS: [(&str, &str); 2] = [("live", "live"), ("bridge", "bridges/zenoh")];
@@ -13,9 +13,7 @@ const PROGRAMS: [(&str, &str); 2] = [("live", "live"), ("bridge", "bridges/zenoh
 /// Says how it was called, and ends with a code of its own.
 fn program(folder: &Path, name: &str, says: &str) {
     std::fs::create_dir_all(folder).unwrap();
-    let file = folder.join(format!("shmx-{name}"));
-    std::fs::write(&file, format!("#!/bin/sh\necho {says} \"$@\"\nexit 7\n")).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    place_program(&folder.join(format!("shmx-{name}")), format!("#!/bin/sh\necho {says} \"$@\"\nexit 7\n"));
 }
 
 fn call(shmx: &Path, path: &Path, args: &[&str]) -> Output {
@@ -28,7 +26,7 @@ fn the_program_gets_all_that_follows_and_its_end_is_the_end() {
     let (bin, path) = (folder.dir().join("bin"), folder.dir().join("path"));
     std::fs::create_dir_all(&bin).unwrap();
     let shmx = bin.join("shmx");
-    std::fs::copy(env!("CARGO_BIN_EXE_shmx"), &shmx).unwrap();
+    place_program(&shmx, std::fs::read(env!("CARGO_BIN_EXE_shmx")).unwrap());
 
     for (name, source) in PROGRAMS {
         let o = call(&shmx, &path, &[name, "camera"]);
@@ -47,4 +45,20 @@ fn the_program_gets_all_that_follows_and_its_end_is_the_end() {
         let o = call(&shmx, &path, &[name, "-q", "a"]);
         assert_eq!(String::from_utf8(o.stdout).unwrap(), "beside --quiet a\n", "the one beside comes first");
     }
+}
+
+/// What these tests write is run while the tests of other threads start programs.
+#[test]
+fn a_placed_program_can_be_run_at_once() {
+    let folder = Folder::new("placed");
+    let file = folder.dir().join("program");
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| (0..500).for_each(|_| assert!(Command::new("true").status().unwrap().success())));
+        }
+        for _ in 0..200 {
+            place_program(&file, "#!/bin/sh\nexit 0\n");
+            assert!(Command::new(&file).status().unwrap().success());
+        }
+    });
 }

@@ -6,7 +6,7 @@ mod process;
 mod wait;
 
 pub use folder::Folder;
-pub use process::{Running, emulated, hear_signals, program, signal, this_program};
+pub use process::{Running, emulated, hear_signals, place_program, program, signal, this_program};
 pub use wait::{PATIENCE, until, until_some, within};
 
 use std::sync::atomic::{AtomicU32, Ordering};

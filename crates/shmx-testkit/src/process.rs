@@ -3,8 +3,9 @@
 use crate::{PATIENCE, until_some, within};
 use std::borrow::BorrowMut;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// The words of an emulator that the tests, and so their programs, run in.
@@ -55,6 +56,21 @@ pub fn program(path: impl AsRef<OsStr>) -> Command {
 #[must_use]
 pub fn this_program() -> Command {
     program(std::env::current_exe().unwrap())
+}
+
+/// Makes a program out of a script or of the bytes of another. On Unix.
+///
+/// A process that another thread starts just then has the files of this one open until it has become its program, and
+/// what is open for writing cannot be run (ETXTBSY). So another process writes it.
+///
+/// # Panics
+///
+/// If it cannot be written.
+pub fn place_program(to: &Path, bytes: impl AsRef<[u8]>) {
+    let script = "cat > \"$0\" && chmod 755 \"$0\"";
+    let mut shell = Command::new("sh").args(["-c", script]).arg(to).stdin(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(bytes.as_ref()).unwrap();
+    assert!(shell.wait().unwrap().success(), "cannot write {}", to.display());
 }
 
 /// Sends a signal, given by its name: `INT`.
