@@ -24,6 +24,7 @@ mod signals;
 mod state;
 mod topics;
 
+use anstream::{AutoStream, ColorChoice};
 use args::Args;
 use clap::Parser;
 use std::process::ExitCode;
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let level = if args.quiet { "error" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // It would panic where it cannot say that it cannot write.
     log.log_internal_errors(false).init();
     #[cfg(target_os = "linux")]

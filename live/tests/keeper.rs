@@ -68,6 +68,17 @@ fn a_link_that_nobody_reads_is_an_error() {
 }
 
 #[test]
+fn a_log_in_a_file_has_no_colours() {
+    let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
+    command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "info").env_remove("CLICOLOR_FORCE");
+    let live = Live::of(command.stderr(Stdio::piped()));
+    assert_eq!(live.upgrade("elsewhere.example", &[]), 403);
+    until("a line", || live.stderr.lock().unwrap().contains("refused").then_some(()));
+    let said = live.end();
+    assert!(said.contains(" INFO ") && !said.contains('\x1b'), "{said}");
+}
+
+#[test]
 fn words_that_nobody_reads_end_nothing() {
     let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
     // All that it can say: about an address that others can reach, about control, and a log.

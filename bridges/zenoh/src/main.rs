@@ -8,6 +8,7 @@ mod network;
 mod say;
 mod threads;
 
+use anstream::{AutoStream, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 use codecs::BuiltIn;
 use config::{Config, EXAMPLE, Place};
@@ -114,9 +115,10 @@ fn main() -> ExitCode {
     // What zenoh says of itself is for those who look for it (RUST_LOG).
     let level = if line.quiet { "error" } else { "error,shmx=warn,shmx_bridge=info" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
     // Where a line cannot be written, saying so cannot either.
     let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
-    log.with_writer(std::io::stderr).init();
+    log.with_writer(std::io::stderr).with_ansi(colours).init();
     let done = match &line.command {
         Command::Run(run) => work(run, line.quiet),
         Command::Ls(ls) => list::run(ls),

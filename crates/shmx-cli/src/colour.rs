@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use std::io::IsTerminal;
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// When colours are used.
@@ -32,6 +33,16 @@ const fn decide(option: When, no_color: bool, force: bool) -> When {
         When::Auto if force => When::Always,
         other => other,
     }
+}
+
+/// Tells a program that runs in place of this one, by the environment.
+pub(crate) fn hand_on(command: &mut Command) {
+    let (yes, no) = match chosen() {
+        When::Auto => return,
+        When::Always => ("CLICOLOR_FORCE", "NO_COLOR"),
+        When::Never => ("NO_COLOR", "CLICOLOR_FORCE"),
+    };
+    command.env(yes, "1").env_remove(no);
 }
 
 /// Whether messages on stderr have colours.

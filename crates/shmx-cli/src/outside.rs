@@ -1,6 +1,7 @@
 //! Commands that are programs of their own, because few need them and all would have to build them: `shmx live` runs
 //! `shmx-live`, `shmx bridge` runs `shmx-bridge`.
 
+use crate::colour;
 use crate::common;
 use crate::exit;
 use anyhow::{Context, anyhow};
@@ -9,6 +10,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tracing::level_filters::LevelFilter;
 
 /// Watch regions live in a browser and in Foxglove (runs shmx-live).
 #[derive(Debug, Args)]
@@ -66,7 +68,8 @@ fn run(name: &str, folder: &str, a: &Passed) -> anyhow::Result<()> {
     if common::is_quiet() {
         command.arg("--quiet");
     }
-    command.args(&a.args);
+    command.args(&a.args).envs(log_level());
+    colour::hand_on(&mut command);
     let e = match replace(&mut command) {
         Ok(code) => exit::as_other(code),
         Err(e) => e,
@@ -78,6 +81,13 @@ fn run(name: &str, folder: &str, a: &Passed) -> anyhow::Result<()> {
         ));
     }
     Err(e).with_context(|| format!("cannot run `{program}`"))
+}
+
+/// What -v asks for, in the variable that goes before it.
+fn log_level() -> Option<(&'static str, String)> {
+    let set = std::env::var_os("RUST_LOG").is_some_and(|v| !v.is_empty());
+    let level = LevelFilter::current();
+    (!set && level > LevelFilter::WARN).then(|| ("RUST_LOG", level.to_string()))
 }
 
 fn beside() -> Option<PathBuf> {

@@ -47,6 +47,30 @@ fn the_program_gets_all_that_follows_and_its_end_is_the_end() {
     }
 }
 
+/// By the environment: a level of RUST_LOG that is set already stays.
+#[test]
+fn what_is_said_before_the_command_is_handed_on() {
+    let folder = Folder::new("handed-on");
+    place_program(&folder.dir().join("shmx-live"), "#!/bin/sh\necho \"$RUST_LOG,$NO_COLOR,$CLICOLOR_FORCE $@\"\n");
+    for (args, log, said) in [
+        (&["live", "a"][..], "", ",, a"),
+        (&["-v", "live", "a"], "", "info,, a"),
+        (&["live", "-vv", "a"], "", "debug,, a"),
+        (&["live", "-v", "a"], "shmx=trace", "shmx=trace,, a"),
+        (&["--color", "never", "live", "a"], "", ",1, a"),
+        (&["live", "--color=always", "a"], "", ",,1 a"),
+    ] {
+        let mut shmx = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx"));
+        shmx.args(args)
+            .env("PATH", folder.dir())
+            .env("RUST_LOG", log)
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE");
+        let said_now = String::from_utf8(shmx.output().unwrap().stdout).unwrap();
+        assert_eq!(said_now.trim_end(), said, "{args:?}");
+    }
+}
+
 /// What these tests write is run while the tests of other threads start programs.
 #[test]
 fn a_placed_program_can_be_run_at_once() {

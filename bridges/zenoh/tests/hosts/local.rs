@@ -198,6 +198,13 @@ pub(crate) fn ls() {
     let nobody = format!("tcp/127.0.0.1:{}", crate::bridge::port());
     let e = sh(&[PROGRAM, "ls", "--timeout", "0.5", "--connect", &nobody]).expect_err("nobody is there");
     assert!(e.contains("no bridge answers"), "{e}");
+    let mut command = std::process::Command::new(PROGRAM);
+    command
+        .args(["ls", "--timeout", "0.1", "--connect", &nobody])
+        .env("RUST_LOG", "debug")
+        .env_remove("CLICOLOR_FORCE");
+    let said = String::from_utf8(command.output().expect("it runs").stderr).expect("text");
+    assert!(said.contains(" DEBUG ") && !said.contains('\x1b'), "a log in a file has no colours: {said}");
 }
 
 /// A command line or a file that makes no bridge ends with 2, as the help says; what fails ends with 1.
