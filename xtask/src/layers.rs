@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shmx", &["shmx-abi", "shmx-os", "shmx-ring"]),
     ("shmx-record", &["shmx", "shmx-os"]),
     ("shmx-capi", &["shmx"]),
-    ("shmx-bridge", &["shmx", "shmx-record"]),
+    ("shmx-bridge", &["shmx", "shmx-os", "shmx-record"]),
     ("shmx-cli", &["shmx", "shmx-os", "shmx-record"]),
 ];
 
@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("python/Cargo.toml", &["shmx"]),
     ("live/Cargo.toml", &["shmx", "shmx-os", "shmx-record"]),
-    ("bridges/zenoh/Cargo.toml", &["shmx", "shmx-bridge"]),
+    ("bridges/zenoh/Cargo.toml", &["shmx", "shmx-bridge", "shmx-os"]),
 ];
 
 pub(crate) fn check() -> Result<()> {

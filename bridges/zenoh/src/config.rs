@@ -1,9 +1,10 @@
 //! The configuration: a file, and what the command line says over it.
 
-use crate::network::{defaults, merge};
+use crate::network::{self, defaults, merge};
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
-use shmx_bridge::Options;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use shmx_bridge::{Export, Import, Options};
 use std::path::{Path, PathBuf};
 
 /// What a bridge does without being told where: nobody but this host reaches it.
@@ -39,6 +40,28 @@ impl std::fmt::Display for Wrong {
     }
 }
 
+/// The file. Read as it stands, so that what is wrong in it has a place, and nothing is given twice.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    host: String,
+    export: Vec<Export>,
+    import: Vec<Import>,
+    mirror_bytes: u64,
+    mirror_mode: String,
+    mirrors: usize,
+    peers: usize,
+    end_after: f64,
+    zenoh: Map<String, Value>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let Options { host, export, import, mirror_bytes, mirror_mode, mirrors, peers, end_after } = Options::default();
+        Self { host, export, import, mirror_bytes, mirror_mode, mirrors, peers, end_after, zenoh: Map::new() }
+    }
+}
+
 /// Options of the bridge, and the configuration of zenoh.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -55,7 +78,8 @@ fn add(zenoh: &mut Value, what: &str, endpoints: &[String]) -> anyhow::Result<()
     Ok(())
 }
 
-fn is_empty(zenoh: &Value, what: &str) -> bool {
+/// Whether it lists no endpoint.
+pub(crate) fn is_empty(zenoh: &Value, what: &str) -> bool {
     zenoh[what]["endpoints"].as_array().is_some_and(Vec::is_empty)
 }
 
@@ -71,11 +95,11 @@ impl Config {
     }
 
     fn parse(text: &str, place: &Place) -> anyhow::Result<Self> {
-        let mut file: Value = json5::from_str(text)?;
-        let Some(object) = file.as_object_mut() else { bail!("it is not an object; put it between {{ and }}") };
+        let File { host, export, import, mirror_bytes, mirror_mode, mirrors, peers, end_after, zenoh: more } =
+            json5::from_str(text)?;
+        let mut options = Options { host, export, import, mirror_bytes, mirror_mode, mirrors, peers, end_after };
         let mut zenoh = defaults();
-        merge(&mut zenoh, object.remove("zenoh").unwrap_or_else(|| json!({})));
-        let mut options: Options = serde_json::from_value(file)?;
+        merge(&mut zenoh, more.into());
         add(&mut zenoh, "listen", &place.listen)?;
         add(&mut zenoh, "connect", &place.connect)?;
         if let Some(host) = &place.host {
@@ -83,6 +107,7 @@ impl Config {
         } else if options.host.is_empty() {
             options.host = system_host();
         }
+        network::parse(&zenoh)?;
         Ok(Self { options, zenoh })
     }
 

@@ -4,50 +4,112 @@
 //! process of its own, that hears the names through a pipe: when the pipe ends and the bridge has not said goodbye, the
 //! helper removes what is left. It never touches a region whose server lives, nor one that is no mirror.
 
+use crate::stop;
 use shmx::Inspector;
 use shmx::error::RemoveError;
 use shmx_bridge::is_mirror;
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The helper's command.
 pub(crate) const COMMAND: &str = "janitor";
+/// In place of a name: the bridge has ended in good order, and its mirrors with it.
+const GOODBYE: &str = "";
 /// How long the system may take to let go of what a killed process held.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Names from which on those are forgotten that lead nowhere any more.
+const MANY: usize = 4096;
+
 /// The bridge's end of the pipe.
 #[derive(Debug)]
-pub(crate) struct Janitor(Mutex<Child>);
+pub(crate) struct Janitor(Mutex<Helper>);
+
+#[derive(Debug)]
+struct Helper {
+    child: Child,
+    names: BTreeSet<String>,
+    /// That there is none was said.
+    told: bool,
+}
+
+/// Starts a helper, in a process group of its own, so that what ends the bridge's does not end it.
+fn start() -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::null());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.spawn()
+}
 
 impl Janitor {
-    /// Starts the helper, in a process group of its own, so that what ends the bridge's does not end it.
+    /// Starts the helper.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::null());
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        Ok(Self(Mutex::new(command.spawn()?)))
+        Ok(Self(Mutex::new(Helper { child: start()?, names: BTreeSet::new(), told: false })))
     }
 
-    /// Tells it of a region.
+    fn lock(&self) -> MutexGuard<'_, Helper> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells it of a region that is about to be made.
     pub(crate) fn note(&self, name: &str) {
-        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipe) = &mut child.stdin
-            && let Err(e) = pipe.write_all(&line_of(name))
-        {
-            tracing::warn!("the helper that would remove mirrors is gone: {e}");
+        let mut helper = self.lock();
+        if helper.names.len() >= MANY {
+            helper.names.retain(|name| Inspector::open(name).is_ok());
+            helper.end();
+        }
+        if helper.names.insert(name.to_owned()) && helper.tell(name).is_err() {
+            helper.begin_again();
+        }
+    }
+
+    /// Starts another helper where somebody has ended it.
+    pub(crate) fn keep(&self) {
+        let mut helper = self.lock();
+        if !matches!(helper.child.try_wait(), Ok(None)) {
+            helper.begin_again();
         }
     }
 }
 
-impl Drop for Janitor {
+impl Helper {
+    fn tell(&mut self, name: &str) -> std::io::Result<()> {
+        self.child.stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?.write_all(&line_of(name))
+    }
+
+    /// Starts another one, and tells it all; the next look is another try.
+    fn begin_again(&mut self) {
+        self.end();
+        let begun = start().and_then(|child| {
+            self.child = child;
+            let names = self.names.clone();
+            names.iter().try_for_each(|name| self.tell(name))
+        });
+        match begun {
+            Ok(()) => self.told = false,
+            Err(e) if !self.told => {
+                self.told = true;
+                tracing::warn!("the helper that would remove mirrors is gone, and cannot be started again: {e}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Lets it end in good order, if it has not ended.
+    fn end(&mut self) {
+        let _ = self.tell(GOODBYE);
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Helper {
     fn drop(&mut self) {
-        let child = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop(child.stdin.take());
-        let _ = child.wait();
+        self.end();
     }
 }
 
@@ -56,11 +118,14 @@ fn line_of(name: &str) -> Vec<u8> {
     [name.as_bytes(), &[0]].concat()
 }
 
-/// The names up to the end of the pipe, however it ends. One that was cut off is none.
+/// The names up to the end of the pipe, however it ends; none behind a goodbye. One that was cut off is none.
 fn names_in(pipe: impl BufRead) -> BTreeSet<String> {
     let mut pipe = pipe;
     let (mut names, mut line) = (BTreeSet::new(), Vec::new());
     while pipe.read_until(0, &mut line).is_ok() && line.pop() == Some(0) {
+        if line == GOODBYE.as_bytes() {
+            return BTreeSet::new();
+        }
         names.extend(String::from_utf8(std::mem::take(&mut line)));
     }
     names
@@ -69,7 +134,7 @@ fn names_in(pipe: impl BufRead) -> BTreeSet<String> {
 /// The helper: hears names until the pipe ends, and removes those whose server is dead.
 pub(crate) fn run() -> anyhow::Result<()> {
     // Only the end of the pipe ends it.
-    ctrlc::set_handler(|| {})?;
+    stop::on_signal(|| {})?;
     let mut names = names_in(std::io::stdin().lock());
     let end = Instant::now() + PATIENCE;
     while !names.is_empty() && Instant::now() < end {
@@ -95,5 +160,8 @@ mod tests {
         let mut pipe: Vec<u8> = names.iter().flat_map(|n| line_of(n)).collect();
         pipe.extend_from_slice(b"cut off");
         assert_eq!(names_in(&pipe[..]), names.iter().map(|n| (*n).to_owned()).collect());
+        // Who has ended in good order leaves nothing, and what has such a name by then is somebody else's.
+        let goodbye = [&line_of("robot.camera")[..], &line_of(GOODBYE)].concat();
+        assert!(names_in(&goodbye[..]).is_empty());
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::config::{Config, Place};
 use crate::network::Network;
-use crate::say::print;
+use crate::say::{self, print, say};
 use clap::Args;
 use serde_json::json;
+use shmx_bridge::keys::Peer;
 use shmx_bridge::{ask_offers, safe};
 
 use shmx_bridge::wire::Offer;
@@ -33,7 +34,7 @@ pub(crate) struct Ls {
     json: bool,
 }
 
-pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
+pub(crate) fn run(ls: &Ls, quiet: bool) -> anyhow::Result<()> {
     let config = Config::read(&ls.place)?.asking();
     let network = Network::open(&config.zenoh)?;
     let answers = ask_offers(&*network, ls.timeout)?;
@@ -49,36 +50,46 @@ pub(crate) fn run(ls: &Ls) -> anyhow::Result<()> {
             "HOST", "REGION", "FRAME", "STREAMS", "PUBLISHED", "PEERS"
         );
     }
-    for (peer, offers) in answers {
+    for (peer, offers) in &answers {
         match offers {
-            Ok(offers) => offers.regions.iter().for_each(|o| line(&mut text, ls.json, &peer.host, o)),
+            Ok(offers) => offers.regions.iter().for_each(|o| line(&mut text, ls.json, peer, o)),
             Err(e) if ls.json => {
-                let _ = writeln!(text, "{}", json!({ "host": peer.host, "error": e.to_string() }));
+                let bridge = format!("{:016x}", peer.id);
+                let what = json!({ "host": peer.host, "bridge": bridge, "error": e.to_string() });
+                text.push_str(&say::line("offer", what));
             }
             Err(e) => {
                 let _ = writeln!(text, "{:<24} {e}", peer.host);
             }
         }
     }
+    for (peer, _) in &answers {
+        let same: Vec<_> = answers.iter().filter(|(p, _)| p.host == peer.host).map(|(p, _)| p.id).collect();
+        if same.len() > 1 && same.first() == Some(&peer.id) {
+            let ids: Vec<_> = same.iter().map(|id| format!("{id:016x}")).collect();
+            let (host, ids) = (&peer.host, ids.join(", "));
+            say(
+                quiet,
+                format_args!("{} bridges call their host `{host}` ({ids}); give each one of its own", same.len()),
+            );
+        }
+    }
     print(&text)
 }
 
-fn line(text: &mut String, as_json: bool, host: &str, o: &Offer) {
-    let region = safe(&o.region);
-    let _ = if as_json {
-        let (session, g) = (format!("{:016x}", o.session), o.geometry);
-        writeln!(
-            text,
-            "{}",
-            json!({
-                "host": host, "region": o.region, "session": session, "frame_bytes_cap": g.frame_bytes_cap,
-                "slots": g.slots, "streams": o.streams, "published": o.published, "peers": o.peers,
-                "control": o.control,
-            })
-        )
+fn line(text: &mut String, as_json: bool, peer: &Peer, o: &Offer) {
+    let (host, region) = (&peer.host, safe(&o.region));
+    if as_json {
+        let (bridge, session, g) = (format!("{:016x}", peer.id), format!("{:016x}", o.session), o.geometry);
+        let offer = json!({
+            "host": host, "bridge": bridge, "region": o.region, "session": session,
+            "frame_bytes_cap": g.frame_bytes_cap, "slots": g.slots, "streams": o.streams, "published": o.published,
+            "peers": o.peers, "control": o.control,
+        });
+        text.push_str(&say::line("offer", offer));
     } else {
         let control = if o.control { "yes" } else { "no" };
         let (frame, streams, published, peers) = (o.geometry.frame_bytes_cap, o.streams, o.published, o.peers);
-        writeln!(text, "{host:<24} {region:<28} {frame:>9} {streams:>7} {published:>10} {peers:>5}  {control}")
-    };
+        let _ = writeln!(text, "{host:<24} {region:<28} {frame:>9} {streams:>7} {published:>10} {peers:>5}  {control}");
+    }
 }

@@ -4,8 +4,10 @@ mod codecs;
 mod config;
 mod janitor;
 mod list;
+mod looks;
 mod network;
 mod say;
+mod stop;
 mod threads;
 
 use anstream::{AutoStream, ColorChoice};
@@ -13,16 +15,22 @@ use clap::{Args, Parser, Subcommand};
 use codecs::BuiltIn;
 use config::{Config, EXAMPLE, Place};
 use janitor::Janitor;
+use looks::Looks;
 use network::Network;
-use say::{print, say};
+use say::{line, print, say};
 
 use shmx_bridge::{Bridge, Event, Export, Import, Patterns, remove_stale, safe};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
+
+/// How often the bridge is looked after.
+const LOOK: Duration = Duration::from_secs(1);
+/// When a status is due that nobody has asked for.
+const EVER: Duration = Duration::from_secs(1 << 30);
 
 /// Mirror regions between hosts, over zenoh.
 ///
@@ -121,7 +129,7 @@ fn main() -> ExitCode {
     log.with_writer(std::io::stderr).with_ansi(colours).init();
     let done = match &line.command {
         Command::Run(run) => work(run, line.quiet),
-        Command::Ls(ls) => list::run(ls),
+        Command::Ls(ls) => list::run(ls, line.quiet),
         Command::Config => print(EXAMPLE),
         Command::Tidy => tidy(),
         Command::Janitor => janitor::run(),
@@ -146,6 +154,7 @@ fn tidy() -> anyhow::Result<()> {
 }
 
 fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
+    network::enough_files()?;
     let mut config = Config::read(&run.place)?.or_loopback();
     if !run.export.is_empty() {
         config.options.export.push(Export { regions: Patterns::new(run.export.clone()), ..Export::default() });
@@ -161,8 +170,8 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
             threads::watch_by_reading();
         }
     }
-    let (send, stop) = mpsc::channel();
-    ctrlc::set_handler(move || {
+    let (send, ends) = mpsc::channel();
+    stop::on_signal(move || {
         let _ = send.send(());
     })?;
     let stale = remove_stale()?;
@@ -178,9 +187,9 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     let noted = janitor.clone();
     let tell = move |event: Event| match &event {
         Event::Making { mirror } => noted.note(mirror),
-        _ => say(quiet, format_args!("{event}")),
+        _ => say(quiet && !event.is_error(), format_args!("{event}")),
     };
-    let bridge = Bridge::start(network, Arc::new(BuiltIn), config.options, Arc::new(tell))?;
+    let bridge = Bridge::start(network.clone(), Arc::new(BuiltIn), config.options, Arc::new(tell))?;
     let endpoints = |what: &str| config.zenoh[what]["endpoints"].to_string();
     say(
         quiet,
@@ -192,10 +201,22 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
             endpoints("connect"),
         ),
     );
-    let every = run.status.unwrap_or(Duration::from_secs(3600));
-    while stop.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
-        if run.status.is_some() {
-            print(&format!("{}\n", serde_json::to_string(&bridge.status())?))?;
+    let (mut looks, mut look, mut due) =
+        (Looks::default(), Instant::now(), Instant::now() + run.status.unwrap_or(EVER));
+    loop {
+        let next = due.min(look);
+        if ends.recv_timeout(next.saturating_duration_since(Instant::now())) != Err(mpsc::RecvTimeoutError::Timeout) {
+            break;
+        }
+        let now = Instant::now();
+        if let Some(every) = run.status.filter(|_| now >= due) {
+            due = now + every;
+            print(&line("bridge", serde_json::to_value(bridge.status())?))?;
+        }
+        if now >= look {
+            look = now + LOOK;
+            janitor.keep();
+            looks.look(&network, &bridge, &config.zenoh);
         }
     }
     drop(bridge);

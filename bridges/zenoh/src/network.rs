@@ -40,18 +40,60 @@ pub(crate) fn merge(base: &mut Value, more: Value) {
 /// A session of zenoh, and the memory of messages that were sent.
 pub(crate) struct Network(Session, Arc<Sent>);
 
+/// What zenoh says, without the places in its source.
+fn plain(e: &impl std::fmt::Display) -> String {
+    let text = e.to_string();
+    let mut parts = text.split(" at /");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| match part.split_once(".rs:") {
+        Some((_, rest)) => all + rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('.'),
+        None => all + " at /" + part,
+    })
+}
+
 fn fail<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> BackendError {
-    move |e| BackendError { what, source: e.to_string().into() }
+    move |e| BackendError { what, source: plain(&e).into() }
+}
+
+/// A configuration in zenoh's own words.
+pub(crate) fn parse(config: &Value) -> anyhow::Result<zenoh::Config> {
+    let wrong = |e: zenoh::Error| anyhow::anyhow!("zenoh does not take its part: {}", plain(&e));
+    zenoh::Config::from_json5(&config.to_string()).map_err(wrong)
+}
+
+/// Descriptors below which zenoh's threads may fail at their start, where some panic.
+#[cfg(unix)]
+const FILES: u64 = 64;
+
+/// Whether zenoh can be started.
+#[cfg(unix)]
+pub(crate) fn enough_files() -> anyhow::Result<()> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    anyhow::ensure!(most >= FILES, "this process may open {most} files, and needs {FILES}; raise `ulimit -n`");
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn enough_files() -> anyhow::Result<()> {
+    Ok(())
 }
 
 impl Network {
     /// Opens a session with this configuration, in zenoh's own words.
     pub(crate) fn open(config: &Value) -> anyhow::Result<Arc<Self>> {
-        let wrong = |e: zenoh::Error| anyhow::anyhow!("zenoh does not take its configuration: {e}");
-        let config = zenoh::Config::from_json5(&config.to_string()).map_err(wrong)?;
-        let session = zenoh::open(config).wait();
-        let session = session.map_err(|e| anyhow::anyhow!("zenoh cannot be started: {e}"))?;
+        enough_files()?;
+        let session = zenoh::open(parse(config)?).wait().map_err(|e| {
+            let [listen, connect] = ["listen", "connect"].map(|what| config[what]["endpoints"].to_string());
+            let why = plain(&e);
+            anyhow::anyhow!("zenoh cannot be started to listen on {listen} and connect to {connect}: {why}")
+        })?;
         Ok(Arc::new(Self(session, Arc::default())))
+    }
+
+    /// Whether no link stands to anybody.
+    pub(crate) fn is_alone(&self) -> bool {
+        let info = self.0.info();
+        info.peers_zid().wait().next().is_none() && info.routers_zid().wait().next().is_none()
     }
 
     fn put(&self, key: &str, message: ZBytes, urgency: Urgency) -> Result<(), BackendError> {

@@ -39,6 +39,11 @@ impl Patterns {
         self.0.check()
     }
 
+    /// Each as it was given.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.patterns.iter().map(String::as_str)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

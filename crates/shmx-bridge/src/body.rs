@@ -25,6 +25,22 @@ impl Compress {
     fn is_for(&self, stream: &StreamInfo) -> bool {
         self.stream.parse() == Ok(stream.id) || crate::Patterns::new([&*self.stream]).matches(&stream.name_lossy())
     }
+
+    /// Why a rule for one stream changes nothing, if it does not. A pattern may well match none, or some that are no
+    /// images.
+    pub(crate) fn in_vain(&self, directory: &Directory) -> Option<String> {
+        let name = &self.stream;
+        if name.starts_with("re:") || name.contains(['*', '?']) {
+            return None;
+        }
+        match directory.streams.iter().find(|s| self.is_for(s)) {
+            None => Some(format!("`compress` names `{name}`, which the region does not list")),
+            Some(s) if self.codec == Codec::Jpeg && Picture::of(s).is_none() => {
+                Some(format!("`{name}` is no rgb8, bgr8 or mono8 image, so the rule with jpeg does not count for it"))
+            }
+            Some(_) => None,
+        }
+    }
 }
 
 /// What is sent of each frame of a region: looked up once for each state of its directory.

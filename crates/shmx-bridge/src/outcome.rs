@@ -31,7 +31,7 @@ pub enum MirrorError {
         most: u64,
     },
     /// Its measures or its directory make no region, or its name is taken.
-    #[error("cannot make the region `{name}`: {source}")]
+    #[error("cannot make the region `{name}`: {source:?}")]
     Create {
         /// The name.
         name: String,

@@ -188,11 +188,13 @@ impl Relay {
         self.tap.last_id().saturating_add(self.tap.behind())
     }
 
-    /// Streams that the host's rule or the peer names and that the region does not list.
-    pub(crate) fn unlisted(&self) -> Vec<String> {
+    /// What the host's rule or the peer asks for and this region has not.
+    pub(crate) fn in_vain(&self) -> Vec<String> {
         let Ok(directory) = self.tap.directory() else { return Vec::new() };
         let named = self.terms.streams.iter().chain(&self.wish.streams);
-        named.filter(|n| !directory.streams.iter().any(|s| s.is_called(n))).cloned().collect()
+        let unlisted = named.filter(|n| !directory.streams.iter().any(|s| s.is_called(n)));
+        let unlisted = unlisted.map(|n| format!("`streams` names `{n}`, which the region does not list"));
+        unlisted.chain(self.terms.compress.iter().filter_map(|c| c.in_vain(&directory))).collect()
     }
 
     /// Bytes of the longest control message that the region could take.

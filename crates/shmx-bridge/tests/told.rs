@@ -1,13 +1,13 @@
 //! What a bridge answers and tells: all of it, and once.
 #![cfg(target_os = "linux")]
 
-use crate::common::{Host, attach, exports_on, imports, imports_on, serve, unique, until};
+use crate::common::{Host, attach, exports, exports_on, imports, imports_on, serve, unique, until};
 use shmx_bridge::fake::{Net, Node};
 use shmx_bridge::keys::Peer;
 use shmx_bridge::wire::{Offers, VERSION};
 use shmx_bridge::{
-    Backend, BackendError, Bridge, Event, Export, Import, NoCodecs, OnMessage, OnPresence, OnQuestion, Options,
-    Patterns, Stands, Urgency, ask_offers,
+    Backend, BackendError, Bridge, Codec, Compress, Event, Export, Import, NoCodecs, OnMessage, OnPresence, OnQuestion,
+    Options, Patterns, Stands, Urgency, ask_offers,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -162,4 +162,58 @@ fn a_region_for_which_there_is_no_room_is_told_once_and_holds_up_nobody() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(troubles(&desk, "`mirrors` allows"), 1, "asked {asked} times");
+}
+
+#[test]
+fn a_mirror_that_cannot_be_made_says_why() {
+    let name = unique("long");
+    let _server = serve(&name);
+    let net = Net::default();
+    let _robot = Host::start(&net, exports("robot", &name));
+    let regions = Patterns::new(["robot/*"]);
+    let too_long = "{host}.{region}".to_owned() + &"x".repeat(240);
+    let desk = Host::start(&net, imports_on("desk", Import { regions, name: too_long, ..Import::default() }));
+    until("the cause", || (troubles(&desk, "at most 254") > 0).then_some(()));
+}
+
+#[test]
+fn what_nobody_offers_is_known() {
+    let name = unique("there");
+    let _server = serve(&name);
+    let net = Net::default();
+    let _robot = Host::start(&net, exports("robot", &name));
+    let regions = Patterns::new([format!("robot/{name}"), "robot/none*".into(), "re:.*/nothing".into()]);
+    let desk = Host::start(&net, imports_on("desk", Import { regions, ..Import::default() }));
+    let _client = attach(&format!("robot.{name}"));
+    assert_eq!(desk.bridge.unmatched(), ["robot/none*", "re:.*/nothing"]);
+}
+
+#[test]
+fn two_bridges_of_one_name_are_told() {
+    let name = unique("twins");
+    let _server = serve(&name);
+    let net = Net::default();
+    let _robots = [0, 1].map(|_| Host::start(&net, exports("robot", &name)));
+    let desk = Host::start(&net, imports("desk", "robot/*"));
+    until("words", || (troubles(&desk, "two bridges of this host name") > 0).then_some(()));
+}
+
+#[test]
+fn a_rule_for_compression_that_fits_nothing_is_told() {
+    let name = unique("vain");
+    let _server = serve(&name);
+    let net = Net::default();
+    let rule = |stream: &str, codec| Compress { stream: stream.into(), codec, level: 0 };
+    let compress = vec![rule("nothing", Codec::Lz4), rule("v", Codec::Jpeg), rule("no*", Codec::Jpeg)];
+    let export = Export { regions: Patterns::new([&*name]), compress, ..Export::default() };
+    let robot = Host::start(&net, exports_on("robot", export));
+    for host in ["desk", "lab"] {
+        let import =
+            Import { regions: Patterns::new(["robot/*"]), name: format!("{host}.{name}"), ..Import::default() };
+        let _desk = Host::start(&net, imports_on(host, import));
+        let _client = attach(&format!("{host}.{name}"));
+    }
+    assert_eq!(troubles(&robot, "`compress` names `nothing`, which the region does not list"), 1);
+    assert_eq!(troubles(&robot, "`v` is no rgb8"), 1);
+    assert_eq!(troubles(&robot, "no*"), 0);
 }

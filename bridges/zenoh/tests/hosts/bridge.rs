@@ -134,6 +134,11 @@ impl Bridge {
         let _ = self.child.wait();
     }
 
+    /// How it has ended.
+    pub(crate) fn code(&mut self) -> Option<i32> {
+        until("its end", || self.child.try_wait().expect("its end")).code()
+    }
+
     /// Ends it as a terminal would, and waits for its end.
     pub(crate) fn interrupt(mut self) {
         let _ = Command::new("kill").args(["-INT", &self.id().to_string()]).status();

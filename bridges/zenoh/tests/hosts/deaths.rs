@@ -58,6 +58,59 @@ pub(crate) fn killed_importer() {
     assert!(client.server_end().is_some(), "its readers are told");
 }
 
+/// The helper is ended first, as whoever kills all of a name's processes may do.
+pub(crate) fn killed_helper() {
+    let name = unique("helper");
+    let _server = serve(&name, 1000);
+    let (_robot, mut desk, _) = pair(&format!("{name}*"), &[]);
+    let _client = attach(&mirror_of(&name));
+    let children = format!("/proc/{0}/task/{0}/children", desk.id());
+    let helper = || std::fs::read_to_string(&children).expect("its helper").trim().to_owned();
+    let first = helper();
+    shmx_testkit::signal(first.parse().expect("an id"), "KILL");
+    until("another helper", || Some(helper()).filter(|h| !h.is_empty() && *h != first));
+    // Once it knows of one more it knows of all.
+    let later = format!("{name}-later");
+    let _server = serve(&later, 1000);
+    let _client = attach(&mirror_of(&later));
+    desk.kill();
+    let left = [name, later].map(|name| Path::new("/dev/shm").join(mirror_of(&name)));
+    until("the mirrors' names are gone", || left.iter().all(|name| !name.exists()).then_some(()));
+}
+
+/// Another process makes a mirror smaller while it is in use.
+pub(crate) fn cut() {
+    let name = unique("cut");
+    let mut server = serve(&name, 1000);
+    publish(&mut server, 1, &[1]);
+    let (_robot, mut desk, _) = pair(&name, &[]);
+    desk.says("mirrors");
+    // This process has not mapped it.
+    let mirror = Path::new("/dev/shm").join(mirror_of(&name));
+    std::fs::OpenOptions::new().write(true).open(&mirror).and_then(|f| f.set_len(4096)).expect("cut");
+    publish(&mut server, 2, &[2]);
+    assert_eq!(desk.code(), Some(1), "{}", desk.all_said());
+    desk.says("cut a region short");
+    std::fs::remove_file(mirror).expect("the rest of it");
+}
+
+/// A bridge behind `nohup` outlives its terminal, and one without ends in good order.
+pub(crate) fn hung_up() {
+    let name = unique("hung");
+    let mut server = serve(&name, 300_000);
+    let endpoint = format!("tcp/127.0.0.1:{}", port());
+    let ignoring = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""].map(str::to_owned);
+    let robot = Bridge::start(&ignoring, &["--host", "robot", "--export", &name, "--listen", &endpoint]);
+    let import = format!("robot/{name}");
+    let mut desk = Bridge::start(&[], &["--host", "desk", "--import", &import, "--connect", &endpoint]);
+    let mut client = attach(&mirror_of(&name));
+    shmx_testkit::signal(robot.id(), "HUP");
+    compare(&mut server, &mut client, 20);
+    shmx_testkit::signal(desk.id(), "HUP");
+    assert_eq!(desk.code(), Some(0), "{}", desk.all_said());
+    assert!(client.server_end().is_some());
+}
+
 pub(crate) fn killed_exporter() {
     let name = unique("again");
     let mut server = serve(&name, 1000);

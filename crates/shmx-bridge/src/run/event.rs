@@ -96,6 +96,14 @@ fn frames(n: u64) -> String {
     format!("{n} frame{}", if n == 1 { "" } else { "s" })
 }
 
+impl Event {
+    /// Whether it is told even when only errors are.
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Trouble { .. })
+    }
+}
+
 /// What other hosts wrote is made harmless for terminals.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const PEER_GONE: Duration = Duration::from_secs(10);
 /// Control messages that wait to be taken to a region, at most.
 const CONTROL_MAX: usize = 256;
-/// Names of streams that regions do not list, of which that is said, at most.
+/// Things that are asked for in vain, of which that is said, at most.
 const SAID_MAX: usize = 256;
 /// How often the sessions of offered regions are looked at: a server of the reference can begin anew in place.
 const LOOK: Duration = Duration::from_secs(1);
@@ -63,8 +63,8 @@ pub(super) struct Exporter {
     attached: Mutex<Attachments>,
     /// When a peer was refused last.
     refused: Mutex<Option<Instant>>,
-    /// Regions and names of streams that they do not list, as was said.
-    unlisted: Mutex<BTreeSet<(String, String)>>,
+    /// Regions and what is asked for in vain of them, as was said.
+    in_vain: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Exporter {
@@ -74,7 +74,7 @@ impl Exporter {
             offered: Mutex::default(),
             attached: Mutex::default(),
             refused: Mutex::default(),
-            unlisted: Mutex::default(),
+            in_vain: Mutex::default(),
         })
     }
 
@@ -271,7 +271,7 @@ impl Exporter {
             return Err(no());
         }
         let relay = Relay::open(&ask, terms, self.shared.codecs.clone())?;
-        self.tell_unlisted(&ask, &relay);
+        self.tell_in_vain(&ask, &relay);
         let mail = Mail {
             acked: 0,
             heard: Instant::now(),
@@ -287,14 +287,13 @@ impl Exporter {
         Ok((Arc::new(Attachment { control, ask, mail: Mailbox::new(mail) }), relay))
     }
 
-    /// Says once of each stream that is to be sent that the region has none of that name. It may come later.
-    fn tell_unlisted(&self, ask: &Attach, relay: &Relay) {
-        for stream in relay.unlisted() {
-            let mut said = lock(&self.unlisted);
+    /// Says once what is asked for that the region has not: it may come later.
+    fn tell_in_vain(&self, ask: &Attach, relay: &Relay) {
+        for what in relay.in_vain() {
+            let mut said = lock(&self.in_vain);
             // What peers ask for is bounded.
-            if said.len() < SAID_MAX && said.insert((ask.region.clone(), stream.clone())) {
+            if said.len() < SAID_MAX && said.insert((ask.region.clone(), what.clone())) {
                 drop(said);
-                let what = format!("`streams` names `{stream}`, which the region does not list");
                 self.shared.trouble(format!("`{}` to {}", ask.region, ask.host), what);
             }
         }

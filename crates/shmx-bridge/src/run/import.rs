@@ -4,6 +4,7 @@ use super::event::MirrorStatus;
 use super::link::Link;
 use super::presence::Presence;
 use super::shared::{Shared, lock};
+use crate::allow::Patterns;
 use crate::keys::{ALL_REGIONS, OfferKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,14 @@ impl Importer {
 
     pub(super) fn mirrors(&self) -> Vec<MirrorStatus> {
         lock(&self.links).values().filter_map(|(status, _)| lock(status).clone()).collect()
+    }
+
+    /// Names and patterns that are imported and that nothing on offer matches.
+    pub(super) fn unmatched(&self) -> Vec<String> {
+        let offered: Vec<_> = self.presence.wanted(|o| o.peer.id != self.shared.me.id).into_iter().collect();
+        let names: Vec<_> = offered.iter().map(|(host, region)| format!("{host}/{region}")).collect();
+        let all = self.shared.options.import.iter().flat_map(|i| i.regions.iter());
+        all.filter(|p| !names.iter().any(|n| Patterns::new([*p]).matches(n))).map(str::to_owned).collect()
     }
 
     /// Works until the bridge is stopped.
@@ -64,7 +73,10 @@ impl Importer {
             if links.len() >= options.mirrors {
                 // Looked for again and again; what is not mirrored is said once.
                 if lock(&self.too_many).insert(key) {
-                    shared.trouble(format!("`{region}` of {host}"), "there are as many mirrors as `mirrors` allows");
+                    let most = options.mirrors;
+                    let what =
+                        format!("there are {most} mirrors, as many as `mirrors` allows; raise it, or import less");
+                    shared.trouble(format!("`{region}` of {host}"), what);
                 }
                 continue;
             }

@@ -24,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the last messages of a region may take that is not offered any more.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the presence of a bridge that was killed may stay beside that of its successor, and some more.
+const TWO: Duration = Duration::from_secs(15);
 /// Different troubles that are told of one mirror, at most.
 const SAID_MAX: usize = 32;
 /// Messages of readers that are taken at a time.
@@ -68,6 +70,8 @@ pub(super) struct Link {
     polled: Instant,
     /// The session that has ended last.
     over: Option<u64>,
+    /// Since when two bridges offer it.
+    two: Option<Instant>,
 }
 
 impl Link {
@@ -96,6 +100,7 @@ impl Link {
             said: Vec::new(),
             polled: now,
             over: None,
+            two: None,
         }
     }
 
@@ -103,6 +108,7 @@ impl Link {
     pub(super) fn run(mut self) {
         while !self.shared.stopped() {
             let offers = self.presence.of(&self.host, &self.region);
+            self.look_for_two(&offers);
             if self.line.is_some() {
                 self.listen(&offers);
             } else if !self.look_for_it(&offers) {
@@ -299,6 +305,20 @@ impl Link {
             self.ack(0);
         }
         Ok(())
+    }
+
+    /// Two hosts that call themselves the same are taken for one: the mirror is of whichever is there.
+    fn look_for_two(&mut self, offers: &[OfferKey]) {
+        let Some((first, second)) = offers.first().zip(offers.iter().find(|o| o.peer != offers[0].peer)) else {
+            self.two = None;
+            return;
+        };
+        let now = Instant::now();
+        if now.saturating_duration_since(*self.two.get_or_insert(now)) >= TWO {
+            let (one, other) = (first.peer.id, second.peer.id);
+            let who = format!("two bridges of this host name offer it, {one:016x} and {other:016x}");
+            self.trouble(&format!("{who}, and only one is mirrored; give each a `host` of its own"));
+        }
     }
 
     /// There is a link: takes what has come, shows that somebody is there, and notices when nobody is.

@@ -100,6 +100,12 @@ impl Bridge {
         &self.shared.me
     }
 
+    /// Names and patterns that are imported, of which no bridge that is reached now offers any region.
+    #[must_use]
+    pub fn unmatched(&self) -> Vec<String> {
+        self.importer.unmatched()
+    }
+
     /// What it does now.
     #[must_use]
     pub fn status(&self) -> Status {

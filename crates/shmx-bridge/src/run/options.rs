@@ -1,6 +1,8 @@
 //! What a bridge is told.
 
 use crate::allow::Patterns;
+use crate::body::Compress;
+use crate::codec::Codec;
 use crate::keys::is_host;
 use crate::mirror::MirrorOptions;
 use crate::relay::{Export, interval_of};
@@ -16,7 +18,8 @@ use thiserror::Error;
 pub struct Import {
     /// `HOST/REGION`, or patterns.
     pub regions: Patterns,
-    /// The mirror's name: `{host}` and `{region}` stand for the origin's. Default `{host}.{region}`.
+    /// The mirror's name: `{host}` and `{region}` stand for the origin's, and nothing else is in braces. Default
+    /// `{host}.{region}`.
     pub name: String,
     /// Most frames per second; 0 for any number.
     pub rate: f64,
@@ -44,11 +47,34 @@ impl Import {
         Wish { every, codecs, interval_ns, bytes_per_second, streams }
     }
 
+    fn check(&self) -> Result<(), OptionsError> {
+        // `*` and `?` may stand for a host and its slash.
+        let without_host = |p: &&str| !p.starts_with("re:") && !p.contains(['/', '*', '?']);
+        if let Some(pattern) = self.regions.iter().map(|p| p.trim_start_matches('/')).find(without_host) {
+            return Err(OptionsError::NoHost(pattern.to_owned()));
+        }
+        let wrong = |why: String| Err(OptionsError::MirrorName { name: self.name.clone(), why });
+        let name = self.name_of("host", "region");
+        match name.find(['{', '}']) {
+            Some(_) => wrong("only {host} and {region} are in braces".to_owned()),
+            None => shmx_os::RegionName::new(&name).map(drop).or_else(|e| wrong(e.to_string())),
+        }
+    }
+
     /// The mirror's name.
     #[must_use]
     pub fn name_of(&self, host: &str, region: &str) -> String {
         self.name.replace("{host}", host).replace("{region}", region)
     }
+}
+
+fn check_level(rule: &Compress) -> Result<(), OptionsError> {
+    let (most, right) = match rule.codec {
+        Codec::None | Codec::Lz4 => (0, "it has none"),
+        Codec::Zstd => (22, "give one from 1 to 22"),
+        Codec::Jpeg => (100, "give a quality from 1 to 100"),
+    };
+    if rule.level <= most { Ok(()) } else { Err(OptionsError::Level(rule.codec, right)) }
 }
 
 /// What a bridge is told.
@@ -64,8 +90,7 @@ impl Import {
 /// };
 /// assert!(options.check().is_ok());
 /// ```
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Name of this host, as others see it.
     pub host: String,
@@ -119,6 +144,20 @@ pub enum OptionsError {
     /// A number is impossible.
     #[error("`{0}` is impossible; give a number from {1}")]
     Number(&'static str, &'static str),
+    /// A codec has no such level.
+    #[error("the level of `{0}` is impossible; {1}")]
+    Level(Codec, &'static str),
+    /// An import names no host, and so matches nothing.
+    #[error("`{0}` names no host; import HOST/{0}, or */{0} from any host")]
+    NoHost(String),
+    /// Mirrors cannot have such names.
+    #[error("`name: \"{name}\"` makes no name of a region: {why}")]
+    MirrorName {
+        /// What is given.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The permission bits are no octal number.
     #[error("`mirror_mode` is `{0}`; give an octal number such as \"0600\"")]
     Mode(String),
@@ -149,6 +188,14 @@ impl Options {
         let rates = self.export.iter().map(|e| e.rate).chain(self.import.iter().map(|i| i.rate));
         if rates.into_iter().any(|r| !(r.is_finite() && r >= 0.0)) {
             return Err(OptionsError::Number("rate", "0 on"));
+        }
+        self.export.iter().flat_map(|e| &e.compress).try_for_each(check_level)?;
+        self.import.iter().try_for_each(Import::check)?;
+        if self.mirrors == 0 {
+            return Err(OptionsError::Number("mirrors", "1 on"));
+        }
+        if self.peers == 0 {
+            return Err(OptionsError::Number("peers", "1 on"));
         }
         if !(0.1..=86400.0).contains(&self.end_after) {
             return Err(OptionsError::Number("end_after", "0.1 to 86400"));
@@ -201,5 +248,35 @@ mod tests {
         };
         assert_eq!(of("re:camera-[0-9]+"), Ok(()));
         assert!(matches!(of("re:("), Err(OptionsError::Pattern(e)) if e.pattern == "re:("));
+    }
+
+    #[test]
+    fn what_could_never_work_is_told() {
+        let of = |import: Import| Options { host: "desk".into(), import: vec![import], ..Options::default() }.check();
+        let regions = |pattern: &str| of(Import { regions: Patterns::new([pattern]), ..Import::default() });
+        for good in ["robot/camera", "/robot/camera", "robot/*", "*camera", "*", "re:.*/camera"] {
+            assert_eq!(regions(good), Ok(()), "{good}");
+        }
+        assert_eq!(regions("camera"), Err(OptionsError::NoHost("camera".into())));
+        let named = |name: &str| of(Import { regions: Patterns::new(["*"]), name: name.into(), ..Import::default() });
+        for good in ["{region}", "{host}.{region}", "camera", "a-{host}-{region}"] {
+            assert_eq!(named(good), Ok(()), "{good}");
+        }
+        for bad in ["", "{Host}.{region}", "{host", "{}", "{host}/{region}", "a\0b"] {
+            assert!(matches!(named(bad), Err(OptionsError::MirrorName { .. })), "{bad}: {:?}", named(bad));
+        }
+        let level = |codec, level| {
+            let compress = vec![Compress { stream: "*".into(), codec, level }];
+            let export = vec![Export { regions: Patterns::new(["*"]), compress, ..Export::default() }];
+            Options { host: "robot".into(), export, ..Options::default() }.check()
+        };
+        for (codec, most) in [(Codec::None, 0), (Codec::Lz4, 0), (Codec::Zstd, 22), (Codec::Jpeg, 100)] {
+            assert_eq!(level(codec, most), Ok(()));
+            assert!(matches!(level(codec, most + 1), Err(OptionsError::Level(c, _)) if c == codec));
+        }
+        let none = Import { regions: Patterns::new(["*"]), ..Import::default() };
+        let none = Options { host: "desk".into(), import: vec![none], ..Options::default() };
+        assert!(matches!(Options { mirrors: 0, ..none.clone() }.check(), Err(OptionsError::Number("mirrors", _))));
+        assert!(matches!(Options { peers: 0, ..none }.check(), Err(OptionsError::Number("peers", _))));
     }
 }

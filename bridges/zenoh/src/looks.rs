@@ -1,0 +1,51 @@
+//! Whether anybody is there, and offers what is imported: if not, the user is told.
+
+use crate::config;
+use crate::network::Network;
+use crate::say::say;
+use serde_json::Value;
+use shmx_bridge::{Bridge, safe};
+use std::time::{Duration, Instant};
+
+/// How long others have to be there before it is said that they are not.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// Since when nobody is reached, and since when somebody is.
+    alone: Option<Instant>,
+    reached: Option<Instant>,
+    /// That nobody is was said.
+    told_alone: bool,
+    /// What is imported was looked for.
+    looked_for: bool,
+}
+
+impl Looks {
+    /// Called now and then. Each thing is said once; that nobody is reached, each time that it begins.
+    pub(crate) fn look(&mut self, network: &Network, bridge: &Bridge, zenoh: &Value) {
+        let now = Instant::now();
+        if network.is_alone() {
+            self.reached = None;
+            // Who only listens can wait.
+            let since = *self.alone.get_or_insert(now);
+            if !self.told_alone && now - since >= PATIENCE && !config::is_empty(zenoh, "connect") {
+                self.told_alone = true;
+                let at = &zenoh["connect"]["endpoints"];
+                let what = "see whether a bridge listens there and, for TLS, the certificates; it is tried again";
+                say(false, format_args!("nobody is reached at {at}: {what}"));
+            }
+            return;
+        }
+        (self.alone, self.told_alone) = (None, false);
+        let reached = *self.reached.get_or_insert(now);
+        if !self.looked_for && now - reached >= PATIENCE {
+            self.looked_for = true;
+            for pattern in bridge.unmatched() {
+                let what = "nobody who is reached offers such a region; it is mirrored as soon as somebody does";
+                say(false, format_args!("import of `{}`: {what}", safe(&pattern)));
+            }
+        }
+    }
+}
