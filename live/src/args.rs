@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = address)]
     pub(crate) listen: Listen,
     /// Another host name under which browsers may reach this server, beside addresses and `localhost`
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", value_parser = host)]
     pub(crate) hosts: Vec<String>,
     /// Let viewers send control messages to the servers of regions
     #[arg(long)]
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, value_parser = address)]
     pub(crate) foxglove: Option<Option<Listen>>,
     /// Another origin from which Foxglove may connect, such as `https://foxglove.example.org`
-    #[arg(long = "origin", value_name = "URL")]
+    #[arg(long = "origin", value_name = "URL", value_parser = origin)]
     pub(crate) origins: Vec<String>,
     /// Most frames of a region per second and viewer
     #[arg(long, value_name = "N", default_value_t = 60.0, value_parser = rate)]
@@ -53,6 +53,12 @@ pub(crate) struct Args {
     /// Print the link and errors, but no other messages
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Log what is done to stderr; more of it with -vv and -vvv. RUST_LOG chooses by module
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Whether logs and help have colours; NO_COLOR and CLICOLOR_FORCE say so too
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    pub(crate) color: clap::ColorChoice,
     /// For `keeper.rs`: process that the program has been started by, as the part that touches regions
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "PID", hide = true, require_equals = true)]
@@ -97,6 +103,31 @@ fn address(text: &str) -> Result<Listen, String> {
     }
 }
 
+/// A name as it stands in a request, without its port.
+fn host(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if !text.is_empty() && text.bytes().all(plain) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("give the name alone, without http:// and port".to_owned())
+    }
+}
+
+/// An origin as browsers write it: in small letters, without the scheme's usual port and without a path.
+fn origin(text: &str) -> Result<String, String> {
+    let small = text.to_ascii_lowercase();
+    let (scheme, place) = small.split_once("://").unwrap_or_default();
+    let port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return Err("give http:// or https://, and the host".to_owned()),
+    };
+    if place.is_empty() || place.contains(|c: char| "/?#@".contains(c) || c.is_whitespace()) {
+        return Err("give the scheme and the host, and the port if it is another, and nothing behind them".to_owned());
+    }
+    Ok(format!("{scheme}://{}", place.strip_suffix(port).unwrap_or(place)))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
     if (0.1..=1000.0).contains(&number) { Ok(number) } else { Err("give a number from 0.1 to 1000".to_owned()) }
@@ -125,6 +156,25 @@ mod tests {
         is(":7", "127.0.0.1", Some(7));
         for bad in ["example.org", "example.org:80", "localhost:x", "localhost:70000"] {
             assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_and_hosts_are_such_as_browsers_send() {
+        for (text, is) in [
+            ("https://Foxglove.example.org", "https://foxglove.example.org"),
+            ("https://a:443", "https://a"),
+            ("http://a:443", "http://a:443"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(is));
+        }
+        for bad in ["foo", "https://", "https://a/", "https://a/b", "ftp://a", "https://me@a", "https://a b", ""] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+        assert_eq!(host("Robot.local").as_deref(), Ok("robot.local"));
+        for bad in ["", "http://robot", "robot:7650", "a b"] {
+            assert!(host(bad).is_err(), "{bad}");
         }
     }
 

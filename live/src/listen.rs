@@ -29,11 +29,10 @@ const KEEPALIVE: TcpKeepalive =
 /// After accepting has failed, as it does without a free descriptor.
 const REST: Duration = Duration::from_millis(500);
 
-/// The port asked for; or else the usual one, or if that is taken any.
-pub(crate) fn bind(listen: Listen, usual: u16) -> anyhow::Result<TcpListener> {
+/// The port asked for by `option`; or else the usual one, or if that is taken any.
+pub(crate) fn bind(listen: Listen, usual: u16, option: &str) -> anyhow::Result<TcpListener> {
     let to = |port| SocketAddr::new(listen.ip, port);
-    let failed =
-        |port| format!("cannot listen on {}; is another program there? --listen ADDR:PORT takes another", to(port));
+    let failed = |port| format!("cannot listen on {}; {option}ADDR:PORT takes another address", to(port));
     match listen.port {
         Some(port) => TcpListener::bind(to(port)).with_context(|| failed(port)),
         None => match TcpListener::bind(to(usual)) {

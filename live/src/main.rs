@@ -34,7 +34,18 @@ const FAILED: u8 = 1;
 fn main() -> ExitCode {
     // Wrong usage ends with 2 here, as everywhere in `shmx`.
     let args = Args::parse();
-    let level = if args.quiet { "error" } else { "warn" };
+    match args.color {
+        clap::ColorChoice::Always => ColorChoice::Always.write_global(),
+        clap::ColorChoice::Never => ColorChoice::Never.write_global(),
+        clap::ColorChoice::Auto => {}
+    }
+    let level = match args.verbose {
+        0 if args.quiet => "error",
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

@@ -33,8 +33,8 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     pub(crate) fn bind(args: &Args) -> anyhow::Result<Self> {
-        let page = listen::bind(args.listen, listen::PAGE)?;
-        let foxglove = args.foxglove.flatten().map(|l| listen::bind(l, listen::FOXGLOVE)).transpose()?;
+        let page = listen::bind(args.listen, listen::PAGE, "--listen ")?;
+        let foxglove = args.foxglove.flatten().map(|l| listen::bind(l, listen::FOXGLOVE, "--foxglove=")).transpose()?;
         Ok(Self { page, foxglove })
     }
 

@@ -70,12 +70,27 @@ fn a_link_that_nobody_reads_is_an_error() {
 #[test]
 fn a_log_in_a_file_has_no_colours() {
     let mut command = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live"));
-    command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "info").env_remove("CLICOLOR_FORCE");
+    command.args(["--listen", "127.0.0.1:0", "-v"]).env_remove("RUST_LOG").env_remove("CLICOLOR_FORCE");
     let live = Live::of(command.stderr(Stdio::piped()));
     assert_eq!(live.upgrade("elsewhere.example", &[]), 403);
     until("a line", || live.stderr.lock().unwrap().contains("refused").then_some(()));
     let said = live.end();
     assert!(said.contains(" INFO ") && !said.contains('\x1b'), "{said}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_option() {
+    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = there.local_addr().unwrap();
+    for (args, option) in [
+        ([format!("--listen={taken}"), "--foxglove".into()], "--listen ADDR:PORT"),
+        (["--listen=127.0.0.1:0".into(), format!("--foxglove={taken}")], "--foxglove=ADDR:PORT"),
+    ] {
+        let ended = shmx_testkit::program(env!("CARGO_BIN_EXE_shmx-live")).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains(option) && said.contains(&taken.to_string()), "{said}");
+    }
 }
 
 #[test]

@@ -54,6 +54,12 @@ struct Line {
     /// Print errors, but no other messages
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Log what is done to stderr, zenoh's part too; more of it with -vv and -vvv. RUST_LOG chooses by module
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Whether logs and help have colours; NO_COLOR and CLICOLOR_FORCE say so too
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
+    color: clap::ColorChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -121,7 +127,18 @@ fn main() -> ExitCode {
     // Wrong usage ends with 2 here, as everywhere in `shmx`.
     let line = Line::parse();
     // What zenoh says of itself is for those who look for it (RUST_LOG).
-    let level = if line.quiet { "error" } else { "error,shmx=warn,shmx_bridge=info" };
+    let level = match line.verbose {
+        0 if line.quiet => "error",
+        0 => "error,shmx=warn,shmx_bridge=info",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    match line.color {
+        clap::ColorChoice::Always => ColorChoice::Always.write_global(),
+        clap::ColorChoice::Never => ColorChoice::Never.write_global(),
+        clap::ColorChoice::Auto => {}
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
     // Where a line cannot be written, saying so cannot either.

@@ -20,12 +20,17 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// The stream of a mirror (docs/streams.md): its server is a bridge, which hands messages on or throws them away.
+const OF_MIRRORS: &str = "shmx_origin";
+
 /// Send a control message to the server of a region.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It takes a reader slot while it runs. TYPE is a number (0x3000 and above are the application's) or one of user (which \
 is 0x3000), user+N, hello, heartbeat and bye. The body is what the options below append, in the order given; each \
 takes one value, and numbers are little-endian.
+
+The server of a mirror of another host's region is a bridge: it says in its log whether it hands messages on.
 
 Exit codes: 0 taken by the server (with --no-wait: sent); 1 failed, interrupted, or not taken in time; 2 wrong usage.
 
@@ -119,7 +124,9 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
     }
     let ns = start.elapsed().as_nanos() as u64;
     let took = units::ns(ns);
-    say(format_args!("{what} sent to `{}` as type {:#x}, taken by the server after {took}", a.name, a.ty));
+    let mirror = inspector.directory().is_ok_and(|d| d.streams.iter().any(|s| s.is_called(OF_MIRRORS)));
+    let who = if mirror { "the bridge that mirrors it, not yet by its origin," } else { "the server" };
+    say(format_args!("{what} sent to `{}` as type {:#x}, taken by {who} after {took}", a.name, a.ty));
     report(a, body.len(), index, Some(ns))
 }
 

@@ -288,6 +288,23 @@ fn an_option_does_not_swallow_the_name() {
     publish.child.stdin.take().unwrap().write_all(&[1, 2]).unwrap();
     let o = run(&["send", "--u64", "7", &name, "user"]);
     assert!(o.status.success() && words(&o).contains("8 B sent"), "{}", words(&o));
+    assert!(words(&o).contains("taken by the server"), "{}", words(&o));
+}
+
+/// Whether its origin takes it, only the bridge knows.
+#[test]
+fn a_message_to_a_mirror_is_taken_by_its_bridge() {
+    if cannot_run() {
+        return;
+    }
+    let name = unique("mirror");
+    let mut c = shmx(&["publish", "--stream", "1:shmx_origin:u8", &name, "--keep", "600"]);
+    c.stdin(Stdio::piped());
+    let mut publish = Running::start(c);
+    assert!(publish.line().contains("1 byte of stdin per frame"));
+    publish.child.stdin.take().unwrap().write_all(&[1]).unwrap();
+    let o = run(&["send", &name, "user"]);
+    assert!(o.status.success() && words(&o).contains("taken by the bridge"), "{}", words(&o));
 }
 
 #[test]

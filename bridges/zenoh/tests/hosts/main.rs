@@ -10,6 +10,7 @@ mod figures;
 mod hosts;
 mod links;
 mod local;
+mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -23,18 +24,18 @@ const LOCAL: &[Scenario] = &[
     ("a backend does what it must", "", local::conformance),
     ("who comes late has the newest frame", "", local::late),
     ("over a link that takes 50 ms each way the newest wins", "", local::far),
-    ("ls shows what is offered", "", local::ls),
+    ("ls shows what is offered", "", words::ls),
     ("a bridge that is stopped holds no other one up", "", deaths::stopped),
-    ("wrong usage ends with 2", "", local::usage),
-    ("nobody is there", "", local::alone),
-    ("errors are told to whoever wants no more", "", local::quiet),
+    ("wrong usage ends with 2", "", words::usage),
+    ("nobody is there", "", words::alone),
+    ("errors are told to whoever wants no more", "", words::quiet),
     ("a killed bridge leaves no region", "", deaths::killed_importer),
     ("nor does one whose helper was killed", "", deaths::killed_helper),
     ("a mirror is cut short", "", deaths::cut),
     ("a terminal hangs up", "", deaths::hung_up),
     ("an origin's bridge is killed and started again", "", deaths::killed_exporter),
     ("a producer is killed and started again", "", deaths::killed_producer),
-    ("what nobody reads is no failure", "", local::unread),
+    ("what nobody reads is no failure", "", words::unread),
     ("compressed streams come back", "", local::compressed),
     ("control messages go back", "", local::control),
     ("a peer that talks rubbish changes nothing", "", local::rubbish),
