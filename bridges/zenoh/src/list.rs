@@ -37,7 +37,9 @@ pub(crate) struct Ls {
 pub(crate) fn run(ls: &Ls, quiet: bool) -> anyhow::Result<()> {
     let config = Config::read(&ls.place)?.asking();
     let network = Network::open(&config.zenoh)?;
-    let answers = ask_offers(&*network, ls.timeout)?;
+    let answers = ask_offers(&*network, ls.timeout);
+    network.close();
+    let answers = answers?;
     if answers.is_empty() {
         let place = &config.zenoh["connect"]["endpoints"];
         anyhow::bail!("no bridge answers at {place}; see whether one runs there, and what it listens on");

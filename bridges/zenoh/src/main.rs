@@ -17,7 +17,7 @@ use config::{Config, EXAMPLE, Place};
 use janitor::Janitor;
 use looks::Looks;
 use network::Network;
-use say::{line, print, say};
+use say::{line, one_line, print, say};
 
 use shmx_bridge::{Bridge, Event, Export, Import, Patterns, remove_stale, safe};
 use std::process::ExitCode;
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            say(false, format_args!("shmx-bridge: {}", format!("{e:#}").replace('\n', " ")));
+            say(false, format_args!("shmx-bridge: {}", one_line(&e)));
             let usage = e.is::<config::Wrong>() || e.is::<shmx_bridge::OptionsError>();
             ExitCode::from(if usage { USAGE } else { FAILED })
         }
@@ -190,13 +190,14 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
     let (send, ends) = mpsc::channel();
     stop::on_signal(move || {
         let _ = send.send(());
+        stop::end_in_time();
     })?;
     let stale = remove_stale()?;
     for name in &stale.removed {
         say(quiet, format_args!("`{}` was left by a bridge that was killed, and is removed", safe(name)));
     }
     for (name, why) in &stale.failed {
-        say(quiet, format_args!("`{}` was left by a bridge that was killed, and stays: {why}", safe(name)));
+        say(false, format_args!("`{}` was left by a bridge that was killed, and stays: {why}", safe(name)));
     }
     let janitor = Janitor::start()?;
     let network = Network::open(&config.zenoh)?;
@@ -237,5 +238,6 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
         }
     }
     drop(bridge);
+    network.close();
     Ok(())
 }

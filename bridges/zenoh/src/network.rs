@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use shmx_bridge::{Backend, BackendError, Message, OnMessage, OnPresence, OnQuestion, Respond, Stands, Urgency};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use zenoh::bytes::ZBytes;
 use zenoh::qos::{CongestionControl, Priority};
@@ -37,8 +38,13 @@ pub(crate) fn merge(base: &mut Value, more: Value) {
     }
 }
 
-/// A session of zenoh, and the memory of messages that were sent.
-pub(crate) struct Network(Session, Arc<Sent>);
+/// A session of zenoh, the memory of messages that were sent, and whether answers are waited for no more.
+pub(crate) struct Network(Session, Arc<Sent>, AtomicBool);
+
+/// A peer that stands still has this time to hear that the session ends; zenoh alone would give it 10 s.
+const CLOSE: Duration = Duration::from_secs(1);
+/// How soon who waits for answers notices that.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// What zenoh says, without the places in its source.
 fn plain(e: &impl std::fmt::Display) -> String {
@@ -87,7 +93,17 @@ impl Network {
             let why = plain(&e);
             anyhow::anyhow!("zenoh cannot be started to listen on {listen} and connect to {connect}: {why}")
         })?;
-        Ok(Arc::new(Self(session, Arc::default())))
+        Ok(Arc::new(Self(session, Arc::default(), AtomicBool::new(false))))
+    }
+
+    /// Ends the session, which goes with the process where a peer holds it up.
+    pub(crate) fn close(self: Arc<Self>) {
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(self);
+            done.send(())
+        });
+        let _ = ended.recv_timeout(CLOSE);
     }
 
     /// Whether no link stands to anybody.
@@ -202,11 +218,22 @@ impl Backend for Network {
         let answers = get.consolidation(ConsolidationMode::None).wait().map_err(fail("ask"))?;
         let mut all = Vec::new();
         // Ends when all have answered, or time is up.
-        while let Ok(reply) = answers.recv() {
-            if let Ok(sample) = reply.result() {
-                all.push((sample.key_expr().to_string(), sample.payload().to_bytes().into_owned()));
+        while let Ok(reply) = answers.recv_timeout(SLICE) {
+            match reply {
+                Some(reply) => {
+                    if let Ok(sample) = reply.result() {
+                        all.push((sample.key_expr().to_string(), sample.payload().to_bytes().into_owned()));
+                    }
+                }
+                None if self.2.load(Ordering::Relaxed) => break,
+                None => {}
             }
         }
         Ok(all)
+    }
+
+    fn stop(&self) {
+        // Nothing else depends on it.
+        self.2.store(true, Ordering::Relaxed);
     }
 }

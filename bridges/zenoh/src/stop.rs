@@ -1,7 +1,15 @@
 //! Signals that ask for the end.
 
+use crate::say::say;
+use std::process::exit;
+use std::thread::{Builder, sleep, spawn};
+use std::time::Duration;
+
+/// Who was asked to end has this time for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What is said of a bus error: memory of a region is gone while it is in use.
-const CUT_SHORT: &str = "shmx-bridge: another process cut a region short while it was in use; start the bridge again\n";
+const CUT_SHORT: &str = "shmx-bridge: another process cut a region short while it was in use; run it again\n";
 
 /// From now on, does this for each signal that would end the process, and a region that is cut short ends it with a line
 /// of text. Signals that were ignored when the process was started stay ignored: that is how `nohup` keeps programs alive.
@@ -11,12 +19,22 @@ pub(crate) fn on_signal(mut heard: impl FnMut() + Send + 'static) -> anyhow::Res
     shmx_os::signal::explain_bus_errors(CUT_SHORT);
     let all = [SIGHUP, SIGINT, SIGTERM];
     let mut signals = signal_hook::iterator::Signals::new(all.iter().filter(|&&s| !shmx_os::signal::is_ignored(s)))?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
+    Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
             heard();
         }
     })?;
     Ok(())
+}
+
+/// Ends the process if it has not ended by itself in time: something it writes to is full, say.
+pub(crate) fn end_in_time() -> ! {
+    sleep(PATIENCE);
+    // What is full may be that, too.
+    let words = || say(false, format_args!("shmx-bridge: it was stuck, and is ended; its helper removes its mirrors"));
+    spawn(words);
+    sleep(Duration::from_millis(100));
+    exit(1)
 }
 
 /// From now on, does this for Ctrl-C.

@@ -112,4 +112,8 @@ pub trait Backend: Send + Sync {
         question: Vec<u8>,
         timeout: std::time::Duration,
     ) -> Result<Vec<(String, Vec<u8>)>, BackendError>;
+
+    /// From now on no answer is waited for: whoever asks is about to end. A network whose answers come at once, or never,
+    /// has nothing to do.
+    fn stop(&self) {}
 }

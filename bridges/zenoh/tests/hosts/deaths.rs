@@ -1,10 +1,11 @@
 //! Bridges and producers that are killed, or stand still.
 
-use crate::bridge::{Bridge, attach, origin, port, publish, serve, unique, until};
+use crate::bridge::{Bridge, PROGRAM, attach, origin, port, publish, serve, unique, until};
 use crate::children;
 use crate::local::{File, SHORT, compare, mirror_of, pair};
 use shmx::Client;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Names of the threads of a process.
@@ -109,6 +110,56 @@ pub(crate) fn hung_up() {
     shmx_testkit::signal(desk.id(), "HUP");
     assert_eq!(desk.code(), Some(0), "{}", desk.all_said());
     assert!(client.server_end().is_some());
+}
+
+/// A bridge ends in good order beside one that stands still, whether it waits for a link or for an answer.
+pub(crate) fn frozen() {
+    let name = unique("frozen");
+    let _server = serve(&name, 1000);
+    let endpoint = format!("tcp/127.0.0.1:{}", port());
+    let robot = Bridge::start(&[], &["--host", "robot", "--export", &name, "--listen", &endpoint]);
+    let import = format!("robot/{name}");
+    let desk = ["--host", "desk", "--import", &import, "--connect", &endpoint];
+    let config = File::new(&format!("{name}.json5"), "{ end_after: 60 }");
+    let mut before = Bridge::start(&[], &[&desk[..], &["--config", config.path()]].concat());
+    let _client = attach(&mirror_of(&name));
+    shmx_testkit::signal(robot.id(), "STOP");
+    before.says("has lost its origin");
+    let mut after = Bridge::start(&[], &desk);
+    after.says("connects to");
+    for desk in [&mut before, &mut after] {
+        shmx_testkit::signal(desk.id(), "TERM");
+        assert_eq!(desk.code(), Some(0), "{}", desk.all_said());
+    }
+}
+
+/// Nobody reads what it writes, and so it cannot end by itself.
+pub(crate) fn stuck() {
+    let name = unique("stuck");
+    let _server = serve(&name, 1000);
+    let (_robot, desk, at) = pair(&name, &[]);
+    desk.says("mirrors");
+    desk.interrupt();
+    let (import, endpoint) = (format!("robot/{name}"), format!("tcp/127.0.0.1:{at}"));
+    let desk = ["run", "--status", "0.0001", "--host", "desk", "--import", &import, "--connect", &endpoint];
+    let mut command = Command::new(PROGRAM);
+    let mut desk = command.args(desk).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the bridge");
+    let _client = attach(&mirror_of(&name));
+    let pipe = desk.stdout.take().expect("stdout");
+    let (mut held, mut since) = (0, Instant::now());
+    until("a full pipe", || {
+        let now = rustix::io::ioctl_fionread(&pipe).expect("its bytes");
+        if now != held {
+            (held, since) = (now, Instant::now());
+        }
+        (held > 0 && since.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    shmx_testkit::signal(desk.id(), "TERM");
+    let code = until("its end", || desk.try_wait().expect("its end")).code();
+    let said = std::io::read_to_string(desk.stderr.take().expect("stderr")).expect("text");
+    assert!(code == Some(1) && said.contains("it was stuck"), "{code:?} {said}");
+    let there = Path::new("/dev/shm").join(mirror_of(&name));
+    until("the mirror's name is gone", || (!there.exists()).then_some(()));
 }
 
 pub(crate) fn killed_exporter() {

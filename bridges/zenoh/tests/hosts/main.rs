@@ -32,6 +32,8 @@ const LOCAL: &[Scenario] = &[
     ("a killed bridge leaves no region", "", deaths::killed_importer),
     ("nor does one whose helper was killed", "", deaths::killed_helper),
     ("a mirror is cut short", "", deaths::cut),
+    ("it ends beside one that stands still", "", deaths::frozen),
+    ("it ends though nobody reads what it writes", "", deaths::stuck),
     ("a terminal hangs up", "", deaths::hung_up),
     ("an origin's bridge is killed and started again", "", deaths::killed_exporter),
     ("a producer is killed and started again", "", deaths::killed_producer),

@@ -134,6 +134,7 @@ fn work(
 impl Drop for Bridge {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        self.shared.backend.stop();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
