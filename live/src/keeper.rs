@@ -7,8 +7,8 @@ use crate::gate::{TOKEN, Token};
 use crate::say;
 use crate::server::{self, Sockets};
 use crate::signals::Signals;
-use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Resource, Signal, getppid, getrlimit, kill_process, set_parent_process_death_signal};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ExitCode, ExitStatus};
@@ -24,8 +24,13 @@ const REST: Duration = Duration::from_millis(100);
 /// A worker that was asked to end has this time for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Descriptors below which it cannot begin.
+const FILES: u64 = 64;
+
 /// Listens, says where, and keeps a worker until a signal.
 pub(crate) fn keep(args: &Args) -> anyhow::Result<()> {
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    ensure!(most >= FILES, "this process may open {most} files, and needs {FILES}; raise `ulimit -n`");
     let sockets = Sockets::bind(args)?;
     let token = args.token().map_err(anyhow::Error::msg)?.unwrap_or_else(Token::random);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;

@@ -66,12 +66,18 @@ impl Room {
 pub(crate) async fn answer(listener: TcpListener, app: Router, room: Room) -> anyhow::Result<()> {
     listener.set_nonblocking(true).context("cannot wait for connections")?;
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot wait for connections")?;
+    let mut told = false;
     loop {
         let place = Arc::clone(&room.0).acquire_owned().await?;
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok((stream, _)) => {
+                told = false;
+                stream
+            }
             Err(error) => {
-                tracing::debug!(%error, "no connection");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "connections cannot be accepted; it is tried again");
+                }
                 tokio::time::sleep(REST).await;
                 continue;
             }

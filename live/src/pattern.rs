@@ -1,9 +1,16 @@
 //! Names of regions, or patterns of names.
 
 use shmx_record::Selection;
+use std::net::{IpAddr, SocketAddr};
 
 /// A name or a pattern, as it is given.
 pub(crate) fn pattern(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("give the name of a region, or a pattern".to_owned());
+    }
+    if text.parse::<SocketAddr>().is_ok() || text.parse::<IpAddr>().is_ok() {
+        return Err("an address goes with an option: --listen ADDR or --foxglove=ADDR".to_owned());
+    }
     let given = Selection { patterns: vec![text.to_owned()], except: Vec::new() };
     given.check().map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
@@ -57,6 +64,10 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_told() {
         assert_eq!(pattern("a*"), Ok("a*".into()));
+        assert!(pattern("").is_err());
+        for address in ["127.0.0.1:8765", "::1", "[::1]:80"] {
+            assert!(pattern(address).is_err_and(|e| e.contains("--foxglove=ADDR")), "{address}");
+        }
         assert!(pattern("re:(").is_err_and(|e| e.contains("`re:(` is not a pattern")));
     }
 

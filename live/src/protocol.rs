@@ -65,6 +65,15 @@ impl Reply<'_> {
     }
 }
 
+/// The number of a request that cannot be read otherwise, so that who waits for its answer gets one.
+pub(crate) fn id_of(request: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: u32,
+    }
+    serde_json::from_str::<Numbered>(request).ok().map(|n| n.id)
+}
+
 /// Bytes of the parts, numbers in little-endian.
 pub(crate) fn body(parts: &[Part]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
@@ -110,6 +119,9 @@ mod tests {
         {
             assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
         }
+        let control = r#"{"op":"control","region":"a","id":7,"ty":12288,"parts":[{"u8":300}]}"#;
+        assert!(serde_json::from_str::<Request>(control).is_err());
+        assert_eq!((id_of(control), id_of("{}"), id_of("")), (Some(7), None, None));
         let good = r#"{"op":"subscribe","region":"a","streams":[{"id":1},{"id":2,"max":9}]}"#;
         let Ok(Request::Subscribe { streams: Some(s), .. }) = serde_json::from_str(good) else { panic!() };
         assert_eq!(s, [Want { id: 1, max: 0 }, Want { id: 2, max: 9 }]);

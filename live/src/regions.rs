@@ -3,13 +3,15 @@
 use crate::pattern::Patterns;
 use crate::state::{self, RegionState, Sample, StreamDescription};
 use shmx::error::{OpenError, ServerEnd, os};
-use shmx::{Inspector, RegionChange, RegionEvent, RegionEvents};
+use shmx::{Inspector, RegionChange, RegionEvent, RegionEvents, RegionKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After what time a region that the system failed to open is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How often it is looked for regions that cannot be opened, while anybody looks.
+const LOOK: Duration = Duration::from_secs(2);
 /// Ended regions that are remembered.
 const MOST_ENDED: usize = 64;
 
@@ -39,6 +41,14 @@ impl Known {
 pub(crate) struct Regions {
     patterns: Patterns,
     known: Mutex<BTreeMap<String, Known>>,
+    closed: Mutex<Closed>,
+}
+
+/// Those that match and cannot be opened, and why.
+#[derive(Debug, Default)]
+struct Closed {
+    looked: Option<Instant>,
+    why: BTreeMap<String, (&'static str, String)>,
 }
 
 impl Regions {
@@ -52,20 +62,25 @@ impl Regions {
         // What is not shown is not opened either: another process may cut it short at any time.
         let shown = patterns.clone();
         let mut events = RegionEvents::matching(move |name| shown.matches(name))?;
-        let regions = Arc::new(Self { patterns, known: Mutex::new(waited_for) });
+        let regions = Arc::new(Self { patterns, known: Mutex::new(waited_for), closed: Mutex::default() });
         // What is there already, before anybody asks.
         while let Some(event) = events.next(Duration::ZERO)? {
             regions.note(event);
         }
         let shared = Arc::clone(&regions);
         std::thread::Builder::new().name("regions".into()).spawn(move || {
+            let mut told = false;
             loop {
                 let wait = if shared.open_again() { AGAIN } else { Duration::from_secs(3600) };
                 match events.next(wait) {
-                    Ok(Some(event)) => shared.note(event),
-                    Ok(None) => {}
+                    Ok(event) => {
+                        told = false;
+                        event.into_iter().for_each(|e| shared.note(e));
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "regions cannot be listed");
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::warn!(%error, "regions cannot be listed; it is tried again");
+                        }
                         std::thread::sleep(Duration::from_secs(1));
                     }
                 }
@@ -117,21 +132,51 @@ impl Regions {
         known.values().any(|k| k.again)
     }
 
+    /// Looks for those that cannot be opened, and gives them with the reason.
+    fn closed(&self) -> BTreeMap<String, (&'static str, String)> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if closed.looked.is_none_or(|at| at.elapsed() >= LOOK) {
+            closed.looked = Some(Instant::now());
+            let open = self.names();
+            let all = shmx::list_matching(|name| self.shows(name) && !open.iter().any(|o| o == name));
+            let why = all.into_iter().flatten().filter_map(|listed| {
+                let why = match listed.kind {
+                    RegionKind::Unreadable(e) => ("unreadable", format!("{e:?}")),
+                    RegionKind::Damaged(e) => ("damaged", e.to_string()),
+                    _ => return None,
+                };
+                Some((listed.object.name.as_str().to_owned(), why))
+            });
+            closed.why = why.collect();
+        }
+        closed.why.clone()
+    }
+
     /// All of them at this moment, by name.
     pub(crate) fn states(&self) -> Vec<RegionState> {
+        let mut closed = self.closed();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let states = known.iter_mut().map(|(name, k)| {
             // Of what another process has cut, nothing may be touched.
             let open = k.inspector.as_ref().filter(|i| i.is_whole());
             let facts = open.map(|i| state::facts(i, &mut k.sample));
+            let mut problem = None;
             let word = match (k.ended, open) {
                 (Some(end), _) => end,
                 (None, Some(i)) => state::word(i.server_state()),
-                (None, None) => "absent",
+                (None, None) => closed.remove(name).map_or("absent", |(word, why)| {
+                    problem = Some(why);
+                    word
+                }),
             };
-            RegionState { name: name.clone(), state: word, facts }
+            RegionState { name: name.clone(), state: word, problem, facts }
         });
-        states.collect()
+        let mut states: Vec<_> = states.collect();
+        closed.retain(|name, _| !known.contains_key(name));
+        let closed = closed.into_iter();
+        states.extend(closed.map(|(name, (state, why))| RegionState { name, state, problem: Some(why), facts: None }));
+        states.sort_by(|a, b| a.name.cmp(&b.name));
+        states
     }
 
     /// Names of the regions that are there.

@@ -107,7 +107,7 @@ impl Session {
     fn request(&mut self, text: &str) -> Option<String> {
         let request = match serde_json::from_str(text) {
             Ok(r) => r,
-            Err(e) => return Some(failed(None, &format!("this request makes no sense: {e}"))),
+            Err(e) => return Some(failed(protocol::id_of(text), &format!("this request makes no sense: {e}"))),
         };
         match request {
             Request::Look { on: true } => self.looking = Some(self.app.look()),

@@ -10,8 +10,12 @@ use std::time::Instant;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RegionState {
     pub(crate) name: String,
-    /// `live`, `closed`, `died`, `reference-made`, `unknown`, `ended`, or `absent` for a name that is waited for.
+    /// `live`, `closed`, `died`, `reference-made`, `unknown`, `ended`; `absent` for a name that is waited for;
+    /// `unreadable` or `damaged` for what cannot be opened.
     pub(crate) state: &'static str,
+    /// Why it cannot be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) facts: Option<Facts>,
 }

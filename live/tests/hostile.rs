@@ -225,6 +225,26 @@ fn what_is_not_shown_is_not_opened() {
 }
 
 #[test]
+fn what_cannot_be_opened_is_shown_with_the_reason() {
+    let (whole, damaged) = (name("whole"), name("damaged"));
+    let _producer = Producer::new(&whole, 1);
+    let object = |name: &str| format!("/dev/shm/{name}");
+    // Half of its header is that of another region.
+    let mut bytes = std::fs::read(object(&whole)).unwrap();
+    bytes[16..64].fill(0xFF);
+    std::fs::write(object(&damaged), bytes).unwrap();
+    let live = Live::start(&[&whole, &damaged]);
+    let mut viewer = live.viewer();
+    viewer.send(&json!({"op": "look", "on": true}));
+    let regions = viewer.text("regions");
+    std::fs::remove_file(object(&damaged)).unwrap();
+    let of = |name: &str| regions["regions"].as_array().unwrap().iter().find(|r| r["name"] == name).unwrap().clone();
+    assert_eq!(of(&whole)["state"], "live", "{regions}");
+    assert_eq!(of(&damaged)["state"], "damaged", "{regions}");
+    assert!(of(&damaged)["problem"].as_str().is_some_and(|p| !p.is_empty()), "{regions}");
+}
+
+#[test]
 fn there_are_only_so_many_viewers() {
     let live = Live::start(&[]);
     let mut all: Vec<_> = (0..32).map(|_| live.viewer()).collect();

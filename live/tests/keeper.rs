@@ -52,6 +52,15 @@ fn a_bad_token_is_refused_and_not_repeated() {
     assert!(output.stdout.is_empty());
 }
 
+#[test]
+fn too_few_descriptors_are_told() {
+    let line = "ulimit -n 16; exec \"$0\" --listen 127.0.0.1:0";
+    let ended = Command::new("sh").args(["-c", line, env!("CARGO_BIN_EXE_shmx-live")]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(1) && said.contains("ulimit -n"), "{said}");
+    assert!(ended.stdout.is_empty());
+}
+
 /// A pipe that nobody reads.
 fn nobody() -> std::io::PipeWriter {
     std::io::pipe().unwrap().1
