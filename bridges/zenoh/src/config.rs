@@ -62,6 +62,52 @@ impl Default for File {
     }
 }
 
+/// Most braces and brackets within each other: a reader that calls itself for each needs as much stack.
+const DEPTH: usize = 64;
+
+/// How deep braces and brackets are nested at most. Those in texts count, too.
+fn depth(text: &str) -> usize {
+    let (mut now, mut most) = (0_usize, 0);
+    for b in text.bytes() {
+        match b {
+            b'[' | b'{' => now += 1,
+            b']' | b'}' => now = now.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    most
+}
+
+/// Endpoints that zenoh would try for ever.
+fn check_endpoints(zenoh: &Value) -> anyhow::Result<()> {
+    let all = ["listen", "connect"].into_iter().flat_map(|what| zenoh[what]["endpoints"].as_array());
+    for endpoint in all.flatten().filter_map(Value::as_str) {
+        let Some(("tcp" | "tls", place)) = endpoint.split_once('/') else { continue };
+        let place = place.split(['?', '#']).next().unwrap_or_default();
+        if !place.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+            bail!("`{endpoint}` is no endpoint; give one such as tcp/robot:7447");
+        }
+    }
+    Ok(())
+}
+
+/// Files that zenoh reads only once there is a link, and then says nothing.
+fn check_files(zenoh: &Value) -> anyhow::Result<()> {
+    for side in [
+        "root_ca_certificate",
+        "listen_private_key",
+        "listen_certificate",
+        "connect_private_key",
+        "connect_certificate",
+    ] {
+        if let Some(path) = zenoh["transport"]["link"]["tls"][side].as_str() {
+            std::fs::File::open(path).with_context(|| format!("`{side}` is {path}, which cannot be read"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Options of the bridge, and the configuration of zenoh.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -95,6 +141,9 @@ impl Config {
     }
 
     fn parse(text: &str, place: &Place) -> anyhow::Result<Self> {
+        if depth(text) > DEPTH {
+            bail!("it is nested more than {DEPTH} deep; nothing in a configuration is");
+        }
         let File { host, export, import, mirror_bytes, mirror_mode, mirrors, peers, end_after, zenoh: more } =
             json5::from_str(text)?;
         let mut options = Options { host, export, import, mirror_bytes, mirror_mode, mirrors, peers, end_after };
@@ -108,6 +157,8 @@ impl Config {
             options.host = system_host();
         }
         network::parse(&zenoh)?;
+        check_endpoints(&zenoh)?;
+        check_files(&zenoh)?;
         Ok(Self { options, zenoh })
     }
 

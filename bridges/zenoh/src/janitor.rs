@@ -42,7 +42,13 @@ fn start() -> std::io::Result<Child> {
     command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::null());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.spawn()
+    let child = command.spawn()?;
+    // One that stands still and hears nothing holds up nobody: another one is told.
+    #[cfg(unix)]
+    if let Some(pipe) = &child.stdin {
+        rustix::io::ioctl_fionbio(pipe, true)?;
+    }
+    Ok(child)
 }
 
 impl Janitor {
@@ -99,10 +105,15 @@ impl Helper {
         }
     }
 
-    /// Lets it end in good order, if it has not ended.
+    /// Lets it end in good order, if it has not ended; one that does not has nothing to do any more.
     fn end(&mut self) {
         let _ = self.tell(GOODBYE);
         drop(self.child.stdin.take());
+        let end = Instant::now() + Duration::from_secs(1);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was seen so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Looks {
+    begun: Instant,
+    /// What is exported was looked for.
+    looked_here: bool,
     /// Since when nobody is reached, and since when somebody is.
     alone: Option<Instant>,
     reached: Option<Instant>,
@@ -23,9 +26,21 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
+    pub(crate) fn new() -> Self {
+        let (looked_here, looked_for, told_alone) = (false, false, false);
+        Self { begun: Instant::now(), looked_here, alone: None, reached: None, told_alone, looked_for }
+    }
+
     /// Called now and then. Each thing is said once; that nobody is reached, each time that it begins.
     pub(crate) fn look(&mut self, network: &Network, bridge: &Bridge, zenoh: &Value) {
         let now = Instant::now();
+        if !self.looked_here && now - self.begun >= PATIENCE {
+            self.looked_here = true;
+            for pattern in bridge.exports_in_vain() {
+                let what = "there is no such region; it is offered as soon as there is one";
+                say(false, format_args!("export of `{}`: {what}", safe(&pattern)));
+            }
+        }
         if network.is_alone() {
             self.reached = None;
             // Who only listens can wait.
@@ -42,7 +57,7 @@ impl Looks {
         let reached = *self.reached.get_or_insert(now);
         if !self.looked_for && now - reached >= PATIENCE {
             self.looked_for = true;
-            for pattern in bridge.unmatched() {
+            for pattern in bridge.imports_in_vain() {
                 let what = "nobody who is reached offers such a region; it is mirrored as soon as somebody does";
                 say(false, format_args!("import of `{}`: {what}", safe(&pattern)));
             }

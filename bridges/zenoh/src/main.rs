@@ -124,6 +124,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
+    let begun = stop::begin();
     // Wrong usage ends with 2 here, as everywhere in `shmx`.
     let line = Line::parse();
     // What zenoh says of itself is for those who look for it (RUST_LOG).
@@ -144,13 +145,13 @@ fn main() -> ExitCode {
     // Where a line cannot be written, saying so cannot either.
     let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     log.with_writer(std::io::stderr).with_ansi(colours).init();
-    let done = match &line.command {
+    let done = begun.and_then(|()| match &line.command {
         Command::Run(run) => work(run, line.quiet),
         Command::Ls(ls) => list::run(ls, line.quiet),
         Command::Config => print(EXAMPLE),
         Command::Tidy => tidy(),
         Command::Janitor => janitor::run(),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -219,8 +220,7 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
             endpoints("connect"),
         ),
     );
-    let (mut looks, mut look, mut due) =
-        (Looks::default(), Instant::now(), Instant::now() + run.status.unwrap_or(EVER));
+    let (mut looks, mut look, mut due) = (Looks::new(), Instant::now(), Instant::now() + run.status.unwrap_or(EVER));
     loop {
         let next = due.min(look);
         if ends.recv_timeout(next.saturating_duration_since(Instant::now())) != Err(mpsc::RecvTimeoutError::Timeout) {

@@ -11,12 +11,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What is said of a bus error: memory of a region is gone while it is in use.
 const CUT_SHORT: &str = "shmx-bridge: another process cut a region short while it was in use; run it again\n";
 
-/// From now on, does this for each signal that would end the process, and a region that is cut short ends it with a line
-/// of text. Signals that were ignored when the process was started stay ignored: that is how `nohup` keeps programs alive.
+/// From now on a region that is cut short ends the process with a line of text, and a file that has grown to its limit
+/// fails the write.
+pub(crate) fn begin() -> anyhow::Result<()> {
+    shmx_os::signal::explain_bus_errors(CUT_SHORT);
+    #[cfg(unix)]
+    if !shmx_os::signal::is_ignored(signal_hook::consts::SIGXFSZ) {
+        // With any handler.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default())?;
+    }
+    Ok(())
+}
+
+/// From now on, does this for each signal that would end the process. Those that were ignored when it was started stay
+/// ignored: that is how `nohup` keeps programs alive.
 #[cfg(unix)]
 pub(crate) fn on_signal(mut heard: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    shmx_os::signal::explain_bus_errors(CUT_SHORT);
     let all = [SIGHUP, SIGINT, SIGTERM];
     let mut signals = signal_hook::iterator::Signals::new(all.iter().filter(|&&s| !shmx_os::signal::is_ignored(s)))?;
     Builder::new().name("signals".into()).spawn(move || {

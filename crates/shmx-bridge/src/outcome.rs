@@ -31,7 +31,7 @@ pub enum MirrorError {
         most: u64,
     },
     /// Its measures or its directory make no region, or its name is taken.
-    #[error("cannot make the region `{name}`: {source:?}")]
+    #[error("cannot make the region `{name}`: {}", why(source))]
     Create {
         /// The name.
         name: String,
@@ -61,6 +61,18 @@ pub enum MirrorError {
     /// The server failed.
     #[error(transparent)]
     Put(#[from] PutError),
+}
+
+/// What the library advises is for programs; a mirror has a name by its rule.
+fn why(e: &CreateError) -> String {
+    let what = match e {
+        CreateError::HeldByLiveServer { pid: Some(pid), .. } => format!("a live server has that name, process {pid}"),
+        CreateError::HeldByLiveServer { .. } => "a live server has that name".to_owned(),
+        CreateError::ReferenceMade { .. } => "another SHMX implementation made one of that name".to_owned(),
+        CreateError::NotARegion { .. } | CreateError::NotAnObject { .. } => "something else has that name".to_owned(),
+        other => return format!("{other:?}"),
+    };
+    format!("{what}; see what it is and remove it, or give the mirror another `name` under `import`")
 }
 
 /// A frame was not published.
@@ -98,7 +110,7 @@ pub struct MirrorCounts {
     pub rejected: u64,
     /// Frames that came and were not published because readers held every slot.
     pub blocked: u64,
-    /// Bytes of messages that came.
+    /// Bytes of the data of frames, as they came.
     pub bytes: u64,
 }
 

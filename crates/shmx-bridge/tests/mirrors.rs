@@ -230,7 +230,7 @@ fn a_link_that_comes_back_goes_on_and_one_that_does_not_ends_the_mirror() {
         _ => None,
     });
     assert_eq!(end, ServerEnd::Closed);
-    let says = |e: &Event| matches!(e, Event::Over { reason, .. } if reason.contains("was not heard for 0.5 s"));
+    let says = |e: &Event| matches!(e, Event::Over { reason, .. } if reason.contains("has not come back in 0.5 s"));
     until("it says so", || lab.has_told(says).then_some(()));
     until("it waits", || desk.has_told(|e| matches!(e, Event::Silent { .. })).then_some(()));
     robot.node.set_cut(false);

@@ -176,6 +176,26 @@ fn a_mirror_that_cannot_be_made_says_why() {
     until("the cause", || (troubles(&desk, "at most 254") > 0).then_some(()));
 }
 
+/// One that cannot be made is tried again and again; a log is not filled by that.
+#[test]
+fn who_asks_again_and_again_is_told_of_once() {
+    let name = unique("again");
+    let _server = serve(&name);
+    let net = Net::default();
+    let robot = Host::start(&net, exports("robot", &name));
+    let _taken = serve(&format!("robot.{name}"));
+    // Each of them asks once, as the same host.
+    for _ in 0..3 {
+        let desk = Host::start(&net, imports("desk", "robot/*"));
+        until("the cause", || (troubles(&desk, "under `import`") > 0).then_some(()));
+    }
+    let told = |so: fn(&Event) -> bool| robot.told.lock().unwrap().iter().filter(|e| so(e)).count();
+    until("an end", || (told(|e| matches!(e, Event::Sent { .. })) > 0).then_some(()));
+    until("nobody is sent to", || robot.bridge.status().sending.is_empty().then_some(()));
+    assert_eq!(told(|e| matches!(e, Event::Sending { .. })), 1);
+    assert_eq!(told(|e| matches!(e, Event::Sent { .. })), 1);
+}
+
 #[test]
 fn what_nobody_offers_is_known() {
     let name = unique("there");
@@ -185,7 +205,10 @@ fn what_nobody_offers_is_known() {
     let regions = Patterns::new([format!("robot/{name}"), "robot/none*".into(), "re:.*/nothing".into()]);
     let desk = Host::start(&net, imports_on("desk", Import { regions, ..Import::default() }));
     let _client = attach(&format!("robot.{name}"));
-    assert_eq!(desk.bridge.unmatched(), ["robot/none*", "re:.*/nothing"]);
+    assert_eq!(desk.bridge.imports_in_vain(), ["robot/none*", "re:.*/nothing"]);
+    let robot = Host::start(&net, exports("robot", "missing*"));
+    assert_eq!(robot.bridge.exports_in_vain(), ["missing*"]);
+    assert!(desk.bridge.exports_in_vain().is_empty() && robot.bridge.imports_in_vain().is_empty());
 }
 
 #[test]

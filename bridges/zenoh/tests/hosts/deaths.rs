@@ -59,17 +59,56 @@ pub(crate) fn killed_importer() {
     assert!(client.server_end().is_some(), "its readers are told");
 }
 
+/// The process that removes mirrors if this bridge is killed.
+fn helper_of(bridge: &Bridge) -> Option<u32> {
+    let children = format!("/proc/{0}/task/{0}/children", bridge.id());
+    std::fs::read_to_string(children).expect("its helper").trim().parse().ok()
+}
+
+/// A helper that stands still holds nobody up.
+pub(crate) fn stopped_helper() {
+    let name = unique("still");
+    let _server = serve(&name, 1000);
+    let (_robot, mut desk, _) = pair(&name, &[]);
+    let client = attach(&mirror_of(&name));
+    shmx_testkit::signal(helper_of(&desk).expect("a helper"), "STOP");
+    shmx_testkit::signal(desk.id(), "TERM");
+    assert_eq!(desk.code(), Some(0), "{}", desk.all_said());
+    assert!(client.server_end().is_some());
+}
+
+/// A bridge that stood still itself does not take its origin for silent.
+pub(crate) fn stood_still() {
+    let name = unique("asleep");
+    let mut server = serve(&name, 1000);
+    let (robot, desk, _) = pair(&name, &[]);
+    let mut client = attach(&mirror_of(&name));
+    desk.says("mirrors");
+    shmx_testkit::signal(desk.id(), "STOP");
+    let woken = Instant::now() + Duration::from_secs(6);
+    while Instant::now() < woken {
+        publish(&mut server, 1, &[1]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    shmx_testkit::signal(desk.id(), "CONT");
+    let last = publish(&mut server, 2, &[2]);
+    until("the newest frame", || {
+        let frame = client.next(Duration::from_secs(1)).expect("the same mirror")?;
+        (origin(&frame).frame_id == last).then_some(())
+    });
+    assert!(!desk.has_said("has lost its origin"), "{}", desk.all_said());
+    drop(robot);
+}
+
 /// The helper is ended first, as whoever kills all of a name's processes may do.
 pub(crate) fn killed_helper() {
     let name = unique("helper");
     let _server = serve(&name, 1000);
     let (_robot, mut desk, _) = pair(&format!("{name}*"), &[]);
     let _client = attach(&mirror_of(&name));
-    let children = format!("/proc/{0}/task/{0}/children", desk.id());
-    let helper = || std::fs::read_to_string(&children).expect("its helper").trim().to_owned();
-    let first = helper();
-    shmx_testkit::signal(first.parse().expect("an id"), "KILL");
-    until("another helper", || Some(helper()).filter(|h| !h.is_empty() && *h != first));
+    let first = helper_of(&desk).expect("a helper");
+    shmx_testkit::signal(first, "KILL");
+    until("another helper", || helper_of(&desk).filter(|h| *h != first));
     // Once it knows of one more it knows of all.
     let later = format!("{name}-later");
     let _server = serve(&later, 1000);

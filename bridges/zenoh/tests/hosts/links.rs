@@ -62,7 +62,7 @@ pub(crate) fn cut() {
     // For good: the mirror ends and says why.
     hosts.set_cable(0, 1, false).expect("cut");
     until("the mirror ends", || client.server_end());
-    desk.says("was not heard for 5 s");
+    desk.says("has not come back in 5 s");
     assert!(Client::open(&mirror).is_err());
     // And comes back by itself.
     hosts.set_cable(0, 1, true).expect("plug in");

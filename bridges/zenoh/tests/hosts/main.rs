@@ -31,6 +31,8 @@ const LOCAL: &[Scenario] = &[
     ("errors are told to whoever wants no more", "", words::quiet),
     ("a killed bridge leaves no region", "", deaths::killed_importer),
     ("nor does one whose helper was killed", "", deaths::killed_helper),
+    ("a helper stands still", "", deaths::stopped_helper),
+    ("a bridge has stood still itself", "", deaths::stood_still),
     ("a mirror is cut short", "", deaths::cut),
     ("it ends beside one that stands still", "", deaths::frozen),
     ("it ends though nobody reads what it writes", "", deaths::stuck),

@@ -72,7 +72,13 @@ pub(crate) fn usage() {
     let foreign = file("{ zenoh: { lisen: {} } }");
     let nameless = file("{ import: [{ regions: ['a/b'], name: '{Region}' }] }");
     let level = file("{ export: [{ regions: ['a'], compress: [{ stream: '*', codec: 'zstd', level: 23 }] }] }");
+    let deep = file(&format!("{{ zenoh: {{ metadata: {}{} }} }}", "[".repeat(20_000), "]".repeat(20_000)));
+    let unreadable = file("{ zenoh: { transport: { link: { tls: { connect_certificate: '/nowhere.pem' } } } } }");
+    let nowhere = file("{ zenoh: { connect: { endpoints: ['tcp/robot'] } } }");
     for (file, says) in [
+        (&deep, "nested more than"),
+        (&unreadable, "/nowhere.pem"),
+        (&nowhere, "`tcp/robot` is no endpoint"),
         (&twice, "duplicate field `host`"),
         (&number, "line 1 column"),
         (&foreign, "unknown field `lisen`"),
@@ -85,6 +91,8 @@ pub(crate) fn usage() {
     for args in [
         &["run"][..],
         &["run", "--import", "no-host"],
+        &["run", "--export", "robot/camera"],
+        &["run", "--export", ""],
         &["run", "--export", "re:("],
         &["run", "--config", wrong.path(), "--export", "a"],
         &["run", "--host", "a b", "--export", "a"],
@@ -96,6 +104,11 @@ pub(crate) fn usage() {
     }
     let (code, said) = code(&["run", "--config", "/nowhere.json5", "--export", "a"]);
     assert!(code == Some(1) && said.contains("/nowhere.json5"), "{code:?} {said}");
+    let full = file("");
+    let line = "ulimit -f 0; exec \"$0\" config >\"$1\"";
+    let out = Command::new("sh").args(["-c", line, PROGRAM, full.path()]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(1) && said.contains("cannot write to stdout"), "{:?} {said}", out.status);
     for files in ["6", "16"] {
         let line = "ulimit -n $1; exec \"$0\" run --host a --export a --listen tcp/127.0.0.1:0";
         let out = Command::new("sh").args(["-c", line, PROGRAM, files]).output().expect("it runs");
@@ -113,8 +126,11 @@ pub(crate) fn alone() {
     let imports = ["--import", &here, "--import", &missing, "--connect", &endpoint];
     let desk = Bridge::start(&[], &[&["--host", "desk"], &imports[..]].concat());
     desk.says("nobody is reached at");
-    let _robot = Bridge::start(&[], &["--host", "robot", "--export", &name, "--listen", &endpoint]);
+    let exports = ["--export", &name, "--export", &other, "--listen", &endpoint];
+    let robot = Bridge::start(&[], &[&["--host", "robot"], &exports[..]].concat());
     let _client = attach(&mirror_of(&name));
+    robot.says(&format!("export of `{other}`: there is no such region"));
+    assert!(!robot.has_said(&format!("export of `{name}`")), "{}", robot.all_said());
     desk.says(&format!("import of `{missing}`: nobody who is reached offers"));
     assert!(!desk.has_said(&format!("import of `{here}`")), "{}", desk.all_said());
 }
@@ -130,7 +146,7 @@ pub(crate) fn quiet() {
     let import = format!("robot/{name}");
     let quiet = ["--quiet", "--host", "desk", "--import", &import, "--connect", &endpoint];
     let desk = Bridge::start(&[], &quiet);
-    desk.says("held by a live server");
+    desk.says("a live server has that name");
     drop(taken);
     let _client = attach(&mirror);
     assert!(!desk.has_said("mirrors `") && !desk.has_said("listens on"), "{}", desk.all_said());

@@ -2,6 +2,7 @@
 
 use super::event::{Event, RelayStatus};
 use super::shared::{Mailbox, PULSE, Shared, lock};
+use crate::allow::Patterns;
 use crate::backend::{Respond, Stands, Urgency};
 use crate::clock::now_ns;
 use crate::keys::back_of;
@@ -23,6 +24,8 @@ const PEER_GONE: Duration = Duration::from_secs(10);
 const CONTROL_MAX: usize = 256;
 /// Things that are asked for in vain, of which that is said, at most.
 const SAID_MAX: usize = 256;
+/// A peer that wants no more sooner than this asks again and again, as its mirror cannot be made: that is said once.
+const BRIEF: Duration = Duration::from_secs(10);
 /// How often the sessions of offered regions are looked at: a server of the reference can begin anew in place.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -63,6 +66,8 @@ pub(super) struct Exporter {
     attached: Mutex<Attachments>,
     /// When a peer was refused last.
     refused: Mutex<Option<Instant>>,
+    /// Regions and hosts that got them only for a moment the last time.
+    brief: Mutex<BTreeSet<(String, String)>>,
     /// Regions and what is asked for in vain of them, as was said.
     in_vain: Mutex<BTreeSet<(String, String)>>,
 }
@@ -74,12 +79,20 @@ impl Exporter {
             offered: Mutex::default(),
             attached: Mutex::default(),
             refused: Mutex::default(),
+            brief: Mutex::default(),
             in_vain: Mutex::default(),
         })
     }
 
     pub(super) fn offers(&self) -> Vec<String> {
         lock(&self.offered).keys().cloned().collect()
+    }
+
+    /// Names and patterns that are exported and that no region on offer matches.
+    pub(super) fn unmatched(&self) -> Vec<String> {
+        let offers = self.offers();
+        let all = self.shared.options.export.iter().flat_map(|e| e.regions.iter());
+        all.filter(|p| !offers.iter().any(|n| Patterns::new([*p]).matches(n))).map(str::to_owned).collect()
     }
 
     pub(super) fn sending(&self) -> Vec<RelayStatus> {
@@ -303,11 +316,16 @@ impl Exporter {
     fn relay(self: &Arc<Self>, attachment: &Attachment, mut relay: Relay, respond: Respond) {
         let ask = &attachment.ask;
         let (region, host) = (ask.region.clone(), ask.host.clone());
-        let reason = match relay.welcome(Instant::now()) {
+        let who = (region.clone(), host.clone());
+        let mut told = !lock(&self.brief).contains(&who);
+        let begun = Instant::now();
+        let reason = match relay.welcome(begun) {
             Ok(welcome) => {
-                self.shared.tell(Event::Sending { region: region.clone(), host: host.clone() });
+                if told {
+                    self.shared.tell(Event::Sending { region: region.clone(), host: host.clone() });
+                }
                 respond(welcome);
-                self.send_all(attachment, &mut relay)
+                self.send_all(attachment, &mut relay, &mut told)
             }
             Err(refused) => {
                 respond(refused.encode());
@@ -315,11 +333,22 @@ impl Exporter {
             }
         };
         lock(&self.attached).remove(&(ask.peer, ask.attachment));
-        self.shared.tell(Event::Sent { region, host, reason, counts: relay.counts() });
+        let mut brief = lock(&self.brief);
+        if begun.elapsed() >= BRIEF {
+            brief.remove(&who);
+        } else if brief.len() < SAID_MAX {
+            brief.insert(who);
+        }
+        drop(brief);
+        if told {
+            self.shared.tell(Event::Sent { region, host, reason, counts: relay.counts() });
+        }
     }
 
-    fn send_all(&self, attachment: &Attachment, relay: &mut Relay) -> String {
+    /// Sends until one of both is gone; that somebody gets the region is `told` now if it was not.
+    fn send_all(&self, attachment: &Attachment, relay: &mut Relay, told: &mut bool) -> String {
         let ask = &attachment.ask;
+        let begun = Instant::now();
         let key = self.shared.me.to(ask.peer, ask.attachment);
         let send = |out: &mut Vec<u8>| {
             if let Err(e) = self.shared.backend.send_from(&key, out, Urgency::Data) {
@@ -337,9 +366,13 @@ impl Exporter {
                 return "this bridge is stopped".into();
             }
             if bye {
-                return "the peer wants no more".into();
+                return "the peer wants no more, and says why itself".into();
             }
             let now = Instant::now();
+            if !*told && now.saturating_duration_since(begun) >= BRIEF {
+                *told = true;
+                self.shared.tell(Event::Sending { region: ask.region.clone(), host: ask.host.clone() });
+            }
             if now.saturating_duration_since(heard) > PEER_GONE {
                 return format!("the peer was not heard for {} s", PEER_GONE.as_secs());
             }

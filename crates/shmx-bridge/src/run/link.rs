@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long an answer to a question for a region may take, its newest frame included.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A thread that has not run for this long cannot say who was silent meanwhile.
+const STILL: Duration = Duration::from_secs(1);
 /// How soon a region is asked for again that was refused, or could not be mirrored.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long the last messages of a region may take that is not offered any more.
@@ -44,6 +46,8 @@ struct Line {
     seq: u64,
     acked: u64,
     heard: Instant,
+    /// When it was listened to last.
+    listened: Instant,
     /// Since when the region is not offered any more.
     gone: Option<Instant>,
     kept: Instant,
@@ -61,6 +65,8 @@ pub(super) struct Link {
     line: Option<Line>,
     /// When the origin was heard last.
     heard: Instant,
+    /// Why there is no link.
+    lost: String,
     again: Instant,
     offset: Offset,
     published: u64,
@@ -93,6 +99,7 @@ impl Link {
             mirror: None,
             line: None,
             heard: now,
+            lost: String::new(),
             again: now,
             offset: Offset::default(),
             published: 0,
@@ -156,6 +163,7 @@ impl Link {
     }
 
     fn lose(&mut self, reason: &str) {
+        reason.clone_into(&mut self.lost);
         self.hang_up();
         self.again = Instant::now();
         if let Some(mirror) = &self.mirror {
@@ -168,7 +176,7 @@ impl Link {
         let now = Instant::now();
         let end_after = self.shared.options.end_after();
         if self.mirror.is_some() && now.saturating_duration_since(self.heard) >= end_after {
-            self.end(&format!("its origin was not heard for {} s", end_after.as_secs_f64()));
+            self.end(&format!("{}, and it has not come back in {} s", self.lost, end_after.as_secs_f64()));
         }
         if self.mirror.is_none() && offers.is_empty() {
             return false;
@@ -255,6 +263,7 @@ impl Link {
             seq: 0,
             acked: 0,
             heard: now,
+            listened: now,
             gone: None,
             kept: now.checked_sub(PULSE).unwrap_or(now),
             control_seq: 0,
@@ -325,6 +334,12 @@ impl Link {
     fn listen(&mut self, offers: &[OfferKey]) {
         let Some(line) = &mut self.line else { return };
         let now = Instant::now();
+        let still = now.saturating_duration_since(std::mem::replace(&mut line.listened, now));
+        if still >= STILL {
+            // This process stood still: whatever came waits to be taken.
+            line.heard += still;
+            self.heard += still;
+        }
         if offers.contains(&line.offer) {
             line.gone = None;
         } else if now.saturating_duration_since(*line.gone.get_or_insert(now)) >= LAST_WORDS {

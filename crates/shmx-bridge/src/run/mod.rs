@@ -100,9 +100,15 @@ impl Bridge {
         &self.shared.me
     }
 
+    /// Names and patterns that are exported, of which there is no region now.
+    #[must_use]
+    pub fn exports_in_vain(&self) -> Vec<String> {
+        self.exporter.unmatched()
+    }
+
     /// Names and patterns that are imported, of which no bridge that is reached now offers any region.
     #[must_use]
-    pub fn unmatched(&self) -> Vec<String> {
+    pub fn imports_in_vain(&self) -> Vec<String> {
         self.importer.unmatched()
     }
 

@@ -150,6 +150,9 @@ pub enum OptionsError {
     /// An import names no host, and so matches nothing.
     #[error("`{0}` names no host; import HOST/{0}, or */{0} from any host")]
     NoHost(String),
+    /// An export can match no region.
+    #[error("`{0}` is the name of no region; export names or patterns, without a host")]
+    NoRegion(String),
     /// Mirrors cannot have such names.
     #[error("`name: \"{name}\"` makes no name of a region: {why}")]
     MirrorName {
@@ -182,6 +185,12 @@ impl Options {
         if self.import.iter().any(|i| i.regions.is_empty()) {
             return Err(OptionsError::Rule("import"));
         }
+        let mut exports = self.export.iter().flat_map(|e| e.regions.iter());
+        // Names of regions have no slash but the first.
+        let impossible = |p: &str| !p.starts_with("re:") && p.trim_start_matches('/').contains('/') && !cfg!(windows);
+        if let Some(pattern) = exports.find(|p| p.is_empty() || impossible(p)) {
+            return Err(OptionsError::NoRegion(pattern.to_owned()));
+        }
         for regions in self.export.iter().map(|e| &e.regions).chain(self.import.iter().map(|i| &i.regions)) {
             regions.check()?;
         }
@@ -191,6 +200,9 @@ impl Options {
         }
         self.export.iter().flat_map(|e| &e.compress).try_for_each(check_level)?;
         self.import.iter().try_for_each(Import::check)?;
+        if self.mirror_bytes == 0 {
+            return Err(OptionsError::Number("mirror_bytes", "1 on"));
+        }
         if self.mirrors == 0 {
             return Err(OptionsError::Number("mirrors", "1 on"));
         }
@@ -273,6 +285,16 @@ mod tests {
         for (codec, most) in [(Codec::None, 0), (Codec::Lz4, 0), (Codec::Zstd, 22), (Codec::Jpeg, 100)] {
             assert_eq!(level(codec, most), Ok(()));
             assert!(matches!(level(codec, most + 1), Err(OptionsError::Level(c, _)) if c == codec));
+        }
+        let export = |pattern: &str| {
+            let export = vec![Export { regions: Patterns::new([pattern]), ..Export::default() }];
+            Options { host: "robot".into(), export, ..Options::default() }.check()
+        };
+        for good in ["camera", "/camera", "*", "re:a/?"] {
+            assert_eq!(export(good), Ok(()), "{good}");
+        }
+        for bad in ["", "robot/camera"] {
+            assert_eq!(export(bad), Err(OptionsError::NoRegion(bad.into())));
         }
         let none = Import { regions: Patterns::new(["*"]), ..Import::default() };
         let none = Options { host: "desk".into(), import: vec![none], ..Options::default() };
