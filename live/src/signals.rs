@@ -7,12 +7,19 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on they end nothing by themselves; those that were ignored at the start stay ignored. In a runtime.
+    /// From now on they end nothing by themselves; those that were ignored at the start stay ignored. In a runtime. A log
+    /// that has grown to its limit ends nothing either.
     pub(crate) fn listen() -> Self {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
             let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+            #[cfg(target_os = "linux")]
+            {
+                // With any handler the write fails instead.
+                let full = rustix::process::Signal::XFSZ.as_raw();
+                let _ = (!shmx_os::signal::is_ignored(full)).then(|| signal(SignalKind::from_raw(full)));
+            }
             let heard = kinds.into_iter().filter(|k| !shmx_os::signal::is_ignored(k.as_raw_value()));
             Self { waits: heard.filter_map(|k| signal(k).ok()).collect() }
         }

@@ -53,6 +53,26 @@ fn a_bad_token_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_log_at_its_limit_ends_nothing() {
+    let log = std::env::temp_dir().join(name("log"));
+    let line = "ulimit -f 1; exec \"$0\" -vvv --listen 127.0.0.1:0 2>\"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_shmx-live")]).arg(&log);
+    let mut live = Live::of(command.stderr(Stdio::piped()));
+    // At least two lines of it each.
+    until("a full log", || {
+        assert_eq!(live.upgrade("elsewhere.example", &[]), 403);
+        (std::fs::metadata(&log).unwrap().len() >= 512).then_some(())
+    });
+    for _ in 0..5 {
+        assert_eq!(live.upgrade("elsewhere.example", &[]), 403);
+    }
+    live.signal(Signal::TERM);
+    assert_eq!(live.ended().code(), Some(0));
+    std::fs::remove_file(log).unwrap();
+}
+
+#[test]
 fn too_few_descriptors_are_told() {
     let line = "ulimit -n 16; exec \"$0\" --listen 127.0.0.1:0";
     let ended = Command::new("sh").args(["-c", line, env!("CARGO_BIN_EXE_shmx-live")]).output().unwrap();
