@@ -42,19 +42,15 @@ fn start() -> std::io::Result<Child> {
     command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::null());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let child = command.spawn()?;
-    // One that stands still and hears nothing holds up nobody: another one is told.
-    #[cfg(unix)]
-    if let Some(pipe) = &child.stdin {
-        rustix::io::ioctl_fionbio(pipe, true)?;
-    }
-    Ok(child)
+    command.spawn()
 }
 
 impl Janitor {
     /// Starts the helper.
     pub(crate) fn start() -> std::io::Result<Self> {
-        Ok(Self(Mutex::new(Helper { child: start()?, names: BTreeSet::new(), told: false })))
+        let helper = Helper { child: start()?, names: BTreeSet::new(), told: false };
+        helper.wait_for_nothing()?;
+        Ok(Self(Mutex::new(helper)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Helper> {
@@ -93,16 +89,26 @@ impl Helper {
         let begun = start().and_then(|child| {
             self.child = child;
             let names = self.names.clone();
-            names.iter().try_for_each(|name| self.tell(name))
+            names.iter().try_for_each(|name| self.tell(name))?;
+            self.wait_for_nothing()
         });
-        match begun {
-            Ok(()) => self.told = false,
-            Err(e) if !self.told => {
-                self.told = true;
-                tracing::warn!("the helper that would remove mirrors is gone, and cannot be started again: {e}");
-            }
-            Err(_) => {}
+        let Err(e) = begun else {
+            self.told = false;
+            return;
+        };
+        self.end();
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!("the helper that would remove mirrors is gone, and cannot be started again: {e}");
         }
+    }
+
+    /// From now on, one that stands still and hears nothing holds up nobody: another one is told.
+    fn wait_for_nothing(&self) -> std::io::Result<()> {
+        #[cfg(unix)]
+        if let Some(pipe) = &self.child.stdin {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+        }
+        Ok(())
     }
 
     /// Lets it end in good order, if it has not ended; one that does not has nothing to do any more.

@@ -29,8 +29,6 @@ const USAGE: u8 = 2;
 
 /// How often the bridge is looked after.
 const LOOK: Duration = Duration::from_secs(1);
-/// When a status is due that nobody has asked for.
-const EVER: Duration = Duration::from_secs(1 << 30);
 
 /// Mirror regions between hosts, over zenoh.
 ///
@@ -220,15 +218,16 @@ fn work(run: &Run, quiet: bool) -> anyhow::Result<()> {
             endpoints("connect"),
         ),
     );
-    let (mut looks, mut look, mut due) = (Looks::new(), Instant::now(), Instant::now() + run.status.unwrap_or(EVER));
+    let status_after = |now: Instant| run.status.and_then(|every| now.checked_add(every));
+    let (mut looks, mut look, mut due) = (Looks::new(), Instant::now(), status_after(Instant::now()));
     loop {
-        let next = due.min(look);
+        let next = due.map_or(look, |due| due.min(look));
         if ends.recv_timeout(next.saturating_duration_since(Instant::now())) != Err(mpsc::RecvTimeoutError::Timeout) {
             break;
         }
         let now = Instant::now();
-        if let Some(every) = run.status.filter(|_| now >= due) {
-            due = now + every;
+        if due.is_some_and(|due| now >= due) {
+            due = status_after(now);
             print(&line("bridge", serde_json::to_value(bridge.status())?))?;
         }
         if now >= look {
