@@ -137,7 +137,8 @@ impl Config {
             None => "{}".to_owned(),
         };
         let of = place.config.as_deref().unwrap_or(Path::new("the configuration")).display();
-        Self::parse(&text, place).map_err(|e| anyhow::anyhow!("{e:#}").context(Wrong(format!("cannot use {of}"))))
+        let parsed = Self::parse(&text, place).and_then(|config| check_files(&config.zenoh).map(|()| config));
+        parsed.map_err(|e| anyhow::anyhow!("{e:#}").context(Wrong(format!("cannot use {of}"))))
     }
 
     fn parse(text: &str, place: &Place) -> anyhow::Result<Self> {
@@ -158,7 +159,6 @@ impl Config {
         }
         network::parse(&zenoh)?;
         check_endpoints(&zenoh)?;
-        check_files(&zenoh)?;
         Ok(Self { options, zenoh })
     }
 
