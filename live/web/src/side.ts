@@ -85,7 +85,7 @@ export class Side {
           el('button', { type: 'button', 'data-stream': s.key, click: () => this.host.toggle(name, s) },
             el('i', { class: 'mark' }), el('span', { class: 'name' }, streamLabel(s)),
             el('span', { class: 'type' }, kindText(s)), el('span', { class: 'value' })),
-          s.problems.length ? el('span', { class: 'problem', title: s.problems.join('\n') }, '!') : null)));
+          s.problems.length ? el('span', { class: 'problem', title: s.problems.join('; ') }, '!') : null)));
       }
       const frame = chosen ? this.host.frame(name) : null;
       streams.forEach((s, i) => {
