@@ -45,7 +45,7 @@ export function oddTests(test, { id, open, close, panel, value }) {
     }
     await until('rows', async () => (await cells(page, region, 'long')).length === 200);
     assert.equal((await cells(page, region, 'long'))[199], '199');
-    await page.getByText('every 3th').waitFor();
+    await page.getByText('20000 × f32, 1:3').waitFor();
     await close(page);
     await from.end();
   });
@@ -186,14 +186,15 @@ export function oddTests(test, { id, open, close, panel, value }) {
 
   test('points in space: few, small, far away, and without number', async ({ browser, odd }) => {
     const region = name(), points = { role: 'points' };
-    const from = publish(region, [[1, 'two', 'f32', 2, 3, points], [2, 'small', 'f32', 400, 3, points], [3, 'far', 'f64', 100, 3, points], [4, 'odd', 'f32', 100, 4, points], [5, 'none', 'f32', 2, 4, points], [6, 'same', 'f32', 2, 4, points]]);
+    const from = publish(region, [[1, 'two', 'f32', 2, 3, points], [2, 'small', 'f32', 400, 3, points], [3, 'far', 'f64', 100, 3, points], [4, 'odd', 'f32', 100, 4, points], [5, 'none', 'f32', 2, 4, points], [6, 'same', 'f32', 2, 4, points], [7, 'poses', 'f64', 2, 7, { role: 'pose' }]]);
     const grid = (size, n, x = 0, y = 0) => Array.from({ length: n * n }, (_, i) => [x + (i % n) * size, y + Math.floor(i / n) * size, 0]).flat();
     from.every(100, {
       1: f32(0, 0, 0, 20, 0, 0), 2: f32(...grid(0.002, 20)), 3: new Float64Array(grid(0.02, 10, 500000, 5400000)),
       4: f32(...Array.from({ length: 100 }, (_, i) => [i % 10, Math.floor(i / 10), 0, i === 50 ? Infinity : i]).flat()),
       5: f32(0, 0, 0, NaN, 1, 1, 1, NaN), 6: f32(0, 0, 0, 5, 1, 1, 1, 5),
+      7: new Float64Array([0, 0, 0, 0, 0, 0, 1, 20, 0, 0, 0, 0, 0, 1]),
     });
-    for (const [stream, good] of [['two', (d) => d.spread > 0.15], ['small', (d) => d.spread > 0.3], ['far', (d) => d.spread > 0.3 && d.n > 500], ['odd', (d) => d.colours > 8]]) {
+    for (const [stream, good] of [['two', (d) => d.spread > 0.15], ['poses', (d) => d.spread > 0.15], ['small', (d) => d.spread > 0.3], ['far', (d) => d.spread > 0.3 && d.n > 500], ['odd', (d) => d.colours > 8]]) {
       const page = await open(browser, odd, link(region, ['points', stream]));
       let seen = { n: 0 };
       await until(`dots of ${stream}`, async () => (await page.locator(`${panel(region, stream)} canvas`).count()) && (seen = await dots(page, region, stream)).n > 0);

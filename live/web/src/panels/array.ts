@@ -44,7 +44,7 @@ export class ArrayPanel extends Panel {
     const data = [x, ...lines] as uPlot.AlignedData;
     if (this.plot) this.plot.setData(data); else this.make(data, shown);
     this.say(null);
-    this.note.textContent = `${part.n} × ${this.stream.type}${per > 1 ? `×${per}` : ''}${every > 1 ? `, every ${every}th` : ''}`;
+    this.note.textContent = `${part.n} × ${this.stream.type}${per > 1 ? `×${per}` : ''}${every > 1 ? `, 1:${every}` : ''}`;
   }
 
   private make(data: uPlot.AlignedData, shown: number): void {
