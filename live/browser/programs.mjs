@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
 export const { values: programs } = parseArgs({
-  options: { live: { type: 'string' }, scene: { type: 'string' }, sim: { type: 'string' }, out: { type: 'string' }, only: { type: 'string' }, page: { type: 'string' } },
+  options: { live: { type: 'string' }, scene: { type: 'string' }, publish: { type: 'string' }, sim: { type: 'string' }, out: { type: 'string' }, only: { type: 'string' }, page: { type: 'string' } },
 });
 
 /** Long: a machine that has much else to do draws points in space very slowly. */
@@ -20,7 +20,7 @@ export function start(program, args, options = {}) {
 
 /** Asks a program to end, as a region's owner should, and waits until it has. */
 export async function end(child) {
-  child.kill('SIGTERM');
+  if (child.stdin) child.stdin.end(); else child.kill('SIGTERM');
   return child.ended;
 }
 
@@ -28,9 +28,24 @@ export async function endAll() {
   await Promise.all([...running].map(end));
 }
 
+/** A region with these streams; `frame` publishes typed arrays by the streams' numbers, `every` does so again and again. */
+export function publish(name, streams) {
+  const all = streams.map(([id, name, type, max = 1, components = 1, extra = null]) => ({ id, name, type, max, components, extra }));
+  const child = start(programs.publish, [name, JSON.stringify(all)], { stdio: ['pipe', 'ignore', 'inherit'] });
+  let timer;
+  const hex = (a) => Buffer.from(a.buffer, a.byteOffset, a.byteLength).toString('hex');
+  const frame = (data) => child.stdin.writable && child.stdin.write(`${JSON.stringify(Object.fromEntries(Object.entries(data).map(([id, a]) => [id, hex(a)])))}\n`);
+  return {
+    frame,
+    every(ms, data) { timer = setInterval(() => frame(typeof data === 'function' ? data() : data), ms); return this; },
+    end() { clearInterval(timer); return end(child); },
+  };
+}
+
 /** `shmx-live`, once it has printed its link. */
 export async function live(names, ...options) {
-  const child = start(programs.live, [...names, '--listen', '127.0.0.1:0', '--quiet', ...options]);
+  const listen = options.some((o) => o.startsWith('--listen')) ? [] : ['--listen', '127.0.0.1:0'];
+  const child = start(programs.live, [...names, ...listen, '--quiet', ...options], { env: { ...process.env, ...live.env } });
   let text = '';
   const wanted = options.some((o) => o.startsWith('--foxglove')) ? 2 : 1;
   await new Promise((done, fail) => {

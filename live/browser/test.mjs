@@ -7,6 +7,7 @@ import protobuf from 'protobufjs';
 import 'protobufjs/ext/descriptor/index.js';
 import WebSocket from 'ws';
 import { launch } from './chrome.mjs';
+import { oddTests } from './odd.mjs';
 import { end, endAll, live, pageOf, PATIENCE, programs, sleep, start, until } from './programs.mjs';
 
 const { FoxgloveClient } = foxglove;
@@ -113,8 +114,9 @@ const pixels = (page, panel) => page.evaluate((selector) => {
 const panel = (region, stream) => `.panel[data-region="${region}"][data-stream="${stream}"]`;
 const value = (page, region, stream) => page.locator(`${panel(region, stream)} .legend .value`).first().textContent();
 
-async function open(browser, server, more = '', viewport = { width: 1280, height: 900 }) {
+async function open(browser, server, more = '', viewport = { width: 1280, height: 900 }, init = () => {}) {
   const page = await (await pageOf(await browser.newContext({ viewport, colorScheme: 'dark' }))).newPage();
+  await page.addInitScript(init);
   page.setDefaultTimeout(PATIENCE);
   page.problems = [];
   page.on('pageerror', (e) => page.problems.push(String(e)));
@@ -293,25 +295,29 @@ test('a foreign client of the Foxglove protocol', async ({ control }) => {
   client.close();
 });
 
+oddTests(test, { id, open, close, panel, value });
+
 const programsOfAll = [scene(), simulation()];
 const browser = await launch();
 let [passed, failed, skipped] = [0, 0, 0];
 try {
   const server = await live([`${id}-robot*`]);
   const control = await live([`${robot}-*`, sim], '--control', '--foxglove');
+  const odd = await live([`${id}-odd*`], '--control');
   for (const { name, body } of tests) {
     if (programs.only && !name.includes(programs.only)) { skipped++; continue; }
     const before = Date.now();
     try {
-      await body({ browser, server, control });
+      await body({ browser, server, control, odd });
       passed++;
       console.log(`ok ${name} (${((Date.now() - before) / 1000).toFixed(1)} s)`);
     } catch (e) {
       failed++;
       console.log(`FAILED ${name}: ${e.stack}`);
+      await Promise.all(browser.contexts().map((c) => c.close()));
     }
   }
-  const ended = await Promise.all([server, control].map((s) => end(s.child)));
+  const ended = await Promise.all([server, control, odd].map((s) => end(s.child)));
   if (!ended.every((e) => e.code === 0)) { failed++; console.log(`FAILED shmx-live ends in order: ${JSON.stringify(ended)}`); }
 } finally {
   await browser.close();

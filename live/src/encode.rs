@@ -41,6 +41,9 @@ struct Part {
     /// Only the beginning.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     part: bool,
+    /// Where the beginning lies that was asked for beside the whole, if that does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<(usize, usize)>,
     /// Every so many elements, pixels or rows; 1: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     every: Option<u32>,
@@ -94,25 +97,36 @@ pub(crate) fn frame(region: &str, frame: &Frame<'_>, time: u64, plan: &Plan, wan
             ..Part::default()
         };
         let known = plan.streams.get(&stream.stream_id);
-        match (wants.get(&stream.stream_id), known) {
-            (Some(want), Some((info, image))) => whole(&mut part, *want, info, image.as_ref(), stream.data, &mut data),
-            _ => {
-                let size = known.map_or(1, |k| k.0.bytes_per_elem.max(1) as usize);
-                let whole = (PREVIEW / size).max(1) * size;
-                data.extend_from_slice(&stream.data[..whole.min(stream.data.len()).min(4 * PREVIEW)]);
-                part.part = true;
+        let want = wants.get(&stream.stream_id);
+        let size = known.map_or(1, |k| k.0.bytes_per_elem.max(1) as usize);
+        let first = want.map_or(0, |w| w.first as usize).saturating_mul(size);
+        if let (Some(max), Some((info, image))) = (want.and_then(|w| w.max), known) {
+            whole(&mut part, max, info, image.as_ref(), stream.data, &mut data);
+            part.len = data.len() - part.at;
+            if first > 0 && part.len < stream.data.len() {
+                data.resize(data.len().next_multiple_of(8), 0);
+                part.first = Some((data.len(), beginning(first, stream.data, &mut data)));
             }
+        } else {
+            let preview = ((PREVIEW / size).max(1) * size).min(4 * PREVIEW);
+            part.len = beginning(first.max(preview), stream.data, &mut data);
+            part.part = true;
         }
-        part.len = data.len() - part.at;
         head.streams.push(part);
     }
     message(&head, data)
 }
 
-fn whole(part: &mut Part, want: Want, info: &StreamInfo, image: Option<&ImageInfo>, data: &[u8], out: &mut Vec<u8>) {
+fn beginning(most: usize, data: &[u8], out: &mut Vec<u8>) -> usize {
+    let len = most.min(data.len()).min(MOST.saturating_sub(out.len()));
+    out.extend_from_slice(&data[..len]);
+    len
+}
+
+fn whole(part: &mut Part, max: u32, info: &StreamInfo, image: Option<&ImageInfo>, data: &[u8], out: &mut Vec<u8>) {
     let left = MOST.saturating_sub(out.len());
     if let Some(image) = image.filter(|i| !i.encoding.is_compressed()) {
-        let to = pixels::reduced(image, want.max);
+        let to = pixels::reduced(image, max);
         if pixels::len(image, to).is_none_or(|n| n > left as u64) {
             part.problem = Some("too large to be shown");
         } else if pixels::copy(image, to, data, out) {
@@ -125,7 +139,7 @@ fn whole(part: &mut Part, want: Want, info: &StreamInfo, image: Option<&ImageInf
     let size = info.bytes_per_elem.max(1) as usize;
     let count = data.len() / size;
     // A compressed image is a row of bytes that only makes sense as a whole.
-    let max = if want.max == 0 || image.is_some() { count } else { want.max as usize };
+    let max = if max == 0 || image.is_some() { count } else { max as usize };
     let every = count.div_ceil(max.max(1)).max(1);
     if count.div_ceil(every) * size > left {
         part.problem = Some("too large to be shown");
@@ -182,7 +196,9 @@ mod tests {
         f.publish_frame(0.5).unwrap();
         let plan = Plan::of(&tap.directory().unwrap());
         let frame = tap.try_wait().unwrap().unwrap();
-        let wants = |pairs: &[(u32, u32)]| pairs.iter().map(|&(id, max)| (id, Want { id, max })).collect();
+        let wants = |all: &[(u32, Option<u32>, u32)]| {
+            all.iter().map(|&(id, max, first)| (id, Want { id, max, first })).collect()
+        };
         let ask = |w: &BTreeMap<u32, Want>| super::frame(&name, &frame, 1_500_000, &plan, w);
 
         let none = ask(&BTreeMap::new());
@@ -197,12 +213,26 @@ mod tests {
         let at = head["streams"][1]["at"].as_u64().unwrap() as usize;
         assert_eq!(&data[at + 12..at + 16], 1_f32.to_le_bytes());
 
-        let some = ask(&wants(&[(1, 0), (2, 30), (3, 2)]));
+        let some = ask(&wants(&[(1, Some(0), 8), (2, Some(30), 0), (3, Some(2), 0)]));
         let (head, data) = parse(&some);
         let of = |i: usize, key: &str| head["streams"][i][key].as_u64().unwrap() as usize;
         assert_eq!((of(1, "every"), of(1, "len")), (4, 25 * 12));
         assert_eq!(&data[of(1, "at") + 12..][..4], 4_f32.to_le_bytes());
         assert_eq!((of(2, "every"), of(2, "len"), of(2, "at") % 8), (2, 12, 0));
         assert_eq!(head["streams"][2]["size"], serde_json::json!([2, 2]));
+        assert!(head["streams"].as_array().unwrap().iter().all(|s| s["first"].is_null()));
+
+        // The first elements of a stream, alone and beside the whole.
+        let first = ask(&wants(&[(2, None, 8), (3, Some(2), 3)]));
+        let (head, data) = parse(&first);
+        let of = |i: usize, key: &str| head["streams"][i][key].as_u64().unwrap() as usize;
+        assert_eq!((of(1, "len"), &head["streams"][1]["part"]), (8 * 12, &Value::Bool(true)));
+        assert_eq!(&data[of(1, "at") + 7 * 12..][..4], 7_f32.to_le_bytes());
+        let place = |i: usize| head["streams"][2]["first"][i].as_u64().unwrap() as usize;
+        assert_eq!((of(2, "len"), place(1), place(0) % 8), (12, 9, 0));
+        let both = ask(&wants(&[(2, Some(30), 8)]));
+        let (head, data) = parse(&both);
+        let place = |i: usize| head["streams"][1]["first"][i].as_u64().unwrap() as usize;
+        assert_eq!((place(1), &data[place(0) + 12..][..4]), (8 * 12, &1_f32.to_le_bytes()[..]));
     }
 }

@@ -27,9 +27,17 @@ pub(crate) enum Request {
 pub(crate) struct Want {
     /// Number of the stream.
     pub(crate) id: u32,
-    /// Images: pixels in a row that can be shown. Others: elements at most. 0: all.
+    /// The whole, thinned: images to so many pixels in a row, others to so many elements. 0: all; `null`: not wanted.
+    #[serde(default = "all")]
+    pub(crate) max: Option<u32>,
+    /// The beginning: so many elements, one after the other.
     #[serde(default)]
-    pub(crate) max: u32,
+    pub(crate) first: u32,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde's default of an option")]
+const fn all() -> Option<u32> {
+    Some(0)
 }
 
 /// A part of a control message's body.
@@ -122,8 +130,10 @@ mod tests {
         let control = r#"{"op":"control","region":"a","id":7,"ty":12288,"parts":[{"u8":300}]}"#;
         assert!(serde_json::from_str::<Request>(control).is_err());
         assert_eq!((id_of(control), id_of("{}"), id_of("")), (Some(7), None, None));
-        let good = r#"{"op":"subscribe","region":"a","streams":[{"id":1},{"id":2,"max":9}]}"#;
+        let good =
+            r#"{"op":"subscribe","region":"a","streams":[{"id":1},{"id":2,"max":9},{"id":3,"max":null,"first":8}]}"#;
         let Ok(Request::Subscribe { streams: Some(s), .. }) = serde_json::from_str(good) else { panic!() };
-        assert_eq!(s, [Want { id: 1, max: 0 }, Want { id: 2, max: 9 }]);
+        let want = |id, max, first| Want { id, max, first };
+        assert_eq!(s, [want(1, Some(0), 0), want(2, Some(9), 0), want(3, None, 8)]);
     }
 }

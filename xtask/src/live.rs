@@ -81,6 +81,7 @@ pub(crate) fn bench(tally: &mut Tally) -> Result<()> {
 struct Programs {
     live: PathBuf,
     scene: PathBuf,
+    publish: PathBuf,
     sim: PathBuf,
 }
 
@@ -88,7 +89,8 @@ impl Programs {
     fn node(&self, script: &str) -> Result<Command> {
         let mut c = Command::new("node");
         c.current_dir(BROWSER).arg(script).env("CHROMIUM", CHROMIUM);
-        for (option, path) in [("--live", &self.live), ("--scene", &self.scene), ("--sim", &self.sim)] {
+        let (live, scene) = (("--live", &self.live), ("--scene", &self.scene));
+        for (option, path) in [live, scene, ("--publish", &self.publish), ("--sim", &self.sim)] {
             c.arg(option).arg(std::path::absolute(path)?);
         }
         Ok(c)
@@ -107,6 +109,7 @@ fn prepare(tally: &mut Tally, release: bool) -> Result<Programs> {
     let live = Path::new("live/target").join(name);
     Ok(Programs {
         scene: live.join("examples/scene"),
+        publish: live.join("examples/publish"),
         live: live.join("shmx-live"),
         sim: target.join(name).join("shmx-sim"),
     })

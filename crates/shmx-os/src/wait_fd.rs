@@ -25,8 +25,8 @@ use crate::waits;
 ///
 /// With [`WaitFdKind::IoUring`] the thread that armed it does the last bit of work when the word is woken. Where that
 /// thread sleeps in a system call, the kernel interrupts the sleep; most calls go on by themselves, but `epoll_wait` may
-/// return `EINTR`, as for a signal; event loops go on then. When the thread ends, the descriptor becomes readable: arm it
-/// again from another one.
+/// return `EINTR`, as for a signal; event loops go on then. When the thread ends, some kernels make the descriptor
+/// readable: arm it again from another one.
 ///
 /// # Forked children
 ///

@@ -1,6 +1,6 @@
 // The chosen region from outside: its state, its memory in proportion, its readers.
 
-import { el } from './dom';
+import { el, plain } from './dom';
 import { Facts, RegionState, Slot } from './model';
 import { SIGNS, WORDS } from './side';
 import { formatAge, formatBytes, formatCount, formatRate } from './values';
@@ -24,7 +24,7 @@ export class Details {
     const text = JSON.stringify(r);
     if (text === this.before) return;
     this.before = text;
-    this.title.textContent = r?.name ?? '';
+    this.title.textContent = plain(r?.name ?? '');
     this.state.textContent = r ? `${SIGNS[r.state] ?? '?'} ${WORDS[r.state] ?? r.state}` : '';
     this.state.dataset.state = r?.state ?? '';
     const f = r?.facts;

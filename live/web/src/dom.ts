@@ -1,5 +1,9 @@
 // Small helpers for elements.
 
+/** Text of regions: what cannot be seen, or turns the direction of others, is written out. */
+export const plain = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
+
 type Child = Node | string | null | undefined | false;
 
 export function el<K extends keyof HTMLElementTagNameMap>(
@@ -9,9 +13,9 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === 'function') e.addEventListener(key, value);
     else if (value === true) e.setAttribute(key, '');
-    else if (value !== false) e.setAttribute(key, value);
+    else if (value !== false) e.setAttribute(key, key === 'title' || key === 'aria-label' ? plain(value) : value);
   }
-  for (const c of children) if (c) e.append(c);
+  for (const c of children) if (c) e.append(typeof c === 'string' ? plain(c) : c);
   return e;
 }
 

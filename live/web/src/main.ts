@@ -2,34 +2,36 @@
 
 import 'uplot/dist/uPlot.min.css';
 import './style.css';
+import { choose } from './choose';
 import { Details } from './details';
-import { button, colour, el, icon } from './dom';
+import { button, el, icon, plain } from './dom';
 import { History } from './history';
+import { Known } from './known';
 import * as link from './link';
-import { Directory, Frame, RegionState, StreamInfo, streamLabel } from './model';
+import { Frame, RegionState, StreamInfo } from './model';
 import { ArrayPanel, TablePanel } from './panels/array';
 import { ImagePanel } from './panels/image';
 import { download, Host, kinds, Panel } from './panels/panel';
 import { PlotPanel } from './panels/plot';
 import { PointsPanel } from './panels/points';
+import { pictureOf } from './save';
 import { Sender } from './send';
 import { Side } from './side';
-import { Socket, Wants } from './socket';
+import { both, Socket, Wants } from './socket';
 import { formatBytes } from './values';
 
 const PANELS = { image: ImagePanel, plot: PlotPanel, points: PointsPanel, array: ArrayPanel, table: TablePanel };
-/** Panels that are opened by themselves, in all and of one region. */
-const MOST_AUTOMATIC = 8;
-const MOST_OF_REGION = 6;
 const small = matchMedia('(max-width: 760px)');
 
 const layout = link.read(location.hash);
 const history_ = new History((small.matches ? 64 : 256) << 20);
 const regions = new Map<string, RegionState>();
-const directories = new Map<string, Directory>();
+const known = new Known();
+/** Session and generation of the directories that were asked for. */
 const asked = new Map<string, string>();
-const latest = new Map<string, Frame>();
 const panels: Panel[] = [];
+/** What stands for panels of streams that are not there. */
+const waiting = new Map<link.PanelPlace, HTMLElement>();
 /** Regions of which nothing was opened by itself yet. */
 const automatic = new Set<string>();
 let chooseAll = layout.panels === null;
@@ -45,7 +47,7 @@ const unacknowledged = new Set<string>();
 
 const main = el('main'), grid = el('div', { class: 'grid' }), list = el('nav', { id: 'side', 'aria-label': 'Regions' });
 const hint = el('div', { class: 'welcome', hidden: true }, el('h2', {}, 'Nothing is shown'), el('p', {}, 'Choose a stream on the left to open a panel for it.'));
-const trouble = el('div', { class: 'trouble', role: 'alert', hidden: true });
+const trouble = el('div', { class: 'trouble', role: 'alert', title: 'Hide this', hidden: true, click: () => say(null) });
 const sender = new Sender(() => layout.region, (what) => socket.send(what));
 const detailsBox = el('section', { class: 'details', 'aria-label': 'Region' });
 const details = new Details(detailsBox, sender.open);
@@ -86,7 +88,8 @@ const host: Host = {
   window: () => layout.window,
   live: () => !paused,
   now: () => (paused ? history_.frames[position]?.head.time ?? Date.now() : Date.now()) / 1000,
-  close: (p) => closePanel(p),
+  part: (f, s) => known.part(f, s),
+  close: (p) => closePlace(p.place),
   change: (p, place) => changePanel(p, place),
   move: (p, by) => movePanel(p, by),
   focus: (p) => focus(p),
@@ -95,8 +98,9 @@ const host: Host = {
 const side = new Side(list, {
   chosen: () => layout.region,
   choose: (name) => { layout.region = name; if (small.matches) setSide(false); save(); refresh(); },
-  streams: (name) => directories.get(name)?.streams ?? [],
+  streams: (name) => known.directories.get(name)?.streams ?? [],
   frame: (name) => shownFrame(name),
+  part: (f, s) => known.part(f, s),
   isOpen: (name, stream) => places.some((p) => p.region === name && p.stream === stream),
   toggle: (name, s) => toggle(name, s),
 });
@@ -109,32 +113,43 @@ const socket = new Socket(layout.token, {
   },
   regions: onRegions,
   directory(d) {
-    const before = directories.get(d.region);
-    directories.set(d.region, d);
-    // What is known by its number may be something else now.
+    const fresh = known.add(d, history_.frames);
+    answered();
     for (const p of panels.filter((p) => p.place.region === d.region)) {
-      const s = d.streams.find((s) => streamLabel(s) === p.place.stream);
-      if (s && JSON.stringify(s) !== JSON.stringify(p.stream)) rebuild(p);
+      const s = known.stream(d.region, p.place.stream);
+      if (s && s.description !== p.stream.description) { rebuild(p); continue; }
+      if (s) p.stream = s;
+      // What came before the directory.
+      if (fresh) history_.frames.filter((f) => f.head.session === d.session).forEach((f) => p.arrived(f));
     }
-    if (chooseAll && before?.session !== d.session) automatic.add(d.region);
+    if (chooseAll && fresh) automatic.add(d.region);
     refresh();
+    mark(d.region);
   },
   frame: onFrame,
-  sent: (_, ms) => sender.say(`Taken by the server after ${ms.toFixed(1)} ms.`, false),
-  failed: (id, why) => { if (id !== null) sender.say(why, true); else say(why); },
+  sent: (_, ms) => { answered(); sender.say(`Taken by the server after ${ms.toFixed(1)} ms.`, false); },
+  failed: (id, why) => { if (id !== null) sender.say(why, true); else { say(why); refused = true; } },
   trouble: say,
 });
 
 // --- what comes
 
+/** The banner tells of a request that was refused: the next answer takes it away. */
+let refused = false;
+
+function answered(): void { if (refused) say(null); }
+
 function say(why: string | null): void {
+  refused = false;
   trouble.hidden = why === null;
-  trouble.textContent = why;
+  trouble.textContent = plain(why ?? '');
 }
 
 function onRegions(all: RegionState[]): void {
   regions.clear();
   for (const r of all) regions.set(r.name, r);
+  known.keep(new Set(regions.keys()));
+  for (const name of asked.keys()) if (!regions.has(name)) asked.delete(name);
   for (const r of all) {
     const key = r.facts ? `${r.facts.session} ${r.facts.generation}` : '';
     if (key && asked.get(r.name) !== key) {
@@ -152,7 +167,7 @@ function onRegions(all: RegionState[]): void {
 
 function onFrame(f: Frame): void {
   const name = f.head.region;
-  latest.set(name, f);
+  known.latest.set(name, f);
   unacknowledged.add(name);
   const gone = history_.add(f);
   if (paused) position = Math.max(0, position - gone);
@@ -186,7 +201,7 @@ function acknowledge(): void {
 }
 
 function shownFrame(name: string): Frame | null {
-  return paused ? history_.at(name, position) : latest.get(name) ?? null;
+  return paused ? history_.at(name, position) : known.latest.get(name) ?? null;
 }
 
 // --- panels
@@ -201,17 +216,17 @@ function refresh(): void {
   if (chooseAll) chooseByThemselves();
   for (const place of places) {
     if (panels.some((p) => p.place === place)) continue;
-    const s = directories.get(place.region)?.streams.find((s) => streamLabel(s) === place.stream);
-    if (s) insert(new PANELS[place.kind](host, place, s));
+    const s = known.stream(place.region, place.stream);
+    if (s) insert(new PANELS[place.kind](host, place, s)); else wait(place);
   }
   hint.hidden = places.length > 0 || regions.size === 0;
   const wants = new Map<string, Wants>();
-  if (layout.region && directories.has(layout.region)) wants.set(layout.region, {});
+  if (layout.region && known.directories.has(layout.region)) wants.set(layout.region, {});
   for (const name of automatic) wants.set(name, wants.get(name) ?? {});
   for (const p of panels) {
     const of = wants.get(p.place.region) ?? {};
-    const [have, max] = [of[p.stream.id], p.wants()];
-    of[p.stream.id] = { max: have === undefined ? max : have.max === 0 || max === 0 ? 0 : Math.max(have.max, max) };
+    const have = of[p.stream.id], more = p.wants();
+    of[p.stream.id] = have ? both(have, more) : more;
     wants.set(p.place.region, of);
   }
   for (const name of new Set([...wants.keys(), ...subscribed])) {
@@ -222,40 +237,43 @@ function refresh(): void {
 }
 let subscribed = new Set<string>();
 
-/** Panels for those who have not chosen any: images, points and poses, then numbers. */
 function chooseByThemselves(): void {
   for (const name of [...automatic]) {
-    const d = directories.get(name), f = latest.get(name);
-    // How many elements a stream has, only a frame tells.
-    if (!d || !f) continue;
+    const d = known.directories.get(name), f = known.latest.get(name);
+    if (!d || f?.head.session !== d.session) continue;
     automatic.delete(name);
-    const mine = places.filter((p) => p.region === name).length;
-    // One vector that says nothing of itself is rather a measurement than a place.
-    const best = (s: StreamInfo): link.Kind =>
-      kinds(s)[0] === 'points' && !s.role && (f.parts.get(s.id)?.n ?? 0) <= 1 ? 'plot' : kinds(s)[0];
-    const rank = (s: StreamInfo): number => {
-      const n = f.parts.get(s.id)?.n ?? 0, kind = best(s);
-      if (s.view === 'none' || n === 0) return 9;
-      if (kind === 'image') return 0;
-      if (kind === 'points') return 1;
-      if (kind === 'table' || s.role === 'time' || s.type === 'bool') return 9;
-      if (n * s.components <= 8) return /^f|^bf/.test(s.type ?? '') ? 3 : 4;
-      return 5;
-    };
-    const order = d.streams.map((s) => ({ s, r: rank(s) })).filter((x) => x.r < 9).sort((a, b) => a.r - b.r);
-    for (const { s, r } of order.slice(0, Math.max(0, Math.min(MOST_OF_REGION - mine, MOST_AUTOMATIC - places.length)))) {
-      if (places.some((p) => p.region === name && p.stream === streamLabel(s))) continue;
-      places.push({ kind: r === 5 ? 'array' : best(s), region: name, stream: streamLabel(s), wide: r < 2 });
-    }
+    choose(d, f, places);
   }
 }
 
 function insert(p: Panel): void {
   panels.push(p);
-  const at = places.indexOf(p.place);
-  const after = panels.filter((q) => places.indexOf(q.place) > at).sort((a, b) => places.indexOf(a.place) - places.indexOf(b.place))[0];
-  grid.insertBefore(p.root, after?.root ?? null);
+  waiting.get(p.place)?.remove();
+  waiting.delete(p.place);
+  put(p.place, p.root);
   p.show(shownFrame(p.place.region));
+}
+
+/** Says what a panel waits for. */
+function wait(place: link.PanelPlace): void {
+  const there = known.directories.has(place.region);
+  const words = there ? `${place.region} has no stream ${place.stream}` : `waiting for ${place.region}`;
+  const root = waiting.get(place) ?? el('section', { class: 'panel waiting', 'data-region': place.region, 'data-stream': place.stream },
+    el('header', {}, el('h2', {}, el('span', { class: 'region' }, place.region), el('b', {}, place.stream)),
+      el('span', { class: 'space' }), button('close', 'Close', () => closePlace(place))),
+    el('div', { class: 'body' }, el('div', { class: 'empty' })));
+  root.querySelector('.empty')!.textContent = plain(words);
+  if (waiting.has(place)) return;
+  waiting.set(place, root);
+  put(place, root);
+}
+
+const rootOf = (place: link.PanelPlace): HTMLElement | undefined =>
+  panels.find((p) => p.place === place)?.root ?? waiting.get(place);
+
+function put(place: link.PanelPlace, root: HTMLElement): void {
+  const after = places.slice(places.indexOf(place) + 1).map(rootOf).find((r) => r?.isConnected);
+  grid.insertBefore(root, after ?? null);
 }
 
 function remove(p: Panel): void {
@@ -277,9 +295,17 @@ function chosen(): void {
   refresh();
 }
 
-function closePanel(p: Panel): void {
-  places.splice(places.indexOf(p.place), 1);
-  remove(p);
+/** Closes the panel at a place, or what stands for it. */
+function drop(place: link.PanelPlace): void {
+  places.splice(places.indexOf(place), 1);
+  const p = panels.find((q) => q.place === place);
+  if (p) remove(p);
+  waiting.get(place)?.remove();
+  waiting.delete(place);
+}
+
+function closePlace(place: link.PanelPlace): void {
+  drop(place);
   chosen();
 }
 
@@ -295,24 +321,17 @@ function movePanel(p: Panel, by: 1 | -1): void {
   const at = places.indexOf(p.place), to = at + by;
   if (to < 0 || to >= places.length) return;
   [places[at], places[to]] = [places[to], places[at]];
-  const order = [...panels].sort((a, b) => places.indexOf(a.place) - places.indexOf(b.place));
-  grid.append(...order.map((q) => q.root));
+  grid.append(...places.flatMap((q) => rootOf(q) ?? []));
   chosen();
 }
 
 function toggle(name: string, s: StreamInfo): void {
-  const label = streamLabel(s);
-  const open = places.filter((p) => p.region === name && p.stream === label);
-  if (open.length) {
-    for (const place of open) {
-      places.splice(places.indexOf(place), 1);
-      const p = panels.find((q) => q.place === place);
-      if (p) remove(p);
-    }
-  } else {
-    const n = latest.get(name)?.parts.get(s.id)?.n ?? 1;
+  const open = places.filter((p) => p.region === name && p.stream === s.key);
+  open.forEach(drop);
+  if (!open.length) {
+    const f = known.latest.get(name), n = (f && known.part(f, s)?.n) ?? 1;
     const [best] = kinds(s);
-    places.push({ kind: best === 'plot' && n * s.components > 64 ? 'array' : best, region: name, stream: label, wide: false });
+    places.push({ kind: best === 'plot' && n * s.components > 64 ? 'array' : best, region: name, stream: s.key, wide: false });
   }
   chosen();
 }
@@ -417,39 +436,21 @@ function setDetails(on: boolean): void {
   save();
 }
 
-/** All panels as one picture, as they lie. */
 async function saveAll(): Promise<void> {
-  const frame = grid.getBoundingClientRect(), scale = Math.min(2, devicePixelRatio || 1);
-  const out = el('canvas', { width: String(Math.round(frame.width * scale)), height: String(Math.round((frame.height + 28) * scale)) });
-  const g = out.getContext('2d')!;
-  g.scale(scale, scale);
-  g.fillStyle = colour('--bg');
-  g.fillRect(0, 0, frame.width, frame.height + 28);
-  g.fillStyle = colour('--dim');
-  g.font = '12px system-ui, sans-serif';
-  g.fillText(`shmx live · ${hostName.textContent} · ${new Date(host.now() * 1000).toISOString()}`, 10, 18);
-  for (const p of panels) {
-    const c = p.canvas(), r = p.root.getBoundingClientRect();
-    const [x, y] = [r.left - frame.left, r.top - frame.top + 28];
-    g.fillStyle = colour('--panel');
-    g.beginPath(); g.roundRect(x, y, r.width, r.height, 8); g.fill();
-    g.fillStyle = colour('--text');
-    g.font = '600 12px system-ui, sans-serif';
-    g.fillText(`${p.place.region} / ${p.place.stream}`, x + 10, y + 20);
-    if (!c || !c.width) continue;
-    const box = c.getBoundingClientRect();
-    const fit = Math.min(r.width / c.width, (r.height - 32) / c.height), image = p.place.kind === 'image';
-    const [w, h] = image ? [c.width * fit, c.height * fit] : [box.width, box.height];
-    g.drawImage(c, image ? x + (r.width - w) / 2 : box.left - frame.left, image ? y + 32 + (r.height - 32 - h) / 2 : box.top - frame.top + 28, w, h);
-  }
-  await download(out, `shmx-live-${Math.round(host.now() * 1000)}`);
+  const now = new Date(host.now() * 1000).toISOString();
+  const title = `shmx live · ${hostName.textContent} · ${now}`;
+  await download(pictureOf(grid, panels, title), `shmx-live-${Math.round(host.now() * 1000)}`);
 }
+
+/** A focused button is pressed with Enter; the space bar pauses, whatever was clicked last. */
+const isPause = (e: KeyboardEvent): boolean => e.key === ' ' && !document.querySelector('dialog[open]');
+document.addEventListener('keyup', (e) => { if (isPause(e) && (e.target as HTMLElement).matches('button')) e.preventDefault(); });
 
 document.addEventListener('keydown', (e) => {
   const target = e.target as HTMLElement;
   if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
   if (target.matches('input:not([type=range]), select, textarea') && e.key !== 'Escape') return;
-  if (target.matches('button') && (e.key === ' ' || e.key === 'Enter')) return;
+  if (target.matches('button') && e.key === 'Enter') return;
   const at = focused ? panels.indexOf(focused) : -1;
   const ordered = [...panels].sort((a, b) => places.indexOf(a.place) - places.indexOf(b.place));
   const keys: Record<string, () => void> = {
@@ -464,7 +465,7 @@ document.addEventListener('keydown', (e) => {
     c: () => sender.show(),
     s: () => void saveAll(),
     '?': () => help.showModal(),
-    x: () => focused && closePanel(focused),
+    x: () => focused && closePlace(focused.place),
     w: () => focused && changePanel(focused, { wide: !focused.place.wide }),
     p: () => void focused?.save(),
     f: () => focused instanceof PointsPanel && focused.fit(),

@@ -71,6 +71,13 @@ export function picture(
   return out;
 }
 
+/** The numbers of a pixel, in formats whose numbers are no colours but values, or more than eight bits of grey. */
+export function pixel(encoding: string, width: number, bytes: Uint8Array<ArrayBuffer>, x: number, y: number): number[] | null {
+  if (encoding !== 'mono16' && !/^(8|16|32|64)[USF]C[1-4]$/.test(encoding)) return null;
+  const step = encoding === 'mono16' ? 1 : Number(encoding.at(-1)), at = (y * width + x) * step;
+  return Array.from(view(encoding, bytes).subarray(at, at + step));
+}
+
 function packed(from: Uint8Array | Uint16Array, order: number[], shift: number, to: Uint8ClampedArray): void {
   const step = order.length, [r, g, b] = order, alpha = step === 4;
   for (let i = 0, o = 0; o < to.length; i += step, o += 4) {

@@ -1,8 +1,28 @@
 // A control message for a region's server.
 
-import { el, icon } from './dom';
+import { el, icon, plain } from './dom';
 
 const NUMBERS = ['f64', 'f32', 'i64', 'i32', 'u64', 'u32', 'u8'];
+
+/** The first type that is free for applications. */
+const FIRST_TYPE = 0x3000;
+
+/** A number in little-endian, as hex, or why not. */
+function encode(kind: string, text: string): { hex?: string; why?: string } {
+  const bits = Number(kind.slice(1)), data = new DataView(new ArrayBuffer(bits / 8));
+  if (kind[0] === 'f') {
+    const v = text === '' ? NaN : Number(text);
+    if (Number.isNaN(v)) return { why: `“${text}” is no number.` };
+    if (!Number.isFinite(bits === 32 ? Math.fround(v) : v)) return { why: `${text} is too large for ${kind}.` };
+    if (bits === 32) data.setFloat32(0, v, true); else data.setFloat64(0, v, true);
+  } else {
+    if (!/^([+-]?\d+|0x[\da-f]+)$/i.test(text)) return { why: `“${text}” is no whole number.` };
+    const v = BigInt(text.replace('+', '')), low = kind[0] === 'i' ? -(1n << BigInt(bits - 1)) : 0n, high = low + (1n << BigInt(bits)) - 1n;
+    if (v < low || v > high) return { why: `${kind} goes from ${low} to ${high}.` };
+    for (let i = 0; i < bits / 8; i++) data.setUint8(i, Number(BigInt.asUintN(8, v >> BigInt(8 * i))));
+  }
+  return { hex: Array.from(new Uint8Array(data.buffer), (b) => b.toString(16).padStart(2, '0')).join('') };
+}
 
 export class Sender {
   readonly open = el('button', { type: 'button', class: 'send', hidden: true, title: 'Send a control message (c)', click: () => this.show() }, icon('send'), 'Send…');
@@ -29,30 +49,33 @@ export class Sender {
 
   show(): void {
     if (this.open.hidden || !this.region()) return;
-    this.to.textContent = this.region();
+    this.to.textContent = plain(this.region() ?? '');
     this.answer.textContent = '';
     this.dialog.showModal();
   }
 
   private send(): void {
     const type = /^user(?:\+(\d+))?$/.exec(this.type.value.trim());
-    const ty = type ? 0x3000 + Number(type[1] ?? 0) : Number(this.type.value);
-    if (!Number.isInteger(ty) || ty < 0 || ty > 0xffffffff) return this.say(`“${this.type.value}” is no type.`, true);
-    const kind = this.kind.value;
+    const ty = type ? FIRST_TYPE + Number(type[1] ?? 0) : Number(this.type.value);
+    if (!Number.isInteger(ty)) return this.say(`“${this.type.value}” is no type.`, true);
+    if (ty < FIRST_TYPE || ty > 0xffffffff) return this.say('A type is a number from 0x3000 to 0xffffffff.', true);
+    const kind = this.kind.value, text = this.value.value;
     const parts: object[] = [];
     if (NUMBERS.includes(kind)) {
-      const v = Number(this.value.value);
-      if (this.value.value.trim() === '' || Number.isNaN(v)) return this.say(`“${this.value.value}” is no number.`, true);
-      parts.push({ [kind]: v });
+      const hex = encode(kind, text.trim());
+      if (hex.why) return this.say(hex.why, true);
+      parts.push({ hex: hex.hex });
+    } else if (kind === 'hex' && !/^(\s*[\da-f]{2})*\s*$/i.test(text)) {
+      return this.say(`“${text}” is not a sequence of two-digit hex numbers.`, true);
     } else if (kind !== 'nothing') {
-      parts.push({ [kind]: this.value.value });
+      parts.push({ [kind]: text });
     }
     this.say('…', false);
     if (!this.post({ op: 'control', region: this.region(), id: this.next++, ty, parts })) this.say('There is no connection.', true);
   }
 
   say(words: string, bad: boolean): void {
-    this.answer.textContent = words;
+    this.answer.textContent = plain(words);
     this.answer.classList.toggle('bad', bad);
   }
 }

@@ -1,7 +1,7 @@
 // The list of regions, and of the streams of the chosen one with their values.
 
-import { colour, el } from './dom';
-import { Frame, RegionState, StreamInfo, streamLabel } from './model';
+import { colour, el, plain } from './dom';
+import { Frame, Part, RegionState, StreamInfo, streamLabel } from './model';
 import { formatBytes, formatRate, preview } from './values';
 
 export const SIGNS: Record<string, string> = {
@@ -17,6 +17,7 @@ export interface SideHost {
   choose(region: string): void;
   streams(region: string): StreamInfo[];
   frame(region: string): Frame | null;
+  part(f: Frame, s: StreamInfo): Part | null;
   isOpen(region: string, stream: string): boolean;
   toggle(region: string, stream: StreamInfo): void;
 }
@@ -35,7 +36,7 @@ export class Side {
   update(all: RegionState[]): void {
     this.empty.hidden = all.length > 0;
     const names = new Set(all.map((r) => r.name));
-    for (const [name, card] of this.cards) if (!names.has(name)) { card.root.remove(); this.cards.delete(name); }
+    for (const [name, card] of this.cards) if (!names.has(name)) { card.root.remove(); this.cards.delete(name); this.rates.delete(name); }
     for (const r of all) {
       let card = this.cards.get(r.name);
       if (!card) { card = this.make(r.name); this.cards.set(r.name, card); }
@@ -77,25 +78,25 @@ export class Side {
       const chosen = this.host.chosen() === name;
       card.root.classList.toggle('chosen', chosen);
       const streams = chosen ? this.host.streams(name) : [];
-      const key = streams.map((s) => `${s.id}${s.name}${s.type}`).join();
+      const key = streams.map((s) => `${s.id}${s.key}${s.type}`).join();
       if (card.key !== key) {
         card.key = key;
         card.streams.replaceChildren(...streams.map((s) => el('li', {},
-          el('button', { type: 'button', 'data-stream': streamLabel(s), click: () => this.host.toggle(name, s) },
+          el('button', { type: 'button', 'data-stream': s.key, click: () => this.host.toggle(name, s) },
             el('i', { class: 'mark' }), el('span', { class: 'name' }, streamLabel(s)),
             el('span', { class: 'type' }, kindText(s)), el('span', { class: 'value' })),
-          s.problems.length ? el('span', { class: 'problem', title: s.problems.join('\n') }, '!') : null)));
+          s.problems.length ? el('span', { class: 'problem', title: s.problems.join('; ') }, '!') : null)));
       }
       const frame = chosen ? this.host.frame(name) : null;
       streams.forEach((s, i) => {
         const line = card.streams.children[i].firstElementChild as HTMLElement;
-        const open = this.host.isOpen(name, streamLabel(s));
+        const open = this.host.isOpen(name, s.key);
         line.classList.toggle('open', open);
         line.title = open ? 'Close its panel' : 'Show it in a panel';
-        const part = frame?.parts.get(s.id);
+        const part = frame && this.host.part(frame, s);
         const value = line.lastElementChild as HTMLElement;
         const text = !frame || !part ? '' : s.image ? formatBytes(part.bytes) : preview(frame, part, s, 1) + (s.unit && part.n === 1 ? ` ${s.unit}` : '');
-        if (value.textContent !== text) value.textContent = text;
+        if (value.textContent !== plain(text)) value.textContent = plain(text);
       });
     }
   }

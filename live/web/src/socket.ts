@@ -13,12 +13,25 @@ export interface Handlers {
   trouble(why: string | null): void;
 }
 
-export type Wants = Record<number, { max: number }>;
+/**
+ * How much of a stream is wanted. `max`: of the whole, elements, or pixels in a row; 0: all; null: not that.
+ * `first`: elements from the beginning.
+ */
+export interface Want { max: number | null; first: number }
+export type Wants = Record<number, Want>;
+
+/** What serves both. */
+export function both(a: Want, b: Want): Want {
+  const max = a.max === null || b.max === null ? a.max ?? b.max : a.max === 0 || b.max === 0 ? 0 : Math.max(a.max, b.max);
+  return { max, first: Math.max(a.first, b.first) };
+}
 
 export class Socket {
   private ws: WebSocket | null = null;
   private tries = 0;
   private wants = new Map<string, string>();
+  /** Regions that the server knows: of others nothing can be asked for. */
+  private listed = new Set<string>();
   private ever = false;
   constructor(private readonly token: string, private readonly on: Handlers) {
     document.addEventListener('visibilitychange', () => this.look());
@@ -41,6 +54,7 @@ export class Socket {
       this.ws = ws;
       this.ever = true;
       this.tries = 0;
+      this.listed.clear();
       this.on.trouble(null);
       this.look();
     };
@@ -56,7 +70,22 @@ export class Socket {
 
   private look(): void {
     this.send({ op: 'look', on: this.looking });
-    if (this.looking) for (const text of this.wants.values()) this.ws?.send(text);
+    if (this.looking) this.ask([...this.listed]);
+  }
+
+  private ask(regions: string[]): void {
+    for (const name of regions) {
+      const text = this.wants.get(name);
+      if (text && this.ws?.readyState === WebSocket.OPEN) this.ws.send(text);
+    }
+  }
+
+  private regions(all: RegionState[]): void {
+    this.send({ op: 'ack' });
+    const names = all.map((r) => r.name), fresh = names.filter((n) => !this.listed.has(n));
+    this.listed = new Set(names);
+    if (this.looking) this.ask(fresh);
+    this.on.regions(all);
   }
 
   private message(data: ArrayBuffer | string): void {
@@ -64,7 +93,7 @@ export class Socket {
     const m = JSON.parse(data);
     switch (m.op) {
       case 'hello': return this.on.hello(m);
-      case 'regions': this.send({ op: 'ack' }); return this.on.regions(m.regions);
+      case 'regions': return this.regions(m.regions);
       case 'directory': return this.on.directory(m);
       case 'sent': return this.on.sent(m.id, m.took_ms);
       case 'failed': return this.on.failed(m.id, m.why);
@@ -83,7 +112,7 @@ export class Socket {
     const text = JSON.stringify({ op: 'subscribe', region, streams: list });
     if (streams === null ? !this.wants.has(region) : this.wants.get(region) === text) return;
     if (streams === null) this.wants.delete(region); else this.wants.set(region, text);
-    if (this.looking && this.ws?.readyState === WebSocket.OPEN) this.ws.send(text);
+    if (this.looking && (streams === null || this.listed.has(region)) && this.ws?.readyState === WebSocket.OPEN) this.ws.send(text);
   }
 
   ack(region: string): void { this.send({ op: 'ack', region }); }

@@ -1,6 +1,6 @@
 // Numbers out of bytes, and numbers as text.
 
-import { Frame, Part, StreamInfo } from './model';
+import { beginning, Frame, Part, Place, StreamInfo } from './model';
 
 const SIZES: Record<string, number> = {
   bool: 1, i8: 1, u8: 1, i16: 2, u16: 2, f16: 2, bf16: 2, i32: 4, u32: 4, f32: 4, i64: 8, u64: 8, f64: 8,
@@ -24,10 +24,16 @@ function brain(bits: number): number {
 export type Numbers = ArrayLike<number>;
 
 /** The numbers of a stream in a frame, all components of all elements; null if there are none. */
-export function numbers(frame: Frame, part: Part, type: string | null): Numbers | null {
-  if (!type || !(type in SIZES) || part.problem) return null;
-  const count = Math.floor(part.len / SIZES[type]);
-  const [b, at] = [frame.buffer, part.at];
+export function numbers(frame: Frame, place: Place, type: string | null): Numbers | null {
+  const all = exact(frame, place, type);
+  return all instanceof BigUint64Array || all instanceof BigInt64Array ? Float64Array.from(all, Number) : all;
+}
+
+/** The same with all digits. */
+export function exact(frame: Frame, place: Place, type: string | null): Numbers | BigUint64Array | BigInt64Array | null {
+  if (!type || !(type in SIZES)) return null;
+  const count = Math.floor(place.len / SIZES[type]);
+  const [b, at] = [frame.buffer, place.at];
   switch (type) {
     case 'bool': case 'u8': return new Uint8Array(b, at, count);
     case 'i8': return new Int8Array(b, at, count);
@@ -39,15 +45,16 @@ export function numbers(frame: Frame, part: Part, type: string | null): Numbers 
     case 'f64': return new Float64Array(b, at, count);
     case 'f16': return Float32Array.from(new Uint16Array(b, at, count), half);
     case 'bf16': return Float32Array.from(new Uint16Array(b, at, count), brain);
-    case 'u64': return Float64Array.from(new BigUint64Array(b, at, count), Number);
-    case 'i64': return Float64Array.from(new BigInt64Array(b, at, count), Number);
+    case 'u64': return new BigUint64Array(b, at, count);
+    case 'i64': return new BigInt64Array(b, at, count);
     default: return null;
   }
 }
 
 const WHOLE = /^[iu]/;
 
-export function formatNumber(v: number, type: string | null, digits = 5): string {
+export function formatNumber(v: number | bigint, type: string | null, digits = 5): string {
+  if (typeof v === 'bigint') return String(v).replace('-', '−');
   if (type === 'bool') return v ? 'true' : 'false';
   if (Number.isNaN(v)) return 'NaN';
   if (!Number.isFinite(v)) return v > 0 ? '∞' : '−∞';
@@ -60,8 +67,8 @@ export function formatNumber(v: number, type: string | null, digits = 5): string
 /** The beginning of a stream as a line of text. */
 export function preview(frame: Frame, part: Part, s: StreamInfo, most = 3): string {
   if (part.n === 0) return 'empty';
-  const all = numbers(frame, part, s.type);
-  if (!all) return `${formatBytes(part.bytes)}`;
+  const all = exact(frame, beginning(part, s), s.type);
+  if (!all || !all.length) return `${formatBytes(part.bytes)}`;
   const per = Math.max(1, s.components);
   const one = (i: number): string => {
     const c: string[] = [];

@@ -2,8 +2,9 @@
 
 import uPlot from 'uplot';
 import { colour, el, SERIES } from '../dom';
-import { Frame } from '../model';
-import { formatNumber, numbers, Numbers } from '../values';
+import { beginning, Frame } from '../model';
+import { Want } from '../socket';
+import { exact, formatNumber, numbers, Numbers } from '../values';
 import { Panel } from './panel';
 import { tick } from './plot';
 
@@ -24,14 +25,13 @@ export class ArrayPanel extends Panel {
     this.observer.observe(this.body);
   }
 
-  wants(): number { return MOST; }
+  wants(): Want { return { max: MOST, first: 0 }; }
 
   show(frame: Frame | null): void {
-    this.shown = frame;
-    const part = frame?.parts.get(this.stream.id);
-    if (!frame || !part) return this.say(frame ? 'not in this frame' : 'no frame yet');
+    const part = this.whole(frame);
+    if (!frame || !part) return;
     const all = numbers(frame, part, this.stream.type);
-    if (!all) return this.say(part.problem ?? 'no numbers');
+    if (!all) return this.say('no numbers');
     const per = Math.max(1, this.stream.components), n = Math.floor(all.length / per), every = part.every ?? 1;
     if (n === 0) return this.say('empty');
     const shown = Math.min(per, 8);
@@ -44,7 +44,7 @@ export class ArrayPanel extends Panel {
     const data = [x, ...lines] as uPlot.AlignedData;
     if (this.plot) this.plot.setData(data); else this.make(data, shown);
     this.say(null);
-    this.note.textContent = `${part.n} × ${this.stream.type}${per > 1 ? `×${per}` : ''}${every > 1 ? `, every ${every}th` : ''}`;
+    this.note.textContent = `${part.n} × ${this.stream.type}${per > 1 ? `×${per}` : ''}${every > 1 ? `, 1:${every}` : ''}`;
   }
 
   private make(data: uPlot.AlignedData, shown: number): void {
@@ -60,7 +60,7 @@ export class ArrayPanel extends Panel {
 
   redraw(): void { this.show(this.shown); }
   dispose(): void { this.observer.disconnect(); this.plot?.destroy(); }
-  canvas(): HTMLCanvasElement | null { return this.plot?.ctx.canvas ?? null; }
+  protected canvas(): HTMLCanvasElement | null { return this.plot?.ctx.canvas ?? null; }
 }
 
 export class TablePanel extends Panel {
@@ -71,19 +71,21 @@ export class TablePanel extends Panel {
     this.body.append(el('div', { class: 'scroll', tabindex: '0' }, this.table));
   }
 
-  wants(): number { return this.stream.image ? 640 : MOST; }
+  wants(): Want {
+    return { max: null, first: this.stream.type ? ROWS : Math.ceil((16 * ROWS) / Math.max(1, this.stream.elem_bytes)) };
+  }
 
   show(frame: Frame | null): void {
-    this.shown = frame;
-    const part = frame?.parts.get(this.stream.id);
-    if (!frame || !part) return this.say(frame ? 'not in this frame' : 'no frame yet');
-    const all = numbers(frame, part, this.stream.type);
-    const per = Math.max(1, this.stream.components), every = part.every ?? 1;
-    if (!all) return this.hex(frame.bytes(part), part.bytes);
+    const part = this.part(frame);
+    if (!frame || !part) return;
+    const place = beginning(part, this.stream), all = exact(frame, place, this.stream.type);
+    if (part.bytes && !place.len) return this.missing();
+    const per = Math.max(1, this.stream.components);
+    if (!all) return this.hex(frame.bytes(place), part.bytes);
     const n = Math.min(ROWS, Math.floor(all.length / per));
     const rows = Array.from({ length: n }, (_, i) => {
       const cells = Array.from({ length: Math.min(per, 16) }, (_, c) => `<td>${formatNumber(all[i * per + c], this.stream.type)}</td>`);
-      return `<tr><th>${i * every}</th>${cells.join('')}</tr>`;
+      return `<tr><th>${i}</th>${cells.join('')}</tr>`;
     });
     // Nothing but numbers goes into it.
     this.table.innerHTML = rows.join('');
@@ -103,11 +105,10 @@ export class TablePanel extends Panel {
   }
 
   redraw(): void { this.show(this.shown); }
-  canvas(): HTMLCanvasElement | null {
-    const c = el('canvas', { width: '640', height: '480' }), g = c.getContext('2d')!;
-    g.fillStyle = colour('--panel'); g.fillRect(0, 0, 640, 480);
-    g.fillStyle = colour('--text'); g.font = '12px monospace';
-    Array.from(this.table.rows).slice(0, 28).forEach((r, i) => g.fillText(Array.from(r.cells, (x) => (x.textContent ?? '').padStart(12)).join(''), 8, 20 + i * 16));
-    return c;
+  protected canvas(): HTMLCanvasElement {
+    const { out, g, height } = this.sheet();
+    g.font = '12px monospace';
+    Array.from(this.table.rows).slice(0, Math.ceil(height / 16)).forEach((r, i) => g.fillText(Array.from(r.cells, (x) => (x.textContent ?? '').padStart(12)).join(''), 8, 16 + i * 16));
+    return out;
   }
 }

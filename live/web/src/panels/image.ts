@@ -1,8 +1,9 @@
 // Images, of every format; the wheel zooms, dragging moves, the pointer reads a pixel.
 
-import { el } from '../dom';
+import { el, plain } from '../dom';
 import { Frame } from '../model';
-import { Picture, picture, turbo } from '../pixels';
+import { Picture, picture, pixel, turbo } from '../pixels';
+import { Want } from '../socket';
 import { formatNumber } from '../values';
 import { Panel } from './panel';
 
@@ -14,6 +15,9 @@ export class ImagePanel extends Panel {
   private last: Picture | null = null;
   private zoom = 1;
   private offset = { x: 0, y: 0 };
+  /** Counts what was to be shown: the last that came, and the last that is done. */
+  private asked = 0;
+  private done = 0;
 
   constructor(...a: ConstructorParameters<typeof Panel>) {
     super(...a);
@@ -55,25 +59,21 @@ export class ImagePanel extends Panel {
     this.view.classList.toggle('sharp', this.zoom > 3);
   }
 
-  wants(): number {
+  wants(): Want {
     const i = this.stream.image;
-    if (!i || i.compressed) return 0;
+    if (!i || i.compressed) return { max: 0, first: 0 };
     const pixels = this.body.clientWidth * Math.min(devicePixelRatio || 1, 2) * this.zoom;
     // In steps: a window that is dragged larger does not ask for something new each time.
     const wanted = Math.max(160, Math.ceil(pixels / 160) * 160);
-    return wanted >= i.width ? 0 : wanted;
+    return { max: wanted >= i.width ? 0 : wanted, first: 0 };
   }
 
   show(frame: Frame | null): void {
-    this.shown = frame;
-    const part = frame?.parts.get(this.stream.id);
-    const info = this.stream.image;
-    if (!frame || !part || !info) return this.say(frame ? 'not in this frame' : 'no frame yet');
-    if (part.problem) return this.say(part.problem);
-    // The history may have it from a time when nobody asked for all of it.
-    if (part.part) return;
-    if (info.compressed) return void this.decode(frame.bytes(part), info.encoding);
-    if (!part.size) return this.say('its size is not known');
+    const turn = ++this.asked, info = this.stream.image, part = this.whole(frame);
+    if (frame && part && info?.compressed) return void this.decode(frame.bytes(part), info.encoding, turn);
+    this.done = turn;
+    if (!frame || !part || !info) return;
+    if (!part.size) return this.missing();
     const p = picture(info.encoding, part.size[0], part.size[1], frame.bytes(part), this.last);
     if (!p) return this.say(`${info.encoding} cannot be shown`);
     this.last = p;
@@ -83,7 +83,7 @@ export class ImagePanel extends Panel {
     this.legend.hidden = !p.range;
     if (p.range) {
       this.legend.children[0].textContent = formatNumber(p.range.low, null);
-      this.legend.children[2].textContent = formatNumber(p.range.high, null) + (this.stream.unit ? ` ${this.stream.unit}` : '');
+      this.legend.children[2].textContent = formatNumber(p.range.high, null) + (this.stream.unit ? ` ${plain(this.stream.unit)}` : '');
     }
     this.note.textContent = `${info.width}×${info.height} ${info.encoding}${part.every && part.every > 1 ? `, 1:${part.every}` : ''}`;
   }
@@ -95,17 +95,19 @@ export class ImagePanel extends Panel {
     }
   }
 
-  private async decode(bytes: Uint8Array<ArrayBuffer>, encoding: string): Promise<void> {
-    try {
-      const bitmap = await createImageBitmap(new Blob([bytes], { type: `image/${encoding}` }));
+  private async decode(bytes: Uint8Array<ArrayBuffer>, encoding: string, turn: number): Promise<void> {
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: `image/${encoding}` })).catch(() => null);
+    // A later one may have been faster.
+    if (turn > this.done) {
+      this.done = turn;
+      if (!bitmap) return this.say(`this is no ${encoding} file`);
       this.fit(bitmap.width, bitmap.height);
+      this.context.clearRect(0, 0, bitmap.width, bitmap.height);
       this.context.drawImage(bitmap, 0, 0);
-      this.note.textContent = `${bitmap.width}×${bitmap.height} ${encoding}`;
-      bitmap.close();
       this.say(null);
-    } catch {
-      this.say(`this is no ${encoding} file`);
+      this.note.textContent = `${bitmap.width}×${bitmap.height} ${encoding}`;
     }
+    bitmap?.close();
   }
 
   private read(e: PointerEvent): void {
@@ -116,11 +118,14 @@ export class ImagePanel extends Panel {
     const inside = x >= 0 && y >= 0 && x < this.view.width && y < this.view.height && !this.empty.textContent;
     this.readout.hidden = !inside;
     if (!inside) return;
-    const every = this.shown?.parts.get(this.stream.id)?.every ?? 1;
+    const part = this.shown && this.host.part(this.shown, this.stream), every = part?.every ?? 1;
+    const number = part && pixel(this.stream.image!.encoding, this.view.width, this.shown!.bytes(part), x, y);
     const [r, g, b] = this.context.getImageData(x, y, 1, 1).data;
-    this.readout.textContent = `${x * every}, ${y * every}  ·  ${r} ${g} ${b}`;
+    const whole = number?.every(Number.isInteger) ? 'i32' : null;
+    const words = number ? number.map((v) => formatNumber(v, whole)).join(' ') + (this.stream.unit ? ` ${this.stream.unit}` : '') : `${r} ${g} ${b}`;
+    this.readout.textContent = plain(`${x * every}, ${y * every}  ·  ${words}`);
   }
 
   redraw(): void { this.show(this.shown); }
-  canvas(): HTMLCanvasElement { return this.view; }
+  protected canvas(): HTMLCanvasElement { return this.view; }
 }

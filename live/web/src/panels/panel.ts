@@ -1,9 +1,10 @@
 // What all panels share: the frame around them, and what they are told.
 
-import { button, el } from '../dom';
+import { button, colour, el, plain } from '../dom';
 import { Kind, PanelPlace } from '../link';
-import { Frame, StreamInfo, streamLabel } from '../model';
 import { History } from '../history';
+import { Frame, isWhole, Part, StreamInfo, streamLabel } from '../model';
+import { Want } from '../socket';
 
 export interface Host {
   history: History;
@@ -13,6 +14,8 @@ export interface Host {
   live(): boolean;
   /** The moment that is shown, in seconds since 1970. */
   now(): number;
+  /** A stream in a frame, if it is this very stream there. */
+  part(f: Frame, s: StreamInfo): Part | null;
   close(p: Panel): void;
   change(p: Panel, place: Partial<PanelPlace>): void;
   move(p: Panel, by: 1 | -1): void;
@@ -35,7 +38,7 @@ export function kinds(s: StreamInfo): Kind[] {
 
 export abstract class Panel {
   readonly root: HTMLElement;
-  protected readonly body: HTMLElement;
+  readonly body: HTMLElement;
   protected readonly note: HTMLElement;
   protected readonly tools: HTMLElement;
   protected empty: HTMLElement;
@@ -51,7 +54,7 @@ export abstract class Panel {
     this.empty = el('div', { class: 'empty' }, 'no frame yet');
     this.body = el('div', { class: `body ${place.kind}` }, this.empty);
     this.root = el('section', {
-      class: `panel ${place.wide ? 'wide' : ''}`, tabindex: '-1', 'data-stream': streamLabel(stream), 'data-region': place.region,
+      class: `panel ${place.wide ? 'wide' : ''}`, tabindex: '-1', 'data-stream': stream.key, 'data-region': place.region,
       'data-kind': place.kind, pointerdown: () => host.focus(this),
     },
     el('header', {},
@@ -66,8 +69,8 @@ export abstract class Panel {
     this.body);
   }
 
-  /** How much of the stream is needed: elements, or pixels in a row; 0: all. */
-  abstract wants(): number;
+  /** How much of the stream is needed. */
+  abstract wants(): Want;
   /** Shows a frame of the region; null: there is none. */
   abstract show(frame: Frame | null): void;
   /** A frame came, whether it is shown or not. */
@@ -75,18 +78,54 @@ export abstract class Panel {
   /** Drawn again: size, theme or time have changed. */
   abstract redraw(): void;
   dispose(): void {}
-  /** What a picture of the panel is made of. */
-  abstract canvas(): HTMLCanvasElement | null;
+  protected abstract canvas(): HTMLCanvasElement | null;
 
-  protected say(text: string | null): void {
-    this.empty.textContent = text ?? '';
-    this.empty.hidden = text === null;
+  /** A picture of the panel, if it shows something. */
+  picture(): HTMLCanvasElement | null { return this.empty.hidden ? this.canvas() : null; }
+
+  /** An empty picture of the panel's size. */
+  protected sheet(): { out: HTMLCanvasElement; g: CanvasRenderingContext2D; height: number } {
+    const { width, height } = this.body.getBoundingClientRect(), scale = devicePixelRatio || 1;
+    const out = el('canvas', { width: String(Math.round(width * scale)), height: String(Math.round(height * scale)) });
+    const g = out.getContext('2d')!;
+    g.scale(scale, scale);
+    g.fillStyle = colour('--panel');
+    g.fillRect(0, 0, width, height);
+    g.fillStyle = colour('--text');
+    return { out, g, height };
   }
+
+  /** Words in place of the data; null: the data. */
+  protected say(text: string | null): void {
+    this.empty.textContent = plain(text ?? '');
+    this.empty.hidden = text === null;
+    this.body.classList.toggle('blank', text !== null);
+    if (text !== null) this.note.textContent = '';
+  }
+
+  /** This stream in a frame that is to be shown; if there is nothing, that is said. */
+  protected part(frame: Frame | null): Part | null {
+    this.shown = frame;
+    const part = frame && this.host.part(frame, this.stream);
+    if (!part) this.say(frame ? 'not in this frame' : 'no frame yet');
+    return part;
+  }
+
+  /** The same, if all of it was received. */
+  protected whole(frame: Frame | null): Part | null {
+    const part = this.part(frame);
+    if (part?.problem) this.say(part.problem);
+    else if (part && !isWhole(part)) this.missing();
+    else return part;
+    return null;
+  }
+
+  protected missing(): void { this.say(this.host.live() ? 'no frame yet' : 'not received then'); }
 
   shown: Frame | null = null;
 
   async save(): Promise<void> {
-    const canvas = this.canvas();
+    const canvas = this.picture();
     if (!canvas) return;
     const name = `${this.place.region}-${streamLabel(this.stream)}-${this.shown?.head.frame ?? 0}`;
     await download(canvas, name);

@@ -1,21 +1,28 @@
 // Numbers over time.
 
 import uPlot from 'uplot';
-import { colour, el, SERIES } from '../dom';
-import { Frame } from '../model';
-import { formatNumber, numbers } from '../values';
+import { colour, el, plain, SERIES } from '../dom';
+import { beginning, Frame, streamLabel } from '../model';
+import { Want } from '../socket';
+import { exact, formatNumber } from '../values';
 import { Panel } from './panel';
 
 /** Lines of one plot, and points of a line. */
 const MOST_LINES = 8;
 const MOST_POINTS = 40000;
 const NAMES = ['x', 'y', 'z', 'w'];
+/** Between labels: of numbers of any size, but with more digits than a number has uPlot would not end. */
+const STEPS = Array.from({ length: 341 }, (_, i) => [1, 2, 2.5, 5].map((m) => Number(`${m}e${i - 32}`))).flat().filter(Number.isFinite);
+const steps = (_: uPlot, __: number, low: number, high: number): number[] =>
+  STEPS.filter((s) => s > Math.max(Math.abs(low), Math.abs(high)) * 1e-15);
 const POSE = ['x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'];
 
 export class PlotPanel extends Panel {
   private plot: uPlot | null = null;
   private times: number[] = [];
   private lines: (number | null)[][] = [];
+  /** Of 64-bit numbers the same with all digits. */
+  private digits: (bigint | null)[][] = [];
   private session = '';
   private readonly legend = el('div', { class: 'legend' });
   private readonly area = el('div', { class: 'area' });
@@ -31,41 +38,46 @@ export class PlotPanel extends Panel {
     for (const f of this.host.history.frames) if (f.head.region === this.place.region) this.arrived(f);
   }
 
-  wants(): number { return MOST_LINES; }
+  wants(): Want { return { max: null, first: Math.ceil(MOST_LINES / Math.max(1, this.stream.components)) }; }
 
   private label(i: number): string {
     const c = this.stream.components;
-    if (this.lines.length === 1) return this.stream.name || `#${this.stream.id}`;
+    if (this.lines.length === 1) return streamLabel(this.stream);
     if (this.stream.role === 'pose' && c === 7) return POSE[i % 7];
     if (c > 1 && c <= 4 && this.lines.length <= c) return NAMES[i];
     return c > 1 ? `${Math.floor(i / c)}.${i % c}` : `${i}`;
   }
 
   arrived(frame: Frame): void {
-    const part = frame.parts.get(this.stream.id);
+    const part = this.host.part(frame, this.stream);
     if (!part) return;
-    const all = numbers(frame, part, this.stream.type);
+    const all = exact(frame, beginning(part, this.stream), this.stream.type);
     if (!all) return;
     const count = Math.min(all.length, MOST_LINES);
     const t = frame.head.time / 1000;
     if (this.lines.length < count) {
-      while (this.lines.length < count) this.lines.push(new Array(this.times.length).fill(null));
+      const big = /^[iu]64$/.test(this.stream.type ?? '');
+      for (const of of big ? [this.lines, this.digits] : [this.lines]) {
+        while (of.length < count) of.push(new Array(this.times.length).fill(null));
+      }
       this.plot?.destroy();
       this.plot = null;
     }
+    const rows: (number | bigint | null)[][] = [...this.lines, ...this.digits];
     // A new server: a gap.
     if (this.session && this.session !== frame.head.session && this.times.length) {
       this.times.push(this.times[this.times.length - 1] + 1e-6);
-      for (const l of this.lines) l.push(null);
+      for (const l of rows) l.push(null);
     }
     this.session = frame.head.session;
     if (this.times.length && t <= this.times[this.times.length - 1]) return;
     this.times.push(t);
-    this.lines.forEach((l, i) => l.push(i < count && Number.isFinite(all[i]) ? all[i] : null));
+    this.lines.forEach((l, i) => l.push(i < count && Number.isFinite(Number(all[i])) ? Number(all[i]) : null));
+    this.digits.forEach((l, i) => l.push(i < count ? all[i] as bigint : null));
     if (this.times.length > MOST_POINTS) {
       const drop = MOST_POINTS / 4;
       this.times.splice(0, drop);
-      for (const l of this.lines) l.splice(0, drop);
+      for (const l of rows) l.splice(0, drop);
     }
   }
 
@@ -86,7 +98,7 @@ export class PlotPanel extends Panel {
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       padding: [10, 12, 0, 0],
       scales: { x: { time: true, range: () => this.range() } },
-      axes: [axis({ space: 76, size: 28, values: (_: uPlot, v: number[]) => v.map(moment) }), axis({ size: (_: uPlot, v: string[] | null) => Math.max(44, 16 + 7 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_: uPlot, v: number[]) => v.map((n) => tick(n, v)) })],
+      axes: [axis({ space: 76, size: 28, values: (_: uPlot, v: number[]) => v.map(moment) }), axis({ incrs: steps, size: (_: uPlot, v: string[] | null) => Math.max(44, 16 + 7 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_: uPlot, v: number[]) => v.map((n) => tick(n, v)) })],
       series: [{}, ...series],
       hooks: {
         draw: [(u: uPlot) => this.mark(u)],
@@ -139,9 +151,9 @@ export class PlotPanel extends Panel {
     this.cursor = index;
     const at = index ?? this.index();
     this.lines.forEach((l, i) => {
-      const v = at === null ? null : l[at];
+      const v = at === null ? null : this.digits[i]?.[at] ?? l[at];
       const out = this.legend.children[i]?.querySelector('.value');
-      const text = v == null ? '–' : `${formatNumber(v, this.stream.type, 4)}${this.stream.unit ? ` ${this.stream.unit}` : ''}`;
+      const text = v == null ? '–' : plain(`${formatNumber(v, this.stream.type, 4)}${this.stream.unit ? ` ${this.stream.unit}` : ''}`);
       if (out && out.textContent !== text) out.textContent = text;
     });
   }
@@ -160,8 +172,9 @@ export class PlotPanel extends Panel {
 
   show(frame: Frame | null): void {
     this.shown = frame;
-    if (!this.times.length) return this.say(frame && !frame.parts.has(this.stream.id) ? 'not in this frame' : 'no frame yet');
-    const part = frame?.parts.get(this.stream.id);
+    const part = frame && this.host.part(frame, this.stream);
+    if (!this.times.length) return this.say(frame && !part ? 'not in this frame' : 'no frame yet');
+    this.say(null);
     if (part) {
       const total = part.n * this.stream.components;
       this.note.textContent = `${this.stream.type}${this.stream.components > 1 ? `×${this.stream.components}` : ''}${total > this.lines.length ? `, first ${this.lines.length} of ${total}` : ''}`;
@@ -189,7 +202,26 @@ export class PlotPanel extends Panel {
     this.plot?.destroy();
   }
 
-  canvas(): HTMLCanvasElement | null { return this.plot?.ctx.canvas ?? null; }
+  /** The plot and its legend, as they lie. */
+  protected canvas(): HTMLCanvasElement | null {
+    const plot = this.plot?.ctx.canvas;
+    if (!plot) return null;
+    const { out, g } = this.sheet(), from = this.body.getBoundingClientRect();
+    const put = (e: Element, how: (x: number, y: number, w: number, h: number) => void): void => {
+      const r = e.getBoundingClientRect();
+      how(r.left - from.left, r.top - from.top, r.width, r.height);
+    };
+    put(plot, (x, y, w, h) => g.drawImage(plot, x, y, w, h));
+    g.font = '12px system-ui, sans-serif';
+    g.textBaseline = 'middle';
+    for (const [line, ...words] of Array.from(this.legend.querySelectorAll('button:not(.off)'), (b) => Array.from(b.children))) {
+      g.fillStyle = getComputedStyle(line).backgroundColor;
+      put(line, (x, y, w, h) => g.fillRect(x, y, w, h));
+      g.fillStyle = colour('--text');
+      for (const e of words) put(e, (x, y, _, h) => g.fillText(e.textContent ?? '', x, y + h / 2));
+    }
+    return out;
+  }
 }
 
 const moment = (t: number): string => new Date(t * 1000).toLocaleTimeString('en-GB');

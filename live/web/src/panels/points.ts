@@ -5,9 +5,10 @@ import {
   Quaternion, Scene, ShaderMaterial, Vector3, WebGLRenderer,
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
-import { button, colour, el } from '../dom';
+import { button, colour, el, plain } from '../dom';
 import { Frame } from '../model';
 import { turbo } from '../pixels';
+import { Want } from '../socket';
 import { formatNumber, numbers, Numbers } from '../values';
 import { Panel } from './panel';
 
@@ -53,6 +54,9 @@ export class PointsPanel extends Panel {
   private grid: GridHelper | null = null;
   private readonly material: ShaderMaterial;
   private fitted = false;
+  /** Where the scene's own origin lies: the GPU's numbers have seven digits. */
+  private origin = [0, 0, 0];
+  private radius = 1;
   private due = false;
   /** Of the last picture: when it was asked for, and what tells that it is done. */
   private fence: { at: number; sync: WebGLSync } | null = null;
@@ -84,23 +88,43 @@ export class PointsPanel extends Panel {
     this.observer.observe(this.body);
   }
 
-  wants(): number { return MOST; }
+  wants(): Want { return { max: MOST, first: 0 }; }
 
   show(frame: Frame | null): void {
     this.shown = frame;
     if (!this.renderer) return;
-    const part = frame?.parts.get(this.stream.id);
-    if (!frame || !part) return this.say(frame ? 'not in this frame' : 'no frame yet');
-    if (part.part && part.n * this.stream.elem_bytes > part.len) return;
+    const part = this.whole(frame);
+    if (!frame || !part) return;
     const all = numbers(frame, part, this.stream.type);
-    if (!all) return this.say(part.problem ?? 'no numbers');
-    const per = this.stream.components;
-    if (this.stream.role === 'pose') this.poses(all); else this.cloud(all, per);
-    const shown = Math.floor(all.length / per);
-    this.note.textContent = `${part.n} ${this.stream.role === 'pose' ? 'poses' : 'points'}${shown < part.n ? `, ${shown} shown` : ''}${this.stream.frame ? ` in ${this.stream.frame}` : ''}`;
-    this.say(part.n ? null : 'empty');
-    if (!this.fitted && part.n) this.fit();
+    if (!all) return this.say('no numbers');
+    const per = this.stream.components, shown = Math.floor(all.length / per);
+    if (!shown) return this.say('empty');
+    this.centre(all, per);
+    this.arrange(all, per);
+    if (!this.fitted) {
+      this.fit();
+      // The axes of poses are as long as suits what is seen.
+      this.arrange(all, per);
+    }
+    this.say(null);
+    this.note.textContent = plain(`${part.n} ${this.stream.role === 'pose' ? 'poses' : 'points'}${shown < part.n ? `, ${shown} shown` : ''}${this.stream.frame ? ` in ${this.stream.frame}` : ''}`);
     this.render();
+  }
+
+  private arrange(all: Numbers, per: number): void {
+    if (this.stream.role === 'pose') this.poses(all); else this.cloud(all, per);
+  }
+
+  /** Moves the scene's origin to the first point, where that is far away for what is seen. */
+  private centre(all: Numbers, per: number): void {
+    const point = (at: number): number[] => [all[at], all[at + 1], per > 2 ? all[at + 2] : 0];
+    let at = 0;
+    while (at < all.length && !point(at).every(Number.isFinite)) at += per;
+    if (at >= all.length) return;
+    const p = point(at), by = p.map((v, k) => v - this.origin[k]);
+    if (this.fitted && Math.hypot(...by) < 1000 * this.radius) return;
+    this.origin = p;
+    for (const v of this.controls ? [this.camera.position, this.controls.target, this.grid?.position] : []) v?.sub(new Vector3(...by));
   }
 
   private cloud(all: Numbers, per: number): void {
@@ -109,19 +133,19 @@ export class PointsPanel extends Panel {
     const fits = reuse && reuse.count === n;
     const position = fits ? reuse.array as Float32Array : new Float32Array(n * 3);
     const level = fits ? (this.geometry.getAttribute('level') as BufferAttribute).array as Float32Array : new Float32Array(n);
+    const value = (i: number): number => all[i * per + (per > 2 ? by : 1)], [ox, oy, oz] = this.origin;
     let low = Infinity, high = -Infinity;
     for (let i = 0; i < n; i++) {
-      const at = i * per;
-      position[i * 3] = all[at];
-      position[i * 3 + 1] = all[at + 1];
-      position[i * 3 + 2] = per > 2 ? all[at + 2] : 0;
-      const v = per > 2 ? all[at + by] : all[at + 1];
-      level[i] = v;
+      const at = i * per, v = value(i);
+      position[i * 3] = all[at] - ox;
+      position[i * 3 + 1] = all[at + 1] - oy;
+      position[i * 3 + 2] = (per > 2 ? all[at + 2] : 0) - oz;
+      if (!Number.isFinite(v)) continue;
       if (v < low) low = v;
       if (v > high) high = v;
     }
-    if (!(high > low)) high = low + 1;
-    for (let i = 0; i < n; i++) level[i] = (level[i] - low) / (high - low);
+    const span = high > low ? high - low : 1;
+    for (let i = 0; i < n; i++) level[i] = Math.max(0, Math.min(1, (value(i) - low) / span)) || 0;
     if (fits) {
       reuse.needsUpdate = true;
       (this.geometry.getAttribute('level') as BufferAttribute).needsUpdate = true;
@@ -129,18 +153,20 @@ export class PointsPanel extends Panel {
       this.geometry.setAttribute('position', new BufferAttribute(position, 3));
       this.geometry.setAttribute('level', new BufferAttribute(level, 1));
     }
-    this.scale.hidden = false;
+    // One value needs no colours to explain it, and none no legend.
+    this.scale.hidden = low > high;
     this.scale.children[0].textContent = `${per > 3 ? 'value' : per > 2 ? 'z' : 'y'} ${formatNumber(low, null, 3)}`;
     this.scale.children[2].textContent = formatNumber(high, null, 3);
+    for (const e of [this.scale.children[1], this.scale.children[2]]) (e as HTMLElement).hidden = low === high;
     this.material.uniforms.disc.value = n <= 5000;
     this.material.uniforms.size.value = (n > 50000 ? 1.5 : n > 5000 ? 2 : n > 500 ? 4 : 7) * devicePixelRatio;
   }
 
   private poses(all: Numbers): void {
-    const n = Math.floor(all.length / 7), size = 0.5;
+    const n = Math.floor(all.length / 7), size = Math.min(0.5, this.radius / 4), [ox, oy, oz] = this.origin;
     const lines = new Float32Array(n * 18), colours = new Float32Array(n * 18), points = new Float32Array(n * 3);
     for (let i = 0; i < n; i++) {
-      const at = i * 7, from = new Vector3(all[at], all[at + 1], all[at + 2]);
+      const at = i * 7, from = new Vector3(all[at] - ox, all[at + 1] - oy, all[at + 2] - oz);
       from.toArray(points, i * 3);
       const turn = new Quaternion(all[at + 3], all[at + 4], all[at + 5], all[at + 6]);
       [new Vector3(size, 0, 0), new Vector3(0, size, 0), new Vector3(0, 0, size)].forEach((axis, k) => {
@@ -168,13 +194,18 @@ export class PointsPanel extends Panel {
     const step = Math.max(1, Math.floor(p.count / 2000));
     for (let i = 0; i < p.count; i += step) {
       one.fromBufferAttribute(p, i);
-      one.toArray().forEach((v, k) => { if (Number.isFinite(v)) values[k].push(v); });
+      const point = one.toArray();
+      if (point.every(Number.isFinite)) point.forEach((v, k) => values[k].push(v));
     }
     if (!values[0].length) return;
-    values.forEach((v) => v.sort((a, b) => a - b));
-    center.fromArray(values.map((v) => v[v.length >> 1]));
-    const spread = values.map((v) => v[Math.floor((v.length - 1) * 0.97)] - v[Math.floor((v.length - 1) * 0.03)]);
-    const radius = Math.max(0.75, Math.hypot(...spread) / 2);
+    const ends = values.map((v) => {
+      v.sort((a, b) => a - b);
+      const last = v.length - 1, few = v.length < 100 ? 0 : Math.floor(last * 0.03);
+      const [all, most] = [[v[0], v[last]], [v[few], v[last - few]]];
+      return all[1] - all[0] > 3 * (most[1] - most[0]) && few ? most : all;
+    });
+    center.fromArray(ends.map(([low, high]) => (low + high) / 2));
+    const radius = this.radius = Math.hypot(...ends.map(([low, high]) => high - low)) / 2 || 0.75;
     const flat = this.stream.components === 2;
     const from = flat ? new Vector3(0, -0.001, 1) : new Vector3(-0.55, -0.85, 0.6);
     this.camera.position.copy(center).addScaledVector(from.normalize(), radius * 2.5);
@@ -193,7 +224,8 @@ export class PointsPanel extends Panel {
     const lines = Math.min(60, 2 * Math.ceil((radius * 2) / cell));
     this.grid = new GridHelper(cell * lines, lines, colour('--grid-strong'), colour('--grid'));
     this.grid.rotation.x = Math.PI / 2;
-    this.grid.position.set(Math.round(center.x / cell) * cell, Math.round(center.y / cell) * cell, 0);
+    const [ox, oy, oz] = this.origin;
+    this.grid.position.set(Math.round((center.x + ox) / cell) * cell - ox, Math.round((center.y + oy) / cell) * cell - oy, -oz);
     this.scene.add(this.grid);
   }
 
@@ -238,7 +270,7 @@ export class PointsPanel extends Panel {
     if (theme !== this.drawn) {
       this.drawn = theme;
       this.scene.background = new Color(colour('--well'));
-      if (this.fitted && this.controls) this.floor(Math.max(0.75, this.camera.position.distanceTo(this.controls.target) / 2.5), this.controls.target);
+      if (this.fitted && this.controls) this.floor(this.radius, this.controls.target);
     }
     renderer.render(this.scene, this.camera);
     const gl = renderer.getContext() as WebGL2RenderingContext;
@@ -258,5 +290,5 @@ export class PointsPanel extends Panel {
     this.renderer?.forceContextLoss();
     this.renderer = null;
   }
-  canvas(): HTMLCanvasElement | null { return this.renderer?.domElement ?? null; }
+  protected canvas(): HTMLCanvasElement | null { return this.renderer?.domElement ?? null; }
 }
