@@ -25,7 +25,7 @@ export class Details {
     if (text === this.before) return;
     this.before = text;
     this.title.textContent = plain(r?.name ?? '');
-    this.state.textContent = r ? `${SIGNS[r.state] ?? '?'} ${WORDS[r.state] ?? r.state}` : '';
+    this.state.textContent = r ? `${SIGNS[r.state] ?? '?'} ${r.problem ? `${r.state}: ${plain(r.problem)}` : WORDS[r.state] ?? r.state}` : '';
     this.state.dataset.state = r?.state ?? '';
     const f = r?.facts;
     this.facts.replaceChildren(...(f ? pairs(f) : []).flatMap(([k, v]) => [el('div', {}, el('dt', {}, k), el('dd', {}, v))]));

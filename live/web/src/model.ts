@@ -11,7 +11,7 @@ export interface Facts {
   sections: [string, number, number][]; payload_cap: number; slots: Slot[]; reader_slots: number;
   readers: Reader[]; streams: number; checksums: boolean;
 }
-export interface RegionState { name: string; state: string; facts?: Facts }
+export interface RegionState { name: string; state: string; problem?: string; facts?: Facts }
 export interface ImageInfo { width: number; height: number; encoding: string; compressed: boolean }
 export interface StreamInfo {
   id: number; name: string; type: string | null; components: number; elem_bytes: number; role: string | null;

@@ -53,7 +53,7 @@ export class Side {
       const each = f?.frame_bytes != null && f.rate != null ? `${formatBytes(f.frame_bytes * f.rate)}/s` : null;
       card.sub.textContent = f
         ? [each, `${f.readers.length} reader${f.readers.length === 1 ? '' : 's'}`].filter(Boolean).join(' · ')
-        : WORDS[r.state] ?? '';
+        : plain(r.problem ?? WORDS[r.state] ?? '');
       this.draw(card.spark, rates);
     }
     // In the order of the server, which is that of the names.
