@@ -127,7 +127,10 @@ fn whole(part: &mut Part, max: u32, info: &StreamInfo, image: Option<&ImageInfo>
     let left = MOST.saturating_sub(out.len());
     if let Some(image) = image.filter(|i| !i.encoding.is_compressed()) {
         let to = pixels::reduced(image, max);
-        if pixels::len(image, to).is_none_or(|n| n > left as u64) {
+        let len = pixels::len(image, to);
+        if len.is_none() {
+            part.problem = Some("its encoding is not known here");
+        } else if len.is_some_and(|n| n > left as u64) {
             part.problem = Some("too large to be shown");
         } else if pixels::copy(image, to, data, out) {
             (part.every, part.size) = (Some(to.every), Some((to.width, to.height)));
@@ -180,6 +183,14 @@ mod tests {
         let word = |at: usize| u32::from_le_bytes(message[at..at + 4].try_into().unwrap()) as usize;
         assert_eq!(word(0) + word(4), message.len());
         (serde_json::from_slice(&message[word(0)..]).unwrap(), message)
+    }
+
+    #[test]
+    fn an_image_of_an_unknown_encoding_is_not_too_large() {
+        let image = StreamSpec::of::<u8>(1, "odd").extra(r#"{"role":"image","shape":[2,2],"encoding":"foo9"}"#);
+        let (info, mut part, mut out) = (StreamInfo::from(&image), Part::default(), Vec::new());
+        whole(&mut part, 0, &info, ImageInfo::of(&info).as_ref(), &[0; 4], &mut out);
+        assert_eq!((part.problem, out.len()), (Some("its encoding is not known here"), 0));
     }
 
     #[test]
