@@ -1,4 +1,4 @@
-//! Whether anybody is there, and offers what is imported: if not, the user is told.
+//! Whether any bridge is within reach and offers what is imported: if not, the user is told.
 
 use crate::config;
 use crate::network::Network;
@@ -48,8 +48,8 @@ impl Looks {
             if !self.told_alone && now - since >= PATIENCE && !config::is_empty(zenoh, "connect") {
                 self.told_alone = true;
                 let at = &zenoh["connect"]["endpoints"];
-                let what = "see whether a bridge listens there and, for TLS, the certificates; it is tried again";
-                say(false, format_args!("nobody is reached at {at}: {what}"));
+                let what = "see whether one listens there and, for TLS, the certificates; it is tried again";
+                say(false, format_args!("no bridge can be reached at {at}: {what}"));
             }
             return;
         }
@@ -58,7 +58,7 @@ impl Looks {
         if !self.looked_for && now - reached >= PATIENCE {
             self.looked_for = true;
             for pattern in bridge.imports_in_vain() {
-                let what = "nobody who is reached offers such a region; it is mirrored as soon as somebody does";
+                let what = "no bridge within reach offers such a region; it is mirrored as soon as one does";
                 say(false, format_args!("import of `{}`: {what}", safe(&pattern)));
             }
         }

@@ -42,7 +42,9 @@ pub(crate) fn on_signal(mut heard: impl FnMut() + Send + 'static) -> anyhow::Res
 pub(crate) fn end_in_time() -> ! {
     sleep(PATIENCE);
     // What is full may be that, too.
-    let words = || say(false, format_args!("shmx-bridge: it was stuck, and is ended; its helper removes its mirrors"));
+    let words = || {
+        say(false, format_args!("shmx-bridge: it did not end in time, and is ended; its helper removes its mirrors"))
+    };
     spawn(words);
     sleep(Duration::from_millis(100));
     exit(1)

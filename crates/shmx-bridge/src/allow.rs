@@ -44,6 +44,12 @@ impl Patterns {
         self.0.patterns.iter().map(String::as_str)
     }
 
+    /// Those that match none of these names.
+    pub(crate) fn in_vain(&self, names: &[String]) -> Vec<String> {
+        let idle = |p: &&str| !names.iter().any(|name| Self::new([*p]).matches(name));
+        self.iter().filter(idle).map(str::to_owned).collect()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -188,7 +188,7 @@ impl Relay {
         self.tap.last_id().saturating_add(self.tap.behind())
     }
 
-    /// What the host's rule or the peer asks for and this region has not.
+    /// What the host's rule or the peer asks for and this region does not have.
     pub(crate) fn in_vain(&self) -> Vec<String> {
         let Ok(directory) = self.tap.directory() else { return Vec::new() };
         let named = self.terms.streams.iter().chain(&self.wish.streams);

@@ -196,7 +196,7 @@ pub(crate) fn stuck() {
     shmx_testkit::signal(desk.id(), "TERM");
     let code = until("its end", || desk.try_wait().expect("its end")).code();
     let said = std::io::read_to_string(desk.stderr.take().expect("stderr")).expect("text");
-    assert!(code == Some(1) && said.contains("it was stuck"), "{code:?} {said}");
+    assert!(code == Some(1) && said.contains("did not end in time"), "{code:?} {said}");
     let there = Path::new("/dev/shm").join(mirror_of(&name));
     until("the mirror's name is gone", || (!there.exists()).then_some(()));
 }

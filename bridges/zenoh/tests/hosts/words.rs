@@ -125,13 +125,13 @@ pub(crate) fn alone() {
     let (here, missing) = (format!("robot/{name}"), format!("robot/{other}"));
     let imports = ["--import", &here, "--import", &missing, "--connect", &endpoint];
     let desk = Bridge::start(&[], &[&["--host", "desk"], &imports[..]].concat());
-    desk.says("nobody is reached at");
+    desk.says("no bridge can be reached at");
     let exports = ["--export", &name, "--export", &other, "--listen", &endpoint];
     let robot = Bridge::start(&[], &[&["--host", "robot"], &exports[..]].concat());
     let _client = attach(&mirror_of(&name));
     robot.says(&format!("export of `{other}`: there is no such region"));
     assert!(!robot.has_said(&format!("export of `{name}`")), "{}", robot.all_said());
-    desk.says(&format!("import of `{missing}`: nobody who is reached offers"));
+    desk.says(&format!("import of `{missing}`: no bridge within reach offers"));
     assert!(!desk.has_said(&format!("import of `{here}`")), "{}", desk.all_said());
 }
 

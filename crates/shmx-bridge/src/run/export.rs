@@ -2,7 +2,6 @@
 
 use super::event::{Event, RelayStatus};
 use super::shared::{Mailbox, PULSE, Shared, lock};
-use crate::allow::Patterns;
 use crate::backend::{Respond, Stands, Urgency};
 use crate::clock::now_ns;
 use crate::keys::back_of;
@@ -66,7 +65,7 @@ pub(super) struct Exporter {
     attached: Mutex<Attachments>,
     /// When a peer was refused last.
     refused: Mutex<Option<Instant>>,
-    /// Regions and hosts that got them only for a moment the last time.
+    /// Regions and hosts that wanted no more after a moment, the last time.
     brief: Mutex<BTreeSet<(String, String)>>,
     /// Regions and what is asked for in vain of them, as was said.
     in_vain: Mutex<BTreeSet<(String, String)>>,
@@ -89,10 +88,9 @@ impl Exporter {
     }
 
     /// Names and patterns that are exported and that no region on offer matches.
-    pub(super) fn unmatched(&self) -> Vec<String> {
+    pub(super) fn in_vain(&self) -> Vec<String> {
         let offers = self.offers();
-        let all = self.shared.options.export.iter().flat_map(|e| e.regions.iter());
-        all.filter(|p| !offers.iter().any(|n| Patterns::new([*p]).matches(n))).map(str::to_owned).collect()
+        self.shared.options.export.iter().flat_map(|e| e.regions.in_vain(&offers)).collect()
     }
 
     pub(super) fn sending(&self) -> Vec<RelayStatus> {
@@ -300,7 +298,7 @@ impl Exporter {
         Ok((Arc::new(Attachment { control, ask, mail: Mailbox::new(mail) }), relay))
     }
 
-    /// Says once what is asked for that the region has not: it may come later.
+    /// Says once what is asked for that the region does not have: it may come later.
     fn tell_in_vain(&self, ask: &Attach, relay: &Relay) {
         for what in relay.in_vain() {
             let mut said = lock(&self.in_vain);
@@ -317,7 +315,10 @@ impl Exporter {
         let ask = &attachment.ask;
         let (region, host) = (ask.region.clone(), ask.host.clone());
         let who = (region.clone(), host.clone());
-        let mut told = !lock(&self.brief).contains(&who);
+        let mut told = {
+            let brief = lock(&self.brief);
+            brief.len() < SAID_MAX && !brief.contains(&who)
+        };
         let begun = Instant::now();
         let reason = match relay.welcome(begun) {
             Ok(welcome) => {
@@ -333,8 +334,9 @@ impl Exporter {
             }
         };
         lock(&self.attached).remove(&(ask.peer, ask.attachment));
+        let left_soon = attachment.mail.lock().bye && begun.elapsed() < BRIEF;
         let mut brief = lock(&self.brief);
-        if begun.elapsed() >= BRIEF {
+        if !left_soon {
             brief.remove(&who);
         } else if brief.len() < SAID_MAX {
             brief.insert(who);
@@ -366,7 +368,7 @@ impl Exporter {
                 return "this bridge is stopped".into();
             }
             if bye {
-                return "the peer wants no more, and says why itself".into();
+                return "the peer has ended it, and its own log says why".into();
             }
             let now = Instant::now();
             if !*told && now.saturating_duration_since(begun) >= BRIEF {

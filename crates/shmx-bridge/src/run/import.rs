@@ -4,7 +4,6 @@ use super::event::MirrorStatus;
 use super::link::Link;
 use super::presence::Presence;
 use super::shared::{Shared, lock};
-use crate::allow::Patterns;
 use crate::keys::{ALL_REGIONS, OfferKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -32,11 +31,10 @@ impl Importer {
     }
 
     /// Names and patterns that are imported and that nothing on offer matches.
-    pub(super) fn unmatched(&self) -> Vec<String> {
-        let offered: Vec<_> = self.presence.wanted(|o| o.peer.id != self.shared.me.id).into_iter().collect();
+    pub(super) fn in_vain(&self) -> Vec<String> {
+        let offered = self.presence.wanted(|o| o.peer.id != self.shared.me.id);
         let names: Vec<_> = offered.iter().map(|(host, region)| format!("{host}/{region}")).collect();
-        let all = self.shared.options.import.iter().flat_map(|i| i.regions.iter());
-        all.filter(|p| !names.iter().any(|n| Patterns::new([*p]).matches(n))).map(str::to_owned).collect()
+        self.shared.options.import.iter().flat_map(|i| i.regions.in_vain(&names)).collect()
     }
 
     /// Works until the bridge is stopped.

@@ -103,13 +103,13 @@ impl Bridge {
     /// Names and patterns that are exported, of which there is no region now.
     #[must_use]
     pub fn exports_in_vain(&self) -> Vec<String> {
-        self.exporter.unmatched()
+        self.exporter.in_vain()
     }
 
     /// Names and patterns that are imported, of which no bridge that is reached now offers any region.
     #[must_use]
     pub fn imports_in_vain(&self) -> Vec<String> {
-        self.importer.unmatched()
+        self.importer.in_vain()
     }
 
     /// What it does now.

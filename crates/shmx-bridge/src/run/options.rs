@@ -151,10 +151,10 @@ pub enum OptionsError {
     #[error("`{0}` names no host; import HOST/{0}, or */{0} from any host")]
     NoHost(String),
     /// An export can match no region.
-    #[error("`{0}` is the name of no region; export names or patterns, without a host")]
+    #[error("`{0}` cannot be the name of a region; export names or patterns, without a host")]
     NoRegion(String),
     /// Mirrors cannot have such names.
-    #[error("`name: \"{name}\"` makes no name of a region: {why}")]
+    #[error("mirrors cannot be named by `name: \"{name}\"`: {why}")]
     MirrorName {
         /// What is given.
         name: String,
