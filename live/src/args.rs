@@ -56,9 +56,8 @@ pub(crate) struct Args {
     /// Log what is done to stderr; more of it with -vv and -vvv. RUST_LOG chooses by module
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Whether logs and help have colours; NO_COLOR and CLICOLOR_FORCE say so too
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
-    pub(crate) color: clap::ColorChoice,
+    #[command(flatten)]
+    pub(crate) color: colorchoice_clap::Color,
     /// For `keeper.rs`: process that the program has been started by, as the part that touches regions
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "PID", hide = true, require_equals = true)]

@@ -34,11 +34,7 @@ const FAILED: u8 = 1;
 fn main() -> ExitCode {
     // Wrong usage ends with 2 here, as everywhere in `shmx`.
     let args = Args::parse();
-    match args.color {
-        clap::ColorChoice::Always => ColorChoice::Always.write_global(),
-        clap::ColorChoice::Never => ColorChoice::Never.write_global(),
-        clap::ColorChoice::Auto => {}
-    }
+    args.color.write_global();
     let level = match args.verbose {
         0 if args.quiet => "error",
         0 => "warn",

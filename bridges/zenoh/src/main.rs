@@ -17,9 +17,9 @@ use config::{Config, EXAMPLE, Place};
 use janitor::Janitor;
 use looks::Looks;
 use network::Network;
-use say::{line, one_line, print, say};
+use say::{line, print, say};
 
-use shmx_bridge::{Bridge, Event, Export, Import, Patterns, remove_stale, safe};
+use shmx_bridge::{Bridge, Event, Export, Import, Patterns, one_line, remove_stale, safe};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -55,9 +55,8 @@ struct Line {
     /// Log what is done to stderr, zenoh's part too; more of it with -vv and -vvv. RUST_LOG chooses by module
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Whether logs and help have colours; NO_COLOR and CLICOLOR_FORCE say so too
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
-    color: clap::ColorChoice,
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -133,11 +132,7 @@ fn main() -> ExitCode {
         2 => "debug",
         _ => "trace",
     };
-    match line.color {
-        clap::ColorChoice::Always => ColorChoice::Always.write_global(),
-        clap::ColorChoice::Never => ColorChoice::Never.write_global(),
-        clap::ColorChoice::Auto => {}
-    }
+    line.color.write_global();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
     // Where a line cannot be written, saying so cannot either.
@@ -153,7 +148,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            say(false, format_args!("shmx-bridge: {}", one_line(&e)));
+            say(false, format_args!("shmx-bridge: {}", one_line(e.chain().map(ToString::to_string))));
             let usage = e.is::<config::Wrong>() || e.is::<shmx_bridge::OptionsError>();
             ExitCode::from(if usage { USAGE } else { FAILED })
         }

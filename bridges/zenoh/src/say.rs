@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use shmx_bridge::safe;
 use std::io::Write;
 
 /// A closed pipe is no failure.
@@ -24,29 +23,5 @@ pub(crate) fn line(kind: &str, more: Value) -> String {
 pub(crate) fn say(quiet: bool, words: std::fmt::Arguments<'_>) {
     if !quiet {
         let _ = writeln!(std::io::stderr(), "{words}");
-    }
-}
-
-/// The error with its causes on one line; one that its parent already tells is not told twice.
-pub(crate) fn one_line(e: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in e.chain().map(ToString::to_string) {
-        if line.is_empty() {
-            line = cause;
-        } else if !line.contains(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    safe(&line.replace('\n', " ")).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_told_once_and_steers_nothing() {
-        let e = anyhow::anyhow!("gone").context("no memory: gone").context("cannot list\u{1b}[2J");
-        assert_eq!(one_line(&e), "cannot list\\u{1b}[2J: no memory: gone");
     }
 }

@@ -39,8 +39,8 @@ mod underway;
 
 /// Times as people type them.
 pub use shmx_record::duration;
-/// What other hosts wrote, made harmless for terminals.
-pub use shmx_record::escape::safe;
+/// What other hosts wrote, made harmless for terminals; and errors on one line.
+pub use shmx_record::escape::{one_line, safe};
 
 pub use allow::Patterns;
 pub use backend::{

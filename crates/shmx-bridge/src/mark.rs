@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shmx::{Directory, ElementType, StreamSpec};
 
 /// Name of the stream that each mirror has.
-pub const MARK_NAME: &str = "shmx_origin";
+pub const MARK_NAME: &str = shmx_record::MIRROR_STREAM;
 /// Its number, unless the origin has a stream of that number.
 pub const MARK_ID: u32 = 0xFFFF_0002;
 /// Numbers of a frame: see [`Origin`].

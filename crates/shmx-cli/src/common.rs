@@ -73,9 +73,9 @@ fn full_output(e: &std::io::Error) -> Option<String> {
     matches!(e.kind(), FileTooLarge | QuotaExceeded | StorageFull).then(|| format!("cannot write to stdout: {e}"))
 }
 
-/// The error with its causes on one line; a cause that its parent already tells is not told twice.
+/// The error with its causes on one line.
 pub(crate) fn one_line(e: &anyhow::Error) -> String {
-    let mut line = String::new();
+    let mut texts = Vec::new();
     for cause in e.chain() {
         let create = cause.downcast_ref::<CreateError>();
         // A mere heading: the command has said what it was doing.
@@ -84,15 +84,10 @@ pub(crate) fn one_line(e: &anyhow::Error) -> String {
         }
         // What the library advises is written for programs; the command has words of its own.
         let text = create.and_then(advice_on_create).or_else(|| advice_on_begin(cause.downcast_ref()?));
-        let text = text.or_else(|| full_output(cause.downcast_ref()?).filter(|_| line.is_empty()));
-        let text = text.unwrap_or_else(|| cause.to_string());
-        if line.is_empty() {
-            line = text;
-        } else if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
+        let text = text.or_else(|| full_output(cause.downcast_ref()?).filter(|_| texts.is_empty()));
+        texts.push(text.unwrap_or_else(|| cause.to_string()));
     }
-    safe(&line.replace('\n', " ")).into_owned()
+    shmx_record::escape::one_line(texts)
 }
 
 /// What to do about a region that cannot be created, in terms of the command line.

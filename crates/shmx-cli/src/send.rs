@@ -20,9 +20,6 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The stream of a mirror (docs/streams.md): its server is a bridge, which hands messages on or throws them away.
-const OF_MIRRORS: &str = "shmx_origin";
-
 /// Send a control message to the server of a region.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -124,7 +121,8 @@ pub(crate) fn run(a: &Send) -> anyhow::Result<()> {
     }
     let ns = start.elapsed().as_nanos() as u64;
     let took = units::ns(ns);
-    let mirror = inspector.directory().is_ok_and(|d| d.streams.iter().any(|s| s.is_called(OF_MIRRORS)));
+    // Its server is a bridge, which hands messages on or throws them away.
+    let mirror = inspector.directory().is_ok_and(|d| d.streams.iter().any(|s| s.is_called(shmx_record::MIRROR_STREAM)));
     let who = if mirror { "the bridge that mirrors it, not yet by its origin," } else { "the server" };
     say(format_args!("{what} sent to `{}` as type {:#x}, taken by {who} after {took}", a.name, a.ty));
     report(a, body.len(), index, Some(ns))

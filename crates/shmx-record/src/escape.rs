@@ -24,9 +24,36 @@ pub fn safe(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
+/// An error and its causes on one line, made harmless. One that its parent already tells is not told twice.
+///
+/// ```
+/// use shmx_record::escape::one_line;
+///
+/// let texts = ["cannot list", "no memory: gone", "gone"].map(String::from);
+/// assert_eq!(one_line(texts), "cannot list: no memory: gone");
+/// ```
+#[must_use]
+pub fn one_line(texts: impl IntoIterator<Item = String>) -> String {
+    let mut line = String::new();
+    for text in texts {
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    safe(&line.replace('\n', " ")).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_a_line_and_steers_nothing() {
+        let texts = ["cannot list\u{1b}[2J", "no\nmemory: gone", "gone", ""].map(String::from);
+        assert_eq!(one_line(texts), "cannot list\\u{1b}[2J: no memory: gone");
+    }
 
     #[test]
     fn what_steers_a_terminal_is_shown_and_not_sent() {

@@ -62,3 +62,6 @@ pub use recorder::{
 pub use topic::{MessageOf, ValuesTopic, ViewTopic};
 pub use views::ImageInfo;
 pub use writer::{Compression, RecordWriter, RegionIndex, Sync, WriterOptions, Written};
+
+/// Name of the stream that marks a region as a mirror of another host's (`docs/streams.md`).
+pub const MIRROR_STREAM: &str = "shmx_origin";
